@@ -1,0 +1,9 @@
+"""One good embedding of any omics data: masked models for AnnData and MuData, in the manner of scvi-tools."""
+
+from importlib.metadata import version
+
+from . import datasets, evaluation, pl
+from .models import OmicsMLM, OmicsMLMConfig
+
+__version__ = version("omicsmlm")
+__all__ = ["OmicsMLM", "OmicsMLMConfig", "datasets", "evaluation", "pl"]

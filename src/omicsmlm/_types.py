@@ -1,0 +1,112 @@
+"""The records that flow from room to room.
+
+Every record is a ``NamedTuple``, because Lightning moves named tuples (and dictionaries of them) to the device.
+Tensor axes: n observations, t tokens, g features, d width, k covariates.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from torch import Generator, Tensor, nn
+
+Kind = Literal["counts", "accessibility", "protein", "fraction", "real"]
+"""What the values of a modality are.
+
+``counts``: raw non-negative integers (RNA). ``protein``: raw non-negative integers of antibody tags.
+``accessibility``: peak counts or 0/1. ``fraction``: 0 to 1, NaN where not measured (methylation beta).
+``real``: any finite number, NaN where not measured (log values, z-scores).
+"""
+
+SPARSE_KINDS: frozenset[str] = frozenset({"counts", "accessibility", "protein"})
+"""Kinds in which a value that is not stored is a measured zero; in the others a NaN is not measured."""
+
+
+class Tokens(NamedTuple):
+    """The values of one modality for a batch of rows, packed without padding.
+
+    Row ``i`` owns the tokens ``offsets[i]:offsets[i + 1]``; a row that was not measured owns none.
+    """
+
+    ids: Tensor
+    """(t,) int32: position of the feature in the modality's vocabulary."""
+    values: Tensor
+    """(t,) float32: the stored value, in the modality's own units."""
+    offsets: Tensor
+    """(n + 1,) int64: cumulative lengths."""
+
+
+class Batch(NamedTuple):
+    """A batch of rows as it leaves the data room."""
+
+    tokens: dict[str, Tokens]
+    """One packed record per modality."""
+    present: dict[str, Tensor]
+    """(n,) bool per modality: the row was measured in it."""
+    measured: dict[str, Tensor]
+    """(g,) bool per modality: the object has this feature of the vocabulary."""
+    covariates: Tensor
+    """(n, k) int64: category of each covariate, -1 where unknown; the batch is column 0."""
+    rows: Tensor
+    """(n,) int64: position of each row in the object."""
+
+
+class Grid(NamedTuple):
+    """One modality of a batch on a fixed feature axis: what is cheap to hold for a batch, never for a data set."""
+
+    values: Tensor
+    """(n, g) float32 in the modality's own units; 0 where not seen."""
+    seen: Tensor
+    """(n, g) bool: padding, a missing modality, an unmeasured and a hidden feature are all just not seen."""
+    total: Tensor
+    """(n,) float32: sum of the row over its whole vocabulary, less what is hidden; the depth of a count."""
+
+
+class Corrupted(NamedTuple):
+    """What the encoder may look at, and what it is judged on."""
+
+    inputs: dict[str, Grid]
+    targets: dict[str, Grid]
+
+
+class Encoded(NamedTuple):
+    """What the encoder makes of a batch."""
+
+    mean: Tensor
+    """(n, d): the embedding."""
+    log_variance: Tensor
+    """(n, d): its uncertainty; zero-width posteriors are not used."""
+
+
+class Tokenizer(Protocol):
+    """Turns packed rows into a family's own view of them."""
+
+    def __call__(self, batch: Batch) -> dict[str, Grid]:
+        """Return one grid per modality."""
+        ...
+
+
+class Corruption(Protocol):
+    """Hides part of the input; all of its randomness comes from the generator."""
+
+    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+        """Return the visible part and the targets."""
+        ...
+
+
+class Objective(Protocol):
+    """Judges the outputs of a module."""
+
+    def __call__(self, outputs: Any, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        """Return named scalar terms; training minimises their sum. ``progress`` runs from 0 to 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The four parts that make a family; the one training plan asks for nothing else."""
+
+    tokenizer: Tokenizer
+    corruption: Corruption
+    module: nn.Module
+    objective: Objective

@@ -1,0 +1,54 @@
+"""Hiding features and whole modalities: what the encoder does not see it must rebuild."""
+
+import torch
+from torch import Generator, Tensor
+
+from omicsmlm._types import Corrupted, Grid
+
+
+class HideFeatures:
+    """Hides a share of the features of each row, drawn per row, and sometimes a whole modality.
+
+    Parameters
+    ----------
+    rates
+        Lowest and highest share of hidden features; each row draws its own, uniformly, for all of its modalities.
+    modality_rate
+        Probability that a row with several modalities loses one of them; it never loses its last one.
+    """
+
+    def __init__(self, rates: tuple[float, float], modality_rate: float) -> None:
+        self.rates = rates
+        self.modality_rate = modality_rate
+
+    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+        """Return the visible part as inputs and everything as targets.
+
+        A hidden value leaves no trace in the inputs: it is zeroed, and the row's total is reduced by it.
+        """
+        first = next(iter(grids.values()))
+        device, n = first.values.device, len(first.values)
+        low, high = self.rates
+        rate_n1 = low + (high - low) * torch.rand(n, 1, generator=generator, device=device)
+        lost_nm = self._lost_modality(torch.stack([g.seen.any(1) for g in grids.values()], 1), generator)
+        inputs = {}
+        for m, (name, grid) in enumerate(grids.items()):
+            drawn_ng = torch.rand(grid.values.shape, generator=generator, device=device)
+            visible_ng = grid.seen & (drawn_ng >= rate_n1) & ~lost_nm[:, m, None]
+            inputs[name] = show(grid, visible_ng)
+        return Corrupted(inputs=inputs, targets=grids)
+
+    def _lost_modality(self, has_nm: Tensor, generator: Generator) -> Tensor:
+        """Choose at most one modality to lose per row, uniformly among those it has, if it has several."""
+        n, _ = has_nm.shape
+        score_nm = torch.rand(has_nm.shape, generator=generator, device=has_nm.device) * has_nm
+        loses_n = torch.rand(n, generator=generator, device=has_nm.device) < self.modality_rate
+        loses_n &= has_nm.sum(1) > 1
+        chosen_nm = torch.zeros_like(has_nm).scatter_(1, score_nm.argmax(1, keepdim=True), True)
+        return chosen_nm & loses_n[:, None]
+
+
+def show(grid: Grid, visible_ng: Tensor) -> Grid:
+    """Keep only the visible features of a grid."""
+    values_ng = grid.values * visible_ng
+    return Grid(values_ng, visible_ng, grid.total - (grid.values - values_ng).sum(1))

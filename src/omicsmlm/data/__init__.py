@@ -1,0 +1,9 @@
+"""Data room: from the user's AnnData or MuData to packed minibatches."""
+
+from ._columns import find_column
+from ._fields import CovariatesField, ModalityField
+from ._loader import row_loader
+from ._manager import OmicsManager
+from ._matrix import Matrix
+
+__all__ = ["CovariatesField", "Matrix", "ModalityField", "OmicsManager", "find_column", "row_loader"]

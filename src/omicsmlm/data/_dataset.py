@@ -1,0 +1,109 @@
+"""Rows of a registered object as packed batches, paired or not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch.utils.data import Dataset
+
+from omicsmlm._types import SPARSE_KINDS, Batch, Tokens
+
+from ._fields import CovariatesField, ModalityField, modality_of
+from ._matrix import Matrix
+
+
+class ModalityRows:
+    """Rows of one modality, asked for by row of the whole object.
+
+    Parameters
+    ----------
+    data
+        The whole object. ``mdata.obsmap`` (1-based, 0 where the modality lacks the row) leads from its rows to the
+        modality's.
+    field
+        The modality.
+    state
+        Its registered state.
+    """
+
+    def __init__(self, data: AnnData | MuData, field: ModalityField, state: dict[str, Any]) -> None:
+        adata = modality_of(data, field.name)
+        vocabulary = pd.Index(state["vocabulary"])
+        self.keep_zeros = state["kind"] not in SPARSE_KINDS
+        if adata is None:
+            self.matrix = None
+            self.row_of = np.full(data.n_obs, -1, dtype=np.int64)
+            self.measured = torch.zeros(len(vocabulary), dtype=torch.bool)
+            return
+        self.matrix = Matrix.of(field.name, adata, field.layer)
+        names = adata.var_names.astype(str)
+        self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
+        self.measured = torch.from_numpy(np.isin(vocabulary, names))
+        if isinstance(data, MuData):
+            self.row_of = np.asarray(data.obsmap[field.name]).ravel().astype(np.int64) - 1
+        else:
+            self.row_of = np.arange(data.n_obs)
+
+    def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
+        """Give the packed tokens of some rows and, per row, whether the modality has it."""
+        local = self.row_of[rows]
+        if self.matrix is None:
+            empty = torch.empty(0, dtype=torch.int32), torch.empty(0), torch.zeros(len(rows) + 1, dtype=torch.int64)
+            return Tokens(*empty), torch.from_numpy(local >= 0)
+        packed = self.matrix.pack(local, self.vocabulary_of_column, self.keep_zeros)
+        return Tokens(*map(torch.from_numpy, packed)), torch.from_numpy(local >= 0)
+
+
+class RowDataset(Dataset):
+    """The rows of an object; an item asked for with a list of row numbers is a :class:`Batch`.
+
+    Parameters
+    ----------
+    data
+        A registered object.
+    fields
+        Its fields.
+    registry
+        State of each field by registry key.
+    """
+
+    def __init__(
+        self,
+        data: AnnData | MuData,
+        fields: Sequence[ModalityField | CovariatesField],
+        registry: dict[str, dict[str, Any]],
+    ) -> None:
+        self.n_obs = data.n_obs
+        self.modalities: dict[str, ModalityRows] = {}
+        covariates = np.empty((data.n_obs, 0), dtype=np.int64)
+        for field in fields:
+            state = registry[field.registry_key]["state_registry"]
+            if isinstance(field, ModalityField):
+                self.modalities[field.name] = ModalityRows(data, field, state)
+            else:
+                covariates = field.codes(data, state)
+        self.covariates = torch.from_numpy(covariates)
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self.n_obs
+
+    def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> Batch:
+        """Gather some rows."""
+        rows = np.atleast_1d(np.asarray(rows, dtype=np.int64))
+        packed = {name: modality.tokens(rows) for name, modality in self.modalities.items()}
+        return Batch(
+            tokens={name: tokens for name, (tokens, _) in packed.items()},
+            present={name: present for name, (_, present) in packed.items()},
+            measured={name: modality.measured for name, modality in self.modalities.items()},
+            covariates=self.covariates[rows],
+            rows=torch.from_numpy(rows),
+        )
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        """Gather some rows: what ``Subset`` calls with a batch of them."""
+        return self[rows]

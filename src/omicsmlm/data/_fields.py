@@ -1,0 +1,218 @@
+"""What is registered of the user's object: one field per modality, one for the covariates."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rich.table
+from anndata import AnnData
+from mudata import MuData
+from scvi.data.fields import BaseAnnDataField
+
+from omicsmlm._checks import mistake, named
+
+from ._columns import find_column
+from ._kinds import check_kind, infer_kind
+from ._matrix import Matrix
+
+logger = logging.getLogger(__name__)
+
+COVARIATES = "covariates"
+
+
+def modality_of(data: AnnData | MuData, name: str) -> AnnData | None:
+    """Give the AnnData of a modality, or None where the object lacks it; an AnnData is its own only modality."""
+    return data.mod.get(name) if isinstance(data, MuData) else data
+
+
+class ModalityField(BaseAnnDataField):
+    """One modality: where its values are, what kind they are, and the vocabulary of its features.
+
+    Parameters
+    ----------
+    name
+        Name of the modality: its key in ``mdata.mod``, or a name for the only one of an AnnData.
+    layer
+        Layer that holds the values; None for ``X``.
+    kind
+        See :data:`omicsmlm._types.Kind`; None to infer it.
+    """
+
+    def __init__(self, name: str, layer: str | None = None, kind: str | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.layer = layer
+        self.kind = kind
+
+    @property
+    def registry_key(self) -> str:
+        """Key of the field in the registry."""
+        return f"modality_{self.name}"
+
+    @property
+    def attr_name(self) -> str:
+        """Attribute of the AnnData that holds the values."""
+        return "X" if self.layer is None else "layers"
+
+    @property
+    def attr_key(self) -> str | None:
+        """Name of the layer."""
+        return self.layer
+
+    @property
+    def mod_key(self) -> str | None:
+        """Name of the modality."""
+        return self.name
+
+    @property
+    def is_empty(self) -> bool:
+        """A modality is never empty."""
+        return False
+
+    def validate_field(self, adata: AnnData | MuData) -> None:
+        """Check that the modality is there, with named, distinct features and at least one row."""
+        found = modality_of(adata, self.name)
+        if found is None:
+            known = list(adata.mod)
+            raise mistake("modalities", f"a modality {self.name!r}", f"{known}", "name modalities that the object has")
+        if found.n_obs == 0 or found.n_vars == 0:
+            raise mistake(
+                self.name, "rows and features", f"{found.n_obs} x {found.n_vars}", "leave this modality out or fill it"
+            )
+        if not found.var_names.is_unique:
+            twice = found.var_names[found.var_names.duplicated()].unique()
+            raise mistake(
+                self.name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
+            )
+
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
+        """Scan the values and store kind and vocabulary."""
+        self.validate_field(adata)
+        found = modality_of(adata, self.name)
+        assert found is not None
+        summary = Matrix.of(self.name, found, self.layer).summary()
+        kind = infer_kind(self.name, found, summary) if self.kind is None else check_kind(self.name, self.kind, summary)
+        vocabulary = [str(name) for name in found.var_names]
+        return {"name": self.name, "kind": kind, "vocabulary": vocabulary, "n_shared": len(vocabulary)}
+
+    def transfer_field(
+        self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
+    ) -> dict[str, Any]:
+        """Match another object's features to the vocabulary by name; an absent modality shares none."""
+        found = modality_of(adata_target, self.name)
+        state = {**state_registry, "n_shared": 0}
+        if found is None:
+            return state
+        self.validate_field(adata_target)
+        vocabulary = pd.Index(state["vocabulary"])
+        state["n_shared"] = int(np.isin(vocabulary, found.var_names.astype(str)).sum())
+        if state["n_shared"] == 0:
+            raise mistake(
+                self.name,
+                f"features of the trained vocabulary such as {named(vocabulary[:2])}",
+                f"features such as {named(found.var_names[:2])}",
+                "use the same kind of names (symbols or Ensembl ids) as in training",
+            )
+        if state["n_shared"] < len(vocabulary) / 2:
+            logger.warning(
+                "%s: %d of the %d trained features are in this object; the others are not seen.",
+                self.name,
+                state["n_shared"],
+                len(vocabulary),
+            )
+        summary = Matrix.of(self.name, found, self.layer).summary()
+        if not summary.all_zero:
+            check_kind(self.name, state["kind"], summary)
+        return state
+
+    def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
+        """Count the features of the vocabulary."""
+        return {f"n_{self.name}": len(state_registry["vocabulary"])}
+
+    def view_state_registry(self, state_registry: dict[str, Any]) -> rich.table.Table:
+        """Show the field as a table."""
+        table = rich.table.Table(title=self.name)
+        for column in ("kind", "features", "shared"):
+            table.add_column(column)
+        table.add_row(state_registry["kind"], str(len(state_registry["vocabulary"])), str(state_registry["n_shared"]))
+        return table
+
+
+class CovariatesField(BaseAnnDataField):
+    """Categorical covariates of the rows, from ``obs`` of either level; the batch, if any, comes first.
+
+    Parameters
+    ----------
+    keys
+        Names of columns.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__()
+        self.keys = list(keys)
+
+    @property
+    def registry_key(self) -> str:
+        """Key of the field in the registry."""
+        return COVARIATES
+
+    @property
+    def attr_name(self) -> str:
+        """Attribute that holds the columns."""
+        return "obs"
+
+    @property
+    def attr_key(self) -> None:
+        """Several columns have no one key."""
+        return None
+
+    @property
+    def is_empty(self) -> bool:
+        """Registered even without keys, so that a query knows there are none."""
+        return False
+
+    def validate_field(self, adata: AnnData | MuData) -> None:
+        """Check that every column is there and complete."""
+        for key in self.keys:
+            column = find_column(adata, key)
+            if column.isna().any():
+                raise mistake(
+                    f"column {key!r}",
+                    "a category for every row",
+                    f"{int(column.isna().sum())} missing",
+                    "fill them, for example with 'unknown'",
+                )
+
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
+        """Store the categories, sorted, as strings."""
+        self.validate_field(adata)
+        categories = [sorted(find_column(adata, key).astype(str).unique()) for key in self.keys]
+        return {"keys": self.keys, "categories": categories}
+
+    def transfer_field(
+        self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
+    ) -> dict[str, Any]:
+        """Keep the categories: those of a new object that training did not see, and missing columns, are unknown."""
+        return dict(state_registry)
+
+    def codes(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
+        """Give (n, k) int64 positions in the stored categories, -1 for an unknown category or a missing column."""
+        codes = np.full((data.n_obs, len(self.keys)), -1, dtype=np.int64)
+        for position, (key, categories) in enumerate(zip(self.keys, state["categories"], strict=True)):
+            try:
+                column = find_column(data, key)
+            except ValueError:
+                logger.info("column %r is not in this object: its rows count as of unknown category.", key)
+                continue
+            codes[:, position] = pd.Index(categories).get_indexer(column.astype(object).astype(str))
+        return codes
+
+    def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
+        """Count the categories of each covariate."""
+        return {f"n_{key}": len(c) for key, c in zip(state_registry["keys"], state_registry["categories"], strict=True)}
+
+    def view_state_registry(self, state_registry: dict[str, Any]) -> None:
+        """Covariates have no table of their own."""
+        return None

@@ -1,0 +1,92 @@
+"""What the values of a modality are: given by the user, or inferred from names and from every value."""
+
+import re
+from typing import get_args
+
+from anndata import AnnData
+
+from omicsmlm._checks import mistake
+from omicsmlm._types import SPARSE_KINDS, Kind
+
+from ._matrix import Summary
+
+ACCESSIBILITY_NAMES = re.compile(r"atac|peak|access|chromatin|dnase", re.IGNORECASE)
+PROTEIN_NAMES = re.compile(r"prot|adt|antibod|cite|surface", re.IGNORECASE)
+REGION = re.compile(r"^(chr)?[\w.]+[:\-_]\d+[\-_]\d+$", re.IGNORECASE)
+LARGEST_LOG = 30.0
+"""No log of a count or of a concentration reaches this; larger non-integers are neither counts nor logs."""
+
+
+def check_kind(place: str, kind: str, summary: Summary) -> Kind:
+    """Check that the values are what the user says they are.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the values contradict it.
+    """
+    known = get_args(Kind)
+    if kind not in known:
+        raise mistake(place, f"a kind among {known}", repr(kind), "pass one of them")
+    if summary.has_infinity:
+        raise mistake(place, "finite values", "infinity", "replace it; NaN means not measured")
+    if summary.all_zero:
+        raise mistake(place, "at least one value that is not zero", "zeros only", "leave this modality out")
+    if kind in SPARSE_KINDS:
+        _check_counts(place, summary)
+    if kind == "fraction" and not (summary.minimum >= 0 and summary.maximum <= 1):
+        found = f"values from {summary.minimum:g} to {summary.maximum:g}"
+        raise mistake(place, "fractions between 0 and 1", found, 'pass kind "real" if these are not fractions')
+    return kind  # type: ignore[return-value]
+
+
+def infer_kind(place: str, adata: AnnData, summary: Summary) -> Kind:
+    """Infer what the values are: integers by the names of modality and features, others by their range.
+
+    Parameters
+    ----------
+    place
+        Name of the modality: ``atac``, ``peaks`` … mean accessibility, ``adt``, ``prot`` … mean protein.
+    adata
+        Its ``var`` is searched for ``feature_types`` and its ``var_names`` for regions such as ``chr1:100-200``.
+    summary
+        What a scan of the values found.
+
+    Raises
+    ------
+    ValueError
+        If the values are negative or missing counts, floats that are neither counts nor logs, or all zero.
+    """
+    if summary.all_integers and summary.minimum >= 0 and not summary.has_nan:
+        return check_kind(place, _integer_kind(place, adata), summary)
+    if summary.minimum >= 0 and summary.maximum <= 1:
+        return check_kind(place, "fraction", summary)
+    if summary.all_integers or (summary.minimum >= 0 and summary.maximum > LARGEST_LOG):
+        _check_counts(place, summary)
+    return check_kind(place, "real", summary)
+
+
+def _integer_kind(place: str, adata: AnnData) -> str:
+    types = " ".join(map(str, adata.var["feature_types"].unique())) if "feature_types" in adata.var else ""
+    if PROTEIN_NAMES.search(place) or PROTEIN_NAMES.search(types):
+        return "protein"
+    regions = [bool(REGION.match(str(name))) for name in adata.var_names[:100]]
+    if ACCESSIBILITY_NAMES.search(place) or ACCESSIBILITY_NAMES.search(types) or sum(regions) > len(regions) / 2:
+        return "accessibility"
+    return "counts"
+
+
+def _check_counts(place: str, summary: Summary) -> None:
+    if summary.has_nan:
+        found = "NaN"
+    elif summary.minimum < 0:
+        found = f"values down to {summary.minimum:g}"
+    elif not summary.all_integers:
+        found = f"floats up to {summary.maximum:g}"
+    else:
+        return
+    remedy = 'pass layers={"%s": "…"} with the layer of raw counts, or kinds={"%s": "real"} for log values' % (
+        place,
+        place,
+    )
+    raise mistake(place, "raw counts (non-negative integers)", found, remedy)

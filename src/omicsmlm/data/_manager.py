@@ -1,0 +1,112 @@
+"""The manager: scvi-tools' registration with packed rows, and with rows that need not be paired."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager
+from torch.utils.data import Dataset, Subset
+
+from omicsmlm._checks import mistake
+from omicsmlm._compat import AnnDataManagerValidationCheck
+
+from ._dataset import RowDataset
+from ._fields import CovariatesField, ModalityField
+
+
+class OmicsManager(AnnDataManager):
+    """Registers modalities and covariates of an AnnData or MuData and hands out its rows.
+
+    The object gets two entries in ``.uns`` (scvi-tools' identifiers) and is otherwise left as it is.
+    """
+
+    @classmethod
+    def define(cls, setup: dict[str, Any], model_name: str, method: str) -> "OmicsManager":
+        """Make a manager from what a ``setup_*`` method was given.
+
+        Parameters
+        ----------
+        setup
+            ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first).
+        model_name, method
+            Name of the model class and of its setup method, for the registry.
+        """
+        fields: list[ModalityField | CovariatesField] = [
+            ModalityField(name, (setup["layers"] or {}).get(name), (setup["kinds"] or {}).get(name))
+            for name in setup["modalities"]
+        ]
+        fields.append(CovariatesField(setup["covariate_keys"]))
+        names = {"model_name": model_name, "setup_method_name": method, "setup_args": setup}
+        return cls(fields, names, AnnDataManagerValidationCheck(check_fully_paired_mudata=False))
+
+    @classmethod
+    def restore(cls, registry: dict[str, Any]) -> "OmicsManager":
+        """Make the manager of a saved registry; it has no object, but can be transferred to one."""
+        manager = cls.define(registry["setup_args"], registry["model_name"], registry["setup_method_name"])
+        manager._registry = registry
+        return manager
+
+    def transfer_fields(self, adata_target: AnnData | MuData, **kwargs: object) -> "OmicsManager":
+        """Register another object with this vocabulary and these categories, matched by name.
+
+        An AnnData stands for the modality whose vocabulary its features match best.
+
+        Raises
+        ------
+        ValueError
+            If the object has none of the modalities, or none of a modality's features.
+        """
+        target = adata_target
+        if isinstance(target, AnnData) and len(self.modalities) > 1:
+            self._validate_anndata_object(target)
+            target = MuData({self._best_match(target): target})
+        if isinstance(target, MuData) and not set(target.mod) & set(self.modalities):
+            raise mistake(
+                "data", f"a modality among {list(self.modalities)}", f"{list(target.mod)}", "rename it as in training"
+            )
+        manager = OmicsManager(self.fields, self._get_setup_method_args(), self.validation_checks)
+        manager.register_fields(target, self.registry)
+        return manager
+
+    def _best_match(self, adata: AnnData) -> str:
+        names = set(adata.var_names.astype(str))
+        return max(self.modalities, key=lambda m: len(names.intersection(self.modalities[m]["vocabulary"])))
+
+    @property
+    def modalities(self) -> dict[str, dict[str, Any]]:
+        """State of each modality by name: ``kind``, ``vocabulary`` (feature names), ``n_shared``."""
+        return {f.name: self._state(f.registry_key) for f in self.fields if isinstance(f, ModalityField)}
+
+    @property
+    def covariates(self) -> dict[str, list[str]]:
+        """Categories of each covariate by column name."""
+        state = next(self._state(f.registry_key) for f in self.fields if isinstance(f, CovariatesField))
+        return dict(zip(state["keys"], state["categories"], strict=True))
+
+    def _state(self, key: str) -> dict[str, Any]:
+        return self.registry["field_registries"][key]["state_registry"]
+
+    def _validate_anndata_object(self, adata: AnnData | MuData) -> None:
+        if not isinstance(adata, AnnData | MuData):
+            raise mistake("data", "an AnnData or MuData", type(adata).__name__, "read the file with anndata or mudata")
+        layers = list(adata.mod.items()) if isinstance(adata, MuData) else []
+        for place, part in [("data", adata), *layers]:
+            if part.is_view:
+                raise mistake(place, "an object of its own", "a view of another", "take a copy first: data = data.copy()")
+        if adata.n_obs == 0:
+            raise mistake("data", "at least one row", "none", "check the filter that made it")
+
+    def create_torch_dataset(
+        self,
+        indices: Sequence[int] | None = None,
+        data_and_attributes: object = None,
+        load_sparse_tensor: bool = False,
+    ) -> Dataset:
+        """Give the rows as a dataset whose items, asked for with a list of row numbers, are :class:`Batch` records.
+
+        The arguments are those of scvi-tools, whose loaders call this; records always hold every field, packed.
+        """
+        self._assert_anndata_registered()
+        dataset = RowDataset(self.adata, self.fields, self.registry["field_registries"])
+        return dataset if indices is None else Subset(dataset, indices)  # type: ignore[arg-type]

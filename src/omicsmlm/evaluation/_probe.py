@@ -1,0 +1,179 @@
+"""How much of the labels a simple classifier reads off an embedding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+_Fold = tuple[str, np.ndarray, np.ndarray]  # what is held out, training rows, test rows
+
+
+def _folds(
+    label_n: np.ndarray,
+    group_n: np.ndarray | None,
+    split: tuple[np.ndarray, np.ndarray] | None,
+    n_splits: int,
+    seed: int,
+) -> Iterator[_Fold]:
+    from sklearn.model_selection import StratifiedKFold
+
+    if split is not None:
+        yield "test", np.flatnonzero(split[0]), np.flatnonzero(split[1])
+    elif group_n is not None:
+        for group in pd.unique(group_n):
+            yield str(group), np.flatnonzero(group_n != group), np.flatnonzero(group_n == group)
+    else:
+        folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
+        for i, (train, test) in enumerate(folds.split(np.zeros(len(label_n)), label_n)):
+            yield f"fold {i + 1}", train, test
+
+
+def _classifiers(n_neighbors: int) -> dict[str, Any]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    linear = LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
+    return {
+        "linear": make_pipeline(StandardScaler(), linear),
+        "k-NN": KNeighborsClassifier(n_neighbors),
+    }
+
+
+def _checked(embedding: Any, labels: Any, others: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    x_nd = np.asarray(embedding, dtype=np.float64)
+    if x_nd.ndim != 2:
+        raise ValueError(f"probe: expected an embedding (n_obs, d), got an array of shape {x_nd.shape}; pass .obsm[key].")
+    if not np.isfinite(x_nd).all():
+        bad = int((~np.isfinite(x_nd).all(axis=1)).sum())
+        raise ValueError(f"probe: {bad} of {len(x_nd)} rows of the embedding are NaN or infinite; leave these rows out.")
+    checked = {name: None if value is None else np.asarray(value) for name, value in others.items()}
+    label_n = pd.Series(np.asarray(labels, dtype=object)).to_numpy()
+    for name, value in {"labels": label_n, **checked}.items():
+        if value is not None and len(value) != len(x_nd):
+            raise ValueError(f"probe: {name} has {len(value)} entries, the embedding {len(x_nd)} rows; pass one per row.")
+    return x_nd, label_n, checked
+
+
+def _kept_rows(label_n: np.ndarray, min_cells: int) -> tuple[np.ndarray, list[str]]:
+    """Rows with a label that at least `min_cells` rows carry, and the labels that fall short."""
+    counts = pd.Series(label_n).value_counts()
+    rare = sorted(str(label) for label in counts.index[counts < min_cells])
+    kept_n = pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1)
+    if rare:
+        logger.info("probe: labels with fewer than %d cells are left out: %s.", min_cells, ", ".join(rare))
+    return kept_n, rare
+
+
+def _scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
+    from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+    return {
+        "accuracy": float(accuracy_score(truth, guess)),
+        "balanced accuracy": float(recall_score(truth, guess, labels=np.unique(truth), average="macro")),
+        "macro F1": float(f1_score(truth, guess, average="macro", zero_division=0)),
+    }
+
+
+def probe(
+    embedding: Any,
+    labels: Any,
+    groups: Any = None,
+    *,
+    split: tuple[Any, Any] | None = None,
+    n_splits: int = 5,
+    n_neighbors: int = 15,
+    min_cells: int = 10,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score a linear and a nearest-neighbour classifier on held-out rows of an embedding.
+
+    Linear: standardised on the training rows, logistic regression with balanced class weights, C = 0.1. k-NN: majority
+    of the `n_neighbors` nearest training rows, Euclidean, not standardised. A linear probe rewards dimensions: compare
+    embeddings of equal dimension only.
+
+    Parameters
+    ----------
+    embedding
+        (n_obs, d), finite.
+    labels
+        (n_obs,) classes; a row whose label is missing is left out.
+    groups
+        (n_obs,) e.g. batches: each group is held out in turn. Without groups: stratified folds.
+    split
+        Two boolean masks (n_obs,), training and test rows, in place of folds.
+    n_splits
+        Number of stratified folds where neither `groups` nor `split` is given.
+    n_neighbors
+        Number of neighbours of the k-NN classifier.
+    min_cells
+        Labels of fewer rows are left out of training and scoring, named in ``attrs["left_out"]`` and logged. So are, in
+        a fold, the test rows whose label no training row has (their number per fold in ``attrs["untrained"]``).
+    seed
+        Seed of the stratified folds.
+
+    Returns
+    -------
+    DataFrame
+        Index (classifier, held_out): ``linear`` and ``k-NN``, each fold and ``mean``, the plain mean over folds.
+        Columns: ``accuracy``, ``balanced accuracy`` (mean recall over the labels of the test rows), ``macro F1`` (over
+        labels that occur in test rows or predictions), ``n_test``.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, the embedding is not finite, or there are not two labels or two groups to tell apart.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = probe(np.repeat([[0.0], [9.0]], 20, axis=0), ["a"] * 20 + ["b"] * 20)
+    >>> float(scores.loc[("linear", "mean"), "accuracy"])
+    1.0
+    """
+    masks = (None, None) if split is None else split
+    x_nd, label_n, others = _checked(
+        embedding, labels, {"groups": groups, "split[0]": masks[0], "split[1]": masks[1]}
+    )
+    kept_n, rare = _kept_rows(label_n, min_cells)
+    x_nd, label_n = x_nd[kept_n], label_n[kept_n].astype(str)
+    others = {name: None if value is None else value[kept_n] for name, value in others.items()}
+    if len(np.unique(label_n)) < 2:
+        raise ValueError(
+            f"probe: fewer than two labels have {min_cells} cells or more, so there is nothing to tell apart; "
+            "pass other labels or a smaller min_cells."
+        )
+    group_n = others["groups"]
+    if group_n is not None and len(pd.unique(group_n)) < 2:
+        raise ValueError(f"probe: expected at least two groups, got {pd.unique(group_n)}; pass groups=None for folds.")
+    chosen = None if split is None else (others["split[0]"].astype(bool), others["split[1]"].astype(bool))
+    rows, untrained = [], {}
+    for held_out, train, test in _folds(label_n, group_n, chosen, n_splits, seed):
+        known = np.isin(label_n[test], label_n[train])
+        untrained[held_out] = int((~known).sum())
+        test = test[known]
+        if len(test) == 0:
+            raise ValueError(f"probe: no test row of {held_out!r} has a label seen in training; pass another split.")
+        for name, classifier in _classifiers(min(n_neighbors, len(train))).items():
+            guess = classifier.fit(x_nd[train], label_n[train]).predict(x_nd[test])
+            scores = _scores(label_n[test], guess)
+            rows.append({"classifier": name, "held_out": held_out, **scores, "n_test": len(test)})
+    return _with_means(rows, {"left_out": rare, "untrained": untrained})
+
+
+def _with_means(rows: list[dict[str, Any]], attrs: dict[str, Any]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    means = table.drop(columns="held_out").groupby("classifier", sort=False).mean().reset_index()
+    sums = table.groupby("classifier", sort=False)["n_test"].sum()
+    means = means.assign(held_out="mean", n_test=means["classifier"].map(sums))
+    table = pd.concat([table, means], ignore_index=True).sort_values("classifier", kind="stable", ascending=False)
+    table = table.set_index(["classifier", "held_out"])
+    table.attrs.update(attrs)
+    return table

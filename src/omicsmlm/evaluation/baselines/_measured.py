@@ -1,0 +1,103 @@
+"""One modality of an object: its values, and the rows of the object that they belong to."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import scipy.sparse as sp
+
+from omicsmlm._checks import mistake, named
+
+Role = Literal["rna", "atac", "protein"]
+
+_NAMES = {
+    "atac": re.compile(r"atac|peak|access|chromatin", re.IGNORECASE),
+    "protein": re.compile(r"prot|adt|antibod|cite|surface", re.IGNORECASE),
+    "rna": re.compile(r"rna|gex|gene|express", re.IGNORECASE),
+}
+
+
+class Measured(NamedTuple):
+    """The values of one modality, in the order of the object's own rows."""
+
+    modality: str
+    values: sp.csr_matrix | np.ndarray  # (rows measured, features)
+    rows_n: np.ndarray  # (rows measured,) their positions among the object's rows, ascending
+    n_obs: int  # rows of the object
+    var_names: np.ndarray
+
+    def place(self, embedding: np.ndarray) -> np.ndarray:
+        """Put an embedding of the measured rows at their place; float32 (n_obs, d), NaN where not measured."""
+        placed_nd = np.full((self.n_obs, embedding.shape[1]), np.nan, dtype=np.float32)
+        placed_nd[self.rows_n] = embedding
+        return placed_nd
+
+
+def role_of(modality: str) -> Role | None:
+    """What a modality is by its name: ``atac``, ``protein``, ``rna``, or None where the name does not tell.
+
+    Examples
+    --------
+    >>> role_of("adt"), role_of("RNA"), role_of("x")
+    ('protein', 'rna', None)
+    """
+    for role in ("atac", "protein", "rna"):
+        if _NAMES[role].search(modality):
+            return role  # type: ignore[return-value]
+    return None
+
+
+def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
+    """The modality that plays each role, ``{"rna": "rna", "protein": "adt"}``; an AnnData counts as RNA."""
+    if isinstance(data, ad.AnnData):
+        return {"rna": "rna"}
+    found: dict[str, str] = {}
+    for modality in data.mod:
+        role = role_of(modality)
+        if role is not None:
+            found.setdefault(role, modality)
+    return found
+
+
+def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Role = "rna") -> Measured:
+    """Take the values (``X``) of one modality.
+
+    Parameters
+    ----------
+    data
+        An AnnData (then `modality` is not looked at) or a MuData, whose rows need not be paired.
+    modality
+        Name of the modality; by default the one whose name tells that it is `role`, or else the only one.
+
+    Returns
+    -------
+    Measured
+
+    Raises
+    ------
+    ValueError
+        If the modality is not there, or none can be told.
+    """
+    if isinstance(data, ad.AnnData):
+        return Measured(modality or "X", _in_memory(data.X), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names))
+    chosen = modality or roles(data).get(role) or (next(iter(data.mod)) if len(data.mod) == 1 else None)
+    if chosen not in data.mod:
+        remedy = "pass modality= with one of them"
+        raise mistake("modality", f"the {role} modality" if chosen is None else repr(chosen), named(data.mod), remedy)
+    position_n = np.asarray(data.obsmap[chosen]).ravel().astype(np.int64)  # 1-based, 0 where absent
+    rows_n = np.flatnonzero(position_n > 0)
+    part = data.mod[chosen]
+    values = _in_memory(part.X)[position_n[rows_n] - 1]
+    return Measured(chosen, values, rows_n, data.n_obs, np.asarray(part.var_names))
+
+
+def _in_memory(values: object) -> sp.csr_matrix | np.ndarray:
+    if hasattr(values, "to_memory"):  # backed sparse data set
+        values = values.to_memory()
+    if sp.issparse(values):
+        return sp.csr_matrix(values)
+    return np.asarray(values)

@@ -1,0 +1,206 @@
+"""scVI, MultiVI and TotalVI with the defaults of scvi-tools, trained with early stopping on a copy of the data."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from omicsmlm.evaluation.baselines._linear import _variable_genes, log_normalise
+from omicsmlm.evaluation.baselines._measured import Measured, measured
+
+logger = logging.getLogger(__name__)
+
+_Data = ad.AnnData | md.MuData
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed scvi-tools and every global generator, and put all of them back afterwards."""
+    import scvi
+    import torch
+
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    before, noisy = scvi.settings.seed, logging.getLogger("lightning.pytorch")
+    level = noisy.level
+    try:
+        noisy.setLevel(logging.ERROR)
+        scvi.settings.seed = seed
+        yield
+    finally:
+        scvi.settings.seed = None
+        scvi.settings._seed = before  # the public setter would seed every generator again
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+        noisy.setLevel(level)
+
+
+def _light(part: Measured, rows_n: np.ndarray, obs: pd.DataFrame) -> ad.AnnData:
+    """Float32 counts of `rows_n` (positions in the object); a row that lacks the modality is a row of zeros."""
+    values = sp.csr_matrix(part.values, dtype=np.float32)
+    where = np.searchsorted(part.rows_n, rows_n).clip(max=max(len(part.rows_n) - 1, 0))
+    present_n = part.rows_n[where] == rows_n
+    taken = sp.csr_matrix(sp.diags_array(present_n.astype(np.float32)) @ values[where])
+    taken.eliminate_zeros()
+    return ad.AnnData(taken, obs=obs.copy(), var=pd.DataFrame(index=part.var_names))
+
+
+def _few_genes(part: Measured, n_top_genes: int) -> Measured:
+    kept = _variable_genes(log_normalise(part.values), n_top_genes)
+    return part._replace(values=part.values[:, kept], var_names=part.var_names[kept])
+
+
+def _rows_obs(data: _Data, rows_n: np.ndarray, batch_key: str | None) -> pd.DataFrame:
+    obs = pd.DataFrame(index=np.asarray(data.obs_names)[rows_n])
+    if batch_key is not None:
+        obs["batch"] = pd.Categorical(data.obs[batch_key].astype(str).to_numpy()[rows_n])
+    return obs
+
+
+def _fitted(model: Any, max_epochs: int | None, name: str) -> np.ndarray:
+    limit = {} if max_epochs is None else {"max_epochs": max_epochs}
+    model.train(early_stopping=True, enable_progress_bar=False, **limit)
+    n_epochs = len(next(iter(model.history.values())))
+    logger.info("%s: trained for %d epochs.", name, n_epochs)
+    return np.asarray(model.get_latent_representation(), dtype=np.float32)
+
+
+def scvi(
+    data: _Data,
+    batch_key: str | None = None,
+    *,
+    n_latent: int = 10,
+    n_top_genes: int = 2000,
+    max_epochs: int | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Latent mean of scVI (Lopez et al. 2018) on raw RNA counts.
+
+    Defaults of scvi-tools 1.5 (one hidden layer of 128, zero-inflated negative binomial), early stopping on the
+    validation ELBO (10 % of the rows, patience 45).
+
+    Parameters
+    ----------
+    data
+        An AnnData or MuData with raw RNA counts; not changed.
+    batch_key
+        Column of the top-level ``.obs``.
+    n_latent
+        Number of latent dimensions.
+    n_top_genes
+        Number of variable genes kept, where there are more.
+    max_epochs
+        By default scvi-tools' rule: min(400, 400 * 20,000 / n_obs).
+    seed
+        Seed of the weights, the split and the batches; the global generators are put back afterwards.
+
+    Returns
+    -------
+    ndarray
+        float32 (n_obs, n_latent); NaN in rows without RNA.
+
+    Raises
+    ------
+    ValueError
+        If there is no RNA.
+    """
+    from scvi.model import SCVI
+
+    part = _few_genes(measured(data), n_top_genes)
+    light = _light(part, part.rows_n, _rows_obs(data, part.rows_n, batch_key))
+    with _seeded(seed):
+        SCVI.setup_anndata(light, batch_key=None if batch_key is None else "batch")
+        return part.place(_fitted(SCVI(light, n_latent=n_latent), max_epochs, "scVI"))
+
+
+def multivi(
+    data: md.MuData, batch_key: str | None = None, *, max_epochs: int | None = None, seed: int = 0
+) -> np.ndarray:
+    """Joint latent mean of MultiVI (Ashuach et al. 2023) on raw RNA counts and peaks.
+
+    Defaults of scvi-tools 1.5: at most 500 epochs, early stopping on the validation ELBO (patience 45). A row that
+    lacks a modality is given as a row of zeros, which is how MultiVI knows it.
+
+    Parameters
+    ----------
+    data
+        A MuData with RNA and ATAC; not changed.
+    batch_key, max_epochs, seed
+        As in :func:`scvi`.
+
+    Returns
+    -------
+    ndarray
+        float32 (n_obs, n_latent), n_latent chosen by MultiVI.
+
+    Raises
+    ------
+    ValueError
+        If a modality is not there.
+    """
+    from scvi.model import MULTIVI
+
+    rna, atac = measured(data), measured(data, role="atac")
+    rows_n = np.union1d(rna.rows_n, atac.rows_n)
+    obs = _rows_obs(data, rows_n, batch_key)
+    light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "atac": _light(atac, rows_n, obs[[]])})
+    light.obs = obs
+    with _seeded(seed):
+        chosen = {"rna_layer": "rna", "atac_layer": "atac"}
+        MULTIVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
+        model = MULTIVI(light, n_genes=len(rna.var_names), n_regions=len(atac.var_names))
+        return rna._replace(rows_n=rows_n).place(_fitted(model, max_epochs, "MultiVI"))
+
+
+def totalvi(
+    data: md.MuData,
+    batch_key: str | None = None,
+    *,
+    n_top_genes: int = 2000,
+    max_epochs: int | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Latent mean of TotalVI (Gayoso et al. 2021) on raw RNA and protein counts of the rows that have both.
+
+    Defaults of scvi-tools 1.5: 20 dimensions, at most 400 epochs, early stopping on the validation ELBO (patience 45).
+
+    Parameters
+    ----------
+    data
+        A MuData with RNA and protein; not changed.
+    batch_key, n_top_genes, max_epochs, seed
+        As in :func:`scvi`.
+
+    Returns
+    -------
+    ndarray
+        float32 (n_obs, 20); NaN in rows that lack a modality.
+
+    Raises
+    ------
+    ValueError
+        If a modality is not there.
+    """
+    from scvi.model import TOTALVI
+
+    rna, protein = _few_genes(measured(data), n_top_genes), measured(data, role="protein")
+    rows_n = np.intersect1d(rna.rows_n, protein.rows_n)
+    obs = _rows_obs(data, rows_n, batch_key)
+    light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "protein": _light(protein, rows_n, obs[[]])})
+    light.obs = obs
+    light["protein"].X = light["protein"].X.toarray()
+    with _seeded(seed):
+        chosen = {"rna_layer": "rna", "protein_layer": "protein"}
+        TOTALVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
+        return rna._replace(rows_n=rows_n).place(_fitted(TOTALVI(light), max_epochs, "TotalVI"))

@@ -1,0 +1,431 @@
+"""What every family shares: registration, training, embedding, saving and loading."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi.model.base import BaseModelClass
+
+from omicsmlm._checks import mistake
+from omicsmlm._types import Batch, Parts
+from omicsmlm.data import OmicsManager, row_loader
+from omicsmlm.training import FitOptions, Optimisation, fit, on_device, sensible_epochs
+
+from ._files import Saved, read_model, write_model
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_ROWS = 20_000
+"""Rows from which a model reads its statistics and its linear start; a random sample where there are more."""
+EMBED_ROWS = 1024
+"""Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
+
+
+class OmicsModel(BaseModelClass):
+    """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData; registered with defaults if no ``setup_*`` method was called on it.
+    config
+        Hyper-parameters; None for the defaults.
+    batch_key
+        Column of ``obs`` that holds the batch, if the object was not set up already.
+    """
+
+    embedding_key: ClassVar[str]
+    config_class: ClassVar[type]
+
+    def __init__(self, data: AnnData | MuData, config: Any = None, *, batch_key: str | None = None) -> None:
+        by_itself = batch_key is not None or not self._is_set_up(data)
+        if by_itself:
+            self._setup(data, None, None, None, [] if batch_key is None else [batch_key])
+        super().__init__(data)
+        if by_itself:
+            del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
+        if data.n_obs < 2:
+            raise mistake("data", "at least 2 rows to learn from", "1", "pass the data set, not a single row of it")
+        self.config = self.config_class() if config is None else config
+        self.n_trainings = 0
+        sample = self._sample()
+        self.choice = self._choose(sample)
+        self._build()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            self._start(sample)
+        _announce(f"{type(self).__name__}: {self._describe()}.")
+
+    # ---- what a family says -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        """Read off the data what fixes the shape of the module; what can be written as JSON."""
+
+    @abstractmethod
+    def _assemble(self, choice: dict[str, Any]) -> Parts:
+        """Make the four parts."""
+
+    @abstractmethod
+    def _start(self, sample: Sequence[Batch]) -> None:
+        """Fit scalings and starting weights to the data."""
+
+    @property
+    @abstractmethod
+    def optimisation(self) -> Optimisation:
+        """How the family is optimised."""
+
+    # ---- registration -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        modalities: Sequence[str] | None = None,
+        layers: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        batch_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] = (),
+    ) -> None:
+        """Register a MuData; its rows need not be paired.
+
+        Parameters
+        ----------
+        mdata
+            Rows are those of ``mdata.obs``; a modality may lack some of them.
+        modalities
+            Names of the modalities to use; None for all.
+        layers
+            Layer that holds the values, by modality; ``X`` where none is named.
+        kinds
+            What the values are, by modality: ``counts``, ``accessibility``, ``protein``, ``fraction`` or ``real``
+            (see :data:`omicsmlm._types.Kind`); inferred where none is named.
+        batch_key
+            Column with the batch, in ``mdata.obs`` or in the ``obs`` of modalities. The batch stays out of the latent.
+        categorical_covariate_keys
+            Further columns that the decoder is told.
+
+        Raises
+        ------
+        ValueError
+            If the values are not what they should be, or a name is not there; the object is then left as it was.
+        """
+        names = list(mdata.mod) if modalities is None else list(modalities)
+        covariates = ([] if batch_key is None else [batch_key]) + list(categorical_covariate_keys)
+        cls._setup(mdata, names, layers, kinds, covariates)
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        *,
+        modalities: str = "rna",
+        layer: str | None = None,
+        kind: str | None = None,
+        batch_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] = (),
+    ) -> None:
+        """Register an AnnData as an object of one modality; see :meth:`setup_mudata`.
+
+        Parameters
+        ----------
+        adata
+            The object.
+        modalities
+            Name to give to its only modality.
+        layer, kind, batch_key, categorical_covariate_keys
+            As in :meth:`setup_mudata`.
+        """
+        layers = None if layer is None else {modalities: layer}
+        kinds = None if kind is None else {modalities: kind}
+        covariates = ([] if batch_key is None else [batch_key]) + list(categorical_covariate_keys)
+        cls._setup(adata, [modalities], layers, kinds, covariates)
+
+    @classmethod
+    def _is_set_up(cls, data: AnnData | MuData) -> bool:
+        manager = cls._setup_adata_manager_store.get(getattr(data, "uns", {}).get("_scvi_uuid"))
+        return manager is not None and manager.adata is data
+
+    @classmethod
+    def _setup(
+        cls,
+        data: AnnData | MuData,
+        modalities: list[str] | None,
+        layers: Mapping[str, str] | None,
+        kinds: Mapping[str, str] | None,
+        covariate_keys: list[str],
+    ) -> None:
+        if not isinstance(data, AnnData | MuData):
+            raise mistake("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
+        if modalities is None:
+            modalities = list(data.mod) if isinstance(data, MuData) else ["rna"]
+        for argument, given in (("layers", layers), ("kinds", kinds)):
+            unknown = set(given or {}) - set(modalities)
+            if unknown:
+                raise mistake(argument, f"names among {modalities}", f"{sorted(unknown)}", "name registered modalities")
+        setup = {
+            "modalities": modalities,
+            "layers": None if layers is None else dict(layers),
+            "kinds": None if kinds is None else dict(kinds),
+            "covariate_keys": covariate_keys,
+        }
+        method = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
+        manager = OmicsManager.define(setup, cls.__name__, method)
+        manager.register_fields(data)
+        cls.register_manager(manager)
+
+    def _manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
+        """Give the manager of an object: the model's own, or one transferred by feature name."""
+        if data is None and self.adata is None:
+            raise mistake("data", "an object", "none, as the model was loaded without one", "pass data=…")
+        if data is None or data is self.adata:
+            return self.adata_manager
+        return self.adata_manager.transfer_fields(data)
+
+    # ---- training -----------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        batch_size: int = 128,
+        train_size: float = 0.9,
+        early_stopping: bool = True,
+        key_added: str | None = "auto",
+        checkpoint_dir: str | Path | None = None,
+        resume_from: str | Path | None = None,
+        progress_bar: bool = True,
+        **trainer_options: Any,
+    ) -> None:
+        """Train, and write the embedding of the registered object to ``.obsm[key_added]``.
+
+        A second call goes on training. Interrupt it at will: with ``checkpoint_dir`` every epoch is on disk.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the rows; None for a sensible number, from the number of rows.
+        accelerator, devices
+            As in Lightning; on a GPU training runs in bfloat16.
+        batch_size
+            Rows in a step.
+        train_size
+            Share of the rows to learn from, above 0 and at most 1; the others are for the validation loss.
+        early_stopping
+            Stop when the validation loss has not improved for ``config.patience`` epochs. In any case the weights of
+            the best epoch are kept.
+        key_added
+            Key of ``.obsm``; "auto" for the family's own, None to write nothing.
+        checkpoint_dir
+            Directory for a checkpoint after every epoch.
+        resume_from
+            Directory or file of such a checkpoint: the training goes on from there as if never interrupted.
+        progress_bar
+            Whether to show a bar with the loss and the remaining time.
+        **trainer_options
+            Passed on to :class:`lightning.Trainer`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range or there is nothing to train on; the object is then left as it was.
+        """
+        manager = self._manager_for(None)
+        key = self._checked_key(key_added)
+        if max_epochs is not None and max_epochs < 1:
+            raise mistake("max_epochs", "at least 1", str(max_epochs), "leave it out for a sensible number")
+        train_rows, validation_rows = self._split(train_size)
+        seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
+        options = FitOptions(
+            max_epochs=max_epochs or sensible_epochs(len(train_rows), batch_size),
+            accelerator=accelerator,
+            devices=devices,
+            early_stopping=early_stopping,
+            patience=self.config.patience,
+            checkpoint_dir=checkpoint_dir,
+            resume_from=resume_from,
+            progress_bar=progress_bar,
+            seed=seed,
+        )
+        validation = row_loader(manager, validation_rows, EMBED_ROWS) if len(validation_rows) else None
+        values = fit(
+            self.parts,
+            self.optimisation,
+            row_loader(manager, train_rows, batch_size, seed=seed),
+            validation,
+            options,
+            trainer_options,
+        )
+        self.train_indices, self.validation_indices = train_rows, validation_rows
+        self.is_trained_ = True
+        self.n_trainings += 1
+        self._extend_history(values)
+        if key is not None:
+            self.adata.obsm[key] = self.get_latent_representation()
+
+    def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
+        """Divide the rows, at random but always alike, into those to learn from and those to validate on."""
+        if not 0 < train_size <= 1:
+            raise mistake("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
+        n_obs = self.adata.n_obs
+        n_train = min(n_obs, max(1, round(train_size * n_obs)))
+        order = np.random.default_rng(self.config.seed).permutation(n_obs)
+        return np.sort(order[:n_train]), np.sort(order[n_train:])
+
+    def _checked_key(self, key_added: str | None) -> str | None:
+        key = self.embedding_key if key_added == "auto" else key_added
+        if key is not None and isinstance(self.adata, MuData) and key in self.adata.mod:
+            raise mistake(
+                "key_added",
+                "a key of its own",
+                f"{key!r}, which .obsm reserves for a modality",
+                f"pass another, such as {self.embedding_key!r}",
+            )
+        return key
+
+    def _extend_history(self, values: Mapping[str, list[float]]) -> None:
+        history: dict[str, pd.DataFrame] = self.history_ or {}
+        for name, column in values.items():
+            before = history[name][name].tolist() if name in history else []
+            history[name] = pd.DataFrame({name: np.array(before + column)}).rename_axis("epoch")
+        self.history_ = history
+
+    # ---- embedding ----------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def get_latent_representation(
+        self,
+        data: AnnData | MuData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Embed rows; deterministic, and independent of their order and of the batch size.
+
+        Parameters
+        ----------
+        data
+            The object to embed; None for the registered one. Features are matched by name, modalities may be absent.
+        indices
+            Row numbers; None for all rows.
+        batch_size
+            Rows to embed at once; None for 1,024.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n_obs, n_latent) float32.
+
+        Raises
+        ------
+        ValueError
+            If the object shares no modality, or no feature of a modality, with the model.
+        """
+        manager = self._manager_for(data)
+        rows = np.arange(manager.adata.n_obs) if indices is None else np.asarray(indices)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        self.module.eval()
+        device = next(self.module.parameters()).device
+        parts = []
+        for batch in row_loader(manager, rows, batch_size or EMBED_ROWS):
+            grids = self.parts.tokenizer(on_device(batch, device))
+            parts.append(self.module.encode(grids).mean.float().cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.module.n_latent), dtype=np.float32)
+
+    # ---- saving and loading -------------------------------------------------------------------------------------
+
+    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:  # type: ignore[override]
+        """Write the model to a directory: tensors as safetensors, all else as JSON; nothing is pickled.
+
+        Parameters
+        ----------
+        dir_path
+            Directory to make.
+        overwrite
+            Whether a model that is there may be replaced.
+        """
+        config = {
+            "class": type(self).__name__,
+            "config": asdict(self.config),
+            "choice": self.choice,
+            "is_trained": self.is_trained_,
+            "n_trainings": self.n_trainings,
+        }
+        registry = {k: v for k, v in self.adata_manager.registry.items() if k != "scvi_uuid"}
+        history = {name: frame[name].tolist() for name, frame in (self.history_ or {}).items()}
+        write_model(dir_path, Saved(self.module.state_dict(), config, registry, history), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
+        """Read a model from a directory.
+
+        Parameters
+        ----------
+        dir_path
+            Directory that :meth:`save` made.
+        adata
+            Object to register with it, matched by feature name; None to load the model alone.
+
+        Raises
+        ------
+        ValueError
+            If the directory is not a whole, unchanged model of this class and of this or an older version.
+        """
+        saved = read_model(dir_path, cls.__name__)
+        model = cls.__new__(cls)
+        manager = OmicsManager.restore(saved.registry)
+        BaseModelClass.__init__(model, registry=manager.registry)
+        model._adata_manager = manager
+        model.config = cls.config_class(**saved.config["config"])
+        model.choice = saved.config["choice"]
+        model.n_trainings = saved.config["n_trainings"]
+        model.is_trained_ = saved.config["is_trained"]
+        model._build()
+        model.module.load_state_dict(saved.weights)
+        model.history_ = None
+        model._extend_history(saved.history)
+        if adata is not None:
+            model._adata_manager = manager.transfer_fields(adata)
+            model._adata = adata
+            model._register_manager_for_instance(model._adata_manager)
+        return model
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            self.parts = self._assemble(self.choice)
+        self.module = self.parts.module
+        self.module.eval()
+
+    def _sample(self) -> list[Batch]:
+        n_obs = self.adata.n_obs
+        rows = np.arange(n_obs)
+        if n_obs > SAMPLE_ROWS:
+            rows = np.sort(np.random.default_rng(self.config.seed).choice(n_obs, SAMPLE_ROWS, replace=False))
+        return list(row_loader(self.adata_manager, rows, EMBED_ROWS))
+
+    def _describe(self) -> str:
+        modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]
+        covariates = [f"{key!r} with {len(c)} categories" for key, c in self.adata_manager.covariates.items()]
+        return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
+
+
+def _announce(line: str) -> None:
+    """Log a line that the user should see, also where nobody has set up logging."""
+    if not logger.hasHandlers():
+        package = logging.getLogger("omicsmlm")
+        package.addHandler(logging.StreamHandler())
+        package.setLevel(logging.INFO)
+    logger.info(line)

@@ -1,0 +1,102 @@
+"""A saved model: four plain files, none of which can run code when it is read."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import torch
+from packaging.version import Version
+from safetensors.torch import load_file, save_file
+
+from omicsmlm._checks import mistake
+
+WEIGHTS, CONFIG, REGISTRY, HISTORY = "weights.safetensors", "config.json", "registry.json", "history.json"
+FILES = (WEIGHTS, CONFIG, REGISTRY, HISTORY)
+
+
+class Saved(NamedTuple):
+    """What the files of a model hold."""
+
+    weights: dict[str, torch.Tensor]
+    config: dict[str, Any]
+    """Class, hyper-parameters (``config``), what was read off the data (``choice``), state of the training."""
+    registry: dict[str, Any]
+    history: dict[str, list[float]]
+
+
+def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None:
+    """Write the files of a model, whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the directory exists and is not to be overwritten, is not a model's, or cannot be written.
+    """
+    directory = Path(directory)
+    if directory.exists() and not overwrite:
+        raise mistake("save", "a new directory", f"{str(directory)!r}, which exists", "pass overwrite=True or another")
+    if directory.exists() and any(directory.iterdir()) and not (directory / CONFIG).exists():
+        raise mistake(
+            "save", "a directory that holds a model", f"{str(directory)!r} with other files", "pass another directory"
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as name:
+            _write_files(Path(name), saved)
+            for file in FILES:
+                shutil.move(Path(name) / file, directory / file)
+    except OSError as error:
+        raise mistake("save", "a directory that can be written", str(error), "pass another path") from error
+
+
+def _write_files(directory: Path, saved: Saved) -> None:
+    save_file({name: value.detach().cpu().contiguous() for name, value in saved.weights.items()}, directory / WEIGHTS)
+    header = {"version": version("omicsmlm"), "weights_sha256": _digest(directory / WEIGHTS)}
+    for file, content in ((CONFIG, {**header, **saved.config}), (REGISTRY, saved.registry), (HISTORY, saved.history)):
+        (directory / file).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def read_model(directory: str | Path, class_name: str) -> Saved:
+    """Read the files of a model and check that they are whole and meant for this class and version.
+
+    Raises
+    ------
+    ValueError
+        If files are missing, unreadable or changed, or belong to another class or to a newer version.
+    """
+    directory = Path(directory)
+    missing = [file for file in FILES if not (directory / file).is_file()]
+    if missing:
+        raise mistake(
+            f"load {str(directory)!r}", f"the files {FILES}", f"a directory without {missing}", "save the model again"
+        )
+    config = _read_json(directory / CONFIG)
+    if config.get("class") != class_name:
+        raise mistake("load", f"a saved {class_name}", f"a {config.get('class')}", "load it with its own class")
+    ours, theirs = Version(version("omicsmlm")), Version(config["version"])
+    if theirs > ours:
+        raise mistake("load", f"a model of omicsmlm {ours} or older", f"one of {theirs}", "update omicsmlm")
+    if _digest(directory / WEIGHTS) != config["weights_sha256"]:
+        raise mistake("load", f"the {WEIGHTS} that was saved", "a file that has been changed", "save the model again")
+    try:
+        weights = load_file(directory / WEIGHTS)
+    except safetensors.SafetensorError as error:
+        raise mistake("load", "a readable tensor file", str(error), "save the model again") from error
+    return Saved(weights, config, _read_json(directory / REGISTRY), _read_json(directory / HISTORY))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise mistake(f"load {path.name}", "a whole JSON file", str(error), "save the model again") from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

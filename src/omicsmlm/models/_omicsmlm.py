@@ -1,0 +1,340 @@
+"""OmicsMLM: one masked autoencoder for any set of modalities, paired or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from omicsmlm._types import Batch, Encoded, Grid, Kind, Parts
+from omicsmlm.corruption import HideFeatures
+from omicsmlm.nn import Adversary, Decoded, Decoder, Design, Head, SetEncoder, principal_directions, scaling_of
+from omicsmlm.objectives import LatentReconstruction
+from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
+from omicsmlm.training import Optimisation
+
+from ._base import OmicsModel
+
+
+@dataclass(frozen=True)
+class OmicsMLMConfig:
+    """Hyper-parameters of :class:`OmicsMLM`; the defaults are the recipe of ``docs/experiments.md``.
+
+    Parameters
+    ----------
+    n_nonlinear
+        Latent dimensions that start almost empty and are filled by the network.
+    n_linear
+        Latent dimensions that start as principal components of the data, shared among the modalities.
+    width
+        Width of the hidden layers.
+    n_components
+        Components in the first layer's start, per kind.
+    linear_scale
+        Standard deviation of the first linear dimension at the start.
+    n_variable, n_common
+        Most features that the model looks at: the most variable counts, the most common open regions.
+    n_sampled
+        Open regions decoded per training step, drawn anew each time.
+    hidden_rates
+        Lowest and highest share of hidden features in a row.
+    modality_rate
+        Probability that a row loses a whole modality in a training step.
+    protein_weight, accessibility_weight
+        Weights of these likelihoods; the others have weight 1.
+    kl_weight, kl_warmup
+        Weight of the KL divergence and the share of the training over which it rises.
+    adversary_weight
+        Weight of the adversary on the batch; 0 switches it off.
+    dropout
+        Dropout in the hidden layers.
+    learning_rate, weight_decay
+        Of AdamW.
+    patience
+        Epochs without a better validation loss before training stops.
+    seed
+        Seed of everything random.
+    """
+
+    n_nonlinear: int = 32
+    n_linear: int = 48
+    width: int = 128
+    n_components: int = 50
+    linear_scale: float = 0.4
+    n_variable: int = 2000
+    n_common: int = 6000
+    n_sampled: int = 2000
+    hidden_rates: tuple[float, float] = (0.3, 0.9)
+    modality_rate: float = 0.2
+    protein_weight: float = 3.0
+    accessibility_weight: float = 1.0
+    kl_weight: float = 1.0
+    kl_warmup: float = 0.3
+    adversary_weight: float = 5.0
+    dropout: float = 0.1
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    patience: int = 15
+    seed: int = 0
+
+
+class Outputs(NamedTuple):
+    """What the module makes of a batch."""
+
+    encoded: Encoded
+    decoded: dict[str, Decoded]
+    batch_logits: Tensor | None
+
+
+class OmicsMLMModule(nn.Module):
+    """Encoder: sum of scaled values × feature embeddings → two layers → latent, plus a linear path; decoder per kind.
+
+    Parameters
+    ----------
+    kinds
+        Kind of each modality.
+    n_features
+        Features that the model looks at, per modality.
+    n_categories
+        Categories of each covariate, the batch first.
+    config
+        Hyper-parameters.
+    """
+
+    def __init__(
+        self, kinds: dict[str, Kind], n_features: dict[str, int], n_categories: list[int], config: OmicsMLMConfig
+    ) -> None:
+        super().__init__()
+        width = config.width
+        self.kinds = kinds
+        self.n_latent = config.n_nonlinear + config.n_linear
+        self.scaling = nn.ModuleDict({name: scaling_of(kind, n_features[name]) for name, kind in kinds.items()})
+        self.features = SetEncoder(n_features, width)
+        self.hidden = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+        )
+        self.mean = nn.Linear(width, self.n_latent)
+        self.skip = nn.Linear(width, self.n_latent, bias=False)
+        self.log_variance = nn.Linear(width, self.n_latent)
+        n_batches = n_categories[0] if n_categories else 1
+        heads = {name: _head(kind, n_features[name], n_batches, config) for name, kind in kinds.items()}
+        self.decoder = Decoder(self.n_latent, width, Design(n_categories), heads)
+        adversary = n_batches > 1 and config.adversary_weight > 0
+        self.adversary = Adversary(self.n_latent, n_batches) if adversary else None
+
+    def encode(self, grids: dict[str, Grid]) -> Encoded:
+        """Embed the visible part of a batch; the batch it came from is not known here."""
+        scaled = {name: self.scaling[name](grid) for name, grid in grids.items()}
+        h_nd = self.features(scaled, {name: grid.seen.any(1) for name, grid in grids.items()})
+        hidden_nd = self.hidden(h_nd)
+        return Encoded(self.mean(hidden_nd) + self.skip(h_nd), self.log_variance(hidden_nd).clamp(-8, 4))
+
+    def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
+        """Embed, draw a latent, and rebuild every modality from it and from the covariates."""
+        encoded = self.encode(grids)
+        noise_nd = torch.randn_like(encoded.mean) if self.training else torch.zeros_like(encoded.mean)
+        z_nd = encoded.mean + noise_nd * (encoded.log_variance / 2).exp()
+        batch_logits = None if self.adversary is None else self.adversary(z_nd)
+        return Outputs(encoded, self.decoder(z_nd, batch.covariates), batch_logits)
+
+
+def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -> Head:
+    n_sampled = config.n_sampled if kind == "accessibility" else 0
+    dispersed = kind in ("counts", "protein", "real")
+    return Head(config.width, n_features, n_batches, dispersed=dispersed, n_sampled=n_sampled)
+
+
+class OmicsMLM(OmicsModel):
+    """Masked autoencoder over any set of modalities, single cell or bulk, paired or not.
+
+    Hides features and whole modalities at random, encodes what is left as a set, and rebuilds everything from one
+    latent per row, each modality through the likelihood of its kind. The batch is told to the decoder only.
+
+    Parameters
+    ----------
+    data
+        MuData or AnnData.
+    config
+        Hyper-parameters; None for the defaults.
+    batch_key
+        Column of ``obs`` with the batch; None if there is none or if a ``setup_*`` method has named it.
+
+    Examples
+    --------
+    >>> import omicsmlm
+    >>> mdata = omicsmlm.datasets.simulate_multiome(200, 50, 80)
+    >>> model = omicsmlm.OmicsMLM(mdata, batch_key="batch")
+    >>> model.train(max_epochs=1, progress_bar=False)
+    >>> mdata.obsm["X_omics"].shape
+    (200, 80)
+    """
+
+    embedding_key: ClassVar[str] = "X_omics"
+    config_class: ClassVar[type] = OmicsMLMConfig
+
+    def __init__(self, data: Any, config: OmicsMLMConfig | None = None, *, batch_key: str | None = None) -> None:
+        super().__init__(data, config, batch_key=batch_key)
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """How the family is optimised."""
+        return Optimisation(learning_rate=self.config.learning_rate, weight_decay=self.config.weight_decay)
+
+    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        groups_n = _batch_codes(sample)
+        selected = {}
+        for name, state in self.adata_manager.modalities.items():
+            present_n = np.concatenate([b.present[name].numpy() for b in sample])
+            selected[name] = _select(
+                state, _stored(sample, name, len(state["vocabulary"]))[present_n], groups_n, present_n, self.config
+            )
+        return {"selected": selected}
+
+    def _assemble(self, choice: dict[str, Any]) -> Parts:
+        c, states = self.config, self.adata_manager.modalities
+        kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
+        selected = {name: torch.tensor(positions) for name, positions in choice["selected"].items()}
+        n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
+        n_categories = [len(categories) for categories in self.adata_manager.covariates.values()]
+        module = OmicsMLMModule(kinds, {name: len(s) for name, s in selected.items()}, n_categories, c)
+        by_kind = {"protein": c.protein_weight, "accessibility": c.accessibility_weight}
+        return Parts(
+            tokenizer=FeatureSets(kinds, selected, n_vocabulary),
+            corruption=HideFeatures(c.hidden_rates, c.modality_rate),
+            module=module,
+            objective=LatentReconstruction(
+                kinds,
+                {name: by_kind.get(kind, 1.0) for name, kind in kinds.items()},
+                kl_weight=c.kl_weight,
+                kl_warmup=c.kl_warmup,
+                adversary_weight=c.adversary_weight,
+            ),
+        )
+
+    def _start(self, sample: Sequence[Batch]) -> None:
+        start_from(self.module, [self.parts.tokenizer(batch) for batch in sample], sample, self.config)
+
+
+def _select(
+    state: dict[str, Any],
+    values: sparse.csr_matrix,
+    groups_n: np.ndarray | None,
+    present_n: np.ndarray,
+    config: OmicsMLMConfig,
+) -> list[int]:
+    if state["kind"] == "counts":
+        groups = None if groups_n is None else groups_n[present_n]
+        return variable_features(values, config.n_variable, groups).tolist()
+    if state["kind"] == "accessibility":
+        return common_features(values, config.n_common).tolist()
+    return list(range(values.shape[1]))
+
+
+def _stored(sample: Sequence[Batch], name: str, n_vocabulary: int) -> sparse.csr_matrix:
+    """Put the tokens of the sample together as a CSR matrix over the vocabulary."""
+    blocks = []
+    for batch in sample:
+        ids, values, offsets = (t.numpy() for t in batch.tokens[name])
+        blocks.append(sparse.csr_matrix((values, ids, offsets), shape=(len(offsets) - 1, n_vocabulary)))
+    return sparse.vstack(blocks, format="csr")
+
+
+def _batch_codes(sample: Sequence[Batch]) -> np.ndarray | None:
+    """Give the batch of each row, or None where there is none or only one."""
+    codes = np.concatenate([batch.covariates.numpy() for batch in sample])
+    return codes[:, 0] if codes.shape[1] and len(np.unique(codes[:, 0])) > 1 else None
+
+
+def start_from(
+    module: OmicsMLMModule, grids: Sequence[dict[str, Grid]], sample: Sequence[Batch], config: OmicsMLMConfig
+) -> None:
+    """Fit the scalings, and start the encoder at principal components and the decoder at log means.
+
+    Parameters
+    ----------
+    module
+        Changed in place.
+    grids, sample
+        The same rows, as grids and as records.
+    config
+        Hyper-parameters.
+    """
+    groups_n = _batch_codes(sample)
+    used, components = 0, {}
+    with torch.no_grad():
+        module.features.features.requires_grad_(True)
+        for name, kind in module.kinds.items():
+            own = [_rows(g[name], g[name].seen.any(1)) for g in grids]
+            has_n = np.concatenate([g[name].seen.any(1).numpy() for g in grids])
+            module.scaling[name].fit(own)
+            x_ng = _scaled(module.scaling[name], own, kind)
+            groups = None if groups_n is None else groups_n[has_n]
+            found = principal_directions(x_ng, config.n_components, groups, config.seed)
+            k = found.weights_gk.shape[1]
+            weight = module.features.features[name].weight
+            weight.mul_(0.1)
+            weight[used : used + k] = torch.from_numpy(found.weights_gk.T)
+            components[name] = [(used + j, float(s)) for j, s in enumerate(found.strength_k)]
+            used += k
+            module.decoder.heads[name].start(_log_means(own, kind, groups, len(module.decoder.heads[name].bias)))
+        _start_latent(module, components, config)
+
+
+def _rows(grid: Grid, keep_n: Tensor) -> Grid:
+    return Grid(grid.values[keep_n], grid.seen[keep_n], grid.total[keep_n])
+
+
+def _scaled(scaling: nn.Module, grids: Sequence[Grid], kind: Kind) -> np.ndarray | sparse.csr_matrix:
+    blocks = (scaling(grid).numpy() for grid in grids)
+    if kind == "accessibility":
+        return sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
+    return np.concatenate(list(blocks))
+
+
+def _start_latent(
+    module: OmicsMLMModule, components: dict[str, list[tuple[int, float]]], config: OmicsMLMConfig
+) -> None:
+    """Lead the strongest components of each modality, in equal numbers, to the linear dimensions."""
+    quota = config.n_linear // len(components)
+    chosen = [pair for pairs in components.values() for pair in pairs[:quota]]
+    spare = [pair for pairs in components.values() for pair in pairs[quota:]]
+    chosen += sorted(spare, key=lambda pair: -pair[1])[: config.n_linear - len(chosen)]
+    module.skip.weight.zero_()
+    for j, (component, strength) in enumerate(chosen):
+        module.skip.weight[config.n_nonlinear + j, component] = config.linear_scale * strength
+    module.mean.weight[config.n_nonlinear :].mul_(0.05)
+    module.mean.bias.zero_()
+    module.log_variance.weight.mul_(0.1)
+    module.log_variance.bias.fill_(-2.0)
+
+
+def _log_means(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_groups: int) -> Tensor:
+    """Give (n_groups, g): log mean share or mean, logit of the mean, or the mean, of each batch."""
+    values_ng = torch.cat([grid.values for grid in grids])
+    seen_ng = torch.cat([grid.seen for grid in grids])
+    codes_n = torch.zeros(len(values_ng), dtype=torch.long) if groups_n is None else torch.from_numpy(groups_n)
+    if kind in ("counts", "accessibility"):
+        values_ng = (values_ng > 0).float() if kind == "accessibility" else values_ng
+        values_ng = values_ng / values_ng.sum(1, keepdim=True).clamp(min=1)
+    overall_g = (values_ng * seen_ng).sum(0) / seen_ng.sum(0).clamp(min=1)
+    means = []
+    for group in range(n_groups):
+        own = codes_n == group
+        n_g = seen_ng[own].sum(0)
+        mean_g = (values_ng[own] * seen_ng[own]).sum(0) / n_g.clamp(min=1)
+        means.append(torch.where(n_g > 0, mean_g, overall_g))
+    mean_bg = torch.stack(means)
+    if kind == "fraction":
+        return torch.logit(mean_bg.clamp(1e-3, 1 - 1e-3))
+    if kind == "real":
+        return mean_bg
+    return torch.log(mean_bg + (1e-2 if kind == "protein" else 1e-6))

@@ -1,0 +1,126 @@
+"""From raw values on a grid to the numbers that are summed: one scaling per kind, fitted once, then fixed.
+
+A hidden feature contributes 0. What remains is rescaled, so that the size of the sum does not tell how much was hidden.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._types import Grid, Kind
+
+DEPTH = 1e4
+"""Counts are normalised to this total before the logarithm."""
+LIMIT = 10.0
+"""Standardised values are clipped to plus or minus this."""
+
+
+class Scaling(nn.Module, ABC):
+    """Scaled values of a grid, with statistics that :meth:`fit` takes from training rows."""
+
+    @abstractmethod
+    def fit(self, grids: Sequence[Grid]) -> None:
+        """Set the statistics from grids of training rows; rows that lack the modality must not be among them."""
+
+    @abstractmethod
+    def forward(self, grid: Grid) -> Tensor:
+        """Give (n, g) float32 scaled values, 0 where not seen."""
+
+
+class Standardised(Scaling):
+    """(value − mean) / sd per feature, clipped, over what is seen, times 1/√(visible share)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("deviation", torch.ones(n_features))
+
+    def transformed(self, grid: Grid) -> Tensor:
+        """Give the values before standardising; for real values and fractions these are the values."""
+        return grid.values
+
+    def fit(self, grids: Sequence[Grid]) -> None:
+        """Set mean and standard deviation per feature over the seen values."""
+        n_g = sum(grid.seen.sum(0) for grid in grids).clamp(min=1)  # type: ignore[union-attr]
+        values = [self.transformed(grid).double() for grid in grids]
+        mean_g = sum((v * g.seen).sum(0) for v, g in zip(values, grids, strict=True)) / n_g
+        squares_g = sum(((v - mean_g).square() * g.seen).sum(0) for v, g in zip(values, grids, strict=True))
+        self.mean.copy_(mean_g)
+        self.deviation.copy_((squares_g / n_g).sqrt() + 1e-4)
+
+    def forward(self, grid: Grid) -> Tensor:
+        """Standardise, clip and rescale."""
+        z_ng = ((self.transformed(grid) - self.mean) / self.deviation).clamp(-LIMIT, LIMIT) * grid.seen
+        visible_n1 = grid.seen.float().mean(1, keepdim=True)
+        return z_ng / visible_n1.clamp(min=1e-3).sqrt()
+
+
+class CountScaling(Standardised):
+    """log1p(10⁴ · count / depth), standardised.
+
+    The depth is estimated from the visible counts alone, x̂ = Σ visible / (1 − expected share of the hidden), so that
+    a hidden count cannot leak through it.
+    """
+
+    share: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features)
+        self.register_buffer("share", torch.zeros(n_features))
+
+    def fit(self, grids: Sequence[Grid]) -> None:
+        """Set each feature's mean share of a row's total, then mean and deviation."""
+        n = sum(len(grid.values) for grid in grids)
+        self.share.copy_(sum((g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids) / n)
+        super().fit(grids)
+
+    def transformed(self, grid: Grid) -> Tensor:
+        """Normalise to a total of 10⁴ and take log1p."""
+        hidden_n = (~grid.seen).float() @ self.share
+        depth_n = (grid.total / (1 - hidden_n).clamp(min=1e-3)).clamp(min=1)
+        return torch.log1p(grid.values * (DEPTH / depth_n)[:, None])
+
+
+class ProteinScaling(Standardised):
+    """Centred log ratio over the seen proteins, log1p(x) − mean log1p(x), standardised."""
+
+    def transformed(self, grid: Grid) -> Tensor:
+        """Take the centred log ratio."""
+        log_ng = torch.log1p(grid.values) * grid.seen
+        return log_ng - log_ng.sum(1, keepdim=True) / grid.seen.sum(1, keepdim=True).clamp(min=1)
+
+
+class AccessibilityScaling(Scaling):
+    """Open regions weighted by their rarity, log(1 + n / n_open), and normalised to length 1 over what is seen."""
+
+    rarity: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("rarity", torch.zeros(n_features))
+
+    def fit(self, grids: Sequence[Grid]) -> None:
+        """Set the rarity of each region."""
+        n = sum(len(grid.values) for grid in grids)
+        open_g = sum((grid.values > 0).sum(0) for grid in grids)
+        self.rarity.copy_(torch.log1p(n / open_g.clamp(min=1)))  # type: ignore[union-attr]
+
+    def forward(self, grid: Grid) -> Tensor:
+        """Weight and normalise."""
+        x_ng = (grid.values > 0) * self.rarity
+        return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def scaling_of(kind: Kind, n_features: int) -> Scaling:
+    """Make the scaling that suits a kind."""
+    makers: dict[str, type[Standardised] | type[AccessibilityScaling]] = {
+        "counts": CountScaling,
+        "protein": ProteinScaling,
+        "accessibility": AccessibilityScaling,
+    }
+    return makers.get(kind, Standardised)(n_features)

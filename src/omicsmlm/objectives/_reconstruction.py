@@ -1,0 +1,102 @@
+"""Masked reconstruction of every modality, through the likelihood of its kind, from one latent per row."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Kind
+
+from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
+
+
+class Head(Protocol):
+    """What a decoder says of one modality: see :class:`omicsmlm.nn.Decoded`."""
+
+    logits: Tensor
+    log_dispersion: Tensor | None
+    features: Tensor | None
+
+
+class Outputs(Protocol):
+    """What the objective needs of a module's outputs."""
+
+    encoded: Encoded
+    decoded: Mapping[str, Head]
+    batch_logits: Tensor | None
+
+
+class LatentReconstruction:
+    """Reconstruction + KL + adversary, each a named term.
+
+    Every row is judged on all the features that were measured in it, hidden and visible; a modality that a row lacks
+    is not judged. Terms are summed over features and averaged over rows.
+
+    Parameters
+    ----------
+    kinds
+        Kind of each modality.
+    weights
+        Weight of each modality's likelihood.
+    kl_weight, kl_warmup
+        Weight of the KL divergence of the latent from N(0, I), reached after this share of the training.
+    adversary_weight
+        Weight of the adversary's cross-entropy.
+    """
+
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        weights: Mapping[str, float],
+        *,
+        kl_weight: float,
+        kl_warmup: float,
+        adversary_weight: float,
+    ) -> None:
+        self.kinds = dict(kinds)
+        self.weights = dict(weights)
+        self.kl_weight = kl_weight
+        self.kl_warmup = kl_warmup
+        self.adversary_weight = adversary_weight
+
+    def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the weighted terms."""
+        terms = {}
+        for name, kind in self.kinds.items():
+            nll_n = negative_log_likelihood(kind, outputs.decoded[name], corrupted.targets[name])
+            has_n = corrupted.targets[name].seen.any(1)
+            terms[name] = self.weights[name] * torch.where(has_n, nll_n, torch.zeros_like(nll_n)).mean()
+        ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
+        terms["kl"] = self.kl_weight * ramp * gaussian_kl(*outputs.encoded).mean()
+        if outputs.batch_logits is not None:
+            adversary = F.cross_entropy(outputs.batch_logits, batch.covariates[:, 0], ignore_index=-1)
+            terms["adversary"] = self.adversary_weight * adversary
+        return terms
+
+
+def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
+    """Give each row's negative log-likelihood, (n,), over its measured features.
+
+    Accessibility is scaled up where only a sample of the regions was decoded.
+    """
+    values_ng, seen_ng = target.values, target.seen
+    if kind == "counts":
+        assert head.log_dispersion is not None
+        depth_n1 = values_ng.sum(1, keepdim=True).clamp(min=1)
+        log_mean_ng = F.log_softmax(head.logits, 1) + depth_n1.log()
+        return negative_binomial(values_ng, log_mean_ng, head.log_dispersion.clamp(-6, 8))
+    if kind == "protein":
+        assert head.log_dispersion is not None
+        return negative_binomial(values_ng, head.logits.clamp(-6, 12), head.log_dispersion.clamp(-6, 8))
+    if kind == "accessibility":
+        open_ng = (values_ng > 0).float()
+        if head.features is None:
+            return multinomial(open_ng, head.logits)
+        scale = open_ng.shape[1] / len(head.features)
+        return scale * multinomial(open_ng[:, head.features], head.logits)
+    if kind == "fraction":
+        return bernoulli(values_ng, head.logits, seen_ng)
+    assert head.log_dispersion is not None
+    return gaussian(values_ng, head.logits, head.log_dispersion.clamp(-8, 8), seen_ng)

@@ -1,0 +1,131 @@
+"""The one fit: Lightning's loop around the plan."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from omicsmlm._checks import mistake
+from omicsmlm._types import Parts
+
+from ._callbacks import Bar, BestWeights, History
+from ._plan import MaskedPlan, Optimisation
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a training runs; see :meth:`omicsmlm.models.OmicsModel.train`."""
+
+    max_epochs: int
+    accelerator: str = "auto"
+    devices: int | list[int] | str = "auto"
+    early_stopping: bool = True
+    patience: int = 10
+    checkpoint_dir: str | Path | None = None
+    resume_from: str | Path | None = None
+    progress_bar: bool = True
+    seed: int = 0
+
+
+def fit(
+    parts: Parts,
+    optimisation: Optimisation,
+    train_loader: DataLoader,
+    validation_loader: DataLoader | None,
+    options: FitOptions,
+    trainer_options: Mapping[str, Any],
+) -> dict[str, list[float]]:
+    """Train the module of the parts in place and leave it, with its best weights, in evaluation mode.
+
+    The global random state of the caller is left as it was.
+
+    Parameters
+    ----------
+    parts, optimisation
+        What is trained, and how.
+    train_loader, validation_loader
+        Minibatches; without validation there is no early stopping, and the last weights are kept.
+    options
+        How the training runs.
+    trainer_options
+        Passed on to :class:`lightning.Trainer`.
+
+    Returns
+    -------
+    dict
+        Mean of every logged value per epoch.
+    """
+    history = History()
+    callbacks = _callbacks(options, validation_loader is not None)
+    own_callbacks = trainer_options.get("callbacks", [])
+    settings: dict[str, Any] = {
+        "accelerator": options.accelerator,
+        "devices": options.devices,
+        "max_epochs": options.max_epochs,
+        "gradient_clip_val": optimisation.gradient_limit,
+        "precision": "bf16-mixed" if _on_gpu(options.accelerator) else "32-true",
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": options.checkpoint_dir is not None,
+        "logger": False,
+        "num_sanity_val_steps": 0,
+        **trainer_options,
+        "callbacks": [history, *callbacks, *own_callbacks],
+    }
+    plan = MaskedPlan(parts, optimisation, options.seed)
+    loaders = [train_loader] if validation_loader is None else [train_loader, validation_loader]
+    with torch.random.fork_rng(), _quiet():
+        trainer = lightning.Trainer(**settings)
+        trainer.fit(plan, *loaders, ckpt_path=_checkpoint(options.resume_from), weights_only=True)
+    parts.module.eval().cpu() if trainer.strategy.root_device.type == "cpu" else parts.module.eval()
+    return history.values
+
+
+def _callbacks(options: FitOptions, validated: bool) -> list[Callback]:
+    callbacks: list[Callback] = [Bar()] if options.progress_bar else []
+    if validated:
+        callbacks.append(BestWeights())
+        if options.early_stopping:
+            callbacks.append(EarlyStopping("validation_loss", patience=options.patience))
+    if options.checkpoint_dir is not None:
+        callbacks.append(ModelCheckpoint(options.checkpoint_dir, filename="last", enable_version_counter=False))
+    return callbacks
+
+
+def _checkpoint(path: str | Path | None) -> str | None:
+    if path is None:
+        return None
+    file = Path(path) / "last.ckpt" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise mistake(
+            "resume_from", "a checkpoint that train(checkpoint_dir=…) wrote", f"no file {str(file)!r}", "check the path"
+        )
+    return str(file)
+
+
+def _on_gpu(accelerator: str) -> bool:
+    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning says of devices and loaders; errors and our own words still come through."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

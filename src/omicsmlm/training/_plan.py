@@ -1,0 +1,109 @@
+"""The one training plan: it asks a family for its four parts and for nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import lightning
+import torch
+from torch import Generator, Tensor, nn
+
+from omicsmlm._types import Batch, Parts
+
+from ._schedule import warmup_cosine
+
+VALIDATION_STREAM = 1 << 40
+"""Seeds of validation batches start here, so that they never meet those of training steps."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a family is optimised.
+
+    Parameters
+    ----------
+    learning_rate
+        Highest rate of AdamW.
+    betas
+        Its moment decays.
+    weight_decay
+        Its decoupled weight decay.
+    n_warmup_steps
+        Steps over which the rate rises.
+    gradient_limit
+        Largest norm of a gradient; larger ones are scaled down.
+    """
+
+    learning_rate: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 1e-4
+    n_warmup_steps: int = 50
+    gradient_limit: float = 50.0
+
+
+class MaskedPlan(lightning.LightningModule):
+    """Trains any family; never subclassed.
+
+    All randomness of a step (masks, noise, dropout) follows from the seed and the number of the step, so that a resumed
+    training repeats an uninterrupted one. Validation masks follow from the seed and the number of the batch: the same
+    in every epoch.
+
+    Parameters
+    ----------
+    parts
+        Tokenizer, corruption, module, objective.
+    optimisation
+        Hyper-parameters of the optimiser.
+    seed
+        Seed of all randomness.
+    """
+
+    def __init__(self, parts: Parts, optimisation: Optimisation, seed: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.module = parts.module
+        if isinstance(parts.tokenizer, nn.Module):
+            self.tokenizer = parts.tokenizer
+        self.optimisation = optimisation
+        self.seed = seed
+
+    def on_fit_start(self) -> None:
+        """Train in training mode: a second ``train()`` finds the module in evaluation mode."""
+        self.module.train()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Hide, encode, rebuild, judge."""
+        progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
+        terms = self._terms(batch, self.global_step, progress)
+        return self._logged("train", terms, len(batch.rows))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Judge held-out rows with fixed masks, the final weights of the terms and no dropout."""
+        with torch.random.fork_rng(devices=[]):
+            terms = self._terms(batch, VALIDATION_STREAM + batch_idx, 1.0)
+        self._logged("validation", terms, len(batch.rows))
+
+    def _terms(self, batch: Batch, stream: int, progress: float) -> Mapping[str, Tensor]:
+        seed = hash((self.seed, stream)) & 0x7FFF_FFFF_FFFF_FFFF
+        torch.manual_seed(seed)
+        generator = Generator(self.device).manual_seed(seed)
+        corrupted = self.parts.corruption(self.parts.tokenizer(batch), generator)
+        outputs = self.module(corrupted.inputs, batch)
+        return self.parts.objective(outputs, corrupted, batch, progress)
+
+    def _logged(self, stage: str, terms: Mapping[str, Tensor], n_rows: int) -> Tensor:
+        loss = torch.stack([term.float() for term in terms.values()]).sum()
+        for name, value in {"loss": loss, **terms}.items():
+            self.log(f"{stage}_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=n_rows)
+        return loss
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """AdamW with warm-up and cosine, per step."""
+        o = self.optimisation
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=o.learning_rate, betas=o.betas, weight_decay=o.weight_decay, fused=True
+        )
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        n_warmup = min(o.n_warmup_steps, max(1, n_steps // 10))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, n_steps, n_warmup))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
