@@ -102,11 +102,26 @@ class Objective(Protocol):
         ...
 
 
+class Census(Protocol):
+    """Looks at the embedding of all training rows at the start of an epoch."""
+
+    start: float
+    """Share of the training after which it is taken."""
+
+    def take(self, embedding_nd: Tensor, covariates_nk: Tensor, rows_n: Tensor) -> None:
+        """Note what an objective needs to know of the whole set."""
+        ...
+
+
 @dataclass(frozen=True)
 class Parts:
-    """The four parts that make a family; the one training plan asks for nothing else."""
+    """The four parts that make a family; the one training plan asks for nothing else.
+
+    A fifth, ``census``, is for an objective that compares a row with the whole training set.
+    """
 
     tokenizer: Tokenizer
     corruption: Corruption
     module: nn.Module
     objective: Objective
+    census: Census | None = None

@@ -1,5 +1,8 @@
 """Scores of embeddings, and the plain baselines that every table must show."""
 
+from omicsmlm.evaluation import baselines
+from omicsmlm.evaluation._benchmark import benchmark
 from omicsmlm.evaluation._probe import probe
+from omicsmlm.evaluation._shuffle import shuffle_modality
 
-__all__ = ["probe"]
+__all__ = ["baselines", "benchmark", "probe", "shuffle_modality"]

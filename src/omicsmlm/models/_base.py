@@ -266,6 +266,7 @@ class OmicsModel(BaseModelClass):
             validation,
             options,
             trainer_options,
+            census_loader=None if self.parts.census is None else row_loader(manager, train_rows, EMBED_ROWS),
         )
         self.train_indices, self.validation_indices = train_rows, validation_rows
         self.is_trained_ = True

@@ -11,8 +11,18 @@ from torch import Tensor, nn
 
 from omicsmlm._types import Batch, Encoded, Grid, Kind, Parts
 from omicsmlm.corruption import HideFeatures
-from omicsmlm.nn import Adversary, Decoded, Decoder, Design, Head, SetEncoder, principal_directions, scaling_of
-from omicsmlm.objectives import LatentReconstruction
+from omicsmlm.nn import (
+    Adversary,
+    Decoded,
+    Decoder,
+    Design,
+    Head,
+    LatentAttention,
+    SetEncoder,
+    principal_directions,
+    scaling_of,
+)
+from omicsmlm.objectives import LatentReconstruction, MutualNeighbours
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
 from omicsmlm.training import Optimisation
 
@@ -31,6 +41,10 @@ class OmicsMLMConfig:
         Latent dimensions that start as principal components of the data, shared among the modalities.
     width
         Width of the hidden layers.
+    n_attention_layers
+        Latent attention layers beside the sum of tokens; 0 for none.
+    n_latents, attention_width
+        Number of latents and their width.
     n_components
         Components in the first layer's start, per kind.
     linear_scale
@@ -49,6 +63,8 @@ class OmicsMLMConfig:
         Weight of the KL divergence and the share of the training over which it rises.
     adversary_weight
         Weight of the adversary on the batch; 0 switches it off.
+    neighbour_weight
+        Weight of the pull to mutual nearest neighbours in other batches; 0 switches it off.
     dropout
         Dropout in the hidden layers.
     learning_rate, weight_decay
@@ -62,18 +78,22 @@ class OmicsMLMConfig:
     n_nonlinear: int = 32
     n_linear: int = 48
     width: int = 128
+    n_attention_layers: int = 0
+    n_latents: int = 16
+    attention_width: int = 64
     n_components: int = 50
     linear_scale: float = 0.4
     n_variable: int = 2000
     n_common: int = 6000
     n_sampled: int = 2000
-    hidden_rates: tuple[float, float] = (0.3, 0.9)
+    hidden_rates: tuple[float, float] = (0.1, 0.8)
     modality_rate: float = 0.2
     protein_weight: float = 3.0
     accessibility_weight: float = 1.0
     kl_weight: float = 1.0
     kl_warmup: float = 0.3
     adversary_weight: float = 5.0
+    neighbour_weight: float = 10.0
     dropout: float = 0.1
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
@@ -113,6 +133,13 @@ class OmicsMLMModule(nn.Module):
         self.n_latent = config.n_nonlinear + config.n_linear
         self.scaling = nn.ModuleDict({name: scaling_of(kind, n_features[name]) for name, kind in kinds.items()})
         self.features = SetEncoder(n_features, width)
+        self.attention = (
+            LatentAttention(
+                n_features, config.n_latents, config.attention_width, config.n_attention_layers, width, config.dropout
+            )
+            if config.n_attention_layers
+            else None
+        )
         self.hidden = nn.Sequential(
             nn.LayerNorm(width),
             nn.GELU(),
@@ -135,7 +162,8 @@ class OmicsMLMModule(nn.Module):
         """Embed the visible part of a batch; the batch it came from is not known here."""
         scaled = {name: self.scaling[name](grid) for name, grid in grids.items()}
         h_nd = self.features(scaled, {name: grid.seen.any(1) for name, grid in grids.items()})
-        hidden_nd = self.hidden(h_nd)
+        attended_nd = 0.0 if self.attention is None else self.attention(scaled, {m: g.seen for m, g in grids.items()})
+        hidden_nd = self.hidden(h_nd + attended_nd)
         return Encoded(self.mean(hidden_nd) + self.skip(h_nd), self.log_variance(hidden_nd).clamp(-8, 4))
 
     def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
@@ -206,6 +234,8 @@ class OmicsMLM(OmicsModel):
         n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
         n_categories = [len(categories) for categories in self.adata_manager.covariates.values()]
         module = OmicsMLMModule(kinds, {name: len(s) for name, s in selected.items()}, n_categories, c)
+        several_batches = bool(n_categories) and n_categories[0] > 1 and c.neighbour_weight > 0
+        neighbours = MutualNeighbours() if several_batches else None
         by_kind = {"protein": c.protein_weight, "accessibility": c.accessibility_weight}
         return Parts(
             tokenizer=FeatureSets(kinds, selected, n_vocabulary),
@@ -217,7 +247,10 @@ class OmicsMLM(OmicsModel):
                 kl_weight=c.kl_weight,
                 kl_warmup=c.kl_warmup,
                 adversary_weight=c.adversary_weight,
+                neighbours=neighbours,
+                neighbour_weight=c.neighbour_weight,
             ),
+            census=neighbours,
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:

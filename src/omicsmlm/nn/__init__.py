@@ -2,6 +2,7 @@
 
 from ._adversary import Adversary, reverse_gradient
 from ._decoder import Decoded, Decoder, Design, Head
+from ._latents import LatentAttention
 from ._linear_start import Directions, principal_directions
 from ._scaling import Scaling, scaling_of
 from ._set_encoder import SetEncoder
@@ -13,6 +14,7 @@ __all__ = [
     "Design",
     "Directions",
     "Head",
+    "LatentAttention",
     "Scaling",
     "SetEncoder",
     "principal_directions",

@@ -1,14 +1,17 @@
 """What training minimises."""
 
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
+from ._neighbours import MutualNeighbours, mutual_pairs
 from ._reconstruction import LatentReconstruction, negative_log_likelihood
 
 __all__ = [
     "LatentReconstruction",
+    "MutualNeighbours",
     "bernoulli",
     "gaussian",
     "gaussian_kl",
     "multinomial",
+    "mutual_pairs",
     "negative_binomial",
     "negative_log_likelihood",
 ]

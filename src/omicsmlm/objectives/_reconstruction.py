@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Kind
 
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
+from ._neighbours import MutualNeighbours
 
 
 class Head(Protocol):
@@ -44,6 +45,8 @@ class LatentReconstruction:
         Weight of the KL divergence of the latent from N(0, I), reached after this share of the training.
     adversary_weight
         Weight of the adversary's cross-entropy.
+    neighbours, neighbour_weight
+        Pull to mutual nearest neighbours in other batches, and its weight; None for none.
     """
 
     def __init__(
@@ -54,12 +57,16 @@ class LatentReconstruction:
         kl_weight: float,
         kl_warmup: float,
         adversary_weight: float,
+        neighbours: MutualNeighbours | None = None,
+        neighbour_weight: float = 0.0,
     ) -> None:
         self.kinds = dict(kinds)
         self.weights = dict(weights)
         self.kl_weight = kl_weight
         self.kl_warmup = kl_warmup
         self.adversary_weight = adversary_weight
+        self.neighbours = neighbours
+        self.neighbour_weight = neighbour_weight
 
     def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms."""
@@ -73,6 +80,8 @@ class LatentReconstruction:
         if outputs.batch_logits is not None:
             adversary = F.cross_entropy(outputs.batch_logits, batch.covariates[:, 0], ignore_index=-1)
             terms["adversary"] = self.adversary_weight * adversary
+        if self.neighbours is not None:
+            terms["neighbours"] = self.neighbour_weight * self.neighbours(outputs.encoded.mean, batch.rows)
         return terms
 
 

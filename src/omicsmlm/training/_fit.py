@@ -42,6 +42,7 @@ def fit(
     validation_loader: DataLoader | None,
     options: FitOptions,
     trainer_options: Mapping[str, Any],
+    census_loader: DataLoader | None = None,
 ) -> dict[str, list[float]]:
     """Train the module of the parts in place and leave it, with its best weights, in evaluation mode.
 
@@ -57,6 +58,8 @@ def fit(
         How the training runs.
     trainer_options
         Passed on to :class:`lightning.Trainer`.
+    census_loader
+        All training rows, in order, for parts with a census.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def fit(
         **trainer_options,
         "callbacks": [history, *callbacks, *own_callbacks],
     }
-    plan = MaskedPlan(parts, optimisation, options.seed)
+    plan = MaskedPlan(parts, optimisation, options.seed, census_loader)
     loaders = [train_loader] if validation_loader is None else [train_loader, validation_loader]
     with torch.random.fork_rng(), _quiet():
         trainer = lightning.Trainer(**settings)

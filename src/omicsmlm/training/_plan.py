@@ -6,13 +6,17 @@ from dataclasses import dataclass
 import lightning
 import torch
 from torch import Generator, Tensor, nn
+from torch.utils.data import DataLoader
 
 from omicsmlm._types import Batch, Parts
 
+from ._device import on_device
 from ._schedule import warmup_cosine
 
 VALIDATION_STREAM = 1 << 40
 """Seeds of validation batches start here, so that they never meet those of training steps."""
+CENSUS_STREAM = 1 << 41
+"""Seeds of censuses start here."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,13 @@ class MaskedPlan(lightning.LightningModule):
         Hyper-parameters of the optimiser.
     seed
         Seed of all randomness.
+    census_loader
+        All training rows, in order, for parts with a census.
     """
 
-    def __init__(self, parts: Parts, optimisation: Optimisation, seed: int) -> None:
+    def __init__(
+        self, parts: Parts, optimisation: Optimisation, seed: int, census_loader: DataLoader[Batch] | None = None
+    ) -> None:
         super().__init__()
         self.parts = parts
         self.module = parts.module
@@ -65,15 +73,37 @@ class MaskedPlan(lightning.LightningModule):
             self.tokenizer = parts.tokenizer
         self.optimisation = optimisation
         self.seed = seed
+        self.census_loader = census_loader
 
     def on_fit_start(self) -> None:
         """Train in training mode: a second ``train()`` finds the module in evaluation mode."""
         self.module.train()
 
+    def on_train_epoch_start(self) -> None:
+        """Take the census; at the start of an epoch, so that a training resumed there sees the same."""
+        census = self.parts.census
+        if census is None or self.census_loader is None or self._progress < census.start:
+            return
+        torch.manual_seed(self._seed_of(CENSUS_STREAM + self.current_epoch))
+        self.module.eval()
+        with torch.inference_mode(False), torch.no_grad():
+            batches = [on_device(batch, self.device) for batch in self.census_loader]
+            means = [self.module.encode(self.parts.tokenizer(batch)).mean for batch in batches]
+            census.take(
+                torch.cat(means), torch.cat([b.covariates for b in batches]), torch.cat([b.rows for b in batches])
+            )
+        self.module.train()
+
+    @property
+    def _progress(self) -> float:
+        return self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
+
+    def _seed_of(self, stream: int) -> int:
+        return hash((self.seed, stream)) & 0x7FFF_FFFF_FFFF_FFFF
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Hide, encode, rebuild, judge."""
-        progress = self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
-        terms = self._terms(batch, self.global_step, progress)
+        terms = self._terms(batch, self.global_step, self._progress)
         return self._logged("train", terms, len(batch.rows))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -83,7 +113,7 @@ class MaskedPlan(lightning.LightningModule):
         self._logged("validation", terms, len(batch.rows))
 
     def _terms(self, batch: Batch, stream: int, progress: float) -> Mapping[str, Tensor]:
-        seed = hash((self.seed, stream)) & 0x7FFF_FFFF_FFFF_FFFF
+        seed = self._seed_of(stream)
         torch.manual_seed(seed)
         generator = Generator(self.device).manual_seed(seed)
         corrupted = self.parts.corruption(self.parts.tokenizer(batch), generator)

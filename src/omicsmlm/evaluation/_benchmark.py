@@ -1,0 +1,263 @@
+"""scib-metrics on AnnData or MuData, always beside the plain linear baselines."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+
+from omicsmlm._checks import mistake, named
+from omicsmlm.evaluation import baselines as plain
+from omicsmlm.evaluation.baselines._measured import roles
+
+logger = logging.getLogger(__name__)
+
+_Data = ad.AnnData | md.MuData
+_EXACT = 20_000  # rows up to which the neighbours are exact
+_BATCH_SHARE = 0.4  # of the total, as in Luecken et al. 2022
+
+_REQUESTED: dict[str, Callable[[_Data, str | None], np.ndarray]] = {
+    "Harmony": lambda data, batch_key: plain.harmony(data, _required(batch_key)),
+    "scVI": plain.scvi,
+    "MultiVI": plain.multivi,
+    "TotalVI": plain.totalvi,
+}
+
+
+def _required(batch_key: str | None) -> str:
+    if batch_key is None:
+        raise mistake("Harmony", "a batch_key", "None", 'pass batch_key= or leave "Harmony" out of baselines')
+    return batch_key
+
+
+def _column(data: _Data, key: str, argument: str) -> np.ndarray:
+    if key not in data.obs:
+        found = f"no such column among {named(data.obs.columns)}"
+        raise mistake(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
+    column = pd.Series(np.asarray(data.obs[key], dtype=object))
+    return column.where(column.isna(), column.astype(str)).to_numpy()
+
+
+def _embeddings(data: _Data, keys: Sequence[str] | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The embeddings to judge by name, each (n_obs, d), finite, not constant and no two of them equal."""
+    if isinstance(keys, str):
+        keys = [keys]
+    if not isinstance(keys, Mapping):
+        missing = [key for key in keys if key not in data.obsm]
+        if missing:
+            found = f"only {named(data.obsm)}"
+            raise mistake(f"keys {missing}", "embeddings in .obsm", found, "pass keys that are there")
+        keys = {key: data.obsm[key] for key in keys}
+    if not keys:
+        raise mistake("keys", "at least one embedding", "none", "pass e.g. keys=['X_omics']")
+    taken = {name: np.asarray(values, dtype=np.float32) for name, values in keys.items()}
+    for name, values in taken.items():
+        _check_embedding(name, values, data.n_obs)
+    names = list(taken)
+    for i, name in enumerate(names):
+        for other in names[:i]:
+            if np.array_equal(taken[name], taken[other]):
+                raise mistake(f"key {name!r}", "an embedding of its own", f"the same values as {other!r}", "leave one out")
+    return taken
+
+
+def _check_embedding(name: str, values: np.ndarray, n_obs: int) -> None:
+    place = f"key {name!r}"
+    if values.ndim != 2 or len(values) != n_obs:
+        raise mistake(place, f"an array ({n_obs}, d)", f"shape {values.shape}", "pass one row per observation")
+    if not np.isfinite(values).all():
+        n_bad = int((~np.isfinite(values)).any(axis=1).sum())
+        raise mistake(place, "finite values", f"NaN or infinity in {n_bad} of {n_obs} rows", "embed these rows too")
+    if np.ptp(values, axis=0).max() == 0:
+        raise mistake(place, "rows that differ", f"the same row {n_obs} times", "train the model first")
+
+
+def _baseline_rows(data: _Data, n_dims: int, requested: Sequence[str], batch_key: str | None) -> dict[str, np.ndarray]:
+    """PCA of 50 and of `n_dims` dimensions, RNA with the second modality, and the rows asked for."""
+    unknown = [name for name in requested if name not in _REQUESTED]
+    if unknown:
+        raise mistake(f"baselines {unknown}", f"names among {list(_REQUESTED)}", "others", "pass these names only")
+    rows = {"PCA": plain.pca(data, 50)}
+    if n_dims != 50:
+        rows[f"PCA ({n_dims})"] = plain.pca(data, n_dims)
+    found = roles(data)
+    if {"rna", "atac"} <= found.keys():
+        rows[f"PCA+LSI ({n_dims})"] = plain.pca_lsi(data, n_dims)
+    if {"rna", "protein"} <= found.keys():
+        rows[f"PCA+CLR ({n_dims})"] = plain.pca_clr(data, n_dims)
+    for name in requested:
+        logger.info("benchmark: training %s.", name)
+        rows[name] = _REQUESTED[name](data, batch_key)
+    return rows
+
+
+def _scored_rows(
+    label_n: np.ndarray, batch_n: np.ndarray | None, embeddings: dict[str, np.ndarray], min_cells: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Rows that have a label, a batch, every embedding, and a type of at least `min_cells` such rows."""
+    covered_n = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in embeddings.values()])
+    usable_n = covered_n & ~pd.isna(label_n)
+    if batch_n is not None:
+        usable_n &= ~pd.isna(batch_n)
+    counts = pd.Series(label_n[usable_n]).value_counts()
+    rare = sorted(str(label) for label in counts.index[counts < min_cells])
+    scored_n = usable_n & (pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1))
+    note = {"left_out": rare, "n_scored": int(scored_n.sum()), "n_obs": len(label_n), "min_cells": min_cells}
+    if rare:
+        logger.info("benchmark: types with fewer than %d cells are left out of scoring: %s.", min_cells, ", ".join(rare))
+    if not covered_n.all():
+        message = "benchmark: %d of %d rows lack a modality that a baseline needs; every row of the table is scored on %d."
+        logger.info(message, int((~covered_n).sum()), len(label_n), note["n_scored"])
+    if len(np.unique(label_n[scored_n].astype(str))) < 2:
+        found = f"{len(counts) - len(rare)} type(s) with {min_cells} cells or more in {usable_n.sum()} usable rows"
+        raise mistake("benchmark", "at least two types to score", found, "pass other labels or a smaller min_cells")
+    return scored_n, note
+
+
+@contextmanager
+def _exact_and_quick(exact: bool) -> Iterator[None]:
+    """Exact neighbours within kBET too, which spares a minute of compilation, and no full garbage collections.
+
+    scib-metrics collects garbage before every metric, which takes a second in a process full of libraries.
+    """
+    from scib_metrics import nearest_neighbors
+
+    approximate = nearest_neighbors.pynndescent
+    gc.freeze()
+    try:
+        if exact:
+            nearest_neighbors.pynndescent = _exact_neighbors
+        yield
+    finally:
+        nearest_neighbors.pynndescent = approximate
+        gc.unfreeze()
+
+
+def _exact_neighbors(x_nd: np.ndarray, n_neighbors: int, random_state: int = 0, n_jobs: int = 1) -> Any:
+    """Exact neighbours, the row itself included, where scib-metrics would take approximate ones."""
+    from scib_metrics.nearest_neighbors import NeighborsResults
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(n_neighbors=min(n_neighbors, len(x_nd)), algorithm="brute").fit(x_nd)
+    distances, indices = found.kneighbors(x_nd)
+    return NeighborsResults(indices=indices, distances=distances)
+
+
+def _metrics(light: ad.AnnData, names: list[str], has_batches: bool, n_jobs: int) -> pd.DataFrame:
+    """One row per embedding, one column per scib metric; the last row says what kind each metric is."""
+    try:
+        from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
+    except ImportError as error:
+        raise ImportError('benchmark needs scib-metrics; run pip install "omicsmlm[benchmark]".') from error
+    judge = Benchmarker(
+        light,
+        batch_key="batch",
+        label_key="label",
+        embedding_obsm_keys=names,
+        bio_conservation_metrics=BioConservation(isolated_labels=has_batches),
+        batch_correction_metrics=BatchCorrection() if has_batches else None,
+        pre_integrated_embedding_obsm_key="not integrated",
+        n_jobs=n_jobs,
+        progress_bar=False,
+    )
+    with _exact_and_quick(light.n_obs <= _EXACT):
+        judge.prepare(_exact_neighbors if light.n_obs <= _EXACT else None)
+        judge.benchmark()
+    return judge.get_results(min_max_scale=False)
+
+
+def _totals(raw: pd.DataFrame) -> pd.DataFrame:
+    """Means over the metrics of each kind; a metric that is NaN for any embedding counts for none."""
+    kinds = raw.loc["Metric Type"]
+    kinds = kinds[kinds != "Aggregate score"]
+    scores = raw.drop(index="Metric Type")[list(kinds.index)].astype(float)
+    undefined = [str(column) for column in scores if scores[column].isna().any()]
+    if undefined:
+        logger.warning("benchmark: %s cannot be computed for every embedding and count for none.", named(undefined))
+    for kind in ("Batch correction", "Bio conservation"):
+        columns = [column for column in kinds.index[kinds == kind] if column not in undefined]
+        if columns:
+            scores[kind] = scores[columns].mean(axis=1)
+    bio = scores["Bio conservation"]
+    has_batches = "Batch correction" in scores
+    scores["Total"] = _BATCH_SHARE * scores["Batch correction"] + (1 - _BATCH_SHARE) * bio if has_batches else bio
+    scores.attrs.update(kinds={str(name): str(kind) for name, kind in kinds.items()}, undefined=undefined)
+    return scores
+
+
+def benchmark(
+    data: _Data,
+    keys: Sequence[str] | Mapping[str, np.ndarray],
+    batch_key: str | None,
+    label_key: str,
+    *,
+    baselines: Sequence[str] = (),
+    min_cells: int = 10,
+    n_jobs: int = 1,
+) -> pd.DataFrame:
+    """Score embeddings with scib-metrics, beside the linear baselines.
+
+    Every table has the rows ``PCA`` (50 dimensions) and ``PCA (d)`` (as many as the first embedding), and with RNA and
+    ATAC or protein also ``PCA+LSI (d)`` or ``PCA+CLR (d)``. Batch removal is compared with the components of
+    log(1 + 10,000 count / total), not standardised, as scib-metrics does itself. The total is
+    0.4 batch + 0.6 bio (Luecken et al. 2022).
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData with raw counts in ``X``; modalities by name (``rna``; ``atac``, ``peaks``; ``adt``, ``prot``).
+        Not changed.
+    keys
+        Keys of ``.obsm``, or a mapping from names to arrays (n_obs, d).
+    batch_key
+        Column of the top-level ``.obs``; None scores bio conservation only, without isolated labels (which are defined
+        by batches), and the total is the bio score.
+    label_key
+        Column of the top-level ``.obs``; rows without a label are left out.
+    baselines
+        Further rows, trained now: ``"Harmony"``, ``"scVI"``, ``"MultiVI"``, ``"TotalVI"``.
+    min_cells
+        Types with fewer cells are left out of scoring, named in ``attrs["left_out"]`` and logged.
+    n_jobs
+        Threads of the neighbour search.
+
+    Returns
+    -------
+    DataFrame
+        Index: the embeddings, then the baselines. Columns: the metrics, ``Batch correction``, ``Bio conservation``,
+        ``Total``. Where rows lack a modality that a baseline needs, every row of the table is scored on the rows that
+        all embeddings cover: ``attrs["n_scored"]`` of ``attrs["n_obs"]``. ``attrs["kinds"]`` is the kind of each metric,
+        ``attrs["undefined"]`` the metrics that are NaN for some embedding and therefore count for none.
+
+    Raises
+    ------
+    ValueError
+        If a key or a column is not there, an embedding is not finite, constant or the same as another, or fewer than
+        two types are left.
+    ImportError
+        If scib-metrics is not installed.
+    """
+    label_n = _column(data, label_key, "label_key")
+    batch_n = None if batch_key is None else _column(data, batch_key, "batch_key")
+    judged = _embeddings(data, keys)
+    n_dims = next(iter(judged.values())).shape[1]
+    judged |= _baseline_rows(data, n_dims, baselines, batch_key)
+    hidden = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
+    scored_n, note = _scored_rows(label_n, batch_n, judged | hidden, min_cells)
+    batch_of = np.repeat("one", len(label_n)) if batch_n is None else batch_n
+    obs = pd.DataFrame({"label": label_n[scored_n], "batch": batch_of[scored_n]}, dtype="category")
+    light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[scored_n]))
+    for name, values in (judged | hidden).items():
+        light.obsm[name] = np.ascontiguousarray(values[scored_n])
+    table = _totals(_metrics(light, list(judged), batch_n is not None, n_jobs))
+    table.index.name = "embedding"
+    table.columns.name = None
+    table.attrs.update(note)
+    return table

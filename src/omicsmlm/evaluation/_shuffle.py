@@ -1,0 +1,42 @@
+"""The control for a second modality: its rows in random order."""
+
+from __future__ import annotations
+
+import mudata as md
+import numpy as np
+
+from omicsmlm._checks import mistake, named
+
+
+def shuffle_modality(mdata: md.MuData, modality: str, seed: int = 0) -> md.MuData:
+    """Copy a MuData with the values of one modality permuted among the rows that have it.
+
+    What a model gains from the modality beyond its marginal distribution must be lost on this object.
+
+    Parameters
+    ----------
+    mdata
+        Not changed.
+    modality
+        The modality whose ``X`` and layers are permuted; labels and names stay with their rows.
+    seed
+        Seed of the permutation.
+
+    Returns
+    -------
+    MuData
+
+    Raises
+    ------
+    ValueError
+        If there is no such modality.
+    """
+    if modality not in mdata.mod:
+        raise mistake("modality", f"one of {named(mdata.mod)}", repr(modality), "pass one of these")
+    shuffled = mdata.copy()
+    part = shuffled.mod[modality]
+    order = np.random.default_rng(seed).permutation(part.n_obs)
+    part.X = part.X[order]
+    for layer in part.layers:
+        part.layers[layer] = part.layers[layer][order]
+    return shuffled
