@@ -59,7 +59,9 @@ def demo(
     pl.umap(mdata, "X_omics", ["cell_type", "batch"], save=out / "umap.png")
     pl.history(model.history, save=out / "history.png")
     _print(table)
-    console.print(f"Wrote {', '.join(sorted(p.name for p in out.iterdir()))} to {out}/ in {time.monotonic() - start:.0f} s.")
+    console.print(
+        f"Wrote {', '.join(sorted(p.name for p in out.iterdir()))} to {out}/ in {time.monotonic() - start:.0f} s."
+    )
 
 
 @app.command()

@@ -4,6 +4,7 @@ Every record is a ``NamedTuple``, because Lightning moves named tuples (and dict
 Tensor axes: n observations, t tokens, g features, d width, k covariates.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
@@ -78,6 +79,17 @@ class Encoded(NamedTuple):
     """(n, d): its uncertainty; zero-width posteriors are not used."""
 
 
+class Module(nn.Module, ABC):
+    """The network of a family. Its ``forward`` makes, of a corrupted batch, what the family's objective judges."""
+
+    n_latent: int
+    """Width of the embedding."""
+
+    @abstractmethod
+    def encode(self, grids: dict[str, Grid]) -> Encoded:
+        """Embed what is seen of a batch; deterministic in evaluation mode."""
+
+
 class Tokenizer(Protocol):
     """Turns packed rows into a family's own view of them."""
 
@@ -122,6 +134,6 @@ class Parts:
 
     tokenizer: Tokenizer
     corruption: Corruption
-    module: nn.Module
+    module: Module
     objective: Objective
     census: Census | None = None

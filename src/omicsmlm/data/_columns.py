@@ -1,10 +1,13 @@
 """Columns of ``obs``, from the top level of an object or from its modalities."""
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import mistake, named
+
+from ._rows import rows_in
 
 
 def find_column(data: AnnData | MuData, key: str) -> pd.Series:
@@ -13,7 +16,7 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     Parameters
     ----------
     data
-        The object to search. A column that only modalities hold is put together from all of them, by row name.
+        The object to search. A column that only modalities hold is put together from all of them, row by row.
     key
         Name of the column.
 
@@ -34,11 +37,29 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     for name, adata in data.mod.items() if isinstance(data, MuData) else ():
         searched += [f"{name}: {column}" for column in adata.obs.columns]
         if key in adata.obs:
-            values = adata.obs[key].astype(object).reindex(data.obs_names)
-            found = values if found is None else found.combine_first(values)
+            values = _spread(adata.obs[key], rows_in(data, name), data.obs_names)
+            found = values if found is None else found.where(found.notna(), values)
     if found is None:
         where = ".obs and the .obs of every modality" if isinstance(data, MuData) else ".obs"
         raise mistake(
             f"column {key!r}", f"a column of {where}", f"columns {named(searched, most=12)}", "pass an existing name"
         )
     return found
+
+
+def as_categories(column: pd.Series) -> pd.Series:
+    """Turn values into the names of categories; the same value gives the same name in any type of column.
+
+    Examples
+    --------
+    >>> as_categories(pd.Series([1, 2], dtype="category")).tolist()
+    ['1', '2']
+    """
+    return column.astype(object).map(str, na_action="ignore")
+
+
+def _spread(column: pd.Series, row_n: np.ndarray, names: pd.Index) -> pd.Series:
+    """Bring a modality's column to the rows of the whole object; missing where the modality lacks the row."""
+    values = np.full(len(row_n), np.nan, dtype=object)
+    values[row_n >= 0] = column.astype(object).to_numpy()[row_n[row_n >= 0]]
+    return pd.Series(values, index=names, name=column.name)

@@ -12,8 +12,9 @@ from torch.utils.data import Dataset
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Tokens
 
-from ._fields import CovariatesField, ModalityField, modality_of
+from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
+from ._rows import modality_of, rows_in
 
 
 class ModalityRows:
@@ -22,8 +23,7 @@ class ModalityRows:
     Parameters
     ----------
     data
-        The whole object. ``mdata.obsmap`` (1-based, 0 where the modality lacks the row) leads from its rows to the
-        modality's.
+        The whole object; :func:`rows_in` leads from its rows to the modality's.
     field
         The modality.
     state
@@ -43,10 +43,7 @@ class ModalityRows:
         names = adata.var_names.astype(str)
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
         self.measured = torch.from_numpy(np.isin(vocabulary, names))
-        if isinstance(data, MuData):
-            self.row_of = np.asarray(data.obsmap[field.name]).ravel().astype(np.int64) - 1
-        else:
-            self.row_of = np.arange(data.n_obs)
+        self.row_of = rows_in(data, field.name)
 
     def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
         """Give the packed tokens of some rows and, per row, whether the modality has it."""

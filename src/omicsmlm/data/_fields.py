@@ -13,18 +13,16 @@ from scvi.data.fields import BaseAnnDataField
 
 from omicsmlm._checks import mistake, named
 
-from ._columns import find_column
+from ._columns import as_categories, find_column
 from ._kinds import check_kind, infer_kind
 from ._matrix import Matrix
+from ._rows import modality_of, rows_in
 
 logger = logging.getLogger(__name__)
 
 COVARIATES = "covariates"
-
-
-def modality_of(data: AnnData | MuData, name: str) -> AnnData | None:
-    """Give the AnnData of a modality, or None where the object lacks it; an AnnData is its own only modality."""
-    return data.mod.get(name) if isinstance(data, MuData) else data
+ALL = "all"
+"""The one category of rows that have no batch."""
 
 
 class ModalityField(BaseAnnDataField):
@@ -72,7 +70,7 @@ class ModalityField(BaseAnnDataField):
         return False
 
     def validate_field(self, adata: AnnData | MuData) -> None:
-        """Check that the modality is there, with named, distinct features and at least one row."""
+        """Check that the modality is there, with distinct features and with the rows that the object lists for it."""
         found = modality_of(adata, self.name)
         if found is None:
             known = list(adata.mod)
@@ -86,6 +84,7 @@ class ModalityField(BaseAnnDataField):
             raise mistake(
                 self.name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
             )
+        rows_in(adata, self.name)
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Scan the values and store kind and vocabulary."""
@@ -146,10 +145,11 @@ class CovariatesField(BaseAnnDataField):
     Parameters
     ----------
     keys
-        Names of columns.
+        Names of columns. None in the place of the batch stands for one category that all rows share, where there are
+        covariates and no batch.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str | None]) -> None:
         super().__init__()
         self.keys = list(keys)
 
@@ -175,7 +175,7 @@ class CovariatesField(BaseAnnDataField):
 
     def validate_field(self, adata: AnnData | MuData) -> None:
         """Check that every column is there and complete."""
-        for key in self.keys:
+        for key in filter(None, self.keys):
             column = find_column(adata, key)
             if column.isna().any():
                 raise mistake(
@@ -188,7 +188,9 @@ class CovariatesField(BaseAnnDataField):
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Store the categories, sorted, as strings."""
         self.validate_field(adata)
-        categories = [sorted(find_column(adata, key).astype(str).unique()) for key in self.keys]
+        categories = [
+            [ALL] if key is None else sorted(as_categories(find_column(adata, key)).unique()) for key in self.keys
+        ]
         return {"keys": self.keys, "categories": categories}
 
     def transfer_field(
@@ -201,17 +203,21 @@ class CovariatesField(BaseAnnDataField):
         """Give (n, k) int64 positions in the stored categories, -1 for an unknown category or a missing column."""
         codes = np.full((data.n_obs, len(self.keys)), -1, dtype=np.int64)
         for position, (key, categories) in enumerate(zip(self.keys, state["categories"], strict=True)):
+            if key is None:
+                codes[:, position] = 0
+                continue
             try:
                 column = find_column(data, key)
             except ValueError:
                 logger.info("column %r is not in this object: its rows count as of unknown category.", key)
                 continue
-            codes[:, position] = pd.Index(categories).get_indexer(column.astype(object).astype(str))
+            codes[:, position] = pd.Index(categories).get_indexer(as_categories(column))
         return codes
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Count the categories of each covariate."""
-        return {f"n_{key}": len(c) for key, c in zip(state_registry["keys"], state_registry["categories"], strict=True)}
+        sizes = zip(state_registry["keys"], map(len, state_registry["categories"]), strict=True)
+        return {f"n_{key}": size for key, size in sizes if key is not None}
 
     def view_state_registry(self, state_registry: dict[str, Any]) -> None:
         """Covariates have no table of their own."""

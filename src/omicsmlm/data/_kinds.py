@@ -5,7 +5,7 @@ from typing import get_args
 
 from anndata import AnnData
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import mistake, named
 from omicsmlm._types import SPARSE_KINDS, Kind
 
 from ._matrix import Summary
@@ -67,13 +67,24 @@ def infer_kind(place: str, adata: AnnData, summary: Summary) -> Kind:
 
 
 def _integer_kind(place: str, adata: AnnData) -> str:
-    types = " ".join(map(str, adata.var["feature_types"].unique())) if "feature_types" in adata.var else ""
-    if PROTEIN_NAMES.search(place) or PROTEIN_NAMES.search(types):
-        return "protein"
+    types = list(map(str, adata.var["feature_types"].unique())) if "feature_types" in adata.var else []
+    by_type = {_kind_named(name) for name in types}
+    if len(by_type) > 1:
+        raise mistake(
+            place,
+            "features of one type",
+            f"the feature_types {named(types)}",
+            "split them into the modalities of a MuData, or pass the kind to take them all as one",
+        )
     regions = [bool(REGION.match(str(name))) for name in adata.var_names[:100]]
-    if ACCESSIBILITY_NAMES.search(place) or ACCESSIBILITY_NAMES.search(types) or sum(regions) > len(regions) / 2:
-        return "accessibility"
-    return "counts"
+    by_features = "accessibility" if sum(regions) > len(regions) / 2 else None
+    return _kind_named(place) or (by_type.pop() if by_type else None) or by_features or "counts"
+
+
+def _kind_named(name: str) -> str | None:
+    if PROTEIN_NAMES.search(name):
+        return "protein"
+    return "accessibility" if ACCESSIBILITY_NAMES.search(name) else None
 
 
 def _check_counts(place: str, summary: Summary) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from torch import Generator
 from torch.utils.data import DataLoader, Sampler
 
 from omicsmlm._types import Batch
@@ -57,4 +58,5 @@ def row_loader(
         Seed of the shuffling, or None to keep the order.
     """
     sampler = RowSampler(np.asarray(rows), batch_size, seed)
-    return DataLoader(manager.create_torch_dataset(), sampler=sampler, batch_size=None)
+    own = Generator()  # without it, a loader takes a number from the caller's random state
+    return DataLoader(manager.create_torch_dataset(), sampler=sampler, batch_size=None, generator=own)

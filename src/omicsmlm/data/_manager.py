@@ -28,7 +28,8 @@ class OmicsManager(AnnDataManager):
         Parameters
         ----------
         setup
-            ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first).
+            ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first, or None in
+            its place).
         model_name, method
             Name of the model class and of its setup method, for the registry.
         """
@@ -65,7 +66,8 @@ class OmicsManager(AnnDataManager):
             raise mistake(
                 "data", f"a modality among {list(self.modalities)}", f"{list(target.mod)}", "rename it as in training"
             )
-        manager = OmicsManager(self.fields, self._get_setup_method_args(), self.validation_checks)
+        names = {key: self.registry[key] for key in ("model_name", "setup_method_name", "setup_args")}
+        manager = OmicsManager(self.fields, names, self.validation_checks)
         manager.register_fields(target, self.registry)
         return manager
 
@@ -79,8 +81,8 @@ class OmicsManager(AnnDataManager):
         return {f.name: self._state(f.registry_key) for f in self.fields if isinstance(f, ModalityField)}
 
     @property
-    def covariates(self) -> dict[str, list[str]]:
-        """Categories of each covariate by column name."""
+    def covariates(self) -> dict[str | None, list[str]]:
+        """Categories of each covariate by column name, the batch first; None for a batch that all rows share."""
         state = next(self._state(f.registry_key) for f in self.fields if isinstance(f, CovariatesField))
         return dict(zip(state["keys"], state["categories"], strict=True))
 
@@ -93,7 +95,9 @@ class OmicsManager(AnnDataManager):
         layers = list(adata.mod.items()) if isinstance(adata, MuData) else []
         for place, part in [("data", adata), *layers]:
             if part.is_view:
-                raise mistake(place, "an object of its own", "a view of another", "take a copy first: data = data.copy()")
+                raise mistake(
+                    place, "an object of its own", "a view of another", "take a copy first: data = data.copy()"
+                )
         if adata.n_obs == 0:
             raise mistake("data", "at least one row", "none", "check the filter that made it")
 

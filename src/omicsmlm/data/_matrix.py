@@ -69,6 +69,8 @@ class Matrix:
                 f"{type(values).__module__}.{type(values).__name__}",
                 "convert it first, for example with .compute() or scipy.sparse.csr_matrix",
             )
+        if values.dtype.kind not in "buif" or values.dtype.itemsize > 8:  # type: ignore[attr-defined]
+            raise mistake(place, "numbers", f"values of type {values.dtype}", "convert them, for example to float32")  # type: ignore[attr-defined]
         self.values = values
         self.in_file = in_file
         self.shape: tuple[int, int] = tuple(values.shape)  # type: ignore[attr-defined]
@@ -108,7 +110,9 @@ class Matrix:
         if sparse.issparse(block) and not keep_zeros:
             return Packed(*_pack_csr(block.indptr, block.indices, block.data, local, vocabulary_of_column))
         dense = block.toarray() if sparse.issparse(block) else block
-        return Packed(*_pack_dense(np.ascontiguousarray(dense), local, vocabulary_of_column, keep_zeros))
+        return Packed(
+            *_pack_dense(np.ascontiguousarray(dense, dtype=np.float32), local, vocabulary_of_column, keep_zeros)
+        )
 
     def _block(self, wanted: np.ndarray) -> object:
         if len(wanted) == 0:

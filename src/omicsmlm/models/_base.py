@@ -1,4 +1,4 @@
-"""What every family shares: registration, training, embedding, saving and loading."""
+"""What every family shares: training, embedding, saving and loading."""
 
 import logging
 from abc import abstractmethod
@@ -15,11 +15,12 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import mistake
-from omicsmlm._types import Batch, Parts
+from omicsmlm._types import Batch, Module, Parts
 from omicsmlm.data import OmicsManager, row_loader
 from omicsmlm.training import FitOptions, Optimisation, fit, on_device, sensible_epochs
 
 from ._files import Saved, read_model, write_model
+from ._registration import Registered
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +30,14 @@ EMBED_ROWS = 1024
 """Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
 
 
-class OmicsModel(BaseModelClass):
+class OmicsModel(Registered):
     """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
 
     Parameters
     ----------
     data
-        AnnData or MuData; registered with defaults if no ``setup_*`` method was called on it.
+        AnnData or MuData; registered with defaults if no ``setup_*`` method was called on it. A copy of an object that
+        was set up is registered like it.
     config
         Hyper-parameters; None for the defaults.
     batch_key
@@ -44,16 +46,11 @@ class OmicsModel(BaseModelClass):
 
     embedding_key: ClassVar[str]
     config_class: ClassVar[type]
+    history_: dict[str, pd.DataFrame] | None
+    module: Module
 
     def __init__(self, data: AnnData | MuData, config: Any = None, *, batch_key: str | None = None) -> None:
-        by_itself = batch_key is not None or not self._is_set_up(data)
-        if by_itself:
-            self._setup(data, None, None, None, [] if batch_key is None else [batch_key])
-        super().__init__(data)
-        if by_itself:
-            del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
-        if data.n_obs < 2:
-            raise mistake("data", "at least 2 rows to learn from", "1", "pass the data set, not a single row of it")
+        super().__init__(data, batch_key=batch_key)
         self.config = self.config_class() if config is None else config
         self.n_trainings = 0
         sample = self._sample()
@@ -82,114 +79,6 @@ class OmicsModel(BaseModelClass):
     @abstractmethod
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
-
-    # ---- registration -------------------------------------------------------------------------------------------
-
-    @classmethod
-    def setup_mudata(
-        cls,
-        mdata: MuData,
-        *,
-        modalities: Sequence[str] | None = None,
-        layers: Mapping[str, str] | None = None,
-        kinds: Mapping[str, str] | None = None,
-        batch_key: str | None = None,
-        categorical_covariate_keys: Sequence[str] = (),
-    ) -> None:
-        """Register a MuData; its rows need not be paired.
-
-        Parameters
-        ----------
-        mdata
-            Rows are those of ``mdata.obs``; a modality may lack some of them.
-        modalities
-            Names of the modalities to use; None for all.
-        layers
-            Layer that holds the values, by modality; ``X`` where none is named.
-        kinds
-            What the values are, by modality: ``counts``, ``accessibility``, ``protein``, ``fraction`` or ``real``
-            (see :data:`omicsmlm._types.Kind`); inferred where none is named.
-        batch_key
-            Column with the batch, in ``mdata.obs`` or in the ``obs`` of modalities. The batch stays out of the latent.
-        categorical_covariate_keys
-            Further columns that the decoder is told.
-
-        Raises
-        ------
-        ValueError
-            If the values are not what they should be, or a name is not there; the object is then left as it was.
-        """
-        names = list(mdata.mod) if modalities is None else list(modalities)
-        covariates = ([] if batch_key is None else [batch_key]) + list(categorical_covariate_keys)
-        cls._setup(mdata, names, layers, kinds, covariates)
-
-    @classmethod
-    def setup_anndata(
-        cls,
-        adata: AnnData,
-        *,
-        modalities: str = "rna",
-        layer: str | None = None,
-        kind: str | None = None,
-        batch_key: str | None = None,
-        categorical_covariate_keys: Sequence[str] = (),
-    ) -> None:
-        """Register an AnnData as an object of one modality; see :meth:`setup_mudata`.
-
-        Parameters
-        ----------
-        adata
-            The object.
-        modalities
-            Name to give to its only modality.
-        layer, kind, batch_key, categorical_covariate_keys
-            As in :meth:`setup_mudata`.
-        """
-        layers = None if layer is None else {modalities: layer}
-        kinds = None if kind is None else {modalities: kind}
-        covariates = ([] if batch_key is None else [batch_key]) + list(categorical_covariate_keys)
-        cls._setup(adata, [modalities], layers, kinds, covariates)
-
-    @classmethod
-    def _is_set_up(cls, data: AnnData | MuData) -> bool:
-        manager = cls._setup_adata_manager_store.get(getattr(data, "uns", {}).get("_scvi_uuid"))
-        return manager is not None and manager.adata is data
-
-    @classmethod
-    def _setup(
-        cls,
-        data: AnnData | MuData,
-        modalities: list[str] | None,
-        layers: Mapping[str, str] | None,
-        kinds: Mapping[str, str] | None,
-        covariate_keys: list[str],
-    ) -> None:
-        if not isinstance(data, AnnData | MuData):
-            raise mistake("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
-        if modalities is None:
-            modalities = list(data.mod) if isinstance(data, MuData) else ["rna"]
-        for argument, given in (("layers", layers), ("kinds", kinds)):
-            unknown = set(given or {}) - set(modalities)
-            if unknown:
-                raise mistake(argument, f"names among {modalities}", f"{sorted(unknown)}", "name registered modalities")
-        setup = {
-            "modalities": modalities,
-            "layers": None if layers is None else dict(layers),
-            "kinds": None if kinds is None else dict(kinds),
-            "covariate_keys": covariate_keys,
-        }
-        method = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
-        manager = OmicsManager.define(setup, cls.__name__, method)
-        manager.register_fields(data)
-        cls.register_manager(manager)
-
-    def _manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
-        """Give the manager of an object: the model's own, or one transferred by feature name."""
-        if data is None and self.adata is None:
-            raise mistake("data", "an object", "none, as the model was loaded without one", "pass data=…")
-        if data is None or data is self.adata:
-            return self.adata_manager
-        return self.adata_manager.transfer_fields(data)
 
     # ---- training -----------------------------------------------------------------------------------------------
 
@@ -243,8 +132,8 @@ class OmicsModel(BaseModelClass):
         """
         manager = self._manager_for(None)
         key = self._checked_key(key_added)
-        if max_epochs is not None and max_epochs < 1:
-            raise mistake("max_epochs", "at least 1", str(max_epochs), "leave it out for a sensible number")
+        _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
+        _check_positive("batch_size", batch_size, "pass 128, say")
         train_rows, validation_rows = self._split(train_size)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
@@ -332,6 +221,7 @@ class OmicsModel(BaseModelClass):
         ValueError
             If the object shares no modality, or no feature of a modality, with the model.
         """
+        _check_positive("batch_size", batch_size, "leave it out for 1,024")
         manager = self._manager_for(data)
         rows = np.arange(manager.adata.n_obs) if indices is None else np.asarray(indices)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
@@ -387,7 +277,9 @@ class OmicsModel(BaseModelClass):
         manager = OmicsManager.restore(saved.registry)
         BaseModelClass.__init__(model, registry=manager.registry)
         model._adata_manager = manager
-        model.config = cls.config_class(**saved.config["config"])
+        model.config = cls.config_class(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.config["config"].items()}
+        )
         model.choice = saved.config["choice"]
         model.n_trainings = saved.config["n_trainings"]
         model.is_trained_ = saved.config["is_trained"]
@@ -398,6 +290,7 @@ class OmicsModel(BaseModelClass):
         if adata is not None:
             model._adata_manager = manager.transfer_fields(adata)
             model._adata = adata
+            model.registry_ = model._adata_manager.registry
             model._register_manager_for_instance(model._adata_manager)
         return model
 
@@ -419,8 +312,14 @@ class OmicsModel(BaseModelClass):
 
     def _describe(self) -> str:
         modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]
-        covariates = [f"{key!r} with {len(c)} categories" for key, c in self.adata_manager.covariates.items()]
+        sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
+        covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
+
+
+def _check_positive(argument: str, number: int | None, remedy: str) -> None:
+    if number is not None and number < 1:
+        raise mistake(argument, "at least 1", str(number), remedy)
 
 
 def _announce(line: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Parts
+from omicsmlm._types import Batch, Encoded, Grid, Kind, Module, Parts
 from omicsmlm.corruption import HideFeatures
 from omicsmlm.nn import (
     Adversary,
@@ -18,9 +18,11 @@ from omicsmlm.nn import (
     Design,
     Head,
     LatentAttention,
+    Scalings,
     SetEncoder,
+    log_means,
+    only_present,
     principal_directions,
-    scaling_of,
 )
 from omicsmlm.objectives import LatentReconstruction, MutualNeighbours
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
@@ -109,7 +111,7 @@ class Outputs(NamedTuple):
     batch_logits: Tensor | None
 
 
-class OmicsMLMModule(nn.Module):
+class OmicsMLMModule(Module):
     """Encoder: sum of scaled values × feature embeddings → two layers → latent, plus a linear path; decoder per kind.
 
     Parameters
@@ -131,7 +133,7 @@ class OmicsMLMModule(nn.Module):
         width = config.width
         self.kinds = kinds
         self.n_latent = config.n_nonlinear + config.n_linear
-        self.scaling = nn.ModuleDict({name: scaling_of(kind, n_features[name]) for name, kind in kinds.items()})
+        self.scalings = Scalings(kinds, n_features)
         self.features = SetEncoder(n_features, width)
         self.attention = (
             LatentAttention(
@@ -160,7 +162,7 @@ class OmicsMLMModule(nn.Module):
 
     def encode(self, grids: dict[str, Grid]) -> Encoded:
         """Embed the visible part of a batch; the batch it came from is not known here."""
-        scaled = {name: self.scaling[name](grid) for name, grid in grids.items()}
+        scaled = self.scalings(grids)
         h_nd = self.features(scaled, {name: grid.seen.any(1) for name, grid in grids.items()})
         attended_nd = 0.0 if self.attention is None else self.attention(scaled, {m: g.seen for m, g in grids.items()})
         hidden_nd = self.hidden(h_nd + attended_nd)
@@ -173,6 +175,46 @@ class OmicsMLMModule(nn.Module):
         z_nd = encoded.mean + noise_nd * (encoded.log_variance / 2).exp()
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
         return Outputs(encoded, self.decoder(z_nd, batch.covariates), batch_logits)
+
+    def start(self, grids: Sequence[dict[str, Grid]], groups_n: np.ndarray | None, config: OmicsMLMConfig) -> None:
+        """Fit the scalings; start the encoder at principal components and the decoder at log means.
+
+        Parameters
+        ----------
+        grids
+            Rows to read the statistics from.
+        groups_n
+            Batch of each of these rows, or None for one batch.
+        config
+            Hyper-parameters.
+        """
+        strengths, used = {}, 0
+        for name, kind in self.kinds.items():
+            has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
+            own = [only_present(grid[name]) for grid in grids]
+            groups = None if groups_n is None else groups_n[has_n]
+            x_ng = self.scalings.fit(name, own)
+            found = principal_directions(x_ng, config.n_components, groups, config.seed)
+            strengths[name] = [(used + j, float(s)) for j, s in enumerate(found.strength_k)]
+            used = self.features.start(name, found.weights_gk, used)
+            head = self.decoder.head(name)
+            head.start(log_means(own, kind, groups, len(head.bias)))
+        self._start_latent(strengths, config)
+
+    @torch.no_grad()
+    def _start_latent(self, strengths: dict[str, list[tuple[int, float]]], config: OmicsMLMConfig) -> None:
+        """Lead the strongest components of each modality, in equal numbers, to the linear dimensions."""
+        quota = config.n_linear // len(strengths)
+        chosen = [pair for pairs in strengths.values() for pair in pairs[:quota]]
+        spare = [pair for pairs in strengths.values() for pair in pairs[quota:]]
+        chosen += sorted(spare, key=lambda pair: -pair[1])[: config.n_linear - len(chosen)]
+        self.skip.weight.zero_()
+        for j, (component, strength) in enumerate(chosen):
+            self.skip.weight[config.n_nonlinear + j, component] = config.linear_scale * strength
+        self.mean.weight[config.n_nonlinear :].mul_(0.05)
+        self.mean.bias.zero_()
+        self.log_variance.weight.mul_(0.1)
+        self.log_variance.bias.fill_(-2.0)
 
 
 def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -> Head:
@@ -254,7 +296,8 @@ class OmicsMLM(OmicsModel):
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:
-        start_from(self.module, [self.parts.tokenizer(batch) for batch in sample], sample, self.config)
+        assert isinstance(self.module, OmicsMLMModule)
+        self.module.start([self.parts.tokenizer(batch) for batch in sample], _batch_codes(sample), self.config)
 
 
 def _select(
@@ -285,89 +328,3 @@ def _batch_codes(sample: Sequence[Batch]) -> np.ndarray | None:
     """Give the batch of each row, or None where there is none or only one."""
     codes = np.concatenate([batch.covariates.numpy() for batch in sample])
     return codes[:, 0] if codes.shape[1] and len(np.unique(codes[:, 0])) > 1 else None
-
-
-def start_from(
-    module: OmicsMLMModule, grids: Sequence[dict[str, Grid]], sample: Sequence[Batch], config: OmicsMLMConfig
-) -> None:
-    """Fit the scalings, and start the encoder at principal components and the decoder at log means.
-
-    Parameters
-    ----------
-    module
-        Changed in place.
-    grids, sample
-        The same rows, as grids and as records.
-    config
-        Hyper-parameters.
-    """
-    groups_n = _batch_codes(sample)
-    used, components = 0, {}
-    with torch.no_grad():
-        module.features.features.requires_grad_(True)
-        for name, kind in module.kinds.items():
-            own = [_rows(g[name], g[name].seen.any(1)) for g in grids]
-            has_n = np.concatenate([g[name].seen.any(1).numpy() for g in grids])
-            module.scaling[name].fit(own)
-            x_ng = _scaled(module.scaling[name], own, kind)
-            groups = None if groups_n is None else groups_n[has_n]
-            found = principal_directions(x_ng, config.n_components, groups, config.seed)
-            k = found.weights_gk.shape[1]
-            weight = module.features.features[name].weight
-            weight.mul_(0.1)
-            weight[used : used + k] = torch.from_numpy(found.weights_gk.T)
-            components[name] = [(used + j, float(s)) for j, s in enumerate(found.strength_k)]
-            used += k
-            module.decoder.heads[name].start(_log_means(own, kind, groups, len(module.decoder.heads[name].bias)))
-        _start_latent(module, components, config)
-
-
-def _rows(grid: Grid, keep_n: Tensor) -> Grid:
-    return Grid(grid.values[keep_n], grid.seen[keep_n], grid.total[keep_n])
-
-
-def _scaled(scaling: nn.Module, grids: Sequence[Grid], kind: Kind) -> np.ndarray | sparse.csr_matrix:
-    blocks = (scaling(grid).numpy() for grid in grids)
-    if kind == "accessibility":
-        return sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
-    return np.concatenate(list(blocks))
-
-
-def _start_latent(
-    module: OmicsMLMModule, components: dict[str, list[tuple[int, float]]], config: OmicsMLMConfig
-) -> None:
-    """Lead the strongest components of each modality, in equal numbers, to the linear dimensions."""
-    quota = config.n_linear // len(components)
-    chosen = [pair for pairs in components.values() for pair in pairs[:quota]]
-    spare = [pair for pairs in components.values() for pair in pairs[quota:]]
-    chosen += sorted(spare, key=lambda pair: -pair[1])[: config.n_linear - len(chosen)]
-    module.skip.weight.zero_()
-    for j, (component, strength) in enumerate(chosen):
-        module.skip.weight[config.n_nonlinear + j, component] = config.linear_scale * strength
-    module.mean.weight[config.n_nonlinear :].mul_(0.05)
-    module.mean.bias.zero_()
-    module.log_variance.weight.mul_(0.1)
-    module.log_variance.bias.fill_(-2.0)
-
-
-def _log_means(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_groups: int) -> Tensor:
-    """Give (n_groups, g): log mean share or mean, logit of the mean, or the mean, of each batch."""
-    values_ng = torch.cat([grid.values for grid in grids])
-    seen_ng = torch.cat([grid.seen for grid in grids])
-    codes_n = torch.zeros(len(values_ng), dtype=torch.long) if groups_n is None else torch.from_numpy(groups_n)
-    if kind in ("counts", "accessibility"):
-        values_ng = (values_ng > 0).float() if kind == "accessibility" else values_ng
-        values_ng = values_ng / values_ng.sum(1, keepdim=True).clamp(min=1)
-    overall_g = (values_ng * seen_ng).sum(0) / seen_ng.sum(0).clamp(min=1)
-    means = []
-    for group in range(n_groups):
-        own = codes_n == group
-        n_g = seen_ng[own].sum(0)
-        mean_g = (values_ng[own] * seen_ng[own]).sum(0) / n_g.clamp(min=1)
-        means.append(torch.where(n_g > 0, mean_g, overall_g))
-    mean_bg = torch.stack(means)
-    if kind == "fraction":
-        return torch.logit(mean_bg.clamp(1e-3, 1 - 1e-3))
-    if kind == "real":
-        return mean_bg
-    return torch.log(mean_bg + (1e-2 if kind == "protein" else 1e-6))

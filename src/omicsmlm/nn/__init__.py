@@ -3,8 +3,8 @@
 from ._adversary import Adversary, reverse_gradient
 from ._decoder import Decoded, Decoder, Design, Head
 from ._latents import LatentAttention
-from ._linear_start import Directions, principal_directions
-from ._scaling import Scaling, scaling_of
+from ._linear_start import Directions, log_means, only_present, principal_directions
+from ._scaling import Scaling, Scalings
 from ._set_encoder import SetEncoder
 
 __all__ = [
@@ -16,8 +16,10 @@ __all__ = [
     "Head",
     "LatentAttention",
     "Scaling",
+    "Scalings",
     "SetEncoder",
+    "log_means",
+    "only_present",
     "principal_directions",
     "reverse_gradient",
-    "scaling_of",
 ]

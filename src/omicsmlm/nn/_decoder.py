@@ -95,6 +95,12 @@ class Decoder(nn.Module):
         self.trunk = nn.Sequential(nn.Linear(n_latent + design.width, width), nn.LayerNorm(width), nn.GELU())
         self.heads = nn.ModuleDict(heads)
 
+    def head(self, name: str) -> Head:
+        """Give the head of a modality."""
+        head = self.heads[name]
+        assert isinstance(head, Head)
+        return head
+
     def forward(self, z_nd: Tensor, covariates_nk: Tensor) -> dict[str, Decoded]:
         """Give what each head says."""
         h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk)], 1))

@@ -4,9 +4,11 @@ A hidden feature contributes 0. What remains is rescaled, so that the size of th
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from omicsmlm._types import Grid, Kind
@@ -76,7 +78,8 @@ class CountScaling(Standardised):
     def fit(self, grids: Sequence[Grid]) -> None:
         """Set each feature's mean share of a row's total, then mean and deviation."""
         n = sum(len(grid.values) for grid in grids)
-        self.share.copy_(sum((g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids) / n)
+        shares_g = torch.stack([(g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids]).sum(0)
+        self.share.copy_(shares_g / n)
         super().fit(grids)
 
     def transformed(self, grid: Grid) -> Tensor:
@@ -116,11 +119,38 @@ class AccessibilityScaling(Scaling):
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-def scaling_of(kind: Kind, n_features: int) -> Scaling:
-    """Make the scaling that suits a kind."""
-    makers: dict[str, type[Standardised] | type[AccessibilityScaling]] = {
-        "counts": CountScaling,
-        "protein": ProteinScaling,
-        "accessibility": AccessibilityScaling,
-    }
-    return makers.get(kind, Standardised)(n_features)
+class Scalings(nn.Module):
+    """The scalings of all modalities.
+
+    Parameters
+    ----------
+    kinds
+        Kind of each modality.
+    n_features
+        Features of each modality.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind], n_features: Mapping[str, int]) -> None:
+        super().__init__()
+        self.kinds = dict(kinds)
+        makers: dict[str, type[Standardised] | type[AccessibilityScaling]] = {
+            "counts": CountScaling,
+            "protein": ProteinScaling,
+            "accessibility": AccessibilityScaling,
+        }
+        scalings = {name: makers.get(kind, Standardised)(n_features[name]) for name, kind in kinds.items()}
+        self.by_name: Mapping[str, Scaling] = nn.ModuleDict(scalings)  # type: ignore[assignment]
+
+    def forward(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
+        """Give (n, g) scaled values per modality."""
+        return {name: self.by_name[name](grid) for name, grid in grids.items()}
+
+    @torch.no_grad()
+    def fit(self, name: str, grids: Sequence[Grid]) -> np.ndarray | sparse.csr_matrix:
+        """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions."""
+        scaling = self.by_name[name]
+        scaling.fit(grids)
+        blocks = (scaling(grid).numpy() for grid in grids)
+        if self.kinds[name] == "accessibility":
+            return sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
+        return np.concatenate(list(blocks))

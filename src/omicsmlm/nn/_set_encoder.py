@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,3 +37,18 @@ class SetEncoder(nn.Module):
             total_nd = total_nd + torch.where(present[name][:, None], h_nd, self.absent[name])
         assert isinstance(total_nd, Tensor)
         return total_nd
+
+    @torch.no_grad()
+    def start(self, name: str, weights_gk: np.ndarray, first: int) -> int:
+        """Give a modality's sums a linear start: k directions in the dimensions from ``first``, little elsewhere.
+
+        Returns
+        -------
+        int
+            The first dimension that is still free.
+        """
+        weight_dg = self.features.get_submodule(name).get_parameter("weight")
+        k = weights_gk.shape[1]
+        weight_dg.mul_(0.1)
+        weight_dg[first : first + k] = torch.from_numpy(weights_gk.T)
+        return first + k

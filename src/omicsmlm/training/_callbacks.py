@@ -6,6 +6,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import nn
 from tqdm.auto import tqdm
 
 
@@ -41,12 +42,12 @@ class BestWeights(Callback):
         loss = float(trainer.callback_metrics["validation_loss"])
         if loss < self.loss:
             self.loss = loss
-            self.weights = {name: value.detach().cpu().clone() for name, value in pl_module.module.state_dict().items()}
+            self.weights = {name: value.detach().cpu().clone() for name, value in _network(pl_module).state_dict().items()}
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Put the best weights back."""
         if self.weights:
-            pl_module.module.load_state_dict(self.weights)
+            _network(pl_module).load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps."""
@@ -55,6 +56,11 @@ class BestWeights(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.loss, self.weights = state_dict["loss"], state_dict["weights"]
+
+
+def _network(plan: lightning.LightningModule) -> nn.Module:
+    assert isinstance(plan.module, nn.Module)
+    return plan.module
 
 
 class Bar(Callback):

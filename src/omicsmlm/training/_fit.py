@@ -84,10 +84,9 @@ def fit(
         "callbacks": [history, *callbacks, *own_callbacks],
     }
     plan = MaskedPlan(parts, optimisation, options.seed, census_loader)
-    loaders = [train_loader] if validation_loader is None else [train_loader, validation_loader]
     with torch.random.fork_rng(), _quiet():
         trainer = lightning.Trainer(**settings)
-        trainer.fit(plan, *loaders, ckpt_path=_checkpoint(options.resume_from), weights_only=True)
+        trainer.fit(plan, train_loader, validation_loader, ckpt_path=_checkpoint(options.resume_from), weights_only=True)
     parts.module.eval().cpu() if trainer.strategy.root_device.type == "cpu" else parts.module.eval()
     return history.values
 

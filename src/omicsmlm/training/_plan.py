@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader
 
-from omicsmlm._types import Batch, Parts
+from omicsmlm._types import Batch, Module, Parts
 
 from ._device import on_device
 from ._schedule import warmup_cosine
@@ -68,7 +69,7 @@ class MaskedPlan(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.parts = parts
-        self.module = parts.module
+        self.module: Module = parts.module
         if isinstance(parts.tokenizer, nn.Module):
             self.tokenizer = parts.tokenizer
         self.optimisation = optimisation
@@ -126,7 +127,7 @@ class MaskedPlan(lightning.LightningModule):
             self.log(f"{stage}_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=n_rows)
         return loss
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine, per step."""
         o = self.optimisation
         parameters = [p for p in self.module.parameters() if p.requires_grad]

@@ -1,0 +1,171 @@
+"""How a family meets the user's object: what is registered of it, and how other objects are matched to that."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+from anndata import AnnData
+from mudata import MuData
+from scvi.model.base import BaseModelClass
+
+from omicsmlm._checks import mistake, named
+from omicsmlm.data import OmicsManager
+
+
+class Registered(BaseModelClass):
+    """Abstract: a model with a registered AnnData or MuData.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData; registered with defaults if no ``setup_*`` method was called on it. A copy of an object that
+        was set up is registered like it.
+    batch_key
+        Column of ``obs`` that holds the batch, if the object was not set up already.
+
+    Raises
+    ------
+    ValueError
+        If the object cannot be learned from, or its batch was already named; it is then left as it was.
+    """
+
+    def __init__(self, data: AnnData | MuData, *, batch_key: str | None = None) -> None:
+        _check_object(data)
+        if data.n_obs < 2:
+            remedy = "pass the data set, not a single row of it"
+            raise mistake("data", "at least 2 rows to learn from", str(data.n_obs), remedy)
+        known = self._setup_adata_manager_store.get(data.uns.get("_scvi_uuid"))
+        if known is not None and batch_key is not None:
+            found = f"{batch_key!r} for an object that was set up already"
+            raise mistake("batch_key", "a batch that is named once", found, "name it in the setup method alone")
+        if known is None:
+            self._setup(data, None, None, None, _covariates(batch_key, ()))
+        elif known.adata is not data:
+            setup = known.registry["setup_args"]
+            self._setup(data, *(setup[key] for key in ("modalities", "layers", "kinds", "covariate_keys")))
+        super().__init__(data)
+        if known is None:
+            del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
+
+    @abstractmethod
+    def train(self) -> None:
+        """Train."""
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        modalities: Sequence[str] | None = None,
+        layers: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        batch_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] = (),
+    ) -> None:
+        """Register a MuData; its rows need not be paired.
+
+        Parameters
+        ----------
+        mdata
+            Rows are those of ``mdata.obs``; a modality may lack some of them.
+        modalities
+            Names of the modalities to use; None for all.
+        layers
+            Layer that holds the values, by modality; ``X`` where none is named.
+        kinds
+            What the values are, by modality: ``counts``, ``accessibility``, ``protein``, ``fraction`` or ``real``
+            (see :data:`omicsmlm._types.Kind`); inferred where none is named.
+        batch_key
+            Column with the batch, in ``mdata.obs`` or in the ``obs`` of modalities. The batch stays out of the latent.
+        categorical_covariate_keys
+            Further columns that the decoder is told.
+
+        Raises
+        ------
+        ValueError
+            If the values are not what they should be, or a name is not there; the object is then left as it was.
+        """
+        _check_object(mdata)
+        if not isinstance(mdata, MuData):
+            raise mistake("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
+        cls._setup(mdata, modalities, layers, kinds, _covariates(batch_key, categorical_covariate_keys))
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        *,
+        modalities: str = "rna",
+        layer: str | None = None,
+        kind: str | None = None,
+        batch_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] = (),
+    ) -> None:
+        """Register an AnnData as an object of one modality; see :meth:`setup_mudata`.
+
+        Parameters
+        ----------
+        adata
+            The object.
+        modalities
+            Name to give to its only modality.
+        layer, kind, batch_key, categorical_covariate_keys
+            As in :meth:`setup_mudata`.
+        """
+        _check_object(adata)
+        if not isinstance(adata, AnnData):
+            raise mistake("setup_anndata", "an AnnData", "a MuData", "call setup_mudata with it")
+        layers = None if layer is None else {modalities: layer}
+        kinds = None if kind is None else {modalities: kind}
+        cls._setup(adata, [modalities], layers, kinds, _covariates(batch_key, categorical_covariate_keys))
+
+    @classmethod
+    def _setup(
+        cls,
+        data: AnnData | MuData,
+        modalities: Sequence[str] | None,
+        layers: Mapping[str, str] | None,
+        kinds: Mapping[str, str] | None,
+        covariate_keys: list[str | None],
+    ) -> None:
+        if modalities is None:
+            modalities = list(data.mod) if isinstance(data, MuData) else ["rna"]
+        names = _listed(modalities)
+        if not names:
+            raise mistake("modalities", "at least one modality", "none", "name those to use, or leave the argument out")
+        for argument, given in (("layers", layers), ("kinds", kinds)):
+            unknown = [name for name in given or {} if name not in names]
+            if unknown:
+                raise mistake(argument, f"names among {names}", named(unknown), "name modalities that are registered")
+        setup = {
+            "modalities": names,
+            "layers": None if layers is None else dict(layers),
+            "kinds": None if kinds is None else dict(kinds),
+            "covariate_keys": covariate_keys,
+        }
+        method = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
+        manager = OmicsManager.define(setup, cls.__name__, method)
+        manager.register_fields(data)
+        cls.register_manager(manager)
+
+    def _manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
+        """Give the manager of an object: the model's own, or one transferred by feature name."""
+        if data is None and self.adata is None:
+            raise mistake("data", "an object", "none, as the model was loaded without one", "pass data=…")
+        if data is None or data is self.adata:
+            return self.adata_manager
+        return self.adata_manager.transfer_fields(data)
+
+
+def _check_object(data: object) -> None:
+    if not isinstance(data, AnnData | MuData):
+        raise mistake("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+
+
+def _covariates(batch_key: str | None, others: str | Sequence[str]) -> list[str | None]:
+    """List the columns of covariates: the batch, or None in its place, comes first."""
+    keys = [key for key in _listed(others) if key != batch_key]
+    return [batch_key, *keys] if keys or batch_key is not None else []
