@@ -60,7 +60,7 @@ class Grid(NamedTuple):
     seen: Tensor
     """(n, g) bool: padding, a missing modality, an unmeasured and a hidden feature are all just not seen."""
     total: Tensor
-    """(n,) float32: sum of the row over its whole vocabulary, less what is hidden; the depth of a count."""
+    """(n,) float32: what the row would sum to over the whole vocabulary, less what is hidden; the depth of counts."""
 
 
 class Corrupted(NamedTuple):

@@ -31,7 +31,8 @@ def check_kind(place: str, kind: str, summary: Summary) -> Kind:
     if summary.has_infinity:
         raise mistake(place, "finite values", "infinity", "replace it; NaN means not measured")
     if summary.all_zero:
-        raise mistake(place, "at least one value that is not zero", "zeros only", "leave this modality out")
+        found = "nothing but zeros and NaN" if summary.has_nan else "zeros only"
+        raise mistake(place, "at least one value that is not zero", found, "leave this modality out")
     if kind in SPARSE_KINDS:
         _check_counts(place, summary)
     if kind == "fraction" and not (summary.minimum >= 0 and summary.maximum <= 1):
@@ -96,8 +97,5 @@ def _check_counts(place: str, summary: Summary) -> None:
         found = f"floats up to {summary.maximum:g}"
     else:
         return
-    remedy = 'pass layers={"%s": "…"} with the layer of raw counts, or kinds={"%s": "real"} for log values' % (
-        place,
-        place,
-    )
+    remedy = 'name the layer that holds raw counts when you set the object up, or the kind "real" for log values'
     raise mistake(place, "raw counts (non-negative integers)", found, remedy)

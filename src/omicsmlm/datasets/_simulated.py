@@ -63,7 +63,7 @@ def _draw_profile(
         return rng.normal(0, size, size=n_features) * (rng.random(n_features) < share)
 
     lineages = [shift(0.9, 0.15) for _ in range(n_types // 2 + 1)]
-    own = [shift(0.75 if (k // 2) % 2 == strong else 0.45, 0.1) for k in range(n_types)]
+    own = [shift(0.85 if (k // 2) % 2 == strong else 0.55, 0.1) for k in range(n_types)]
     type_kg = np.stack([base_g + lineages[k // 2] + own[k] for k in range(n_types)])
     batch_bg = rng.normal(0, 0.35, size=(n_batches, n_features))
     program_pg = np.stack([shift(0.3, 0.2) for _ in range(_PROGRAMS)])

@@ -61,6 +61,11 @@ class OmicsModel(Registered):
             self._start(sample)
         _announce(f"{type(self).__name__}: {self._describe()}.")
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.module.parameters()).device
+
     # ---- what a family says -------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -226,10 +231,9 @@ class OmicsModel(Registered):
         rows = np.arange(manager.adata.n_obs) if indices is None else np.asarray(indices)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         self.module.eval()
-        device = next(self.module.parameters()).device
         parts = []
         for batch in row_loader(manager, rows, batch_size or EMBED_ROWS):
-            grids = self.parts.tokenizer(on_device(batch, device))
+            grids = self.parts.tokenizer(on_device(batch, self.device))
             parts.append(self.module.encode(grids).mean.float().cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, self.module.n_latent), dtype=np.float32)
 

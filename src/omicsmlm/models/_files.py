@@ -13,7 +13,7 @@ import torch
 from packaging.version import Version
 from safetensors.torch import load_file, save_file
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import mistake, named
 
 WEIGHTS, CONFIG, REGISTRY, HISTORY = "weights.safetensors", "config.json", "registry.json", "history.json"
 FILES = (WEIGHTS, CONFIG, REGISTRY, HISTORY)
@@ -38,27 +38,40 @@ def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None
         If the directory exists and is not to be overwritten, is not a model's, or cannot be written.
     """
     directory = Path(directory)
-    if directory.exists() and not overwrite:
-        raise mistake("save", "a new directory", f"{str(directory)!r}, which exists", "pass overwrite=True or another")
-    if directory.exists() and any(directory.iterdir()) and not (directory / CONFIG).exists():
-        raise mistake(
-            "save", "a directory that holds a model", f"{str(directory)!r} with other files", "pass another directory"
-        )
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        _check_free(directory, overwrite)
+        directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as name:
             _write_files(Path(name), saved)
+            directory.mkdir(exist_ok=True)
             for file in FILES:
                 shutil.move(Path(name) / file, directory / file)
     except OSError as error:
         raise mistake("save", "a directory that can be written", str(error), "pass another path") from error
 
 
+def _check_free(directory: Path, overwrite: bool) -> None:
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise mistake("save", "a directory", f"{str(directory)!r}, which is a file", "pass another path")
+    if not overwrite:
+        raise mistake("save", "a new directory", f"{str(directory)!r}, which exists", "pass overwrite=True or another")
+    if any(directory.iterdir()) and not (directory / CONFIG).exists():
+        found = f"{str(directory)!r} with other files"
+        raise mistake("save", "a directory that holds a model", found, "pass another directory")
+
+
 def _write_files(directory: Path, saved: Saved) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in saved.weights.items()}, directory / WEIGHTS)
-    header = {"version": version("omicsmlm"), "weights_sha256": _digest(directory / WEIGHTS)}
-    for file, content in ((CONFIG, {**header, **saved.config}), (REGISTRY, saved.registry), (HISTORY, saved.history)):
-        (directory / file).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    _write_json(directory / REGISTRY, saved.registry)
+    _write_json(directory / HISTORY, saved.history)
+    digests = {file: _digest(directory / file) for file in (WEIGHTS, REGISTRY, HISTORY)}
+    _write_json(directory / CONFIG, {"version": version("omicsmlm"), "sha256": digests, **saved.config})
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def read_model(directory: str | Path, class_name: str) -> Saved:
@@ -73,16 +86,16 @@ def read_model(directory: str | Path, class_name: str) -> Saved:
     missing = [file for file in FILES if not (directory / file).is_file()]
     if missing:
         raise mistake(
-            f"load {str(directory)!r}", f"the files {FILES}", f"a directory without {missing}", "save the model again"
+            f"load {str(directory)!r}",
+            f"the files {named(FILES)}",
+            f"a directory without {named(missing)}",
+            "check the path, or save the model again",
         )
     config = _read_json(directory / CONFIG)
-    if config.get("class") != class_name:
-        raise mistake("load", f"a saved {class_name}", f"a {config.get('class')}", "load it with its own class")
-    ours, theirs = Version(version("omicsmlm")), Version(config["version"])
-    if theirs > ours:
-        raise mistake("load", f"a model of omicsmlm {ours} or older", f"one of {theirs}", "update omicsmlm")
-    if _digest(directory / WEIGHTS) != config["weights_sha256"]:
-        raise mistake("load", f"the {WEIGHTS} that was saved", "a file that has been changed", "save the model again")
+    _check_config(config, class_name)
+    for file, digest in config["sha256"].items():
+        if _digest(directory / file) != digest:
+            raise mistake("load", f"the {file} that was saved", "a file that has been changed", "save the model again")
     try:
         weights = load_file(directory / WEIGHTS)
     except safetensors.SafetensorError as error:
@@ -90,11 +103,25 @@ def read_model(directory: str | Path, class_name: str) -> Saved:
     return Saved(weights, config, _read_json(directory / REGISTRY), _read_json(directory / HISTORY))
 
 
+def _check_config(config: dict[str, Any], class_name: str) -> None:
+    absent = {"class", "version", "sha256", "config", "choice"} - set(config)
+    if absent:
+        raise mistake(f"load {CONFIG}", "a whole file", f"one without {named(sorted(absent))}", "save the model again")
+    if config["class"] != class_name:
+        raise mistake("load", f"a saved {class_name}", f"a {config['class']}", "load it with its own class")
+    ours, theirs = Version(version("omicsmlm")), Version(config["version"])
+    if theirs > ours:
+        raise mistake("load", f"a model of omicsmlm {ours} or older", f"one of {theirs}", "update omicsmlm")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise mistake(f"load {path.name}", "a whole JSON file", str(error), "save the model again") from error
+    if not isinstance(content, dict):
+        raise mistake(f"load {path.name}", "a JSON object", type(content).__name__, "save the model again")
+    return content
 
 
 def _digest(path: Path) -> str:

@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Module, Parts
+from omicsmlm._types import SPARSE_KINDS, Batch, Encoded, Grid, Kind, Module, Parts
 from omicsmlm.corruption import HideFeatures
 from omicsmlm.nn import (
     Adversary,
@@ -24,7 +24,7 @@ from omicsmlm.nn import (
     only_present,
     principal_directions,
 )
-from omicsmlm.objectives import LatentReconstruction, MutualNeighbours
+from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, MutualNeighbours, Pull
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
 from omicsmlm.training import Optimisation
 
@@ -37,20 +37,18 @@ class OmicsMLMConfig:
 
     Parameters
     ----------
-    n_nonlinear
-        Latent dimensions that start almost empty and are filled by the network.
-    n_linear
-        Latent dimensions that start as principal components of the data, shared among the modalities.
+    n_latent
+        Dimensions of the embedding. They start as principal components, shared among the modalities by
+        ``COMPONENT_SHARES``, and everything is trained from there.
     width
         Width of the hidden layers.
     n_attention_layers
         Latent attention layers beside the sum of tokens; 0 for none.
     n_latents, attention_width
         Number of latents and their width.
-    n_components
-        Components in the first layer's start, per kind.
-    linear_scale
-        Standard deviation of the first linear dimension at the start.
+    start_scale, start_power
+        A dimension starts with standard deviation ``start_scale`` · (s / s₁) ** ``start_power``, s its singular value:
+        weak components, mostly noise, stay small.
     n_variable, n_common
         Most features that the model looks at: the most variable counts, the most common open regions.
     n_sampled
@@ -61,12 +59,15 @@ class OmicsMLMConfig:
         Probability that a row loses a whole modality in a training step.
     protein_weight, accessibility_weight
         Weights of these likelihoods; the others have weight 1.
-    kl_weight, kl_warmup
-        Weight of the KL divergence and the share of the training over which it rises.
+    kl_weight, kl_power, kl_warmup
+        The KL divergence has the weight ``kl_weight`` · (evidence / 1000) ** ``kl_power``, where the evidence is the
+        median of a row's weighted counts: the deeper the rows, the more detail would otherwise fill the latent. It is
+        reached after this share of the training.
     adversary_weight
         Weight of the adversary on the batch; 0 switches it off.
-    neighbour_weight
-        Weight of the pull to mutual nearest neighbours in other batches; 0 switches it off.
+    neighbour_weight, alignment_weight
+        Weights of the pulls to mutual nearest neighbours in other batches, and to the row's own full view, less its
+        cluster's batch effect.
     dropout
         Dropout in the hidden layers.
     learning_rate, weight_decay
@@ -77,30 +78,41 @@ class OmicsMLMConfig:
         Seed of everything random.
     """
 
-    n_nonlinear: int = 32
-    n_linear: int = 48
+    n_latent: int = 80
     width: int = 128
     n_attention_layers: int = 0
     n_latents: int = 16
     attention_width: int = 64
-    n_components: int = 50
-    linear_scale: float = 0.4
+    start_scale: float = 5.0
+    start_power: float = 1.5
     n_variable: int = 2000
     n_common: int = 6000
     n_sampled: int = 2000
     hidden_rates: tuple[float, float] = (0.1, 0.8)
     modality_rate: float = 0.2
     protein_weight: float = 3.0
-    accessibility_weight: float = 1.0
+    accessibility_weight: float = 0.1
     kl_weight: float = 1.0
+    kl_power: float = 1.25
     kl_warmup: float = 0.3
     adversary_weight: float = 5.0
     neighbour_weight: float = 10.0
+    alignment_weight: float = 30.0
     dropout: float = 0.1
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     patience: int = 15
     seed: int = 0
+
+
+COMPONENT_SHARES: dict[str, float] = {
+    "counts": 1.0,
+    "protein": 0.6,
+    "accessibility": 0.48,
+    "fraction": 1.0,
+    "real": 1.0,
+}
+"""Share of the starting components that a modality gets, relative to the others."""
 
 
 class Outputs(NamedTuple):
@@ -132,7 +144,7 @@ class OmicsMLMModule(Module):
         super().__init__()
         width = config.width
         self.kinds = kinds
-        self.n_latent = config.n_nonlinear + config.n_linear
+        self.n_latent = config.n_latent
         self.scalings = Scalings(kinds, n_features)
         self.features = SetEncoder(n_features, width)
         self.attention = (
@@ -188,30 +200,32 @@ class OmicsMLMModule(Module):
         config
             Hyper-parameters.
         """
-        strengths, used = {}, 0
+        used = 0
+        self._start_latent()
         for name, kind in self.kinds.items():
             has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
             own = [only_present(grid[name]) for grid in grids]
             groups = None if groups_n is None else groups_n[has_n]
             x_ng = self.scalings.fit(name, own)
-            found = principal_directions(x_ng, config.n_components, groups, config.seed)
-            strengths[name] = [(used + j, float(s)) for j, s in enumerate(found.strength_k)]
-            used = self.features.start(name, found.weights_gk, used)
+            found = principal_directions(x_ng, self._n_components(name), groups, config.seed)
+            size_k = config.start_scale * torch.from_numpy(found.strength_k) ** config.start_power
+            free = self.features.start(name, found.weights_gk, used)
+            with torch.no_grad():
+                self.skip.weight[used:free, used:free] = torch.diag(size_k)
+            used = free
             head = self.decoder.head(name)
             head.start(log_means(own, kind, groups, len(head.bias)))
-        self._start_latent(strengths, config)
+
+    def _n_components(self, name: str) -> int:
+        shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
+        most = min(self.n_latent, self.features.width)
+        return max(1, int(most * shares[name] / sum(shares.values())))
 
     @torch.no_grad()
-    def _start_latent(self, strengths: dict[str, list[tuple[int, float]]], config: OmicsMLMConfig) -> None:
-        """Lead the strongest components of each modality, in equal numbers, to the linear dimensions."""
-        quota = config.n_linear // len(strengths)
-        chosen = [pair for pairs in strengths.values() for pair in pairs[:quota]]
-        spare = [pair for pairs in strengths.values() for pair in pairs[quota:]]
-        chosen += sorted(spare, key=lambda pair: -pair[1])[: config.n_linear - len(chosen)]
+    def _start_latent(self) -> None:
+        """Begin with the linear path alone, nearly, and with little variance."""
         self.skip.weight.zero_()
-        for j, (component, strength) in enumerate(chosen):
-            self.skip.weight[config.n_nonlinear + j, component] = config.linear_scale * strength
-        self.mean.weight[config.n_nonlinear :].mul_(0.05)
+        self.mean.weight.mul_(0.2)
         self.mean.bias.zero_()
         self.log_variance.weight.mul_(0.1)
         self.log_variance.bias.fill_(-2.0)
@@ -261,38 +275,45 @@ class OmicsMLM(OmicsModel):
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         groups_n = _batch_codes(sample)
-        selected = {}
+        selected, profiles, evidence = {}, {}, 0.0
         for name, state in self.adata_manager.modalities.items():
-            present_n = np.concatenate([b.present[name].numpy() for b in sample])
-            selected[name] = _select(
-                state, _stored(sample, name, len(state["vocabulary"]))[present_n], groups_n, present_n, self.config
-            )
-        return {"selected": selected}
+            present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
+            groups = None if groups_n is None else groups_n[present_n]
+            values = _stored(sample, name, len(state["vocabulary"]))[present_n]
+            selected[name] = _select(state["kind"], values, groups, self.config).tolist()
+            profiles[name] = _profile(state["kind"], values)
+            weight = self._weights()[name]
+            evidence += weight * float(np.median(_evidence(state["kind"], values)))
+        return {"selected": selected, "profiles": profiles, "evidence": evidence}
+
+    def _weights(self) -> dict[str, float]:
+        by_kind = {"protein": self.config.protein_weight, "accessibility": self.config.accessibility_weight}
+        return {name: by_kind.get(state["kind"], 1.0) for name, state in self.adata_manager.modalities.items()}
 
     def _assemble(self, choice: dict[str, Any]) -> Parts:
         c, states = self.config, self.adata_manager.modalities
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
         selected = {name: torch.tensor(positions) for name, positions in choice["selected"].items()}
-        n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
+        profiles = {name: torch.tensor(profile) for name, profile in choice["profiles"].items()}
         n_categories = [len(categories) for categories in self.adata_manager.covariates.values()]
         module = OmicsMLMModule(kinds, {name: len(s) for name, s in selected.items()}, n_categories, c)
-        several_batches = bool(n_categories) and n_categories[0] > 1 and c.neighbour_weight > 0
-        neighbours = MutualNeighbours() if several_batches else None
-        by_kind = {"protein": c.protein_weight, "accessibility": c.accessibility_weight}
+        pulls: dict[str, tuple[Pull, float]] = {"alignment": (ClusterAlignment(), c.alignment_weight)}
+        if n_categories and n_categories[0] > 1:
+            pulls["neighbours"] = (MutualNeighbours(), c.neighbour_weight)
+        objective = LatentReconstruction(
+            kinds,
+            self._weights(),
+            kl_weight=c.kl_weight * (choice["evidence"] / 1000) ** c.kl_power,
+            kl_warmup=c.kl_warmup,
+            adversary_weight=c.adversary_weight,
+            pulls=pulls,
+        )
         return Parts(
-            tokenizer=FeatureSets(kinds, selected, n_vocabulary),
+            tokenizer=FeatureSets(kinds, selected, profiles),
             corruption=HideFeatures(c.hidden_rates, c.modality_rate),
             module=module,
-            objective=LatentReconstruction(
-                kinds,
-                {name: by_kind.get(kind, 1.0) for name, kind in kinds.items()},
-                kl_weight=c.kl_weight,
-                kl_warmup=c.kl_warmup,
-                adversary_weight=c.adversary_weight,
-                neighbours=neighbours,
-                neighbour_weight=c.neighbour_weight,
-            ),
-            census=neighbours,
+            objective=objective,
+            census=objective,
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:
@@ -300,19 +321,24 @@ class OmicsMLM(OmicsModel):
         self.module.start([self.parts.tokenizer(batch) for batch in sample], _batch_codes(sample), self.config)
 
 
-def _select(
-    state: dict[str, Any],
-    values: sparse.csr_matrix,
-    groups_n: np.ndarray | None,
-    present_n: np.ndarray,
-    config: OmicsMLMConfig,
-) -> list[int]:
-    if state["kind"] == "counts":
-        groups = None if groups_n is None else groups_n[present_n]
-        return variable_features(values, config.n_variable, groups).tolist()
-    if state["kind"] == "accessibility":
-        return common_features(values, config.n_common).tolist()
-    return list(range(values.shape[1]))
+def _select(kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None, config: OmicsMLMConfig) -> np.ndarray:
+    """Choose the features that the model looks at."""
+    if kind == "counts":
+        return variable_features(values, config.n_variable, groups_n)
+    if kind == "accessibility":
+        return common_features(values, config.n_common)
+    return np.arange(values.shape[1])
+
+
+def _profile(kind: Kind, values: sparse.csr_matrix) -> list[float]:
+    """Give each feature's share of all counts; equal shares for kinds that have no depth."""
+    sums_g = np.asarray(values.sum(0)).ravel() if kind in SPARSE_KINDS else np.ones(values.shape[1])
+    return [float(f"{share:.6g}") for share in sums_g / max(sums_g.sum(), 1.0)]
+
+
+def _evidence(kind: Kind, values: sparse.csr_matrix) -> np.ndarray:
+    """Give how much each row says: its counts, its open regions, or its measured values."""
+    return np.asarray(values.sum(1)).ravel() if kind in ("counts", "protein") else values.getnnz(1)
 
 
 def _stored(sample: Sequence[Batch], name: str, n_vocabulary: int) -> sparse.csr_matrix:

@@ -132,6 +132,9 @@ class Registered(BaseModelClass):
         names = _listed(modalities)
         if not names:
             raise mistake("modalities", "at least one modality", "none", "name those to use, or leave the argument out")
+        dotted = [name for name in names if "." in name]
+        if dotted:
+            raise mistake("modalities", "names without a dot", named(dotted), "rename them, as in mdata.mod['rna']")
         for argument, given in (("layers", layers), ("kinds", kinds)):
             unknown = [name for name in given or {} if name not in names]
             if unknown:

@@ -93,11 +93,12 @@ class Decoder(nn.Module):
         super().__init__()
         self.design = design
         self.trunk = nn.Sequential(nn.Linear(n_latent + design.width, width), nn.LayerNorm(width), nn.GELU())
-        self.heads = nn.ModuleDict(heads)
+        self.names = list(heads)
+        self.heads = nn.ModuleList(heads.values())
 
     def head(self, name: str) -> Head:
         """Give the head of a modality."""
-        head = self.heads[name]
+        head = self.heads[self.names.index(name)]
         assert isinstance(head, Head)
         return head
 
@@ -105,4 +106,4 @@ class Decoder(nn.Module):
         """Give what each head says."""
         h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk)], 1))
         batch_nb = self.design.batch(covariates_nk)
-        return {name: head(h_nd, batch_nb) for name, head in self.heads.items()}
+        return {name: head(h_nd, batch_nb) for name, head in zip(self.names, self.heads, strict=True)}

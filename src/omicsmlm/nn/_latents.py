@@ -37,10 +37,10 @@ class LatentAttention(nn.Module):
         super().__init__()
         self.scale = width**-0.5
         self.queries = nn.Parameter(torch.randn(n_latents, width))
-        parts = ("keys", "key_offsets", "values", "value_offsets")
-        for part in parts:
-            tables = {name: nn.Parameter(torch.randn(g, width) * width**-0.5) for name, g in n_features.items()}
-            self.add_module(part, nn.ParameterDict(tables))
+        self.names = list(n_features)
+        n_all = sum(n_features.values())
+        self.keys, self.key_offsets = _table(n_all, width), _table(n_all, width)
+        self.values, self.value_offsets = _table(n_all, width), _table(n_all, width)
         layers = [
             nn.TransformerEncoderLayer(width, 4, 4 * width, dropout, "gelu", batch_first=True, norm_first=True)
             for _ in range(n_layers)
@@ -53,18 +53,16 @@ class LatentAttention(nn.Module):
 
     def forward(self, scaled: Mapping[str, Tensor], seen: Mapping[str, Tensor]) -> Tensor:
         """Give (n, n_out) from (n, g) scaled values and what is seen; zero for a row of which nothing is seen."""
-        x_ng = torch.cat(list(scaled.values()), 1)
-        seen_ng = torch.cat([seen[name] for name in scaled], 1)
-        keys_gd, offsets_gd = self._table("keys", scaled), self._table("key_offsets", scaled)
-        slope_lg, level_lg = self.queries @ keys_gd.T * self.scale, self.queries @ offsets_gd.T * self.scale
+        x_ng = torch.cat([scaled[name] for name in self.names], 1)
+        seen_ng = torch.cat([seen[name] for name in self.names], 1)
+        slope_lg, level_lg = self.queries @ self.keys.T * self.scale, self.queries @ self.key_offsets.T * self.scale
         score_nlg = torch.addcmul(level_lg, x_ng[:, None, :], slope_lg)
         score_nlg = score_nlg.masked_fill(~seen_ng[:, None, :], torch.finfo(score_nlg.dtype).min)
         weight_nlg = score_nlg.softmax(2)
-        latents_nld = (weight_nlg * x_ng[:, None, :]) @ self._table("values", scaled)
-        latents_nld = latents_nld + weight_nlg @ self._table("value_offsets", scaled)
+        latents_nld = (weight_nlg * x_ng[:, None, :]) @ self.values + weight_nlg @ self.value_offsets
         pooled_nd = self.norm(self.layers(self.queries + latents_nld)).mean(1)
         return self.out(pooled_nd) * seen_ng.any(1, keepdim=True)
 
-    def _table(self, part: str, scaled: Mapping[str, Tensor]) -> Tensor:
-        tables = self.get_submodule(part)
-        return torch.cat([tables.get_parameter(name) for name in scaled])
+
+def _table(n_features: int, width: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(n_features, width) * width**-0.5)

@@ -42,7 +42,7 @@ def principal_directions(
     -------
     Directions
     """
-    skipped = 1 if sparse.issparse(x_ng) else 0
+    skipped = 1 if sparse.issparse(x_ng) and min(x_ng.shape) > 1 else 0
     n_directions = max(1, min(n_directions, min(x_ng.shape) - 1 - skipped))
     centred = x_ng if sparse.issparse(x_ng) else _centred_within(x_ng, groups_n)
     _, s, vt = randomized_svd(centred, n_directions + skipped, n_iter=6, random_state=seed)

@@ -138,17 +138,17 @@ class Scalings(nn.Module):
             "protein": ProteinScaling,
             "accessibility": AccessibilityScaling,
         }
-        scalings = {name: makers.get(kind, Standardised)(n_features[name]) for name, kind in kinds.items()}
-        self.by_name: Mapping[str, Scaling] = nn.ModuleDict(scalings)  # type: ignore[assignment]
+        self.in_order = nn.ModuleList([makers.get(kind, Standardised)(n_features[m]) for m, kind in kinds.items()])
 
     def forward(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
         """Give (n, g) scaled values per modality."""
-        return {name: self.by_name[name](grid) for name, grid in grids.items()}
+        return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
 
     @torch.no_grad()
     def fit(self, name: str, grids: Sequence[Grid]) -> np.ndarray | sparse.csr_matrix:
         """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions."""
-        scaling = self.by_name[name]
+        scaling = self.in_order[list(self.kinds).index(name)]
+        assert isinstance(scaling, Scaling)
         scaling.fit(grids)
         blocks = (scaling(grid).numpy() for grid in grids)
         if self.kinds[name] == "accessibility":

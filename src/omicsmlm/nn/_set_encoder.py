@@ -26,15 +26,15 @@ class SetEncoder(nn.Module):
     def __init__(self, n_features: Mapping[str, int], width: int) -> None:
         super().__init__()
         self.width = width
-        self.features = nn.ModuleDict({name: nn.Linear(g, width, bias=False) for name, g in n_features.items()})
-        self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in n_features})
+        self.names = list(n_features)
+        self.features = nn.ModuleList([nn.Linear(g, width, bias=False) for g in n_features.values()])
+        self.absent = nn.ParameterList([torch.zeros(width) for _ in n_features])
 
     def forward(self, scaled: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """Give (n, d) sums from (n, g) scaled values and (n,) presence per modality."""
         total_nd: Tensor | float = 0.0
-        for name, x_ng in scaled.items():
-            h_nd = self.features[name](x_ng)
-            total_nd = total_nd + torch.where(present[name][:, None], h_nd, self.absent[name])
+        for name, features, absent_d in zip(self.names, self.features, self.absent, strict=True):
+            total_nd = total_nd + torch.where(present[name][:, None], features(scaled[name]), absent_d)
         assert isinstance(total_nd, Tensor)
         return total_nd
 
@@ -47,7 +47,7 @@ class SetEncoder(nn.Module):
         int
             The first dimension that is still free.
         """
-        weight_dg = self.features.get_submodule(name).get_parameter("weight")
+        weight_dg = self.features[self.names.index(name)].get_parameter("weight")
         k = weights_gk.shape[1]
         weight_dg.mul_(0.1)
         weight_dg[first : first + k] = torch.from_numpy(weights_gk.T)

@@ -1,12 +1,15 @@
 """What training minimises."""
 
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
-from ._neighbours import MutualNeighbours, mutual_pairs
+from ._pulls import ClusterAlignment, MutualNeighbours, Pull, aligned, mutual_pairs
 from ._reconstruction import LatentReconstruction, negative_log_likelihood
 
 __all__ = [
+    "ClusterAlignment",
     "LatentReconstruction",
     "MutualNeighbours",
+    "Pull",
+    "aligned",
     "bernoulli",
     "gaussian",
     "gaussian_kl",

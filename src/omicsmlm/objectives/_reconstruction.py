@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Kind
 
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
-from ._neighbours import MutualNeighbours
+from ._pulls import Pull
 
 
 class Head(Protocol):
@@ -45,9 +45,12 @@ class LatentReconstruction:
         Weight of the KL divergence of the latent from N(0, I), reached after this share of the training.
     adversary_weight
         Weight of the adversary's cross-entropy.
-    neighbours, neighbour_weight
-        Pull to mutual nearest neighbours in other batches, and its weight; None for none.
+    pulls
+        Further terms that mix the batches, by name, each with its weight.
     """
+
+    start = 0.2
+    """Share of the training after which the pulls begin: targets in an untrained embedding mislead."""
 
     def __init__(
         self,
@@ -57,16 +60,14 @@ class LatentReconstruction:
         kl_weight: float,
         kl_warmup: float,
         adversary_weight: float,
-        neighbours: MutualNeighbours | None = None,
-        neighbour_weight: float = 0.0,
+        pulls: Mapping[str, tuple[Pull, float]] | None = None,
     ) -> None:
         self.kinds = dict(kinds)
         self.weights = dict(weights)
         self.kl_weight = kl_weight
         self.kl_warmup = kl_warmup
         self.adversary_weight = adversary_weight
-        self.neighbours = neighbours
-        self.neighbour_weight = neighbour_weight
+        self.pulls = dict(pulls or {})
 
     def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms."""
@@ -78,11 +79,17 @@ class LatentReconstruction:
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
         terms["kl"] = self.kl_weight * ramp * gaussian_kl(*outputs.encoded).mean()
         if outputs.batch_logits is not None:
-            adversary = F.cross_entropy(outputs.batch_logits, batch.covariates[:, 0], ignore_index=-1)
-            terms["adversary"] = self.adversary_weight * adversary
-        if self.neighbours is not None:
-            terms["neighbours"] = self.neighbour_weight * self.neighbours(outputs.encoded.mean, batch.rows)
+            batch_n = batch.covariates[:, 0]
+            total = F.cross_entropy(outputs.batch_logits, batch_n, ignore_index=-1, reduction="sum")
+            terms["adversary"] = self.adversary_weight * total / (batch_n >= 0).sum().clamp(min=1)
+        for name, (pull, weight) in self.pulls.items():
+            terms[name] = weight * pull(outputs.encoded.mean, batch.rows)
         return terms
+
+    def take(self, embedding_nd: Tensor, covariates_nk: Tensor, rows_n: Tensor) -> None:
+        """Let the pulls find their targets: the objective is its own census."""
+        for pull, _ in self.pulls.values():
+            pull.take(embedding_nd, covariates_nk, rows_n)
 
 
 def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:

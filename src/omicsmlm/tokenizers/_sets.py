@@ -17,8 +17,10 @@ class FeatureSets(nn.Module):
         Kind of each modality.
     selected
         Per modality, (g,) positions in the vocabulary of the features that the model looks at, ascending.
-    n_vocabulary
-        Per modality, number of features in the vocabulary.
+    profiles
+        Per modality, (v,) expected share of each feature of the vocabulary in a row's total; they sum to 1. A total is
+        what it would be if the object lacked no feature but selected ones, which then are as if hidden: the sum over
+        the features that it has, divided by their share.
 
     Notes
     -----
@@ -27,23 +29,24 @@ class FeatureSets(nn.Module):
     """
 
     def __init__(
-        self, kinds: Mapping[str, Kind], selected: Mapping[str, Tensor], n_vocabulary: Mapping[str, int]
+        self, kinds: Mapping[str, Kind], selected: Mapping[str, Tensor], profiles: Mapping[str, Tensor]
     ) -> None:
         super().__init__()
         self.kinds = dict(kinds)
-        for name, positions in selected.items():
-            lookup = torch.full((n_vocabulary[name],), -1, dtype=torch.int64)
-            lookup[positions] = torch.arange(len(positions))
-            self.register_buffer(f"selected_{name}", positions, persistent=False)
-            self.register_buffer(f"lookup_{name}", lookup, persistent=False)
+        for position, name in enumerate(kinds):
+            lookup = torch.full((len(profiles[name]),), -1, dtype=torch.int64)
+            lookup[selected[name]] = torch.arange(len(selected[name]))
+            self.register_buffer(f"selected_{position}", selected[name])
+            self.register_buffer(f"lookup_{position}", lookup)
+            self.register_buffer(f"profile_{position}", profiles[name])
 
     def forward(self, batch: Batch) -> dict[str, Grid]:
         """Return one (n, g) grid per modality."""
-        return {name: self._grid(name, batch) for name in self.kinds}
+        return {name: self._grid(position, name, batch) for position, name in enumerate(self.kinds)}
 
-    def _grid(self, name: str, batch: Batch) -> Grid:
+    def _grid(self, position: int, name: str, batch: Batch) -> Grid:
         tokens, present_n = batch.tokens[name], batch.present[name]
-        selected_g, lookup = self.get_buffer(f"selected_{name}"), self.get_buffer(f"lookup_{name}")
+        selected_g, lookup = self.get_buffer(f"selected_{position}"), self.get_buffer(f"lookup_{position}")
         n, g = len(present_n), len(selected_g)
         row_t = rows_of(tokens)
         column_t = lookup[tokens.ids.long()]
@@ -55,7 +58,10 @@ class FeatureSets(nn.Module):
         else:
             seen_ng = torch.zeros_like(values_ng, dtype=torch.bool).index_put_(at, torch.ones_like(kept_t[kept_t]))
         total_n = tokens.values.new_zeros(n).index_add_(0, row_t, tokens.values)
-        return Grid(values_ng, seen_ng, total_n)
+        profile, measured = self.get_buffer(f"profile_{position}"), batch.measured[name]
+        covered = (profile * measured).sum().clamp(min=1e-3)
+        unmeasured = (profile[selected_g] * ~measured[selected_g]).sum()
+        return Grid(values_ng, seen_ng, total_n * (1 - unmeasured) / covered)
 
 
 def rows_of(tokens: Tokens) -> Tensor:

@@ -42,7 +42,9 @@ class BestWeights(Callback):
         loss = float(trainer.callback_metrics["validation_loss"])
         if loss < self.loss:
             self.loss = loss
-            self.weights = {name: value.detach().cpu().clone() for name, value in _network(pl_module).state_dict().items()}
+            self.weights = {
+                name: value.detach().cpu().clone() for name, value in _network(pl_module).state_dict().items()
+            }
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Put the best weights back."""
@@ -65,6 +67,9 @@ def _network(plan: lightning.LightningModule) -> nn.Module:
 
 class Bar(Callback):
     """One bar over all steps of the training, with the loss and the remaining time."""
+
+    def __init__(self) -> None:
+        self.bar = tqdm(disable=True)  # until there is something to show
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Open the bar."""

@@ -1,8 +1,9 @@
 """The one fit: Lightning's loop around the plan."""
 
 import logging
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,9 @@ def fit(
     """
     history = History()
     callbacks = _callbacks(options, validation_loader is not None)
-    own_callbacks = trainer_options.get("callbacks", [])
     settings: dict[str, Any] = {
         "accelerator": options.accelerator,
-        "devices": options.devices,
+        "devices": 1 if options.devices == "auto" else options.devices,
         "max_epochs": options.max_epochs,
         "gradient_clip_val": optimisation.gradient_limit,
         "precision": "bf16-mixed" if _on_gpu(options.accelerator) else "32-true",
@@ -81,14 +81,23 @@ def fit(
         "logger": False,
         "num_sanity_val_steps": 0,
         **trainer_options,
-        "callbacks": [history, *callbacks, *own_callbacks],
+        "callbacks": [history, *callbacks, *_listed(trainer_options.get("callbacks"))],
     }
     plan = MaskedPlan(parts, optimisation, options.seed, census_loader)
     with torch.random.fork_rng(), _quiet():
         trainer = lightning.Trainer(**settings)
-        trainer.fit(plan, train_loader, validation_loader, ckpt_path=_checkpoint(options.resume_from), weights_only=True)
-    parts.module.eval().cpu() if trainer.strategy.root_device.type == "cpu" else parts.module.eval()
+        start = _checkpoint(options.resume_from)
+        try:
+            trainer.fit(plan, train_loader, validation_loader, ckpt_path=start, weights_only=True)
+        finally:
+            parts.module.eval()
     return history.values
+
+
+def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
+    if callbacks is None:
+        return []
+    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
 
 
 def _callbacks(options: FitOptions, validated: bool) -> list[Callback]:
@@ -98,8 +107,18 @@ def _callbacks(options: FitOptions, validated: bool) -> list[Callback]:
         if options.early_stopping:
             callbacks.append(EarlyStopping("validation_loss", patience=options.patience))
     if options.checkpoint_dir is not None:
+        _check_writable(Path(options.checkpoint_dir))
         callbacks.append(ModelCheckpoint(options.checkpoint_dir, filename="last", enable_version_counter=False))
     return callbacks
+
+
+def _check_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise mistake("checkpoint_dir", "a directory that can be written", str(error), "pass another path") from error
 
 
 def _checkpoint(path: str | Path | None) -> str | None:

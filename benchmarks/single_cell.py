@@ -1,0 +1,298 @@
+"""The tables of the single-cell sets: OmicsMLM beside baselines and controls, mean and spread over seeds.
+
+    export OMICSMLM_DATA=/path/to/data
+    python benchmarks/single_cell.py [--sets pbmc_3tech mixology snareseq teaseq] [--seeds 0 1 2]
+                                     [--baselines-only] [--out DIR] [--cache DIR]
+
+For each set: scib-metrics total, bio and batch; accuracy of the linear probe and of k-NN on held-out rows; CPU-seconds
+of the training. Types of fewer than 10 cells are left out of every score. With --cache the embeddings of the baselines
+are kept, so that a killed run goes on where it was.
+"""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from omicsmlm import datasets, evaluation, pl
+from omicsmlm.evaluation import baselines
+
+OURS, UNTRAINED = "OmicsMLM", "OmicsMLM untrained"
+SHOWN = ["Total", "Bio conservation", "Batch correction", "linear", "linear F1", "k-NN", "dimensions", "CPU-s"]
+CPU_LIMIT = 180  # seconds of a training
+N_LATENT = 80  # dimensions of the model, where it is not trained here
+
+Data = AnnData | MuData
+Fit = Callable[[Data, str | None, int], np.ndarray]
+
+
+class Target(NamedTuple):
+    """What the mean over seeds of a row has to reach: a number, or the best of some baselines less a slack."""
+
+    column: str
+    at_least: float | None = None
+    beats: tuple[str, ...] = ()  # beginnings of the rows' names
+    slack: float = 0.0
+    row: str = OURS
+
+
+class Study(NamedTuple):
+    """A set, how it is held out, what stands beside it, and what it has to reach."""
+
+    load: Callable[[], Data]
+    batch_key: str | None
+    held_out: str  # "batch": each batch in turn; "split": the column split; "folds": 5 stratified folds
+    second: str | None  # modality beside the RNA
+    trained: dict[str, Fit]  # baselines that depend on the seed
+    targets: tuple[Target, ...]
+    dropped: tuple[str, ...] = ()  # labels that are no type
+
+
+def scvi(data: Data, batch_key: str | None, seed: int) -> np.ndarray:
+    return baselines.scvi(data, batch_key, seed=seed)
+
+
+def multivi(data: Data, batch_key: str | None, seed: int) -> np.ndarray:
+    return baselines.multivi(data, batch_key, max_epochs=MULTIVI_EPOCHS, seed=seed)
+
+
+def totalvi(data: Data, batch_key: str | None, seed: int) -> np.ndarray:
+    return baselines.totalvi(data, batch_key, seed=seed)
+
+
+MULTIVI_EPOCHS = 150  # a cap beside early stopping: an epoch of SNARE-seq takes several CPU-seconds
+STUDIES = {
+    "pbmc_3tech": Study(
+        datasets.pbmc_3tech,
+        "batch",
+        "batch",
+        None,
+        {"scVI": scvi},
+        (
+            Target("Total", 0.79),
+            Target("Bio conservation", beats=("PCA", "Harmony", "scVI")),
+            Target("Batch correction", 0.87),
+            Target("linear", 0.94),
+        ),
+    ),
+    "mixology": Study(
+        datasets.mixology,
+        "batch",
+        "batch",
+        None,
+        {"scVI": scvi},
+        (Target("Total", 0.83), Target("Bio conservation", beats=("Harmony",), slack=0.01)),
+    ),
+    "teaseq": Study(
+        datasets.teaseq,
+        None,
+        "folds",
+        "adt",
+        {"scVI": scvi, "TotalVI": totalvi},
+        (
+            Target("linear", 0.84),
+            Target("Total", beats=("PCA+CLR",)),
+            Target("linear", beats=("PCA",), row="OmicsMLM, rna only"),
+            Target("linear", beats=("CLR",), row="OmicsMLM, adt only"),
+        ),
+    ),
+    "snareseq": Study(
+        datasets.snareseq,
+        "batch",
+        "split",
+        "atac",
+        {"scVI": scvi, "MultiVI": multivi},
+        (
+            Target("Total", beats=("PCA", "scVI", "MultiVI")),
+            Target("Bio conservation", beats=("PCA", "scVI", "MultiVI")),
+            Target("k-NN", 0.905),
+            Target("linear", beats=("PCA (", "PCA+LSI (")),
+        ),
+        dropped=("Mis",),
+    ),
+}
+
+
+class Kept:
+    """Embeddings with their CPU-seconds, remembered in a folder if there is one."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, name: str, make: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+        file = None if self.folder is None else self.folder / f"{name.replace(' ', '_')}.npy"
+        if file is not None and file.exists():
+            return np.load(file), json.loads(file.with_suffix(".json").read_text())["cpu_seconds"]
+        start = time.process_time()
+        embedding, spent = make(), 0.0
+        spent = time.process_time() - start
+        print(f"  {name}: {spent:.0f} CPU-s", flush=True)
+        if file is not None:
+            file.with_suffix(".json").write_text(json.dumps({"cpu_seconds": spent}))
+            np.save(file, embedding)
+        return embedding, spent
+
+
+def fixed_embeddings(study: Study, data: Data, n_dims: int) -> dict[str, Callable[[], np.ndarray]]:
+    """The baselines without a seed, each of them cheap."""
+    made: dict[str, Callable[[], np.ndarray]] = {
+        "PCA": lambda: baselines.pca(data, 50),
+        f"PCA ({n_dims})": lambda: baselines.pca(data, n_dims),
+    }
+    if study.second == "atac":
+        made[f"PCA+LSI ({n_dims})"] = lambda: baselines.pca_lsi(data, n_dims)
+        made["LSI"] = lambda: baselines.lsi(data, 50)
+    if study.second == "adt":
+        made[f"PCA+CLR ({n_dims})"] = lambda: baselines.pca_clr(data, n_dims)
+        made["CLR"] = lambda: baselines.clr(data)
+    if study.batch_key is not None:
+        made["Harmony"] = lambda: baselines.harmony(data, study.batch_key or "")
+    return made
+
+
+def our_embeddings(study: Study, data: Data, seed: int) -> dict[str, tuple[np.ndarray, float]]:
+    """The trained model, its untrained start, each modality alone, and the control with the second one shuffled."""
+    from omicsmlm import OmicsMLM, OmicsMLMConfig
+
+    def fitted(trained_on: Data, name: str) -> tuple[Any, float]:
+        start = time.process_time()
+        model = OmicsMLM(trained_on, OmicsMLMConfig(seed=seed), batch_key=study.batch_key)
+        if name == OURS:
+            made[UNTRAINED] = (model.get_latent_representation(), time.process_time() - start)
+        model.train(key_added=None, progress_bar=False)
+        spent = time.process_time() - start
+        made[name] = (model.get_latent_representation(), spent)
+        print(f"  {name}, seed {seed}: {spent:.0f} CPU-s, {len(next(iter(model.history.values())))} epochs", flush=True)
+        return model, spent
+
+    made: dict[str, tuple[np.ndarray, float]] = {}
+    model, spent = fitted(data, OURS)
+    if study.second is not None:
+        assert isinstance(data, MuData)
+        for modality in data.mod:
+            alone = MuData({modality: data[modality].copy()})
+            alone.obs = data.obs.copy()
+            made[f"{OURS}, {modality} only"] = (model.get_latent_representation(alone), spent)
+        fitted(evaluation.shuffle_modality(data, study.second, seed), f"{OURS}, {study.second} shuffled")
+    return made
+
+
+def probed(study: Study, data: Data, embedding: np.ndarray) -> dict[str, float]:
+    """Accuracy of both classifiers on held-out rows, mean over folds."""
+    options: dict[str, Any] = {}
+    if study.held_out == "batch":
+        options["groups"] = data.obs["batch"]
+    if study.held_out == "split":
+        is_test = (data.obs["split"] == "test").to_numpy()
+        options["split"] = (~is_test, is_test)
+    means = evaluation.probe(embedding, data.obs["scored"], **options).xs("mean", level="held_out")
+    accuracy, f1 = means["accuracy"], means["macro F1"]
+    return {"linear": accuracy["linear"], "linear F1": f1["linear"], "k-NN": accuracy["k-NN"], "k-NN F1": f1["k-NN"]}
+
+
+def scored(study: Study, data: Data, embeddings: dict[str, tuple[np.ndarray, float]]) -> pd.DataFrame:
+    """One row per embedding: scib-metrics, probes, dimensions, CPU-seconds."""
+    values = {name: embedding for name, (embedding, _) in embeddings.items()}
+    first = OURS if OURS in values else f"PCA ({N_LATENT})"  # gives the dimension of the rows that benchmark() adds
+    table = evaluation.benchmark(data, {first: values[first], **values}, study.batch_key, "scored")
+    for name in table.index:
+        for column, value in probed(study, data, values[name]).items():
+            table.loc[name, column] = value
+        table.loc[name, "dimensions"] = values[name].shape[1]
+        table.loc[name, "CPU-s"] = embeddings[name][1]
+    return table
+
+
+def judged(study: Study, means: pd.DataFrame) -> list[str]:
+    """A line per target: reached or missed."""
+    lines = []
+    for target in study.targets:
+        if target.row not in means.index:
+            continue
+        got = means.loc[target.row, target.column]
+        rivals = [name for name in means.index if name.startswith(target.beats)] if target.beats else []
+        best = max(rivals, key=lambda name: means.loc[name, target.column], default=None)
+        bar = target.at_least if best is None else means.loc[best, target.column] - target.slack
+        wanted = f">= {bar:.3f}" if best is None else f"> {bar:.3f} ({best}{f' less {target.slack}' * (target.slack > 0)})"
+        reached = got >= bar if best is None or target.slack else got > bar
+        lines.append(f"{'reached' if reached else 'missed ':8s} {target.row}: {target.column} {got:.3f}, wanted {wanted}")
+    if OURS in means.index:
+        spent = means.loc[OURS, "CPU-s"]
+        lines.append(f"{'reached' if spent <= CPU_LIMIT else 'missed ':8s} {OURS}: {spent:.0f} CPU-s, wanted <= {CPU_LIMIT}")
+    return lines
+
+
+def shown(tables: pd.DataFrame) -> pd.DataFrame:
+    """Mean and, for several seeds, standard deviation over seeds of each method, as text."""
+    columns = [column for column in SHOWN if column in tables]
+    grouped = tables.groupby("embedding", sort=False)[columns]
+    means, spreads, counts = grouped.mean(), grouped.std(), grouped.size()
+    text = pd.DataFrame(index=means.index)
+    for column in columns:
+        digits = 0 if column in ("dimensions", "CPU-s") else 3
+        text[column] = [
+            "" if np.isnan(mean) else f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if n > 1 and digits else "")
+            for mean, spread, n in zip(means[column], spreads[column], counts, strict=True)
+        ]
+    return text.loc[means["Total"].sort_values(ascending=False).index]
+
+
+def run(name: str, seeds: list[int], baselines_only: bool, out: Path, kept: Kept) -> None:
+    study = STUDIES[name]
+    data = study.load()
+    data.obs["scored"] = data.obs["cell_type"].astype(object).where(~data.obs["cell_type"].isin(study.dropped), None)
+    print(f"\n== {name}: {data.n_obs} cells; held out: {study.held_out}", flush=True)
+    tables = []
+    for seed in seeds:
+        ours = {} if baselines_only else our_embeddings(study, data, seed)
+        n_dims = ours[OURS][0].shape[1] if ours else N_LATENT
+        embeddings = dict(ours)
+        for method, make in fixed_embeddings(study, data, n_dims).items():
+            embeddings[method] = kept(f"{name}-{method}", make)
+        for method, fit in study.trained.items():
+            embeddings[method] = kept(
+                f"{name}-{method}-{seed}", lambda fit=fit, seed=seed: fit(data, study.batch_key, seed)
+            )
+        table = scored(study, data, embeddings)
+        tables.append(table.assign(seed=seed))
+        pd.concat(tables).to_csv(out / f"{name}.csv")  # after every seed, so that a killed run leaves what it has
+    whole = pd.concat(tables)
+    means = whole.drop(columns="seed").groupby(level="embedding", sort=False).mean()
+    means.attrs.update(tables[0].attrs)
+    print(shown(whole.rename_axis("embedding")).to_string())
+    if tables[0].attrs["left_out"]:
+        print(f"Left out of scoring (fewer than 10 cells): {', '.join(tables[0].attrs['left_out'])}.")
+    for line in judged(study, means):
+        print(line)
+    metrics = [*tables[0].attrs["kinds"], *(c for c in ("Batch correction", "Bio conservation", "Total") if c in means)]
+    picture = means[metrics]
+    picture.attrs.update(tables[0].attrs)
+    pl.benchmark_table(picture, title=f"{name}, {len(seeds)} seed(s)", save=out / f"{name}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", choices=list(STUDIES), default=list(STUDIES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--baselines-only", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
+    parser.add_argument("--cache", type=Path, default=None)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.sets:
+        run(name, arguments.seeds, arguments.baselines_only, arguments.out, Kept(arguments.cache))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The room's figures: made without pyplot, so that nothing is shown and no state is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from omicsmlm._checks import mistake
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty white figure of that size in inches."""
+    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def saved(figure: Figure, save: str | Path | None) -> Figure:
+    """Write the figure where `save` says, if it does, and return it.
+
+    Raises
+    ------
+    ValueError
+        If the ending is not one that matplotlib writes, or the place cannot be written.
+    """
+    if save is None:
+        return figure
+    try:
+        figure.savefig(save, dpi=150, bbox_inches="tight", facecolor="white")
+    except (OSError, ValueError) as error:
+        raise mistake("save", "a file that can be written, such as figure.png", str(error), "pass another path") from error
+    return figure

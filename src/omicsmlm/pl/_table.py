@@ -1,0 +1,136 @@
+"""The table of a benchmark, drawn in the manner of scib: dots for metrics, bars for their means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from omicsmlm._checks import mistake
+from omicsmlm.pl._figure import new_figure, saved
+
+_MEANS = ("Batch correction", "Bio conservation", "Total")
+_ORDER = {"Bio conservation": 0, "Batch correction": 1}
+_CELL = 0.78  # inches
+_ROW = 0.42  # inches
+
+
+def _columns(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The columns in the order drawn, each with its heading: metrics by kind, then the means."""
+    kinds = table.attrs.get("kinds", {})
+    metrics = [column for column in table if column not in _MEANS]
+    metrics.sort(key=lambda column: _ORDER.get(kinds.get(column, ""), 2))
+    drawn = [(column, kinds.get(column, "")) for column in metrics]
+    return drawn + [(column, "Mean scores") for column in _MEANS if column in table]
+
+
+def _ink(color: tuple[float, ...]) -> str:
+    """Black or white, whichever reads better on a colour (relative luminance)."""
+    return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 0.55 else "white"
+
+
+def _dot(axes: Axes, x: float, y: float, value: float, share: float) -> None:
+    color = colormaps["PRGn"](0.12 + 0.76 * share)
+    axes.scatter([x + 0.5], [y], s=(0.82 * _ROW * 72) ** 2, color=[color], linewidths=0)
+    axes.text(x + 0.5, y, f"{value:.2f}", ha="center", va="center", fontsize=8, color=_ink(color))
+
+
+def _bar(axes: Axes, x: float, y: float, value: float) -> None:
+    color = colormaps["YlGnBu"](0.15 + 0.7 * float(np.clip(value, 0, 1)))
+    width = 0.9 * float(np.clip(value, 0, 1))
+    axes.add_patch(Rectangle((x + 0.05, y - 0.36), width, 0.72, facecolor=color, edgecolor="none"))
+    inside = width > 0.52
+    axes.text(
+        x + (width if inside else width + 0.08),
+        y,
+        f"{value:.3f}",
+        ha="right" if inside else "left",
+        va="center",
+        fontsize=8,
+        color=_ink(color) if inside else "black",
+    )
+
+
+def _headings(axes: Axes, columns: list[tuple[str, str]]) -> None:
+    for x, (column, _) in enumerate(columns):
+        axes.text(x + 0.5, -0.75, column.replace(" ", "\n", 1), ha="center", va="bottom", fontsize=8)
+    groups = pd.Series([heading for _, heading in columns])
+    for _, block in groups.groupby((groups != groups.shift()).cumsum()):
+        first, last = int(block.index[0]), int(block.index[-1])
+        if block.iloc[0]:
+            axes.plot([first + 0.08, last + 0.92], [-1.7, -1.7], color="black", linewidth=0.8)
+            axes.text((first + last + 1) / 2, -1.8, block.iloc[0], ha="center", va="bottom", fontsize=9, weight="bold")
+
+
+def _footnote(table: pd.DataFrame) -> str:
+    notes = []
+    if "n_scored" in table.attrs:
+        notes.append(f"{table.attrs['n_scored']:,} of {table.attrs['n_obs']:,} rows scored.")
+    if table.attrs.get("left_out"):
+        notes.append(f"Types of fewer than {table.attrs['min_cells']} cells left out: {', '.join(table.attrs['left_out'])}.")
+    if table.attrs.get("undefined"):
+        notes.append(f"Undefined and not counted: {', '.join(table.attrs['undefined'])}.")
+    return " ".join(notes)
+
+
+def benchmark_table(table: pd.DataFrame, *, title: str | None = None, save: str | Path | None = None) -> Figure:
+    """Draw the table of :func:`omicsmlm.evaluation.benchmark`, best total first.
+
+    Dots are coloured within their column, from its lowest to its highest value; bars run from 0 to 1.
+
+    Parameters
+    ----------
+    table
+        One row per embedding, one column per metric or mean; a value that is missing is drawn as a dash.
+    title
+        Heading of the figure.
+    save
+        File to write, e.g. ``scib.png``.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the table has no rows or a column that is not numeric.
+    """
+    if table.empty:
+        raise mistake("table", "at least one embedding", "an empty table", "pass the result of evaluation.benchmark")
+    odd = [str(column) for column in table if not pd.api.types.is_numeric_dtype(table[column])]
+    if odd:
+        raise mistake(f"columns {odd}", "numbers", "other values", "pass the result of evaluation.benchmark")
+    means = [column for column in _MEANS if column in table]
+    ordered = table.sort_values(means[-1], ascending=False) if means else table
+    columns = _columns(ordered)
+    names = [str(name) for name in ordered.index]
+    label = 0.085 * max(map(len, names)) / _CELL + 0.4  # room for the names, in cells
+    figure = new_figure(_CELL * (len(columns) + label), _ROW * (len(names) + 2.6 + 0.9 * bool(title)))
+    axes = figure.add_subplot()
+    axes.set(xlim=(-label, len(columns)), ylim=(len(names) - 0.4, -2.5))
+    axes.set_axis_off()
+    for y, name in enumerate(names):
+        axes.text(-label, y, name, ha="left", va="center", fontsize=9, weight="bold")
+        axes.plot([-label, len(columns)], [y + 0.5] * 2, color="0.8", linewidth=0.6, linestyle=(0, (1, 3)))
+    axes.plot([-label, len(columns)], [-0.5, -0.5], color="black", linewidth=0.8)
+    for x, (column, _) in enumerate(columns):
+        values = ordered[column].to_numpy(dtype=float)
+        low, high = (np.nanmin(values), np.nanmax(values)) if np.isfinite(values).any() else (0.0, 0.0)
+        for y, value in enumerate(values):
+            if not np.isfinite(value):
+                axes.text(x + 0.5, y, "–", ha="center", va="center", fontsize=9)
+            elif column in means:
+                _bar(axes, x, y, value)
+            else:
+                _dot(axes, x, y, value, (value - low) / (high - low) if high > low else 0.5)
+    _headings(axes, columns)
+    figure.text(0.0, 0.0, _footnote(table), ha="left", va="top", fontsize=7.5, color="0.35", transform=axes.transAxes)
+    if title:
+        figure.suptitle(title, fontsize=11, weight="bold", x=0.01, ha="left")
+    return saved(figure, save)

@@ -1,0 +1,146 @@
+"""UMAP of an embedding, coloured by columns of ``.obs``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from omicsmlm._checks import mistake, named
+from omicsmlm.pl._figure import new_figure, saved
+
+_MISSING = "#d9d9d9"
+_LEGEND_ROWS = 16
+
+
+def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int = 0) -> np.ndarray:
+    """UMAP of an embedding in two dimensions, by scanpy.
+
+    Parameters
+    ----------
+    embedding
+        (n_obs, d), finite.
+    n_neighbors
+        Neighbours of the graph; fewer where there are fewer rows.
+    seed
+        Seed of the neighbour search and the layout.
+
+    Returns
+    -------
+    ndarray
+        float32 (n_obs, 2).
+    """
+    import scanpy as sc
+
+    light = ad.AnnData(obs=pd.DataFrame(index=[str(i) for i in range(len(embedding))]))
+    light.obsm["X"] = np.asarray(embedding, dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sc.pp.neighbors(light, n_neighbors=min(n_neighbors, light.n_obs - 1), use_rep="X", random_state=seed)
+        sc.tl.umap(light, random_state=seed)
+    return np.asarray(light.obsm["X_umap"], dtype=np.float32)
+
+
+def _palette(n: int) -> list[Any]:
+    """Colours for `n` classes, none of them a grey; they come round again beyond 52."""
+    few = [color for color in colormaps["tab10"].colors if np.ptp(color) > 0.1]
+    many = [color for name in ("tab20", "tab20b", "tab20c") for color in colormaps[name].colors if np.ptp(color) > 0.1]
+    chosen = few if n <= len(few) else many
+    return [to_hex(chosen[i % len(chosen)]) for i in range(n)]
+
+
+def _panel(axes: Axes, xy_n2: np.ndarray, values: pd.Series, size: float) -> None:
+    order = np.random.default_rng(0).permutation(len(xy_n2))  # so that no class lies on top of all others
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    axes.set_title(str(values.name), loc="left", fontsize=11, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_aspect("equal", adjustable="datalim")
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        shade_n = values.to_numpy(dtype=float)[order]
+        axes.scatter(*xy_n2[order][np.isnan(shade_n)].T, s=size, c=_MISSING, linewidths=0, rasterized=True)
+        known = ~np.isnan(shade_n)
+        points = axes.scatter(
+            *xy_n2[order][known].T, s=size, c=shade_n[known], cmap="viridis", linewidths=0, rasterized=True
+        )
+        axes.figure.colorbar(points, ax=axes, shrink=0.6, pad=0.02)
+        return
+    classes = values.astype("category")
+    names = [str(name) for name in classes.cat.categories]
+    colors = np.array([*_palette(len(names)), _MISSING], dtype=object)
+    code_n = classes.cat.codes.to_numpy()
+    axes.scatter(*xy_n2[order].T, s=size, c=list(colors[code_n[order]]), linewidths=0, rasterized=True)
+    entries = list(zip(names, colors, strict=False)) + ([("missing", _MISSING)] if (code_n < 0).any() else [])
+    for name, color in entries:
+        axes.scatter([], [], s=36, c=[color], label=name)
+    columns = -(-len(entries) // _LEGEND_ROWS)
+    axes.legend(
+        loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8.5, ncols=columns, handletextpad=0.2
+    )
+
+
+def umap(
+    data: ad.AnnData | md.MuData,
+    key: str,
+    color: str | Sequence[str],
+    *,
+    n_neighbors: int = 15,
+    seed: int = 0,
+    save: str | Path | None = None,
+) -> Figure:
+    """Draw the UMAP of an embedding, one panel for each column of ``.obs``.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData; not changed.
+    key
+        Key of ``.obsm``; rows that are not finite there are left out.
+    color
+        Columns of the top-level ``.obs``: classes get a legend, numbers a colour bar, missing values are grey.
+    n_neighbors
+        Neighbours of the graph.
+    seed
+        Seed of the neighbour search and the layout.
+    save
+        File to write, e.g. ``umap.png``.
+
+    Returns
+    -------
+    Figure
+        Not shown; a notebook displays it if it is the last value of a cell.
+
+    Raises
+    ------
+    ValueError
+        If the key or a column is not there, or fewer than three rows are finite.
+    """
+    columns = [color] if isinstance(color, str) else list(color)
+    missing = [column for column in columns if column not in data.obs]
+    if missing or not columns:
+        expected = "columns of the top-level .obs"
+        raise mistake(f"color {missing}", expected, f"only {named(data.obs.columns)}", "pass columns that are there")
+    if key not in data.obsm:
+        raise mistake(f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another")
+    embedding_nd = np.asarray(data.obsm[key])
+    finite_n = np.isfinite(embedding_nd).all(axis=1)
+    if finite_n.sum() < 3:
+        raise mistake(f"key {key!r}", "at least three finite rows", str(int(finite_n.sum())), "embed the rows first")
+    xy_n2 = umap_coordinates(embedding_nd[finite_n], n_neighbors=n_neighbors, seed=seed)
+    figure = new_figure(5.6 * min(len(columns), 3), 4.2 * -(-len(columns) // 3))
+    panels = figure.subplots(-(-len(columns) // 3), min(len(columns), 3), squeeze=False).ravel()
+    size = float(np.clip(30_000 / len(xy_n2), 1.5, 20))
+    for axes, column in zip(panels, columns, strict=False):
+        _panel(axes, xy_n2, pd.Series(np.asarray(data.obs[column])[finite_n], name=column), size)
+    for axes in panels[len(columns) :]:
+        axes.set_axis_off()
+    return saved(figure, save)

@@ -1,0 +1,29 @@
+"""Fixtures that several rooms share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Small tensors gain nothing from threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def rng():
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of real data; tests that ask for it are skipped without it."""
+    folder = os.environ.get("OMICSMLM_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("OMICSMLM_DATA does not name a folder of real data")
+    return Path(folder)

@@ -1,0 +1,79 @@
+"""A column of ``obs`` is found on either level, cell by cell."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from mudata import MuData
+
+from omicsmlm.data import find_column
+from omicsmlm.data._columns import as_categories
+from tests.objects import cells, multiome, rna
+
+
+def test_a_column_of_the_top_level():
+    mdata = multiome()
+    assert find_column(mdata, "batch").tolist() == mdata.obs["batch"].tolist()
+    assert find_column(rna(), "batch").tolist() == cells(72)["batch"].tolist()
+
+
+def test_a_column_of_the_modalities_is_put_together_by_cell():
+    mdata = multiome()
+    del mdata.obs["batch"]
+    for part in mdata.mod.values():
+        part.obs["batch"] = cells(72).loc[part.obs_names, "batch"]
+    found = find_column(mdata, "batch")
+    assert found.index.equals(mdata.obs_names)
+    assert found.tolist() == cells(72).loc[mdata.obs_names, "batch"].tolist()
+
+
+def test_a_column_of_one_modality_is_missing_where_that_lacks_the_cell():
+    mdata = multiome()
+    mdata.mod["rna"].obs["lane"] = 1
+    found = find_column(mdata, "lane")
+    assert (found.isna() == ~mdata.obs_names.isin(mdata.mod["rna"].obs_names)).all()
+    assert set(found.dropna()) == {1}
+
+
+def test_the_top_level_wins():
+    mdata = multiome()
+    mdata.mod["rna"].obs["batch"] = "other"
+    assert "other" not in set(find_column(mdata, "batch"))
+
+
+def test_where_modalities_differ_the_first_wins():
+    mdata = MuData({"rna": rna(), "atac": rna()})
+    mdata.obs = mdata.obs[[]]
+    mdata.mod["rna"].obs["lane"], mdata.mod["atac"].obs["lane"] = "first", "second"
+    assert set(find_column(mdata, "lane")) == {"first"}
+
+
+def test_a_missing_column_names_the_places_that_were_searched():
+    with pytest.raises(ValueError, match=r"^column 'lane': expected a column of \.obs, got columns 'type', 'batch'; "):
+        find_column(rna(), "lane")
+    mdata = multiome()
+    mdata.mod["atac"].obs["quality"] = 1.0
+    with pytest.raises(ValueError, match=r"\.obs of every modality, got columns .*'batch'.*'atac: quality'"):
+        find_column(mdata, "lane")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([1, 2, 1]),
+        pd.Series([1, 2, 1], dtype="category"),
+        pd.Series([1, 2, 1], dtype=object),
+        pd.Series(["1", "2", "1"]),
+        pd.Series(["1", "2", "1"], dtype="category"),
+    ],
+)
+def test_a_value_has_one_name_in_any_type_of_column(column):
+    assert as_categories(column).tolist() == ["1", "2", "1"]
+
+
+def test_float32_and_dates_have_the_same_name_when_asked_twice():
+    for column in (pd.Series([0.1, 0.2], dtype=np.float32), pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"]))):
+        assert as_categories(column).tolist() == as_categories(column.astype(object)).tolist()
+
+
+def test_a_missing_value_stays_missing():
+    assert as_categories(pd.Series(["a", None])).isna().tolist() == [False, True]

@@ -1,0 +1,123 @@
+"""Batches of rows hold the values of the right cells, paired or not."""
+
+import numpy as np
+import pytest
+import torch
+from mudata import MuData, read_h5mu
+
+from tests.objects import manager_of, modality, multiome, rna, state_of
+
+
+def values_by_name(batch, name, vocabulary, row):
+    tokens = batch.tokens[name]
+    own = slice(int(tokens.offsets[row]), int(tokens.offsets[row + 1]))
+    return {vocabulary[i]: float(v) for i, v in zip(tokens.ids[own], tokens.values[own], strict=True)}
+
+
+def stored(adata, cell, *, zeros=False):
+    values = adata[cell].X
+    values = np.asarray(values.todense() if hasattr(values, "todense") else values).ravel()
+    return {f: float(v) for f, v in zip(adata.var_names, values, strict=True) if not np.isnan(v) and (zeros or v != 0)}
+
+
+def test_unpaired_rows_are_those_of_the_right_cells():
+    mdata = multiome()
+    manager = manager_of(mdata, ["batch"])
+    rows = [70, 3, 3, 20, 65]
+    batch = manager.create_torch_dataset()[rows]
+    assert batch.rows.tolist() == rows
+    for name, state in manager.modalities.items():
+        part = mdata.mod[name]
+        for i, cell in enumerate(mdata.obs_names[rows]):
+            assert bool(batch.present[name][i]) == (cell in part.obs_names)
+            expected = stored(part, cell) if cell in part.obs_names else {}
+            assert values_by_name(batch, name, state["vocabulary"], i) == expected, (name, cell)
+    assert batch.covariates[:, 0].tolist() == mdata.obs["batch"].cat.codes.iloc[rows].tolist()
+
+
+def test_a_zero_is_a_token_where_it_is_measured():
+    adata = modality("fraction", 6, 5)
+    adata.X[2, 3] = 0
+    manager = manager_of(adata)
+    batch = manager.create_torch_dataset()[[2, 5]]
+    for i, cell in enumerate(adata.obs_names[[2, 5]]):
+        assert values_by_name(batch, "rna", manager.modalities["rna"]["vocabulary"], i) == stored(adata, cell, zeros=True)
+
+
+def test_features_of_a_query_stand_at_their_place_in_the_vocabulary():
+    reference = manager_of(rna())
+    query = rna(8, 40)[:, ::-1][:, :25].copy()
+    query.var_names = [n if i > 2 else f"new{i}" for i, n in enumerate(query.var_names)]
+    manager = reference.transfer_fields(query)
+    batch = manager.create_torch_dataset()[[1, 4]]
+    vocabulary = reference.modalities["rna"]["vocabulary"]
+    for i, cell in enumerate(query.obs_names[[1, 4]]):
+        known = {name: value for name, value in stored(query, cell).items() if name in vocabulary}
+        assert values_by_name(batch, "rna", vocabulary, i) == known
+    assert batch.measured["rna"].tolist() == [name in query.var_names for name in vocabulary]
+
+
+def test_an_absent_modality_has_no_tokens():
+    reference = manager_of(multiome())
+    query = MuData({"atac": modality("accessibility", 5, 40)})
+    batch = reference.transfer_fields(query).create_torch_dataset()[[0, 1]]
+    assert not batch.present["rna"].any()
+    assert not batch.measured["rna"].any()
+    assert batch.tokens["rna"].offsets.tolist() == [0, 0, 0]
+    assert batch.present["atac"].all()
+
+
+def test_an_anndata_stands_for_the_modality_that_it_matches():
+    query = modality("accessibility", 5, 40)
+    before = state_of(query, without_registry=False)
+    batch = manager_of(multiome()).transfer_fields(query).create_torch_dataset()[[0, 1, 2, 3, 4]]
+    assert batch.present["atac"].all()
+    assert not batch.present["rna"].any()
+    assert state_of(query, without_registry=False) == before
+
+
+def test_an_anndata_with_repeated_cell_names_stands_for_a_modality_too():
+    query = modality("accessibility", 4, 40)
+    query.obs_names = ["a", "a", "b", "b"]
+    manager = manager_of(multiome()).transfer_fields(query)
+    batch = manager.create_torch_dataset()[[0, 1, 2, 3]]
+    for i in range(4):
+        expected = {f: float(v) for f, v in zip(query.var_names, query.X[i].toarray()[0], strict=True) if v}
+        assert values_by_name(batch, "atac", manager.modalities["atac"]["vocabulary"], i) == expected
+
+
+def test_every_record_has_its_type():
+    batch = manager_of(multiome(), ["batch"]).create_torch_dataset()[[0, 1]]
+    assert batch.tokens["rna"].ids.dtype == torch.int32
+    assert batch.tokens["rna"].values.dtype == torch.float32
+    assert batch.tokens["rna"].offsets.dtype == torch.int64
+    assert batch.covariates.dtype == torch.int64
+    assert batch.covariates.shape == (2, 1)
+    assert manager_of(rna()).create_torch_dataset()[[0, 1]].covariates.shape == (2, 0)
+
+
+def test_a_subset_gives_the_rows_it_was_asked_for():
+    adata = rna()
+    subset = manager_of(adata).create_torch_dataset(indices=[7, 2])
+    assert len(subset) == 2
+    assert subset.__getitems__([1]).rows.tolist() == [2]
+    assert subset[0].rows.tolist() == [7]
+
+
+@pytest.mark.parametrize("backed", [False, True])
+def test_a_mudata_from_a_file(tmp_path, backed):
+    mdata = multiome()
+    mdata.write(tmp_path / "x.h5mu")
+    read = read_h5mu(tmp_path / "x.h5mu", backed=backed or None)
+    ours, theirs = (manager_of(m).create_torch_dataset()[[5, 40, 71]] for m in (mdata, read))
+    for name in mdata.mod:
+        for a, b in zip(ours.tokens[name], theirs.tokens[name], strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_mudata_that_was_changed_after_registering_is_refused():
+    mdata = multiome()
+    manager = manager_of(mdata)
+    mdata.mod["rna"]._inplace_subset_obs(np.arange(10))
+    with pytest.raises(ValueError, match="run mdata.update"):
+        manager.create_torch_dataset()

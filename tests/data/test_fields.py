@@ -1,0 +1,108 @@
+"""What is kept of a registered object, and how another object is matched to it."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from mudata import MuData
+
+from omicsmlm.data import CovariatesField, ModalityField
+from tests.objects import modality, multiome, rna
+
+
+def test_a_modality_keeps_kind_and_vocabulary_as_json():
+    state = ModalityField("rna").register_field(multiome())
+    assert state == {"name": "rna", "kind": "counts", "vocabulary": [f"gene{j}" for j in range(30)], "n_shared": 30}
+    assert json.loads(json.dumps(state)) == state
+
+
+def test_a_layer_is_scanned_instead_of_x():
+    adata = rna()
+    adata.layers["log"] = adata.X.log1p()
+    assert ModalityField("rna", "log").register_field(adata)["kind"] == "real"
+    assert ModalityField("rna").register_field(adata)["kind"] == "counts"
+
+
+def test_another_object_is_matched_by_name():
+    field = ModalityField("rna")
+    state = field.register_field(rna())
+    query = rna(10, 40)[:, 12:].copy()
+    matched = field.transfer_field(state, query)
+    assert matched["vocabulary"] == state["vocabulary"]
+    assert matched["n_shared"] == 18
+    assert state["n_shared"] == 30, "the state of the reference must not change"
+
+
+def test_an_absent_modality_shares_nothing():
+    field = ModalityField("rna")
+    state = field.register_field(multiome())
+    assert field.transfer_field(state, MuData({"atac": modality("accessibility")}))["n_shared"] == 0
+
+
+def test_fewer_than_half_of_the_features_are_reported(caplog):
+    field = ModalityField("rna")
+    state = field.register_field(rna())
+    with caplog.at_level(logging.WARNING, logger="omicsmlm"):
+        field.transfer_field(state, rna()[:, :15].copy())
+    assert caplog.messages == []
+    with caplog.at_level(logging.WARNING, logger="omicsmlm"):
+        field.transfer_field(state, rna()[:, :14].copy())
+    assert caplog.messages == ["rna: 14 of the 30 trained features are in this object; the others are not seen."]
+
+
+def test_a_query_of_another_kind_is_refused_and_zeros_are_not():
+    field = ModalityField("rna")
+    state = field.register_field(rna())
+    query = rna()
+    query.X = query.X * 0.5
+    with pytest.raises(ValueError, match="expected raw counts"):
+        field.transfer_field(state, query)
+    query.X = query.X * 0
+    assert field.transfer_field(state, query)["n_shared"] == 30
+
+
+def test_covariates_are_coded_by_name():
+    adata = rna(12)
+    field = CovariatesField(["batch", "type"])
+    state = field.register_field(adata)
+    assert state == {"keys": ["batch", "type"], "categories": [["b0", "b1"], ["t0", "t1", "t2"]]}
+    codes = field.codes(adata, state)
+    assert codes.dtype == np.int64
+    assert codes[:, 0].tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert codes[:, 1].tolist() == [0, 1, 2] * 4
+
+
+def test_categories_that_training_did_not_see_and_missing_columns_are_unknown():
+    field = CovariatesField(["batch", "type"])
+    state = field.register_field(rna(12))
+    query = rna(4)
+    query.obs["batch"] = ["b1", "new", "b0", None]
+    del query.obs["type"]
+    assert field.transfer_field(state, query) == state
+    assert field.codes(query, state).tolist() == [[1, -1], [-1, -1], [0, -1], [-1, -1]]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "bool", "datetime64[ns]", "category", "string", object])
+def test_no_registered_row_is_unknown_whatever_its_type(dtype):
+    adata = rna(12)
+    adata.obs["batch"] = (np.arange(12) % 2 * (0.1 if dtype == "float32" else 1)).astype("int64" if dtype != "float32" else dtype)
+    adata.obs["batch"] = adata.obs["batch"].astype(dtype)
+    field = CovariatesField(["batch"])
+    assert field.codes(adata, field.register_field(adata))[:, 0].tolist() == [0, 1] * 6
+
+
+def test_without_a_batch_all_rows_share_one():
+    adata = rna(6)
+    field = CovariatesField([None, "type"])
+    state = field.register_field(adata)
+    assert state["categories"] == [["all"], ["t0", "t1", "t2"]]
+    assert field.codes(adata, state).tolist() == [[0, 0], [0, 1], [0, 2]] * 2
+    assert field.get_summary_stats(state) == {"n_type": 3}
+
+
+def test_missing_values_are_counted():
+    adata = rna(6)
+    adata.obs["batch"] = ["a", None, "b", None, "a", "b"]
+    with pytest.raises(ValueError, match="column 'batch': expected a category for every row, got 2 missing; fill them"):
+        CovariatesField(["batch"]).register_field(adata)

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from omicsmlm.evaluation.baselines._measured import measured, role_of, roles
+
+from ...objects import multiome
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("rna", "rna"), ("GEX", "rna"), ("gene_activity", "rna"), ("ATAC", "atac"), ("peaks", "atac"), ("prot", "protein"),
+     ("adt", "protein"), ("antibody_capture", "protein"), ("methylation", None)],
+)  # fmt: skip
+def test_a_name_tells_the_role(name, role):
+    assert role_of(name) == role
+
+
+def test_roles_of_a_multiome():
+    assert roles(multiome()) == {"rna": "rna", "atac": "atac", "protein": "prot"}
+
+
+def test_values_come_in_the_order_of_the_object():
+    mdata = multiome()
+    part = measured(mdata)
+    own = dict(zip(mdata["rna"].obs_names, mdata["rna"].X.toarray(), strict=True))
+    names = mdata.obs_names[part.rows_n]
+    assert list(mdata["rna"].obs_names) != list(names)  # the modality has an order of its own
+    for name, row in zip(names, part.values.toarray(), strict=True):
+        np.testing.assert_array_equal(row, own[name])

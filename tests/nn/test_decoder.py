@@ -1,0 +1,99 @@
+"""Covariates as columns, heads per modality, and the adversary's reversed gradient."""
+
+import pytest
+import torch
+
+from omicsmlm.nn import Adversary, Decoder, Design, Head, reverse_gradient
+
+COVARIATES = torch.tensor([[0, 2], [1, 0], [-1, 1], [1, -1]])
+
+
+def test_one_hot_columns_with_an_unknown_category_as_the_average():
+    columns = Design([2, 3])(COVARIATES)
+    third = 1 / 3
+    expected = [[1, 0, 0, 0, 1], [0, 1, 1, 0, 0], [0.5, 0.5, 0, 1, 0], [0, 1, third, third, third]]
+    torch.testing.assert_close(columns, torch.tensor(expected))
+    assert Design([2, 3]).width == 5
+
+
+def test_the_batch_is_the_first_column():
+    assert Design([2, 3]).batch(COVARIATES).tolist() == [[1, 0], [0, 1], [0.5, 0.5], [0, 1]]
+
+
+def test_without_covariates_there_is_one_batch():
+    none = torch.zeros(3, 0, dtype=torch.int64)
+    assert Design([])(none).shape == (3, 0)
+    assert Design([])(none).dtype == torch.float32
+    assert Design([]).batch(none).tolist() == [[1]] * 3
+
+
+@pytest.fixture
+def head():
+    torch.manual_seed(0)
+    head = Head(4, 6, 2, dispersed=True, n_sampled=3)
+    with torch.no_grad():
+        head.bias.normal_()
+        head.log_dispersion.normal_()
+    return head
+
+
+def test_a_head_adds_the_bias_of_the_batch(head):
+    h, batch = torch.randn(2, 4), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    said = head.eval()(h, batch)
+    for i in range(2):
+        torch.testing.assert_close(said.logits[i], head.linear.weight @ h[i] + head.linear.bias + head.bias[i])
+        torch.testing.assert_close(said.log_dispersion[i], head.log_dispersion[i])
+    assert said.features is None
+
+
+def test_in_training_a_head_decodes_a_sample_of_features(head):
+    h, batch = torch.randn(2, 4), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    whole = head.eval()(h, batch)
+    head.train()
+    torch.manual_seed(1)
+    drawn = {tuple(sorted(head(h, batch).features.tolist())) for _ in range(20)}
+    assert len(drawn) > 1, "the sample is drawn anew each time"
+    part = head(h, batch)
+    assert len(set(part.features.tolist())) == 3
+    torch.testing.assert_close(part.logits, whole.logits[:, part.features])
+    torch.testing.assert_close(part.log_dispersion, whole.log_dispersion[:, part.features])
+
+
+def test_a_head_without_sampling_or_dispersion():
+    said = Head(4, 6, 1, dispersed=False, n_sampled=6).train()(torch.randn(2, 4), torch.ones(2, 1))
+    assert said.log_dispersion is None
+    assert said.features is None
+    assert said.logits.shape == (2, 6)
+
+
+def test_the_decoder_is_told_latent_and_covariates():
+    torch.manual_seed(0)
+    decoder = Decoder(3, 8, Design([2]), {"rna": Head(8, 5, 2, dispersed=True), "atac": Head(8, 4, 2, dispersed=False)})
+    z, batch = torch.randn(3, 3), torch.tensor([[0], [1], [0]])
+    said = decoder(z, batch)
+    assert {name: one.logits.shape for name, one in said.items()} == {"rna": (3, 5), "atac": (3, 4)}
+    assert not torch.allclose(decoder(z, 1 - batch)["rna"].logits, said["rna"].logits)
+    assert not torch.allclose(decoder(z + 1, batch)["atac"].logits, said["atac"].logits)
+    assert decoder.head("atac") is decoder.heads[1]
+
+
+def test_a_reversed_gradient_passes_values_on():
+    x = torch.tensor([1.0, -2.0], requires_grad=True)
+    y = reverse_gradient(x)
+    assert torch.equal(y, x)
+    (y * torch.tensor([3.0, 5.0])).sum().backward()
+    assert x.grad.tolist() == [-3, -5]
+
+
+def test_the_adversary_learns_the_batch_and_teaches_the_latent_the_opposite():
+    torch.manual_seed(0)
+    adversary = Adversary(4, 2)
+    z, batch = torch.randn(8, 4), torch.arange(8) % 2
+    plain, reversed_ = z.clone().requires_grad_(), z.clone().requires_grad_()
+    torch.nn.functional.cross_entropy(adversary.layers(plain), batch).backward()
+    own = adversary.layers[0].weight.grad.clone()
+    adversary.zero_grad()
+    torch.nn.functional.cross_entropy(adversary(reversed_), batch).backward()
+    torch.testing.assert_close(reversed_.grad, -plain.grad)
+    torch.testing.assert_close(adversary.layers[0].weight.grad, own)
+    assert plain.grad.abs().max() > 0

@@ -1,0 +1,104 @@
+"""The linear start against numpy's SVD and plain averages."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from omicsmlm._types import Grid
+from omicsmlm.nn import log_means, only_present, principal_directions
+
+
+@pytest.fixture
+def x(rng):
+    """Rows along four axes of different strength, two groups far apart along a fifth."""
+    axes = np.linalg.qr(rng.normal(size=(20, 5)))[0]
+    scores = rng.normal(size=(80, 5)) * [9, 6, 4, 2, 0.0]
+    scores[:, 4] = np.where(np.arange(80) % 2, 30, -30)
+    return (scores @ axes.T + rng.normal(0, 0.01, (80, 20))).astype(np.float32)
+
+
+def centred(x, groups):
+    out = x.copy()
+    for group in np.unique(groups):
+        out[groups == group] -= x[groups == group].mean(0)
+    return out
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_directions_are_those_of_the_svd(x, grouped):
+    groups = np.arange(80) % 2 if grouped else np.zeros(80, int)
+    found = principal_directions(x, 3, groups if grouped else None, 0)
+    _, s, vt = np.linalg.svd(centred(x, groups), full_matrices=False)
+    assert found.weights_gk.dtype == np.float32
+    np.testing.assert_allclose(found.strength_k, s[:3] / s[0], rtol=1e-3)
+    for k in range(3):
+        cosine = found.weights_gk[:, k] @ vt[k] / np.linalg.norm(found.weights_gk[:, k])
+        assert abs(cosine) == pytest.approx(1, abs=1e-3)
+        assert (x @ found.weights_gk[:, k]).std() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_difference_between_groups_is_no_direction(x):
+    between = x[1::2].mean(0) - x[::2].mean(0)
+    between /= np.linalg.norm(between)
+    alone = principal_directions(x, 1, None, 0).weights_gk[:, 0]
+    within = principal_directions(x, 1, np.arange(80) % 2, 0).weights_gk[:, 0]
+    assert abs(alone @ between) / np.linalg.norm(alone) > 0.99
+    assert abs(within @ between) / np.linalg.norm(within) < 0.2
+
+
+def test_sparse_values_lose_their_first_component(x):
+    positive = sparse.csr_matrix(np.abs(x))
+    found = principal_directions(positive, 2, None, 0)
+    _, s, vt = np.linalg.svd(np.abs(x), full_matrices=False)
+    np.testing.assert_allclose(found.strength_k, s[1:3] / s[1], rtol=1e-2)
+    cosine = found.weights_gk[:, 0] @ vt[1] / np.linalg.norm(found.weights_gk[:, 0])
+    assert abs(cosine) == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("shape", [(1, 6), (2, 6), (6, 1), (6, 2), (3, 3)])
+def test_there_may_be_few_rows_or_features(form, shape, rng):
+    found = principal_directions(form(rng.random(shape).astype(np.float32)), 5, None, 0)
+    assert np.isfinite(found.weights_gk).all()
+    assert 1 <= found.weights_gk.shape[1] <= 5
+    assert found.weights_gk.shape == (shape[1], len(found.strength_k))
+
+
+def test_the_seed_decides_and_the_input_stays(x):
+    before = x.copy()
+    found = [principal_directions(x, 3, np.arange(80) % 2, 1).weights_gk for _ in range(2)]
+    assert np.array_equal(*found)
+    assert np.array_equal(x, before)
+
+
+def grid(values, seen=None):
+    values = torch.tensor(values)
+    seen = torch.ones_like(values, dtype=torch.bool) if seen is None else torch.tensor(seen)
+    return Grid(values * seen, seen, values.sum(1))
+
+
+def test_rows_that_have_nothing_are_left_out():
+    kept = only_present(grid([[1.0, 2], [3, 4], [5, 6]], [[True, False], [False, False], [True, True]]))
+    assert kept.values.tolist() == [[1, 0], [5, 6]]
+    assert kept.total.tolist() == [3, 11]
+
+
+def test_log_means_of_counts_are_mean_shares_per_group():
+    grids = [grid([[1.0, 3], [2, 2]]), grid([[0.0, 8]])]
+    means = log_means(grids, "counts", np.array([0, 0, 1]), 2)
+    torch.testing.assert_close(means.exp(), torch.tensor([[0.375, 0.625], [0, 1]]), atol=1e-5, rtol=1e-5)
+
+
+def test_log_means_of_the_other_kinds():
+    one = [grid([[1.0, 3], [2, 0]])]
+    torch.testing.assert_close(log_means(one, "protein", None, 1).exp(), torch.tensor([[1.5, 1.5]]) + 1e-2)
+    torch.testing.assert_close(log_means(one, "accessibility", None, 1).exp(), torch.tensor([[0.75, 0.25]]) + 1e-6)
+    torch.testing.assert_close(log_means(one, "real", None, 1), torch.tensor([[1.5, 1.5]]))
+    fractions = [grid([[0.2, 0.9], [0.4, 0.5]], [[True, False], [True, True]])]
+    torch.testing.assert_close(log_means(fractions, "fraction", None, 1).sigmoid(), torch.tensor([[0.3, 0.5]]))
+
+
+def test_a_group_without_a_measured_value_gets_the_mean_of_all():
+    values = grid([[1.0, 4], [3, 0]], [[True, True], [True, False]])
+    torch.testing.assert_close(log_means([values], "real", np.array([0, 1]), 3), torch.tensor([[1.0, 4], [3, 4], [2, 4]]))

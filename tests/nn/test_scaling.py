@@ -1,0 +1,156 @@
+"""Scaled values against plain formulas; what is hidden neither counts nor leaks."""
+
+import numpy as np
+import pytest
+import scanpy as sc
+import torch
+from anndata import AnnData
+from scipy import sparse
+
+from omicsmlm._types import Grid
+from omicsmlm.corruption import show
+from omicsmlm.nn import Scalings
+
+G = 12
+
+
+@pytest.fixture
+def whole(rng):
+    """Sixty rows, all seen; the rows also have counts in features that the grid does not hold."""
+    values = torch.from_numpy(rng.poisson(rng.gamma(2, 2, G), (60, G)).astype(np.float32))
+    return Grid(values, torch.ones(60, G, dtype=torch.bool), values.sum(1) + 7)
+
+
+@pytest.fixture
+def part(whole, rng):
+    """The same rows, of which each sees a share of its own."""
+    share_n1 = rng.uniform(0.2, 0.9, (60, 1))
+    return show(whole, torch.from_numpy(rng.random((60, G)) < share_n1))
+
+
+def fitted(kind, grid):
+    scalings = Scalings({"m": kind}, {"m": G})
+    scaled = scalings.fit("m", [Grid(*(x[:25] for x in grid)), Grid(*(x[25:] for x in grid))])
+    return scalings, scaled
+
+
+def scaled_by(scalings, grid):
+    return scalings({"m": grid})["m"].numpy()
+
+
+def standardised(y, seen, reference, reference_seen):
+    """What the class says, feature by feature: (y - mean) / sd over the seen, clipped, over the root of what is seen."""
+    out = np.zeros_like(y)
+    for j in range(y.shape[1]):
+        own = reference[reference_seen[:, j], j]
+        z = (y[:, j] - own.mean()) / (own.std() + 1e-4)
+        out[:, j] = np.clip(z, -10, 10) * seen[:, j]
+    return out / np.sqrt(np.clip(seen.mean(1, keepdims=True), 1e-3, None))
+
+
+def test_counts_are_those_of_scanpy_where_all_is_seen(whole):
+    whole = whole._replace(total=whole.values.sum(1))
+    adata = AnnData(whole.values.numpy().copy())
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    seen = np.ones((60, G), bool)
+    np.testing.assert_allclose(fitted("counts", whole)[1], standardised(adata.X, seen, adata.X, seen), atol=2e-4)
+
+
+def test_the_depth_of_a_row_is_estimated_from_what_is_seen(whole, part):
+    scalings, _ = fitted("counts", whole)
+    values, total = whole.values.numpy().astype(float), whole.total.numpy()
+    share_g = (values / total[:, None]).mean(0)
+    log = np.log1p(1e4 * values / total[:, None])
+    expected = np.zeros((60, G))
+    for i in range(60):
+        hidden = sum(share_g[j] for j in range(G) if not part.seen[i, j])
+        seen_total = total[i] - sum(values[i, j] for j in range(G) if not part.seen[i, j])
+        for j in range(G):
+            expected[i, j] = np.log1p(1e4 * float(part.values[i, j]) / (seen_total / (1 - hidden)))
+    expected = standardised(expected, part.seen.numpy(), log, np.ones((60, G), bool))
+    np.testing.assert_allclose(scaled_by(scalings, part), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_depth_is_right_where_rows_are_as_expected():
+    """If every row has the same shares, hiding changes no estimate of its depth."""
+    values = torch.arange(1.0, G + 1) * torch.tensor([[1.0], [3.0], [10.0]])
+    whole = Grid(values, torch.ones(3, G, dtype=torch.bool), values.sum(1) * 2)
+    scaling = fitted("counts", Grid(*(x.repeat(20, *[1] * (x.ndim - 1)) for x in whole)))[0].in_order[0]
+    seen = torch.ones(3, G, dtype=torch.bool)
+    seen[:, ::3] = False
+    shown = scaling.transformed(show(whole, seen))
+    torch.testing.assert_close(shown[seen], scaling.transformed(whole)[seen])
+
+
+def test_proteins_are_centred_over_those_that_are_seen(whole, part):
+    scalings, scaled = fitted("protein", whole)
+    log = np.log1p(whole.values.numpy())
+    reference = log - log.mean(1, keepdims=True)
+    everything = np.ones((60, G), bool)
+    np.testing.assert_allclose(scaled, standardised(reference, everything, reference, everything), atol=1e-4)
+    expected = np.zeros((60, G))
+    for i in range(60):
+        own = part.seen[i].numpy()
+        expected[i, own] = log[i, own] - (log[i, own].mean() if own.any() else 0)
+    expected = standardised(expected, part.seen.numpy(), reference, everything)
+    np.testing.assert_allclose(scaled_by(scalings, part), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["fraction", "real"])
+def test_other_values_are_standardised_over_what_is_measured(whole, kind, rng):
+    measured = torch.from_numpy(rng.random((60, G)) < 0.7)
+    grid = show(whole, measured)
+    expected = standardised(whole.values.numpy(), measured.numpy(), whole.values.numpy(), measured.numpy())
+    np.testing.assert_allclose(fitted(kind, grid)[1], expected, atol=1e-4)
+
+
+def test_open_regions_are_weighted_by_rarity_and_have_length_one(whole, part):
+    whole = whole._replace(values=(whole.values - 4).clamp(min=0))
+    part = show(whole, part.seen)
+    scalings, scaled = fitted("accessibility", whole)
+    assert sparse.issparse(scaled)
+    opened = whole.values.numpy() > 0
+    weight_g = np.log1p(60 / np.maximum(opened.sum(0), 1))
+    for grid, result in ((whole, scaled.toarray()), (part, scaled_by(scalings, part))):
+        for i in range(60):
+            row = weight_g * (grid.values[i].numpy() > 0)
+            np.testing.assert_allclose(result[i], row / max(np.linalg.norm(row), 1e-6), atol=1e-6)
+
+
+KINDS = ["counts", "protein", "accessibility", "fraction", "real"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_values_are_zero_and_do_not_leak(whole, part, kind):
+    scalings, _ = fitted(kind, whole)
+    scaled = scaled_by(scalings, part)
+    assert not scaled[~part.seen.numpy()].any()
+    changed = whole.values + torch.where(part.seen, 0.0, 5.0)
+    other = show(Grid(changed, whole.seen, whole.total + (changed - whole.values).sum(1)), part.seen)
+    np.testing.assert_allclose(scaled_by(scalings, other), scaled, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_zeros_and_rows_of_nothing_are_finite(whole, kind):
+    scalings, _ = fitted(kind, whole)
+    nothing = Grid(torch.zeros(2, G), torch.tensor([[True], [False]]).expand(2, G), torch.zeros(2))
+    scaled = scaled_by(scalings, nothing)
+    assert np.isfinite(scaled).all()
+    assert not scaled[1].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_that_never_vary_are_finite(kind):
+    constant = Grid(torch.ones(5, G), torch.ones(5, G, dtype=torch.bool), torch.full((5,), float(G)))
+    scaled = fitted(kind, Grid(*(x.repeat(6, *[1] * (x.ndim - 1)) for x in constant)))[1]
+    assert np.isfinite(scaled.toarray() if sparse.issparse(scaled) else scaled).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_statistics_are_saved_with_the_weights(whole, part, kind):
+    scalings, _ = fitted(kind, whole)
+    again = Scalings({"m": kind}, {"m": G})
+    again.load_state_dict(scalings.state_dict())
+    assert np.array_equal(scaled_by(again, part), scaled_by(scalings, part))
+    assert not list(scalings.parameters())

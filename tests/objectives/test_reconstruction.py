@@ -1,0 +1,152 @@
+"""The terms of the loss: each kind's likelihood, the ramp of the KL divergence, the adversary, the pulls."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from omicsmlm._types import Batch, Corrupted, Encoded, Grid
+from omicsmlm.objectives import (
+    LatentReconstruction,
+    bernoulli,
+    gaussian,
+    gaussian_kl,
+    multinomial,
+    negative_binomial,
+    negative_log_likelihood,
+)
+
+N, G = 4, 6
+KINDS = ["counts", "protein", "accessibility", "fraction", "real"]
+
+
+class Said(NamedTuple):
+    logits: torch.Tensor
+    log_dispersion: torch.Tensor | None
+    features: torch.Tensor | None = None
+
+
+class Outputs(NamedTuple):
+    encoded: Encoded
+    decoded: dict
+    batch_logits: torch.Tensor | None
+
+
+@pytest.fixture
+def target():
+    torch.manual_seed(0)
+    return Grid(torch.poisson(torch.full((N, G), 2.0)), torch.ones(N, G, dtype=torch.bool), torch.zeros(N))
+
+
+def said(kind):
+    torch.manual_seed(1)
+    return Said(torch.randn(N, G), torch.randn(N, G) if kind in ("counts", "protein", "real") else None)
+
+
+def outputs(kind, batch_logits=None):
+    torch.manual_seed(2)
+    return Outputs(Encoded(torch.randn(N, 3), torch.randn(N, 3)), {"m": said(kind)}, batch_logits)
+
+
+def batch(codes=(0, 1, 1, 0)):
+    return Batch({}, {}, {}, torch.tensor(codes)[:, None], torch.arange(N))
+
+
+def objective(kind, **options):
+    settings = {"kl_weight": 2.0, "kl_warmup": 0.5, "adversary_weight": 3.0, **options}
+    return LatentReconstruction({"m": kind}, {"m": 1.5}, **settings)
+
+
+def test_each_kind_has_its_likelihood(target):
+    one = {kind: said(kind) for kind in KINDS}
+    fraction = target._replace(values=target.values / 10)
+    depth = target.values.sum(1, keepdim=True)
+    expected = {
+        "counts": negative_binomial(
+            target.values, (one["counts"].logits.softmax(1) * depth).log(), one["counts"].log_dispersion
+        ),
+        "protein": negative_binomial(target.values, one["protein"].logits, one["protein"].log_dispersion),
+        "accessibility": multinomial((target.values > 0).float(), one["accessibility"].logits),
+        "fraction": bernoulli(fraction.values, one["fraction"].logits, target.seen),
+        "real": gaussian(target.values, one["real"].logits, one["real"].log_dispersion, target.seen),
+    }
+    for kind in KINDS:
+        found = negative_log_likelihood(kind, one[kind], fraction if kind == "fraction" else target)
+        torch.testing.assert_close(found, expected[kind])
+
+
+def test_a_sample_of_regions_is_scaled_up(target):
+    whole = said("accessibility")
+    chosen = torch.tensor([4, 1])
+    part = negative_log_likelihood("accessibility", Said(whole.logits[:, chosen], None, chosen), target)
+    torch.testing.assert_close(part, 3 * multinomial((target.values[:, chosen] > 0).float(), whole.logits[:, chosen]))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.xfail(strict=True, reason="BUGS.md 7")) for k in KINDS[:3]] + KINDS[3:],
+)
+def test_unmeasured_features_are_not_judged(target, kind):
+    target.seen[:, 2] = False
+    target.values[:, 2] = 0
+    one = said(kind)
+    logits = one.logits.clone().requires_grad_()
+    negative_log_likelihood(kind, one._replace(logits=logits), target).sum().backward()
+    assert not logits.grad[:, 2].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_zeros_have_finite_loss_and_gradient(kind):
+    zeros = Grid(torch.zeros(N, G), torch.ones(N, G, dtype=torch.bool), torch.zeros(N))
+    one = said(kind)
+    logits = one.logits.clone().requires_grad_()
+    loss = negative_log_likelihood(kind, one._replace(logits=logits), zeros)
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_extreme_predictions_stay_finite(kind, target):
+    fraction = target._replace(values=target.values / 10)
+    for size in (-50.0, 50.0):
+        extreme = Said(torch.full((N, G), size), torch.full((N, G), size))
+        assert negative_log_likelihood(kind, extreme, fraction if kind == "fraction" else target).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_are_means_over_rows_and_a_row_without_the_modality_adds_nothing(kind, target):
+    target = target._replace(values=target.values / 10 if kind == "fraction" else target.values)
+    target.seen[1] = False
+    target.values[1] = 0
+    out = outputs(kind)
+    terms = objective(kind)(out, Corrupted({}, {"m": target}), batch(), 1.0)
+    nll_n = negative_log_likelihood(kind, out.decoded["m"], target)
+    torch.testing.assert_close(terms["m"], 1.5 * (nll_n[0] + nll_n[2] + nll_n[3]) / N)
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)])
+def test_the_divergence_rises_over_the_warm_up(target, progress, share):
+    out = outputs("real")
+    terms = objective("real")(out, Corrupted({}, {"m": target}), batch(), progress)
+    torch.testing.assert_close(terms["kl"], 2.0 * share * gaussian_kl(*out.encoded).mean())
+
+
+def test_without_warm_up_the_divergence_counts_at_once(target):
+    out = outputs("real")
+    terms = objective("real", kl_warmup=0.0)(out, Corrupted({}, {"m": target}), batch(), 0.0)
+    torch.testing.assert_close(terms["kl"], 2.0 * gaussian_kl(*out.encoded).mean())
+
+
+def test_the_adversary_is_judged_on_known_batches(target):
+    logits = torch.randn(N, 2)
+    corrupted = Corrupted({}, {"m": target})
+    terms = objective("real")(outputs("real", logits), corrupted, batch((0, -1, 1, -1)), 1.0)
+    torch.testing.assert_close(terms["adversary"], 3.0 * F.cross_entropy(logits[[0, 2]], torch.tensor([0, 1])))
+    assert "adversary" not in objective("real")(outputs("real"), corrupted, batch(), 1.0)
+
+
+def test_no_known_batch_at_all_is_no_trouble(target):
+    terms = objective("real")(outputs("real", torch.randn(N, 2)), Corrupted({}, {"m": target}), batch((-1,) * N), 1.0)
+    assert float(terms["adversary"]) == 0

@@ -1,0 +1,117 @@
+"""Small made objects, and what an object holds as something that can be compared."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+
+from omicsmlm.data import OmicsManager
+
+N_TYPES, N_BATCHES = 3, 2
+
+
+def cells(n: int, first: int = 0) -> pd.DataFrame:
+    """Names, types and batches of cells; cell i is the same in every modality."""
+    number = np.arange(first, first + n)
+    columns = {
+        "type": pd.Categorical([f"t{i % N_TYPES}" for i in number]),
+        "batch": pd.Categorical([f"b{(i // N_TYPES) % N_BATCHES}" for i in number]),
+    }
+    return pd.DataFrame(columns, index=[f"cell{i:03d}" for i in number])
+
+
+def modality(kind: str, n: int = 72, g: int = 30, seed: int = 0, first: int = 0) -> AnnData:
+    """One modality of some cells, whose types differ; counts as CSR, fractions and real values dense, some NaN."""
+    rng = np.random.default_rng([seed, len(kind)])
+    obs = cells(n, first)
+    profile_kg = rng.normal(0, 1, (N_TYPES, g))
+    shift_bg = rng.normal(0, 0.3, (N_BATCHES, g))
+    own = np.random.default_rng([seed, len(kind), first])
+    log_ng = profile_kg[obs["type"].cat.codes] + shift_bg[obs["batch"].cat.codes]
+    log_ng = log_ng + own.normal(0, 0.2, (n, 1))
+    if kind == "counts":
+        values, names = own.poisson(np.exp(log_ng)), [f"gene{j}" for j in range(g)]
+    elif kind == "protein":
+        values, names = own.poisson(5 * np.exp(log_ng)), [f"cd{j}" for j in range(g)]
+    elif kind == "accessibility":
+        values, names = own.poisson(np.exp(log_ng - 1)), [f"chr1:{100 * j}-{100 * j + 50}" for j in range(g)]
+    elif kind == "fraction":
+        values, names = 1 / (1 + np.exp(-log_ng + own.normal(0, 0.5, (n, g)))), [f"cpg{j}" for j in range(g)]
+    else:
+        values, names = log_ng + own.normal(0, 0.5, (n, g)), [f"feature{j}" for j in range(g)]
+    values = values.astype(np.float32)
+    if kind in ("fraction", "real"):
+        values[own.random((n, g)) < 0.1] = np.nan
+    x = values if kind in ("fraction", "real") else sparse.csr_matrix(values)
+    return AnnData(x, obs=obs, var=pd.DataFrame(index=names))
+
+
+def rna(n: int = 72, g: int = 30, seed: int = 0, first: int = 0) -> AnnData:
+    """Counts of RNA."""
+    return modality("counts", n, g, seed, first)
+
+
+def multiome(n: int = 72, seed: int = 0) -> MuData:
+    """RNA, ATAC and protein of cells that each lack some; the rows of each modality in an order of their own."""
+    rng = np.random.default_rng(seed)
+    parts = {
+        "rna": modality("counts", n, 30, seed),
+        "atac": modality("accessibility", n, 40, seed),
+        "prot": modality("protein", n, 8, seed),
+    }
+    rows = {"rna": np.arange(n - 12), "atac": np.arange(9, n), "prot": np.arange(0, n - 6)}
+    mdata = MuData({name: part[rng.permutation(rows[name])].copy() for name, part in parts.items()})
+    mdata.obs[["type", "batch"]] = cells(n).loc[mdata.obs_names]
+    for part in mdata.mod.values():
+        del part.obs["batch"], part.obs["type"]
+    mdata.update()
+    return mdata
+
+
+def manager_of(data: AnnData | MuData, covariate_keys: Sequence[str | None] = (), **setup: object) -> OmicsManager:
+    """A manager with the object registered; the modality of an AnnData is called ``rna``."""
+    names = list(data.mod) if isinstance(data, MuData) else ["rna"]
+    setup = {"modalities": names, "layers": None, "kinds": None, "covariate_keys": list(covariate_keys), **setup}
+    manager = OmicsManager.define(setup, "Model", "setup")
+    manager.register_fields(data)
+    return manager
+
+
+def state_of(data: AnnData | MuData, *, without_registry: bool = True) -> dict[str, object]:
+    """All that an object holds, by place, so that two states can be compared with ``==``.
+
+    The identifiers that scvi-tools keeps in ``.uns`` are left out if the object may have been registered meanwhile.
+    """
+    places = dict(_places("", data))
+    if without_registry:
+        places = {place: held for place, held in places.items() if "_scvi_" not in place}
+    return places
+
+
+def _places(prefix: str, data: AnnData | MuData) -> Iterator[tuple[str, object]]:
+    if isinstance(data, MuData):
+        yield f"{prefix}order of modalities", list(data.mod)
+        for name, part in data.mod.items():
+            yield from _places(f"{prefix}{name}/", part)
+        yield from ((f"{prefix}obsmap/{key}", _held(value)) for key, value in data.obsmap.items())
+        yield from ((f"{prefix}varmap/{key}", _held(value)) for key, value in data.varmap.items())
+    else:
+        yield f"{prefix}X", _held(data.X)
+        yield from ((f"{prefix}layers/{key}", _held(value)) for key, value in data.layers.items())
+    for name in ("obs", "var"):
+        yield f"{prefix}{name}", _held(getattr(data, name))
+    for name in ("uns", "obsm", "varm", "obsp"):
+        yield from ((f"{prefix}{name}/{key}", _held(value)) for key, value in getattr(data, name).items())
+
+
+def _held(value: object) -> object:
+    if isinstance(value, pd.DataFrame):
+        return value.to_csv(), [str(kind) for kind in value.dtypes]
+    if sparse.issparse(value):
+        return type(value).__name__, *(_held(part) for part in (value.data, value.indices, value.indptr))
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    return repr(value)

@@ -1,0 +1,26 @@
+"""Every error is one sentence: where, what was expected, what was found, what to do."""
+
+import pytest
+
+from omicsmlm._checks import mistake, named
+
+
+def test_a_mistake_is_a_value_error_of_one_sentence():
+    error = mistake("rna", "raw counts", "floats", 'pass layer="counts"')
+    assert isinstance(error, ValueError)
+    assert str(error) == 'rna: expected raw counts, got floats; pass layer="counts".'
+
+
+@pytest.mark.parametrize(
+    ("names", "most", "said"),
+    [
+        ([], 5, "none"),
+        (["a"], 5, "'a'"),
+        (["a", "b"], 2, "'a', 'b'"),
+        (["a", "b", "c"], 2, "'a', 'b' and 1 more"),
+        (range(3), 5, "'0', '1', '2'"),
+        ((name for name in "abc"), 1, "'a' and 2 more"),
+    ],
+)
+def test_names_are_listed_up_to_a_number(names, most, said):
+    assert named(names, most) == said

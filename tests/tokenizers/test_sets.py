@@ -1,0 +1,87 @@
+"""Packed tokens on a grid of chosen features, against a loop over rows and features."""
+
+import numpy as np
+import pytest
+import torch
+from mudata import MuData
+
+from omicsmlm._types import Tokens
+from omicsmlm.tokenizers import FeatureSets, rows_of
+from tests.objects import manager_of, modality, multiome, rna
+
+SELECTED = {"rna": [0, 3, 4, 17, 29], "atac": [1, 2, 39], "prot": [0, 7], "meth": [2, 5, 6]}
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    """All kinds; some rows lack a modality, some fractions are NaN or 0."""
+    parts = {**multiome().mod, "meth": modality("fraction", 50, 9, first=5)}
+    parts["meth"].X[3, 2] = 0
+    return MuData(parts)
+
+
+def tokenizer_of(manager):
+    kinds = {name: state["kind"] for name, state in manager.modalities.items()}
+    sizes = {name: len(state["vocabulary"]) for name, state in manager.modalities.items()}
+    profiles = {name: torch.arange(1.0, size + 1) / sum(range(1, size + 1)) for name, size in sizes.items()}
+    return FeatureSets(kinds, {name: torch.tensor(SELECTED[name]) for name in kinds}, profiles)
+
+
+def test_the_grid_is_that_of_a_loop(mdata):
+    manager = manager_of(mdata)
+    rows = np.random.default_rng(0).permutation(mdata.n_obs)[:40]
+    grids = tokenizer_of(manager)(manager.create_torch_dataset()[rows])
+    for name, part in mdata.mod.items():
+        frame, vocabulary = part.to_df(), list(part.var_names)
+        for i, cell in enumerate(mdata.obs_names[rows]):
+            total = 0.0
+            for j, position in enumerate(SELECTED[name]):
+                value = frame.loc[cell, vocabulary[position]] if cell in frame.index else np.nan
+                assert bool(grids[name].seen[i, j]) == (not np.isnan(value))
+                assert grids[name].values[i, j] == (0 if np.isnan(value) else value)
+            if cell in frame.index:
+                total = np.nansum(frame.loc[cell].to_numpy(dtype=np.float64))
+            assert float(grids[name].total[i]) == pytest.approx(total, rel=1e-5)
+
+
+def test_what_a_query_does_not_measure_is_not_seen(mdata):
+    reference = manager_of(mdata)
+    genes = [g for j, g in enumerate(mdata.mod["rna"].var_names) if j not in (3, 17)]
+    query = MuData({"rna": mdata.mod["rna"][:6, genes].copy()})
+    grids = tokenizer_of(reference)(reference.transfer_fields(query).create_torch_dataset()[[0, 5]])
+    assert grids["rna"].seen.tolist() == [[True, False, True, False, True]] * 2
+    assert not grids["atac"].seen.any()
+    assert not grids["meth"].seen.any()
+    assert not grids["atac"].values.any()
+
+
+def test_the_grid_does_not_know_its_neighbours(mdata):
+    manager = manager_of(mdata)
+    tokenizer, dataset = tokenizer_of(manager), manager.create_torch_dataset()
+    together = tokenizer(dataset[[4, 60, 30]])
+    for i, row in enumerate([4, 60, 30]):
+        alone = tokenizer(dataset[[row]])
+        for name in together:
+            for a, b in zip(together[name], alone[name], strict=True):
+                assert torch.equal(a[i], b[0])
+
+
+def test_rows_of_tokens():
+    tokens = Tokens(torch.arange(4), torch.ones(4), torch.tensor([0, 1, 1, 4]))
+    assert rows_of(tokens).tolist() == [0, 2, 2, 2]
+    assert rows_of(Tokens(torch.empty(0), torch.empty(0), torch.zeros(3, dtype=torch.int64))).tolist() == []
+
+
+@pytest.mark.parametrize("lacking", [[], [3], [1, 2, 5], [3, 5]])
+def test_the_total_of_a_query_is_as_if_it_lacked_selected_features_alone(lacking):
+    """Rows whose shares are the profile: the total is then known whatever is left out."""
+    selected = [0, 3, 4, 17, 29]
+    manager = manager_of(rna())
+    tokenizer = tokenizer_of(manager)
+    query = rna(2)
+    query.X = np.tile(np.arange(1.0, 31), (2, 1)).astype(np.float32)
+    whole = query.X[0].sum()
+    query = query[:, [j for j in range(30) if j not in lacking]].copy()
+    total_n = tokenizer(manager.transfer_fields(query).create_torch_dataset()[[0, 1]])["rna"].total
+    hidden = sum(j + 1 for j in lacking if j in selected)
+    assert total_n.tolist() == pytest.approx([whole - hidden] * 2)
