@@ -223,12 +223,18 @@ def judged(study: Study, means: pd.DataFrame) -> list[str]:
         rivals = [name for name in means.index if name.startswith(target.beats)] if target.beats else []
         best = max(rivals, key=lambda name: means.loc[name, target.column], default=None)
         bar = target.at_least if best is None else means.loc[best, target.column] - target.slack
-        wanted = f">= {bar:.3f}" if best is None else f"> {bar:.3f} ({best}{f' less {target.slack}' * (target.slack > 0)})"
+        wanted = (
+            f">= {bar:.3f}" if best is None else f"> {bar:.3f} ({best}{f' less {target.slack}' * (target.slack > 0)})"
+        )
         reached = got >= bar if best is None or target.slack else got > bar
-        lines.append(f"{'reached' if reached else 'missed ':8s} {target.row}: {target.column} {got:.3f}, wanted {wanted}")
+        lines.append(
+            f"{'reached' if reached else 'missed ':8s} {target.row}: {target.column} {got:.3f}, wanted {wanted}"
+        )
     if OURS in means.index:
         spent = means.loc[OURS, "CPU-s"]
-        lines.append(f"{'reached' if spent <= CPU_LIMIT else 'missed ':8s} {OURS}: {spent:.0f} CPU-s, wanted <= {CPU_LIMIT}")
+        lines.append(
+            f"{'reached' if spent <= CPU_LIMIT else 'missed ':8s} {OURS}: {spent:.0f} CPU-s, wanted <= {CPU_LIMIT}"
+        )
     return lines
 
 

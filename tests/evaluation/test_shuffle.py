@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
+from tests.objects import multiome, state_of
 
 from omicsmlm.evaluation import shuffle_modality
-
-from ..objects import multiome, state_of
 
 
 def test_rows_of_one_modality_are_permuted_and_nothing_else():
@@ -18,7 +17,7 @@ def test_rows_of_one_modality_are_permuted_and_nothing_else():
     assert sorted(map(bytes, old)) == sorted(map(bytes, new))
     assert np.array_equal(shuffled["atac"].layers["counts"].toarray(), new * 3)
     changed = {place for place, held in state_of(shuffled).items() if held != before[place]}
-    assert changed == {"atac/X", "atac/layers/counts"}
+    assert changed - {"atac/layers/None"} == {"atac/X", "atac/layers/counts"}  # anndata 0.13 lists X as a layer None
 
 
 def test_the_seed_decides():

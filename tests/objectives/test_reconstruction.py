@@ -85,7 +85,7 @@ def test_a_sample_of_regions_is_scaled_up(target):
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(k, marks=pytest.mark.xfail(strict=True, reason="BUGS.md 7")) for k in KINDS[:3]] + KINDS[3:],
+    KINDS,
 )
 def test_unmeasured_features_are_not_judged(target, kind):
     target.seen[:, 2] = False

@@ -33,12 +33,19 @@ def test_every_value_is_written_and_the_best_total_is_first(table, tmp_path):
     written = texts(figure)
     assert written[:2] == ["second", "first"]
     assert {"0.90", "0.10", "0.80", "–", "0.620", "0.340"} <= set(written)
-    assert "90 of 100 rows scored. Types of fewer than 10 cells left out: rare. Undefined and not counted: cLISI." in written
+    assert (
+        "90 of 100 rows scored. Types of fewer than 10 cells left out: rare. Undefined and not counted: cLISI."
+        in written
+    )
     assert (tmp_path / "table.png").stat().st_size > 5000
 
 
 def test_bars_are_as_long_as_their_means(table):
-    bars = {round(bar.get_y() + 0.36): bar.get_width() for bar in pl.benchmark_table(table).axes[0].patches if bar.get_x() > 3}
+    bars = {
+        round(bar.get_y() + 0.36): bar.get_width()
+        for bar in pl.benchmark_table(table).axes[0].patches
+        if bar.get_x() > 3
+    }
     assert bars[0] / bars[1] == pytest.approx(0.62 / 0.34)
 
 
@@ -69,7 +76,9 @@ def test_wrong_input_gets_a_sentence(table, words):
 
 
 def test_a_place_that_cannot_be_written_gets_a_sentence(table, tmp_path):
-    with pytest.raises(ValueError, match="save: expected a file that can be written, such as figure.png, got .*nowhere"):
+    with pytest.raises(
+        ValueError, match="save: expected a file that can be written, such as figure.png, got .*nowhere"
+    ):
         pl.benchmark_table(table, save=tmp_path / "nowhere" / "table.png")
     with pytest.raises(ValueError, match="save: expected a file that can be written"):
         pl.benchmark_table(table, save=tmp_path / "table.odd")

@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from tests.objects import rna, state_of
 
 from omicsmlm import pl
 from omicsmlm.pl._umap import _palette, umap_coordinates
-
-from ..objects import rna, state_of
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,9 @@ def test_each_row_has_the_colour_of_its_class(drawn):
     assert len(set(color_of.values())) == 3
     coordinates = umap_coordinates(adata.obsm["X"][2:])
     expected = {tuple(xy): color_of[t] for xy, t in zip(coordinates, adata.obs["type"].iloc[2:], strict=True)}
-    got = {tuple(xy): to_hex(color) for xy, color in zip(points.get_offsets().data, points.get_facecolors(), strict=True)}
+    got = {
+        tuple(xy): to_hex(color) for xy, color in zip(points.get_offsets().data, points.get_facecolors(), strict=True)
+    }
     assert {tuple(np.float32(k)): v for k, v in got.items()} == {tuple(np.float32(k)): v for k, v in expected.items()}
 
 

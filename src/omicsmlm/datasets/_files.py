@@ -1,7 +1,5 @@
 """Real data sets found through the environment variable ``OMICSMLM_DATA``."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Simulated counts with types, batches and missing modalities, built block by block as CSR."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import anndata as ad

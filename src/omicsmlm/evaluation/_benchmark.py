@@ -1,7 +1,5 @@
 """scib-metrics on AnnData or MuData, always beside the plain linear baselines."""
 
-from __future__ import annotations
-
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +17,7 @@ from omicsmlm.evaluation.baselines._measured import roles
 
 logger = logging.getLogger(__name__)
 
-_Data = ad.AnnData | md.MuData
+type _Data = ad.AnnData | md.MuData
 _EXACT = 20_000  # rows up to which the neighbours are exact
 _BATCH_SHARE = 0.4  # of the total, as in Luecken et al. 2022
 
@@ -41,7 +39,7 @@ def _column(data: _Data, key: str, argument: str) -> np.ndarray:
     if key not in data.obs:
         found = f"no such column among {named(data.obs.columns)}"
         raise mistake(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
-    column = pd.Series(np.asarray(data.obs[key], dtype=object))
+    column = pd.Series(list(data.obs[key]), dtype=object)
     return column.where(column.isna(), column.astype(str)).to_numpy()
 
 
@@ -64,7 +62,9 @@ def _embeddings(data: _Data, keys: Sequence[str] | Mapping[str, np.ndarray]) -> 
     for i, name in enumerate(names):
         for other in names[:i]:
             if np.array_equal(taken[name], taken[other]):
-                raise mistake(f"key {name!r}", "an embedding of its own", f"the same values as {other!r}", "leave one out")
+                raise mistake(
+                    f"key {name!r}", "an embedding of its own", f"the same values as {other!r}", "leave one out"
+                )
     return taken
 
 
@@ -111,9 +111,13 @@ def _scored_rows(
     scored_n = usable_n & (pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1))
     note = {"left_out": rare, "n_scored": int(scored_n.sum()), "n_obs": len(label_n), "min_cells": min_cells}
     if rare:
-        logger.info("benchmark: types with fewer than %d cells are left out of scoring: %s.", min_cells, ", ".join(rare))
+        logger.info(
+            "benchmark: types with fewer than %d cells are left out of scoring: %s.", min_cells, ", ".join(rare)
+        )
     if not covered_n.all():
-        message = "benchmark: %d of %d rows lack a modality that a baseline needs; every row of the table is scored on %d."
+        message = (
+            "benchmark: %d of %d rows lack a modality that a baseline needs; every row of the table is scored on %d."
+        )
         logger.info(message, int((~covered_n).sum()), len(label_n), note["n_scored"])
     if len(np.unique(label_n[scored_n].astype(str))) < 2:
         found = f"{len(counts) - len(rare)} type(s) with {min_cells} cells or more in {usable_n.sum()} usable rows"

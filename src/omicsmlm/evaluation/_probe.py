@@ -1,7 +1,5 @@
 """How much of the labels a simple classifier reads off an embedding."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -50,15 +48,21 @@ def _classifiers(n_neighbors: int) -> dict[str, Any]:
 def _checked(embedding: Any, labels: Any, others: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     x_nd = np.asarray(embedding, dtype=np.float64)
     if x_nd.ndim != 2:
-        raise ValueError(f"probe: expected an embedding (n_obs, d), got an array of shape {x_nd.shape}; pass .obsm[key].")
+        raise ValueError(
+            f"probe: expected an embedding (n_obs, d), got an array of shape {x_nd.shape}; pass .obsm[key]."
+        )
     if not np.isfinite(x_nd).all():
         bad = int((~np.isfinite(x_nd).all(axis=1)).sum())
-        raise ValueError(f"probe: {bad} of {len(x_nd)} rows of the embedding are NaN or infinite; leave these rows out.")
+        raise ValueError(
+            f"probe: {bad} of {len(x_nd)} rows of the embedding are NaN or infinite; leave these rows out."
+        )
     checked = {name: None if value is None else np.asarray(value) for name, value in others.items()}
     label_n = pd.Series(np.asarray(labels, dtype=object)).to_numpy()
     for name, value in {"labels": label_n, **checked}.items():
         if value is not None and len(value) != len(x_nd):
-            raise ValueError(f"probe: {name} has {len(value)} entries, the embedding {len(x_nd)} rows; pass one per row.")
+            raise ValueError(
+                f"probe: {name} has {len(value)} entries, the embedding {len(x_nd)} rows; pass one per row."
+            )
     return x_nd, label_n, checked
 
 
@@ -139,9 +143,7 @@ def probe(
     1.0
     """
     masks = (None, None) if split is None else split
-    x_nd, label_n, others = _checked(
-        embedding, labels, {"groups": groups, "split[0]": masks[0], "split[1]": masks[1]}
-    )
+    x_nd, label_n, others = _checked(embedding, labels, {"groups": groups, "split[0]": masks[0], "split[1]": masks[1]})
     kept_n, rare = _kept_rows(label_n, min_cells)
     x_nd, label_n = x_nd[kept_n], label_n[kept_n].astype(str)
     others = {name: None if value is None else value[kept_n] for name, value in others.items()}

@@ -1,7 +1,5 @@
 """The control for a second modality: its rows in random order."""
 
-from __future__ import annotations
-
 import mudata as md
 import numpy as np
 
@@ -37,6 +35,6 @@ def shuffle_modality(mdata: md.MuData, modality: str, seed: int = 0) -> md.MuDat
     part = shuffled.mod[modality]
     order = np.random.default_rng(seed).permutation(part.n_obs)
     part.X = part.X[order]
-    for layer in part.layers:
+    for layer in [name for name in part.layers if name is not None]:  # anndata 0.13 lists X among them, as None
         part.layers[layer] = part.layers[layer][order]
     return shuffled

@@ -51,7 +51,7 @@ class OmicsModel(Registered):
 
     def __init__(self, data: AnnData | MuData, config: Any = None, *, batch_key: str | None = None) -> None:
         super().__init__(data, batch_key=batch_key)
-        self.config = self.config_class() if config is None else config
+        self.config = self._default_config(data.n_obs) if config is None else config
         self.n_trainings = 0
         sample = self._sample()
         self.choice = self._choose(sample)
@@ -79,6 +79,10 @@ class OmicsModel(Registered):
     @abstractmethod
     def _start(self, sample: Sequence[Batch]) -> None:
         """Fit scalings and starting weights to the data."""
+
+    def _default_config(self, n_rows: int) -> Any:
+        """Give the hyper-parameters where the user gives none."""
+        return self.config_class()
 
     @property
     @abstractmethod

@@ -37,18 +37,20 @@ class OmicsMLMConfig:
 
     Parameters
     ----------
-    n_latent
-        Dimensions of the embedding. They start as principal components, shared among the modalities by
-        ``COMPONENT_SHARES``, and everything is trained from there.
+    n_nonlinear, n_linear
+        Dimensions of the embedding: those that start almost empty and are filled by the network, and those that start as
+        principal components, shared among the modalities by ``COMPONENT_SHARES``. Everything is trained from there.
     width
         Width of the hidden layers.
     n_attention_layers
         Latent attention layers beside the sum of tokens; 0 for none.
     n_latents, attention_width
         Number of latents and their width.
-    start_scale, start_power
-        A dimension starts with standard deviation ``start_scale`` · (s / s₁) ** ``start_power``, s its singular value:
-        weak components, mostly noise, stay small.
+    linear_scale, linear_power
+        A linear dimension starts with standard deviation ``linear_scale`` · (s / s₁) ** ``linear_power``, s its singular
+        value: weak components, mostly noise, stay small.
+    residual_scale
+        Factor of what the network adds to the linear dimensions at the start.
     n_variable, n_common
         Most features that the model looks at: the most variable counts, the most common open regions.
     n_sampled
@@ -61,8 +63,8 @@ class OmicsMLMConfig:
         Weights of these likelihoods; the others have weight 1.
     kl_weight, kl_power, kl_warmup
         The KL divergence has the weight ``kl_weight`` · (evidence / 1000) ** ``kl_power``, where the evidence is the
-        median of a row's weighted counts: the deeper the rows, the more detail would otherwise fill the latent. It is
-        reached after this share of the training.
+        median number of counts in a row, over the features looked at: the deeper the rows, the more detail would
+        otherwise fill the latent. It is reached after this share of the training.
     adversary_weight
         Weight of the adversary on the batch; 0 switches it off.
     neighbour_weight, alignment_weight
@@ -78,13 +80,15 @@ class OmicsMLMConfig:
         Seed of everything random.
     """
 
-    n_latent: int = 80
+    n_nonlinear: int = 32
+    n_linear: int = 16
     width: int = 128
     n_attention_layers: int = 0
     n_latents: int = 16
     attention_width: int = 64
-    start_scale: float = 5.0
-    start_power: float = 1.5
+    linear_scale: float = 0.4
+    linear_power: float = 1.0
+    residual_scale: float = 0.05
     n_variable: int = 2000
     n_common: int = 6000
     n_sampled: int = 2000
@@ -93,7 +97,7 @@ class OmicsMLMConfig:
     protein_weight: float = 3.0
     accessibility_weight: float = 0.1
     kl_weight: float = 1.0
-    kl_power: float = 1.25
+    kl_power: float = 1.5
     kl_warmup: float = 0.3
     adversary_weight: float = 5.0
     neighbour_weight: float = 10.0
@@ -104,7 +108,22 @@ class OmicsMLMConfig:
     patience: int = 15
     seed: int = 0
 
+    @classmethod
+    def for_rows(cls, n_rows: int) -> "OmicsMLMConfig":
+        """Give the defaults for a data set of this many rows.
 
+        Few rows pay for few dimensions, most of them free (32 + 16); with ``MANY_ROWS`` or more the embedding keeps 80
+        components and the network adds a residual to them.
+        """
+        if n_rows < MANY_ROWS:
+            return cls()
+        return cls(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=1.5, residual_scale=0.2)
+
+
+MANY_ROWS = 5000
+"""Rows from which on :meth:`OmicsMLMConfig.for_rows` gives a wider embedding."""
+N_DIRECTIONS = 80
+"""Principal components that the first layer starts with."""
 COMPONENT_SHARES: dict[str, float] = {
     "counts": 1.0,
     "protein": 0.6,
@@ -144,7 +163,8 @@ class OmicsMLMModule(Module):
         super().__init__()
         width = config.width
         self.kinds = kinds
-        self.n_latent = config.n_latent
+        self.n_latent = config.n_nonlinear + config.n_linear
+        self.n_nonlinear = config.n_nonlinear
         self.scalings = Scalings(kinds, n_features)
         self.features = SetEncoder(n_features, width)
         self.attention = (
@@ -201,34 +221,41 @@ class OmicsMLMModule(Module):
             Hyper-parameters.
         """
         used = 0
-        self._start_latent()
+        self._start_latent(config.residual_scale)
         for name, kind in self.kinds.items():
             has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
             own = [only_present(grid[name]) for grid in grids]
             groups = None if groups_n is None else groups_n[has_n]
             x_ng = self.scalings.fit(name, own)
-            found = principal_directions(x_ng, self._n_components(name), groups, config.seed)
-            size_k = config.start_scale * torch.from_numpy(found.strength_k) ** config.start_power
-            free = self.features.start(name, found.weights_gk, used)
-            with torch.no_grad():
-                self.skip.weight[used:free, used:free] = torch.diag(size_k)
-            used = free
+            found = principal_directions(
+                x_ng, self._share(name, min(self.features.width, N_DIRECTIONS)), groups, config.seed
+            )
+            size_k = config.linear_scale * torch.from_numpy(found.strength_k) ** config.linear_power
+            self._start_linear(used, size_k[: self._share(name, config.n_linear)])
+            used = self.features.start(name, found.weights_gk, used)
             head = self.decoder.head(name)
             head.start(log_means(own, kind, groups, len(head.bias)))
 
-    def _n_components(self, name: str) -> int:
+    def _share(self, name: str, n_components: int) -> int:
+        """Divide a number of components among the modalities."""
         shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
-        most = min(self.n_latent, self.features.width)
-        return max(1, int(most * shares[name] / sum(shares.values())))
+        return max(1, int(n_components * shares[name] / sum(shares.values())))
 
     @torch.no_grad()
-    def _start_latent(self) -> None:
-        """Begin with the linear path alone, nearly, and with little variance."""
+    def _start_latent(self, residual_scale: float) -> None:
+        """Begin with next to nothing but the linear path on the linear dimensions, and with little variance."""
         self.skip.weight.zero_()
-        self.mean.weight.mul_(0.2)
+        self.mean.weight[self.n_nonlinear :].mul_(residual_scale)
         self.mean.bias.zero_()
         self.log_variance.weight.mul_(0.1)
         self.log_variance.bias.fill_(-2.0)
+
+    @torch.no_grad()
+    def _start_linear(self, first: int, size_k: Tensor) -> None:
+        """Lead the components from ``first`` on to linear dimensions that are still free, as many as there are."""
+        free = (self.skip.weight[self.n_nonlinear :].abs().sum(1) == 0).nonzero()[: len(size_k), 0]
+        for k, dimension in enumerate(free.tolist()):
+            self.skip.weight[self.n_nonlinear + dimension, first + k] = size_k[k]
 
 
 def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -> Head:
@@ -248,7 +275,7 @@ class OmicsMLM(OmicsModel):
     data
         MuData or AnnData.
     config
-        Hyper-parameters; None for the defaults.
+        Hyper-parameters; None for :meth:`OmicsMLMConfig.for_rows`.
     batch_key
         Column of ``obs`` with the batch; None if there is none or if a ``setup_*`` method has named it.
 
@@ -273,6 +300,9 @@ class OmicsMLM(OmicsModel):
         """How the family is optimised."""
         return Optimisation(learning_rate=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
+    def _default_config(self, n_rows: int) -> OmicsMLMConfig:
+        return OmicsMLMConfig.for_rows(n_rows)
+
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         groups_n = _batch_codes(sample)
         selected, profiles, evidence = {}, {}, 0.0
@@ -282,8 +312,8 @@ class OmicsMLM(OmicsModel):
             values = _stored(sample, name, len(state["vocabulary"]))[present_n]
             selected[name] = _select(state["kind"], values, groups, self.config).tolist()
             profiles[name] = _profile(state["kind"], values)
-            weight = self._weights()[name]
-            evidence += weight * float(np.median(_evidence(state["kind"], values)))
+            weight = self.config.accessibility_weight if state["kind"] == "accessibility" else 1.0
+            evidence += weight * float(np.median(_evidence(state["kind"], values[:, selected[name]])))
         return {"selected": selected, "profiles": profiles, "evidence": evidence}
 
     def _weights(self) -> dict[str, float]:

@@ -12,6 +12,9 @@ from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Kind
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
 from ._pulls import Pull
 
+UNSEEN = -1e4
+"""Log mean of what was not measured: its likelihood of being zero is 1, so it adds nothing."""
+
 
 class Head(Protocol):
     """What a decoder says of one modality: see :class:`omicsmlm.nn.Decoded`."""
@@ -98,21 +101,20 @@ def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
     Accessibility is scaled up where only a sample of the regions was decoded.
     """
     values_ng, seen_ng = target.values, target.seen
-    if kind == "counts":
-        assert head.log_dispersion is not None
-        depth_n1 = values_ng.sum(1, keepdim=True).clamp(min=1)
-        log_mean_ng = F.log_softmax(head.logits, 1) + depth_n1.log()
-        return negative_binomial(values_ng, log_mean_ng, head.log_dispersion.clamp(-6, 8))
-    if kind == "protein":
-        assert head.log_dispersion is not None
-        return negative_binomial(values_ng, head.logits.clamp(-6, 12), head.log_dispersion.clamp(-6, 8))
-    if kind == "accessibility":
-        open_ng = (values_ng > 0).float()
-        if head.features is None:
-            return multinomial(open_ng, head.logits)
-        scale = open_ng.shape[1] / len(head.features)
-        return scale * multinomial(open_ng[:, head.features], head.logits)
     if kind == "fraction":
         return bernoulli(values_ng, head.logits, seen_ng)
+    if kind == "real":
+        assert head.log_dispersion is not None
+        return gaussian(values_ng, head.logits, head.log_dispersion.clamp(-8, 8), seen_ng)
+    if kind == "accessibility":
+        chosen = slice(None) if head.features is None else head.features
+        open_ns, logits_ns = (values_ng > 0).float()[:, chosen], head.logits.masked_fill(~seen_ng[:, chosen], UNSEEN)
+        return values_ng.shape[1] / open_ns.shape[1] * multinomial(open_ns, logits_ns)
     assert head.log_dispersion is not None
-    return gaussian(values_ng, head.logits, head.log_dispersion.clamp(-8, 8), seen_ng)
+    log_dispersion_ng = head.log_dispersion.clamp(-6, 8)
+    if kind == "protein":
+        log_mean_ng = head.logits.clamp(-6, 12).masked_fill(~seen_ng, UNSEEN)
+    else:
+        depth_n1 = values_ng.sum(1, keepdim=True).clamp(min=1)
+        log_mean_ng = F.log_softmax(head.logits.masked_fill(~seen_ng, UNSEEN), 1) + depth_n1.log()
+    return negative_binomial(values_ng, log_mean_ng, log_dispersion_ng)

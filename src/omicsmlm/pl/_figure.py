@@ -1,7 +1,5 @@
 """The room's figures: made without pyplot, so that nothing is shown and no state is kept."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,5 +28,7 @@ def saved(figure: Figure, save: str | Path | None) -> Figure:
     try:
         figure.savefig(save, dpi=150, bbox_inches="tight", facecolor="white")
     except (OSError, ValueError) as error:
-        raise mistake("save", "a file that can be written, such as figure.png", str(error), "pass another path") from error
+        raise mistake(
+            "save", "a file that can be written, such as figure.png", str(error), "pass another path"
+        ) from error
     return figure

@@ -1,7 +1,5 @@
 """The table of a benchmark, drawn in the manner of scib: dots for metrics, bars for their means."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +70,9 @@ def _footnote(table: pd.DataFrame) -> str:
     if "n_scored" in table.attrs:
         notes.append(f"{table.attrs['n_scored']:,} of {table.attrs['n_obs']:,} rows scored.")
     if table.attrs.get("left_out"):
-        notes.append(f"Types of fewer than {table.attrs['min_cells']} cells left out: {', '.join(table.attrs['left_out'])}.")
+        notes.append(
+            f"Types of fewer than {table.attrs['min_cells']} cells left out: {', '.join(table.attrs['left_out'])}."
+        )
     if table.attrs.get("undefined"):
         notes.append(f"Undefined and not counted: {', '.join(table.attrs['undefined'])}.")
     return " ".join(notes)

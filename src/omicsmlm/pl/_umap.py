@@ -1,7 +1,5 @@
 """UMAP of an embedding, coloured by columns of ``.obs``."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,10 +49,15 @@ def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int 
     return np.asarray(light.obsm["X_umap"], dtype=np.float32)
 
 
+def _listed(name: str) -> np.ndarray:
+    colors = colormaps[name]
+    return colors(np.arange(colors.N))[:, :3]
+
+
 def _palette(n: int) -> list[Any]:
     """Colours for `n` classes, none of them a grey; they come round again beyond 52."""
-    few = [color for color in colormaps["tab10"].colors if np.ptp(color) > 0.1]
-    many = [color for name in ("tab20", "tab20b", "tab20c") for color in colormaps[name].colors if np.ptp(color) > 0.1]
+    few = [color for color in _listed("tab10") if np.ptp(color) > 0.1]
+    many = [color for name in ("tab20", "tab20b", "tab20c") for color in _listed(name) if np.ptp(color) > 0.1]
     chosen = few if n <= len(few) else many
     return [to_hex(chosen[i % len(chosen)]) for i in range(n)]
 
@@ -65,20 +68,20 @@ def _panel(axes: Axes, xy_n2: np.ndarray, values: pd.Series, size: float) -> Non
     axes.set_title(str(values.name), loc="left", fontsize=11, fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_aspect("equal", adjustable="datalim")
+    dots: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
+    x_n, y_n = xy_n2[order].T
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         shade_n = values.to_numpy(dtype=float)[order]
-        axes.scatter(*xy_n2[order][np.isnan(shade_n)].T, s=size, c=_MISSING, linewidths=0, rasterized=True)
-        known = ~np.isnan(shade_n)
-        points = axes.scatter(
-            *xy_n2[order][known].T, s=size, c=shade_n[known], cmap="viridis", linewidths=0, rasterized=True
-        )
-        axes.figure.colorbar(points, ax=axes, shrink=0.6, pad=0.02)
+        known_n = ~np.isnan(shade_n)
+        axes.scatter(x_n[~known_n], y_n[~known_n], color=_MISSING, **dots)
+        points = axes.scatter(x_n[known_n], y_n[known_n], c=shade_n[known_n], cmap="viridis", **dots)
+        axes.get_figure().colorbar(points, ax=axes, shrink=0.6, pad=0.02)
         return
     classes = values.astype("category")
     names = [str(name) for name in classes.cat.categories]
     colors = np.array([*_palette(len(names)), _MISSING], dtype=object)
     code_n = classes.cat.codes.to_numpy()
-    axes.scatter(*xy_n2[order].T, s=size, c=list(colors[code_n[order]]), linewidths=0, rasterized=True)
+    axes.scatter(x_n, y_n, color=list(colors[code_n[order]]), **dots)
     entries = list(zip(names, colors, strict=False)) + ([("missing", _MISSING)] if (code_n < 0).any() else [])
     for name, color in entries:
         axes.scatter([], [], s=36, c=[color], label=name)
@@ -130,7 +133,9 @@ def umap(
         expected = "columns of the top-level .obs"
         raise mistake(f"color {missing}", expected, f"only {named(data.obs.columns)}", "pass columns that are there")
     if key not in data.obsm:
-        raise mistake(f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another")
+        raise mistake(
+            f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another"
+        )
     embedding_nd = np.asarray(data.obsm[key])
     finite_n = np.isfinite(embedding_nd).all(axis=1)
     if finite_n.sum() < 3:

@@ -1,7 +1,5 @@
 """Harmony: components moved until each soft cluster mixes the batches (Korsunsky et al. 2019)."""
 
-from __future__ import annotations
-
 import anndata as ad
 import mudata as md
 import numpy as np

@@ -1,7 +1,5 @@
 """One modality of an object: its values, and the rows of the object that they belong to."""
 
-from __future__ import annotations
-
 import re
 from typing import Literal, NamedTuple
 
@@ -83,9 +81,12 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
         If the modality is not there, or none can be told.
     """
     if isinstance(data, ad.AnnData):
-        return Measured(modality or "X", _in_memory(data.X), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names))
-    chosen = modality or roles(data).get(role) or (next(iter(data.mod)) if len(data.mod) == 1 else None)
-    if chosen not in data.mod:
+        return Measured(
+            modality or "X", _in_memory(data.X), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names)
+        )
+    only = next(iter(data.mod)) if len(data.mod) == 1 else None
+    chosen = modality or roles(data).get(role) or only
+    if chosen is None or chosen not in data.mod:
         remedy = "pass modality= with one of them"
         raise mistake("modality", f"the {role} modality" if chosen is None else repr(chosen), named(data.mod), remedy)
     position_n = np.asarray(data.obsmap[chosen]).ravel().astype(np.int64)  # 1-based, 0 where absent

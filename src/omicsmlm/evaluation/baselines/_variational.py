@@ -1,7 +1,5 @@
 """scVI, MultiVI and TotalVI with the defaults of scvi-tools, trained with early stopping on a copy of the data."""
 
-from __future__ import annotations
-
 import logging
 import random
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from omicsmlm.evaluation.baselines._measured import Measured, measured
 
 logger = logging.getLogger(__name__)
 
-_Data = ad.AnnData | md.MuData
+type _Data = ad.AnnData | md.MuData
 
 
 @contextmanager

@@ -1,0 +1,497 @@
+"""What every family promises, asked of each alike: a new family is a new line in ``FAMILIES``."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import anndata
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+from lightning.pytorch.callbacks import Callback
+from mudata import MuData
+from scipy import sparse
+
+from omicsmlm import OmicsMLM, OmicsMLMConfig
+from omicsmlm._types import Grid
+from omicsmlm.corruption import show
+from omicsmlm.models import OmicsModel
+from tests.objects import multiome, rna, state_of
+
+
+class Family(NamedTuple):
+    """A family with data that it takes."""
+
+    model: type[OmicsModel]
+    make: Callable[[], Any]
+    """A small object with at most the features that the model looks at and a column ``batch``."""
+    config: Any
+
+
+_sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
+SMALL = OmicsMLMConfig(**{k: v for k, v in _sizes.items() if k in OmicsMLMConfig.__dataclass_fields__})
+FAMILIES = {
+    "OmicsMLM, three modalities": Family(OmicsMLM, multiome, SMALL),
+    "OmicsMLM, RNA": Family(OmicsMLM, rna, SMALL),
+    "OmicsMLM, attention": Family(OmicsMLM, multiome, replace(SMALL, n_attention_layers=1, attention_width=8)),
+}
+SEVERAL = {name: family for name, family in FAMILIES.items() if isinstance(family.make(), MuData)}
+QUIET = {"progress_bar": False, "batch_size": 24, "accelerator": "cpu"}
+
+every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+families_of_several = pytest.mark.parametrize("family", SEVERAL.values(), ids=SEVERAL)
+
+
+def new(family: Family, data: Any = None, **changes: Any) -> OmicsModel:
+    return family.model(family.make() if data is None else data, replace(family.config, **changes), batch_key="batch")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model of each family, trained once; tests must not change it."""
+    models: dict[int, OmicsModel] = {}
+
+    def of(family: Family) -> OmicsModel:
+        if id(family.make) + id(family.config) not in models:
+            model = new(family)
+            model.train(3, **QUIET)
+            models[id(family.make) + id(family.config)] = model
+        return models[id(family.make) + id(family.config)]
+
+    return of
+
+
+def weights(model: OmicsModel) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.module.state_dict().items()}
+
+
+def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], tolerance: float = 0.0) -> bool:
+    return a.keys() == b.keys() and all(torch.allclose(a[k].float(), b[k].float(), 0, tolerance) for k in a)
+
+
+def grids_of(model: OmicsModel, data: Any = None) -> dict[str, Grid]:
+    manager = model._manager_for(data)
+    return model.parts.tokenizer(manager.create_torch_dataset()[list(range(manager.adata.n_obs))])
+
+
+@torch.no_grad()
+def encoded(model: OmicsModel, grids: dict[str, Grid]) -> np.ndarray:
+    return model.module.eval().encode(grids).mean.numpy()
+
+
+def first_modality(data: Any) -> AnnData:
+    return next(iter(data.mod.values())) if isinstance(data, MuData) else data
+
+
+def with_modality(data: Any, part: AnnData) -> Any:
+    """The same object with another first modality."""
+    if isinstance(data, AnnData):
+        return part
+    name = next(iter(data.mod))
+    out = MuData({m: part if m == name else other.copy() for m, other in data.mod.items()})
+    out.obs["batch"] = data.obs["batch"].reindex(out.obs_names)
+    return out
+
+
+# ---- the embedding ------------------------------------------------------------------------------------------------
+
+
+@every_family
+def test_training_writes_an_embedding_row_for_row(family, trained):
+    model = trained(family)
+    written = model.adata.obsm[family.model.embedding_key]
+    assert written.shape == (model.adata.n_obs, model.module.n_latent)
+    assert written.dtype == np.float32
+    assert np.isfinite(written).all()
+    assert np.unique(written.round(5), axis=0).shape[0] == model.adata.n_obs, "rows differ"
+    np.testing.assert_array_equal(written, model.get_latent_representation())
+
+
+@every_family
+def test_getters_only_return(family, trained):
+    model = trained(family)
+    before = state_of(model.adata)
+    model.get_latent_representation()
+    assert state_of(model.adata) == before
+
+
+@every_family
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_batch_size_does_not_matter(family, trained, batch_size):
+    model = trained(family)
+    found = model.get_latent_representation(batch_size=batch_size)
+    np.testing.assert_allclose(found, model.get_latent_representation(), atol=1e-5)
+
+
+@every_family
+def test_order_and_choice_of_rows_do_not_matter(family, trained):
+    model = trained(family)
+    whole = model.get_latent_representation()
+    rows = np.random.default_rng(0).permutation(len(whole))[:20]
+    np.testing.assert_allclose(model.get_latent_representation(indices=rows), whole[rows], atol=1e-5)
+    np.testing.assert_allclose(model.get_latent_representation(indices=rows.tolist()), whole[rows], atol=1e-5)
+    np.testing.assert_allclose(model.get_latent_representation(model.adata[rows].copy()), whole[rows], atol=1e-5)
+    mask = np.arange(len(whole)) % 3 == 0
+    np.testing.assert_allclose(model.get_latent_representation(indices=mask), whole[mask], atol=1e-5)
+    assert model.get_latent_representation(indices=[]).shape == (0, model.module.n_latent)
+
+
+@every_family
+def test_an_untrained_model_embeds_too(family):
+    model = new(family)
+    assert np.isfinite(model.get_latent_representation()).all()
+    assert not model.is_trained
+
+
+# ---- seeds --------------------------------------------------------------------------------------------------------
+
+
+@every_family
+def test_the_same_seed_gives_the_same_numbers_and_another_one_others(family, trained):
+    first = trained(family)
+    torch.manual_seed(99)
+    again, other = new(family), new(family, seed=7)
+    for model in (again, other):
+        model.train(3, **QUIET)
+    assert same_weights(weights(first), weights(again))
+    np.testing.assert_array_equal(first.get_latent_representation(), again.get_latent_representation())
+    assert {name: h[name].tolist() for name, h in first.history.items()} == {
+        name: h[name].tolist() for name, h in again.history.items()
+    }
+    assert not np.allclose(first.get_latent_representation(), other.get_latent_representation(), atol=1e-3)
+
+
+@every_family
+def test_global_random_states_are_left_alone(family):
+    def states() -> tuple[Any, ...]:
+        legacy = np.random.get_state()  # noqa: NPY002
+        return torch.get_rng_state().tolist(), legacy[1].tolist(), legacy[2], random.getstate()
+
+    before = states()
+    model = new(family)
+    assert states() == before, "construction"
+    model.train(1, **QUIET)
+    assert states() == before, "training"
+    model.get_latent_representation()
+    assert states() == before, "embedding"
+
+
+# ---- nothing leaks ------------------------------------------------------------------------------------------------
+
+
+@every_family
+def test_a_hidden_value_cannot_leak(family, trained):
+    model = trained(family)
+    batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
+    grids = model.parts.tokenizer(batch)
+    hidden_inputs = model.parts.corruption(grids, torch.Generator().manual_seed(5)).inputs
+    changed = {}
+    for name, grid in grids.items():
+        hidden = grid.seen & ~hidden_inputs[name].seen
+        assert hidden.any()
+        values = torch.where(hidden, grid.values * 3 + 2, grid.values)
+        changed[name] = Grid(values, grid.seen, grid.total + (values - grid.values).sum(1))
+    inputs = model.parts.corruption(changed, torch.Generator().manual_seed(5)).inputs
+    np.testing.assert_allclose(encoded(model, inputs), encoded(model, hidden_inputs), atol=1e-6)
+    assert not np.allclose(encoded(model, changed), encoded(model, grids), atol=1e-2), "seen values do matter"
+
+
+@every_family
+def test_the_values_reach_the_module_through_the_inputs_alone(family, trained):
+    model = trained(family)
+    batch = model.adata_manager.create_torch_dataset()[[0, 1, 2, 3]]
+    inputs = model.parts.corruption(model.parts.tokenizer(batch), torch.Generator().manual_seed(5)).inputs
+    tokens = {name: t._replace(values=t.values * 3 + 1) for name, t in batch.tokens.items()}
+    with torch.no_grad():
+        one, other = (model.module.eval()(inputs, b) for b in (batch, batch._replace(tokens=tokens)))
+    leaves = [torch.utils._pytree.tree_leaves(outputs) for outputs in (one, other)]
+    for a, b in zip(*leaves, strict=True):
+        assert a is b is None or torch.equal(a, b)
+
+
+@every_family
+def test_the_embedding_does_not_know_the_batch(family, trained):
+    model = trained(family)
+    query = family.make()
+    query.obs["batch"] = query.obs["batch"].cat.rename_categories(lambda name: f"new {name}")
+    np.testing.assert_array_equal(model.get_latent_representation(query), model.get_latent_representation())
+    del query.obs["batch"]
+    np.testing.assert_array_equal(model.get_latent_representation(query), model.get_latent_representation())
+
+
+# ---- training -----------------------------------------------------------------------------------------------------
+
+
+class Spy(Callback):
+    """Notes in which mode the module trains, and stops a training where it is told to."""
+
+    def __init__(self, *, fails_at: tuple[int, int] | None = None) -> None:
+        self.modes: list[bool] = []
+        self.fails_at = fails_at
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.modes.append(all(part.training for part in pl_module.module.modules()))
+        if self.fails_at == (trainer.current_epoch, batch_idx):
+            raise RuntimeError("the machine was switched off")
+
+
+@every_family
+def test_a_second_training_really_trains(family):
+    model = new(family)
+    spies = [Spy(), Spy()]
+    history = []
+    before = [weights(model)]
+    for spy in spies:
+        model.train(2, callbacks=[spy], **QUIET)
+        before.append(weights(model))
+        history.append({name: frame[name].tolist() for name, frame in model.history.items()})
+    assert not same_weights(before[0], before[1], 1e-4)
+    assert not same_weights(before[1], before[2], 1e-4)
+    for spy in spies:
+        assert len(spy.modes) == 2 * 3
+        assert all(spy.modes)
+    assert not model.module.training
+    for name, values in history[1].items():
+        assert len(values) == 4
+        assert values[:2] == history[0][name]
+        assert np.isfinite(values).all()
+    assert history[1]["train_loss"][2:] != history[1]["train_loss"][:2]
+
+
+@every_family
+def test_the_loss_falls(family):
+    model = new(family)
+    model.train(15, early_stopping=False, **QUIET)
+    loss = model.history["validation_loss"]["validation_loss"].to_numpy()
+    assert len(loss) == 15
+    assert loss.min() < 0.97 * loss[0]
+    assert loss.argmin() > 3
+
+
+@every_family
+@pytest.mark.parametrize("fails_at", [(2, 0), (3, 1)])
+def test_a_resumed_training_is_as_if_never_interrupted(family, tmp_path, fails_at):
+    whole = new(family)
+    whole.train(5, **QUIET)
+    broken = new(family)
+    with pytest.raises(RuntimeError, match="switched off"):
+        broken.train(5, checkpoint_dir=tmp_path, callbacks=[Spy(fails_at=fails_at)], **QUIET)
+    assert not broken.module.training, "an interrupted model still embeds"
+    resumed = new(family)
+    spy = Spy()
+    resumed.train(5, checkpoint_dir=tmp_path, resume_from=tmp_path, callbacks=spy, **QUIET)
+    assert len(spy.modes) == 3 * (5 - fails_at[0]), "only the epochs that were left are trained"
+    assert same_weights(weights(whole), weights(resumed), 1e-6)
+    for name, frame in whole.history.items():
+        np.testing.assert_allclose(resumed.history[name][name], frame[name], atol=1e-6)
+    np.testing.assert_allclose(
+        resumed.get_latent_representation(), whole.get_latent_representation(), atol=1e-5, rtol=1e-5
+    )
+
+
+@every_family
+def test_the_users_object_is_left_as_it_was(family):
+    data = family.make()
+    before = state_of(data)
+    model = new(family, data)
+    model.train(1, key_added=None, **QUIET)
+    model.get_latent_representation()
+    assert state_of(data) == before
+    assert set(data.uns) == {"_scvi_uuid", "_scvi_manager_uuid"}
+    model.train(1, key_added="X_mine", **QUIET)
+    assert set(state_of(data)) - set(before) == {"obsm/X_mine"}
+    assert {place: held for place, held in state_of(data).items() if place != "obsm/X_mine"} == before
+    query = family.make()
+    model.get_latent_representation(query)
+    assert state_of(query) == before
+
+
+@every_family
+def test_without_held_out_rows_it_trains_too(family):
+    model = new(family)
+    model.train(2, train_size=1.0, **QUIET)
+    assert "validation_loss" not in model.history
+    assert len(model.history["train_loss"]) == 2
+
+
+# ---- saving and loading -------------------------------------------------------------------------------------------
+
+
+@every_family
+def test_a_saved_model_embeds_alike(family, trained, tmp_path):
+    model = trained(family)
+    model.save(tmp_path / "model")
+    expected = model.get_latent_representation()
+    alone = family.model.load(tmp_path / "model")
+    assert alone.config == model.config
+    assert alone.is_trained
+    assert same_weights(weights(alone), weights(model))
+    np.testing.assert_array_equal(alone.get_latent_representation(family.make()), expected)
+    assert {name: frame.to_dict() for name, frame in alone.history.items()} == {
+        name: frame.to_dict() for name, frame in model.history.items()
+    }
+    with_data = family.model.load(tmp_path / "model", family.make())
+    np.testing.assert_array_equal(with_data.get_latent_representation(), expected)
+
+
+@every_family
+def test_a_loaded_model_trains_on_as_the_original_would(family, tmp_path):
+    model = new(family)
+    model.train(2, **QUIET)
+    model.save(tmp_path / "model")
+    data = family.make()
+    loaded = family.model.load(tmp_path / "model", data)
+    for one in (model, loaded):
+        one.train(2, **QUIET)
+    assert same_weights(weights(loaded), weights(model), 1e-6)
+    assert len(loaded.history["train_loss"]) == 4
+    np.testing.assert_array_equal(data.obsm[family.model.embedding_key], loaded.get_latent_representation())
+
+
+@every_family
+def test_a_loaded_model_can_be_saved_again(family, trained, tmp_path):
+    trained(family).save(tmp_path / "first")
+    family.model.load(tmp_path / "first", family.make()).save(tmp_path / "second")
+    family.model.load(tmp_path / "second").save(tmp_path / "third")
+    third = family.model.load(tmp_path / "third", family.make())
+    np.testing.assert_array_equal(third.get_latent_representation(), trained(family).get_latent_representation())
+
+
+# ---- features of a query ------------------------------------------------------------------------------------------
+
+
+@every_family
+def test_features_are_matched_by_name(family, trained, rng):
+    model = trained(family)
+    data = family.make()
+    part = first_modality(data)
+    permuted = part[:, rng.permutation(part.n_vars)].copy()
+    np.testing.assert_allclose(
+        model.get_latent_representation(with_modality(data, permuted)), model.get_latent_representation(), atol=1e-5
+    )
+    unknown = AnnData(permuted.X[:, :6] * 50, obs=permuted.obs, var=pd.DataFrame(index=[f"new{j}" for j in range(6)]))
+    wider = anndata.concat([unknown, permuted], axis=1, merge="first")
+    assert wider.n_vars == part.n_vars + 6
+    np.testing.assert_allclose(
+        model.get_latent_representation(with_modality(data, wider)), model.get_latent_representation(), atol=1e-5
+    )
+
+
+@every_family
+def test_missing_features_are_hidden_features(family, trained):
+    model = trained(family)
+    data = family.make()
+    part = first_modality(data)
+    kept = np.arange(part.n_vars) % 4 != 1
+    found = model.get_latent_representation(with_modality(data, part[:, kept].copy()))
+    grids = grids_of(model)
+    name = next(iter(grids))
+    assert grids[name].seen.shape[1] == part.n_vars, "the family looks at every feature of its small object"
+    grids[name] = show(grids[name], grids[name].seen & torch.from_numpy(kept))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, encoded(model, grids), atol=1e-5)
+    assert not np.allclose(found, model.get_latent_representation(), atol=1e-2), "they were of use"
+
+
+@families_of_several
+def test_an_absent_modality_is_a_hidden_one(family, trained):
+    model = trained(family)
+    data = family.make()
+    whole = grids_of(model)
+    for name, part in data.mod.items():
+        grids = {
+            other: grid if other == name else show(grid, torch.zeros_like(grid.seen)) for other, grid in whole.items()
+        }
+        expected = pd.DataFrame(encoded(model, grids), index=model.adata.obs_names).loc[part.obs_names]
+        alone = model.get_latent_representation(MuData({name: part.copy()}))
+        np.testing.assert_allclose(alone, expected, atol=1e-5)
+        np.testing.assert_allclose(model.get_latent_representation(part.copy()), expected, atol=1e-5)
+
+
+@families_of_several
+def test_a_saved_model_takes_an_anndata_of_one_modality_and_trains_on_it(family, trained, tmp_path):
+    trained(family).save(tmp_path / "model")
+    part = first_modality(family.make()).copy()
+    part.obs["batch"] = "b0"
+    before = state_of(part)
+    model = family.model.load(tmp_path / "model", part)
+    model.train(1, **QUIET)
+    assert part.obsm[family.model.embedding_key].shape == (part.n_obs, model.module.n_latent)
+    assert set(state_of(part)) - set(before) == {f"obsm/{family.model.embedding_key}"}
+
+
+@every_family
+def test_a_batch_that_training_did_not_see_can_be_trained_on(family, trained, tmp_path):
+    trained(family).save(tmp_path / "model")
+    query = family.make()
+    query.obs["batch"] = "new"
+    model = family.model.load(tmp_path / "model", query)
+    model.train(1, **QUIET)
+    assert np.isfinite(model.get_latent_representation()).all()
+    assert all(np.isfinite(frame[name]).all() for name, frame in model.history.items())
+
+
+# ---- rows and forms of matrices -----------------------------------------------------------------------------------
+
+
+@every_family
+def test_a_row_of_zeros_gets_an_embedding_and_trains(family):
+    data = family.make()
+    for part in data.mod.values() if isinstance(data, MuData) else [data]:
+        x = part.X.toarray()
+        x[[0, 5]] = 0
+        part.X = sparse.csr_matrix(x)
+    model = new(family, data)
+    model.train(1, **QUIET)
+    assert np.isfinite(data.obsm[family.model.embedding_key]).all()
+    assert np.isfinite(model.history["train_loss"]["train_loss"]).all()
+
+
+FORMS = {
+    "csc": sparse.csc_matrix,
+    "csr_array": sparse.csr_array,
+    "dense": lambda x: x.toarray(),
+    "dense by columns": lambda x: np.asfortranarray(x.toarray()),
+    "int64": lambda x: x.astype(np.int64),
+    "float64": lambda x: x.astype(np.float64),
+}
+
+
+@every_family
+@pytest.mark.parametrize("form", FORMS)
+def test_the_form_of_a_matrix_does_not_matter(family, trained, form):
+    model = trained(family)
+    data = family.make()
+    for part in data.mod.values() if isinstance(data, MuData) else [data]:
+        part.X = FORMS[form](part.X)
+    np.testing.assert_allclose(model.get_latent_representation(data), model.get_latent_representation(), atol=1e-5)
+    fresh = new(family, data)
+    np.testing.assert_allclose(
+        fresh.get_latent_representation(), new(family).get_latent_representation(), atol=1e-4, rtol=1e-4
+    )
+
+
+@every_family
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_file_gives_the_same_embedding_as_memory(family, trained, tmp_path, dense):
+    data = family.make()
+    for part in data.mod.values() if isinstance(data, MuData) else [data]:
+        part.X = part.X.toarray() if dense else part.X
+    if isinstance(data, MuData):
+        data.write(tmp_path / "data.h5mu")
+        backed = mudata.read_h5mu(tmp_path / "data.h5mu", backed=True)
+    else:
+        data.write(tmp_path / "data.h5ad")
+        backed = anndata.read_h5ad(tmp_path / "data.h5ad", backed="r")
+    assert backed.isbacked
+    model = trained(family)
+    np.testing.assert_allclose(model.get_latent_representation(backed), model.get_latent_representation(), atol=1e-5)
+    fresh = new(family, backed)
+    fresh.train(3, **QUIET)
+    np.testing.assert_allclose(
+        backed.obsm[family.model.embedding_key], model.get_latent_representation(), atol=1e-4, rtol=1e-3
+    )
