@@ -1,6 +1,6 @@
 """Train on 100,000 simulated rows x 20,000 genes and print peak memory beside the size of the sparse data.
 
-    python benchmarks/large.py [--n-obs 100000] [--n-genes 20000] [--density 0.08] [--max-epochs 1]
+python benchmarks/large.py [--n-obs 100000] [--n-genes 20000] [--density 0.08] [--max-epochs 1]
 """
 
 import argparse
@@ -63,7 +63,9 @@ def main() -> None:
     print(f"sparse data          {sparse_mib:9.0f} MiB   (as a dense float32 matrix: {dense_mib:.0f} MiB)")
     print(f"resident before      {peak.before:9.0f} MiB")
     print(f"peak while training  {peak.highest:9.0f} MiB   (+{peak.highest - peak.before:.0f})")
-    print(f"peak of the process  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:9.0f} MiB (with simulation)")
+    print(
+        f"peak of the process  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:9.0f} MiB (with simulation)"
+    )
 
 
 if __name__ == "__main__":

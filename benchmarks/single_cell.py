@@ -69,6 +69,7 @@ def totalvi(data: Data, batch_key: str | None, seed: int) -> np.ndarray:
 
 
 MULTIVI_EPOCHS = 150  # a cap beside early stopping: an epoch of SNARE-seq takes several CPU-seconds
+ONE_SEED = ("MultiVI",)  # trained with the first seed only: it takes longer than all else together
 STUDIES = {
     "pbmc_3tech": Study(
         datasets.pbmc_3tech,
@@ -204,8 +205,8 @@ def scored(study: Study, data: Data, embeddings: dict[str, tuple[np.ndarray, flo
     """One row per embedding: scib-metrics, probes, dimensions, CPU-seconds."""
     values = {name: embedding for name, (embedding, _) in embeddings.items()}
     first = OURS if OURS in values else f"PCA ({N_LATENT})"  # gives the dimension of the rows that benchmark() adds
-    table = evaluation.benchmark(data, {first: values[first], **values}, study.batch_key, "scored")
-    for name in table.index:
+    table = evaluation.benchmark(data, {first: values[first], **values}, study.batch_key, "scored").loc[list(values)]
+    for name in (name for name in table.index if name in values):
         for column, value in probed(study, data, values[name]).items():
             table.loc[name, column] = value
         table.loc[name, "dimensions"] = values[name].shape[1]
@@ -263,9 +264,11 @@ def run(name: str, seeds: list[int], baselines_only: bool, out: Path, kept: Kept
         ours = {} if baselines_only else our_embeddings(study, data, seed)
         n_dims = ours[OURS][0].shape[1] if ours else N_LATENT
         embeddings = dict(ours)
-        for method, make in fixed_embeddings(study, data, n_dims).items():
+        for method, make in fixed_embeddings(study, data, n_dims).items() if seed == seeds[0] else ():
             embeddings[method] = kept(f"{name}-{method}", make)
         for method, fit in study.trained.items():
+            if method in ONE_SEED and seed != seeds[0]:
+                continue
             embeddings[method] = kept(
                 f"{name}-{method}-{seed}", lambda fit=fit, seed=seed: fit(data, study.batch_key, seed)
             )

@@ -70,7 +70,9 @@ def main() -> None:
     table = pd.DataFrame(rows).groupby(["from", "to", "trained on"], sort=False)["k-NN"].agg(["mean", "std"])
     majority = pd.Series(label_n).value_counts(normalize=True).iloc[0]
     print(table.round(3).to_string())
-    print(f"majority type {majority:.3f}; {test.n_obs} test cells, {training.n_obs} training cells, seeds {arguments.seeds}")
+    print(
+        f"majority type {majority:.3f}; {test.n_obs} test cells, {training.n_obs} training cells, seeds {arguments.seeds}"
+    )
 
 
 if __name__ == "__main__":

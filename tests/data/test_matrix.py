@@ -174,3 +174,14 @@ def test_x_or_a_layer(dense):
 def test_an_h5_dataset_of_strings_is_refused(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file, pytest.raises(ValueError, match="expected numbers"):
         Matrix("rna", file.create_dataset("x", data=np.array([[b"a"]])))
+
+
+def test_a_matrix_of_another_library_is_refused(dense):
+    class Array:
+        """What dask or zarr may put into a layer."""
+
+        __module__ = "dask.array.core"
+        shape, dtype = dense.shape, dense.dtype
+
+    with pytest.raises(ValueError, match=r"^rna: expected a CSR or .*, got dask\.array\.core\.Array; convert it first"):
+        Matrix("rna", Array())

@@ -17,11 +17,10 @@ from omicsmlm.evaluation.baselines._measured import roles
 
 logger = logging.getLogger(__name__)
 
-type _Data = ad.AnnData | md.MuData
 _EXACT = 20_000  # rows up to which the neighbours are exact
 _BATCH_SHARE = 0.4  # of the total, as in Luecken et al. 2022
 
-_REQUESTED: dict[str, Callable[[_Data, str | None], np.ndarray]] = {
+_REQUESTED: dict[str, Callable[[ad.AnnData | md.MuData, str | None], np.ndarray]] = {
     "Harmony": lambda data, batch_key: plain.harmony(data, _required(batch_key)),
     "scVI": plain.scvi,
     "MultiVI": plain.multivi,
@@ -35,7 +34,7 @@ def _required(batch_key: str | None) -> str:
     return batch_key
 
 
-def _column(data: _Data, key: str, argument: str) -> np.ndarray:
+def _column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray:
     if key not in data.obs:
         found = f"no such column among {named(data.obs.columns)}"
         raise mistake(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
@@ -43,7 +42,7 @@ def _column(data: _Data, key: str, argument: str) -> np.ndarray:
     return column.where(column.isna(), column.astype(str)).to_numpy()
 
 
-def _embeddings(data: _Data, keys: Sequence[str] | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The embeddings to judge by name, each (n_obs, d), finite, not constant and no two of them equal."""
     if isinstance(keys, str):
         keys = [keys]
@@ -79,7 +78,9 @@ def _check_embedding(name: str, values: np.ndarray, n_obs: int) -> None:
         raise mistake(place, "rows that differ", f"the same row {n_obs} times", "train the model first")
 
 
-def _baseline_rows(data: _Data, n_dims: int, requested: Sequence[str], batch_key: str | None) -> dict[str, np.ndarray]:
+def _baseline_rows(
+    data: ad.AnnData | md.MuData, n_dims: int, requested: Sequence[str], batch_key: str | None
+) -> dict[str, np.ndarray]:
     """PCA of 50 and of `n_dims` dimensions, RNA with the second modality, and the rows asked for."""
     unknown = [name for name in requested if name not in _REQUESTED]
     if unknown:
@@ -119,6 +120,9 @@ def _scored_rows(
             "benchmark: %d of %d rows lack a modality that a baseline needs; every row of the table is scored on %d."
         )
         logger.info(message, int((~covered_n).sum()), len(label_n), note["n_scored"])
+    if batch_n is not None and len(pd.unique(batch_n[scored_n])) == 1:
+        found = f"only {batch_n[scored_n][0]!r} in the rows to score"
+        raise mistake("batch_key", "at least two batches", found, "pass batch_key=None")
     if len(np.unique(label_n[scored_n].astype(str))) < 2:
         found = f"{len(counts) - len(rare)} type(s) with {min_cells} cells or more in {usable_n.sum()} usable rows"
         raise mistake("benchmark", "at least two types to score", found, "pass other labels or a smaller min_cells")
@@ -197,7 +201,7 @@ def _totals(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def benchmark(
-    data: _Data,
+    data: ad.AnnData | md.MuData,
     keys: Sequence[str] | Mapping[str, np.ndarray],
     batch_key: str | None,
     label_key: str,

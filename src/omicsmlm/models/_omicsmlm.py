@@ -64,7 +64,8 @@ class OmicsMLMConfig:
     kl_weight, kl_power, kl_warmup
         The KL divergence has the weight ``kl_weight`` · (evidence / 1000) ** ``kl_power``, where the evidence is the
         median number of counts in a row, over the features looked at: the deeper the rows, the more detail would
-        otherwise fill the latent. It is reached after this share of the training.
+        otherwise fill the latent. The factor stays within 0.1 and 10; the weight is reached after ``kl_warmup`` of the
+        training.
     adversary_weight
         Weight of the adversary on the batch; 0 switches it off.
     neighbour_weight, alignment_weight
@@ -333,7 +334,7 @@ class OmicsMLM(OmicsModel):
         objective = LatentReconstruction(
             kinds,
             self._weights(),
-            kl_weight=c.kl_weight * (choice["evidence"] / 1000) ** c.kl_power,
+            kl_weight=c.kl_weight * min(10.0, max(0.1, (choice["evidence"] / 1000) ** c.kl_power)),
             kl_warmup=c.kl_warmup,
             adversary_weight=c.adversary_weight,
             pulls=pulls,

@@ -62,7 +62,7 @@ def _palette(n: int) -> list[Any]:
     return [to_hex(chosen[i % len(chosen)]) for i in range(n)]
 
 
-def _panel(axes: Axes, xy_n2: np.ndarray, values: pd.Series, size: float) -> None:
+def _panel(figure: Figure, axes: Axes, xy_n2: np.ndarray, values: pd.Series, size: float) -> None:
     order = np.random.default_rng(0).permutation(len(xy_n2))  # so that no class lies on top of all others
     axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     axes.set_title(str(values.name), loc="left", fontsize=11, fontweight="bold")
@@ -75,7 +75,7 @@ def _panel(axes: Axes, xy_n2: np.ndarray, values: pd.Series, size: float) -> Non
         known_n = ~np.isnan(shade_n)
         axes.scatter(x_n[~known_n], y_n[~known_n], color=_MISSING, **dots)
         points = axes.scatter(x_n[known_n], y_n[known_n], c=shade_n[known_n], cmap="viridis", **dots)
-        axes.get_figure().colorbar(points, ax=axes, shrink=0.6, pad=0.02)
+        figure.colorbar(points, ax=axes, shrink=0.6, pad=0.02)
         return
     classes = values.astype("category")
     names = [str(name) for name in classes.cat.categories]
@@ -145,7 +145,7 @@ def umap(
     panels = figure.subplots(-(-len(columns) // 3), min(len(columns), 3), squeeze=False).ravel()
     size = float(np.clip(30_000 / len(xy_n2), 1.5, 20))
     for axes, column in zip(panels, columns, strict=False):
-        _panel(axes, xy_n2, pd.Series(np.asarray(data.obs[column])[finite_n], name=column), size)
+        _panel(figure, axes, xy_n2, pd.Series(np.asarray(data.obs[column])[finite_n], name=column), size)
     for axes in panels[len(columns) :]:
         axes.set_axis_off()
     return saved(figure, save)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
@@ -86,7 +87,9 @@ def fit(
     plan = MaskedPlan(parts, optimisation, options.seed, census_loader)
     with torch.random.fork_rng(), _quiet():
         trainer = lightning.Trainer(**settings)
-        start = _checkpoint(options.resume_from)
+        start = (
+            None if options.resume_from is None else _checkpoint(Path(options.resume_from), plan, trainer.max_epochs)
+        )
         try:
             trainer.fit(plan, train_loader, validation_loader, ckpt_path=start, weights_only=True)
         finally:
@@ -121,14 +124,23 @@ def _check_writable(directory: Path) -> None:
         raise mistake("checkpoint_dir", "a directory that can be written", str(error), "pass another path") from error
 
 
-def _checkpoint(path: str | Path | None) -> str | None:
-    if path is None:
-        return None
-    file = Path(path) / "last.ckpt" if Path(path).is_dir() else Path(path)
+def _checkpoint(path: Path, plan: MaskedPlan, max_epochs: int | None) -> str:
+    """Give the file of a checkpoint that this plan can go on from."""
+    file = path / "last.ckpt" if path.is_dir() else path
+    wanted = "a checkpoint that train(checkpoint_dir=…) wrote"
     if not file.is_file():
-        raise mistake(
-            "resume_from", "a checkpoint that train(checkpoint_dir=…) wrote", f"no file {str(file)!r}", "check the path"
-        )
+        raise mistake("resume_from", wanted, f"no file {str(file)!r}", "check the path")
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        shapes, n_epochs = {name: value.shape for name, value in saved["state_dict"].items()}, saved["epoch"] + 1
+    except (OSError, EOFError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
+        raise mistake("resume_from", wanted, f"{str(file)!r}, which cannot be read", "begin anew") from error
+    if shapes != {name: value.shape for name, value in plan.state_dict().items()}:
+        found = f"{str(file)!r} with other weights"
+        raise mistake("resume_from", "a checkpoint of this model", found, "make the model as it was made then")
+    if max_epochs is not None and max_epochs < n_epochs:
+        wanted = f"at least the {n_epochs} of the checkpoint"
+        raise mistake("max_epochs", wanted, str(max_epochs), "pass the number of all epochs")
     return str(file)
 
 

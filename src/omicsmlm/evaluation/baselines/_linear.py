@@ -7,7 +7,6 @@ import scipy.sparse as sp
 
 from omicsmlm.evaluation.baselines._measured import measured
 
-type _Data = ad.AnnData | md.MuData
 _RNA_SHARE = 0.625  # 50 of 80 dimensions
 _LSI_SCALE = 1 / 3  # on SNARE-seq better than 1/2, 1 or the blocks as they come, in scib total and k-NN
 
@@ -61,7 +60,7 @@ def _components(values_ng: np.ndarray, n_comps: int, seed: int) -> np.ndarray:
 
 
 def pca(
-    data: _Data,
+    data: ad.AnnData | md.MuData,
     n_comps: int = 50,
     *,
     modality: str | None = None,
@@ -113,7 +112,7 @@ def pca(
     return part.place(_components(x_ng, n_comps, seed))
 
 
-def lsi(data: _Data, n_comps: int = 50, *, modality: str | None = None, seed: int = 0) -> np.ndarray:
+def lsi(data: ad.AnnData | md.MuData, n_comps: int = 50, *, modality: str | None = None, seed: int = 0) -> np.ndarray:
     """Latent semantic indexing of peaks: truncated SVD of log(1 + 10,000 tf idf).
 
     With binary peaks b: tf = b / number of open peaks of the cell, idf = log(1 + n / (1 + cells with the peak)).
@@ -157,7 +156,9 @@ def tf_idf(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix:
     return weights
 
 
-def clr(data: _Data, n_comps: int | None = None, *, modality: str | None = None, seed: int = 0) -> np.ndarray:
+def clr(
+    data: ad.AnnData | md.MuData, n_comps: int | None = None, *, modality: str | None = None, seed: int = 0
+) -> np.ndarray:
     """Centred log-ratios of proteins: log(1 + count) minus its mean over the proteins of the cell.
 
     Parameters

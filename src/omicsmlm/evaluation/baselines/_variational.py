@@ -17,8 +17,6 @@ from omicsmlm.evaluation.baselines._measured import Measured, measured
 
 logger = logging.getLogger(__name__)
 
-type _Data = ad.AnnData | md.MuData
-
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
@@ -26,7 +24,7 @@ def _seeded(seed: int) -> Iterator[None]:
     import scvi
     import torch
 
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     before, noisy = scvi.settings.seed, logging.getLogger("lightning.pytorch")
     level = noisy.level
@@ -38,7 +36,7 @@ def _seeded(seed: int) -> Iterator[None]:
         scvi.settings.seed = None
         scvi.settings._seed = before  # the public setter would seed every generator again
         random.setstate(states[0])
-        np.random.set_state(states[1])
+        np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
         noisy.setLevel(level)
@@ -59,7 +57,7 @@ def _few_genes(part: Measured, n_top_genes: int) -> Measured:
     return part._replace(values=part.values[:, kept], var_names=part.var_names[kept])
 
 
-def _rows_obs(data: _Data, rows_n: np.ndarray, batch_key: str | None) -> pd.DataFrame:
+def _rows_obs(data: ad.AnnData | md.MuData, rows_n: np.ndarray, batch_key: str | None) -> pd.DataFrame:
     obs = pd.DataFrame(index=np.asarray(data.obs_names)[rows_n])
     if batch_key is not None:
         obs["batch"] = pd.Categorical(data.obs[batch_key].astype(str).to_numpy()[rows_n])
@@ -75,7 +73,7 @@ def _fitted(model: Any, max_epochs: int | None, name: str) -> np.ndarray:
 
 
 def scvi(
-    data: _Data,
+    data: ad.AnnData | md.MuData,
     batch_key: str | None = None,
     *,
     n_latent: int = 10,

@@ -1,0 +1,181 @@
+"""A new family is one file: the smallest complete one stands here, and nothing in ``src`` knows of it.
+
+It takes one modality of counts, hides values by a rate of its own, encodes log values with one linear layer and rebuilds
+them with another. Should a family ever need more than this, the house has a crack.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, final
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Module, Parts
+from omicsmlm.models import OmicsModel
+from omicsmlm.training import Optimisation
+from tests.objects import QUIET, multiome, rna
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """Hyper-parameters; every family has a patience and a seed."""
+
+    n_latent: int = 4
+    rate: float = 0.3
+    shape: tuple[int, ...] = (1, 2)
+    patience: int = 5
+    seed: int = 0
+
+
+class LogCounts:
+    """Tokenizer: log1p of the whole vocabulary as one grid."""
+
+    def __init__(self, name: str, n_features: int) -> None:
+        self.name = name
+        self.n_features = n_features
+
+    def __call__(self, batch: Batch) -> dict[str, Grid]:
+        tokens = batch.tokens[self.name]
+        row_t = torch.repeat_interleave(torch.arange(len(batch.rows), device=tokens.ids.device), tokens.offsets.diff())
+        values_ng = torch.zeros(len(batch.rows), self.n_features, device=tokens.ids.device)
+        values_ng[row_t, tokens.ids.long()] = tokens.values.log1p()
+        seen_ng = batch.present[self.name][:, None] & batch.measured[self.name]
+        return {self.name: Grid(values_ng, seen_ng, values_ng.sum(1))}
+
+
+class HideSome:
+    """Corruption: every value is hidden with the same probability."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+        inputs = {}
+        for name, grid in grids.items():
+            kept = torch.rand(grid.values.shape, generator=generator, device=grid.values.device) >= self.rate
+            inputs[name] = Grid(grid.values * kept, grid.seen & kept, grid.total)
+        return Corrupted(inputs, grids)
+
+
+class Rebuilt(NamedTuple):
+    """What the module gives to the objective."""
+
+    values: Tensor
+
+
+class ToyModule(Module):
+    """One layer in, one layer out."""
+
+    def __init__(self, name: str, n_features: int, n_latent: int) -> None:
+        super().__init__()
+        self.name = name
+        self.n_latent = n_latent
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.into, self.back = nn.Linear(n_features, n_latent), nn.Linear(n_latent, n_features)
+
+    def encode(self, grids: dict[str, Grid]) -> Encoded:
+        mean_nd = self.into((grids[self.name].values - self.mean) * grids[self.name].seen)
+        return Encoded(mean_nd, torch.zeros_like(mean_nd))
+
+    def forward(self, grids: dict[str, Grid], batch: Batch) -> Rebuilt:
+        return Rebuilt(self.back(self.encode(grids).mean) + self.mean)
+
+
+class Squares:
+    """Objective: squared error of the hidden values."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, outputs: Any, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        target, hidden = corrupted.targets[self.name], ~corrupted.inputs[self.name].seen
+        return {"squares": ((outputs.values - target.values).square() * (hidden & target.seen)).mean()}
+
+
+@final
+class Toy(OmicsModel):
+    """The fifth family."""
+
+    embedding_key: ClassVar[str] = "X_toy"
+    config_class: ClassVar[type] = ToyConfig
+
+    @property
+    def optimisation(self) -> Optimisation:
+        return Optimisation(learning_rate=1e-2)
+
+    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        name, state = next(iter(self.adata_manager.modalities.items()))
+        return {"name": name, "n_features": len(state["vocabulary"])}
+
+    def _assemble(self, choice: dict[str, Any]) -> Parts:
+        name, n_features = choice["name"], choice["n_features"]
+        return Parts(
+            tokenizer=LogCounts(name, n_features),
+            corruption=HideSome(self.config.rate),
+            module=ToyModule(name, n_features, self.config.n_latent),
+            objective=Squares(name),
+        )
+
+    def _start(self, sample: Sequence[Batch]) -> None:
+        assert isinstance(self.module, ToyModule)
+        grids = [self.parts.tokenizer(batch)[self.module.name].values for batch in sample]
+        self.module.mean.copy_(torch.cat(grids).mean(0))
+
+
+def test_it_trains_embeds_saves_and_loads(tmp_path):
+    adata = rna()
+    model = Toy(adata, batch_key="batch")
+    model.train(6, **QUIET)
+    written = adata.obsm["X_toy"]
+    assert written.shape == (72, 4)
+    assert written.dtype == np.float32
+    losses = model.history["validation_squares"]["validation_squares"]
+    assert losses.iloc[-1] < losses.iloc[0]
+    model.save(tmp_path / "toy")
+    assert json.loads((tmp_path / "toy" / "config.json").read_text())["class"] == "Toy"
+    loaded = Toy.load(tmp_path / "toy", rna())
+    assert loaded.config == model.config
+    np.testing.assert_array_equal(loaded.get_latent_representation(), written)
+
+
+def test_it_has_a_config_of_its_own():
+    assert Toy(rna(), ToyConfig(n_latent=7)).get_latent_representation().shape == (72, 7)
+    assert Toy(rna()).config == ToyConfig()
+
+
+def test_it_maps_queries_by_name():
+    model = Toy(rna())
+    shuffled = rna()[:, ::-1].copy()
+    np.testing.assert_allclose(
+        model.get_latent_representation(shuffled), model.get_latent_representation(), atol=1e-5
+    )
+
+
+def test_it_resumes(tmp_path):
+    part = Toy(rna())
+    part.train(4, checkpoint_dir=tmp_path, max_steps=6, **QUIET)
+    resumed = Toy(rna())
+    resumed.train(4, resume_from=tmp_path / "last.ckpt", **QUIET)
+    assert len(resumed.history["train_loss"]) == 4
+    assert not np.allclose(part.get_latent_representation(), resumed.get_latent_representation())
+
+
+def test_it_takes_a_mudata_too():
+    mdata = multiome()
+    Toy.setup_mudata(mdata, modalities=["rna"], batch_key="batch")
+    model = Toy(mdata)
+    model.train(1, **QUIET)
+    assert mdata.obsm["X_toy"].shape == (72, 4)
+
+
+def test_a_family_that_leaves_something_out_cannot_be_made():
+    class Half(OmicsModel):
+        embedding_key: ClassVar[str] = "X_half"
+        config_class: ClassVar[type] = ToyConfig
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half(rna())

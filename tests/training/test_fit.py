@@ -1,0 +1,273 @@
+"""The one fit: what it logs, keeps, seeds and gives back, with a family of three lines."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+from torch.utils.data import DataLoader
+
+from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Module, Parts
+from omicsmlm.training import FitOptions, Optimisation, fit
+
+N_ROWS, BATCH = 20, 5
+
+
+class Rows(torch.utils.data.Dataset):
+    """Rows whose number is all there is to them."""
+
+    def __len__(self):
+        return N_ROWS
+
+    def __getitem__(self, rows):
+        rows = torch.as_tensor(rows)
+        return Batch({}, {}, {}, torch.zeros(len(rows), 0, dtype=torch.int64), rows)
+
+
+class Line(Module):
+    """A weight for each row; dropout says in which mode it is."""
+
+    n_latent = 1
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(1, 2, N_ROWS))
+        self.dropout = nn.Dropout(0.5)
+
+    def encode(self, grids):
+        return Encoded(grids["m"].values, grids["m"].values)
+
+    def forward(self, inputs, batch):
+        return self.weight[batch.rows] + 0 * inputs["m"].values[:, 0], self.dropout(torch.ones(len(batch.rows)))
+
+
+class Spy:
+    """Corruption and objective in one, noting what they are given."""
+
+    def __init__(self, losses=None):
+        self.draws, self.progress, self.modes, self.losses = [], [], [], losses
+
+    def __call__(self, *arguments):
+        if len(arguments) == 2:
+            grids, generator = arguments
+            self.draws.append((torch.is_grad_enabled(), float(torch.rand((), generator=generator)), float(torch.rand(()))))
+            return Corrupted(grids, grids)
+        (guess, dropped), _, batch, progress = arguments
+        self.progress.append((torch.is_grad_enabled(), progress))
+        self.modes.append((torch.is_grad_enabled(), bool((dropped == 0).any())))
+        square = guess.square().mean()
+        if self.losses is not None and not torch.is_grad_enabled():
+            square = square * 0 + self.losses.pop(0)
+        return {"square": square, "half": square / 2}
+
+
+def tokenizer(batch):
+    n = len(batch.rows)
+    return {"m": Grid(torch.zeros(n, 1), torch.ones(n, 1, dtype=torch.bool), torch.zeros(n))}
+
+
+def loader(rows=range(N_ROWS)):
+    rows = list(rows)
+    chunks = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
+    return DataLoader(Rows(), sampler=chunks, batch_size=None, generator=torch.Generator())
+
+
+def run(spy=None, module=None, *, validated=True, optimisation=None, trainer_options=None, **options):
+    spy = spy or Spy()
+    module = module or Line()
+    options = FitOptions(**{"max_epochs": 3, "accelerator": "cpu", "progress_bar": False, **options})
+    values = fit(
+        Parts(tokenizer, spy, module, spy),
+        optimisation or Optimisation(learning_rate=0.1),
+        loader(),
+        loader(range(10)) if validated else None,
+        options,
+        trainer_options or {},
+    )
+    return spy, module, values
+
+
+def only(noted, training):
+    return [values for grad, *values in noted if grad == training]
+
+
+def test_the_loss_is_the_sum_of_the_terms_and_all_are_logged():
+    _, _, values = run()
+    assert set(values) == {f"{stage}_{name}" for stage in ("train", "validation") for name in ("loss", "square", "half")}
+    for stage in ("train", "validation"):
+        assert len(values[f"{stage}_loss"]) == 3
+        np.testing.assert_allclose(values[f"{stage}_loss"], np.multiply(values[f"{stage}_square"], 1.5), rtol=1e-5)
+        assert values[f"{stage}_loss"][2] < values[f"{stage}_loss"][0]
+
+
+def test_steps_draw_anew_and_validation_draws_the_same_each_epoch():
+    spy, _, _ = run()
+    train, validation = only(spy.draws, True), only(spy.draws, False)
+    assert len(train) == 3 * 4
+    assert len({tuple(draw) for draw in train}) == 12
+    assert len(validation) == 3 * 2
+    assert validation[0:2] == validation[2:4] == validation[4:6]
+    assert validation[0] != validation[1]
+
+
+def test_all_draws_follow_from_the_seed():
+    torch.manual_seed(1)
+    first = run()[0].draws
+    torch.manual_seed(2)
+    assert run()[0].draws == first
+    assert run(seed=1)[0].draws != first
+
+
+def test_progress_runs_from_zero_to_one():
+    spy, _, _ = run()
+    assert [p for (p,) in only(spy.progress, True)] == pytest.approx([i / 12 for i in range(12)])
+    assert {p for (p,) in only(spy.progress, False)} == {1.0}
+
+
+def test_steps_train_and_validation_judges():
+    spy, module, _ = run(module=Line().eval())
+    assert all(dropped for (dropped,) in only(spy.modes, True))
+    assert not any(dropped for (dropped,) in only(spy.modes, False))
+    assert not module.training
+
+
+def test_the_best_weights_are_kept():
+    class Keep(Callback):
+        def __init__(self):
+            self.weights = []
+
+        def on_validation_end(self, trainer, pl_module):
+            self.weights.append(pl_module.module.weight.detach().clone())
+
+    keep = Keep()
+    spy = Spy(losses=[3.0, 3, 1, 1, 2, 2])
+    _, module, _ = run(spy, trainer_options={"callbacks": keep})
+    assert torch.equal(module.weight, keep.weights[1])
+    assert not torch.equal(module.weight, keep.weights[2])
+
+
+def test_without_validation_the_last_weights_are_kept():
+    _, module, values = run(validated=False)
+    assert set(values) == {"train_loss", "train_square", "train_half"}
+    assert not torch.equal(module.weight, Line().weight)
+
+
+def test_training_stops_when_the_validation_loss_no_longer_falls():
+    losses = [5.0, 5] + [6.0] * 40
+    _, _, values = run(Spy(losses=list(losses)), max_epochs=15, patience=3)
+    assert len(values["train_loss"]) == 4
+    _, _, values = run(Spy(losses=list(losses)), max_epochs=6, patience=3, early_stopping=False)
+    assert len(values["train_loss"]) == 6
+
+
+def test_the_rate_warms_up_and_falls():
+    class Rates(Callback):
+        def __init__(self):
+            self.rates = []
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    rates = Rates()
+    run(max_epochs=10, trainer_options={"callbacks": [rates]}, optimisation=Optimisation(0.1, n_warmup_steps=50))
+    assert rates.rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1]), "a tenth of a short training is warm-up"
+    assert rates.rates[-1] < 0.001
+
+
+def test_frozen_weights_stay():
+    module = Line()
+    module.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+    run(module=module)
+    assert torch.equal(module.frozen, torch.ones(2))
+
+
+def test_the_callers_states_are_left_alone():
+    level = logging.getLogger("lightning.pytorch").level
+    before = torch.get_rng_state()
+    run()
+    with pytest.raises(ZeroDivisionError):
+        run(trainer_options={"callbacks": [Failing()]})
+    assert torch.equal(torch.get_rng_state(), before)
+    assert logging.getLogger("lightning.pytorch").level == level
+
+
+class Failing(Callback):
+    """Fails in the second epoch."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            raise ZeroDivisionError
+
+
+def test_a_failure_before_the_first_step_is_not_hidden_by_the_bar():
+    class Early(Callback):
+        def on_fit_start(self, trainer, pl_module):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(progress_bar=True, trainer_options={"callbacks": [Early()]})
+
+
+def test_the_bar_counts_steps_and_shows_losses(capsys):
+    run(progress_bar=True)
+    shown = capsys.readouterr().err
+    assert "12/12" in shown
+    assert "validation_loss=" in shown
+
+
+def test_after_a_failure_the_module_is_ready_to_embed():
+    module = Line()
+    with pytest.raises(ZeroDivisionError):
+        run(module=module, trainer_options={"callbacks": [Failing()]})
+    assert not module.training
+
+
+def test_a_finished_training_that_is_resumed_is_left_as_it_is(tmp_path):
+    _, module, values = run(checkpoint_dir=tmp_path)
+    spy, again, history = run(checkpoint_dir=tmp_path, resume_from=tmp_path / "last.ckpt")
+    assert spy.draws == []
+    assert torch.equal(again.weight, module.weight)
+    assert history == values
+
+
+def test_checkpoints_hold_no_code(tmp_path):
+    run(checkpoint_dir=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    held = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert held["epoch"] == 2
+
+
+def test_options_reach_the_trainer():
+    seen = {}
+
+    class Look(Callback):
+        def on_fit_start(self, trainer, pl_module):
+            seen.update(clip=trainer.gradient_clip_val, devices=trainer.num_devices, accumulate=trainer.accumulate_grad_batches)
+
+    run(trainer_options={"callbacks": (Look(),), "accumulate_grad_batches": 2}, optimisation=Optimisation(gradient_limit=3))
+    assert seen == {"clip": 3, "devices": 1, "accumulate": 2}
+
+
+def test_gradients_are_limited():
+    class Limit(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            self.norm = float(pl_module.module.weight.grad.norm())
+
+    limit = Limit()
+    run(trainer_options={"callbacks": [limit]}, optimisation=Optimisation(gradient_limit=1e-3))
+    assert limit.norm == pytest.approx(1e-3, rel=0.01)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_training_runs_in_bfloat16():
+    class Look(Callback):
+        def on_train_start(self, trainer, pl_module):
+            self.seen = trainer.precision, pl_module.device.type
+
+    look = Look()
+    with torch.device("cpu"):
+        run(accelerator="gpu", trainer_options={"callbacks": [look]}, module=Line())
+    assert look.seen == ("bf16-mixed", "cuda")
+
