@@ -60,9 +60,7 @@ def with_value(value: float, form: Any = sparse.csr_matrix):
 
 
 @pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
-@pytest.mark.parametrize(
-    ("value", "found"), [(-2, "values down to -2"), (np.nan, "NaN"), (40.5, "floats up to 40.5")]
-)
+@pytest.mark.parametrize(("value", "found"), [(-2, "values down to -2"), (np.nan, "NaN"), (40.5, "floats up to 40.5")])
 def test_counts_that_are_none(value, found, form):
     adata = with_value(value, form)
     with refused(rf'^rna: expected raw counts \(non-negative integers\), got {found}; .*layer.*"real"', adata):
@@ -119,7 +117,9 @@ def test_features_that_share_a_name():
     names = mdata.mod["atac"].var_names.to_numpy().copy()
     names[3] = names[7]
     mdata.mod["atac"].var_names = names
-    with refused(rf"^atac: expected distinct feature names, got duplicates '{names[7]}'; run .var_names_make_uni", mdata):
+    with refused(
+        rf"^atac: expected distinct feature names, got duplicates '{names[7]}'; run .var_names_make_uni", mdata
+    ):
         OmicsMLM(mdata, SMALL)
 
 
@@ -159,7 +159,9 @@ def test_a_modality_with_a_dot_in_its_name():
 def test_a_batch_column_that_is_missing():
     mdata = multiome()
     mdata.mod["rna"].obs["lane"] = "L1"
-    with refused(r"^column 'donor': expected a column of \.obs and the \.obs of every modality, got .*'rna: lane'", mdata):
+    with refused(
+        r"^column 'donor': expected a column of \.obs and the \.obs of every modality, got .*'rna: lane'", mdata
+    ):
         OmicsMLM(mdata, SMALL, batch_key="donor")
     adata = rna()
     with refused(r"^column 'donor': expected a column of \.obs, got columns 'type', 'batch'; pass an existing", adata):
@@ -272,7 +274,9 @@ def test_one_row(model):
 def test_a_modality_that_was_filtered_behind_the_mudata():
     mdata = multiome()
     mdata.mod["rna"]._inplace_subset_obs(np.arange(5, 40))
-    with refused(r"^rna: expected the rows that the MuData lists.*got 35 rows that were changed since; run mdata", mdata):
+    with refused(
+        r"^rna: expected the rows that the MuData lists.*got 35 rows that were changed since; run mdata", mdata
+    ):
         OmicsMLM(mdata, SMALL)
 
 
@@ -328,7 +332,10 @@ def test_a_model_without_an_object(saved):
         ({"train_size": 1.5}, r"^train_size: expected a share above 0 and at most 1, got 1\.5; "),
         ({"train_size": float("nan")}, r"^train_size: expected a share .*, got nan; "),
         ({"key_added": "rna"}, r"^key_added: expected a key of its own, got 'rna', which \.obsm reserves for a mod"),
-        ({"resume_from": "/nowhere"}, r"^resume_from: expected a checkpoint .*, got no file '/nowhere'; check the path"),
+        (
+            {"resume_from": "/nowhere"},
+            r"^resume_from: expected a checkpoint .*, got no file '/nowhere'; check the path",
+        ),
     ],
 )
 def test_arguments_of_training(arguments, message):
@@ -375,7 +382,9 @@ def test_fewer_epochs_than_the_checkpoint_has(tmp_path):
     OmicsMLM(rna(), SMALL).train(2, checkpoint_dir=tmp_path, **QUIET)
     adata = rna()
     model = OmicsMLM(adata, SMALL)
-    with refused(r"^max_epochs: expected at least the 2 of the checkpoint, got 1; pass the number of all epochs", adata):
+    with refused(
+        r"^max_epochs: expected at least the 2 of the checkpoint, got 1; pass the number of all epochs", adata
+    ):
         model.train(1, resume_from=tmp_path, **QUIET)
 
 
@@ -411,23 +420,41 @@ def tamper(path):
 
 
 DAMAGES = {
-    "no directory": (lambda d: d.rename(d.parent / "moved"), r"^load '.*model': expected the files .*, got a directory without"),
+    "no directory": (
+        lambda d: d.rename(d.parent / "moved"),
+        r"^load '.*model': expected the files .*, got a directory without",
+    ),
     "no weights": (lambda d: (d / "weights.safetensors").unlink(), r"got a directory without 'weights.safetensors'; "),
     "no registry": (lambda d: (d / "registry.json").unlink(), r"got a directory without 'registry.json'; "),
     "half the weights": (lambda d: truncate(d / "weights.safetensors"), r"^load: expected the weights.*changed; save"),
     "half the config": (lambda d: truncate(d / "config.json"), r"^load config.json: expected a whole JSON file, got "),
     "half the registry": (lambda d: truncate(d / "registry.json"), r"^load: expected the registry.json that was saved"),
     "half the history": (lambda d: truncate(d / "history.json"), r"^load: expected the history.json that was saved"),
-    "an empty config": (lambda d: (d / "config.json").write_text("{}"), r"expected a whole file, got one without 'choice'"),
+    "an empty config": (
+        lambda d: (d / "config.json").write_text("{}"),
+        r"expected a whole file, got one without 'choice'",
+    ),
     "a list as config": (lambda d: (d / "config.json").write_text("[1]"), r"expected a JSON object, got list; save"),
-    "no version": (lambda d: without(d / "config.json", "version"), r"expected a whole file, got one without 'version'"),
-    "another class": (lambda d: edit(d / "config.json", **{"class": "MOJO"}), r"expected a saved OmicsMLM, got a MOJO; "),
+    "no version": (
+        lambda d: without(d / "config.json", "version"),
+        r"expected a whole file, got one without 'version'",
+    ),
+    "another class": (
+        lambda d: edit(d / "config.json", **{"class": "MOJO"}),
+        r"expected a saved OmicsMLM, got a MOJO; ",
+    ),
     "a newer version": (
         lambda d: edit(d / "config.json", version="99.0"),
         rf"^load: expected a model of omicsmlm {re.escape(omicsmlm.__version__)} or older, got one of 99.0; update",
     ),
-    "tampered weights": (lambda d: tamper(d / "weights.safetensors"), r"^load: expected the weights.* got a file that has"),
-    "tampered registry": (lambda d: edit(d / "registry.json", model_name="x"), r"^load: expected the registry.json that"),
+    "tampered weights": (
+        lambda d: tamper(d / "weights.safetensors"),
+        r"^load: expected the weights.* got a file that has",
+    ),
+    "tampered registry": (
+        lambda d: edit(d / "registry.json", model_name="x"),
+        r"^load: expected the registry.json that",
+    ),
 }
 
 

@@ -150,9 +150,7 @@ def test_it_has_a_config_of_its_own():
 def test_it_maps_queries_by_name():
     model = Toy(rna())
     shuffled = rna()[:, ::-1].copy()
-    np.testing.assert_allclose(
-        model.get_latent_representation(shuffled), model.get_latent_representation(), atol=1e-5
-    )
+    np.testing.assert_allclose(model.get_latent_representation(shuffled), model.get_latent_representation(), atol=1e-5)
 
 
 def test_it_resumes(tmp_path):

@@ -109,7 +109,10 @@ def test_a_row_of_nothing_is_no_trouble():
 
 
 def test_show_keeps_what_is_named():
-    shown = show(Grid(torch.tensor([[2.0, 3.0]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([9.0])), torch.tensor([[True, False]]))
+    shown = show(
+        Grid(torch.tensor([[2.0, 3.0]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([9.0])),
+        torch.tensor([[True, False]]),
+    )
     assert shown.values.tolist() == [[2, 0]]
     assert shown.seen.tolist() == [[True, False]]
     assert shown.total.tolist() == [6]

@@ -41,7 +41,9 @@ def test_a_zero_is_a_token_where_it_is_measured():
     manager = manager_of(adata)
     batch = manager.create_torch_dataset()[[2, 5]]
     for i, cell in enumerate(adata.obs_names[[2, 5]]):
-        assert values_by_name(batch, "rna", manager.modalities["rna"]["vocabulary"], i) == stored(adata, cell, zeros=True)
+        assert values_by_name(batch, "rna", manager.modalities["rna"]["vocabulary"], i) == stored(
+            adata, cell, zeros=True
+        )
 
 
 def test_features_of_a_query_stand_at_their_place_in_the_vocabulary():

@@ -86,7 +86,9 @@ def test_categories_that_training_did_not_see_and_missing_columns_are_unknown():
 @pytest.mark.parametrize("dtype", ["int64", "float32", "bool", "datetime64[ns]", "category", "string", object])
 def test_no_registered_row_is_unknown_whatever_its_type(dtype):
     adata = rna(12)
-    adata.obs["batch"] = (np.arange(12) % 2 * (0.1 if dtype == "float32" else 1)).astype("int64" if dtype != "float32" else dtype)
+    adata.obs["batch"] = (np.arange(12) % 2 * (0.1 if dtype == "float32" else 1)).astype(
+        "int64" if dtype != "float32" else dtype
+    )
     adata.obs["batch"] = adata.obs["batch"].astype(dtype)
     field = CovariatesField(["batch"])
     assert field.codes(adata, field.register_field(adata))[:, 0].tolist() == [0, 1] * 6

@@ -48,7 +48,9 @@ def test_a_modality_that_was_changed_behind_the_mudata_is_refused(change):
     mdata = multiome()
     change(mdata)
     name = "late" if change is add_modality else "rna"
-    with pytest.raises(ValueError, match=rf"^{name}: expected the rows that the MuData lists.*mdata.update\(\) first\.$"):
+    with pytest.raises(
+        ValueError, match=rf"^{name}: expected the rows that the MuData lists.*mdata.update\(\) first\.$"
+    ):
         rows_in(mdata, name)
     mdata.update()
     rows_in(mdata, name)

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
-from tests.objects import multiome, rna, state_of
 
 from omicsmlm.datasets import simulate_rna
 from omicsmlm.evaluation import _benchmark, baselines, benchmark
+from tests.objects import multiome, rna, state_of
 
 
 def raw_results():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from tests.objects import multiome, state_of
 
 from omicsmlm.evaluation import shuffle_modality
+from tests.objects import multiome, state_of
 
 
 def test_rows_of_one_modality_are_permuted_and_nothing_else():

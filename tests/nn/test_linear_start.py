@@ -101,4 +101,6 @@ def test_log_means_of_the_other_kinds():
 
 def test_a_group_without_a_measured_value_gets_the_mean_of_all():
     values = grid([[1.0, 4], [3, 0]], [[True, True], [True, False]])
-    torch.testing.assert_close(log_means([values], "real", np.array([0, 1]), 3), torch.tensor([[1.0, 4], [3, 4], [2, 4]]))
+    torch.testing.assert_close(
+        log_means([values], "real", np.array([0, 1]), 3), torch.tensor([[1.0, 4], [3, 4], [2, 4]])
+    )

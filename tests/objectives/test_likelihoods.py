@@ -32,7 +32,9 @@ def test_negative_binomial_is_that_of_scvi_and_scipy(counts):
 def test_a_geometric_distribution():
     one = torch.zeros(1, 1)  # mean 1 and dispersion 1: p(x) = 2 ** -(x + 1)
     for x in range(5):
-        assert float(negative_binomial(torch.full((1, 1), float(x)), one, one)) == pytest.approx((x + 1) * np.log(2), rel=1e-5)
+        assert float(negative_binomial(torch.full((1, 1), float(x)), one, one)) == pytest.approx(
+            (x + 1) * np.log(2), rel=1e-5
+        )
 
 
 def test_a_large_dispersion_is_nearly_poisson(counts):

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from tests.objects import rna, state_of
 
 from omicsmlm import pl
 from omicsmlm.pl._umap import _palette, umap_coordinates
+from tests.objects import rna, state_of
 
 
 @pytest.fixture(scope="module")

@@ -54,3 +54,9 @@ def test_the_regions_open_in_most_rows_whatever_their_counts():
     open_ng = np.array([[9, 1, 0, 1], [0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1]])
     assert common_features(sparse.csr_matrix(open_ng), 2).tolist() == [1, 3]
     assert common_features(sparse.csr_matrix(open_ng), 3).tolist() == [1, 2, 3]
+
+
+def test_no_more_are_taken_where_genes_tie():
+    alike = sparse.csr_matrix(np.tile(np.array([[1.0], [5.0]], dtype=np.float32), (20, 50)))
+    assert len(variable_features(alike, 7, None)) == 7
+    assert len(variable_features(alike, 7, np.arange(40) // 20)) == 7

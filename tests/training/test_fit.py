@@ -52,7 +52,9 @@ class Spy:
     def __call__(self, *arguments):
         if len(arguments) == 2:
             grids, generator = arguments
-            self.draws.append((torch.is_grad_enabled(), float(torch.rand((), generator=generator)), float(torch.rand(()))))
+            self.draws.append(
+                (torch.is_grad_enabled(), float(torch.rand((), generator=generator)), float(torch.rand(())))
+            )
             return Corrupted(grids, grids)
         (guess, dropped), _, batch, progress = arguments
         self.progress.append((torch.is_grad_enabled(), progress))
@@ -95,7 +97,9 @@ def only(noted, training):
 
 def test_the_loss_is_the_sum_of_the_terms_and_all_are_logged():
     _, _, values = run()
-    assert set(values) == {f"{stage}_{name}" for stage in ("train", "validation") for name in ("loss", "square", "half")}
+    assert set(values) == {
+        f"{stage}_{name}" for stage in ("train", "validation") for name in ("loss", "square", "half")
+    }
     for stage in ("train", "validation"):
         assert len(values[f"{stage}_loss"]) == 3
         np.testing.assert_allclose(values[f"{stage}_loss"], np.multiply(values[f"{stage}_square"], 1.5), rtol=1e-5)
@@ -244,9 +248,14 @@ def test_options_reach_the_trainer():
 
     class Look(Callback):
         def on_fit_start(self, trainer, pl_module):
-            seen.update(clip=trainer.gradient_clip_val, devices=trainer.num_devices, accumulate=trainer.accumulate_grad_batches)
+            seen.update(
+                clip=trainer.gradient_clip_val, devices=trainer.num_devices, accumulate=trainer.accumulate_grad_batches
+            )
 
-    run(trainer_options={"callbacks": (Look(),), "accumulate_grad_batches": 2}, optimisation=Optimisation(gradient_limit=3))
+    run(
+        trainer_options={"callbacks": (Look(),), "accumulate_grad_batches": 2},
+        optimisation=Optimisation(gradient_limit=3),
+    )
     assert seen == {"clip": 3, "devices": 1, "accumulate": 2}
 
 
@@ -270,4 +279,3 @@ def test_on_a_gpu_training_runs_in_bfloat16():
     with torch.device("cpu"):
         run(accelerator="gpu", trainer_options={"callbacks": [look]}, module=Line())
     assert look.seen == ("bf16-mixed", "cuda")
-

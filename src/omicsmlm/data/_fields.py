@@ -73,7 +73,7 @@ class ModalityField(BaseAnnDataField):
         """Check that the modality is there, with distinct features and with the rows that the object lists for it."""
         found = modality_of(adata, self.name)
         if found is None:
-            known = list(adata.mod)
+            known = list(adata.mod) if isinstance(adata, MuData) else []
             raise mistake("modalities", f"a modality {self.name!r}", f"{known}", "name modalities that the object has")
         if found.n_obs == 0 or found.n_vars == 0:
             raise mistake(

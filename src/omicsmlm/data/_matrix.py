@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -54,7 +54,7 @@ class Matrix:
         If the array type is not one of these (dask, say).
     """
 
-    def __init__(self, place: str, values: object) -> None:
+    def __init__(self, place: str, values: Any) -> None:
         if sparse.issparse(values) and values.format != "csr":
             logger.info("%s: %s matrix converted to CSR for reading by rows.", place, values.format.upper())
             values = sparse.csr_matrix(values)
@@ -69,17 +69,17 @@ class Matrix:
                 f"{type(values).__module__}.{type(values).__name__}",
                 "convert it first, for example with .compute() or scipy.sparse.csr_matrix",
             )
-        if values.dtype.kind not in "buif" or values.dtype.itemsize > 8:  # type: ignore[attr-defined]
-            raise mistake(place, "numbers", f"values of type {values.dtype}", "convert them, for example to float32")  # type: ignore[attr-defined]
+        if values.dtype.kind not in "buif" or values.dtype.itemsize > 8:
+            raise mistake(place, "numbers", f"values of type {values.dtype}", "convert them, for example to float32")
         self.values = values
         self.in_file = in_file
-        self.shape: tuple[int, int] = tuple(values.shape)  # type: ignore[attr-defined]
+        self.shape: tuple[int, int] = tuple(values.shape)
 
     @classmethod
     def of(cls, place: str, adata: AnnData, layer: str | None) -> "Matrix":
         """Open ``adata.X`` or ``adata.layers[layer]``."""
         if layer is not None and layer not in adata.layers:
-            known = [name for name in adata.layers if name is not None]
+            known = [name for name in adata.layers.keys() if name is not None]
             raise mistake(
                 place, f"a layer {layer!r}", f"layers {known}", "pass the name of an existing layer, or none for X"
             )
@@ -114,10 +114,10 @@ class Matrix:
             *_pack_dense(np.ascontiguousarray(dense, dtype=np.float32), local, vocabulary_of_column, keep_zeros)
         )
 
-    def _block(self, wanted: np.ndarray) -> object:
+    def _block(self, wanted: np.ndarray) -> Any:
         if len(wanted) == 0:
             return np.zeros((0, self.shape[1]), dtype=np.float32)
-        return self.values[wanted]  # type: ignore[index]
+        return self.values[wanted]
 
     def _chunks(self) -> Iterator[np.ndarray]:
         if not self.in_file and sparse.issparse(self.values):
@@ -125,7 +125,7 @@ class Matrix:
                 yield self.values.data[start : start + BLOCK * 256]
             return
         for start in range(0, self.shape[0], BLOCK):
-            block = self.values[start : start + BLOCK]  # type: ignore[index]
+            block = self.values[start : start + BLOCK]
             yield block.data if sparse.issparse(block) else np.asarray(block).ravel()
 
     def summary(self) -> Summary:

@@ -38,7 +38,9 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
         sc.pp.highly_variable_genes(
             adata, n_top_genes=n_features, flavor="seurat", batch_key=None if groups_n is None else "group"
         )
-    return np.flatnonzero(adata.var["highly_variable"].to_numpy())
+    chosen = np.flatnonzero(adata.var["highly_variable"].to_numpy())
+    score_g = adata.var["dispersions_norm"].to_numpy()[chosen]  # scanpy takes all that tie for the last place
+    return np.sort(chosen[np.argsort(-score_g, kind="stable")[:n_features]])
 
 
 def common_features(values: sparse.csr_matrix, n_features: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 import numpy as np
-from tests.objects import multiome
 
 from omicsmlm.datasets import simulate_rna
 from omicsmlm.evaluation import baselines, probe
+from tests.objects import multiome
 
 
 def test_batches_are_mixed_and_types_kept():

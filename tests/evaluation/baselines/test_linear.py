@@ -3,10 +3,10 @@ import mudata as md
 import numpy as np
 import pytest
 from scipy import sparse
-from tests.objects import modality, multiome, state_of
 
 from omicsmlm.evaluation import baselines
 from omicsmlm.evaluation.baselines._linear import log_normalise, tf_idf
+from tests.objects import modality, multiome, state_of
 
 
 def dense(data):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from tests.objects import multiome
 
 from omicsmlm.evaluation.baselines._measured import measured, role_of, roles
+from tests.objects import multiome
 
 
 @pytest.mark.parametrize(

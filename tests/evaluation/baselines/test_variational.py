@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scvi
 import torch
-from tests.objects import multiome, rna, state_of
 
 from omicsmlm.evaluation import baselines
 from omicsmlm.evaluation.baselines._measured import measured
 from omicsmlm.evaluation.baselines._variational import _light, _rows_obs
+from tests.objects import multiome, rna, state_of
 
 
 def test_absent_rows_are_rows_of_zeros_and_the_others_their_own():
