@@ -49,9 +49,9 @@ def demo(
         control.train(max_epochs, key_added=None)
         embeddings["OmicsMLM, atac shuffled"] = control.get_latent_representation()
     console.print("Scoring with scib-metrics, beside PCA and PCA + LSI.")
-    scored = mdata[(mdata.obs["cell_type"] != "Mis").to_numpy()]
-    kept = (mdata.obs["cell_type"] != "Mis").to_numpy()
-    table = evaluation.benchmark(scored.copy(), {k: v[kept] for k, v in embeddings.items()}, "batch", "cell_type")
+    typed = (mdata.obs["cell_type"] != "Mis").to_numpy()  # SNARE-seq's miscellaneous cells are no type
+    scored = {name: values[typed] for name, values in embeddings.items()}
+    table = evaluation.benchmark(mdata[typed].copy(), scored, "batch", "cell_type")
     mdata.write(out / "embedded.h5mu")
     model.save(out / "model", overwrite=True)
     table.to_csv(out / "scib.csv")

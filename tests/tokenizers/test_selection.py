@@ -56,7 +56,29 @@ def test_the_regions_open_in_most_rows_whatever_their_counts():
     assert common_features(sparse.csr_matrix(open_ng), 3).tolist() == [1, 2, 3]
 
 
+GROUPS = {
+    "none": None,
+    "one row alone": np.array([0] + [1] * 199),
+    "every row alone": np.arange(200),
+    "empty rows alone": np.array([0, 0] + [1] * 198),
+    "empty rows and others": np.array([0] * 4 + [1] * 196),
+}
+
+
+@pytest.mark.parametrize("groups", GROUPS)
+@pytest.mark.parametrize("values", ["counts", "constant", "alike"])
+def test_there_may_be_little_to_rank_by(counts, groups, values):
+    x = counts[0].toarray()
+    x = {"counts": x, "constant": np.ones_like(x), "alike": np.tile(x[:1], (200, 1))}[values]
+    x[:2] = 0
+    chosen = variable_features(sparse.csr_matrix(x), 3, GROUPS[groups])
+    assert 0 < len(chosen) <= 3
+    assert np.array_equal(chosen, np.unique(chosen))
+    if values == "counts":
+        assert {7, 121} < set(chosen.tolist())
+
+
 def test_no_more_are_taken_where_genes_tie():
-    alike = sparse.csr_matrix(np.tile(np.array([[1.0], [5.0]], dtype=np.float32), (20, 50)))
-    assert len(variable_features(alike, 7, None)) == 7
-    assert len(variable_features(alike, 7, np.arange(40) // 20)) == 7
+    alike = np.tile(np.eye(2, dtype=np.float32) * 9 + 1, (20, 50))
+    assert len(variable_features(sparse.csr_matrix(alike), 7, None)) == 7
+    assert len(variable_features(sparse.csr_matrix(alike), 7, np.arange(40) // 20)) == 7

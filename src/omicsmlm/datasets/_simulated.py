@@ -123,7 +123,9 @@ def _draw_counts(
         mean_ng = _rates(cells, profile, slice(start, start + _BLOCK)) * np.float32(scale)
         uniform_ng = rng.random(mean_ng.shape, dtype=np.float32)
         # u > P(0) is first asked of all entries in a cheap form, log(u) > log P(0); only the hits are then inverted
-        rows, columns = np.nonzero(np.log(uniform_ng) > -shape * np.log1p(mean_ng / np.float32(shape)))
+        with np.errstate(divide="ignore"):  # a draw of exactly 0 is below any P(0)
+            log_uniform_ng = np.log(uniform_ng)
+        rows, columns = np.nonzero(log_uniform_ng > -shape * np.log1p(mean_ng / np.float32(shape)))
         counts = _invert(uniform_ng[rows, columns].astype(np.float64), mean_ng[rows, columns].astype(np.float64), shape)
         indptr = np.searchsorted(rows, np.arange(len(mean_ng) + 1))
         block = sp.csr_matrix((counts, columns.astype(np.int32), indptr), shape=mean_ng.shape)

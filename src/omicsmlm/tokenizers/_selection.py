@@ -19,7 +19,7 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
     n_features
         Genes to choose; all are taken where there are no more.
     groups_n
-        Batch of each row: genes are then ranked within each batch, so that a batch effect is not variation.
+        Batch of each row: genes are then ranked within each batch that varies, so that a batch effect is not variation.
 
     Returns
     -------
@@ -31,16 +31,26 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
     adata = AnnData(counts.astype(np.float32))
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
+    if not _varies(adata.X):
+        return np.arange(n_features)
+    batch_key = None
     if groups_n is not None:
-        adata.obs["group"] = pd.Categorical(groups_n)
+        ranked = [group for group in np.unique(groups_n) if _varies(adata.X[groups_n == group])]
+        if ranked:
+            adata = adata[np.isin(groups_n, ranked)].copy()
+            adata.obs["group"] = pd.Categorical(groups_n[np.isin(groups_n, ranked)])
+            batch_key = "group"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sc.pp.highly_variable_genes(
-            adata, n_top_genes=n_features, flavor="seurat", batch_key=None if groups_n is None else "group"
-        )
+        sc.pp.highly_variable_genes(adata, n_top_genes=n_features, flavor="seurat", batch_key=batch_key)
     chosen = np.flatnonzero(adata.var["highly_variable"].to_numpy())
     score_g = adata.var["dispersions_norm"].to_numpy()[chosen]  # scanpy takes all that tie for the last place
     return np.sort(chosen[np.argsort(-score_g, kind="stable")[:n_features]])
+
+
+def _varies(values: sparse.csr_matrix) -> bool:
+    """Tell whether any feature differs between rows; a batch of one row, or of empty rows, ranks no gene."""
+    return bool((values.max(0) != values.min(0)).nnz)
 
 
 def common_features(values: sparse.csr_matrix, n_features: int) -> np.ndarray:
