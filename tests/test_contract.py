@@ -316,6 +316,18 @@ def test_the_users_object_is_left_as_it_was(family):
 
 
 @every_family
+def test_rows_are_held_out_and_stay_so(family, trained):
+    model = trained(family)
+    learned, held_out = model.train_indices, model.validation_indices
+    assert len(held_out) == round(0.1 * model.adata.n_obs)
+    assert sorted([*learned, *held_out]) == list(range(model.adata.n_obs))
+    again = new(family)
+    again.train(1, **QUIET)
+    again.train(1, **QUIET)
+    np.testing.assert_array_equal(again.validation_indices, held_out)
+
+
+@every_family
 def test_without_held_out_rows_it_trains_too(family):
     model = new(family)
     model.train(2, train_size=1.0, **QUIET)

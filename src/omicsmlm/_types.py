@@ -124,6 +124,10 @@ class Census(Protocol):
         """Note what an objective needs to know of the whole set."""
         ...
 
+    def forget(self) -> None:
+        """Drop what was noted: before a training and after it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -124,6 +124,23 @@ def test_all_draws_follow_from_the_seed():
     assert run(seed=1)[0].draws != first
 
 
+def test_the_module_is_given_what_is_left_and_the_objective_everything():
+    class Hide(Spy):
+        def __call__(self, *arguments):
+            if len(arguments) == 2:
+                (grid,) = arguments[0].values()
+                return Corrupted({"m": grid._replace(values=grid.values + 7)}, arguments[0])
+            assert float(arguments[1].targets["m"].values.sum()) == 0
+            return super().__call__(*arguments)
+
+    class Look(Line):
+        def forward(self, inputs, batch):
+            assert (inputs["m"].values == 7).all()
+            return super().forward(inputs, batch)
+
+    assert len(run(Hide(), Look())[0].progress) == 3 * (4 + 2)
+
+
 def test_progress_runs_from_zero_to_one():
     spy, _, _ = run()
     assert [p for (p,) in only(spy.progress, True)] == pytest.approx([i / 12 for i in range(12)])

@@ -51,7 +51,7 @@ class OmicsModel(Registered):
 
     def __init__(self, data: AnnData | MuData, config: Any = None, *, batch_key: str | None = None) -> None:
         super().__init__(data, batch_key=batch_key)
-        self.config = self._default_config(data.n_obs) if config is None else config
+        self.config = self._configured(config, data.n_obs)
         self.n_trainings = 0
         sample = self._sample()
         self.choice = self._choose(sample)
@@ -80,9 +80,9 @@ class OmicsModel(Registered):
     def _start(self, sample: Sequence[Batch]) -> None:
         """Fit scalings and starting weights to the data."""
 
-    def _default_config(self, n_rows: int) -> Any:
-        """Give the hyper-parameters where the user gives none."""
-        return self.config_class()
+    def _configured(self, config: Any, n_rows: int) -> Any:
+        """Give the hyper-parameters of a model of this many rows, from what the user gave, if anything."""
+        return self.config_class() if config is None else config
 
     @property
     @abstractmethod

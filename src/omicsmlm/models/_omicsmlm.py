@@ -1,7 +1,7 @@
 """OmicsMLM: one masked autoencoder for any set of modalities, paired or not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -34,6 +34,8 @@ from ._base import OmicsModel
 @dataclass(frozen=True)
 class OmicsMLMConfig:
     """Hyper-parameters of :class:`OmicsMLM`; the defaults are the recipe of ``docs/experiments.md``.
+
+    What is None is chosen by the number of rows when a model is made: see :meth:`for_rows`.
 
     Parameters
     ----------
@@ -81,15 +83,15 @@ class OmicsMLMConfig:
         Seed of everything random.
     """
 
-    n_nonlinear: int = 32
-    n_linear: int = 16
+    n_nonlinear: int | None = None
+    n_linear: int | None = None
     width: int = 128
     n_attention_layers: int = 0
     n_latents: int = 16
     attention_width: int = 64
-    linear_scale: float = 0.4
-    linear_power: float = 1.0
-    residual_scale: float = 0.05
+    linear_scale: float | None = None
+    linear_power: float | None = None
+    residual_scale: float | None = None
     n_variable: int = 2000
     n_common: int = 6000
     n_sampled: int = 2000
@@ -109,20 +111,35 @@ class OmicsMLMConfig:
     patience: int = 15
     seed: int = 0
 
-    @classmethod
-    def for_rows(cls, n_rows: int) -> "OmicsMLMConfig":
-        """Give the defaults for a data set of this many rows.
+    def for_rows(self, n_rows: int) -> "OmicsMLMConfig":
+        """Fill in what is None for a data set of this many rows.
 
         Few rows pay for few dimensions, most of them free (32 + 16); with ``MANY_ROWS`` or more the embedding keeps 80
         components and the network adds a residual to them.
         """
-        if n_rows < MANY_ROWS:
-            return cls()
-        return cls(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=1.5, residual_scale=0.2)
+        chosen = (FEW if n_rows < MANY_ROWS else MANY)._asdict()
+        return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
+
+    @property
+    def latent(self) -> "Latent":
+        """What the latent is made of, once nothing of it is None."""
+        return Latent(**{name: getattr(self, name) for name in Latent._fields})
 
 
+class Latent(NamedTuple):
+    """The dimensions of the latent and their start; see :class:`OmicsMLMConfig`."""
+
+    n_nonlinear: int
+    n_linear: int
+    linear_scale: float
+    linear_power: float
+    residual_scale: float
+
+
+FEW = Latent(n_nonlinear=32, n_linear=16, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)
+MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=1.5, residual_scale=0.2)
 MANY_ROWS = 5000
-"""Rows from which on :meth:`OmicsMLMConfig.for_rows` gives a wider embedding."""
+"""Rows from which on a model has ``MANY``, not ``FEW``."""
 N_DIRECTIONS = 80
 """Principal components that the first layer starts with."""
 COMPONENT_SHARES: dict[str, float] = {
@@ -164,8 +181,8 @@ class OmicsMLMModule(Module):
         super().__init__()
         width = config.width
         self.kinds = kinds
-        self.n_latent = config.n_nonlinear + config.n_linear
-        self.n_nonlinear = config.n_nonlinear
+        self.n_nonlinear = config.latent.n_nonlinear
+        self.n_latent = self.n_nonlinear + config.latent.n_linear
         self.scalings = Scalings(kinds, n_features)
         self.features = SetEncoder(n_features, width)
         self.attention = (
@@ -221,18 +238,17 @@ class OmicsMLMModule(Module):
         config
             Hyper-parameters.
         """
-        used = 0
-        self._start_latent(config.residual_scale)
+        used, latent = 0, config.latent
+        n_directions = min(self.features.width, N_DIRECTIONS)
+        self._start_latent(latent.residual_scale)
         for name, kind in self.kinds.items():
             has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
             own = [only_present(grid[name]) for grid in grids]
             groups = None if groups_n is None else groups_n[has_n]
             x_ng = self.scalings.fit(name, own)
-            found = principal_directions(
-                x_ng, self._share(name, min(self.features.width, N_DIRECTIONS)), groups, config.seed
-            )
-            size_k = config.linear_scale * torch.from_numpy(found.strength_k) ** config.linear_power
-            self._start_linear(used, size_k[: self._share(name, config.n_linear)])
+            found = principal_directions(x_ng, self._share(name, n_directions), groups, config.seed)
+            size_k = latent.linear_scale * torch.from_numpy(found.strength_k) ** latent.linear_power
+            self._start_linear(used, size_k[: self._share(name, latent.n_linear)])
             used = self.features.start(name, found.weights_gk, used)
             head = self.decoder.head(name)
             head.start(log_means(own, kind, groups, len(head.bias)))
@@ -276,7 +292,7 @@ class OmicsMLM(OmicsModel):
     data
         MuData or AnnData.
     config
-        Hyper-parameters; None for :meth:`OmicsMLMConfig.for_rows`.
+        Hyper-parameters; None for the defaults.
     batch_key
         Column of ``obs`` with the batch; None if there is none or if a ``setup_*`` method has named it.
 
@@ -301,8 +317,8 @@ class OmicsMLM(OmicsModel):
         """How the family is optimised."""
         return Optimisation(learning_rate=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
-    def _default_config(self, n_rows: int) -> OmicsMLMConfig:
-        return OmicsMLMConfig.for_rows(n_rows)
+    def _configured(self, config: OmicsMLMConfig | None, n_rows: int) -> OmicsMLMConfig:
+        return (config or OmicsMLMConfig()).for_rows(n_rows)
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         groups_n = _batch_codes(sample)

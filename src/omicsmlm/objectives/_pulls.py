@@ -12,7 +12,11 @@ class Pull(ABC):
     """Mean squared distance of embeddings to their targets, in units of the total variance of the training rows."""
 
     def __init__(self) -> None:
-        self._rows = torch.empty(0, dtype=torch.int64)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all targets."""
+        self._rows, self._embedding = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
 
     def take(self, embedding_nd: Tensor, covariates_nk: Tensor, rows_n: Tensor) -> None:
         """Find the targets anew.
@@ -132,6 +136,11 @@ class ClusterAlignment(Pull):
         n_clusters = max(1, min(self.n_clusters, len(z_nd) // 30))
         found = KMeans(n_clusters, n_init=1, random_state=0).fit(z_nd.float().cpu().numpy()).labels_
         self._target_nd = aligned(z_nd, torch.from_numpy(found).to(z_nd.device), batch_n, self.n_shrinkage)
+
+    def forget(self) -> None:
+        """Drop all targets."""
+        super().forget()
+        self._target_nd = self._embedding
 
     def _targets(self, at_n: Tensor) -> tuple[Tensor, Tensor]:
         return self._target_nd[at_n], torch.ones_like(at_n, dtype=torch.bool)

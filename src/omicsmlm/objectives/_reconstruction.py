@@ -94,6 +94,11 @@ class LatentReconstruction:
         for pull, _ in self.pulls.values():
             pull.take(embedding_nd, covariates_nk, rows_n)
 
+    def forget(self) -> None:
+        """Let the pulls drop their targets."""
+        for pull, _ in self.pulls.values():
+            pull.forget()
+
 
 def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
     """Give each row's negative log-likelihood, (n,), over its measured features.

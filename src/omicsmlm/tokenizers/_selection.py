@@ -19,38 +19,39 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
     n_features
         Genes to choose; all are taken where there are no more.
     groups_n
-        Batch of each row: genes are then ranked within each batch that varies, so that a batch effect is not variation.
+        Batch of each row: genes are then ranked within each batch, so that a batch effect is not variation.
 
     Returns
     -------
     numpy.ndarray
-        Ascending positions, int64.
+        Ascending positions, int64; exactly ``n_features`` of them, if there are as many.
     """
     if counts.shape[1] <= n_features:
         return np.arange(counts.shape[1])
     adata = AnnData(counts.astype(np.float32))
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    if not _varies(adata.X):
-        return np.arange(n_features)
-    batch_key = None
-    if groups_n is not None:
-        ranked = [group for group in np.unique(groups_n) if _varies(adata.X[groups_n == group])]
-        if ranked:
-            adata = adata[np.isin(groups_n, ranked)].copy()
-            adata.obs["group"] = pd.Categorical(groups_n[np.isin(groups_n, ranked)])
-            batch_key = "group"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sc.pp.highly_variable_genes(adata, n_top_genes=n_features, flavor="seurat", batch_key=batch_key)
+        sc.pp.normalize_total(adata, target_sum=1e4)
+        sc.pp.log1p(adata)
+        ranked = _ranked(adata, n_features, groups_n)
+    square_g = np.asarray(adata.X.multiply(adata.X).mean(0)).ravel()
+    variance_g = square_g - np.asarray(adata.X.mean(0)).ravel() ** 2
+    spare = np.setdiff1d(np.argsort(-variance_g, kind="stable"), ranked, assume_unique=True)
+    return np.sort(np.concatenate([ranked, spare])[:n_features])
+
+
+def _ranked(adata: AnnData, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
+    """Rank genes by scanpy's normalised dispersion; none where groups are too small or too much alike for that."""
+    if groups_n is not None:
+        adata.obs["group"] = pd.Categorical(groups_n)
+    try:
+        sc.pp.highly_variable_genes(
+            adata, n_top_genes=n_features, flavor="seurat", batch_key=None if groups_n is None else "group"
+        )
+    except (IndexError, ValueError):  # what scanpy raises where no gene of a group varies
+        return np.empty(0, dtype=np.int64)
     chosen = np.flatnonzero(adata.var["highly_variable"].to_numpy())
-    score_g = adata.var["dispersions_norm"].to_numpy()[chosen]  # scanpy takes all that tie for the last place
-    return np.sort(chosen[np.argsort(-score_g, kind="stable")[:n_features]])
-
-
-def _varies(values: sparse.csr_matrix) -> bool:
-    """Tell whether any feature differs between rows; a batch of one row, or of empty rows, ranks no gene."""
-    return bool((values.max(0) != values.min(0)).nnz)
+    return chosen[np.argsort(-adata.var["dispersions_norm"].to_numpy()[chosen], kind="stable")]
 
 
 def common_features(values: sparse.csr_matrix, n_features: int) -> np.ndarray:

@@ -79,6 +79,15 @@ class MaskedPlan(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Train in training mode: a second ``train()`` finds the module in evaluation mode."""
         self.module.train()
+        self._forget()
+
+    def on_fit_end(self) -> None:
+        """Leave nothing of the training rows behind."""
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.parts.census is not None:
+            self.parts.census.forget()
 
     def on_train_epoch_start(self) -> None:
         """Take the census; at the start of an epoch, so that a training resumed there sees the same."""
