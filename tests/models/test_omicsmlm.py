@@ -1,7 +1,7 @@
 """What OmicsMLM does beyond the contract: kinds, layers, covariates, unpaired rows, selection of features."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import torch
 from mudata import MuData, read_h5mu
 from scipy import sparse
 
-from omicsmlm import OmicsMLM
+from omicsmlm import OmicsMLM, OmicsMLMConfig
 from tests.objects import QUIET, SMALL, cells, modality, multiome, rna
 
 KINDS = ["counts", "protein", "accessibility", "fraction", "real"]
@@ -223,6 +223,15 @@ def test_a_modality_may_be_tiny(sizes):
     assert np.isfinite(mdata.obsm["X_omics"]).all()
 
 
+@pytest.mark.parametrize("train_size", [0.5, 1.0])
+def test_two_rows_are_enough(train_size):
+    adata = rna()[:2].copy()
+    model = OmicsMLM(adata, SMALL)
+    model.train(3, train_size=train_size, **QUIET)
+    assert np.isfinite(adata.obsm["X_omics"]).all()
+    assert np.isfinite(model.history["train_loss"]).all(axis=None)
+
+
 def test_the_default_config_takes_three_modalities():
     mdata = multiome()
     model = OmicsMLM(mdata, batch_key="batch")
@@ -236,6 +245,26 @@ def test_modalities_may_have_any_name(name):
     OmicsMLM.setup_anndata(adata, modalities=name, kind="counts")
     OmicsMLM(adata, SMALL).train(1, **QUIET)
     assert np.isfinite(adata.obsm["X_omics"]).all()
+
+
+# ---- choices by the number of rows --------------------------------------------------------------------------------
+
+
+def test_what_is_left_open_is_chosen_by_the_number_of_rows():
+    few, many = (OmicsMLMConfig().for_rows(n) for n in (100, 10**6))
+    assert few != many
+    for config in (few, many):
+        assert None not in asdict(config).values()
+        assert config.for_rows(100) == config, "what is chosen stays"
+    given = OmicsMLMConfig(n_linear=7, seed=3).for_rows(100)
+    assert given == replace(few, n_linear=7, seed=3)
+
+
+def test_a_model_keeps_what_was_chosen(tmp_path):
+    model = OmicsMLM(rna(), batch_key="batch")
+    assert model.config == OmicsMLMConfig().for_rows(72)
+    model.save(tmp_path / "model")
+    assert OmicsMLM.load(tmp_path / "model").config == model.config
 
 
 # ---- selected features --------------------------------------------------------------------------------------------

@@ -67,6 +67,20 @@ def test_a_new_census_forgets_the_old_pairs(census):
     assert float(pull(x + 1, rows)) == 0
 
 
+def test_what_was_found_can_be_forgotten(census):
+    for pull in (MutualNeighbours(n_neighbors=1), ClusterAlignment(n_clusters=1)):
+        pull.take(*census)
+        assert float(pull(census[0] + 1, census[2])) > 0
+        pull.forget()
+        assert float(pull(census[0] + 1, census[2])) == 0
+
+
+def test_one_row_alone_is_not_pulled(census):
+    for pull in (MutualNeighbours(n_neighbors=1), ClusterAlignment(n_clusters=1)):
+        pull.take(*(part[:1] for part in census))
+        assert torch.isfinite(pull(census[0][:1] + 1, census[2][:1]))
+
+
 def test_partners_are_drawn_among_all(census):
     x = torch.tensor([[0.0], [1.0], [2.0]])
     pull = MutualNeighbours(n_neighbors=2)

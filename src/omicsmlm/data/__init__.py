@@ -5,5 +5,15 @@ from ._fields import CovariatesField, ModalityField
 from ._loader import row_loader
 from ._manager import OmicsManager
 from ._matrix import Matrix
+from ._sample import batch_codes, stored_values
 
-__all__ = ["CovariatesField", "Matrix", "ModalityField", "OmicsManager", "find_column", "row_loader"]
+__all__ = [
+    "CovariatesField",
+    "Matrix",
+    "ModalityField",
+    "OmicsManager",
+    "batch_codes",
+    "find_column",
+    "row_loader",
+    "stored_values",
+]

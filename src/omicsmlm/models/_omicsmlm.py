@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Encoded, Grid, Kind, Module, Parts
 from omicsmlm.corruption import HideFeatures
+from omicsmlm.data import batch_codes, stored_values
 from omicsmlm.nn import (
     Adversary,
     Decoded,
@@ -321,12 +322,12 @@ class OmicsMLM(OmicsModel):
         return (config or OmicsMLMConfig()).for_rows(n_rows)
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
-        groups_n = _batch_codes(sample)
+        groups_n = batch_codes(sample)
         selected, profiles, evidence = {}, {}, 0.0
         for name, state in self.adata_manager.modalities.items():
             present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
             groups = None if groups_n is None else groups_n[present_n]
-            values = _stored(sample, name, len(state["vocabulary"]))[present_n]
+            values = stored_values(sample, name, len(state["vocabulary"]))[present_n]
             selected[name] = _select(state["kind"], values, groups, self.config).tolist()
             profiles[name] = _profile(state["kind"], values)
             weight = self.config.accessibility_weight if state["kind"] == "accessibility" else 1.0
@@ -365,7 +366,7 @@ class OmicsMLM(OmicsModel):
 
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
-        self.module.start([self.parts.tokenizer(batch) for batch in sample], _batch_codes(sample), self.config)
+        self.module.start([self.parts.tokenizer(batch) for batch in sample], batch_codes(sample), self.config)
 
 
 def _select(kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None, config: OmicsMLMConfig) -> np.ndarray:
@@ -386,18 +387,3 @@ def _profile(kind: Kind, values: sparse.csr_matrix) -> list[float]:
 def _evidence(kind: Kind, values: sparse.csr_matrix) -> np.ndarray:
     """Give how much each row says: its counts, its open regions, or its measured values."""
     return np.asarray(values.sum(1)).ravel() if kind in ("counts", "protein") else values.getnnz(1)
-
-
-def _stored(sample: Sequence[Batch], name: str, n_vocabulary: int) -> sparse.csr_matrix:
-    """Put the tokens of the sample together as a CSR matrix over the vocabulary."""
-    blocks = []
-    for batch in sample:
-        ids, values, offsets = (t.numpy() for t in batch.tokens[name])
-        blocks.append(sparse.csr_matrix((values, ids, offsets), shape=(len(offsets) - 1, n_vocabulary)))
-    return sparse.vstack(blocks, format="csr")
-
-
-def _batch_codes(sample: Sequence[Batch]) -> np.ndarray | None:
-    """Give the batch of each row, or None where there is none or only one."""
-    codes = np.concatenate([batch.covariates.numpy() for batch in sample])
-    return codes[:, 0] if codes.shape[1] and len(np.unique(codes[:, 0])) > 1 else None

@@ -33,11 +33,12 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
         warnings.simplefilter("ignore")
         sc.pp.normalize_total(adata, target_sum=1e4)
         sc.pp.log1p(adata)
-        ranked = _ranked(adata, n_features, groups_n)
-    square_g = np.asarray(adata.X.multiply(adata.X).mean(0)).ravel()
-    variance_g = square_g - np.asarray(adata.X.mean(0)).ravel() ** 2
-    spare = np.setdiff1d(np.argsort(-variance_g, kind="stable"), ranked, assume_unique=True)
-    return np.sort(np.concatenate([ranked, spare])[:n_features])
+        chosen = _ranked(adata, n_features, groups_n)
+    if len(chosen) < n_features:
+        log_ng = sparse.csr_matrix(adata.X)
+        variance_g = np.asarray(log_ng.multiply(log_ng).mean(0) - np.square(log_ng.mean(0))).ravel()
+        chosen = np.concatenate([chosen, np.setdiff1d(np.argsort(-variance_g, kind="stable"), chosen, True)])
+    return np.sort(chosen[:n_features])
 
 
 def _ranked(adata: AnnData, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
