@@ -255,8 +255,7 @@ def shown(tables: pd.DataFrame) -> pd.DataFrame:
     return text.loc[means["Total"].sort_values(ascending=False).index]
 
 
-def run(name: str, seeds: list[int], baselines_only: bool, out: Path, kept: Kept) -> None:
-    study = STUDIES[name]
+def run(name: str, study: Study, seeds: list[int], baselines_only: bool, out: Path, kept: Kept) -> None:
     data = study.load()
     data.obs["scored"] = data.obs["cell_type"].astype(object).where(~data.obs["cell_type"].isin(study.dropped), None)
     print(f"\n== {name}: {data.n_obs} cells; held out: {study.held_out}", flush=True)
@@ -271,7 +270,7 @@ def run(name: str, seeds: list[int], baselines_only: bool, out: Path, kept: Kept
             if method in ONE_SEED and seed != seeds[0]:
                 continue
             embeddings[method] = kept(
-                f"{name}-{method}-{seed}", lambda fit=fit, seed=seed: fit(data, study.batch_key, seed)
+                f"{name}-{method}-converged-{seed}", lambda fit=fit, seed=seed: fit(data, study.batch_key, seed)
             )
         table = scored(study, data, embeddings)
         tables.append(table.assign(seed=seed))
@@ -295,13 +294,17 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--baselines-only", action="store_true")
+    parser.add_argument("--skip", nargs="+", default=[], help="baselines not to train, such as MultiVI")
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
     parser.add_argument("--cache", type=Path, default=None)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.sets:
-        run(name, arguments.seeds, arguments.baselines_only, arguments.out, Kept(arguments.cache))
+        study = STUDIES[name]
+        trained = {method: fit for method, fit in study.trained.items() if method not in arguments.skip}
+        study = study._replace(trained=trained)
+        run(name, study, arguments.seeds, arguments.baselines_only, arguments.out, Kept(arguments.cache))
 
 
 if __name__ == "__main__":

@@ -319,6 +319,12 @@ def test_a_model_without_an_object(saved):
             ask()
 
 
+@pytest.mark.parametrize("indices", [[0, 72], [-73], [0.5], ["cell001"], np.ones(5, bool), [[1, 2]], slice(3)])
+def test_rows_that_are_not_there(model, indices):
+    with refused(r"^indices: expected row numbers below 72, or as many booleans, got '.*; pass obs_names", model.adata):
+        model.get_latent_representation(indices=indices)
+
+
 # ---- training -----------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,9 @@ NAMES = [module.name for module in pkgutil.walk_packages(omicsmlm.__path__, "omi
 ROOMS = ("omicsmlm.data", "omicsmlm.tokenizers", "omicsmlm.corruption", "omicsmlm.nn", "omicsmlm.objectives")
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith((*ROOMS, "omicsmlm.training", "omicsmlm.models", "omicsmlm._checks"))])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if n.startswith((*ROOMS, "omicsmlm.training", "omicsmlm.models", "omicsmlm._checks"))]
+)
 def test_examples_are_right(name):
     found = doctest.testmod(importlib.import_module(name))
     assert found.failed == 0

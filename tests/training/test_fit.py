@@ -222,6 +222,17 @@ class Failing(Callback):
             raise ZeroDivisionError
 
 
+def test_an_interruption_is_the_callers():
+    class Interrupt(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            raise KeyboardInterrupt
+
+    module = Line()
+    with pytest.raises(KeyboardInterrupt):
+        run(module=module, trainer_options={"callbacks": [Interrupt()]})
+    assert not module.training
+
+
 def test_a_failure_before_the_first_step_is_not_hidden_by_the_bar():
     class Early(Callback):
         def on_fit_start(self, trainer, pl_module):

@@ -14,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch, Module, Parts
 from omicsmlm.data import OmicsManager, row_loader
 from omicsmlm.training import FitOptions, Optimisation, fit, on_device, sensible_epochs
@@ -216,7 +216,7 @@ class OmicsModel(Registered):
         data
             The object to embed; None for the registered one. Features are matched by name, modalities may be absent.
         indices
-            Row numbers; None for all rows.
+            Row numbers, or one boolean per row; None for all rows.
         batch_size
             Rows to embed at once; None for 1,024.
 
@@ -228,12 +228,11 @@ class OmicsModel(Registered):
         Raises
         ------
         ValueError
-            If the object shares no modality, or no feature of a modality, with the model.
+            If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
         """
         _check_positive("batch_size", batch_size, "leave it out for 1,024")
         manager = self._manager_for(data)
-        rows = np.arange(manager.adata.n_obs) if indices is None else np.asarray(indices)
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        rows = _asked_rows(indices, manager.adata.n_obs)
         self.module.eval()
         parts = []
         for batch in row_loader(manager, rows, batch_size or EMBED_ROWS):
@@ -323,6 +322,19 @@ class OmicsModel(Registered):
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
+
+
+def _asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
+    """Give row numbers, (n,) int64, from what the user asks for."""
+    rows = np.arange(n_obs) if indices is None else np.asarray(indices)
+    if rows.dtype == bool and rows.shape == (n_obs,):
+        return np.flatnonzero(rows)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1 or rows.min() < -n_obs or rows.max() >= n_obs:
+        wanted = f"row numbers below {n_obs}, or as many booleans"
+        raise mistake("indices", wanted, named(rows.ravel(), 3), "pass obs_names.get_indexer(names) for names")
+    return rows.astype(np.int64)
 
 
 def _check_positive(argument: str, number: int | None, remedy: str) -> None:

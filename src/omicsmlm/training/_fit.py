@@ -92,6 +92,8 @@ def fit(
         )
         try:
             trainer.fit(plan, train_loader, validation_loader, ckpt_path=start, weights_only=True)
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C; whether that ends the process is up to the caller
+            raise (stop.__context__ if isinstance(stop.__context__, KeyboardInterrupt) else stop) from None
         finally:
             parts.module.eval()
     return history.values

@@ -1,4 +1,4 @@
-"""scVI, MultiVI and TotalVI with the defaults of scvi-tools, trained with early stopping on a copy of the data."""
+"""scVI, MultiVI and TotalVI as scvi-tools makes them, trained to convergence on a copy of the data."""
 
 import logging
 import random
@@ -16,6 +16,13 @@ from omicsmlm.evaluation.baselines._linear import _variable_genes, log_normalise
 from omicsmlm.evaluation.baselines._measured import Measured, measured
 
 logger = logging.getLogger(__name__)
+
+_WARM_UP = 50
+"""Epochs in which the weight of the KL term grows to one, and during which nothing stops early.
+
+The default of scVI is 400. Early stopping then ends the training while the weight is small, and the batches stay apart:
+on pbmc_3tech a batch score of .797, against .871 after all 400 epochs and .872 by this rule, in 244 epochs.
+"""
 
 
 @contextmanager
@@ -64,9 +71,10 @@ def _rows_obs(data: ad.AnnData | md.MuData, rows_n: np.ndarray, batch_key: str |
     return obs
 
 
-def _fitted(model: Any, max_epochs: int | None, name: str) -> np.ndarray:
+def _fitted(model: Any, name: str, max_epochs: int | None, **options: Any) -> np.ndarray:
     limit = {} if max_epochs is None else {"max_epochs": max_epochs}
-    model.train(early_stopping=True, enable_progress_bar=False, **limit)
+    stop = {"early_stopping": True, "early_stopping_warmup_epochs": _WARM_UP}
+    model.train(enable_progress_bar=False, **stop, **limit, **options)
     n_epochs = len(next(iter(model.history.values())))
     logger.info("%s: trained for %d epochs.", name, n_epochs)
     return np.asarray(model.get_latent_representation(), dtype=np.float32)
@@ -83,8 +91,9 @@ def scvi(
 ) -> np.ndarray:
     """Latent mean of scVI (Lopez et al. 2018) on raw RNA counts.
 
-    Defaults of scvi-tools 1.5 (one hidden layer of 128, zero-inflated negative binomial), early stopping on the
-    validation ELBO (10 % of the rows, patience 45).
+    Defaults of scvi-tools 1.5 (one hidden layer of 128, zero-inflated negative binomial), but the KL term warms up in
+    50 epochs in place of 400, so that early stopping on the validation ELBO (10 % of the rows, patience 45) ends a
+    training that has converged.
 
     Parameters
     ----------
@@ -117,7 +126,8 @@ def scvi(
     light = _light(part, part.rows_n, _rows_obs(data, part.rows_n, batch_key))
     with _seeded(seed):
         SCVI.setup_anndata(light, batch_key=None if batch_key is None else "batch")
-        return part.place(_fitted(SCVI(light, n_latent=n_latent), max_epochs, "scVI"))
+        plan = {"n_epochs_kl_warmup": _WARM_UP}
+        return part.place(_fitted(SCVI(light, n_latent=n_latent), "scVI", max_epochs, plan_kwargs=plan))
 
 
 def multivi(
@@ -125,8 +135,8 @@ def multivi(
 ) -> np.ndarray:
     """Joint latent mean of MultiVI (Ashuach et al. 2023) on raw RNA counts and peaks.
 
-    Defaults of scvi-tools 1.5: at most 500 epochs, early stopping on the validation ELBO (patience 45). A row that
-    lacks a modality is given as a row of zeros, which is how MultiVI knows it.
+    Defaults of scvi-tools 1.5: at most 500 epochs, early stopping as in :func:`scvi`. A row that lacks a
+    modality is given as a row of zeros, which is how MultiVI knows it.
 
     Parameters
     ----------
@@ -156,7 +166,8 @@ def multivi(
         chosen = {"rna_layer": "rna", "atac_layer": "atac"}
         MULTIVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
         model = MULTIVI(light, n_genes=len(rna.var_names), n_regions=len(atac.var_names))
-        return rna._replace(rows_n=rows_n).place(_fitted(model, max_epochs, "MultiVI"))
+        latent_nd = _fitted(model, "MultiVI", max_epochs, n_epochs_kl_warmup=_WARM_UP)
+        return rna._replace(rows_n=rows_n).place(latent_nd)
 
 
 def totalvi(
@@ -169,7 +180,7 @@ def totalvi(
 ) -> np.ndarray:
     """Latent mean of TotalVI (Gayoso et al. 2021) on raw RNA and protein counts of the rows that have both.
 
-    Defaults of scvi-tools 1.5: 20 dimensions, at most 400 epochs, early stopping on the validation ELBO (patience 45).
+    Defaults of scvi-tools 1.5 (20 dimensions), with the KL warm-up and the early stopping of :func:`scvi`.
 
     Parameters
     ----------
@@ -199,4 +210,5 @@ def totalvi(
     with _seeded(seed):
         chosen = {"rna_layer": "rna", "protein_layer": "protein"}
         TOTALVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
-        return rna._replace(rows_n=rows_n).place(_fitted(TOTALVI(light), max_epochs, "TotalVI"))
+        latent_nd = _fitted(TOTALVI(light), "TotalVI", max_epochs, n_epochs_kl_warmup=_WARM_UP)
+        return rna._replace(rows_n=rows_n).place(latent_nd)
