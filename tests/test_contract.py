@@ -116,6 +116,14 @@ def test_getters_only_return(family, trained):
 
 
 @every_family
+def test_an_embedding_is_the_same_each_time(family, trained):
+    model = trained(family)
+    first = model.get_latent_representation()
+    model.module.train()  # as a training of one's own would leave it
+    np.testing.assert_array_equal(model.get_latent_representation(), first)
+
+
+@every_family
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_batch_size_does_not_matter(family, trained, batch_size):
     model = trained(family)

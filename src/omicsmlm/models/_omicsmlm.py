@@ -304,7 +304,7 @@ class OmicsMLM(OmicsModel):
     >>> model = omicsmlm.OmicsMLM(mdata, batch_key="batch")
     >>> model.train(max_epochs=1, progress_bar=False)
     >>> mdata.obsm["X_omics"].shape
-    (200, 80)
+    (200, 48)
     """
 
     embedding_key: ClassVar[str] = "X_omics"

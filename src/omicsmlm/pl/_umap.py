@@ -22,7 +22,7 @@ _LEGEND_ROWS = 16
 
 
 def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int = 0) -> np.ndarray:
-    """UMAP of an embedding in two dimensions, by scanpy.
+    """UMAP of an embedding in two dimensions, by umap-learn with the spread of scanpy.
 
     Parameters
     ----------
@@ -38,15 +38,12 @@ def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int 
     ndarray
         float32 (n_obs, 2).
     """
-    import scanpy as sc
+    from umap import UMAP
 
-    light = ad.AnnData(obs=pd.DataFrame(index=[str(i) for i in range(len(embedding))]))
-    light.obsm["X"] = np.asarray(embedding, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sc.pp.neighbors(light, n_neighbors=min(n_neighbors, light.n_obs - 1), use_rep="X", random_state=seed)
-        sc.tl.umap(light, random_state=seed)
-    return np.asarray(light.obsm["X_umap"], dtype=np.float32)
+        layout = UMAP(n_neighbors=min(n_neighbors, len(embedding) - 1), min_dist=0.5, random_state=seed)
+        return np.asarray(layout.fit_transform(np.asarray(embedding, dtype=np.float32)), dtype=np.float32)
 
 
 def _listed(name: str) -> np.ndarray:
