@@ -31,7 +31,7 @@ class Pull(ABC):
             Their row numbers, ascending.
         """
         self._rows, self._embedding = rows_n, embedding_nd
-        self._variance = embedding_nd.var(0, correction=0).sum().clamp(min=1e-6)
+        self._variance = embedding_nd.var(0, correction=min(1, len(rows_n) - 1)).sum().clamp(min=1e-6)
         self._prepare(covariates_nk[:, 0] if covariates_nk.shape[1] else torch.zeros_like(rows_n))
 
     def __call__(self, mean_nd: Tensor, rows_n: Tensor) -> Tensor:
