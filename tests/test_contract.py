@@ -236,9 +236,11 @@ class Spy(Callback):
 
     def __init__(self, *, fails_at: tuple[int, int] | None = None) -> None:
         self.modes: list[bool] = []
+        self.rows: list[list[int]] = []
         self.fails_at = fails_at
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.rows.append(batch.rows.tolist())
         self.modes.append(all(part.training for part in pl_module.module.modules()))
         if self.fails_at == (trainer.current_epoch, batch_idx):
             raise RuntimeError("the machine was switched off")
@@ -259,6 +261,8 @@ def test_a_second_training_really_trains(family):
     for spy in spies:
         assert len(spy.modes) == 2 * 3
         assert all(spy.modes)
+        assert spy.rows[:3] != spy.rows[3:], "each epoch has an order of its own"
+    assert spies[0].rows != spies[1].rows, "and so has each training"
     assert not model.module.training
     for name, values in history[1].items():
         assert len(values) == 4
