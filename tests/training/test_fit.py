@@ -154,25 +154,54 @@ def test_steps_train_and_validation_judges():
     assert not module.training
 
 
-def test_the_best_weights_are_kept():
-    class Keep(Callback):
-        def __init__(self):
-            self.weights = []
+class Steps(Callback):
+    """Notes the weights after each step, and those that are validated."""
 
-        def on_validation_end(self, trainer, pl_module):
-            self.weights.append(pl_module.module.weight.detach().clone())
+    def __init__(self):
+        self.stepped, self.validated = [], []
 
-    keep = Keep()
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.stepped.append(pl_module.module.weight.detach().clone())
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if batch_idx == 0:
+            self.validated.append(pl_module.module.weight.detach().clone())
+
+
+def averages(weights, decay):
+    """The moving averages after each step, by their sums."""
+    found = [weights[0]]
+    for step, weight in enumerate(weights[1:], start=2):
+        left = min(decay, step / (10 + step))
+        found.append(left * found[-1] + (1 - left) * weight)
+    return found
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.99])
+def test_an_average_of_the_weights_is_validated_and_the_best_is_kept(decay):
+    steps = Steps()
     spy = Spy(losses=[3.0, 3, 1, 1, 2, 2])
-    _, module, _ = run(spy, trainer_options={"callbacks": keep})
-    assert torch.equal(module.weight, keep.weights[1])
-    assert not torch.equal(module.weight, keep.weights[2])
+    optimisation = Optimisation(learning_rate=0.1, averaging=decay)
+    _, module, _ = run(spy, trainer_options={"callbacks": steps}, optimisation=optimisation)
+    expected = averages(steps.stepped, decay)
+    for epoch in range(3):
+        assert torch.allclose(steps.validated[epoch], expected[4 * epoch + 3], atol=1e-6)
+    assert torch.equal(module.weight, steps.validated[1])
+    assert not torch.allclose(module.weight, steps.validated[2])
 
 
-def test_without_validation_the_last_weights_are_kept():
-    _, module, values = run(validated=False)
+def test_without_validation_the_last_average_is_kept():
+    steps = Steps()
+    _, module, values = run(validated=False, trainer_options={"callbacks": steps})
     assert set(values) == {"train_loss", "train_square", "train_half"}
-    assert not torch.equal(module.weight, Line().weight)
+    assert torch.allclose(module.weight, averages(steps.stepped, 0.99)[-1], atol=1e-6)
+    assert not torch.allclose(module.weight, steps.stepped[-1])
+
+
+def test_a_sanity_check_is_no_epoch():
+    _, module, values = run(trainer_options={"num_sanity_val_steps": 1})
+    assert torch.equal(module.weight, run()[1].weight)
+    assert len(values["validation_loss"]) == 3
 
 
 def test_training_stops_when_the_validation_loss_no_longer_falls():

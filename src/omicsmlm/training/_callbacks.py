@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: history, best weights, a bar."""
+"""What happens beside the steps of a training: history, the weights that are kept, a bar."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 
@@ -30,34 +30,72 @@ class History(Callback):
         self.values = {name: list(values) for name, values in state_dict["values"].items()}
 
 
-class BestWeights(Callback):
-    """Keeps the weights of the epoch with the lowest validation loss and restores them at the end."""
+class KeptWeights(Callback):
+    """Judges and keeps a moving average of the weights: that of the epoch with the lowest validation loss, or the last.
 
-    def __init__(self) -> None:
+    The average smooths the noise of the steps, so that an epoch in the middle of the schedule is judged as if the
+    learning rate had come down by then.
+
+    Parameters
+    ----------
+    decay
+        Share of the average that a step leaves in place, 0 (the weights themselves) to under 1; less in the first steps.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.n_steps = 0
+        self.average: dict[str, Tensor] = {}
         self.loss = math.inf
-        self.weights: dict[str, torch.Tensor] = {}
+        self.best: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the average towards the weights."""
+        weights = dict(_network(pl_module).named_parameters())
+        if not self.average:
+            self.average = {name: weight.detach().clone() for name, weight in weights.items()}
+        self.n_steps += 1
+        left = min(self.decay, self.n_steps / (10 + self.n_steps))
+        for name, average in self.average.items():
+            self.average[name] = average.to(weights[name].device).lerp_(weights[name], 1 - left)
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Put the average in the place of the weights."""
+        if not trainer.sanity_checking:
+            self._swap(pl_module)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Copy the weights if they are the best so far."""
+        """Copy the average if it is the best so far, and put the weights back."""
+        if trainer.sanity_checking:
+            return
         loss = float(trainer.callback_metrics["validation_loss"])
         if loss < self.loss:
             self.loss = loss
-            self.weights = {
-                name: value.detach().cpu().clone() for name, value in _network(pl_module).state_dict().items()
-            }
+            self.best = {name: value.detach().cpu().clone() for name, value in _network(pl_module).state_dict().items()}
+        self._swap(pl_module)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Put the best weights back."""
-        if self.weights:
-            _network(pl_module).load_state_dict(self.weights)
+        """Leave the best average, or the last where nothing was validated."""
+        _network(pl_module).load_state_dict(self.best or self.average, strict=False)
+
+    @torch.no_grad()
+    def _swap(self, plan: lightning.LightningModule) -> None:
+        for name, weight in _network(plan).named_parameters():
+            held = weight.detach().clone()
+            weight.copy_(self.average[name])
+            self.average[name] = held
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps."""
-        return {"loss": self.loss, "weights": self.weights}
+        return {"n_steps": self.n_steps, "average": self.average, "loss": self.loss, "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.loss, self.weights = state_dict["loss"], state_dict["weights"]
+        self.n_steps, self.average = state_dict["n_steps"], dict(state_dict["average"])
+        self.loss, self.best = state_dict["loss"], state_dict["best"]
 
 
 def _network(plan: lightning.LightningModule) -> nn.Module:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from omicsmlm._checks import mistake
 from omicsmlm._types import Parts
 
-from ._callbacks import Bar, BestWeights, History
+from ._callbacks import Bar, History, KeptWeights
 from ._plan import MaskedPlan, Optimisation
 
 
@@ -55,7 +55,7 @@ def fit(
     parts, optimisation
         What is trained, and how.
     train_loader, validation_loader
-        Minibatches; without validation there is no early stopping, and the last weights are kept.
+        Minibatches; without validation there is no early stopping, and the last average of the weights is kept.
     options
         How the training runs.
     trainer_options
@@ -69,7 +69,7 @@ def fit(
         Mean of every logged value per epoch.
     """
     history = History()
-    callbacks = _callbacks(options, validation_loader is not None)
+    callbacks = _callbacks(options, optimisation.averaging, validation_loader is not None)
     settings: dict[str, Any] = {
         "accelerator": options.accelerator,
         "devices": 1 if options.devices == "auto" else options.devices,
@@ -105,12 +105,12 @@ def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
 
 
-def _callbacks(options: FitOptions, validated: bool) -> list[Callback]:
-    callbacks: list[Callback] = [Bar()] if options.progress_bar else []
-    if validated:
-        callbacks.append(BestWeights())
-        if options.early_stopping:
-            callbacks.append(EarlyStopping("validation_loss", patience=options.patience))
+def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[Callback]:
+    callbacks: list[Callback] = [KeptWeights(averaging)]
+    if options.progress_bar:
+        callbacks.append(Bar())
+    if validated and options.early_stopping:
+        callbacks.append(EarlyStopping("validation_loss", patience=options.patience))
     if options.checkpoint_dir is not None:
         _check_writable(Path(options.checkpoint_dir))
         callbacks.append(ModelCheckpoint(options.checkpoint_dir, filename="last", enable_version_counter=False))

@@ -36,6 +36,9 @@ class Optimisation:
         Steps over which the rate rises.
     gradient_limit
         Largest norm of a gradient; larger ones are scaled down.
+    averaging
+        Share that a step leaves in place of the moving average of the weights, which is what is validated and kept;
+        0 for the weights themselves.
     """
 
     learning_rate: float = 2e-3
@@ -43,6 +46,7 @@ class Optimisation:
     weight_decay: float = 1e-4
     n_warmup_steps: int = 50
     gradient_limit: float = 50.0
+    averaging: float = 0.99
 
 
 class MaskedPlan(lightning.LightningModule):
