@@ -63,4 +63,4 @@ def test_demo_writes_its_results(monkeypatch, tmp_path):
     assert call(monkeypatch, "demo", "--out", tmp_path / "demo", "--max-epochs", 2, "--no-controls") == 0
     written = {path.name for path in (tmp_path / "demo").iterdir()}
     assert written == {"embedded.h5mu", "history.png", "model", "scib.csv", "scib.png", "umap.png"}
-    assert read_h5mu(tmp_path / "demo" / "embedded.h5mu").obsm["X_omics"].shape == (2000, 48)
+    assert read_h5mu(tmp_path / "demo" / "embedded.h5mu").obsm["X_omics"].shape == (2000, 80)

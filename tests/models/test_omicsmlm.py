@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from mudata import MuData, read_h5mu
 from scipy import sparse
 
@@ -331,3 +332,21 @@ def test_real_unpaired_bulk_data_trains_and_embeds(data_folder):
     assert "real" in kinds
     model.train(1, progress_bar=False, accelerator="cpu")
     assert np.isfinite(mdata.obsm["X_omics"]).all()
+
+
+def test_linear_dimensions_start_as_components_of_their_strength(rng):
+    axes = np.linalg.qr(rng.normal(size=(30, 3)))[0]
+    x = (rng.normal(size=(200, 3)) * [8, 4, 2] @ axes.T).astype(np.float32) + rng.normal(0, 0.01, (200, 30))
+    config = OmicsMLMConfig(n_nonlinear=0, n_linear=3, linear_scale=2.0, linear_power=2.0, residual_scale=0.0)
+    model = OmicsMLM(MuData({"x": AnnData(x.astype(np.float32))}), config)
+    scaled = (x - x.mean(0)) / x.std(0)
+    strength = np.linalg.svd(scaled, compute_uv=False)[:3]
+    deviation = model.get_latent_representation().std(0)
+    np.testing.assert_allclose(deviation, 2.0 * (strength / strength[0]) ** 2, rtol=0.02)
+
+
+def test_open_regions_start_weaker():
+    config = OmicsMLMConfig(n_nonlinear=0, n_linear=6, residual_scale=0.0, linear_scale=1.0, linear_power=1.0)
+    mdata = MuData({"rna": modality("counts", 60), "atac": modality("accessibility", 60)})
+    deviation = OmicsMLM(mdata, config).get_latent_representation().std(0)
+    assert deviation[[0, 4]] == pytest.approx([1.0, 0.4], rel=0.05), "four components of RNA, then those of ATAC"

@@ -51,7 +51,7 @@ class OmicsMLMConfig:
         Number of latents and their width.
     linear_scale, linear_power
         A linear dimension starts with standard deviation ``linear_scale`` · (s / s₁) ** ``linear_power``, s its singular
-        value: weak components, mostly noise, stay small.
+        value: weak components, mostly noise, stay small; those of open regions start smaller by ``COMPONENT_SCALES``.
     residual_scale
         Factor of what the network adds to the linear dimensions at the start.
     n_variable, n_common
@@ -67,8 +67,8 @@ class OmicsMLMConfig:
     kl_weight, kl_power, kl_warmup
         The KL divergence has the weight ``kl_weight`` · (evidence / 1000) ** ``kl_power``, where the evidence is the
         median number of counts in a row, over the features looked at: the deeper the rows, the more detail would
-        otherwise fill the latent. The factor stays within 0.1 and 10; the weight is reached after ``kl_warmup`` of the
-        training.
+        otherwise fill the latent. The factor stays within ``KL_FACTORS``; the weight is reached after ``kl_warmup`` of
+        the training.
     adversary_weight
         Weight of the adversary on the batch; 0 switches it off.
     neighbour_weight, alignment_weight
@@ -101,7 +101,7 @@ class OmicsMLMConfig:
     protein_weight: float = 3.0
     accessibility_weight: float = 0.1
     kl_weight: float = 1.0
-    kl_power: float = 1.5
+    kl_power: float = 2.25
     kl_warmup: float = 0.3
     adversary_weight: float = 5.0
     neighbour_weight: float = 10.0
@@ -115,8 +115,8 @@ class OmicsMLMConfig:
     def for_rows(self, n_rows: int) -> "OmicsMLMConfig":
         """Fill in what is None for a data set of this many rows.
 
-        Few rows pay for few dimensions, most of them free (32 + 16); with ``MANY_ROWS`` or more the embedding keeps 80
-        components and the network adds a residual to them.
+        The embedding has 80 dimensions: of few rows, 48 components and 32 free dimensions, which the network fills; with
+        ``MANY_ROWS`` or more, 80 components, to which the network adds a residual.
         """
         chosen = (FEW if n_rows < MANY_ROWS else MANY)._asdict()
         return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
@@ -137,8 +137,10 @@ class Latent(NamedTuple):
     residual_scale: float
 
 
-FEW = Latent(n_nonlinear=32, n_linear=16, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)
+FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)
 MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=1.5, residual_scale=0.2)
+KL_FACTORS = (0.1, 25.0)
+"""Least and most that the depth of the rows makes of the KL weight."""
 MANY_ROWS = 5000
 """Rows from which on a model has ``MANY``, not ``FEW``."""
 N_DIRECTIONS = 80
@@ -151,6 +153,8 @@ COMPONENT_SHARES: dict[str, float] = {
     "real": 1.0,
 }
 """Share of the starting components that a modality gets, relative to the others."""
+COMPONENT_SCALES: dict[str, float] = {"accessibility": 0.4}
+"""Strength of a modality's first component beside that of the others; 1 where it is not given."""
 
 
 class Outputs(NamedTuple):
@@ -205,6 +209,8 @@ class OmicsMLMModule(Module):
         self.mean = nn.Linear(width, self.n_latent)
         self.skip = nn.Linear(width, self.n_latent, bias=False)
         self.log_variance = nn.Linear(width, self.n_latent)
+        self.scale_d: Tensor
+        self.register_buffer("scale_d", torch.ones(self.n_latent))
         n_batches = n_categories[0] if n_categories else 1
         heads = {name: _head(kind, n_features[name], n_batches, config) for name, kind in kinds.items()}
         self.decoder = Decoder(self.n_latent, width, Design(n_categories), heads)
@@ -217,7 +223,8 @@ class OmicsMLMModule(Module):
         h_nd = self.features(scaled, {name: grid.seen.any(1) for name, grid in grids.items()})
         attended_nd = 0.0 if self.attention is None else self.attention(scaled, {m: g.seen for m, g in grids.items()})
         hidden_nd = self.hidden(h_nd + attended_nd)
-        return Encoded(self.mean(hidden_nd) + self.skip(h_nd), self.log_variance(hidden_nd).clamp(-8, 4))
+        mean_nd = self.scale_d * (self.mean(hidden_nd) + self.skip(h_nd))
+        return Encoded(mean_nd, self.log_variance(hidden_nd).clamp(-8, 4))
 
     def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
         """Embed, draw a latent, and rebuild every modality from it and from the covariates."""
@@ -248,8 +255,9 @@ class OmicsMLMModule(Module):
             groups = None if groups_n is None else groups_n[has_n]
             x_ng = self.scalings.fit(name, own)
             found = principal_directions(x_ng, self._share(name, n_directions), groups, config.seed)
-            size_k = latent.linear_scale * torch.from_numpy(found.strength_k) ** latent.linear_power
-            self._start_linear(used, size_k[: self._share(name, latent.n_linear)])
+            strength_k = COMPONENT_SCALES.get(kind, 1.0) * torch.from_numpy(found.strength_k)
+            scale_k = strength_k[: self._share(name, latent.n_linear)] ** latent.linear_power
+            self._start_linear(used, scale_k, latent.linear_scale)
             used = self.features.start(name, found.weights_gk, used)
             head = self.decoder.head(name)
             head.start(log_means(own, kind, groups, len(head.bias)))
@@ -269,11 +277,12 @@ class OmicsMLMModule(Module):
         self.log_variance.bias.fill_(-2.0)
 
     @torch.no_grad()
-    def _start_linear(self, first: int, size_k: Tensor) -> None:
+    def _start_linear(self, first: int, scale_k: Tensor, size: float) -> None:
         """Lead the components from ``first`` on to linear dimensions that are still free, as many as there are."""
-        free = (self.skip.weight[self.n_nonlinear :].abs().sum(1) == 0).nonzero()[: len(size_k), 0]
-        for k, dimension in enumerate(free.tolist()):
-            self.skip.weight[self.n_nonlinear + dimension, first + k] = size_k[k]
+        free = (self.skip.weight[self.n_nonlinear :].abs().sum(1) == 0).nonzero()[: len(scale_k), 0]
+        for k, dimension in enumerate((self.n_nonlinear + free).tolist()):
+            self.skip.weight[dimension, first + k] = size
+            self.scale_d[dimension] = scale_k[k]
 
 
 def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -> Head:
@@ -304,7 +313,7 @@ class OmicsMLM(OmicsModel):
     >>> model = omicsmlm.OmicsMLM(mdata, batch_key="batch")
     >>> model.train(max_epochs=1, progress_bar=False)
     >>> mdata.obsm["X_omics"].shape
-    (200, 48)
+    (200, 80)
     """
 
     embedding_key: ClassVar[str] = "X_omics"
@@ -351,7 +360,7 @@ class OmicsMLM(OmicsModel):
         objective = LatentReconstruction(
             kinds,
             self._weights(),
-            kl_weight=c.kl_weight * min(10.0, max(0.1, (choice["evidence"] / 1000) ** c.kl_power)),
+            kl_weight=c.kl_weight * float(np.clip((choice["evidence"] / 1000) ** c.kl_power, *KL_FACTORS)),
             kl_warmup=c.kl_warmup,
             adversary_weight=c.adversary_weight,
             pulls=pulls,
