@@ -138,7 +138,7 @@ class Latent(NamedTuple):
 
 
 FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)
-MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=1.5, residual_scale=0.2)
+MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=2.0, residual_scale=0.2)
 KL_FACTORS = (0.1, 25.0)
 """Least and most that the depth of the rows makes of the KL weight."""
 MANY_ROWS = 5000
