@@ -10,6 +10,7 @@ from omicsmlm._types import Batch, Corrupted, Encoded, Grid
 from omicsmlm.objectives import (
     LatentReconstruction,
     bernoulli,
+    expected_values,
     gaussian,
     gaussian_kl,
     multinomial,
@@ -150,3 +151,23 @@ def test_the_adversary_is_judged_on_known_batches(target):
 def test_no_known_batch_at_all_is_no_trouble(target):
     terms = objective("real")(outputs("real", torch.randn(N, 2)), Corrupted({}, {"m": target}), batch((-1,) * N), 1.0)
     assert float(terms["adversary"]) == 0
+
+
+def test_expected_counts_have_the_depth_of_what_was_measured():
+    head = Said(torch.tensor([[0.5, 0.25, 0.25]]).log().repeat(3, 1), None)
+    seen = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
+    grid = Grid(torch.tensor([[4.0, 0, 4], [3, 0, 0], [0, 0, 0]]), seen, torch.zeros(3))
+    torch.testing.assert_close(
+        expected_values("counts", head, grid, 100.0), torch.tensor([[4.0, 2, 2], [3, 1.5, 1.5], [50, 25, 25]])
+    )
+    torch.testing.assert_close(
+        expected_values("accessibility", head, grid, 1.0),
+        torch.tensor([[1, 0.5, 0.5], [1, 0.5, 0.5], [0.5, 0.25, 0.25]]),
+    )
+
+
+def test_other_kinds_are_expected_as_their_likelihood_has_them():
+    head, grid = Said(torch.tensor([[0.0, 2.0]]), None), Grid(*torch.zeros(3, 1, 2))
+    assert expected_values("real", head, grid, 1.0).tolist() == [[0, 2]]
+    torch.testing.assert_close(expected_values("protein", head, grid, 1.0), head.logits.exp())
+    torch.testing.assert_close(expected_values("fraction", head, grid, 1.0), torch.tensor([[0.5, 0.880797]]))

@@ -141,8 +141,8 @@ class OmicsModel(Registered):
         """
         manager = self._manager_for(None)
         key = self._checked_key(key_added)
-        _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
-        _check_positive("batch_size", batch_size, "pass 128, say")
+        check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
+        check_positive("batch_size", batch_size, "pass 128, say")
         train_rows, validation_rows = self._split(train_size)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
@@ -230,9 +230,9 @@ class OmicsModel(Registered):
         ValueError
             If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
         """
-        _check_positive("batch_size", batch_size, "leave it out for 1,024")
+        check_positive("batch_size", batch_size, "leave it out for 1,024")
         manager = self._manager_for(data)
-        rows = _asked_rows(indices, manager.adata.n_obs)
+        rows = asked_rows(indices, manager.adata.n_obs)
         self.module.eval()
         parts = []
         for batch in row_loader(manager, rows, batch_size or EMBED_ROWS):
@@ -324,7 +324,7 @@ class OmicsModel(Registered):
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
 
 
-def _asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
+def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
     """Give row numbers, (n,) int64, from what the user asks for."""
     rows = np.arange(n_obs) if indices is None else np.asarray(indices)
     if rows.dtype == bool and rows.shape == (n_obs,):
@@ -337,7 +337,7 @@ def _asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.nd
     return rows.astype(np.int64)
 
 
-def _check_positive(argument: str, number: int | None, remedy: str) -> None:
+def check_positive(argument: str, number: int | None, remedy: str) -> None:
     if number is not None and number < 1:
         raise mistake(argument, "at least 1", str(number), remedy)
 

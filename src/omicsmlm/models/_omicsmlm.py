@@ -25,11 +25,11 @@ from omicsmlm.nn import (
     only_present,
     principal_directions,
 )
-from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, MutualNeighbours, Pull
+from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, MutualNeighbours, Pull, expected_values
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
 from omicsmlm.training import Optimisation
 
-from ._base import OmicsModel
+from ._imputing import ImputingModel
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -
     return Head(config.width, n_features, n_batches, dispersed=dispersed, n_sampled=n_sampled)
 
 
-class OmicsMLM(OmicsModel):
+class OmicsMLM(ImputingModel):
     """Masked autoencoder over any set of modalities, single cell or bulk, paired or not.
 
     Hides features and whole modalities at random, encodes what is left as a set, and rebuilds everything from one
@@ -332,7 +332,7 @@ class OmicsMLM(OmicsModel):
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         groups_n = batch_codes(sample)
-        selected, profiles, evidence = {}, {}, 0.0
+        selected, profiles, depths, evidence = {}, {}, {}, 0.0
         for name, state in self.adata_manager.modalities.items():
             present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
             groups = None if groups_n is None else groups_n[present_n]
@@ -340,8 +340,9 @@ class OmicsMLM(OmicsModel):
             selected[name] = _select(state["kind"], values, groups, self.config).tolist()
             profiles[name] = _profile(state["kind"], values)
             weight = self.config.accessibility_weight if state["kind"] == "accessibility" else 1.0
-            evidence += weight * float(np.median(_evidence(state["kind"], values[:, selected[name]])))
-        return {"selected": selected, "profiles": profiles, "evidence": evidence}
+            depths[name] = float(np.median(_evidence(state["kind"], values[:, selected[name]])))
+            evidence += weight * depths[name]
+        return {"selected": selected, "profiles": profiles, "depths": depths, "evidence": evidence}
 
     def _weights(self) -> dict[str, float]:
         by_kind = {"protein": self.config.protein_weight, "accessibility": self.config.accessibility_weight}
@@ -376,6 +377,15 @@ class OmicsMLM(OmicsModel):
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
         self.module.start([self.parts.tokenizer(batch) for batch in sample], batch_codes(sample), self.config)
+
+    def _decoded_features(self, modality: str) -> np.ndarray:
+        return np.asarray(self.choice["selected"][modality], dtype=np.int64)
+
+    def _expected(self, batch: Batch, modality: str) -> Tensor:
+        assert isinstance(self.module, OmicsMLMModule)
+        grids = self.parts.tokenizer(batch)
+        head = self.module(grids, batch).decoded[modality]
+        return expected_values(self.module.kinds[modality], head, grids[modality], self.choice["depths"][modality])
 
 
 def _select(kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None, config: OmicsMLMConfig) -> np.ndarray:

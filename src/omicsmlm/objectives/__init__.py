@@ -2,7 +2,7 @@
 
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
 from ._pulls import ClusterAlignment, MutualNeighbours, Pull, aligned, mutual_pairs
-from ._reconstruction import LatentReconstruction, negative_log_likelihood
+from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
 
 __all__ = [
     "ClusterAlignment",
@@ -11,6 +11,7 @@ __all__ = [
     "Pull",
     "aligned",
     "bernoulli",
+    "expected_values",
     "gaussian",
     "gaussian_kl",
     "multinomial",

@@ -123,3 +123,32 @@ def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
         depth_n1 = values_ng.sum(1, keepdim=True).clamp(min=1)
         log_mean_ng = F.log_softmax(head.logits.masked_fill(~seen_ng, UNSEEN), 1) + depth_n1.log()
     return negative_binomial(values_ng, log_mean_ng, log_dispersion_ng)
+
+
+def expected_values(kind: Kind, head: Head, grid: Grid, usual_depth: float) -> Tensor:
+    """Give what each row's values are expected to be, (n, g), in the modality's units.
+
+    Parameters
+    ----------
+    kind
+        Kind of the modality: expected counts at the row's own depth (counts), expected counts (protein), probability of
+        being open (accessibility), fraction, or value.
+    head
+        What the decoder says of all features.
+    grid
+        What was measured: a row's depth is estimated from the features that it has.
+    usual_depth
+        Depth of a row that has none of them: the sum of its counts, or the number of its open regions.
+    """
+    if kind == "fraction":
+        return head.logits.sigmoid()
+    if kind == "real":
+        return head.logits
+    if kind == "protein":
+        return head.logits.clamp(-6, 12).exp()
+    share_ng = F.softmax(head.logits, 1)
+    values_ng = (grid.values > 0).float() if kind == "accessibility" else grid.values
+    depth_n = (values_ng * grid.seen).sum(1) / (share_ng * grid.seen).sum(1).clamp(min=1e-6)
+    depth_n = torch.where(grid.seen.any(1), depth_n, torch.full_like(depth_n, usual_depth))
+    expected_ng = depth_n[:, None] * share_ng
+    return expected_ng.clamp(max=1) if kind == "accessibility" else expected_ng

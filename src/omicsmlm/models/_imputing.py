@@ -1,0 +1,100 @@
+"""Models that can say what values they expect: measured ones denoised, missing ones filled in."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from omicsmlm._checks import mistake, named
+from omicsmlm._types import Batch
+from omicsmlm.data import row_loader
+from omicsmlm.training import on_device
+
+from ._base import EMBED_ROWS, OmicsModel, asked_rows, check_positive
+
+
+class ImputingModel(OmicsModel):
+    """Abstract: a family whose decoder says what it expects of each modality."""
+
+    @abstractmethod
+    def _decoded_features(self, modality: str) -> np.ndarray:
+        """Give the positions in the vocabulary of what :meth:`_expected` speaks of."""
+
+    @abstractmethod
+    def _expected(self, batch: Batch, modality: str) -> Tensor:
+        """Give the expected values of a batch of rows, (n, g)."""
+
+    @torch.inference_mode()
+    def impute(
+        self,
+        data: AnnData | MuData | None = None,
+        modality: str | None = None,
+        *,
+        batch: str | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Give the expected values of a modality, for rows that lack it and, denoised, for those that have it.
+
+        Parameters
+        ----------
+        data
+            The object; None for the registered one. Features are matched by name, modalities may be absent.
+        modality
+            What to impute; may be left out where the model has one modality.
+        batch
+            Category of the batch to project to; None for each row's own, the average where that is unknown.
+        indices
+            Row numbers, or one boolean per row; None for all rows.
+        batch_size
+            Rows to decode at once; None for 1,024.
+
+        Returns
+        -------
+        pandas.DataFrame
+            (n_obs, g) float32, with the names of the rows and of the features that the model looks at. Units are the
+            modality's own: counts at the row's depth (the median depth where it has none), counts of protein,
+            probability of being open, fraction, or value.
+
+        Raises
+        ------
+        ValueError
+            If the modality or the batch is not one of the model's.
+        """
+        check_positive("batch_size", batch_size, "leave it out for 1,024")
+        name = self._asked_modality(modality)
+        manager = self._manager_for(data)
+        code = None if batch is None else self._batch_code(batch)
+        rows = asked_rows(indices, manager.adata.n_obs)
+        self.module.eval()
+        parts = [np.zeros((0, len(self._decoded_features(name))), dtype=np.float32)]
+        for part in row_loader(manager, rows, batch_size or EMBED_ROWS):
+            if code is not None:
+                part.covariates[:, 0] = code
+            parts.append(self._expected(on_device(part, self.device), name).float().cpu().numpy())
+        names = np.asarray(self.adata_manager.modalities[name]["vocabulary"])[self._decoded_features(name)]
+        return pd.DataFrame(np.concatenate(parts), index=manager.adata.obs_names[rows], columns=names)
+
+    def _asked_modality(self, modality: str | None) -> str:
+        known = list(self.adata_manager.modalities)
+        if modality is None and len(known) == 1:
+            return known[0]
+        if modality is None or modality not in known:
+            remedy = "name one that the model was trained on"
+            raise mistake("modality", f"one of {known}", repr(modality), remedy)
+        return modality
+
+    def _batch_code(self, batch: str) -> int:
+        covariates = self.adata_manager.covariates
+        key = next(iter(covariates), None)
+        if key is None:
+            raise mistake("batch", "a model with a batch", "one without", "leave the argument out")
+        if batch not in covariates[key]:
+            known = named(covariates[key])
+            raise mistake("batch", f"a category of {key!r} in training ({known})", repr(batch), "name one of these")
+        return covariates[key].index(batch)
