@@ -70,7 +70,8 @@ class OmicsMLMConfig:
         otherwise fill the latent. The factor stays within ``KL_FACTORS``; the weight is reached after ``kl_warmup`` of
         the training.
     adversary_weight
-        Weight of the adversary on the batch; 0 switches it off.
+        Weight of the adversary on the batch, for each batch but one (the more there are, the weaker it is), and at most
+        ``MOST_ADVERSARY`` in all; 0 switches it off.
     neighbour_weight, alignment_weight
         Weights of the pulls to mutual nearest neighbours in other batches, and to the row's own full view, less its
         cluster's batch effect.
@@ -103,7 +104,7 @@ class OmicsMLMConfig:
     kl_weight: float = 1.0
     kl_power: float = 2.25
     kl_warmup: float = 0.3
-    adversary_weight: float = 5.0
+    adversary_weight: float = 2.5
     neighbour_weight: float = 10.0
     alignment_weight: float = 30.0
     dropout: float = 0.1
@@ -141,6 +142,8 @@ FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, re
 MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=2.0, residual_scale=0.2)
 KL_FACTORS = (0.1, 25.0)
 """Least and most that the depth of the rows makes of the KL weight."""
+MOST_ADVERSARY = 30.0
+"""Largest weight of the adversary, however many batches there are."""
 MANY_ROWS = 5000
 """Rows from which on a model has ``MANY``, not ``FEW``."""
 N_DIRECTIONS = 80
@@ -356,14 +359,15 @@ class OmicsMLM(ImputingModel):
         n_categories = [len(categories) for categories in self.adata_manager.covariates.values()]
         module = OmicsMLMModule(kinds, {name: len(s) for name, s in selected.items()}, n_categories, c)
         pulls: dict[str, tuple[Pull, float]] = {"alignment": (ClusterAlignment(), c.alignment_weight)}
-        if n_categories and n_categories[0] > 1:
+        n_batches = n_categories[0] if n_categories else 1
+        if n_batches > 1:
             pulls["neighbours"] = (MutualNeighbours(), c.neighbour_weight)
         objective = LatentReconstruction(
             kinds,
             self._weights(),
             kl_weight=c.kl_weight * float(np.clip((choice["evidence"] / 1000) ** c.kl_power, *KL_FACTORS)),
             kl_warmup=c.kl_warmup,
-            adversary_weight=c.adversary_weight,
+            adversary_weight=min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
             pulls=pulls,
         )
         return Parts(

@@ -4,7 +4,7 @@ import math
 
 BASE_STEPS = 700
 """Steps that a set of up to ``BASE_ROWS`` rows gets."""
-BASE_ROWS = 5000
+BASE_ROWS = 10_000
 
 
 def warmup_cosine(step: int, n_steps: int, n_warmup: int) -> float:
@@ -29,7 +29,7 @@ def sensible_epochs(n_rows: int, batch_size: int) -> int:
     Examples
     --------
     >>> sensible_epochs(1280, 128), sensible_epochs(10_000, 128), sensible_epochs(1_000_000, 128)
-    (70, 13, 1)
+    (70, 9, 1)
     """
     n_steps = BASE_STEPS * math.sqrt(max(1.0, n_rows / BASE_ROWS))
     return max(1, round(n_steps / max(1, math.ceil(n_rows / batch_size))))
