@@ -1,5 +1,6 @@
 """The room's figures: made without pyplot, so that nothing is shown and no state is kept."""
 
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -8,9 +9,18 @@ from matplotlib.figure import Figure
 from omicsmlm._checks import mistake
 
 
+class Picture(Figure):
+    """A figure that a notebook shows when it is the value of a cell, whether or not pyplot is set up."""
+
+    def _repr_png_(self) -> bytes:
+        written = BytesIO()
+        self.savefig(written, format="png", dpi=100, bbox_inches="tight", facecolor="white")
+        return written.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty white figure of that size in inches."""
-    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    figure = Picture(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
