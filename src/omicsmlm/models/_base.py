@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,6 +13,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
+from torch import Tensor
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch, Module, Parts
@@ -141,8 +142,8 @@ class OmicsModel(Registered):
         """
         manager = self._manager_for(None)
         key = self._checked_key(key_added)
-        check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
-        check_positive("batch_size", batch_size, "pass 128, say")
+        _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
+        _check_positive("batch_size", batch_size, "pass 128, say")
         train_rows, validation_rows = self._split(train_size)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
@@ -202,7 +203,6 @@ class OmicsModel(Registered):
 
     # ---- embedding ----------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def get_latent_representation(
         self,
         data: AnnData | MuData | None = None,
@@ -230,15 +230,30 @@ class OmicsModel(Registered):
         ValueError
             If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
         """
-        check_positive("batch_size", batch_size, "leave it out for 1,024")
+        embedding, _ = self._of_rows(data, indices, batch_size, self.module.n_latent, self._embed)
+        return embedding
+
+    def _embed(self, batch: Batch) -> Tensor:
+        return self.module.encode(self.parts.tokenizer(batch)).mean
+
+    @torch.inference_mode()
+    def _of_rows(
+        self,
+        data: AnnData | MuData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
+        width: int,
+        compute: Callable[[Batch], Tensor],
+    ) -> tuple[np.ndarray, pd.Index]:
+        """Compute (n, width) float32 of the rows that are asked for, some at a time; give it with their names."""
+        _check_positive("batch_size", batch_size, "leave it out for 1,024")
         manager = self._manager_for(data)
-        rows = asked_rows(indices, manager.adata.n_obs)
+        rows = _asked_rows(indices, manager.adata.n_obs)
         self.module.eval()
-        parts = []
+        parts = [np.zeros((0, width), dtype=np.float32)]
         for batch in row_loader(manager, rows, batch_size or EMBED_ROWS):
-            grids = self.parts.tokenizer(on_device(batch, self.device))
-            parts.append(self.module.encode(grids).mean.float().cpu().numpy())
-        return np.concatenate(parts) if parts else np.zeros((0, self.module.n_latent), dtype=np.float32)
+            parts.append(compute(on_device(batch, self.device)).float().cpu().numpy())
+        return np.concatenate(parts), manager.adata.obs_names[rows]
 
     # ---- saving and loading -------------------------------------------------------------------------------------
 
@@ -324,7 +339,7 @@ class OmicsModel(Registered):
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
 
 
-def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
+def _asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
     """Give row numbers, (n,) int64, from what the user asks for."""
     rows = np.arange(n_obs) if indices is None else np.asarray(indices)
     if rows.dtype == bool and rows.shape == (n_obs,):
@@ -337,7 +352,7 @@ def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.nda
     return rows.astype(np.int64)
 
 
-def check_positive(argument: str, number: int | None, remedy: str) -> None:
+def _check_positive(argument: str, number: int | None, remedy: str) -> None:
     if number is not None and number < 1:
         raise mistake(argument, "at least 1", str(number), remedy)
 

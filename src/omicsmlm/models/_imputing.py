@@ -5,17 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch
-from omicsmlm.data import row_loader
-from omicsmlm.training import on_device
 
-from ._base import EMBED_ROWS, OmicsModel, asked_rows, check_positive
+from ._base import OmicsModel
 
 
 class ImputingModel(OmicsModel):
@@ -29,7 +26,6 @@ class ImputingModel(OmicsModel):
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         """Give the expected values of a batch of rows, (n, g)."""
 
-    @torch.inference_mode()
     def impute(
         self,
         data: AnnData | MuData | None = None,
@@ -66,19 +62,17 @@ class ImputingModel(OmicsModel):
         ValueError
             If the modality or the batch is not one of the model's.
         """
-        check_positive("batch_size", batch_size, "leave it out for 1,024")
         name = self._asked_modality(modality)
-        manager = self._manager_for(data)
         code = None if batch is None else self._batch_code(batch)
-        rows = asked_rows(indices, manager.adata.n_obs)
-        self.module.eval()
-        parts = [np.zeros((0, len(self._decoded_features(name))), dtype=np.float32)]
-        for part in row_loader(manager, rows, batch_size or EMBED_ROWS):
+        features = np.asarray(self.adata_manager.modalities[name]["vocabulary"])[self._decoded_features(name)]
+
+        def expected(part: Batch) -> Tensor:
             if code is not None:
                 part.covariates[:, 0] = code
-            parts.append(self._expected(on_device(part, self.device), name).float().cpu().numpy())
-        names = np.asarray(self.adata_manager.modalities[name]["vocabulary"])[self._decoded_features(name)]
-        return pd.DataFrame(np.concatenate(parts), index=manager.adata.obs_names[rows], columns=names)
+            return self._expected(part, name)
+
+        values, row_names = self._of_rows(data, indices, batch_size, len(features), expected)
+        return pd.DataFrame(values, index=row_names, columns=features)
 
     def _asked_modality(self, modality: str | None) -> str:
         known = list(self.adata_manager.modalities)
