@@ -89,6 +89,10 @@ class Module(nn.Module, ABC):
     def encode(self, grids: dict[str, Grid]) -> Encoded:
         """Embed what is seen of a batch; deterministic in evaluation mode."""
 
+    def embed(self, grids: dict[str, Grid], batch: Batch) -> Encoded:
+        """Embed a batch of rows: what :meth:`encode` says, unless the module has been adapted to some batches."""
+        return self.encode(grids)
+
 
 class Tokenizer(Protocol):
     """Turns packed rows into a family's own view of them."""

@@ -21,25 +21,38 @@ def test_the_sum_over_tokens(scaled):
     with torch.no_grad():
         for vector in encoder.absent:
             vector.normal_()
-    present = {"rna": torch.tensor([True, False, True, True]), "atac": torch.tensor([True, True, False, True])}
-    out = encoder(scaled, present)
+        for precision in encoder.log_precision:
+            precision.normal_()
+    evidence = {"rna": torch.tensor([1.0, 0.0, 0.5, 1.0]), "atac": torch.tensor([1.0, 0.2, 0.0, 2.0])}
+    out = encoder(scaled, evidence)
     for i in range(4):
-        expected = torch.zeros(6)
+        expected, total = torch.zeros(6), torch.zeros(6)
         for m, name in enumerate(SIZES):
-            if present[name][i]:
-                for g in range(SIZES[name]):
-                    expected = expected + scaled[name][i, g] * encoder.features[m].weight[:, g]
-            else:
+            precision = evidence[name][i] * encoder.log_precision[m].exp()
+            total = total + precision
+            for g in range(SIZES[name]):
+                expected = expected + precision * scaled[name][i, g] * encoder.features[m].weight[:, g]
+        expected = expected / total
+        for m, name in enumerate(SIZES):
+            if evidence[name][i] == 0:
                 expected = expected + encoder.absent[m]
         torch.testing.assert_close(out[i], expected)
+
+
+def test_of_one_modality_the_sum_is_plain(scaled):
+    encoder = SetEncoder({"rna": 5}, 6)
+    out = encoder({"rna": scaled["rna"]}, {"rna": torch.full((4,), 0.1)})
+    torch.testing.assert_close(out, scaled["rna"] @ encoder.features[0].weight.T)
 
 
 def test_the_linear_start_gives_the_directions():
     encoder = SetEncoder(SIZES, 6)
     directions = np.arange(10, dtype=np.float32).reshape(5, 2)
-    assert encoder.start("rna", directions, 1) == 3
+    encoder.calm()
+    encoder.start("rna", directions, np.array([4.0, 9.0], dtype=np.float32), 1)
     assert torch.equal(encoder.features[0].weight[1:3].detach(), torch.from_numpy(directions.T))
     assert float(encoder.features[0].weight[3:].detach().abs().max()) < 0.1, "the other dimensions start small"
+    torch.testing.assert_close(encoder.log_precision[0][1:3].exp().detach(), torch.tensor([4.0, 9.0]))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Grid
-from omicsmlm.nn import log_means, only_present, principal_directions
+from omicsmlm.nn import log_means, only_present, principal_directions, ridge_estimates, split_half_precision
 
 
 @pytest.fixture
@@ -104,3 +104,48 @@ def test_a_group_without_a_measured_value_gets_the_mean_of_all():
     torch.testing.assert_close(
         log_means([values], "real", np.array([0, 1]), 3), torch.tensor([[1.0, 4], [3, 4], [2, 4]])
     )
+
+
+def test_ridge_estimates_are_those_of_leaving_each_row_out():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 8)).astype(np.float32)
+    target = x[:, :2] @ rng.normal(size=(2, 3)) + rng.normal(size=(60, 3))
+    found = ridge_estimates(x, target, 0)
+    centred, truth = x - x.mean(0), target - target.mean(0)
+    strength = 3 * np.trace(centred @ centred.T) / 60
+    left_out = np.empty_like(truth)
+    for i in range(60):  # the ridge fitted without row i, on the same centred values
+        others = np.arange(60) != i
+        a, b = centred[others], truth[others]
+        left_out[i] = centred[i] @ np.linalg.solve(a.T @ a + strength * np.eye(8), a.T @ b)
+    r = np.array([np.corrcoef(left_out[:, k], truth[:, k])[0, 1] for k in range(3)]).clip(0.05, 0.98)
+    np.testing.assert_allclose(found.precision_k, r**2 / (1 - r**2), rtol=1e-2)
+    whole = np.linalg.solve(centred.T @ centred + strength * np.eye(8), centred.T @ truth)
+    size = truth.std(0) / left_out.std(0)
+    np.testing.assert_allclose(found.weights_gk, whole * size, rtol=1e-2, atol=1e-3)
+
+
+def test_ridge_estimates_are_the_same_for_sparse_values():
+    rng = np.random.default_rng(0)
+    x = rng.poisson(0.5, (80, 30)).astype(np.float32)
+    target = x[:, :4] + rng.normal(size=(80, 4))
+    dense, packed = (ridge_estimates(values, target, 0) for values in (x, sparse.csr_matrix(x)))
+    np.testing.assert_allclose(dense.weights_gk, packed.weights_gk, rtol=1e-2, atol=1e-4)
+
+
+def test_what_is_not_told_has_little_precision():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)).astype(np.float32)
+    found = ridge_estimates(x, np.stack([x[:, 0] + 0.1 * rng.normal(size=200), rng.normal(size=200)], 1), 0)
+    assert found.precision_k[0] > 5
+    assert found.precision_k[1] < 0.1
+
+
+def test_two_halves_tell_how_precise_a_component_is():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=500)
+    x = (signal[:, None] + rng.normal(size=(500, 40)) * 4).astype(np.float32)
+    weights = np.stack([np.full(40, 0.025), rng.normal(size=40)], 1).astype(np.float32)
+    found = split_half_precision(x, weights, 0)
+    assert 1.2 < found[0] < 5, "40 features of signal over noise 1/16 each: 2.5"
+    assert found[1] < 0.5

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from omicsmlm import pl
-from omicsmlm.pl._table import _columns, _ink
+from omicsmlm.pl._figure import ink
+from omicsmlm.pl._table import _columns
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_one_row_without_kinds_and_without_means():
 
 
 def test_ink_reads_on_dark_and_on_light():
-    assert (_ink((0, 0, 0.4, 1)), _ink((1, 1, 0.8, 1))) == ("white", "black")
+    assert (ink((0, 0, 0.4, 1)), ink((1, 1, 0.8, 1))) == ("white", "black")
 
 
 @pytest.mark.parametrize(

@@ -196,8 +196,15 @@ class CovariatesField(BaseAnnDataField):
     def transfer_field(
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
     ) -> dict[str, Any]:
-        """Keep the categories: those of a new object that training did not see, and missing columns, are unknown."""
-        return dict(state_registry)
+        """Keep the categories: those of a new object that training did not see, and missing columns, are unknown.
+
+        With ``extend_categories`` batches that training did not see are appended to the known ones.
+        """
+        state = {**state_registry, "categories": [list(known) for known in state_registry["categories"]]}
+        if kwargs.get("extend_categories") and self.keys and self.keys[0] is not None:
+            known = state["categories"][0]
+            known += sorted(set(as_categories(find_column(adata_target, self.keys[0])).dropna()) - set(known))
+        return state
 
     def codes(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
         """Give (n, k) int64 positions in the stored categories, -1 for an unknown category or a missing column."""

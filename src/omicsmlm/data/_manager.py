@@ -51,7 +51,8 @@ class OmicsManager(AnnDataManager):
     def transfer_fields(self, adata_target: AnnData | MuData, **kwargs: object) -> "OmicsManager":
         """Register another object with this vocabulary and these categories, matched by name.
 
-        An AnnData stands for the modality whose vocabulary its features match best.
+        An AnnData stands for the modality whose vocabulary its features match best. With ``extend_categories=True`` new
+        batches join the known ones.
 
         Raises
         ------
@@ -68,7 +69,7 @@ class OmicsManager(AnnDataManager):
             )
         names = {key: self.registry[key] for key in ("model_name", "setup_method_name", "setup_args")}
         manager = OmicsManager(self.fields, names, self.validation_checks)
-        manager.register_fields(target, self.registry)
+        manager.register_fields(target, self.registry, **kwargs)
         return manager
 
     def _best_match(self, adata: AnnData) -> str:

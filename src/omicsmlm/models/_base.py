@@ -145,6 +145,7 @@ class OmicsModel(Registered):
         _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
         _check_positive("batch_size", batch_size, "pass 128, say")
         train_rows, validation_rows = self._split(train_size)
+        self._prepare_training()
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
             max_epochs=max_epochs or sensible_epochs(len(train_rows), batch_size),
@@ -171,8 +172,17 @@ class OmicsModel(Registered):
         self.is_trained_ = True
         self.n_trainings += 1
         self._extend_history(values)
+        self._remember(train_rows)
         if key is not None:
             self.adata.obsm[key] = self.get_latent_representation()
+
+    def _prepare_training(self) -> None:
+        """Solve what need not be trained; by default nothing."""
+        return None
+
+    def _remember(self, train_rows: np.ndarray) -> None:
+        """Keep what later uses of the model need to know of the rows it learned from; by default nothing."""
+        return None
 
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
         """Divide the rows, at random but always alike, into those to learn from and those to validate on."""
@@ -234,7 +244,7 @@ class OmicsModel(Registered):
         return embedding
 
     def _embed(self, batch: Batch) -> Tensor:
-        return self.module.encode(self.parts.tokenizer(batch)).mean
+        return self.module.embed(self.parts.tokenizer(batch), batch).mean
 
     @torch.inference_mode()
     def _of_rows(
@@ -248,7 +258,7 @@ class OmicsModel(Registered):
         """Compute (n, width) float32 of the rows that are asked for, some at a time; give it with their names."""
         _check_positive("batch_size", batch_size, "leave it out for 1,024")
         manager = self._manager_for(data)
-        rows = _asked_rows(indices, manager.adata.n_obs)
+        rows = asked_rows(indices, manager.adata.n_obs)
         self.module.eval()
         parts = [np.zeros((0, width), dtype=np.float32)]
         for batch in row_loader(manager, rows, batch_size or EMBED_ROWS):
@@ -295,26 +305,36 @@ class OmicsModel(Registered):
             If the directory is not a whole, unchanged model of this class and of this or an older version.
         """
         saved = read_model(dir_path, cls.__name__)
-        model = cls.__new__(cls)
         manager = OmicsManager.restore(saved.registry)
-        BaseModelClass.__init__(model, registry=manager.registry)
-        model._adata_manager = manager
-        model.config = cls.config_class(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.config["config"].items()}
-        )
-        model.choice = saved.config["choice"]
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.config["config"].items()}
+        model = cls._bare(manager, cls.config_class(**settings), saved.config["choice"])
         model.n_trainings = saved.config["n_trainings"]
         model.is_trained_ = saved.config["is_trained"]
-        model._build()
         model.module.load_state_dict(saved.weights)
-        model.history_ = None
         model._extend_history(saved.history)
         if adata is not None:
-            model._adata_manager = manager.transfer_fields(adata)
-            model._adata = adata
-            model.registry_ = model._adata_manager.registry
-            model._register_manager_for_instance(model._adata_manager)
+            model._adopt(manager.transfer_fields(adata), adata)
         return model
+
+    @classmethod
+    def _bare(cls, manager: OmicsManager, config: Any, choice: dict[str, Any]) -> Self:
+        """Make a model without an object, for a registry and for what an earlier model read off its data."""
+        model = cls.__new__(cls)
+        BaseModelClass.__init__(model, registry=manager.registry)
+        model._adata_manager = manager
+        model.config = config
+        model.choice = choice
+        model.n_trainings = 0
+        model.history_ = None
+        model._build()
+        return model
+
+    def _adopt(self, manager: OmicsManager, data: AnnData | MuData) -> None:
+        """Make an object that was matched to the model's features its registered one."""
+        self._adata_manager = manager
+        self._adata = data
+        self.registry_ = manager.registry
+        self._register_manager_for_instance(manager)
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
@@ -339,7 +359,7 @@ class OmicsModel(Registered):
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
 
 
-def _asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
+def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
     """Give row numbers, (n,) int64, from what the user asks for."""
     rows = np.arange(n_obs) if indices is None else np.asarray(indices)
     if rows.dtype == bool and rows.shape == (n_obs,):

@@ -74,15 +74,6 @@ class ImputingModel(OmicsModel):
         values, row_names = self._of_rows(data, indices, batch_size, len(features), expected)
         return pd.DataFrame(values, index=row_names, columns=features)
 
-    def _asked_modality(self, modality: str | None) -> str:
-        known = list(self.adata_manager.modalities)
-        if modality is None and len(known) == 1:
-            return known[0]
-        if modality is None or modality not in known:
-            remedy = "name one that the model was trained on"
-            raise mistake("modality", f"one of {known}", repr(modality), remedy)
-        return modality
-
     def _batch_code(self, batch: str) -> int:
         covariates = self.adata_manager.covariates
         key = next(iter(covariates), None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import batch_codes, stored_values
 from omicsmlm.nn import (
     Adversary,
+    Alignment,
     Decoded,
     Decoder,
     Design,
@@ -24,12 +25,22 @@ from omicsmlm.nn import (
     log_means,
     only_present,
     principal_directions,
+    ridge_estimates,
+    split_half_precision,
 )
-from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, MutualNeighbours, Pull, expected_values
+from omicsmlm.objectives import (
+    ClusterAlignment,
+    LatentReconstruction,
+    MutualNeighbours,
+    Pull,
+    expected_values,
+)
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
 from omicsmlm.training import Optimisation
 
+from ._explaining import ExplainingModel
 from ._imputing import ImputingModel
+from ._query import QueryModel, batch_counts
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class OmicsMLMConfig:
     linear_power: float | None = None
     residual_scale: float | None = None
     n_variable: int = 2000
-    n_common: int = 6000
+    n_common: int = 15_000
     n_sampled: int = 2000
     hidden_rates: tuple[float, float] = (0.1, 0.8)
     modality_rate: float = 0.2
@@ -144,8 +155,12 @@ KL_FACTORS = (0.1, 25.0)
 """Least and most that the depth of the rows makes of the KL weight."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary, however many batches there are."""
+REMEMBERED_ROWS = 5000
+"""Most rows whose embedding a model keeps, for queries to be aligned with."""
 MANY_ROWS = 5000
 """Rows from which on a model has ``MANY``, not ``FEW``."""
+FEWEST_PAIRED = 100
+"""Rows with two modalities that it takes to start one from what it tells of the other."""
 N_DIRECTIONS = 80
 """Principal components that the first layer starts with."""
 COMPONENT_SHARES: dict[str, float] = {
@@ -181,10 +196,21 @@ class OmicsMLMModule(Module):
         Categories of each covariate, the batch first.
     config
         Hyper-parameters.
+    n_fixed
+        Batches of the reference, where a query has brought others.
+    n_remembered
+        Rows whose embedding is kept, for queries to be aligned with.
     """
 
     def __init__(
-        self, kinds: dict[str, Kind], n_features: dict[str, int], n_categories: list[int], config: OmicsMLMConfig
+        self,
+        kinds: dict[str, Kind],
+        n_features: dict[str, int],
+        n_categories: list[int],
+        config: OmicsMLMConfig,
+        *,
+        n_fixed: int | None = None,
+        n_remembered: int = 0,
     ) -> None:
         super().__init__()
         width = config.width
@@ -217,21 +243,32 @@ class OmicsMLMModule(Module):
         n_batches = n_categories[0] if n_categories else 1
         heads = {name: _head(kind, n_features[name], n_batches, config) for name, kind in kinds.items()}
         self.decoder = Decoder(self.n_latent, width, Design(n_categories), heads)
-        adversary = n_batches > 1 and config.adversary_weight > 0
+        self.memory_md: Tensor
+        self.register_buffer("memory_md", torch.zeros(n_remembered, self.n_latent))
+        is_query = n_fixed is not None
+        self.alignment = None if n_fixed is None else Alignment(self.n_latent, n_fixed, n_batches)
+        adversary = n_batches > 1 and config.adversary_weight > 0 and not is_query
         self.adversary = Adversary(self.n_latent, n_batches) if adversary else None
 
-    def encode(self, grids: dict[str, Grid]) -> Encoded:
-        """Embed the visible part of a batch; the batch it came from is not known here."""
-        scaled = self.scalings(grids)
-        h_nd = self.features(scaled, {name: grid.seen.any(1) for name, grid in grids.items()})
+    def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
+        """Embed the visible part of a batch, by given scaled values if any; the batch it came from is not known here."""
+        scaled = self.scalings(grids) if scaled is None else scaled
+        h_nd = self.features(scaled, self.scalings.evidence(grids))
         attended_nd = 0.0 if self.attention is None else self.attention(scaled, {m: g.seen for m, g in grids.items()})
         hidden_nd = self.hidden(h_nd + attended_nd)
         mean_nd = self.scale_d * (self.mean(hidden_nd) + self.skip(h_nd))
         return Encoded(mean_nd, self.log_variance(hidden_nd).clamp(-8, 4))
 
+    def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
+        """Embed, and move the rows of batches that a query has brought onto the reference."""
+        encoded = self.encode(grids, scaled)
+        if self.alignment is None or not batch.covariates.shape[1]:
+            return encoded
+        return encoded._replace(mean=self.alignment(encoded.mean, batch.covariates[:, 0]))
+
     def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
         """Embed, draw a latent, and rebuild every modality from it and from the covariates."""
-        encoded = self.encode(grids)
+        encoded = self.embed(grids, batch)
         noise_nd = torch.randn_like(encoded.mean) if self.training else torch.zeros_like(encoded.mean)
         z_nd = encoded.mean + noise_nd * (encoded.log_variance / 2).exp()
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
@@ -249,21 +286,50 @@ class OmicsMLMModule(Module):
         config
             Hyper-parameters.
         """
-        used, latent = 0, config.latent
+        first, latent = 0, config.latent
         n_directions = min(self.features.width, N_DIRECTIONS)
         self._start_latent(latent.residual_scale)
+        self.features.calm()
+        x = {name: self.scalings.fit(name, [only_present(grid[name]) for grid in grids]) for name in self.kinds}
+        has = {name: np.concatenate([grid[name].seen.any(1).numpy() for grid in grids]) for name in self.kinds}
         for name, kind in self.kinds.items():
-            has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
-            own = [only_present(grid[name]) for grid in grids]
-            groups = None if groups_n is None else groups_n[has_n]
-            x_ng = self.scalings.fit(name, own)
-            found = principal_directions(x_ng, self._share(name, n_directions), groups, config.seed)
+            groups = None if groups_n is None else groups_n[has[name]]
+            found = principal_directions(x[name], self._share(name, n_directions), groups, config.seed)
+            self.features.start(
+                name, found.weights_gk, split_half_precision(x[name], found.weights_gk, config.seed), first
+            )
+            for other in set(self.kinds) - {name}:
+                both_n = has[name] & has[other]
+                if both_n.sum() < FEWEST_PAIRED:
+                    continue
+                target_nk = x[name][both_n[has[name]]] @ found.weights_gk
+                estimates = ridge_estimates(x[other][both_n[has[other]]], target_nk, config.seed)
+                self.features.start(other, estimates.weights_gk, estimates.precision_k, first)
             strength_k = COMPONENT_SCALES.get(kind, 1.0) * torch.from_numpy(found.strength_k)
             scale_k = strength_k[: self._share(name, latent.n_linear)] ** latent.linear_power
-            self._start_linear(used, scale_k, latent.linear_scale)
-            used = self.features.start(name, found.weights_gk, used)
+            self._start_linear(first, scale_k, latent.linear_scale)
+            first += found.weights_gk.shape[1]
             head = self.decoder.head(name)
+            own = [only_present(grid[name]) for grid in grids]
             head.start(log_means(own, kind, groups, len(head.bias)))
+
+    @torch.no_grad()
+    def take(self, other: "OmicsMLMModule") -> None:
+        """Copy a module that knows fewer batches."""
+        own = self.state_dict()
+        self.load_state_dict(
+            {k: v for k, v in other.state_dict().items() if k in own and v.shape == own[k].shape}, strict=False
+        )
+        self.decoder.take(other.decoder)
+        if self.alignment is not None and other.alignment is not None:
+            self.alignment.take(other.alignment)
+
+    def adapt_only(self, n_known: int) -> None:
+        """Let training move only what speaks of batches from ``n_known`` on."""
+        self.requires_grad_(False)
+        for weight, mask in self.decoder.adaptable(n_known):
+            weight.requires_grad_(True)
+            weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
 
     def _share(self, name: str, n_components: int) -> int:
         """Divide a number of components among the modalities."""
@@ -294,7 +360,7 @@ def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -
     return Head(config.width, n_features, n_batches, dispersed=dispersed, n_sampled=n_sampled)
 
 
-class OmicsMLM(ImputingModel):
+class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     """Masked autoencoder over any set of modalities, single cell or bulk, paired or not.
 
     Hides features and whole modalities at random, encodes what is left as a set, and rebuilds everything from one
@@ -328,7 +394,8 @@ class OmicsMLM(ImputingModel):
     @property
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
-        return Optimisation(learning_rate=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        decay = 0.0 if self._new_batches() else self.config.weight_decay  # it would move what a query must not move
+        return Optimisation(learning_rate=self.config.learning_rate, weight_decay=decay)
 
     def _configured(self, config: OmicsMLMConfig | None, n_rows: int) -> OmicsMLMConfig:
         return (config or OmicsMLMConfig()).for_rows(n_rows)
@@ -345,7 +412,14 @@ class OmicsMLM(ImputingModel):
             weight = self.config.accessibility_weight if state["kind"] == "accessibility" else 1.0
             depths[name] = float(np.median(_evidence(state["kind"], values[:, selected[name]])))
             evidence += weight * depths[name]
-        return {"selected": selected, "profiles": profiles, "depths": depths, "evidence": evidence}
+        remembered = min(REMEMBERED_ROWS, self.adata.n_obs)
+        return {
+            "selected": selected,
+            "profiles": profiles,
+            "depths": depths,
+            "evidence": evidence,
+            "n_remembered": remembered,
+        }
 
     def _weights(self) -> dict[str, float]:
         by_kind = {"protein": self.config.protein_weight, "accessibility": self.config.accessibility_weight}
@@ -357,10 +431,18 @@ class OmicsMLM(ImputingModel):
         selected = {name: torch.tensor(positions) for name, positions in choice["selected"].items()}
         profiles = {name: torch.tensor(profile) for name, profile in choice["profiles"].items()}
         n_categories = [len(categories) for categories in self.adata_manager.covariates.values()]
-        module = OmicsMLMModule(kinds, {name: len(s) for name, s in selected.items()}, n_categories, c)
-        pulls: dict[str, tuple[Pull, float]] = {"alignment": (ClusterAlignment(), c.alignment_weight)}
         n_batches = n_categories[0] if n_categories else 1
-        if n_batches > 1:
+        n_fixed, n_known = batch_counts(choice)
+        n_features = {name: len(s) for name, s in selected.items()}
+        module = OmicsMLMModule(
+            kinds, n_features, n_categories, c, n_fixed=n_fixed, n_remembered=choice["n_remembered"]
+        )
+        if n_known is not None:
+            module.adapt_only(n_known)
+        pulls: dict[str, tuple[Pull, float]] = {}
+        if n_known is None:
+            pulls["alignment"] = (ClusterAlignment(), c.alignment_weight)
+        if n_known is None and n_batches > 1:
             pulls["neighbours"] = (MutualNeighbours(), c.neighbour_weight)
         objective = LatentReconstruction(
             kinds,
@@ -375,15 +457,45 @@ class OmicsMLM(ImputingModel):
             corruption=HideFeatures(c.hidden_rates, c.modality_rate),
             module=module,
             objective=objective,
-            census=objective,
+            census=objective if pulls else None,
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
         self.module.start([self.parts.tokenizer(batch) for batch in sample], batch_codes(sample), self.config)
 
+    def _remember(self, train_rows: np.ndarray) -> None:
+        assert isinstance(self.module, OmicsMLMModule)
+        memory_md = self.module.memory_md
+        if batch_counts(self.choice)[1] is None:
+            n_obs = self.adata.n_obs
+            rng = np.random.default_rng(self.config.seed)
+            rows = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
+            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(rows))))
+
+    def _take(self, reference: Self) -> None:
+        assert isinstance(self.module, OmicsMLMModule)
+        assert isinstance(reference.module, OmicsMLMModule)
+        self.module.take(reference.module)
+
+    def _align(self, batch: int, latent_nd: np.ndarray) -> None:
+        assert isinstance(self.module, OmicsMLMModule)
+        assert self.module.alignment is not None
+        self.module.alignment.fit(batch, torch.from_numpy(latent_nd).to(self.device), self.module.memory_md)
+
     def _decoded_features(self, modality: str) -> np.ndarray:
         return np.asarray(self.choice["selected"][modality], dtype=np.int64)
+
+    def _encoded_features(self, modality: str) -> np.ndarray:
+        return self._decoded_features(modality)
+
+    def _scaled(self, grids: dict[str, Grid]) -> dict[str, Tensor]:
+        assert isinstance(self.module, OmicsMLMModule)
+        return self.module.scalings(grids)
+
+    def _embed_scaled(self, scaled: dict[str, Tensor], grids: dict[str, Grid], batch: Batch) -> Tensor:
+        assert isinstance(self.module, OmicsMLMModule)
+        return self.module.embed(grids, batch, scaled).mean
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         assert isinstance(self.module, OmicsMLMModule)

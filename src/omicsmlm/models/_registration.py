@@ -158,6 +158,15 @@ class Registered(BaseModelClass):
             return self.adata_manager
         return self.adata_manager.transfer_fields(data)
 
+    def _asked_modality(self, modality: str | None) -> str:
+        known = list(self.adata_manager.modalities)
+        if modality is None and len(known) == 1:
+            return known[0]
+        if modality is None or modality not in known:
+            remedy = "name one that the model was trained on"
+            raise mistake("modality", f"one of {known}", repr(modality), remedy)
+        return modality
+
 
 def _check_object(data: object) -> None:
     if not isinstance(data, AnnData | MuData):

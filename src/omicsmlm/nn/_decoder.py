@@ -31,6 +31,11 @@ class Design(nn.Module):
         """Number of columns."""
         return sum(self.n_categories)
 
+    @property
+    def n_batches(self) -> int:
+        """Number of columns of the batch."""
+        return self.n_categories[0] if self.n_categories else 0
+
     def forward(self, covariates_nk: Tensor) -> Tensor:
         """Give (n, width) float32 from (n, k) categories, -1 where unknown."""
         columns = [_one_hot(covariates_nk[:, k], size) for k, size in enumerate(self.n_categories)]
@@ -46,6 +51,12 @@ class Design(nn.Module):
 def _one_hot(code_n: Tensor, size: int) -> Tensor:
     known = F.one_hot(code_n.clamp(min=0), size).float()
     return torch.where((code_n >= 0)[:, None], known, torch.full_like(known, 1 / size))
+
+
+@torch.no_grad()
+def _take_rows(new_bg: Tensor, old_bg: Tensor) -> None:
+    new_bg.copy_(old_bg.mean(0))
+    new_bg[: len(old_bg)] = old_bg
 
 
 class Head(nn.Module):
@@ -75,6 +86,13 @@ class Head(nn.Module):
             self.linear.weight.mul_(0.5)
             self.linear.bias.zero_()
 
+    def take(self, other: "Head") -> None:
+        """Copy a head that knows fewer batches; the others start at the average of its batches."""
+        self.linear.load_state_dict(other.linear.state_dict())
+        _take_rows(self.bias, other.bias)
+        if self.log_dispersion is not None and other.log_dispersion is not None:
+            _take_rows(self.log_dispersion, other.log_dispersion)
+
     def forward(self, h_nd: Tensor, batch_nb: Tensor) -> Decoded:
         """Decode."""
         if self.training and self.n_sampled:
@@ -91,6 +109,7 @@ class Decoder(nn.Module):
 
     def __init__(self, n_latent: int, width: int, design: Design, heads: Mapping[str, Head]) -> None:
         super().__init__()
+        self.n_latent = n_latent
         self.design = design
         self.trunk = nn.Sequential(nn.Linear(n_latent + design.width, width), nn.LayerNorm(width), nn.GELU())
         self.names = list(heads)
@@ -101,6 +120,37 @@ class Decoder(nn.Module):
         head = self.heads[self.names.index(name)]
         assert isinstance(head, Head)
         return head
+
+    @torch.no_grad()
+    def take(self, other: "Decoder") -> None:
+        """Copy a decoder that knows fewer batches; the others start at the average of its batches."""
+        n_latent = self.n_latent
+        old_dc, new_dc = other.trunk.get_parameter("0.weight"), self.trunk.get_parameter("0.weight").detach().clone()
+        n_old, n_new = other.design.n_batches, self.design.n_batches
+        batch_dc = old_dc[:, n_latent : n_latent + n_old]
+        new_dc[:, :n_latent] = old_dc[:, :n_latent]
+        if n_old:
+            new_dc[:, n_latent : n_latent + n_new] = batch_dc.mean(1, keepdim=True)
+        new_dc[:, n_latent : n_latent + n_old] = batch_dc
+        new_dc[:, n_latent + n_new :] = old_dc[:, n_latent + n_old :]
+        self.trunk.load_state_dict({**other.trunk.state_dict(), "0.weight": new_dc})
+        for name in self.names:
+            self.head(name).take(other.head(name))
+
+    def adaptable(self, n_known: int) -> list[tuple[nn.Parameter, Tensor]]:
+        """Give the weights that speak of batches from ``n_known`` on, each with a mask, 1 where it does."""
+        weight_dc = self.trunk.get_parameter("0.weight")
+        mask_dc = torch.zeros_like(weight_dc)
+        mask_dc[:, self.n_latent + n_known : self.n_latent + self.design.n_batches] = 1
+        found = [(weight_dc, mask_dc)]
+        for name in self.names:
+            head = self.head(name)
+            for row_bg in (head.bias, head.log_dispersion):
+                if row_bg is not None:
+                    mask_bg = torch.zeros_like(row_bg)
+                    mask_bg[n_known:] = 1
+                    found.append((row_bg, mask_bg))
+        return found
 
     def forward(self, z_nd: Tensor, covariates_nk: Tensor) -> dict[str, Decoded]:
         """Give what each head says."""

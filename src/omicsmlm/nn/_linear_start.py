@@ -5,11 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import sparse
+from scipy import linalg, sparse
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from omicsmlm._types import Grid, Kind
+
+RIDGE_ROWS = 5000
+"""Most rows that a regression of one modality on another uses."""
+RIDGE_STRENGTH = 3.0
+"""Strength of the ridge, relative to the mean eigenvalue of the kernel."""
+CORRELATIONS = (0.05, 0.98)
+"""Least and most that an estimate is believed to correlate with the truth."""
 
 
 class Directions(NamedTuple):
@@ -49,6 +56,62 @@ def principal_directions(
     s, v_gk = s[skipped:], vt[skipped:].T
     deviation_k = (x_ng @ v_gk).std(0) + 1e-6
     return Directions((v_gk / deviation_k).astype(np.float32), (s / max(s[0], 1e-12)).astype(np.float32))
+
+
+class Estimates(NamedTuple):
+    """How one modality tells the components of another."""
+
+    weights_gk: np.ndarray
+    """(g, k) float32: a row's scaled values times these are its estimates, with the variance of the components."""
+    precision_k: np.ndarray
+    """(k,) float32: signal over noise of the estimates of rows left out, r² / (1 − r²)."""
+
+
+def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray, seed: int) -> Estimates:
+    r"""Regress the components of one modality on the features of another, in rows that have both.
+
+    Kernel ridge with :math:`G = (K + \lambda I)^{-1}`; how well it does on rows left out follows from the residuals
+    without each row in turn, :math:`(G c)_n / G_{nn}`.
+
+    Parameters
+    ----------
+    x_ng
+        Scaled values, dense or sparse.
+    target_nk
+        Components of the same rows.
+    seed
+        Seed of the sample of ``RIDGE_ROWS`` rows, where there are more.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(target_nk))[:RIDGE_ROWS])
+    x_ng, target_nk = x_ng[rows], target_nk[rows] - target_nk[rows].mean(0)
+    gram_nn = np.asarray((x_ng @ x_ng.T).toarray() if sparse.issparse(x_ng) else x_ng @ x_ng.T, dtype=np.float32)
+    centre_n = gram_nn.mean(0)
+    gram_nn += centre_n.mean() - centre_n[:, None] - centre_n[None, :]
+    gram_nn[np.diag_indices(len(rows))] += RIDGE_STRENGTH * np.trace(gram_nn) / len(rows)
+    lower_nn, _ = linalg.cho_factor(gram_nn, lower=True, overwrite_a=True)
+    dual_nk = linalg.cho_solve((lower_nn, True), target_nk.astype(np.float32))
+    inverse_nn, _ = linalg.lapack.spotri(lower_nn, lower=1)
+    left_out_nk = target_nk - dual_nk / np.diag(inverse_nn)[:, None]
+    r_k = _correlations(left_out_nk, target_nk).clip(*CORRELATIONS)
+    size_k = target_nk.std(0) / np.maximum(left_out_nk.std(0), 1e-9)
+    weights_gk = x_ng.T @ (dual_nk - dual_nk.mean(0)) * size_k
+    return Estimates(np.asarray(weights_gk, dtype=np.float32), (r_k**2 / (1 - r_k**2)).astype(np.float32))
+
+
+def _correlations(a_nk: np.ndarray, b_nk: np.ndarray) -> np.ndarray:
+    a_nk, b_nk = a_nk - a_nk.mean(0), b_nk - b_nk.mean(0)
+    return (a_nk * b_nk).sum(0) / np.maximum(np.sqrt((a_nk**2).sum(0) * (b_nk**2).sum(0)), 1e-9)
+
+
+def split_half_precision(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, seed: int) -> np.ndarray:
+    """Give signal over noise of components, (k,): from the correlation r of two random halves of the features.
+
+    The whole has twice the signal over noise of a half, r / (1 − r) (Spearman and Brown).
+    """
+    first_g = np.random.default_rng(seed).random(x_ng.shape[1]) < 0.5
+    halves = [x_ng[:, chosen] @ weights_gk[chosen] for chosen in (first_g, ~first_g)]
+    r_k = _correlations(*halves).clip(*CORRELATIONS)
+    return (2 * r_k / (1 - r_k)).astype(np.float32)
 
 
 def _centred_within(x_ng: np.ndarray, groups_n: np.ndarray | None) -> np.ndarray:

@@ -22,6 +22,12 @@ LIMIT = 10.0
 class Scaling(nn.Module, ABC):
     """Scaled values of a grid, with statistics that :meth:`fit` takes from training rows."""
 
+    usual: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("usual", torch.ones(()))
+
     @abstractmethod
     def fit(self, grids: Sequence[Grid]) -> None:
         """Set the statistics from grids of training rows; rows that lack the modality must not be among them."""
@@ -29,6 +35,14 @@ class Scaling(nn.Module, ABC):
     @abstractmethod
     def forward(self, grid: Grid) -> Tensor:
         """Give (n, g) float32 scaled values, 0 where not seen."""
+
+    def amount(self, grid: Grid) -> Tensor:
+        """Give how much is seen of each row, (n,): by default the number of values."""
+        return grid.seen.sum(1).float()
+
+    def evidence(self, grid: Grid) -> Tensor:
+        """Give how much is seen of each row, (n,), relative to the median training row, at most twice that."""
+        return (self.amount(grid) / self.usual).clamp(max=2)
 
 
 class Standardised(Scaling):
@@ -82,6 +96,10 @@ class CountScaling(Standardised):
         self.share.copy_(shares_g / n)
         super().fit(grids)
 
+    def amount(self, grid: Grid) -> Tensor:
+        """Count the visible molecules."""
+        return grid.values.sum(1)
+
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
         hidden_n = (~grid.seen).float() @ self.share
@@ -112,6 +130,10 @@ class AccessibilityScaling(Scaling):
         n = sum(len(grid.values) for grid in grids)
         open_g = sum((grid.values > 0).sum(0) for grid in grids)
         self.rarity.copy_(torch.log1p(n / open_g.clamp(min=1)))  # type: ignore[union-attr]
+
+    def amount(self, grid: Grid) -> Tensor:
+        """Count the visible open regions."""
+        return (grid.values > 0).sum(1).float()
 
     def forward(self, grid: Grid) -> Tensor:
         """Weight and normalise."""
@@ -144,12 +166,21 @@ class Scalings(nn.Module):
         """Give (n, g) scaled values per modality."""
         return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
 
+    def evidence(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
+        """Give (n,) per modality: how much is seen of each row, relative to the usual; 0 where it is absent."""
+        return {name: self._scaling(name).evidence(grids[name]) for name in self.kinds}
+
+    def _scaling(self, name: str) -> Scaling:
+        scaling = self.in_order[list(self.kinds).index(name)]
+        assert isinstance(scaling, Scaling)
+        return scaling
+
     @torch.no_grad()
     def fit(self, name: str, grids: Sequence[Grid]) -> np.ndarray | sparse.csr_matrix:
         """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions."""
-        scaling = self.in_order[list(self.kinds).index(name)]
-        assert isinstance(scaling, Scaling)
+        scaling = self._scaling(name)
         scaling.fit(grids)
+        scaling.usual.copy_(torch.cat([scaling.amount(grid) for grid in grids]).median().clamp(min=1))
         blocks = (scaling(grid).numpy() for grid in grids)
         if self.kinds[name] == "accessibility":
             return sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")

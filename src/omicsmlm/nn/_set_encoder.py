@@ -6,14 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+LEAST_PRECISION = -3.0
+"""Log precision of estimates that nothing is known of."""
+NOTHING = -1e4
+"""Log precision of a modality that is absent."""
+
 
 class SetEncoder(nn.Module):
-    r"""Sums value × feature embedding over the visible features of every modality.
+    r"""Sums value × feature embedding over the visible features of each modality, and weighs the modalities' sums.
 
-    .. math:: h_{nd} = \sum_m \begin{cases} \sum_g x^m_{ng} W^m_{gd} & \text{row has } m \\ a^m_d & \text{else}\end{cases}
+    .. math:: h_{nd} = \sum_m w^m_{nd} \sum_g x^m_{ng} W^m_{gd} + \sum_{m\ \text{absent}} a^m_d, \qquad
+        w^m_{nd} = \frac{e^m_n\, \lambda^m_d}{\sum_{m'} e^{m'}_n\, \lambda^{m'}_d}
 
-    Hidden features have value 0 and drop out of the sum, so this is a token encoder over the visible set. It is
-    computed as a matrix product, since standardised values leave few zeros.
+    Each modality's sum is its own estimate of the same component d; as estimates are combined, they count by their
+    precision: :math:`\lambda^m_d`, learned, times the evidence :math:`e^m_n`, what is seen of the row relative to the
+    usual row (0 where the modality is absent). Hidden features have value 0 and drop out of the sum, so this is a token
+    encoder over the visible set. It is computed as a matrix product, since standardised values leave few zeros.
 
     Parameters
     ----------
@@ -29,26 +37,30 @@ class SetEncoder(nn.Module):
         self.names = list(n_features)
         self.features = nn.ModuleList([nn.Linear(g, width, bias=False) for g in n_features.values()])
         self.absent = nn.ParameterList([torch.zeros(width) for _ in n_features])
+        self.log_precision = nn.ParameterList([torch.zeros(width) for _ in n_features])
 
-    def forward(self, scaled: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, d) sums from (n, g) scaled values and (n,) presence per modality."""
-        total_nd: Tensor | float = 0.0
-        for name, features, absent_d in zip(self.names, self.features, self.absent, strict=True):
-            total_nd = total_nd + torch.where(present[name][:, None], features(scaled[name]), absent_d)
-        assert isinstance(total_nd, Tensor)
-        return total_nd
+    def forward(self, scaled: Mapping[str, Tensor], evidence: Mapping[str, Tensor]) -> Tensor:
+        """Give (n, d) from (n, g) scaled values and (n,) evidence per modality, 0 where a modality is absent."""
+        evidence_nm = torch.stack([evidence[name] for name in self.names], 1)
+        has_nm = evidence_nm > 0
+        score_nmd = evidence_nm.clamp(min=1e-6).log()[:, :, None] + torch.stack(list(self.log_precision))
+        weight_nmd = score_nmd.masked_fill(~has_nm[:, :, None], NOTHING).softmax(1)
+        h_nd = (~has_nm).float() @ torch.stack(list(self.absent))
+        for m, (name, features) in enumerate(zip(self.names, self.features, strict=True)):
+            h_nd = h_nd + weight_nmd[:, m] * features(scaled[name])
+        return h_nd
 
     @torch.no_grad()
-    def start(self, name: str, weights_gk: np.ndarray, first: int) -> int:
-        """Give a modality's sums a linear start: k directions in the dimensions from ``first``, little elsewhere.
+    def calm(self) -> None:
+        """Let all estimates begin small and imprecise."""
+        for features, log_precision_d in zip(self.features, self.log_precision, strict=True):
+            features.get_parameter("weight").mul_(0.1)
+            log_precision_d.fill_(LEAST_PRECISION)
 
-        Returns
-        -------
-        int
-            The first dimension that is still free.
-        """
-        weight_dg = self.features[self.names.index(name)].get_parameter("weight")
-        k = weights_gk.shape[1]
-        weight_dg.mul_(0.1)
-        weight_dg[first : first + k] = torch.from_numpy(weights_gk.T)
-        return first + k
+    @torch.no_grad()
+    def start(self, name: str, weights_gk: np.ndarray, precision_k: np.ndarray, first: int) -> None:
+        """Start a modality's estimates of some components, in the dimensions from ``first``."""
+        m = self.names.index(name)
+        last = first + weights_gk.shape[1]
+        self.features[m].get_parameter("weight")[first:last] = torch.from_numpy(weights_gk.T)
+        self.log_precision[m][first:last] = torch.from_numpy(precision_k).log()

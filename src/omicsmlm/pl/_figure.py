@@ -25,6 +25,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def ink(color: tuple[float, ...]) -> str:
+    """Black or white, whichever reads better on a colour (relative luminance)."""
+    return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 0.55 else "white"
+
+
 def saved(figure: Figure, save: str | Path | None) -> Figure:
     """Write the figure where `save` says, if it does, and return it.
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from omicsmlm._checks import mistake
-from omicsmlm.pl._figure import new_figure, saved
+from omicsmlm.pl._figure import ink, new_figure, saved
 
 _MEANS = ("Batch correction", "Bio conservation", "Total")
 _ORDER = {"Bio conservation": 0, "Batch correction": 1}
@@ -27,15 +27,10 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, str]]:
     return drawn + [(column, "Mean scores") for column in _MEANS if column in table]
 
 
-def _ink(color: tuple[float, ...]) -> str:
-    """Black or white, whichever reads better on a colour (relative luminance)."""
-    return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 0.55 else "white"
-
-
 def _dot(axes: Axes, x: float, y: float, value: float, share: float) -> None:
     color = colormaps["PRGn"](0.12 + 0.76 * share)
     axes.scatter([x + 0.5], [y], s=(0.82 * _ROW * 72) ** 2, color=[color], linewidths=0)
-    axes.text(x + 0.5, y, f"{value:.2f}", ha="center", va="center", fontsize=8, color=_ink(color))
+    axes.text(x + 0.5, y, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink(color))
 
 
 def _bar(axes: Axes, x: float, y: float, value: float) -> None:
@@ -50,7 +45,7 @@ def _bar(axes: Axes, x: float, y: float, value: float) -> None:
         ha="right" if inside else "left",
         va="center",
         fontsize=8,
-        color=_ink(color) if inside else "black",
+        color=ink(color) if inside else "black",
     )
 
 

@@ -102,7 +102,7 @@ class MaskedPlan(lightning.LightningModule):
         self.module.eval()
         with torch.inference_mode(False), torch.no_grad():
             batches = [on_device(batch, self.device) for batch in self.census_loader]
-            means = [self.module.encode(self.parts.tokenizer(batch)).mean for batch in batches]
+            means = [self.module.embed(self.parts.tokenizer(batch), batch).mean for batch in batches]
             census.take(
                 torch.cat(means), torch.cat([b.covariates for b in batches]), torch.cat([b.rows for b in batches])
             )

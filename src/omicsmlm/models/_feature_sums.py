@@ -1,0 +1,70 @@
+"""Sums over rows, batch by batch, from which tables of features follow."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omicsmlm._types import Grid
+
+
+class Moments:
+    """Sums over rows from which the correlations of features with whitened dimensions follow."""
+
+    def __init__(self, n_features: int, n_latent: int) -> None:
+        self.n_rows = 0
+        self.n_g = torch.zeros(n_features, dtype=torch.float64)
+        self.x_g = torch.zeros(n_features, dtype=torch.float64)
+        self.squares_g = torch.zeros(n_features, dtype=torch.float64)
+        self.q_gd = torch.zeros(n_features, n_latent, dtype=torch.float64)
+        self.products_gd = torch.zeros(n_features, n_latent, dtype=torch.float64)
+
+    def add(self, x_ng: Tensor, seen_ng: Tensor, q_nd: Tensor) -> None:
+        """Add rows; values that are not seen are 0."""
+        self.n_rows += int(seen_ng.any(1).sum())
+        self.n_g += seen_ng.sum(0).cpu()
+        self.x_g += x_ng.cpu().double().sum(0)
+        self.squares_g += x_ng.cpu().double().square().sum(0)
+        self.q_gd += (seen_ng.to(q_nd.dtype).T @ q_nd).cpu()
+        self.products_gd += (x_ng.T @ q_nd).cpu()
+
+    def correlations(self) -> np.ndarray:
+        """Give (g, d) float32."""
+        n_g1 = self.n_g[:, None].clamp(min=1)
+        mean_g1 = self.x_g[:, None] / n_g1
+        covariance_gd = self.products_gd / n_g1 - mean_g1 * self.q_gd / n_g1
+        deviation_g1 = (self.squares_g[:, None] / n_g1 - mean_g1.square()).clamp(min=0).sqrt()
+        found_gd = torch.where(deviation_g1 > 1e-6, covariance_gd / deviation_g1.clamp(min=1e-6), 0.0)
+        return found_gd.clamp(-1, 1).numpy().astype(np.float32)
+
+
+class Tally:
+    """Sums per label and feature, over the rows in which the feature is measured."""
+
+    def __init__(self, n_labels: int, n_features: int) -> None:
+        self.n_kg = torch.zeros(n_labels, n_features, dtype=torch.float64)
+        self.attribution_kg = torch.zeros_like(self.n_kg)
+        self.positive_kg = torch.zeros_like(self.n_kg)
+        self.value_kg = torch.zeros_like(self.n_kg)
+
+    def add(self, code_n: Tensor, attribution_ng: Tensor, grid: Grid) -> None:
+        """Add rows with the codes of their labels."""
+        for total_kg, value_ng in (
+            (self.n_kg, grid.seen),
+            (self.attribution_kg, attribution_ng),
+            (self.positive_kg, attribution_ng > 0),
+            (self.value_kg, grid.values),
+        ):
+            total_kg.index_add_(0, code_n.cpu(), value_ng.detach().cpu().double())
+
+    def means(self) -> Mapping[str, np.ndarray]:
+        """Give (k, g) per column of the table."""
+        outside = ((total_kg.sum(0) - total_kg) for total_kg in (self.value_kg, self.n_kg))
+        found = {
+            "attribution": self.attribution_kg / self.n_kg,
+            "positive": self.positive_kg / self.n_kg,
+            "mean_inside": self.value_kg / self.n_kg,
+            "mean_outside": torch.div(*outside),
+        }
+        return {name: value_kg.numpy().astype(np.float32) for name, value_kg in found.items()}

@@ -1,0 +1,133 @@
+"""Models that take in new data as a query: matched by name, and adapted without moving the reference."""
+
+import logging
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from omicsmlm._checks import mistake, named
+from omicsmlm._types import Batch
+from omicsmlm.data import OmicsManager
+
+from ._base import OmicsModel
+
+logger = logging.getLogger(__name__)
+
+FIXED, KNOWN = "n_fixed_batches", "n_known_batches"
+"""In ``choice``: batches of the first reference, and batches that a query's training leaves as they are."""
+
+
+class QueryModel(OmicsModel):
+    """Abstract: a family that maps a query onto a reference."""
+
+    @abstractmethod
+    def _take(self, reference: Self) -> None:
+        """Copy the weights of a model that knows fewer batches."""
+
+    @abstractmethod
+    def _align(self, batch: int, latent_nd: np.ndarray) -> None:
+        """Move a new batch, given the latents of its rows as the encoder gives them, onto the reference."""
+
+    @classmethod
+    def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
+        """Make a model of new rows from one that is trained; it embeds them at once, and training adapts it to them.
+
+        Features are matched by name: those that the query lacks are not seen, those that are unknown are ignored.
+        Modalities may be absent and rows unpaired. :meth:`train` then adapts only what belongs to batches that the
+        reference does not know; embeddings of all other rows stay as they are, to the last bit.
+
+        Parameters
+        ----------
+        query
+            New rows, with the batch in the column that the reference was trained with.
+        reference
+            A trained model, or the directory of a saved one.
+
+        Returns
+        -------
+        A model with the query registered.
+
+        Raises
+        ------
+        ValueError
+            If the reference is not trained or shares no modality or feature with the query, or if the query lacks the
+            column of the batch.
+
+        Examples
+        --------
+        >>> import omicsmlm
+        >>> mdata = omicsmlm.datasets.simulate_multiome(200, 50, 80)
+        >>> is_new = (mdata.obs["batch"] == mdata.obs["batch"].iloc[0]).to_numpy()
+        >>> reference = omicsmlm.OmicsMLM(mdata[~is_new].copy(), batch_key="batch")
+        >>> reference.train(max_epochs=1, progress_bar=False)
+        >>> model = omicsmlm.OmicsMLM.load_query_data(mdata[is_new].copy(), reference)
+        >>> model.get_latent_representation().shape[1] == reference.module.n_latent
+        True
+        """
+        source = reference if isinstance(reference, OmicsModel) else cls.load(reference)
+        if type(source) is not cls:
+            raise mistake("reference", f"an {cls.__name__}", type(source).__name__, "load it with its own class")
+        if not source.is_trained_:
+            raise mistake("reference", "a trained model", "one that is not", "call train() on the reference first")
+        known = _n_batches(source.adata_manager)
+        manager = source.adata_manager.transfer_fields(query, extend_categories=True)
+        choice = {**source.choice, FIXED: source.choice.get(FIXED, known), KNOWN: known}
+        model = cls._bare(manager, source.config, choice)
+        model._take(source)
+        model._adopt(manager, query)
+        model.is_trained_ = True
+        logger.info("%s: %s.", cls.__name__, model._describe_query())
+        return model
+
+    def _describe_query(self) -> str:
+        shared = []
+        for name, state in self.adata_manager.modalities.items():
+            line = f"{state['n_shared']:,} of {len(state['vocabulary']):,} features of {name}"
+            n_unknown = self._n_features(name) - state["n_shared"]
+            shared.append(line + (f", {n_unknown:,} unknown ones ignored" if n_unknown else ""))
+        new = self._new_batches()
+        return f"{self.adata.n_obs} rows with {', '.join(shared)}; new batches {named(new)}"
+
+    def _n_features(self, modality: str) -> int:
+        """Count the features that the query has of a modality."""
+        data = self.adata_manager.adata
+        if isinstance(data, AnnData):
+            return data.n_vars
+        return data[modality].n_vars if modality in data.mod else 0
+
+    def _new_batches(self) -> list[str]:
+        """Name the batches that the reference did not know."""
+        categories: list[str] = next(iter(self.adata_manager.covariates.values()), [])
+        return categories[self.choice[KNOWN] :] if KNOWN in self.choice else []
+
+    def _prepare_training(self) -> None:
+        if KNOWN not in self.choice:
+            return
+        if not self._new_batches():
+            raise mistake(
+                "train",
+                "a query with batches that the reference does not know",
+                "none, so that there is nothing to adapt",
+                "use the embedding as it is, or name a batch_key when you make the reference",
+            )
+        code_n = self.adata_manager.create_torch_dataset().covariates[:, 0].numpy()
+        latent_nd, _ = self._of_rows(None, None, None, self.module.n_latent, self._encode)
+        for batch in range(self.choice[KNOWN], self.choice[KNOWN] + len(self._new_batches())):
+            self._align(batch, latent_nd[code_n == batch])
+
+    def _encode(self, batch: Batch) -> Tensor:
+        return self.module.encode(self.parts.tokenizer(batch)).mean
+
+
+def _n_batches(manager: OmicsManager) -> int:
+    return len(next(iter(manager.covariates.values()), ()))
+
+
+def batch_counts(choice: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Give how many batches belong to the first reference, and how many a training leaves as they are; None: no query."""
+    return choice.get(FIXED), choice.get(KNOWN)

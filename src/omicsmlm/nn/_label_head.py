@@ -1,0 +1,64 @@
+"""From an embedding to labels: a linear layer, and what makes its answers honest."""
+
+import torch
+from torch import Tensor, nn
+
+
+class LabelHead(nn.Module):
+    r"""Logits of labels, their probabilities, and how far a row is from all labels.
+
+    The embedding is centred and divided by one common scale, so that its weak dimensions, mostly noise, stay weak.
+
+    Parameters
+    ----------
+    n_latent
+        d, width of the embedding.
+    n_labels
+        c.
+    """
+
+    centre_d: Tensor
+    scale: Tensor
+    temperature: Tensor
+    means_cd: Tensor
+    within_dd: Tensor
+    overall_dd: Tensor
+    threshold: Tensor
+
+    def __init__(self, n_latent: int, n_labels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_latent, n_labels)
+        self.register_buffer("centre_d", torch.zeros(n_latent))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("means_cd", torch.zeros(n_labels, n_latent))
+        self.register_buffer("within_dd", torch.eye(n_latent))
+        self.register_buffer("overall_dd", torch.eye(n_latent))
+        self.register_buffer("threshold", torch.full((), torch.inf))
+
+    def scaled(self, z_nd: Tensor) -> Tensor:
+        """Centre an embedding and bring it to the head's scale, (n, d)."""
+        return (z_nd - self.centre_d) / self.scale
+
+    def forward(self, z_nd: Tensor) -> Tensor:
+        """Give the (n, c) logits of an embedding."""
+        return self.linear(self.scaled(z_nd))
+
+    def probabilities(self, z_nd: Tensor) -> Tensor:
+        r"""Give (n, c) probabilities, the softmax of the logits divided by the temperature (Guo et al. 2017)."""
+        return (self(z_nd) / self.temperature).softmax(1)
+
+    def novelty(self, z_nd: Tensor) -> Tensor:
+        r"""Give the (n,) relative Mahalanobis distance to the nearest label (Ren et al. 2021, arXiv:2106.09022).
+
+        .. math:: \min_c (x - m_c)^\top W^{-1} (x - m_c) - x^\top B^{-1} x
+
+        with the means :math:`m_c` of the labels, the covariance :math:`W` within them and that of all rows, :math:`B`.
+        What makes a row unusual in general counts in both terms; what sets it apart from every label only in the first.
+        """
+        x_nd = self.scaled(z_nd)
+        whitened_nd, means_cd = x_nd @ self.within_dd, self.means_cd @ self.within_dd
+        # the quicker way by products is chosen by the number of rows, on which nothing may depend
+        away_nc = torch.cdist(whitened_nd, means_cd, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest_n = away_nc.square().amin(1)
+        return nearest_n - (x_nd @ self.overall_dd).square().sum(1)

@@ -1,0 +1,29 @@
+"""Telling labels apart."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from omicsmlm._types import Batch, Corrupted
+
+
+class LabelObjective:
+    """Weighted cross-entropy between logits and the labels of the rows.
+
+    Parameters
+    ----------
+    codes_n
+        (n_obs,) int64: label of each row of the object; a batch finds its own by ``batch.rows``.
+    weight_c
+        (c,) float32: weight of a row of each label; the mean over a batch is weighted by it.
+    """
+
+    def __init__(self, codes_n: Tensor, weight_c: Tensor) -> None:
+        self.codes_n = codes_n
+        self.weight_c = weight_c
+
+    def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        """Return the one term, of (n, c) logits."""
+        codes_n = self.codes_n.to(outputs.device)[batch.rows]
+        return {"labels": cross_entropy(outputs.float(), codes_n, self.weight_c.to(outputs.device))}
