@@ -10,7 +10,6 @@ are kept, so that a killed run goes on where it was.
 """
 
 import argparse
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from _cache import Kept
+from _tables import Target, shown, verdict, verdicts
 from anndata import AnnData
 from mudata import MuData
 
@@ -32,16 +33,6 @@ N_LATENT = 80  # dimensions of the model, where it is not trained here
 
 Data = AnnData | MuData
 Fit = Callable[[Data, str | None, int], np.ndarray]
-
-
-class Target(NamedTuple):
-    """What the mean over seeds of a row has to reach: a number, or the best of some baselines less a slack."""
-
-    column: str
-    at_least: float | None = None
-    beats: tuple[str, ...] = ()  # methods, see is_rival()
-    slack: float = 0.0
-    row: str = OURS
 
 
 class Study(NamedTuple):
@@ -122,28 +113,6 @@ STUDIES = {
 }
 
 
-class Kept:
-    """Embeddings with their CPU-seconds, remembered in a folder if there is one."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-
-    def __call__(self, name: str, make: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-        file = None if self.folder is None else self.folder / f"{name.replace(' ', '_')}.npy"
-        if file is not None and file.exists():
-            return np.load(file), json.loads(file.with_suffix(".json").read_text())["cpu_seconds"]
-        start = time.process_time()
-        embedding, spent = make(), 0.0
-        spent = time.process_time() - start
-        print(f"  {name}: {spent:.0f} CPU-s", flush=True)
-        if file is not None:
-            file.with_suffix(".json").write_text(json.dumps({"cpu_seconds": spent}))
-            np.save(file, embedding)
-        return embedding, spent
-
-
 def fixed_embeddings(study: Study, data: Data, n_dims: int) -> dict[str, Callable[[], np.ndarray]]:
     """The baselines without a seed, each of them cheap."""
     made: dict[str, Callable[[], np.ndarray]] = {
@@ -216,49 +185,13 @@ def scored(study: Study, data: Data, embeddings: dict[str, tuple[np.ndarray, flo
     return table
 
 
-def is_rival(name: str, beaten: str) -> bool:
-    """Whether a row is the method, of any dimension; "PCA (" stands for PCA of the model's dimension only."""
-    return name.startswith(beaten) if beaten.endswith("(") else name == beaten or name.startswith(f"{beaten} (")
-
-
 def judged(study: Study, means: pd.DataFrame) -> list[str]:
     """A line per target: reached or missed."""
-    lines = []
-    for target in study.targets:
-        if target.row not in means.index:
-            continue
-        got = means.loc[target.row, target.column]
-        rivals = [name for name in means.index if any(is_rival(name, beaten) for beaten in target.beats)]
-        best = max(rivals, key=lambda name: means.loc[name, target.column], default=None)
-        bar = target.at_least if best is None else means.loc[best, target.column] - target.slack
-        wanted = (
-            f">= {bar:.3f}" if best is None else f"> {bar:.3f} ({best}{f' less {target.slack}' * (target.slack > 0)})"
-        )
-        reached = got >= bar if best is None or target.slack else got > bar
-        lines.append(
-            f"{'reached' if reached else 'missed ':8s} {target.row}: {target.column} {got:.3f}, wanted {wanted}"
-        )
+    lines = verdicts(study.targets, means)
     if OURS in means.index:
         spent = means.loc[OURS, "CPU-s"]
-        lines.append(
-            f"{'reached' if spent <= CPU_LIMIT else 'missed ':8s} {OURS}: {spent:.0f} CPU-s, wanted <= {CPU_LIMIT}"
-        )
+        lines.append(verdict(spent <= CPU_LIMIT, f"{OURS}: {spent:.0f} CPU-s, wanted <= {CPU_LIMIT}"))
     return lines
-
-
-def shown(tables: pd.DataFrame) -> pd.DataFrame:
-    """Mean and, for several seeds, standard deviation over seeds of each method, as text."""
-    columns = [column for column in SHOWN if column in tables]
-    grouped = tables.groupby("embedding", sort=False)[columns]
-    means, spreads, counts = grouped.mean(), grouped.std(), grouped.size()
-    text = pd.DataFrame(index=means.index)
-    for column in columns:
-        digits = 0 if column in ("dimensions", "CPU-s") else 3
-        text[column] = [
-            "" if np.isnan(mean) else f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if n > 1 and digits else "")
-            for mean, spread, n in zip(means[column], spreads[column], counts, strict=True)
-        ]
-    return text.loc[means["Total"].sort_values(ascending=False).index]
 
 
 def run(name: str, study: Study, seeds: list[int], baselines_only: bool, out: Path, kept: Kept) -> None:
@@ -284,7 +217,7 @@ def run(name: str, study: Study, seeds: list[int], baselines_only: bool, out: Pa
     whole = pd.concat(tables)
     means = whole.drop(columns="seed").groupby(level="embedding", sort=False).mean()
     means.attrs.update(tables[0].attrs)
-    print(shown(whole.rename_axis("embedding")).to_string())
+    print(shown(whole, SHOWN, "Total").to_string())
     if tables[0].attrs["left_out"]:
         print(f"Left out of scoring (fewer than 10 cells): {', '.join(tables[0].attrs['left_out'])}.")
     for line in judged(study, means):

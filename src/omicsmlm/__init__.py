@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from . import datasets, evaluation, pl
-from .models import OmicsMLM, OmicsMLMConfig
+from .models import Classifier, ClassifierConfig, OmicsMLM, OmicsMLMConfig
 
 __version__ = version("omicsmlm")
-__all__ = ["OmicsMLM", "OmicsMLMConfig", "datasets", "evaluation", "pl"]
+__all__ = ["Classifier", "ClassifierConfig", "OmicsMLM", "OmicsMLMConfig", "datasets", "evaluation", "pl"]

@@ -2,7 +2,8 @@
 
 from omicsmlm.evaluation import baselines
 from omicsmlm.evaluation._benchmark import benchmark
+from omicsmlm.evaluation._calibration import reliability
 from omicsmlm.evaluation._probe import probe
 from omicsmlm.evaluation._shuffle import shuffle_modality
 
-__all__ = ["baselines", "benchmark", "probe", "shuffle_modality"]
+__all__ = ["baselines", "benchmark", "probe", "reliability", "shuffle_modality"]

@@ -105,9 +105,19 @@ class QueryModel(OmicsModel):
         categories: list[str] = next(iter(self.adata_manager.covariates.values()), [])
         return categories[self.choice[KNOWN] :] if KNOWN in self.choice else []
 
-    def _prepare_training(self) -> None:
-        if KNOWN not in self.choice:
-            return
+    @property
+    def is_query(self) -> bool:
+        """Whether the model came from :meth:`load_query_data`."""
+        return KNOWN in self.choice
+
+    def align(self) -> None:
+        """Move the new batches of a query onto the reference; :meth:`train` begins with it, and then adapts the decoder.
+
+        Raises
+        ------
+        ValueError
+            If none of its batches is new.
+        """
         if not self._new_batches():
             raise mistake(
                 "train",
@@ -119,6 +129,10 @@ class QueryModel(OmicsModel):
         latent_nd, _ = self._of_rows(None, None, None, self.module.n_latent, self._encode)
         for batch in range(self.choice[KNOWN], self.choice[KNOWN] + len(self._new_batches())):
             self._align(batch, latent_nd[code_n == batch])
+
+    def _prepare_training(self) -> None:
+        if self.is_query:
+            self.align()
 
     def _encode(self, batch: Batch) -> Tensor:
         return self.module.encode(self.parts.tokenizer(batch)).mean
