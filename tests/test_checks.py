@@ -1,8 +1,9 @@
 """Every error is one sentence: where, what was expected, what was found, what to do."""
 
+import pandas as pd
 import pytest
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import confounded, mistake, named
 
 
 def test_a_mistake_is_a_value_error_of_one_sentence():
@@ -24,3 +25,14 @@ def test_a_mistake_is_a_value_error_of_one_sentence():
 )
 def test_names_are_listed_up_to_a_number(names, most, said):
     assert named(names, most) == said
+
+
+def test_labels_that_one_batch_alone_holds():
+    batch = pd.Series(["x"] * 50 + ["y"] * 50)
+    assert confounded(pd.Series(["a", "b"] * 50), batch) == []
+    assert confounded(pd.Series(["a"] * 50 + ["b"] * 50), batch) == ["a", "b"]
+    assert confounded(pd.Series(["a"] * 60 + ["b"] * 40), batch) == ["b"]
+    assert confounded(pd.Series(["a"] * 60 + ["b"] * 40), pd.Series(["x"] * 100)) == [], (
+        "no batch to be confounded with"
+    )
+    assert confounded(pd.Series(["a"] * 60 + [None] * 40), batch) == [], "rows without a label say nothing"

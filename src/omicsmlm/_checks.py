@@ -1,6 +1,11 @@
-"""Errors worded alike: where, what was expected, what was found, what to do."""
+"""Errors worded alike: where, what was expected, what was found, what to do; and what a user should be warned of."""
 
 from collections.abc import Iterable
+
+import pandas as pd
+
+ONE_BATCH = 0.95
+"""Share of the rows of a label from which on one batch is said to hold it alone."""
 
 
 def mistake(place: str, expected: str, found: str, remedy: str) -> ValueError:
@@ -33,3 +38,19 @@ def named(names: Iterable[object], most: int = 5) -> str:
     shown = ", ".join(repr(str(name)) for name in listed[:most])
     rest = len(listed) - most
     return f"{shown} and {rest} more" if rest > 0 else shown or "none"
+
+
+def confounded(label_n: pd.Series, batch_n: pd.Series) -> list[str]:
+    """Name the labels that one batch alone holds, although it is not nearly all there is.
+
+    Examples
+    --------
+    >>> confounded(pd.Series(["a", "a", "b", "b"]), pd.Series(["x", "y", "y", "y"]))
+    ['b']
+    """
+    counts = pd.crosstab(label_n.to_numpy(dtype=object), batch_n.to_numpy(dtype=object))
+    usual = counts.sum(0).max() / max(counts.to_numpy().sum(), 1)
+    if counts.shape[1] < 2 or usual >= ONE_BATCH:
+        return []
+    alone = counts.max(1) / counts.sum(1) >= ONE_BATCH
+    return [str(label) for label in counts.index[alone]]

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm.data import find_column
@@ -77,3 +78,13 @@ def test_float32_and_dates_have_the_same_name_when_asked_twice():
 
 def test_a_missing_value_stays_missing():
     assert as_categories(pd.Series(["a", None])).isna().tolist() == [False, True]
+
+
+def test_two_columns_count_together():
+    adata = AnnData(np.ones((3, 1)), obs=pd.DataFrame({"donor": ["a", "b", None], "run": [1, 2, 1]}, index=list("xyz")))
+    assert find_column(adata, "donor & run").tolist()[:2] == ["a & 1", "b & 2"]
+    assert pd.isna(find_column(adata, "donor & run").iloc[2])
+    adata.obs["donor & run"] = "its own"
+    assert set(find_column(adata, "donor & run")) == {"its own"}
+    with pytest.raises(ValueError, match="column 'nothing': expected a column of .obs"):
+        find_column(adata, "donor & nothing")

@@ -329,3 +329,11 @@ def test_only_a_query_with_new_batches_is_adapted(of_rna):
         of_rna.adapt()
     with pytest.raises(ValueError, match="a query with batches that the reference does not know"):
         Classifier.load_query_data(rna(40, first=300), of_rna).adapt()
+
+
+def test_labels_that_one_batch_alone_holds_are_reported(caplog):
+    data = rna(96)
+    data.obs["batch"] = np.where(data.obs["type"] == "t0", "b0", "b1")
+    with caplog.at_level("WARNING", logger="omicsmlm"):
+        Classifier.from_model(OmicsMLM(data, SMALL, batch_key="batch"), "type")
+    assert "one batch alone holds the labels 't0', 't1' and 't2'" in caplog.text or "'t0', 't1', 't2'" in caplog.text

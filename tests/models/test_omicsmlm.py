@@ -350,3 +350,23 @@ def test_open_regions_start_weaker():
     mdata = MuData({"rna": modality("counts", 60), "atac": modality("accessibility", 60)})
     deviation = OmicsMLM(mdata, config).get_latent_representation().std(0)
     assert deviation[[0, 4]] == pytest.approx([1.0, 0.4], rel=0.05), "four components of RNA, then those of ATAC"
+
+
+def test_several_batch_keys_make_one_batch_of_each_combination():
+    data = rna()
+    data.obs["donor"] = ["d0", "d1", "d2"] * 24
+    model = OmicsMLM(data, SMALL, batch_key=["batch", "donor"])
+    assert list(model.adata_manager.covariates) == ["batch & donor"]
+    assert model.adata_manager.covariates["batch & donor"][0] == "b0 & d0"
+    assert len(model.adata_manager.covariates["batch & donor"]) == 6
+    model.train(1, **QUIET)
+
+
+def test_without_batch_strength_nothing_takes_the_batch_out():
+    model = OmicsMLM(rna(), replace(SMALL, batch_strength=0.0), batch_key="batch")
+    assert model.module.adversary is None
+    assert list(model.parts.objective.pulls) == ["alignment"]
+    assert model.parts.objective.pulls["alignment"][0].strength == 0
+    double = OmicsMLM(rna(), replace(SMALL, batch_strength=2.0), batch_key="batch")
+    usual = OmicsMLM(rna(), SMALL, batch_key="batch")
+    assert double.parts.objective.adversary_weight == 2 * usual.parts.objective.adversary_weight

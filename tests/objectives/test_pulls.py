@@ -130,3 +130,14 @@ def test_the_objective_passes_the_census_on(census):
     )
     objective.take(*census)
     assert float(pull(census[0], census[2])) > 0
+
+
+@pytest.mark.parametrize(("strength", "share"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (3.0, 1.0)])
+def test_the_strength_is_the_share_of_the_way(strength, share):
+    z = torch.cat([torch.zeros(30, 2), torch.full((30, 2), 4.0)]) + 0.1 * torch.randn(60, 2)
+    batch = torch.arange(60)[:, None] // 30
+    whole, part = ClusterAlignment(n_clusters=1), ClusterAlignment(n_clusters=1, strength=strength)
+    for pull in (whole, part):
+        pull.take(z, batch, torch.arange(60))
+    at = torch.arange(60)
+    torch.testing.assert_close(part._targets(at)[0] - z, share * (whole._targets(at)[0] - z))

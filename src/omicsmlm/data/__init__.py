@@ -1,6 +1,6 @@
 """Data room: from the user's AnnData or MuData to packed minibatches."""
 
-from ._columns import find_column
+from ._columns import BOTH, find_column
 from ._fields import CovariatesField, ModalityField
 from ._loader import row_loader
 from ._manager import OmicsManager
@@ -8,6 +8,7 @@ from ._matrix import Matrix
 from ._sample import batch_codes, stored_values
 
 __all__ = [
+    "BOTH",
     "CovariatesField",
     "Matrix",
     "ModalityField",

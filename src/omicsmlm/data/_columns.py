@@ -9,6 +9,9 @@ from omicsmlm._checks import mistake, named
 
 from ._rows import rows_in
 
+BOTH = " & "
+"""Joins the names of columns, and their values, that count together as one."""
+
 
 def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     """Find a column by name: first in ``data.obs``, then in the ``obs`` of each modality.
@@ -18,7 +21,7 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     data
         The object to search. A column that only modalities hold is put together from all of them, row by row.
     key
-        Name of the column.
+        Name of the column. Where none has it, "donor & library" stands for the combinations of two columns or more.
 
     Returns
     -------
@@ -39,6 +42,10 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
         if key in adata.obs:
             values = _spread(adata.obs[key], rows_in(data, name), data.obs_names)
             found = values if found is None else found.where(found.notna(), values)
+    if found is None and BOTH in key:
+        columns = [as_categories(find_column(data, part)) for part in key.split(BOTH)]
+        joined = pd.concat(columns, axis=1).agg(lambda row: BOTH.join(row) if row.notna().all() else None, axis=1)
+        return joined.rename(key)
     if found is None:
         where = ".obs and the .obs of every modality" if isinstance(data, MuData) else ".obs"
         raise mistake(

@@ -11,7 +11,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import confounded, mistake, named
 from omicsmlm.evaluation import baselines as plain
 from omicsmlm.evaluation.baselines._measured import roles
 
@@ -254,6 +254,9 @@ def benchmark(
     """
     label_n = _column(data, label_key, "label_key")
     batch_n = None if batch_key is None else _column(data, batch_key, "batch_key")
+    alone = [] if batch_n is None else confounded(pd.Series(label_n), pd.Series(batch_n))
+    if alone:
+        logger.warning("benchmark: one batch alone holds the types %s; they cannot be mixed rightly.", named(alone))
     judged = _embeddings(data, keys)
     n_dims = next(iter(judged.values())).shape[1]
     judged |= _baseline_rows(data, n_dims, baselines, batch_key)

@@ -42,7 +42,7 @@ class OmicsModel(Registered):
     config
         Hyper-parameters; None for the defaults.
     batch_key
-        Column of ``obs`` that holds the batch, if the object was not set up already.
+        Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
     """
 
     embedding_key: ClassVar[str]
@@ -50,7 +50,9 @@ class OmicsModel(Registered):
     history_: dict[str, pd.DataFrame] | None
     module: Module
 
-    def __init__(self, data: AnnData | MuData, config: Any = None, *, batch_key: str | None = None) -> None:
+    def __init__(
+        self, data: AnnData | MuData, config: Any = None, *, batch_key: str | Sequence[str] | None = None
+    ) -> None:
         super().__init__(data, batch_key=batch_key)
         self.config = self._configured(config, data.n_obs)
         self.n_trainings = 0

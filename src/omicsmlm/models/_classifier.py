@@ -13,7 +13,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import confounded, mistake, named
 from omicsmlm._types import Parts
 from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import find_column, row_loader
@@ -119,7 +119,9 @@ class Classifier(Answering):
         if len(labels) < 2:
             remedy = "pass a column with more"
             raise mistake(f"column {labels_key!r}", "at least two labels", named(labels), remedy)
-        return cls(model, labels_key, unlabeled_category, labels, config or ClassifierConfig())
+        classifier = cls(model, labels_key, unlabeled_category, labels, config or ClassifierConfig())
+        classifier._warn_of_confounding(names)
+        return classifier
 
     @classmethod
     def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
@@ -367,6 +369,16 @@ class Classifier(Answering):
         """Give the batch of rows, if the model has one."""
         key = next(iter(self.model.adata_manager.covariates), None)
         return None if key is None else pd.factorize(find_column(self._registered(), key).iloc[rows])[0]
+
+    def _warn_of_confounding(self, names: pd.Series) -> None:
+        key = next(iter(self.model.adata_manager.covariates), None)
+        alone = [] if key is None else confounded(names, find_column(self._registered(), key))
+        if alone:
+            logger.warning(
+                "Classifier: one batch alone holds the labels %s: what tells them apart may be the batch, or may have been "
+                "removed with it; compare with a model of a lower batch_strength.",
+                named(alone),
+            )
 
     def _kept(self, label_n: np.ndarray) -> np.ndarray:
         """Choose, label by label, the rows that fine-tuning sees: all but one in ``1 / held_out``, at random."""

@@ -80,6 +80,9 @@ class OmicsMLMConfig:
         median number of counts in a row, over the features looked at: the deeper the rows, the more detail would
         otherwise fill the latent. The factor stays within ``KL_FACTORS``; the weight is reached after ``kl_warmup`` of
         the training.
+    batch_strength
+        Factor of all that takes the batch out of the latent: the adversary, the pull to neighbours in other batches and
+        (up to 1) the shifts of clusters; 0 leaves the batch in, as where it may be biology.
     adversary_weight
         Weight of the adversary on the batch, for each batch but one (the more there are, the weaker it is), and at most
         ``MOST_ADVERSARY`` in all; 0 switches it off.
@@ -115,6 +118,7 @@ class OmicsMLMConfig:
     kl_weight: float = 1.0
     kl_power: float = 2.25
     kl_warmup: float = 0.3
+    batch_strength: float = 1.0
     adversary_weight: float = 2.5
     neighbour_weight: float = 10.0
     alignment_weight: float = 30.0
@@ -247,7 +251,7 @@ class OmicsMLMModule(Module):
         self.register_buffer("memory_md", torch.zeros(n_remembered, self.n_latent))
         is_query = n_fixed is not None
         self.alignment = None if n_fixed is None else Alignment(self.n_latent, n_fixed, n_batches)
-        adversary = n_batches > 1 and config.adversary_weight > 0 and not is_query
+        adversary = n_batches > 1 and config.adversary_weight * config.batch_strength > 0 and not is_query
         self.adversary = Adversary(self.n_latent, n_batches) if adversary else None
 
     def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
@@ -373,7 +377,7 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     config
         Hyper-parameters; None for the defaults.
     batch_key
-        Column of ``obs`` with the batch; None if there is none or if a ``setup_*`` method has named it.
+        Column of ``obs`` with the batch, or several; None if there is none or if a ``setup_*`` method has named it.
 
     Examples
     --------
@@ -388,7 +392,9 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     embedding_key: ClassVar[str] = "X_omics"
     config_class: ClassVar[type] = OmicsMLMConfig
 
-    def __init__(self, data: Any, config: OmicsMLMConfig | None = None, *, batch_key: str | None = None) -> None:
+    def __init__(
+        self, data: Any, config: OmicsMLMConfig | None = None, *, batch_key: str | Sequence[str] | None = None
+    ) -> None:
         super().__init__(data, config, batch_key=batch_key)
 
     @property
@@ -441,15 +447,15 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
             module.adapt_only(n_known)
         pulls: dict[str, tuple[Pull, float]] = {}
         if n_known is None:
-            pulls["alignment"] = (ClusterAlignment(), c.alignment_weight)
-        if n_known is None and n_batches > 1:
-            pulls["neighbours"] = (MutualNeighbours(), c.neighbour_weight)
+            pulls["alignment"] = (ClusterAlignment(strength=c.batch_strength), c.alignment_weight)
+        if n_known is None and n_batches > 1 and c.batch_strength > 0:
+            pulls["neighbours"] = (MutualNeighbours(), c.neighbour_weight * c.batch_strength)
         objective = LatentReconstruction(
             kinds,
             self._weights(),
             kl_weight=c.kl_weight * float(np.clip((choice["evidence"] / 1000) ** c.kl_power, *KL_FACTORS)),
             kl_warmup=c.kl_warmup,
-            adversary_weight=min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
+            adversary_weight=c.batch_strength * min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
             pulls=pulls,
         )
         return Parts(

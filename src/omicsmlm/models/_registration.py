@@ -8,7 +8,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import mistake, named
-from omicsmlm.data import OmicsManager
+from omicsmlm.data import BOTH, OmicsManager
 
 
 class Registered(BaseModelClass):
@@ -20,7 +20,7 @@ class Registered(BaseModelClass):
         AnnData or MuData; registered with defaults if no ``setup_*`` method was called on it. A copy of an object that
         was set up is registered like it.
     batch_key
-        Column of ``obs`` that holds the batch, if the object was not set up already.
+        Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
 
     Raises
     ------
@@ -28,7 +28,7 @@ class Registered(BaseModelClass):
         If the object cannot be learned from, or its batch was already named; it is then left as it was.
     """
 
-    def __init__(self, data: AnnData | MuData, *, batch_key: str | None = None) -> None:
+    def __init__(self, data: AnnData | MuData, *, batch_key: str | Sequence[str] | None = None) -> None:
         _check_object(data)
         if data.n_obs < 2:
             remedy = "pass the data set, not a single row of it"
@@ -58,7 +58,7 @@ class Registered(BaseModelClass):
         modalities: Sequence[str] | None = None,
         layers: Mapping[str, str] | None = None,
         kinds: Mapping[str, str] | None = None,
-        batch_key: str | None = None,
+        batch_key: str | Sequence[str] | None = None,
         categorical_covariate_keys: Sequence[str] = (),
     ) -> None:
         """Register a MuData; its rows need not be paired.
@@ -75,7 +75,8 @@ class Registered(BaseModelClass):
             What the values are, by modality: ``counts``, ``accessibility``, ``protein``, ``fraction`` or ``real``
             (see :data:`omicsmlm._types.Kind`); inferred where none is named.
         batch_key
-            Column with the batch, in ``mdata.obs`` or in the ``obs`` of modalities. The batch stays out of the latent.
+            Column with the batch, in ``mdata.obs`` or in the ``obs`` of modalities; of several columns, each combination
+            of values is a batch. The batch stays out of the latent.
         categorical_covariate_keys
             Further columns that the decoder is told.
 
@@ -97,7 +98,7 @@ class Registered(BaseModelClass):
         modalities: str = "rna",
         layer: str | None = None,
         kind: str | None = None,
-        batch_key: str | None = None,
+        batch_key: str | Sequence[str] | None = None,
         categorical_covariate_keys: Sequence[str] = (),
     ) -> None:
         """Register an AnnData as an object of one modality; see :meth:`setup_mudata`.
@@ -177,7 +178,9 @@ def _listed(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(dict.fromkeys(names))
 
 
-def _covariates(batch_key: str | None, others: str | Sequence[str]) -> list[str | None]:
+def _covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
     """List the columns of covariates: the batch, or None in its place, comes first."""
+    if batch_key is not None:
+        batch_key = BOTH.join(_listed(batch_key))
     keys = [key for key in _listed(others) if key != batch_key]
     return [batch_key, *keys] if keys or batch_key is not None else []

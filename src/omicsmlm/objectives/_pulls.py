@@ -124,10 +124,13 @@ class ClusterAlignment(Pull):
         Most clusters; one per 30 rows where there are few rows.
     n_shrinkage
         Rows at which a batch's shift is halved.
+    strength
+        Share of the way that a batch's mean is moved, at most 1.
     """
 
-    def __init__(self, n_clusters: int = 30, n_shrinkage: int = 10) -> None:
+    def __init__(self, n_clusters: int = 30, n_shrinkage: int = 10, strength: float = 1.0) -> None:
         super().__init__()
+        self.strength = min(strength, 1.0)
         self.n_clusters = n_clusters
         self.n_shrinkage = n_shrinkage
 
@@ -135,7 +138,8 @@ class ClusterAlignment(Pull):
         z_nd = self._embedding
         n_clusters = max(1, min(self.n_clusters, len(z_nd) // 30))
         found = KMeans(n_clusters, n_init=1, random_state=0).fit(z_nd.float().cpu().numpy()).labels_
-        self._target_nd = aligned(z_nd, torch.from_numpy(found).to(z_nd.device), batch_n, self.n_shrinkage)
+        moved_nd = aligned(z_nd, torch.from_numpy(found).to(z_nd.device), batch_n, self.n_shrinkage)
+        self._target_nd = z_nd + self.strength * (moved_nd - z_nd)
 
     def forget(self) -> None:
         """Drop all targets."""
