@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm.nn import LatentAttention, SetEncoder
+from omicsmlm.nn import Estimates, LatentAttention, SetEncoder
 
 SIZES = {"rna": 5, "atac": 3}
 
@@ -21,8 +21,8 @@ def test_the_sum_over_tokens(scaled):
     with torch.no_grad():
         for vector in encoder.absent:
             vector.normal_()
-        for precision in encoder.log_precision:
-            precision.normal_()
+        for vector in (*encoder.log_precision, *encoder.offset):
+            vector.normal_()
     evidence = {"rna": torch.tensor([1.0, 0.0, 0.5, 1.0]), "atac": torch.tensor([1.0, 0.2, 0.0, 2.0])}
     out = encoder(scaled, evidence)
     for i in range(4):
@@ -30,6 +30,7 @@ def test_the_sum_over_tokens(scaled):
         for m, name in enumerate(SIZES):
             precision = evidence[name][i] * encoder.log_precision[m].exp()
             total = total + precision
+            expected = expected + precision * encoder.offset[m]
             for g in range(SIZES[name]):
                 expected = expected + precision * scaled[name][i, g] * encoder.features[m].weight[:, g]
         expected = expected / total
@@ -49,9 +50,11 @@ def test_the_linear_start_gives_the_directions():
     encoder = SetEncoder(SIZES, 6)
     directions = np.arange(10, dtype=np.float32).reshape(5, 2)
     encoder.calm()
-    encoder.start("rna", directions, np.array([4.0, 9.0], dtype=np.float32), 1)
+    offset, precision = np.array([[1, 2], [4, 9]], dtype=np.float32)
+    encoder.start("rna", Estimates(directions, offset, precision), 1)
     assert torch.equal(encoder.features[0].weight[1:3].detach(), torch.from_numpy(directions.T))
     assert float(encoder.features[0].weight[3:].detach().abs().max()) < 0.1, "the other dimensions start small"
+    assert torch.equal(encoder.offset[0].detach(), torch.tensor([0.0, 1, 2, 0, 0, 0]))
     torch.testing.assert_close(encoder.log_precision[0][1:3].exp().detach(), torch.tensor([4.0, 9.0]))
 
 

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Grid
-from omicsmlm.nn import log_means, only_present, principal_directions, ridge_estimates, split_half_precision
+from omicsmlm.nn import log_means, only_present, own_estimates, principal_directions, ridge_estimates
 
 
 @pytest.fixture
@@ -123,6 +123,7 @@ def test_ridge_estimates_are_those_of_leaving_each_row_out():
     whole = np.linalg.solve(centred.T @ centred + strength * np.eye(8), centred.T @ truth)
     size = truth.std(0) / left_out.std(0)
     np.testing.assert_allclose(found.weights_gk, whole * size, rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose((x @ found.weights_gk + found.offset_k).mean(0), target.mean(0), atol=1e-2)
 
 
 def test_ridge_estimates_are_the_same_for_sparse_values():
@@ -146,6 +147,8 @@ def test_two_halves_tell_how_precise_a_component_is():
     signal = rng.normal(size=500)
     x = (signal[:, None] + rng.normal(size=(500, 40)) * 4).astype(np.float32)
     weights = np.stack([np.full(40, 0.025), rng.normal(size=40)], 1).astype(np.float32)
-    found = split_half_precision(x, weights, 0)
-    assert 1.2 < found[0] < 5, "40 features of signal over noise 1/16 each: 2.5"
-    assert found[1] < 0.5
+    found = own_estimates(x, weights, 0)
+    assert 1.2 < found.precision_k[0] < 5, "40 features of signal over noise 1/16 each: 2.5"
+    assert found.precision_k[1] < 0.5
+    assert not found.offset_k.any()
+    np.testing.assert_array_equal(found.weights_gk, weights)

@@ -24,9 +24,9 @@ from omicsmlm.nn import (
     SetEncoder,
     log_means,
     only_present,
+    own_estimates,
     principal_directions,
     ridge_estimates,
-    split_half_precision,
 )
 from omicsmlm.objectives import (
     ClusterAlignment,
@@ -299,16 +299,13 @@ class OmicsMLMModule(Module):
         for name, kind in self.kinds.items():
             groups = None if groups_n is None else groups_n[has[name]]
             found = principal_directions(x[name], self._share(name, n_directions), groups, config.seed)
-            self.features.start(
-                name, found.weights_gk, split_half_precision(x[name], found.weights_gk, config.seed), first
-            )
-            for other in set(self.kinds) - {name}:
+            self.features.start(name, own_estimates(x[name], found.weights_gk, config.seed), first)
+            for other in (m for m in self.kinds if m != name):
                 both_n = has[name] & has[other]
                 if both_n.sum() < FEWEST_PAIRED:
                     continue
                 target_nk = x[name][both_n[has[name]]] @ found.weights_gk
-                estimates = ridge_estimates(x[other][both_n[has[other]]], target_nk, config.seed)
-                self.features.start(other, estimates.weights_gk, estimates.precision_k, first)
+                self.features.start(other, ridge_estimates(x[other][both_n[has[other]]], target_nk, config.seed), first)
             strength_k = COMPONENT_SCALES.get(kind, 1.0) * torch.from_numpy(found.strength_k)
             scale_k = strength_k[: self._share(name, latent.n_linear)] ** latent.linear_power
             self._start_linear(first, scale_k, latent.linear_scale)

@@ -10,9 +10,9 @@ from ._linear_start import (
     Estimates,
     log_means,
     only_present,
+    own_estimates,
     principal_directions,
     ridge_estimates,
-    split_half_precision,
 )
 from ._scaling import Scaling, Scalings
 from ._set_encoder import SetEncoder
@@ -36,5 +36,5 @@ __all__ = [
     "principal_directions",
     "reverse_gradient",
     "ridge_estimates",
-    "split_half_precision",
+    "own_estimates",
 ]

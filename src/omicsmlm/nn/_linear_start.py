@@ -62,7 +62,10 @@ class Estimates(NamedTuple):
     """How one modality tells the components of another."""
 
     weights_gk: np.ndarray
-    """(g, k) float32: a row's scaled values times these are its estimates, with the variance of the components."""
+    """(g, k) float32: a row's scaled values times these, plus the offsets, are its estimates; their variance is that of
+    the components."""
+    offset_k: np.ndarray
+    """(k,) float32."""
     precision_k: np.ndarray
     """(k,) float32: signal over noise of the estimates of rows left out, r² / (1 − r²)."""
 
@@ -83,7 +86,8 @@ def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray,
         Seed of the sample of ``RIDGE_ROWS`` rows, where there are more.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(target_nk))[:RIDGE_ROWS])
-    x_ng, target_nk = x_ng[rows], target_nk[rows] - target_nk[rows].mean(0)
+    mean_k = target_nk[rows].mean(0)
+    x_ng, target_nk = x_ng[rows], target_nk[rows] - mean_k
     gram_nn = np.asarray((x_ng @ x_ng.T).toarray() if sparse.issparse(x_ng) else x_ng @ x_ng.T, dtype=np.float32)
     centre_n = gram_nn.mean(0)
     gram_nn += centre_n.mean() - centre_n[:, None] - centre_n[None, :]
@@ -95,7 +99,9 @@ def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray,
     r_k = _correlations(left_out_nk, target_nk).clip(*CORRELATIONS)
     size_k = target_nk.std(0) / np.maximum(left_out_nk.std(0), 1e-9)
     weights_gk = x_ng.T @ (dual_nk - dual_nk.mean(0)) * size_k
-    return Estimates(np.asarray(weights_gk, dtype=np.float32), (r_k**2 / (1 - r_k**2)).astype(np.float32))
+    offset_k = mean_k - np.asarray(x_ng.mean(0)).ravel() @ weights_gk
+    found = weights_gk, offset_k, r_k**2 / (1 - r_k**2)
+    return Estimates(*(np.asarray(part, dtype=np.float32) for part in found))
 
 
 def _correlations(a_nk: np.ndarray, b_nk: np.ndarray) -> np.ndarray:
@@ -103,15 +109,16 @@ def _correlations(a_nk: np.ndarray, b_nk: np.ndarray) -> np.ndarray:
     return (a_nk * b_nk).sum(0) / np.maximum(np.sqrt((a_nk**2).sum(0) * (b_nk**2).sum(0)), 1e-9)
 
 
-def split_half_precision(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, seed: int) -> np.ndarray:
-    """Give signal over noise of components, (k,): from the correlation r of two random halves of the features.
+def own_estimates(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, seed: int) -> Estimates:
+    """Take components as a modality's estimates of themselves.
 
-    The whole has twice the signal over noise of a half, r / (1 − r) (Spearman and Brown).
+    How precise they are follows from the correlation r of two random halves of the features: the whole has twice the
+    signal over noise of a half, r / (1 − r) (Spearman and Brown).
     """
     first_g = np.random.default_rng(seed).random(x_ng.shape[1]) < 0.5
     halves = [x_ng[:, chosen] @ weights_gk[chosen] for chosen in (first_g, ~first_g)]
     r_k = _correlations(*halves).clip(*CORRELATIONS)
-    return (2 * r_k / (1 - r_k)).astype(np.float32)
+    return Estimates(weights_gk, np.zeros_like(r_k, dtype=np.float32), (2 * r_k / (1 - r_k)).astype(np.float32))
 
 
 def _centred_within(x_ng: np.ndarray, groups_n: np.ndarray | None) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from ._linear_start import Estimates
 
 LEAST_PRECISION = -3.0
 """Log precision of estimates that nothing is known of."""
@@ -15,7 +16,8 @@ NOTHING = -1e4
 class SetEncoder(nn.Module):
     r"""Sums value × feature embedding over the visible features of each modality, and weighs the modalities' sums.
 
-    .. math:: h_{nd} = \sum_m w^m_{nd} \sum_g x^m_{ng} W^m_{gd} + \sum_{m\ \text{absent}} a^m_d, \qquad
+    .. math:: h_{nd} = \sum_m w^m_{nd} \Big(b^m_d + \sum_g x^m_{ng} W^m_{gd}\Big)
+        + \sum_{m\ \text{absent}} a^m_d, \qquad
         w^m_{nd} = \frac{e^m_n\, \lambda^m_d}{\sum_{m'} e^{m'}_n\, \lambda^{m'}_d}
 
     Each modality's sum is its own estimate of the same component d; as estimates are combined, they count by their
@@ -36,6 +38,7 @@ class SetEncoder(nn.Module):
         self.width = width
         self.names = list(n_features)
         self.features = nn.ModuleList([nn.Linear(g, width, bias=False) for g in n_features.values()])
+        self.offset = nn.ParameterList([torch.zeros(width) for _ in n_features])
         self.absent = nn.ParameterList([torch.zeros(width) for _ in n_features])
         self.log_precision = nn.ParameterList([torch.zeros(width) for _ in n_features])
 
@@ -47,7 +50,7 @@ class SetEncoder(nn.Module):
         weight_nmd = score_nmd.masked_fill(~has_nm[:, :, None], NOTHING).softmax(1)
         h_nd = (~has_nm).float() @ torch.stack(list(self.absent))
         for m, (name, features) in enumerate(zip(self.names, self.features, strict=True)):
-            h_nd = h_nd + weight_nmd[:, m] * features(scaled[name])
+            h_nd = h_nd + weight_nmd[:, m] * (features(scaled[name]) + self.offset[m])
         return h_nd
 
     @torch.no_grad()
@@ -58,9 +61,10 @@ class SetEncoder(nn.Module):
             log_precision_d.fill_(LEAST_PRECISION)
 
     @torch.no_grad()
-    def start(self, name: str, weights_gk: np.ndarray, precision_k: np.ndarray, first: int) -> None:
+    def start(self, name: str, estimates: Estimates, first: int) -> None:
         """Start a modality's estimates of some components, in the dimensions from ``first``."""
         m = self.names.index(name)
-        last = first + weights_gk.shape[1]
-        self.features[m].get_parameter("weight")[first:last] = torch.from_numpy(weights_gk.T)
-        self.log_precision[m][first:last] = torch.from_numpy(precision_k).log()
+        last = first + len(estimates.precision_k)
+        self.features[m].get_parameter("weight")[first:last] = torch.from_numpy(estimates.weights_gk.T)
+        self.offset[m][first:last] = torch.from_numpy(estimates.offset_k)
+        self.log_precision[m][first:last] = torch.from_numpy(estimates.precision_k).log()
