@@ -172,3 +172,55 @@ def test_a_query_that_does_not_fit_is_refused(reference, change, message):
 def test_an_untrained_reference_is_refused():
     with pytest.raises(ValueError, match="reference: expected a trained model, got one that is not; call train"):
         OmicsMLM.load_query_data(new_rows(), OmicsMLM(rna(), SMALL, batch_key="batch"))
+
+
+def with_unknown_genes(n: int = 60, batch: str = "new") -> AnnData:
+    """Cells of which the reference knows the first 20 genes of 50 alone."""
+    adata = rna(n, 50, first=300)
+    adata.var_names = [*adata.var_names[:20], *(f"other{i}" for i in range(30))]
+    adata.obs["batch"] = batch
+    return adata
+
+
+def test_unknown_features_join_the_vocabulary(reference, caplog):
+    query = with_unknown_genes()
+    before = reference.get_latent_representation()
+    with caplog.at_level(logging.INFO, logger="omicsmlm"):
+        model = OmicsMLM.load_query_data(query, reference, extend_vocabulary=True)
+    assert "OmicsMLM: 60 rows with 20 of 30 features of rna, 30 added; new batches 'new'." in caplog.messages
+    assert model.adata_manager.modalities["rna+"]["vocabulary"] == [f"other{i}" for i in range(30)]
+    np.testing.assert_array_equal(model.get_latent_representation(reference.adata), before)
+    model.train(20, **QUIET, early_stopping=False)
+    np.testing.assert_array_equal(model.get_latent_representation(reference.adata), before)
+    found = model.impute(modality="rna+")
+    assert found.columns.tolist() == [f"other{i}" for i in range(30)]
+    truth = query.X.toarray()[:, 20:]
+    error, guess = np.square(found - truth).to_numpy().mean(), np.square(truth.mean(0) - truth).mean()
+    assert error < guess, "better than the mean of each gene"
+    assert np.isfinite(model.impute(reference.adata, "rna+").to_numpy()).all()
+
+
+def test_added_features_alone_place_a_row_near_where_all_do(reference):
+    query = with_unknown_genes()
+    model = OmicsMLM.load_query_data(query, reference, extend_vocabulary=True)
+    whole, part = model.get_latent_representation(), model.get_latent_representation(query[:, 15:].copy())
+    distance = np.linalg.norm(whole[:, None] - part[None], axis=2)
+    rank = (distance < np.diag(distance)[:, None]).mean()
+    assert rank < 0.3, "a random place would have rank 0.5"
+
+
+def test_an_extended_model_is_saved_extended_again_and_takes_any_object(reference, tmp_path):
+    model = OmicsMLM.load_query_data(with_unknown_genes(), reference, extend_vocabulary=True)
+    model.train(2, **QUIET)
+    model.save(tmp_path / "model")
+    loaded = OmicsMLM.load(tmp_path / "model", with_unknown_genes())
+    np.testing.assert_array_equal(loaded.get_latent_representation(), model.get_latent_representation())
+    third = with_unknown_genes(48, "newer")
+    third.var_names = [*third.var_names[:40], *(f"third{i}" for i in range(10))]
+    again = OmicsMLM.load_query_data(third, loaded, extend_vocabulary=True)
+    again.train(2, **QUIET)
+    assert list(again.adata_manager.modalities) == ["rna", "rna+", "rna++"]
+    np.testing.assert_array_equal(again.get_latent_representation(reference.adata), reference.get_latent_representation())
+    np.testing.assert_array_equal(
+        again.get_latent_representation(with_unknown_genes()), model.get_latent_representation()
+    )

@@ -3,11 +3,12 @@
 from ._columns import BOTH, find_column
 from ._fields import CovariatesField, ModalityField
 from ._loader import row_loader
-from ._manager import OmicsManager
+from ._manager import ADDED, OmicsManager
 from ._matrix import Matrix
 from ._sample import batch_codes, stored_values
 
 __all__ = [
+    "ADDED",
     "BOTH",
     "CovariatesField",
     "Matrix",

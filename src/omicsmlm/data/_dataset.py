@@ -31,7 +31,7 @@ class ModalityRows:
     """
 
     def __init__(self, data: AnnData | MuData, field: ModalityField, state: dict[str, Any]) -> None:
-        adata = modality_of(data, field.name)
+        adata = modality_of(data, field.source) if state["n_shared"] else None
         vocabulary = pd.Index(state["vocabulary"])
         self.keep_zeros = state["kind"] not in SPARSE_KINDS
         if adata is None:
@@ -39,11 +39,11 @@ class ModalityRows:
             self.row_of = np.full(data.n_obs, -1, dtype=np.int64)
             self.measured = torch.zeros(len(vocabulary), dtype=torch.bool)
             return
-        self.matrix = Matrix.of(field.name, adata, field.layer)
+        self.matrix = Matrix.of(field.source, adata, field.layer)
         names = adata.var_names.astype(str)
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
         self.measured = torch.from_numpy(np.isin(vocabulary, names))
-        self.row_of = rows_in(data, field.name)
+        self.row_of = rows_in(data, field.source)
 
     def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
         """Give the packed tokens of some rows and, per row, whether the modality has it."""

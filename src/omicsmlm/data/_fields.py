@@ -36,11 +36,15 @@ class ModalityField(BaseAnnDataField):
         Layer that holds the values; None for ``X``.
     kind
         See :data:`omicsmlm._types.Kind`; None to infer it.
+    source
+        Modality of the object that holds the features, where a query has added some to those of a reference: they are
+        registered by themselves, and an object that has none of them simply lacks them.
     """
 
-    def __init__(self, name: str, layer: str | None = None, kind: str | None = None) -> None:
+    def __init__(self, name: str, layer: str | None = None, kind: str | None = None, source: str | None = None) -> None:
         super().__init__()
         self.name = name
+        self.source = source or name
         self.layer = layer
         self.kind = kind
 
@@ -62,7 +66,7 @@ class ModalityField(BaseAnnDataField):
     @property
     def mod_key(self) -> str | None:
         """Name of the modality."""
-        return self.name
+        return self.source
 
     @property
     def is_empty(self) -> bool:
@@ -71,7 +75,7 @@ class ModalityField(BaseAnnDataField):
 
     def validate_field(self, adata: AnnData | MuData) -> None:
         """Check that the modality is there, with distinct features and with the rows that the object lists for it."""
-        found = modality_of(adata, self.name)
+        found = modality_of(adata, self.source)
         if found is None:
             known = list(adata.mod) if isinstance(adata, MuData) else []
             raise mistake("modalities", f"a modality {self.name!r}", f"{known}", "name modalities that the object has")
@@ -84,12 +88,12 @@ class ModalityField(BaseAnnDataField):
             raise mistake(
                 self.name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
             )
-        rows_in(adata, self.name)
+        rows_in(adata, self.source)
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Scan the values and store kind and vocabulary."""
         self.validate_field(adata)
-        found = modality_of(adata, self.name)
+        found = modality_of(adata, self.source)
         assert found is not None
         summary = Matrix.of(self.name, found, self.layer).summary()
         kind = infer_kind(self.name, found, summary) if self.kind is None else check_kind(self.name, self.kind, summary)
@@ -100,13 +104,15 @@ class ModalityField(BaseAnnDataField):
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
     ) -> dict[str, Any]:
         """Match another object's features to the vocabulary by name; an absent modality shares none."""
-        found = modality_of(adata_target, self.name)
+        found = modality_of(adata_target, self.source)
         state = {**state_registry, "n_shared": 0}
         if found is None:
             return state
         self.validate_field(adata_target)
         vocabulary = pd.Index(state["vocabulary"])
         state["n_shared"] = int(np.isin(vocabulary, found.var_names.astype(str)).sum())
+        if state["n_shared"] == 0 and self.source != self.name:
+            return state
         if state["n_shared"] == 0:
             raise mistake(
                 self.name,

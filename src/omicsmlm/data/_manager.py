@@ -13,6 +13,10 @@ from omicsmlm._compat import AnnDataManagerValidationCheck
 
 from ._dataset import RowDataset
 from ._fields import CovariatesField, ModalityField
+from ._rows import modality_of
+
+ADDED = "+"
+"""Ends the name under which the features stand that a query has added to a modality."""
 
 
 class OmicsManager(AnnDataManager):
@@ -29,13 +33,14 @@ class OmicsManager(AnnDataManager):
         ----------
         setup
             ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first, or None in
-            its place).
+            its place); ``added``, where a query has added features: from the name that they got to their modality.
         model_name, method
             Name of the model class and of its setup method, for the registry.
         """
+        layers, kinds, added = setup["layers"] or {}, setup["kinds"] or {}, setup.get("added", {})
         fields: list[ModalityField | CovariatesField] = [
-            ModalityField(name, (setup["layers"] or {}).get(name), (setup["kinds"] or {}).get(name))
-            for name in setup["modalities"]
+            ModalityField(name, layers.get(source), kinds.get(source), source)
+            for name, source in {**{name: name for name in setup["modalities"]}, **added}.items()
         ]
         fields.append(CovariatesField(setup["covariate_keys"]))
         names = {"model_name": model_name, "setup_method_name": method, "setup_args": setup}
@@ -60,21 +65,48 @@ class OmicsManager(AnnDataManager):
             If the object has none of the modalities, or none of a modality's features.
         """
         target = adata_target
-        if isinstance(target, AnnData) and len(self.modalities) > 1:
+        if isinstance(target, AnnData) and len(self._sources) > 1:
             self._validate_anndata_object(target)
             target = MuData({self._best_match(target): target})
-        if isinstance(target, MuData) and not set(target.mod) & set(self.modalities):
+        if isinstance(target, MuData) and not set(target.mod) & set(self._sources):
             raise mistake(
-                "data", f"a modality among {list(self.modalities)}", f"{list(target.mod)}", "rename it as in training"
+                "data", f"a modality among {self._sources}", f"{list(target.mod)}", "rename it as in training"
             )
         names = {key: self.registry[key] for key in ("model_name", "setup_method_name", "setup_args")}
         manager = OmicsManager(self.fields, names, self.validation_checks)
         manager.register_fields(target, self.registry, **kwargs)
         return manager
 
+    def extended(self, target: AnnData | MuData) -> "OmicsManager":
+        """Add the features of another object that the vocabulary lacks, each modality's under a name of their own.
+
+        The manager given has no object; transfer it to one.
+        """
+        added, states = dict(self.registry["setup_args"].get("added", {})), {}
+        for source in self.registry["setup_args"]["modalities"]:
+            found = modality_of(target, source)
+            fields = [f for f in self.fields if isinstance(f, ModalityField) and f.source == source]
+            known = set().union(*(self.modalities[f.name]["vocabulary"] for f in fields))
+            new = [str(name) for name in ([] if found is None else found.var_names) if str(name) not in known]
+            if new:
+                name = source + ADDED * len(fields)
+                added[name] = source
+                states[name] = {"name": name, "kind": self.modalities[source]["kind"], "vocabulary": new, "n_shared": 0}
+        registry = {**self.registry, "setup_args": {**self.registry["setup_args"], "added": added}}
+        registry["field_registries"] = {
+            **self.registry["field_registries"],
+            **{f"modality_{name}": {"state_registry": state} for name, state in states.items()},
+        }
+        return OmicsManager.restore(registry)
+
+    @property
+    def _sources(self) -> list[str]:
+        """Names that modalities have in the user's objects."""
+        return list(self.registry["setup_args"]["modalities"])
+
     def _best_match(self, adata: AnnData) -> str:
         names = set(adata.var_names.astype(str))
-        return max(self.modalities, key=lambda m: len(names.intersection(self.modalities[m]["vocabulary"])))
+        return max(self._sources, key=lambda m: len(names.intersection(self.modalities[m]["vocabulary"])))
 
     @property
     def modalities(self) -> dict[str, dict[str, Any]]:

@@ -347,12 +347,14 @@ class OmicsModel(Registered):
         self.module = self.parts.module
         self.module.eval()
 
-    def _sample(self) -> list[Batch]:
-        n_obs = self.adata.n_obs
+    def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
+        """Read rows of an object, the model's own by default, from which statistics are taken."""
+        manager = manager or self.adata_manager
+        n_obs = manager.adata.n_obs
         rows = np.arange(n_obs)
         if n_obs > SAMPLE_ROWS:
             rows = np.sort(np.random.default_rng(self.config.seed).choice(n_obs, SAMPLE_ROWS, replace=False))
-        return list(row_loader(self.adata_manager, rows, EMBED_ROWS))
+        return list(row_loader(manager, rows, EMBED_ROWS))
 
     def _describe(self) -> str:
         modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]

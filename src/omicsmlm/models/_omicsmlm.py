@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Encoded, Grid, Kind, Module, Parts
 from omicsmlm.corruption import HideFeatures
-from omicsmlm.data import batch_codes, stored_values
+from omicsmlm.data import OmicsManager, batch_codes, stored_values
 from omicsmlm.nn import (
     Adversary,
     Alignment,
@@ -325,10 +325,41 @@ class OmicsMLMModule(Module):
         if self.alignment is not None and other.alignment is not None:
             self.alignment.take(other.alignment)
 
-    def adapt_only(self, n_known: int) -> None:
-        """Let training move only what speaks of batches from ``n_known`` on."""
+    @torch.no_grad()
+    def start_added(
+        self, grids: Sequence[dict[str, Grid]], added: Sequence[str], groups_n: np.ndarray | None, seed: int
+    ) -> None:
+        """Fit added features of a query to tell what its rows show by the features of the reference.
+
+        Parameters
+        ----------
+        grids
+            Rows of the query.
+        added
+            Names under which the added features stand.
+        groups_n
+            Batch of each of these rows, or None for one batch.
+        seed
+            Seed of the ridge regression's sample.
+        """
+        own = {name: [only_present(grid[name]) for grid in grids] for name in added}
+        x = {name: self.scalings.fit(name, own[name]) for name in added}
+        h_nd = np.concatenate([self._summed(grid, without=added).numpy() for grid in grids])
+        for name in added:
+            has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
+            self.features.start(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
+            head, groups = self.decoder.head(name), None if groups_n is None else groups_n[has_n]
+            head.start(log_means(own[name], self.kinds[name], groups, len(head.bias)))
+
+    def _summed(self, grids: dict[str, Grid], without: Sequence[str] = ()) -> Tensor:
+        evidence = self.scalings.evidence(grids)
+        shown = {name: e_n * 0 if name in without else e_n for name, e_n in evidence.items()}
+        return self.features(self.scalings(grids), shown)
+
+    def adapt_only(self, n_known: int, added: Sequence[str]) -> None:
+        """Let training move only what speaks of batches from ``n_known`` on, and what rebuilds added features."""
         self.requires_grad_(False)
-        for weight, mask in self.decoder.adaptable(n_known):
+        for weight, mask in self.decoder.adaptable(n_known, added):
             weight.requires_grad_(True)
             weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
 
@@ -404,28 +435,43 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
         return (config or OmicsMLMConfig()).for_rows(n_rows)
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
-        groups_n = batch_codes(sample)
-        selected, profiles, depths, evidence = {}, {}, {}, 0.0
-        for name, state in self.adata_manager.modalities.items():
-            present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
-            groups = None if groups_n is None else groups_n[present_n]
-            values = stored_values(sample, name, len(state["vocabulary"]))[present_n]
-            selected[name] = _select(state["kind"], values, groups, self.config).tolist()
-            profiles[name] = _profile(state["kind"], values)
-            weight = self.config.accessibility_weight if state["kind"] == "accessibility" else 1.0
-            depths[name] = float(np.median(_evidence(state["kind"], values[:, selected[name]])))
-            evidence += weight * depths[name]
-        remembered = min(REMEMBERED_ROWS, self.adata.n_obs)
+        read = {name: self._read(name, state, sample) for name, state in self.adata_manager.modalities.items()}
+        weights = self._weights(informative_only=True)
         return {
-            "selected": selected,
-            "profiles": profiles,
-            "depths": depths,
-            "evidence": evidence,
-            "n_remembered": remembered,
+            **{
+                part: {name: found[part] for name, found in read.items()} for part in ("selected", "profiles", "depths")
+            },
+            "evidence": sum(weights[name] * found["depths"] for name, found in read.items()),
+            "n_remembered": min(REMEMBERED_ROWS, self.adata.n_obs),
         }
 
-    def _weights(self) -> dict[str, float]:
-        by_kind = {"protein": self.config.protein_weight, "accessibility": self.config.accessibility_weight}
+    def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> dict[str, Any]:
+        """Read off rows which features of a modality to look at, their shares, and how deep rows are."""
+        groups_n = batch_codes(sample)
+        present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
+        groups = None if groups_n is None else groups_n[present_n]
+        values = stored_values(sample, name, len(state["vocabulary"]))[present_n]
+        selected = _select(state["kind"], values, groups, self.config)
+        depth = float(np.median(_evidence(state["kind"], values[:, selected])))
+        return {"selected": selected.tolist(), "profiles": _profile(state["kind"], values), "depths": depth}
+
+    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
+        sample, choice = self._sample(manager), {**self.choice, "added": added}
+        for name in added:
+            for part, found in self._read(name, manager.modalities[name], sample).items():
+                choice[part] = {**choice[part], name: found}
+        return choice
+
+    def _start_added(self, added: list[str]) -> None:
+        assert isinstance(self.module, OmicsMLMModule)
+        sample = self._sample()
+        grids = [self.parts.tokenizer(batch) for batch in sample]
+        self.module.start_added(grids, added, batch_codes(sample), self.config.seed)
+
+    def _weights(self, *, informative_only: bool = False) -> dict[str, float]:
+        """Weigh each modality's likelihood; for how much a row says, proteins count no more than RNA."""
+        protein_weight = 1.0 if informative_only else self.config.protein_weight
+        by_kind = {"protein": protein_weight, "accessibility": self.config.accessibility_weight}
         return {name: by_kind.get(state["kind"], 1.0) for name, state in self.adata_manager.modalities.items()}
 
     def _assemble(self, choice: dict[str, Any]) -> Parts:
@@ -441,7 +487,7 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
             kinds, n_features, n_categories, c, n_fixed=n_fixed, n_remembered=choice["n_remembered"]
         )
         if n_known is not None:
-            module.adapt_only(n_known)
+            module.adapt_only(n_known, choice.get("added", []))
         pulls: dict[str, tuple[Pull, float]] = {}
         if n_known is None:
             pulls["alignment"] = (ClusterAlignment(strength=c.batch_strength), c.alignment_weight)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch
-from omicsmlm.data import OmicsManager
+from omicsmlm.data import ADDED, OmicsManager
 
 from ._base import OmicsModel
 
@@ -33,8 +33,18 @@ class QueryModel(OmicsModel):
     def _align(self, batch: int, latent_nd: np.ndarray) -> None:
         """Move a new batch, given the latents of its rows as the encoder gives them, onto the reference."""
 
+    @abstractmethod
+    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
+        """Read off a query what fixes the shape of the modules of added features: ``choice`` with them."""
+
+    @abstractmethod
+    def _start_added(self, added: list[str]) -> None:
+        """Fit what reads and rebuilds added features to the registered query."""
+
     @classmethod
-    def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
+    def load_query_data(
+        cls, query: AnnData | MuData, reference: Self | str | Path, *, extend_vocabulary: bool = False
+    ) -> Self:
         """Make a model of new rows from one that is trained; it embeds them at once, and training adapts it to them.
 
         Features are matched by name: those that the query lacks are not seen, those that are unknown are ignored.
@@ -47,6 +57,10 @@ class QueryModel(OmicsModel):
             New rows, with the batch in the column that the reference was trained with.
         reference
             A trained model, or the directory of a saved one.
+        extend_vocabulary
+            Whether to take in the features that the reference does not know. They stand under a name of their own
+            (``"rna+"`` for those of ``"rna"``), as one more estimate of what the reference sees in the rows, fitted to
+            the query; rows without them, those of the reference among them, embed as before.
 
         Returns
         -------
@@ -75,20 +89,29 @@ class QueryModel(OmicsModel):
         if not source.is_trained_:
             raise mistake("reference", "a trained model", "one that is not", "call train() on the reference first")
         known = _n_batches(source.adata_manager)
-        manager = source.adata_manager.transfer_fields(query, extend_categories=True)
-        choice = {**source.choice, FIXED: source.choice.get(FIXED, known), KNOWN: known}
-        model = cls._bare(manager, source.config, choice)
+        whole = source.adata_manager.extended(query) if extend_vocabulary else source.adata_manager
+        manager = whole.transfer_fields(query, extend_categories=True)
+        added = [name for name in manager.modalities if name not in source.adata_manager.modalities]
+        choice = source._extended(manager, added) if added else source.choice
+        model = cls._bare(
+            manager, source.config, {**choice, "added": added, FIXED: source.choice.get(FIXED, known), KNOWN: known}
+        )
         model._take(source)
         model._adopt(manager, query)
+        if added:
+            model._start_added(added)
         model.is_trained_ = True
         logger.info("%s: %s.", cls.__name__, model._describe_query())
         return model
 
     def _describe_query(self) -> str:
-        shared = []
-        for name, state in self.adata_manager.modalities.items():
+        shared, states = [], self.adata_manager.modalities
+        for name in self.adata_manager.registry["setup_args"]["modalities"]:
+            state, own = states[name], [m for m in states if m.rstrip(ADDED) == name]
             line = f"{state['n_shared']:,} of {len(state['vocabulary']):,} features of {name}"
-            n_unknown = self._n_features(name) - state["n_shared"]
+            n_added = sum(states[m]["n_shared"] for m in own if m != name)
+            n_unknown = self._n_features(name) - state["n_shared"] - n_added
+            line += f", {n_added:,} added" if n_added else ""
             shared.append(line + (f", {n_unknown:,} unknown ones ignored" if n_unknown else ""))
         new = self._new_batches()
         return f"{self.adata.n_obs} rows with {', '.join(shared)}; new batches {named(new)}"
@@ -131,7 +154,7 @@ class QueryModel(OmicsModel):
             self._align(batch, latent_nd[code_n == batch])
 
     def _prepare_training(self) -> None:
-        if self.is_query:
+        if self.is_query and (self._new_batches() or not self.choice.get("added")):
             self.align()
 
     def _encode(self, batch: Batch) -> Tensor:

@@ -134,17 +134,20 @@ class Decoder(nn.Module):
         new_dc[:, n_latent : n_latent + n_old] = batch_dc
         new_dc[:, n_latent + n_new :] = old_dc[:, n_latent + n_old :]
         self.trunk.load_state_dict({**other.trunk.state_dict(), "0.weight": new_dc})
-        for name in self.names:
+        for name in other.names:
             self.head(name).take(other.head(name))
 
-    def adaptable(self, n_known: int) -> list[tuple[nn.Parameter, Tensor]]:
-        """Give the weights that speak of batches from ``n_known`` on, each with a mask, 1 where it does."""
+    def adaptable(self, n_known: int, added: Sequence[str]) -> list[tuple[nn.Parameter, Tensor]]:
+        """Give what speaks of batches from ``n_known`` on or belongs to added heads: weights with masks, 1 where so."""
         weight_dc = self.trunk.get_parameter("0.weight")
         mask_dc = torch.zeros_like(weight_dc)
         mask_dc[:, self.n_latent + n_known : self.n_latent + self.design.n_batches] = 1
         found = [(weight_dc, mask_dc)]
         for name in self.names:
             head = self.head(name)
+            if name in added:
+                found += [(weight, torch.ones_like(weight)) for weight in head.parameters()]
+                continue
             for row_bg in (head.bias, head.log_dispersion):
                 if row_bg is not None:
                     mask_bg = torch.zeros_like(row_bg)
