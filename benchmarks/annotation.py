@@ -4,7 +4,8 @@
     python benchmarks/annotation.py [--parts chemistry type noise modality] [--seeds 0] [--tunings frozen lora ia3 full]
                                     [--skip scANVI] [--scanvi-epochs N] [--cache DIR]
 
-chemistry: pbmc_3tech, each chemistry in turn is the query of everything, encoder and classifier.
+chemistry: pbmc_3tech, each chemistry in turn is the query of everything, encoder and classifier; "adapted": moved onto
+      the reference first.
 type: each type of at least 10 cells in turn is left out of everything; the test cells are those, and a random fifth of
       the others. AUROC of left out against others: novelty for Classifier, 1 - largest probability for the others.
 noise: as chemistry, but 30 % of the labels are replaced by another one at random.
@@ -99,18 +100,19 @@ def encoder(split: Split, seed: int, cache: Path | None, batch_key: str | None =
     return model
 
 
-def ours(split: Split, model: OmicsMLM, tuning: str, seed: int) -> Answer:
+def fitted(split: Split, model: OmicsMLM, tuning: str, seed: int) -> Classifier:
     classifier = Classifier.from_model(model, "cell_type", config=ClassifierConfig(tuning=tuning, seed=seed))
     classifier.train(progress_bar=False)
-    after = classifier.predict(split.test, soft=True)
-    novelty = classifier.novelty(split.test).to_numpy()
+    temperature, noise = float(classifier.module.head.temperature), classifier.label_noise
+    print(f"  {split.name}, {tuning}: T {temperature:.2f}, label noise {noise:.3f}", flush=True)
+    return classifier
+
+
+def ours(classifier: Classifier, test: Any) -> Answer:
+    after = classifier.predict(test, soft=True)
+    novelty = classifier.novelty(test).to_numpy()
     raw = np.log(np.maximum(after.to_numpy(dtype=float), 1e-30)) * float(classifier.module.head.temperature)
     before = pd.DataFrame(np.exp(raw) / np.exp(raw).sum(1, keepdims=True), after.index, after.columns)
-    print(
-        f"  {split.name}, {tuning}: T {float(classifier.module.head.temperature):.2f}, "
-        f"label noise {classifier.label_noise:.3f}",
-        flush=True,
-    )
     return Answer(after, before, novelty, novelty > classifier.threshold)
 
 
@@ -144,7 +146,14 @@ def scanvi(split: Split, seed: int, epochs: int | None, kept: Kept) -> Answer:
 
 def answers_of(split: Split, seed: int, arguments: argparse.Namespace, tunings: list[str]) -> dict[str, Answer]:
     model = encoder(split, seed, arguments.cache)
-    answers = {OURS if t == "frozen" else f"{OURS}, {t}": ours(split, model, t, seed) for t in tunings}
+    answers = {}
+    for tuning in tunings:
+        name, classifier = OURS if tuning == "frozen" else f"{OURS}, {tuning}", fitted(split, model, tuning, seed)
+        answers[name] = ours(classifier, split.test)
+        if split.name.startswith("query"):
+            adapted = Classifier.load_query_data(split.test, classifier)
+            adapted.adapt()
+            answers[f"{name}, adapted"] = ours(adapted, split.test)
     answers |= regressions(split)
     if SCANVI not in arguments.skip:
         answers[SCANVI] = scanvi(split, seed, arguments.scanvi_epochs, Kept(arguments.cache))
