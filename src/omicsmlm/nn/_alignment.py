@@ -5,12 +5,12 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-N_ROUNDS, N_CLUSTERS = 10, 20
+N_ROUNDS, N_CLUSTERS = 30, 30
 ROWS_PER_CLUSTER = 30
 """Fewer clusters where there are few rows."""
 SHRINKAGE = 10.0
 """Rows at which a shift is halved, on either side: a cluster without rows of the reference does not move."""
-STEP = 0.3
+STEP = 0.1
 """Share of the way that a round goes: as the rounds draw different clusters, their borders leave no trace."""
 NOWHERE = 1e4
 """Coordinate of clusters that are not used."""
@@ -21,7 +21,7 @@ class Alignment(nn.Module):
 
     In a round, the new rows and the reference are clustered together by k-means. A new row n of cluster k goes
 
-    .. math:: z_n \leftarrow z_n + 0.3\, \frac{R_k}{R_k + 10}\,\frac{Q_k}{Q_k + 10} (\bar r_k - \bar q_k),
+    .. math:: z_n \leftarrow z_n + 0.1\, \frac{R_k}{R_k + 10}\,\frac{Q_k}{Q_k + 10} (\bar r_k - \bar q_k),
 
     with :math:`\bar r_k, \bar q_k` the means of the reference and of the new rows there, and :math:`R_k, Q_k` their
     numbers: the correction of Harmony (Korsunsky et al. 2019) and of Symphony

@@ -160,9 +160,9 @@ def multivi(
     rna, atac = measured(data), measured(data, role="atac")
     rows_n = np.union1d(rna.rows_n, atac.rows_n)
     obs = _rows_obs(data, rows_n, batch_key)
-    light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "atac": _light(atac, rows_n, obs[[]])})
-    light.obs = obs
-    with _seeded(seed):
+    with _seeded(seed):  # a MuData draws from Python's generator too
+        light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "atac": _light(atac, rows_n, obs[[]])})
+        light.obs = obs
         chosen = {"rna_layer": "rna", "atac_layer": "atac"}
         MULTIVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
         model = MULTIVI(light, n_genes=len(rna.var_names), n_regions=len(atac.var_names))
@@ -204,10 +204,10 @@ def totalvi(
     rna, protein = _few_genes(measured(data), n_top_genes), measured(data, role="protein")
     rows_n = np.intersect1d(rna.rows_n, protein.rows_n)
     obs = _rows_obs(data, rows_n, batch_key)
-    light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "protein": _light(protein, rows_n, obs[[]])})
-    light.obs = obs
-    light["protein"].X = light["protein"].X.toarray()
-    with _seeded(seed):
+    with _seeded(seed):  # a MuData draws from Python's generator too
+        light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "protein": _light(protein, rows_n, obs[[]])})
+        light.obs = obs
+        light["protein"].X = light["protein"].X.toarray()
         chosen = {"rna_layer": "rna", "protein_layer": "protein"}
         TOTALVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
         latent_nd = _fitted(TOTALVI(light), "TotalVI", max_epochs, n_epochs_kl_warmup=_WARM_UP)
