@@ -32,6 +32,7 @@ def test_labels_that_one_batch_alone_holds():
     assert confounded(pd.Series(["a", "b"] * 50), batch) == []
     assert confounded(pd.Series(["a"] * 50 + ["b"] * 50), batch) == ["a", "b"]
     assert confounded(pd.Series(["a"] * 60 + ["b"] * 40), batch) == ["b"]
+    assert confounded(pd.Series(["a", "c"] * 48 + ["b"] * 4), batch) == [], "four rows say little"
     assert confounded(pd.Series(["a"] * 60 + ["b"] * 40), pd.Series(["x"] * 100)) == [], (
         "no batch to be confounded with"
     )

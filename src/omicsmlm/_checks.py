@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+LEAST_ROWS = 10
+"""Rows of a label from which on it can be said where they are."""
 ONE_BATCH = 0.95
 """Share of the rows of a label from which on one batch is said to hold it alone."""
 
@@ -41,16 +43,16 @@ def named(names: Iterable[object], most: int = 5) -> str:
 
 
 def confounded(label_n: pd.Series, batch_n: pd.Series) -> list[str]:
-    """Name the labels that one batch alone holds, although it is not nearly all there is.
+    """Name the labels of ten rows and more that one batch alone holds, although it is not nearly all there is.
 
     Examples
     --------
-    >>> confounded(pd.Series(["a", "a", "b", "b"]), pd.Series(["x", "y", "y", "y"]))
-    ['b']
+    >>> confounded(pd.Series(["a", "b"] * 10 + ["c"] * 10), pd.Series(["x"] * 10 + ["y"] * 20))
+    ['c']
     """
     counts = pd.crosstab(label_n.to_numpy(dtype=object), batch_n.to_numpy(dtype=object))
     usual = counts.sum(0).max() / max(counts.to_numpy().sum(), 1)
     if counts.shape[1] < 2 or usual >= ONE_BATCH:
         return []
-    alone = counts.max(1) / counts.sum(1) >= ONE_BATCH
+    alone = (counts.max(1) / counts.sum(1) >= ONE_BATCH) & (counts.sum(1) >= LEAST_ROWS)
     return [str(label) for label in counts.index[alone]]

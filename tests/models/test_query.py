@@ -220,7 +220,9 @@ def test_an_extended_model_is_saved_extended_again_and_takes_any_object(referenc
     again = OmicsMLM.load_query_data(third, loaded, extend_vocabulary=True)
     again.train(2, **QUIET)
     assert list(again.adata_manager.modalities) == ["rna", "rna+", "rna++"]
-    np.testing.assert_array_equal(again.get_latent_representation(reference.adata), reference.get_latent_representation())
+    np.testing.assert_array_equal(
+        again.get_latent_representation(reference.adata), reference.get_latent_representation()
+    )
     np.testing.assert_array_equal(
         again.get_latent_representation(with_unknown_genes()), model.get_latent_representation()
     )

@@ -62,7 +62,7 @@ class OmicsModel(Registered):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             self._start(sample)
-        _announce(f"{type(self).__name__}: {self._describe()}.")
+        announce(f"{type(self).__name__}: {self._describe()}.")
 
     @property
     def device(self) -> torch.device:
@@ -381,7 +381,7 @@ def _check_positive(argument: str, number: int | None, remedy: str) -> None:
         raise mistake(argument, "at least 1", str(number), remedy)
 
 
-def _announce(line: str) -> None:
+def announce(line: str) -> None:
     """Log a line that the user should see, also where nobody has set up logging."""
     if not logger.hasHandlers():
         package = logging.getLogger("omicsmlm")

@@ -1,6 +1,5 @@
 """Models that take in new data as a query: matched by name, and adapted without moving the reference."""
 
-import logging
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Self
@@ -14,9 +13,7 @@ from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch
 from omicsmlm.data import ADDED, OmicsManager
 
-from ._base import OmicsModel
-
-logger = logging.getLogger(__name__)
+from ._base import OmicsModel, announce
 
 FIXED, KNOWN = "n_fixed_batches", "n_known_batches"
 """In ``choice``: batches of the first reference, and batches that a query's training leaves as they are."""
@@ -101,7 +98,7 @@ class QueryModel(OmicsModel):
         if added:
             model._start_added(added)
         model.is_trained_ = True
-        logger.info("%s: %s.", cls.__name__, model._describe_query())
+        announce(f"{cls.__name__}: {model._describe_query()}.")
         return model
 
     def _describe_query(self) -> str:
