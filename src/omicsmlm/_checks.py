@@ -51,8 +51,8 @@ def confounded(label_n: pd.Series, batch_n: pd.Series) -> list[str]:
     ['c']
     """
     counts = pd.crosstab(label_n.to_numpy(dtype=object), batch_n.to_numpy(dtype=object))
-    usual = counts.sum(0).max() / max(counts.to_numpy().sum(), 1)
+    usual = counts.sum(axis=0).max() / max(counts.to_numpy().sum(), 1)
     if counts.shape[1] < 2 or usual >= ONE_BATCH:
         return []
-    alone = (counts.max(1) / counts.sum(1) >= ONE_BATCH) & (counts.sum(1) >= LEAST_ROWS)
+    alone = (counts.max(axis=1) / counts.sum(axis=1) >= ONE_BATCH) & (counts.sum(axis=1) >= LEAST_ROWS)
     return [str(label) for label in counts.index[alone]]
