@@ -86,3 +86,12 @@ def test_wrong_input_gets_a_sentence(key, color, words):
     words = words.replace("only 'X'", "only 'X', 'N'")
     with pytest.raises(ValueError, match=words):
         pl.umap(adata, key, color)
+
+
+def test_classes_keep_the_order_of_the_category():
+    adata = rna(60)
+    order = ["late", "early", "never", "middle"]
+    adata.obs["stage"] = pd.Categorical(["early", "middle", "late"] * 20, categories=order)
+    adata.obsm["X"] = np.random.default_rng(0).normal(size=(60, 4))
+    axes = panels(pl.umap(adata, "X", "stage"))["stage"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["late", "early", "middle"]

@@ -74,7 +74,7 @@ def _panel(figure: Figure, axes: Axes, xy_n2: np.ndarray, values: pd.Series, siz
         points = axes.scatter(x_n[known_n], y_n[known_n], c=shade_n[known_n], cmap="viridis", **dots)
         figure.colorbar(points, ax=axes, shrink=0.6, pad=0.02)
         return
-    classes = values.astype("category")
+    classes = values.astype("category").cat.remove_unused_categories()
     names = [str(name) for name in classes.cat.categories]
     colors = np.array([*_palette(len(names)), _MISSING], dtype=object)
     code_n = classes.cat.codes.to_numpy()
@@ -142,7 +142,7 @@ def umap(
     panels = figure.subplots(-(-len(columns) // 3), min(len(columns), 3), squeeze=False).ravel()
     size = float(np.clip(30_000 / len(xy_n2), 1.5, 20))
     for axes, column in zip(panels, columns, strict=False):
-        _panel(figure, axes, xy_n2, pd.Series(np.asarray(data.obs[column])[finite_n], name=column), size)
+        _panel(figure, axes, xy_n2, pd.Series(data.obs[column].array[finite_n], name=column), size)
     for axes in panels[len(columns) :]:
         axes.set_axis_off()
     return saved(figure, save)
