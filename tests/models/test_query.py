@@ -200,6 +200,14 @@ def test_unknown_features_join_the_vocabulary(reference, caplog):
     assert np.isfinite(model.impute(reference.adata, "rna+").to_numpy()).all()
 
 
+def test_added_features_without_a_new_batch_leave_the_known_decoder_as_it_is(reference):
+    before = weights(reference)
+    model = OmicsMLM.load_query_data(with_unknown_genes(batch="b0"), reference, extend_vocabulary=True)
+    model.train(2, **QUIET)
+    after = weights(model)
+    assert all(torch.equal(before[k], after[k]) for k in before if k in after and before[k].shape == after[k].shape)
+
+
 def test_added_features_alone_place_a_row_near_where_all_do(reference):
     query = with_unknown_genes()
     model = OmicsMLM.load_query_data(query, reference, extend_vocabulary=True)

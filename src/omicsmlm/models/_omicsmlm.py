@@ -64,7 +64,7 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     @property
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
-        decay = 0.0 if self._new_batches() else self.config.weight_decay  # it would move what a query must not move
+        decay = 0.0 if self.is_query else self.config.weight_decay  # it would move what a query must not move
         return Optimisation(learning_rate=self.config.learning_rate, weight_decay=decay)
 
     def _configured(self, config: OmicsMLMConfig | None, n_rows: int) -> OmicsMLMConfig:
@@ -152,7 +152,7 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     def _remember(self, train_rows: np.ndarray) -> None:
         assert isinstance(self.module, OmicsMLMModule)
         memory_md = self.module.memory_md
-        if batch_counts(self.choice)[1] is None:
+        if not self.is_query:
             n_obs = self.adata.n_obs
             rng = np.random.default_rng(self.config.seed)
             rows = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
