@@ -1,6 +1,6 @@
 """Data room: from the user's AnnData or MuData to packed minibatches."""
 
-from ._columns import BOTH, find_column
+from ._columns import BOTH, as_categories, find_column
 from ._fields import CovariatesField, ModalityField
 from ._loader import row_loader
 from ._manager import ADDED, OmicsManager
@@ -14,6 +14,7 @@ __all__ = [
     "Matrix",
     "ModalityField",
     "OmicsManager",
+    "as_categories",
     "batch_codes",
     "find_column",
     "row_loader",

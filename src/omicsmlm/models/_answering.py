@@ -11,7 +11,7 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
-from omicsmlm.data import find_column
+from omicsmlm.data import as_categories, find_column
 from omicsmlm.nn import LabelHead
 
 from ._base import OmicsModel
@@ -181,5 +181,5 @@ class Answering(ABC):
 
 def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd.Series:
     """Give the label of each row as text, missing where it has none."""
-    names = find_column(data, key).astype(object).map(str, na_action="ignore")
+    names = as_categories(find_column(data, key))
     return names.where(names != unlabeled_category, None)

@@ -308,8 +308,7 @@ class OmicsModel(Registered):
         """
         saved = read_model(dir_path, cls.__name__)
         manager = OmicsManager.restore(saved.registry)
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.config["config"].items()}
-        model = cls._bare(manager, cls.config_class(**settings), saved.config["choice"])
+        model = cls._bare(manager, cls.config_class(**saved.settings), saved.config["choice"])
         model.n_trainings = saved.config["n_trainings"]
         model.is_trained_ = saved.config["is_trained"]
         model.module.load_state_dict(saved.weights)

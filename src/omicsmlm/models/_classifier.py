@@ -337,12 +337,9 @@ class Classifier(Answering):
         family = next((f for f in _families() if f.__name__ == choice["model"]), None)
         if family is None:
             raise mistake("load", "a classifier of a known family", repr(choice["model"]), "import its module first")
-        settings: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in saved.config["config"].items()
-        }
         model = family.load(Path(dir_path) / MODEL, adata)
         keys = (choice["labels_key"], choice["unlabeled_category"], choice["labels"])
-        classifier = cls(model, *keys, ClassifierConfig(**settings))
+        classifier = cls(model, *keys, ClassifierConfig(**saved.settings))
         classifier.module.head.load_state_dict(saved.weights)
         classifier.label_noise, classifier.held_out = choice["label_noise"], choice["held_out"]
         classifier._series, classifier.is_trained = saved.history, True

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Grid
-from omicsmlm.data import find_column, row_loader
+from omicsmlm.data import as_categories, find_column, row_loader
 from omicsmlm.training import on_device
 
 from ._base import EMBED_ROWS, OmicsModel, asked_rows
@@ -220,7 +220,7 @@ def _label_column(data: AnnData | MuData, labels: str | Sequence[object] | np.nd
     if len(column) != data.n_obs:
         found = f"{len(column)} of them"
         raise mistake("labels", f"one for each of {data.n_obs} rows", found, "pass a column of obs")
-    return column.astype(object).map(str, na_action="ignore")
+    return as_categories(column)
 
 
 def _directions(z_nd: np.ndarray, code_n: np.ndarray, n_labels: int) -> Tensor:
