@@ -63,11 +63,38 @@ class Grid(NamedTuple):
     """(n,) float32: what the row would sum to over the whole vocabulary, less what is hidden; the depth of counts."""
 
 
+class TokenSet(NamedTuple):
+    """One modality of a batch as what was found in each row: packed tokens, no padding.
+
+    Row ``i`` owns the tokens ``offsets[i]:offsets[i + 1]``. A feature that a row does not list is a measured zero, was not
+    measured, or has been dropped: to the encoder all three are just not there.
+    """
+
+    ids: Tensor
+    """(t,) int64: position of the feature in the modality's vocabulary, -1 where it is hidden."""
+    values: Tensor
+    """(t,) float32 in the modality's own units, NaN where the value is hidden."""
+    offsets: Tensor
+    """(n + 1,) int64: cumulative lengths."""
+    total: Tensor
+    """(n,) float32: what the row sums to over all of its tokens, less what is hidden; the depth of counts."""
+    present: Tensor
+    """(n,) bool: the row was measured in this modality."""
+
+
+View = Grid | TokenSet
+"""One modality of a batch, as a family's encoder takes it."""
+
+
 class Corrupted(NamedTuple):
     """What the encoder may look at, and what it is judged on."""
 
-    inputs: dict[str, Grid]
-    targets: dict[str, Grid]
+    inputs: dict[str, Any]
+    """A :data:`View` per modality."""
+    targets: dict[str, Any]
+    """A :data:`View` per modality, of the same kind."""
+    scored: dict[str, Any] | None = None
+    """Per modality, what the objective judges, where that is not everything; in the family's own terms."""
 
 
 class Encoded(NamedTuple):
@@ -86,26 +113,26 @@ class Module(nn.Module, ABC):
     """Width of the embedding."""
 
     @abstractmethod
-    def encode(self, grids: dict[str, Grid]) -> Encoded:
+    def encode(self, views: dict[str, Any]) -> Encoded:
         """Embed what is seen of a batch; deterministic in evaluation mode."""
 
-    def embed(self, grids: dict[str, Grid], batch: Batch) -> Encoded:
+    def embed(self, views: dict[str, Any], batch: Batch) -> Encoded:
         """Embed a batch of rows: what :meth:`encode` says, unless the module has been adapted to some batches."""
-        return self.encode(grids)
+        return self.encode(views)
 
 
 class Tokenizer(Protocol):
     """Turns packed rows into a family's own view of them."""
 
-    def __call__(self, batch: Batch) -> dict[str, Grid]:
-        """Return one grid per modality."""
+    def __call__(self, batch: Batch) -> dict[str, Any]:
+        """Return one :data:`View` per modality."""
         ...
 
 
 class Corruption(Protocol):
     """Hides part of the input; all of its randomness comes from the generator."""
 
-    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+    def __call__(self, views: dict[str, Any], generator: Generator) -> Corrupted:
         """Return the visible part and the targets."""
         ...
 

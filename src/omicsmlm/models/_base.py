@@ -16,7 +16,8 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
-from omicsmlm._types import Batch, Module, Parts
+from omicsmlm._types import Batch, Corruption, Module, Parts
+from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import OmicsManager, row_loader
 from omicsmlm.training import FitOptions, Optimisation, fit, on_device, sensible_epochs
 
@@ -91,6 +92,10 @@ class OmicsModel(Registered):
     @abstractmethod
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
+
+    def _hiding(self, rates: tuple[float, float], modality_rate: float) -> Corruption:
+        """Give what hides features and whole modalities while labels are learned: by default that of grids."""
+        return HideFeatures(rates, modality_rate)
 
     # ---- training -----------------------------------------------------------------------------------------------
 

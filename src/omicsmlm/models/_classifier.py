@@ -15,7 +15,6 @@ from mudata import MuData
 
 from omicsmlm._checks import confounded, mistake, named
 from omicsmlm._types import Parts
-from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import find_column, row_loader
 from omicsmlm.objectives import LabelObjective
 from omicsmlm.training import FitOptions, Optimisation, fit, sensible_epochs
@@ -253,7 +252,8 @@ class Classifier(Answering):
         adapted = None if c.tuning == "full" else Adapted(self.model, c.tuning, c.rank, c.seed)
         weight_c = label_weights(code_n[rows], len(self.labels), c.balance)
         objective = LabelObjective(torch.from_numpy(code_n), torch.from_numpy(weight_c).float())
-        parts = Parts(self.model.parts.tokenizer, HideFeatures(c.hidden_rates, c.modality_rate), self.module, objective)
+        hiding = self.model._hiding(c.hidden_rates, c.modality_rate)
+        parts = Parts(self.model.parts.tokenizer, hiding, self.module, objective)
         values = fit(
             parts,
             Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._checks import mistake
-from omicsmlm._types import Batch, Encoded, Grid, Module
+from omicsmlm._types import Batch, Encoded, Module
 from omicsmlm.nn import LabelHead
 from omicsmlm.training import on_device
 
@@ -32,17 +32,17 @@ class Labeller(Module):
         self.encoder = encoder
         self.head = head
 
-    def encode(self, grids: dict[str, Grid]) -> Encoded:
+    def encode(self, views: dict[str, Any]) -> Encoded:
         """Embed, as the encoder does."""
-        return self.encoder.encode(grids)
+        return self.encoder.encode(views)
 
-    def embed(self, grids: dict[str, Grid], batch: Batch) -> Encoded:
+    def embed(self, views: dict[str, Any], batch: Batch) -> Encoded:
         """Embed a batch of rows, as the encoder does."""
-        return self.encoder.embed(grids, batch)
+        return self.encoder.embed(views, batch)
 
-    def forward(self, grids: dict[str, Grid], batch: Batch) -> Tensor:
+    def forward(self, views: dict[str, Any], batch: Batch) -> Tensor:
         """Give the (n, c) logits of a batch."""
-        return self.head(self.embed(grids, batch).mean)
+        return self.head(self.embed(views, batch).mean)
 
 
 class Adapted:
