@@ -132,7 +132,7 @@ class Tokenizer(Protocol):
 class Corruption(Protocol):
     """Hides part of the input; all of its randomness comes from the generator."""
 
-    def __call__(self, views: dict[str, Any], generator: Generator) -> Corrupted:
+    def __call__(self, views: dict[str, Any], generator: Generator, /) -> Corrupted:
         """Return the visible part and the targets."""
         ...
 

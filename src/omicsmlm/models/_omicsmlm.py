@@ -1,7 +1,7 @@
 """OmicsMLM: one masked autoencoder for any set of modalities, paired or not."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ from omicsmlm.training import Optimisation
 
 from ._explaining import ExplainingModel
 from ._imputing import ImputingModel
-from ._omicsmlm_config import KL_FACTORS, MOST_ADVERSARY, REMEMBERED_ROWS, OmicsMLMConfig
+from ._omicsmlm_config import KL_FACTORS, MOST_ADVERSARY, OmicsMLMConfig
 from ._omicsmlm_module import OmicsMLMModule
-from ._query import QueryModel, batch_counts
+from ._query import REMEMBERED_ROWS, QueryModel, batch_counts
 
 
 class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
@@ -148,25 +148,6 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
         self.module.start([self.parts.tokenizer(batch) for batch in sample], batch_codes(sample), self.config)
-
-    def _remember(self, train_rows: np.ndarray) -> None:
-        assert isinstance(self.module, OmicsMLMModule)
-        memory_md = self.module.memory_md
-        if not self.is_query:
-            n_obs = self.adata.n_obs
-            rng = np.random.default_rng(self.config.seed)
-            rows = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
-            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(rows))))
-
-    def _take(self, reference: Self) -> None:
-        assert isinstance(self.module, OmicsMLMModule)
-        assert isinstance(reference.module, OmicsMLMModule)
-        self.module.take(reference.module)
-
-    def _align(self, batch: int, latent_nd: np.ndarray) -> None:
-        assert isinstance(self.module, OmicsMLMModule)
-        assert self.module.alignment is not None
-        self.module.alignment.fit(batch, torch.from_numpy(latent_nd).to(self.device), self.module.memory_md)
 
     def _decoded_features(self, modality: str) -> np.ndarray:
         return np.asarray(self.choice["selected"][modality], dtype=np.int64)

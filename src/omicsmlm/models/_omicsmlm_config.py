@@ -120,8 +120,6 @@ KL_FACTORS = (0.1, 25.0)
 """Least and most that the depth of the rows makes of the KL weight."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary, however many batches there are."""
-REMEMBERED_ROWS = 5000
-"""Most rows whose embedding a model keeps, for queries to be aligned with."""
 MANY_ROWS = 5000
 """Rows from which on a model has ``MANY``, not ``FEW``."""
 FEWEST_PAIRED = 100

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Module
+from omicsmlm._types import Batch, Encoded, Grid, Kind
 from omicsmlm.nn import (
     Adversary,
     Alignment,
@@ -26,6 +26,7 @@ from omicsmlm.nn import (
 )
 
 from ._omicsmlm_config import COMPONENT_SCALES, COMPONENT_SHARES, FEWEST_PAIRED, N_DIRECTIONS, OmicsMLMConfig
+from ._query_module import QueryModule
 
 
 class Outputs(NamedTuple):
@@ -36,7 +37,7 @@ class Outputs(NamedTuple):
     batch_logits: Tensor | None
 
 
-class OmicsMLMModule(Module):
+class OmicsMLMModule(QueryModule):
     """Encoder: sum of scaled values × feature embeddings → two layers → latent, plus a linear path; decoder per kind.
 
     Parameters
@@ -96,7 +97,6 @@ class OmicsMLMModule(Module):
         n_batches = n_categories[0] if n_categories else 1
         heads = {name: _head(kind, n_features[name], n_batches, config) for name, kind in kinds.items()}
         self.decoder = Decoder(self.n_latent, width, Design(n_categories), heads)
-        self.memory_md: Tensor
         self.register_buffer("memory_md", torch.zeros(n_remembered, self.n_latent))
         is_query = n_fixed is not None
         self.alignment = None if n_fixed is None else Alignment(self.n_latent, n_fixed, n_batches)
@@ -114,10 +114,7 @@ class OmicsMLMModule(Module):
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed, and move the rows of batches that a query has brought onto the reference."""
-        encoded = self.encode(grids, scaled)
-        if self.alignment is None or not batch.covariates.shape[1]:
-            return encoded
-        return encoded._replace(mean=self.alignment(encoded.mean, batch.covariates[:, 0]))
+        return self.aligned(self.encode(grids, scaled), batch)
 
     def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
         """Embed, draw a latent, and rebuild every modality from it and from the covariates."""
@@ -164,17 +161,6 @@ class OmicsMLMModule(Module):
             head.start(log_means(own, kind, groups, len(head.bias)))
 
     @torch.no_grad()
-    def take(self, other: "OmicsMLMModule") -> None:
-        """Copy a module that knows fewer batches."""
-        own = self.state_dict()
-        self.load_state_dict(
-            {k: v for k, v in other.state_dict().items() if k in own and v.shape == own[k].shape}, strict=False
-        )
-        self.decoder.take(other.decoder)
-        if self.alignment is not None and other.alignment is not None:
-            self.alignment.take(other.alignment)
-
-    @torch.no_grad()
     def start_added(
         self, grids: Sequence[dict[str, Grid]], added: Sequence[str], groups_n: np.ndarray | None, seed: int
     ) -> None:
@@ -204,13 +190,6 @@ class OmicsMLMModule(Module):
         evidence = self.scalings.evidence(grids)
         shown = {name: e_n * 0 if name in without else e_n for name, e_n in evidence.items()}
         return self.features(self.scalings(grids), shown)
-
-    def adapt_only(self, n_known: int, added: Sequence[str]) -> None:
-        """Let training move only what speaks of batches from ``n_known`` on, and what rebuilds added features."""
-        self.requires_grad_(False)
-        for weight, mask in self.decoder.adaptable(n_known, added):
-            weight.requires_grad_(True)
-            weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
 
     def _share(self, name: str, n_components: int) -> int:
         """Divide a number of components among the modalities."""

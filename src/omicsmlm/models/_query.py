@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
@@ -14,21 +15,16 @@ from omicsmlm._types import Batch
 from omicsmlm.data import ADDED, OmicsManager
 
 from ._base import OmicsModel, announce
+from ._query_module import QueryModule
 
 FIXED, KNOWN = "n_fixed_batches", "n_known_batches"
 """In ``choice``: batches of the first reference, and batches that a query's training leaves as they are."""
+REMEMBERED_ROWS = 5000
+"""Most rows whose embedding a model keeps, for queries to be aligned with."""
 
 
 class QueryModel(OmicsModel):
-    """Abstract: a family that maps a query onto a reference."""
-
-    @abstractmethod
-    def _take(self, reference: Self) -> None:
-        """Copy the weights of a model that knows fewer batches."""
-
-    @abstractmethod
-    def _align(self, batch: int, latent_nd: np.ndarray) -> None:
-        """Move a new batch, given the latents of its rows as the encoder gives them, onto the reference."""
+    """Abstract: a family that maps a query onto a reference; its network is a :class:`QueryModule`."""
 
     @abstractmethod
     def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
@@ -93,7 +89,7 @@ class QueryModel(OmicsModel):
         model = cls._bare(
             manager, source.config, {**choice, "added": added, FIXED: source.choice.get(FIXED, known), KNOWN: known}
         )
-        model._take(source)
+        model._network.take(source._network)
         model._adopt(manager, query)
         if added:
             model._start_added(added)
@@ -148,7 +144,23 @@ class QueryModel(OmicsModel):
         code_n = self.adata_manager.create_torch_dataset().covariates[:, 0].numpy()
         latent_nd, _ = self._of_rows(None, None, None, self.module.n_latent, self._encode)
         for batch in range(self.choice[KNOWN], self.choice[KNOWN] + len(self._new_batches())):
-            self._align(batch, latent_nd[code_n == batch])
+            assert self._network.alignment is not None
+            latent_bd = torch.from_numpy(latent_nd[code_n == batch]).to(self.device)
+            self._network.alignment.fit(batch, latent_bd, self._network.memory_md)
+
+    @property
+    def _network(self) -> QueryModule:
+        assert isinstance(self.module, QueryModule)
+        return self.module
+
+    def _remember(self, train_rows: np.ndarray) -> None:
+        """Keep the embedding of some rows, for queries to be aligned with."""
+        memory_md = self._network.memory_md
+        if not self.is_query:
+            n_obs = self.adata.n_obs
+            rng = np.random.default_rng(self.config.seed)
+            rows = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
+            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(rows))))
 
     def _prepare_training(self) -> None:
         if self.is_query and (self._new_batches() or not self.choice.get("added")):
