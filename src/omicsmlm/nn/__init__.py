@@ -1,7 +1,8 @@
-"""Layers: scaling, set encoder, decoder, adversary, and the linear solution that they start from."""
+"""Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear solution they start from."""
 
 from ._adversary import Adversary, reverse_gradient
 from ._alignment import Alignment
+from ._attention import Rows, attend
 from ._decoder import Decoded, Decoder, Design, Head
 from ._label_head import LabelHead
 from ._latents import LatentAttention
@@ -16,6 +17,7 @@ from ._linear_start import (
 )
 from ._scaling import Scaling, Scalings
 from ._set_encoder import SetEncoder
+from ._transformer import LatentTransformer, PackedTransformer
 
 __all__ = [
     "Adversary",
@@ -28,9 +30,13 @@ __all__ = [
     "Head",
     "LabelHead",
     "LatentAttention",
+    "LatentTransformer",
+    "PackedTransformer",
+    "Rows",
     "Scaling",
     "Scalings",
     "SetEncoder",
+    "attend",
     "log_means",
     "only_present",
     "principal_directions",

@@ -1,0 +1,230 @@
+"""Exact attention among the tokens of each row, on packed tokens: no padding to pay for, and none to leak.
+
+Tensor axes: n rows, t query tokens, s key tokens, l and m tokens of one row, h heads, d width of a head.
+"""
+
+from importlib.util import find_spec
+from typing import Literal, NamedTuple, Self, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from omicsmlm._checks import mistake
+
+Backend = Literal["varlen", "loop", "padded"]
+"""``varlen``: one kernel for all rows (CUDA, half precision). ``loop``: a call per row. ``padded``: rows made equally long."""
+
+_HALF = (torch.bfloat16, torch.float16)
+
+
+class Rows(NamedTuple):
+    """Where the rows of a packed batch begin and end; made once per batch, as reading lengths waits for the device."""
+
+    offsets: Tensor
+    """(n + 1,) int64: cumulative lengths."""
+    lengths: list[int]
+    """n lengths."""
+
+    @classmethod
+    def of(cls, offsets: Tensor) -> Self:
+        """Read the lengths off (n + 1,) cumulative ones."""
+        return cls(offsets, offsets.diff().tolist())
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest row, 0 where there is none."""
+        return max(self.lengths, default=0)
+
+    @property
+    def are_equal(self) -> bool:
+        """Whether all rows are of one length, and there are any."""
+        return len(set(self.lengths)) == 1
+
+
+def attend(
+    query_thd: Tensor,
+    key_shd: Tensor,
+    value_shd: Tensor,
+    rows: Rows,
+    key_rows: Rows | None = None,
+    backend: Backend | None = None,
+) -> Tensor:
+    r"""Let the queries of each row attend to the keys of the same row.
+
+    For a row i with queries :math:`Q_i`, keys :math:`K_i` and values :math:`V_i`, per head,
+
+    .. math:: O_i = \operatorname{softmax}(Q_i K_i^\top / \sqrt d)\, V_i
+
+    (Vaswani et al. 2017, equation 1). Queries of a row without keys get zeros. What a row gets depends on nothing else in
+    the batch, up to rounding.
+
+    Parameters
+    ----------
+    query_thd
+        (t, h, d) of the rows, one after the other.
+    key_shd, value_shd
+        (s, h, d) of the same rows, in the same order.
+    rows
+        The rows of the queries: row i owns the tokens ``offsets[i]:offsets[i + 1]``.
+    key_rows
+        The rows of the keys, for cross-attention; None where they are those of the queries.
+    backend
+        None for the best one of the device and the type: "varlen" on CUDA in bfloat16 or float16, "padded" on CUDA
+        otherwise, "loop" on CPU.
+
+    Returns
+    -------
+    torch.Tensor
+        (t, h, d), of the type of the queries.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not cover the tokens, or the back end does not exist or cannot work here.
+
+    Examples
+    --------
+    A token alone in its row attends to itself:
+
+    >>> x_thd = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
+    >>> attend(x_thd, x_thd, x_thd, Rows.of(torch.tensor([0, 1, 2, 3]))).flatten().tolist()
+    [1.0, 2.0, 3.0]
+    """
+    key_rows = rows if key_rows is None else key_rows
+    _check_covered("query", len(query_thd), rows)
+    _check_covered("key", len(key_shd), key_rows)
+    if len(rows.lengths) != len(key_rows.lengths):
+        raise mistake(
+            "attention",
+            f"as many rows of keys as of queries ({len(rows.lengths)})",
+            str(len(key_rows.lengths)),
+            "give a row without keys a length of 0",
+        )
+    if not query_thd.numel():
+        return query_thd
+    match backend or _best(query_thd):
+        case "varlen":
+            return _varlen(query_thd, key_shd, value_shd, rows, key_rows)
+        case "loop":
+            return _loop(query_thd, key_shd, value_shd, rows, key_rows)
+        case "padded":
+            return _padded(query_thd, key_shd, value_shd, rows, key_rows)
+        case other:
+            raise mistake(
+                "backend", " or ".join(map(repr, get_args(Backend))), repr(other), "leave it out for the best"
+            )
+
+
+def _best(query_thd: Tensor) -> Backend:
+    if query_thd.device.type == "cpu":
+        return "loop"
+    return "varlen" if _fits_varlen(query_thd) else "padded"
+
+
+def _fits_varlen(query_thd: Tensor) -> bool:
+    """Say whether the kernel takes these: Flash Attention wants Ampere or newer, and heads of 8, 16, … 256."""
+    return (
+        query_thd.device.type == "cuda"
+        and query_thd.dtype in _HALF
+        and query_thd.shape[2] % 8 == 0
+        and query_thd.shape[2] <= 256
+        and torch.cuda.get_device_capability(query_thd.device) >= (8, 0)
+        and find_spec("torch.nn.attention.varlen") is not None  # PyTorch 2.10 and newer
+    )
+
+
+def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+    if not _fits_varlen(query_thd):
+        raise mistake(
+            "backend",
+            "for 'varlen' heads of a multiple of 8 up to 256 in bfloat16 or float16, on a CUDA device of capability 8.0, "
+            "with PyTorch 2.10",
+            f"heads of {query_thd.shape[2]} in {query_thd.dtype} on {query_thd.device} with PyTorch {torch.__version__}",
+            "leave it out for the best",
+        )
+    from torch.nn.attention.varlen import varlen_attn
+
+    out_thd = varlen_attn(
+        query_thd.contiguous(),
+        key_shd.contiguous(),
+        value_shd.contiguous(),
+        rows.offsets.int(),
+        key_rows.offsets.int(),
+        rows.longest,
+        key_rows.longest,
+    )
+    assert isinstance(out_thd, Tensor)  # a pair only if log-sum-exps are asked for
+    return _without_keyless(out_thd, rows, key_rows)
+
+
+def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+    if rows.are_equal and key_rows.are_equal and key_rows.longest:  # a grid needs no loop
+        n = len(rows.lengths)
+        query_nlhd, key_nmhd, value_nmhd = (x.unflatten(0, (n, -1)) for x in (query_thd, key_shd, value_shd))
+        return _dense(query_nlhd, key_nmhd, value_nmhd).flatten(0, 1)
+    per_row = zip(
+        query_thd.split(rows.lengths),
+        key_shd.split(key_rows.lengths),
+        value_shd.split(key_rows.lengths),
+        strict=True,
+    )
+    out = [
+        _dense(query_lhd[None], key_mhd[None], value_mhd[None])[0]
+        if len(query_lhd) and len(key_mhd)
+        else torch.zeros_like(query_lhd)
+        for query_lhd, key_mhd, value_mhd in per_row
+    ]
+    return torch.cat(out)
+
+
+def _padded(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+    if not key_rows.longest:
+        return torch.zeros_like(query_thd)
+    place_t, place_s = _places(rows), _places(key_rows)
+    shape = len(rows.lengths), key_rows.longest
+    query_nlhd = _pad(query_thd, place_t, (len(rows.lengths), rows.longest))
+    key_nmhd, value_nmhd = _pad(key_shd, place_s, shape), _pad(value_shd, place_s, shape)
+    length_n = key_rows.offsets.diff().clamp(min=1)  # one key of nothing, where there is none: a softmax needs one
+    seen_nm = torch.arange(key_rows.longest, device=query_thd.device) < length_n[:, None]
+    out_nlhd = _dense(query_nlhd, key_nmhd, value_nmhd, seen_nm[:, None, None, :])
+    return _without_keyless(out_nlhd.flatten(0, 1)[place_t], rows, key_rows)
+
+
+def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, seen: Tensor | None = None) -> Tensor:
+    query_nhld, key_nhmd, value_nhmd = (x.transpose(1, 2) for x in (query_nlhd, key_nmhd, value_nmhd))
+    return F.scaled_dot_product_attention(query_nhld, key_nhmd, value_nhmd, attn_mask=seen).transpose(1, 2)
+
+
+def _places(rows: Rows) -> Tensor:
+    """Give the (t,) position of each token among those of the padded rows."""
+    row_t = _row_of_token(rows)
+    return torch.arange(len(row_t), device=row_t.device) + row_t * rows.longest - rows.offsets[:-1][row_t]
+
+
+def _row_of_token(rows: Rows) -> Tensor:
+    row_n = torch.arange(len(rows.lengths), device=rows.offsets.device)
+    return torch.repeat_interleave(row_n, rows.offsets.diff(), output_size=sum(rows.lengths))
+
+
+def _pad(x_thd: Tensor, place_t: Tensor, shape: tuple[int, int]) -> Tensor:
+    padded = x_thd.new_zeros(shape[0] * shape[1], *x_thd.shape[1:])
+    return padded.index_copy(0, place_t, x_thd).unflatten(0, shape)
+
+
+def _without_keyless(out_thd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+    """Set to zero what queries without keys got."""
+    if all(key_rows.lengths):
+        return out_thd
+    is_keyless_t = (key_rows.offsets.diff() == 0)[_row_of_token(rows)]
+    return out_thd.masked_fill(is_keyless_t[:, None, None], 0)
+
+
+def _check_covered(name: str, n_tokens: int, rows: Rows) -> None:
+    if sum(rows.lengths) != n_tokens or min(rows.lengths, default=0) < 0:
+        raise mistake(
+            "attention",
+            f"rows that cover the {n_tokens} {name} tokens",
+            f"lengths that sum to {sum(rows.lengths)}",
+            "pass the cumulative lengths of these very tokens, from 0 on",
+        )

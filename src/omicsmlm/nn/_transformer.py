@@ -1,0 +1,169 @@
+"""Transformers on packed tokens: one that lets every token see every other of its row, one that goes through latents.
+
+Tensor axes: n rows, t tokens, s tokens of the context, l latents, h heads, d width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._checks import mistake
+
+from ._attention import Rows, attend
+
+
+class _Attention(nn.Module):
+    """Multi-head attention of packed tokens to those of a context of the same rows."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        # Three layers, not one: their outputs are contiguous, so that no row is copied on its way into the kernel.
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x_td: Tensor, rows: Rows, context_sd: Tensor, context_rows: Rows) -> Tensor:
+        heads = self.n_heads, -1
+        query_thd = self.query(x_td).unflatten(1, heads)
+        key_shd, value_shd = self.key(context_sd).unflatten(1, heads), self.value(context_sd).unflatten(1, heads)
+        return self.out(attend(query_thd, key_shd, value_shd, rows, context_rows).flatten(1))
+
+
+class _Block(nn.Module):
+    """Attention, to the tokens themselves or to a context, then a feed-forward; each adds to the residual stream."""
+
+    def __init__(
+        self, width: int, n_heads: int, feed_forward: int, dropout: float, layer_scale: float, *, crosses: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.context_norm = nn.LayerNorm(width) if crosses else None
+        self.attention = _Attention(width, n_heads)
+        self.attention_scale = nn.Parameter(torch.full((width,), layer_scale))
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, feed_forward), nn.GELU(), nn.Linear(feed_forward, width)
+        )
+        self.feed_forward_scale = nn.Parameter(torch.full((width,), layer_scale))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x_td: Tensor, rows: Rows, context_sd: Tensor | None = None, context: Rows | None = None
+    ) -> Tensor:
+        normed_td = self.norm(x_td)
+        if self.context_norm is None or context_sd is None or context is None:
+            attended_td = self.attention(normed_td, rows, normed_td, rows)
+        else:
+            attended_td = self.attention(normed_td, rows, self.context_norm(context_sd), context)
+        x_td = torch.addcmul(x_td, self.attention_scale, self.dropout(attended_td))
+        return torch.addcmul(x_td, self.feed_forward_scale, self.dropout(self.feed_forward(x_td)))
+
+
+class PackedTransformer(nn.Module):
+    r"""Pre-norm transformer in which each token attends to all tokens of its row, and to no other.
+
+    Each block does, for its tokens x and learned scales :math:`\gamma` (LayerScale, Touvron et al. 2021),
+
+    .. math::
+        x &\leftarrow x + \gamma_1 \odot \operatorname{Attention}(\operatorname{LayerNorm}(x)) \\
+        x &\leftarrow x + \gamma_2 \odot \operatorname{FeedForward}(\operatorname{LayerNorm}(x)).
+
+    The residual stream is returned as it is: who reads it brings a norm. There are no positions: a row is a set.
+
+    Parameters
+    ----------
+    width
+        d, a multiple of ``n_heads``.
+    n_layers
+        Blocks.
+    n_heads
+        Heads of the attention.
+    feed_forward
+        Hidden width of the feed-forward (GELU).
+    dropout
+        Share of each branch's output that is dropped in training; attention weights are not dropped.
+    layer_scale
+        Start of :math:`\gamma`; 0.1 is that of the paper for up to 18 layers.
+
+    Raises
+    ------
+    ValueError
+        If the heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        n_layers: int,
+        n_heads: int,
+        feed_forward: int,
+        dropout: float = 0.0,
+        layer_scale: float = 0.1,
+    ) -> None:
+        super().__init__()
+        _check_heads(width, n_heads)
+        self.blocks = nn.ModuleList(_Block(width, n_heads, feed_forward, dropout, layer_scale) for _ in range(n_layers))
+
+    def forward(self, x_td: Tensor, offsets: Tensor) -> Tensor:
+        """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``."""
+        rows = Rows.of(offsets)
+        for block in self.blocks:
+            x_td = block(x_td, rows)
+        return x_td
+
+
+class LatentTransformer(nn.Module):
+    """Transformer for very long rows: tokens speak through a few latents, at a cost that grows linearly with length.
+
+    Learned latents attend to the tokens of a row, then ``n_layers`` blocks let them attend to one another, then the tokens
+    attend to the latents of their row. Each of these is a block as in :class:`PackedTransformer`, with attention from one
+    side to the other in the first and the last (Perceiver IO, Jaegle et al. 2022; here the tokens themselves, not learned
+    queries, read the output, on top of their residual stream).
+
+    Parameters
+    ----------
+    width
+        d, a multiple of ``n_heads``.
+    n_latents
+        Latents of a row.
+    n_layers
+        Blocks among the latents.
+    n_heads, feed_forward, dropout, layer_scale
+        As in :class:`PackedTransformer`.
+
+    Raises
+    ------
+    ValueError
+        If the heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        n_latents: int,
+        n_layers: int,
+        n_heads: int,
+        feed_forward: int,
+        dropout: float = 0.0,
+        layer_scale: float = 0.1,
+    ) -> None:
+        super().__init__()
+        _check_heads(width, n_heads)
+        shape = width, n_heads, feed_forward, dropout, layer_scale
+        self.latents = nn.Parameter(torch.randn(n_latents, width))
+        self.read = _Block(*shape, crosses=True)
+        self.blocks = nn.ModuleList(_Block(*shape) for _ in range(n_layers))
+        self.write = _Block(*shape, crosses=True)
+
+    def forward(self, x_td: Tensor, offsets: Tensor) -> Tensor:
+        """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``."""
+        rows = Rows.of(offsets)
+        n, n_latents = len(rows.lengths), len(self.latents)
+        latent_rows = Rows(n_latents * torch.arange(n + 1, device=offsets.device), n * [n_latents])
+        latents_sd = self.latents.repeat(n, 1).to(x_td.dtype)
+        latents_sd = self.read(latents_sd, latent_rows, x_td, rows)
+        for block in self.blocks:
+            latents_sd = block(latents_sd, latent_rows)
+        return self.write(x_td, rows, latents_sd, latent_rows)
+
+
+def _check_heads(width: int, n_heads: int) -> None:
+    if n_heads < 1 or width % n_heads:
+        raise mistake("n_heads", f"a divisor of the width, {width}", str(n_heads), "pass 4 or 8, say")
