@@ -1,0 +1,105 @@
+"""Tokens of several modalities on one axis of features: summed on the way in, one head each on the way out."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omicsmlm._types import Grid
+
+
+class AxisEmbedding(nn.Module):
+    """Sum, at each position of the axis, of a token's embedding per modality and of the feature's own.
+
+    The tokens of a modality are its bins, one that pads the axis, and one (the mask) for all that is not seen.
+
+    Parameters
+    ----------
+    modalities
+        Their names.
+    n_bins
+        Bins of each modality; with two more tokens each.
+    n_features, n_positions
+        Features on the axis, and positions with the padding behind them.
+    feature_width, width
+        Width of the features' own embedding, and that to which it is projected and of all the others.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        n_bins: int,
+        n_features: int,
+        n_positions: int,
+        feature_width: int,
+        width: int,
+    ) -> None:
+        super().__init__()
+        self.modalities, self.n_bins = list(modalities), n_bins
+        self.n_features, self.n_positions = n_features, n_positions
+        self.tokens = nn.ModuleList([nn.Embedding(n_tokens(n_bins), width) for _ in self.modalities])
+        self.features = nn.Embedding(n_positions, feature_width)
+        self.projection = nn.Linear(feature_width, width)
+
+    def forward(self, grids: Mapping[str, Grid]) -> Tensor:
+        """Give (n, n_positions, width) from grids of bin numbers on the axis."""
+        states_nld = self.projection(self.features.weight)
+        for name, table in zip(self.modalities, self.tokens, strict=True):
+            states_nld = states_nld + table(self._ids(grids[name]))
+        return states_nld
+
+    def _ids(self, grid: Grid) -> Tensor:
+        """Give (n, n_positions) int64 tokens."""
+        bin_ng = grid.values.long().clamp(0, self.n_bins - 1)
+        id_ng = torch.where(grid.seen, bin_ng, torch.full_like(bin_ng, self.n_bins + 1))
+        return F.pad(id_ng, (0, self.n_positions - self.n_features), value=self.n_bins)
+
+
+class TokenReading(NamedTuple):
+    """The states of all positions with the head that reads them; it is computed where it is asked for, and only there."""
+
+    states: Tensor
+    """(n, l, d)."""
+    hidden_weight: Tensor
+    hidden_bias: Tensor
+    out_weight: Tensor
+    out_bias: Tensor
+
+    def logits(self, at_ng: Tensor) -> Tensor:
+        """Give (t, n_tokens) logits of the t positions that are true, row by row.
+
+        Parameters
+        ----------
+        at_ng
+            Bool, over the features of the axis, which are its first positions.
+        """
+        read_td = F.gelu(self.states[:, : at_ng.shape[1]][at_ng])
+        return F.linear(F.gelu(F.linear(read_td, self.hidden_weight, self.hidden_bias)), self.out_weight, self.out_bias)
+
+
+class TokenHead(nn.Module):
+    """GELU → linear → GELU → linear, to the tokens of a modality.
+
+    Parameters
+    ----------
+    width
+        d, of the states and of the hidden layer.
+    n_bins
+        Bins of the modality.
+    """
+
+    def __init__(self, width: int, n_bins: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(width, width)
+        self.out = nn.Linear(width, n_tokens(n_bins))
+
+    def forward(self, states_nld: Tensor) -> TokenReading:
+        """Stand ready to read the states."""
+        return TokenReading(states_nld, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
+
+
+def n_tokens(n_bins: int) -> int:
+    """Count the tokens of a modality: the bins, the padding (``n_bins``) and the mask (``n_bins + 1``)."""
+    return n_bins + 2

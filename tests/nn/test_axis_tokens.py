@@ -1,0 +1,53 @@
+"""Tokens on one axis: the sum on the way in, and heads that are read where it is asked."""
+
+import torch
+from torch.nn import functional as F
+
+from omicsmlm._types import Grid
+from omicsmlm.nn import AxisEmbedding, TokenHead
+
+
+def grid(bins, seen):
+    values = torch.tensor(bins, dtype=torch.float32)
+    return Grid(values, torch.tensor(seen), values.sum(1))
+
+
+def test_the_sum_of_embeddings_position_by_position():
+    torch.manual_seed(0)
+    layer = AxisEmbedding(["rna", "meth"], n_bins=4, n_features=3, n_positions=4, feature_width=5, width=6)
+    grids = {
+        "rna": grid([[0, 3, 9], [1, 0, 0]], [[True, True, True], [True, False, True]]),
+        "meth": grid([[2, 1, 0], [0, 0, 0]], [[True, True, True], [False, False, False]]),
+    }
+    pad, mask = 4, 5
+    tokens = {
+        "rna": [[0, 3, 3, pad], [1, mask, 0, pad]],  # a bin past the last is the last
+        "meth": [[2, 1, 0, pad], [mask, mask, mask, pad]],
+    }
+    found = layer(grids)
+    assert found.shape == (2, 4, 6)
+    for i in range(2):
+        for p in range(4):
+            expected = layer.projection(layer.features.weight[p])
+            for table, name in zip(layer.tokens, tokens, strict=True):
+                expected = expected + table.weight[tokens[name][i][p]]
+            torch.testing.assert_close(found[i, p], expected)
+
+
+def test_what_is_not_seen_has_no_value():
+    torch.manual_seed(0)
+    layer = AxisEmbedding(["rna"], n_bins=4, n_features=3, n_positions=4, feature_width=5, width=6)
+    seen = [[True, False, True]]
+    assert torch.equal(layer({"rna": grid([[1, 2, 0]], seen)}), layer({"rna": grid([[1, 3, 0]], seen)}))
+
+
+def test_logits_stand_where_they_are_asked_for():
+    torch.manual_seed(0)
+    head, states = TokenHead(6, 4), torch.randn(2, 4, 6)
+    at = torch.tensor([[True, False, True], [False, True, False]])
+    found = head(states).logits(at)
+    whole = F.gelu(F.gelu(states) @ head.hidden.weight.T + head.hidden.bias) @ head.out.weight.T + head.out.bias
+    torch.testing.assert_close(found, torch.stack([whole[0, 0], whole[0, 2], whole[1, 1]]))
+    assert found.shape == (3, 6), "bins, padding and mask"
+    found.sum().backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
