@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+import torch
 from torch import Generator, Tensor, nn
 
 Kind = Literal["counts", "accessibility", "protein", "fraction", "real"]
@@ -76,14 +77,31 @@ class TokenSet(NamedTuple):
     """(t,) float32 in the modality's own units, NaN where the value is hidden."""
     offsets: Tensor
     """(n + 1,) int64: cumulative lengths."""
-    total: Tensor
-    """(n,) float32: what the row sums to over all of its tokens, less what is hidden; the depth of counts."""
+    share: Tensor
+    """(n,) float32: share of the row's tokens that was kept, 1 where none was dropped."""
+    covered: Tensor
+    """(n,) float32: share of the row's total, over the whole vocabulary, that its visible values are expected to make up."""
+    measured: Tensor
+    """(g,) bool: the object has this feature of the vocabulary."""
     present: Tensor
     """(n,) bool: the row was measured in this modality."""
 
 
 View = Grid | TokenSet
 """One modality of a batch, as a family's encoder takes it."""
+
+
+def rows_of(packed: Tokens | TokenSet) -> Tensor:
+    """Give the row of each token, (t,) int64.
+
+    Examples
+    --------
+    >>> rows_of(Tokens(torch.arange(3), torch.ones(3), torch.tensor([0, 2, 2, 3])))
+    tensor([0, 0, 2])
+    """
+    lengths_n = packed.offsets.diff()
+    rows = torch.arange(len(lengths_n), device=lengths_n.device)
+    return torch.repeat_interleave(rows, lengths_n, output_size=len(packed.ids))
 
 
 class Corrupted(NamedTuple):

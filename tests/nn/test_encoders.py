@@ -19,24 +19,24 @@ def test_the_sum_over_tokens(scaled):
     torch.manual_seed(0)
     encoder = SetEncoder(SIZES, 6)
     with torch.no_grad():
-        for vector in encoder.absent:
+        for vector in encoder.combination.absent:
             vector.normal_()
-        for vector in (*encoder.log_precision, *encoder.offset):
+        for vector in (*encoder.combination.log_precision, *encoder.combination.offset):
             vector.normal_()
     evidence = {"rna": torch.tensor([1.0, 0.0, 0.5, 1.0]), "atac": torch.tensor([1.0, 0.2, 0.0, 2.0])}
     out = encoder(scaled, evidence)
     for i in range(4):
         expected, total = torch.zeros(6), torch.zeros(6)
         for m, name in enumerate(SIZES):
-            precision = evidence[name][i] * encoder.log_precision[m].exp()
+            precision = evidence[name][i] * encoder.combination.log_precision[m].exp()
             total = total + precision
-            expected = expected + precision * encoder.offset[m]
+            expected = expected + precision * encoder.combination.offset[m]
             for g in range(SIZES[name]):
                 expected = expected + precision * scaled[name][i, g] * encoder.features[m].weight[:, g]
         expected = expected / total
         for m, name in enumerate(SIZES):
             if evidence[name][i] == 0:
-                expected = expected + encoder.absent[m]
+                expected = expected + encoder.combination.absent[m]
         torch.testing.assert_close(out[i], expected)
 
 
@@ -54,8 +54,8 @@ def test_the_linear_start_gives_the_directions():
     encoder.start("rna", Estimates(directions, offset, precision), 1)
     assert torch.equal(encoder.features[0].weight[1:3].detach(), torch.from_numpy(directions.T))
     assert float(encoder.features[0].weight[3:].detach().abs().max()) < 0.1, "the other dimensions start small"
-    assert torch.equal(encoder.offset[0].detach(), torch.tensor([0.0, 1, 2, 0, 0, 0]))
-    torch.testing.assert_close(encoder.log_precision[0][1:3].exp().detach(), torch.tensor([4.0, 9.0]))
+    assert torch.equal(encoder.combination.offset[0].detach(), torch.tensor([0.0, 1, 2, 0, 0, 0]))
+    torch.testing.assert_close(encoder.combination.log_precision[0][1:3].exp().detach(), torch.tensor([4.0, 9.0]))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from mudata import MuData
 
 from omicsmlm._types import Tokens
-from omicsmlm.tokenizers import FeatureSets, rows_of
+from omicsmlm.tokenizers import FeatureSets
 from tests.objects import manager_of, modality, multiome, rna
 
 SELECTED = {"rna": [0, 3, 4, 17, 29], "atac": [1, 2, 39], "prot": [0, 7], "meth": [2, 5, 6]}

@@ -30,7 +30,8 @@ class HideFeatures:
         device, n = first.values.device, len(first.values)
         low, high = self.rates
         rate_n1 = low + (high - low) * torch.rand(n, 1, generator=generator, device=device)
-        lost_nm = self._lost_modality(torch.stack([g.seen.any(1) for g in grids.values()], 1), generator)
+        has_nm = torch.stack([g.seen.any(1) for g in grids.values()], 1)
+        lost_nm = lost_modality(has_nm, self.modality_rate, generator)
         inputs = {}
         for m, (name, grid) in enumerate(grids.items()):
             drawn_ng = torch.rand(grid.values.shape, generator=generator, device=device)
@@ -38,14 +39,14 @@ class HideFeatures:
             inputs[name] = show(grid, visible_ng)
         return Corrupted(inputs=inputs, targets=grids)
 
-    def _lost_modality(self, has_nm: Tensor, generator: Generator) -> Tensor:
-        """Choose at most one modality to lose per row, uniformly among those it has, if it has several."""
-        n, _ = has_nm.shape
-        score_nm = torch.rand(has_nm.shape, generator=generator, device=has_nm.device) * has_nm
-        loses_n = torch.rand(n, generator=generator, device=has_nm.device) < self.modality_rate
-        loses_n &= has_nm.sum(1) > 1
-        chosen_nm = torch.zeros_like(has_nm).scatter_(1, score_nm.argmax(1, keepdim=True), True)
-        return chosen_nm & loses_n[:, None]
+
+def lost_modality(has_nm: Tensor, rate: float, generator: Generator) -> Tensor:
+    """Choose, (n, m), at most one modality to lose per row, uniformly among those it has, if it has several."""
+    score_nm = torch.rand(has_nm.shape, generator=generator, device=has_nm.device) * has_nm
+    loses_n = torch.rand(len(has_nm), generator=generator, device=has_nm.device) < rate
+    loses_n &= has_nm.sum(1) > 1
+    chosen_nm = torch.zeros_like(has_nm).scatter_(1, score_nm.argmax(1, keepdim=True), True)
+    return chosen_nm & loses_n[:, None]
 
 
 def show(grid: Grid, visible_ng: Tensor) -> Grid:

@@ -122,8 +122,6 @@ MOST_ADVERSARY = 30.0
 """Largest weight of the adversary, however many batches there are."""
 MANY_ROWS = 5000
 """Rows from which on a model has ``MANY``, not ``FEW``."""
-FEWEST_PAIRED = 100
-"""Rows with two modalities that it takes to start one from what it tells of the other."""
 N_DIRECTIONS = 80
 """Principal components that the first layer starts with."""
 COMPONENT_SHARES: dict[str, float] = {

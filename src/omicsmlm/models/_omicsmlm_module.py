@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omicsmlm._types import Batch, Encoded, Grid, Kind
 from omicsmlm.nn import (
@@ -16,16 +16,17 @@ from omicsmlm.nn import (
     Design,
     Head,
     LatentAttention,
+    Readout,
     Scalings,
     SetEncoder,
+    component_starts,
+    drawn,
     log_means,
     only_present,
-    own_estimates,
-    principal_directions,
     ridge_estimates,
 )
 
-from ._omicsmlm_config import COMPONENT_SCALES, COMPONENT_SHARES, FEWEST_PAIRED, N_DIRECTIONS, OmicsMLMConfig
+from ._omicsmlm_config import COMPONENT_SCALES, COMPONENT_SHARES, N_DIRECTIONS, OmicsMLMConfig
 from ._query_module import QueryModule
 
 
@@ -69,8 +70,6 @@ class OmicsMLMModule(QueryModule):
         super().__init__()
         width = config.width
         self.kinds = kinds
-        self.n_nonlinear = config.latent.n_nonlinear
-        self.n_latent = self.n_nonlinear + config.latent.n_linear
         self.scalings = Scalings(kinds, n_features)
         self.features = SetEncoder(n_features, width)
         self.attention = (
@@ -80,20 +79,8 @@ class OmicsMLMModule(QueryModule):
             if config.n_attention_layers
             else None
         )
-        self.hidden = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(width, width),
-            nn.LayerNorm(width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-        )
-        self.mean = nn.Linear(width, self.n_latent)
-        self.skip = nn.Linear(width, self.n_latent, bias=False)
-        self.log_variance = nn.Linear(width, self.n_latent)
-        self.scale_d: Tensor
-        self.register_buffer("scale_d", torch.ones(self.n_latent))
+        self.readout = Readout(width, config.latent.n_nonlinear, config.latent.n_linear, config.dropout)
+        self.n_latent = self.readout.n_latent
         n_batches = n_categories[0] if n_categories else 1
         heads = {name: _head(kind, n_features[name], n_batches, config) for name, kind in kinds.items()}
         self.decoder = Decoder(self.n_latent, width, Design(n_categories), heads)
@@ -108,9 +95,7 @@ class OmicsMLMModule(QueryModule):
         scaled = self.scalings(grids) if scaled is None else scaled
         h_nd = self.features(scaled, self.scalings.evidence(grids))
         attended_nd = 0.0 if self.attention is None else self.attention(scaled, {m: g.seen for m, g in grids.items()})
-        hidden_nd = self.hidden(h_nd + attended_nd)
-        mean_nd = self.scale_d * (self.mean(hidden_nd) + self.skip(h_nd))
-        return Encoded(mean_nd, self.log_variance(hidden_nd).clamp(-8, 4))
+        return self.readout(h_nd, h_nd + attended_nd)
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed, and move the rows of batches that a query has brought onto the reference."""
@@ -119,8 +104,7 @@ class OmicsMLMModule(QueryModule):
     def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
         """Embed, draw a latent, and rebuild every modality from it and from the covariates."""
         encoded = self.embed(grids, batch)
-        noise_nd = torch.randn_like(encoded.mean) if self.training else torch.zeros_like(encoded.mean)
-        z_nd = encoded.mean + noise_nd * (encoded.log_variance / 2).exp()
+        z_nd = drawn(encoded, training=self.training)
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
         return Outputs(encoded, self.decoder(z_nd, batch.covariates), batch_logits)
 
@@ -136,29 +120,21 @@ class OmicsMLMModule(QueryModule):
         config
             Hyper-parameters.
         """
-        first, latent = 0, config.latent
-        n_directions = min(self.features.width, N_DIRECTIONS)
-        self._start_latent(latent.residual_scale)
+        latent, n_directions = config.latent, min(self.features.width, N_DIRECTIONS)
+        self.readout.start(latent.residual_scale)
         self.features.calm()
         x = {name: self.scalings.fit(name, [only_present(grid[name]) for grid in grids]) for name in self.kinds}
         has = {name: np.concatenate([grid[name].seen.any(1).numpy() for grid in grids]) for name in self.kinds}
-        for name, kind in self.kinds.items():
-            groups = None if groups_n is None else groups_n[has[name]]
-            found = principal_directions(x[name], self._share(name, n_directions), groups, config.seed)
-            self.features.start(name, own_estimates(x[name], found.weights_gk, config.seed), first)
-            for other in (m for m in self.kinds if m != name):
-                both_n = has[name] & has[other]
-                if both_n.sum() < FEWEST_PAIRED:
-                    continue
-                target_nk = x[name][both_n[has[name]]] @ found.weights_gk
-                self.features.start(other, ridge_estimates(x[other][both_n[has[other]]], target_nk, config.seed), first)
-            strength_k = COMPONENT_SCALES.get(kind, 1.0) * torch.from_numpy(found.strength_k)
+        shares = {name: self._share(name, n_directions) for name in self.kinds}
+        for name, found in component_starts(x, has, shares, groups_n, config.seed).items():
+            for other, estimates in found.estimates.items():
+                self.features.start(other, estimates, found.first)
+            strength_k = COMPONENT_SCALES.get(self.kinds[name], 1.0) * torch.from_numpy(found.strength_k)
             scale_k = strength_k[: self._share(name, latent.n_linear)] ** latent.linear_power
-            self._start_linear(first, scale_k, latent.linear_scale)
-            first += found.weights_gk.shape[1]
-            head = self.decoder.head(name)
-            own = [only_present(grid[name]) for grid in grids]
-            head.start(log_means(own, kind, groups, len(head.bias)))
+            self.readout.lead(found.first, scale_k, latent.linear_scale)
+        for name, kind in self.kinds.items():
+            groups, head = None if groups_n is None else groups_n[has[name]], self.decoder.head(name)
+            head.start(log_means([only_present(grid[name]) for grid in grids], kind, groups, len(head.bias)))
 
     @torch.no_grad()
     def start_added(
@@ -195,23 +171,6 @@ class OmicsMLMModule(QueryModule):
         """Divide a number of components among the modalities."""
         shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
         return max(1, int(n_components * shares[name] / sum(shares.values())))
-
-    @torch.no_grad()
-    def _start_latent(self, residual_scale: float) -> None:
-        """Begin with next to nothing but the linear path on the linear dimensions, and with little variance."""
-        self.skip.weight.zero_()
-        self.mean.weight[self.n_nonlinear :].mul_(residual_scale)
-        self.mean.bias.zero_()
-        self.log_variance.weight.mul_(0.1)
-        self.log_variance.bias.fill_(-2.0)
-
-    @torch.no_grad()
-    def _start_linear(self, first: int, scale_k: Tensor, size: float) -> None:
-        """Lead the components from ``first`` on to linear dimensions that are still free, as many as there are."""
-        free = (self.skip.weight[self.n_nonlinear :].abs().sum(1) == 0).nonzero()[: len(scale_k), 0]
-        for k, dimension in enumerate((self.n_nonlinear + free).tolist()):
-            self.skip.weight[dimension, first + k] = size
-            self.scale_d[dimension] = scale_k[k]
 
 
 def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -> Head:

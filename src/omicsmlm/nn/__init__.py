@@ -9,18 +9,23 @@ from ._decoder import Decoded, Decoder, Design, Head
 from ._label_head import LabelHead
 from ._latents import LatentAttention
 from ._linear_start import (
+    Component,
     Directions,
     Estimates,
+    component_starts,
     log_means,
     only_present,
     own_estimates,
     principal_directions,
     ridge_estimates,
 )
+from ._readout import Readout, drawn
 from ._rotary import RotaryTransformer, rotated
 from ._scaling import Scaling, Scalings
-from ._set_encoder import SetEncoder
+from ._set_encoder import Combination, SetEncoder
+from ._token_summary import TokenSummary
 from ._transformer import LatentTransformer, PackedTransformer
+from ._value_bins import ValueBins
 
 __all__ = [
     "Adversary",
@@ -28,6 +33,8 @@ __all__ = [
     "AxisConvolution",
     "AxisEmbedding",
     "AxisExpansion",
+    "Combination",
+    "Component",
     "Decoded",
     "Decoder",
     "Design",
@@ -40,14 +47,19 @@ __all__ = [
     "LatentTransformer",
     "PackedTransformer",
     "RotaryTransformer",
+    "Readout",
     "Rows",
     "Scaling",
     "Scalings",
     "SetEncoder",
     "TokenHead",
     "TokenReading",
+    "TokenSummary",
     "UpTower",
+    "ValueBins",
     "attend",
+    "component_starts",
+    "drawn",
     "log_means",
     "only_present",
     "principal_directions",

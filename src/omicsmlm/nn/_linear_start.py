@@ -1,6 +1,6 @@
 """The linear solution that a network starts from: principal components for the encoder, log means for the decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from omicsmlm._types import Grid, Kind
 
+FEWEST_PAIRED = 100
+"""Rows with two modalities that it takes to start one from what it tells of the other."""
 RIDGE_ROWS = 5000
 """Most rows that a regression of one modality on another uses."""
 RIDGE_STRENGTH = 3.0
@@ -119,6 +121,54 @@ def own_estimates(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, 
     halves = [x_ng[:, chosen] @ weights_gk[chosen] for chosen in (first_g, ~first_g)]
     r_k = _correlations(*halves).clip(*CORRELATIONS)
     return Estimates(weights_gk, np.zeros_like(r_k, dtype=np.float32), (2 * r_k / (1 - r_k)).astype(np.float32))
+
+
+class Component(NamedTuple):
+    """The components that start from one modality, and how each modality tells them."""
+
+    first: int
+    """The dimension of the first of them."""
+    strength_k: np.ndarray
+    """(k,) float32: singular values relative to the first."""
+    estimates: dict[str, Estimates]
+    """By modality: its own, and of the others those that enough rows have together with it."""
+
+
+def component_starts(
+    x: Mapping[str, np.ndarray | sparse.csr_matrix],
+    has: Mapping[str, np.ndarray],
+    n_components: Mapping[str, int],
+    groups_n: np.ndarray | None,
+    seed: int,
+) -> dict[str, Component]:
+    """Find the components of each modality, and how the other modalities tell them.
+
+    Parameters
+    ----------
+    x
+        Scaled values of each modality, of the rows that have it.
+    has
+        (n,) bool per modality: which rows have it.
+    n_components
+        Components of each modality.
+    groups_n
+        (n,) group of each row, or None for one group.
+    seed
+        Seed of the randomised algorithms.
+    """
+    starts, first = {}, 0
+    for name, x_ng in x.items():
+        groups = None if groups_n is None else groups_n[has[name]]
+        found = principal_directions(x_ng, n_components[name], groups, seed)
+        estimates = {name: own_estimates(x_ng, found.weights_gk, seed)}
+        for other in (m for m in x if m != name):
+            both_n = has[name] & has[other]
+            if both_n.sum() >= FEWEST_PAIRED:
+                target_nk = x_ng[both_n[has[name]]] @ found.weights_gk
+                estimates[other] = ridge_estimates(x[other][both_n[has[other]]], target_nk, seed)
+        starts[name] = Component(first, found.strength_k, estimates)
+        first += found.weights_gk.shape[1]
+    return starts
 
 
 def _centred_within(x_ng: np.ndarray, groups_n: np.ndarray | None) -> np.ndarray:

@@ -1,6 +1,8 @@
 """From packed rows to what a family's encoder takes."""
 
+from ._bins import AxisBins, Scale, depth, fit_scale
 from ._selection import common_features, variable_features
-from ._sets import FeatureSets, rows_of
+from ._sets import FeatureSets
+from ._token_sets import TokenSets
 
-__all__ = ["FeatureSets", "common_features", "rows_of", "variable_features"]
+__all__ = ["AxisBins", "FeatureSets", "Scale", "TokenSets", "common_features", "variable_features"]

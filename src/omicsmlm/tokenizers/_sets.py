@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens
+from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, rows_of
 
 
 class FeatureSets(nn.Module):
@@ -62,16 +62,3 @@ class FeatureSets(nn.Module):
         covered = (profile * measured).sum().clamp(min=1e-3)
         unmeasured = (profile[selected_g] * ~measured[selected_g]).sum()
         return Grid(values_ng, seen_ng, total_n * (1 - unmeasured) / covered)
-
-
-def rows_of(tokens: Tokens) -> Tensor:
-    """Give the row of each token.
-
-    Examples
-    --------
-    >>> rows_of(Tokens(torch.arange(3), torch.ones(3), torch.tensor([0, 2, 2, 3])))
-    tensor([0, 0, 2])
-    """
-    lengths_n = tokens.offsets.diff()
-    rows = torch.arange(len(lengths_n), device=lengths_n.device)
-    return torch.repeat_interleave(rows, lengths_n, output_size=len(tokens.ids))

@@ -1,0 +1,119 @@
+"""Hiding in sets of tokens: some are dropped, of some the value is hidden, of some what they are."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from omicsmlm._types import Corrupted, TokenSet, rows_of
+
+from ._hide import lost_modality
+
+
+class HiddenValues(NamedTuple):
+    """The true values of a modality's corrupted tokens."""
+
+    values: Tensor
+    """(t,) float32 of each token of the input, seen or not; 0 for a region that was added because it is closed."""
+    total: Tensor
+    """(n,) float32: the true total of each row."""
+
+
+class HideTokens:
+    """Drops tokens and whole modalities; of what is left, hides some values and, of others, feature and modality.
+
+    Each row draws its share of dropped tokens. A token that was dropped leaves no trace. One with a hidden value still says
+    which feature it is, and is what masked value prediction is scored on; one with a hidden feature still shows its value,
+    and is what modality prediction is scored on.
+
+    In modalities of which only presence is told, a hidden value would be known: it is never zero. There each hidden token
+    brings one that is closed in the row: the feature of a token drawn at random from the whole batch (so that both are
+    equally common, and how common a region is does not give the answer).
+
+    Parameters
+    ----------
+    drop_rates
+        Lowest and highest share of dropped tokens; each row draws its own, uniformly, for all of its modalities.
+    modality_rate
+        Probability that a row with several modalities loses one of them; it never loses its last one.
+    value_rate, identity_rate
+        Share of the tokens left whose value, and whose feature and modality, are hidden; never both.
+    max_tokens
+        Tokens to leave of a row, about: longer rows drop more.
+    brings_closed
+        Per modality, whether hidden tokens bring closed ones.
+    """
+
+    def __init__(
+        self,
+        drop_rates: tuple[float, float],
+        modality_rate: float,
+        value_rate: float,
+        identity_rate: float,
+        max_tokens: int,
+        brings_closed: Mapping[str, bool],
+    ) -> None:
+        self.drop_rates = drop_rates
+        self.modality_rate = modality_rate
+        self.value_rate = value_rate
+        self.identity_rate = identity_rate
+        self.max_tokens = max_tokens
+        self.brings_closed = dict(brings_closed)
+
+    def __call__(self, sets: dict[str, TokenSet], generator: Generator) -> Corrupted:
+        """Return what is left as inputs, everything as targets, and the true values of the inputs as what is scored."""
+        has_nm = torch.stack([part.present for part in sets.values()], 1)
+        n, device = len(has_nm), has_nm.device
+        low, high = self.drop_rates
+        kept_n = 1 - (low + (high - low) * torch.rand(n, generator=generator, device=device))
+        length_n = torch.stack([part.offsets.diff() for part in sets.values()]).sum(0)
+        kept_n = torch.minimum(kept_n, self.max_tokens / length_n.clamp(min=1))
+        lost_nm = lost_modality(has_nm, self.modality_rate, generator)
+        inputs, scored = {}, {}
+        for m, (name, part) in enumerate(sets.items()):
+            shown_n = torch.where(lost_nm[:, m], torch.zeros_like(kept_n), kept_n)
+            inputs[name], scored[name] = self._hidden(part, shown_n, self.brings_closed[name], generator)
+        return Corrupted(inputs=inputs, targets=sets, scored=scored)
+
+    def _hidden(
+        self, part: TokenSet, shown_n: Tensor, brings_closed: bool, generator: Generator
+    ) -> tuple[TokenSet, HiddenValues]:
+        row_t = rows_of(part)
+        drawn_t, role_t = torch.rand(2, len(row_t), generator=generator, device=row_t.device)
+        left = (drawn_t < shown_n[row_t]).nonzero()[:, 0]
+        ids, truth, row, role = part.ids[left], part.values[left], row_t[left], role_t[left]
+        hides_value = role < self.value_rate
+        hides_identity = (role >= self.value_rate) & (role < self.value_rate + self.identity_rate)
+        if brings_closed:
+            extra, extra_row = _closed(part, row_t, row[hides_value], generator)
+            order = torch.cat([row, extra_row]).argsort(stable=True)
+            none = torch.zeros_like(extra, dtype=torch.bool)
+            ids, row = torch.cat([ids, extra])[order], torch.cat([row, extra_row])[order]
+            truth = torch.cat([truth, torch.zeros_like(extra, dtype=truth.dtype)])[order]
+            hides_value, hides_identity = (
+                torch.cat([hides_value, ~none])[order],
+                torch.cat([hides_identity, none])[order],
+            )
+        length_n = torch.bincount(row, minlength=len(shown_n))
+        hidden = part._replace(
+            ids=torch.where(hides_identity, -1, ids),
+            values=torch.where(hides_value, torch.nan, truth),
+            offsets=torch.cat([length_n.new_zeros(1), length_n.cumsum(0)]),
+            share=part.share * shown_n * (1 - self.identity_rate),
+            covered=part.covered * shown_n * (1 - self.value_rate),
+            present=part.present & (shown_n > 0),
+        )
+        total_n = part.values.new_zeros(len(shown_n)).index_add_(0, row_t, part.values) / part.covered
+        return hidden, HiddenValues(truth, total_n)
+
+
+def _closed(part: TokenSet, row_t: Tensor, wanted_row: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Draw, for each wanted row, the feature of a random token of the batch; those that the row has are left out."""
+    if len(part.ids) == 0:
+        return part.ids[:0], wanted_row[:0]
+    drawn = torch.randint(len(part.ids), (len(wanted_row),), generator=generator, device=part.ids.device)
+    size = len(part.measured)
+    key, known = torch.unique(wanted_row * size + part.ids[drawn]), row_t * size + part.ids
+    key = key[~torch.isin(key, known)]
+    return key % size, key // size

@@ -1,0 +1,76 @@
+"""Rows as what was found in them: one token per stored feature, packed."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._types import Batch, Tokens, TokenSet, rows_of
+
+from ._sets import FeatureSets
+
+
+class TokenSets(nn.Module):
+    """Gives each modality's tokens as they are stored, and at most so many of a row.
+
+    Parameters
+    ----------
+    profiles
+        Per modality, (v,) expected share of each feature of the vocabulary in a row's total; they sum to 1.
+    max_tokens
+        Most tokens of a row, all modalities together. Of a longer row those are kept whose features come first in an order
+        of all features that a seed has drawn once: a random sample, but always the same.
+    seed
+        Seed of that order.
+    grids
+        What lays the same rows on the grid of the features that a decoder rebuilds; it moves to the device with this.
+    """
+
+    def __init__(self, profiles: Mapping[str, Tensor], max_tokens: int, seed: int, grids: FeatureSets) -> None:
+        super().__init__()
+        self.names = list(profiles)
+        self.max_tokens = max_tokens
+        self.grids = grids
+        sizes = [len(profile_v) for profile_v in profiles.values()]
+        order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(seed)).split(sizes)
+        for m, (profile_v, order_v) in enumerate(zip(profiles.values(), order, strict=True)):
+            self.register_buffer(f"profile_{m}", profile_v)
+            self.register_buffer(f"order_{m}", order_v)
+
+    def forward(self, batch: Batch) -> dict[str, TokenSet]:
+        """Return one packed record per modality."""
+        length_n = torch.stack([batch.tokens[name].offsets.diff() for name in self.names]).sum(0)
+        kept = self._chosen(batch) if bool((length_n > self.max_tokens).any()) else {}
+        share_n = (self.max_tokens / length_n.clamp(min=1)).clamp(max=1)
+        return {name: self._set(m, name, batch, kept.get(name), share_n) for m, name in enumerate(self.names)}
+
+    def _set(self, m: int, name: str, batch: Batch, kept_t: Tensor | None, share_n: Tensor) -> TokenSet:
+        tokens, measured = batch.tokens[name], batch.measured[name]
+        covered = (self.get_buffer(f"profile_{m}") * measured).sum().clamp(min=1e-3)
+        if kept_t is not None:
+            length_n = torch.bincount(rows_of(tokens)[kept_t], minlength=len(batch.rows))
+            offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
+            tokens = Tokens(tokens.ids[kept_t], tokens.values[kept_t], offsets)
+        return TokenSet(
+            ids=tokens.ids.long(),
+            values=tokens.values,
+            offsets=tokens.offsets,
+            share=share_n,
+            covered=covered * share_n,
+            measured=measured,
+            present=batch.present[name],
+        )
+
+    def _chosen(self, batch: Batch) -> dict[str, Tensor]:
+        """Say of each token, (t,) per modality, whether it is among the first of its row."""
+        ranks = [self.get_buffer(f"order_{m}")[batch.tokens[name].ids.long()] for m, name in enumerate(self.names)]
+        row_t = torch.cat([rows_of(batch.tokens[name]) for name in self.names])
+        by_rank = torch.cat(ranks).argsort()
+        order = by_rank[row_t[by_rank].argsort(stable=True)]
+        first_n = (
+            torch.bincount(row_t, minlength=len(batch.rows)).cumsum(0).roll(1).index_fill(0, row_t.new_zeros(1), 0)
+        )
+        place_t = torch.arange(len(row_t), device=row_t.device)
+        is_kept_t = torch.zeros_like(row_t, dtype=torch.bool)
+        is_kept_t[order] = place_t - first_n[row_t[order]] < self.max_tokens
+        return dict(zip(self.names, is_kept_t.split([len(rank) for rank in ranks]), strict=True))
