@@ -1,0 +1,210 @@
+"""Values of several modalities as numbers of bins, on one axis of features that all of them share."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, rows_of
+
+DEPTH = 1e6
+"""Counts are normalised to this total before the logarithm."""
+N_KNOTS = 65
+"""Quantiles that a scale by quantiles goes through."""
+MOST_VALUES = 2_000_000
+"""Values from which quantiles are taken; a regular part of them where there are more."""
+
+
+class Scale(NamedTuple):
+    """A map from values to 0 … 1: rising, straight between knots, level beyond the first and the last."""
+
+    knots: list[float]
+    """Ascending values."""
+    levels: list[float]
+    """What they are mapped to: from 0 to 1, ascending."""
+
+
+class AxisBins(nn.Module):
+    """Puts each modality's values into bins, at the places of their features on the shared axis.
+
+    A value is scaled to 0 … 1 and goes into the bin that ``numpy.digitize`` gives it among ``linspace(0, 1, n_bins)``; what
+    is 0 or less has the bin 0 to itself, and what is 1 or more goes into the last one.
+
+    Parameters
+    ----------
+    kinds
+        Kind of each modality. Raw counts enter as log10(1 + 10⁶ x / depth); the depth is the sum over the features that
+        the object has, divided by the share of a row that these usually make up.
+    n_bins
+        Bins of each modality.
+    n_features
+        Features on the axis.
+    columns
+        Per modality, (v,) int64: place on the axis of each feature of its vocabulary, -1 where it has none.
+    scales
+        Per modality, the map to 0 … 1.
+    profiles
+        Per modality of counts, (v,) expected share of each feature in a row's total; they sum to 1.
+
+    Notes
+    -----
+    A feature that a modality lacks, that the object lacks, or that is NaN in a row, is not seen; so is all of a modality
+    in a row that lacks it. In counts, a value that is not stored is a measured zero.
+    """
+
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        n_bins: int,
+        n_features: int,
+        columns: Mapping[str, Tensor],
+        scales: Mapping[str, Scale],
+        profiles: Mapping[str, Tensor],
+    ) -> None:
+        super().__init__()
+        self.kinds, self.n_bins, self.n_features = dict(kinds), n_bins, n_features
+        self.register_buffer("edges", torch.linspace(0, 1, n_bins))
+        for m, name in enumerate(kinds):
+            self.register_buffer(f"column_{m}", columns[name])
+            self.register_buffer(f"knots_{m}", torch.tensor(scales[name].knots))
+            self.register_buffer(f"levels_{m}", torch.tensor(scales[name].levels))
+            if kinds[name] in SPARSE_KINDS:
+                self.register_buffer(f"profile_{m}", profiles[name])
+
+    def forward(self, batch: Batch) -> dict[str, Grid]:
+        """Return one (n, g) grid per modality, whose values are numbers of bins; the batch stays as it is."""
+        return {name: self._grid(name, batch) for name in self.kinds}
+
+    def depth(self, name: str, batch: Batch) -> Tensor:
+        """Give what rows of counts would sum to over the whole vocabulary, (n,)."""
+        return row_depth(batch.tokens[name], batch.measured[name], self._buffer("profile", name))
+
+    def centres(self) -> Tensor:
+        """Give the middle of each bin on the scale of 0 to 1, (b,); that of the first is 0."""
+        edges: Tensor = self.get_buffer("edges")
+        return torch.cat([edges[:1], (edges[1:] + edges[:-1]) / 2])
+
+    def unscaled(self, name: str, scaled_ng: Tensor, depth_n: Tensor | None) -> Tensor:
+        """Lead scaled values back to the units of the modality, (n, g); counts at a row's depth."""
+        values_ng = _through(scaled_ng, self._buffer("levels", name), self._buffer("knots", name))
+        if depth_n is None:
+            return values_ng
+        return (10**values_ng - 1) * (depth_n / DEPTH)[:, None]
+
+    def _grid(self, name: str, batch: Batch) -> Grid:
+        tokens, column_v = batch.tokens[name], self._buffer("column", name)
+        n, is_sparse = len(batch.rows), self.kinds[name] in SPARSE_KINDS
+        row_t, column_t = rows_of(tokens), column_v[tokens.ids.long()]
+        values_t = tokens.values
+        if is_sparse:
+            values_t = log_per_million(values_t, self.depth(name, batch)[row_t])
+        kept_t = column_t >= 0
+        at = row_t[kept_t], column_t[kept_t]
+        bins_t = self._digitized(_through(values_t[kept_t], self._buffer("knots", name), self._buffer("levels", name)))
+        bins_ng = tokens.values.new_zeros(n, self.n_features).index_put_(at, bins_t.to(tokens.values.dtype))
+        if is_sparse:
+            on_axis_g = self._on_axis(batch.measured[name], column_v)
+            seen_ng = batch.present[name][:, None] & on_axis_g
+        else:
+            seen_ng = torch.zeros_like(bins_ng, dtype=torch.bool).index_put_(at, torch.ones_like(kept_t[kept_t]))
+        return Grid(bins_ng, seen_ng, bins_ng.sum(1))
+
+    def _digitized(self, scaled_t: Tensor) -> Tensor:
+        edges: Tensor = self.get_buffer("edges")
+        bins_t = torch.bucketize(scaled_t, edges, right=True).clamp(max=self.n_bins - 1)
+        return torch.where(scaled_t > 0, bins_t, 0)
+
+    def _on_axis(self, measured_v: Tensor, column_v: Tensor) -> Tensor:
+        """Tell which features of the axis the object has, (g,) bool."""
+        found_g = torch.zeros(self.n_features, dtype=torch.bool, device=column_v.device)
+        found_g[column_v[measured_v & (column_v >= 0)]] = True
+        return found_g
+
+    def _buffer(self, part: str, name: str) -> Tensor:
+        return self.get_buffer(f"{part}_{list(self.kinds).index(name)}")
+
+
+def row_depth(tokens: Tokens, measured_v: Tensor, profile_v: Tensor) -> Tensor:
+    """Give what rows of counts would sum to if the object lacked no feature, (n,)."""
+    total_n = tokens.values.new_zeros(len(tokens.offsets) - 1).index_add_(0, rows_of(tokens), tokens.values)
+    return total_n / (profile_v * measured_v).sum().clamp(min=1e-3)
+
+
+def log_per_million(values_t: Tensor, depth_t: Tensor) -> Tensor:
+    """Give log10(1 + 10⁶ x / depth).
+
+    Examples
+    --------
+    >>> log_per_million(torch.tensor([0.0, 99.0]), torch.tensor(1e6))
+    tensor([0., 2.])
+    """
+    return torch.log10(1 + values_t * (DEPTH / depth_t.clamp(min=1)))
+
+
+def fit_scale(kind: Kind, method: str, batches: Sequence[Tokens], depths: Sequence[Tensor] | None) -> Scale:
+    """Fit the map of a modality to 0 … 1 from rows to learn from.
+
+    Parameters
+    ----------
+    kind
+        Fractions stay as they are, and counts, after the logarithm, are divided by the largest value of all.
+    method
+        Of real values: "maximum" divides them by the largest of all, as the paper does with log10(1 + TPM); "range" leads
+        the smallest of all to 0 and the largest to 1; "quantiles" leads the q-th quantile of all of them to q, so that
+        every bin holds about as many values, also of z-scores with long tails; "auto" is "quantiles" if there are negative
+        values, and otherwise "maximum".
+    batches
+        The stored values of these rows.
+    depths
+        Of counts, what each row sums to over the whole vocabulary.
+
+    Returns
+    -------
+    Scale
+        Numbers that JSON keeps exactly.
+
+    Examples
+    --------
+    >>> rows = Tokens(torch.arange(3), torch.tensor([-1.0, 0.0, 3.0]), torch.tensor([0, 3]))
+    >>> fit_scale("real", "range", [rows], None)
+    Scale(knots=[-1.0, 3.0], levels=[0.0, 1.0])
+    """
+    if kind == "fraction":
+        return Scale([0.0, 1.0], [0.0, 1.0])
+    values = [tokens.values for tokens in batches]
+    if depths is not None:
+        values = [log_per_million(v, d[rows_of(t)]) for v, d, t in zip(values, depths, batches, strict=True)]
+    stored_t = torch.cat(values)
+    low, high = (float(part) for part in stored_t.aminmax()) if len(stored_t) else (0.0, 1.0)
+    if method == "auto":
+        method = "quantiles" if low < 0 and kind == "real" else "maximum"
+    if kind == "real" and method == "quantiles":
+        return _quantiles(stored_t)
+    first = low if kind == "real" and method == "range" else 0.0
+    return Scale([first, high if high > first else first + 1.0], [0.0, 1.0])
+
+
+def _quantiles(values_t: Tensor) -> Scale:
+    part = values_t[:: -(-len(values_t) // MOST_VALUES)].double().numpy()
+    levels = np.linspace(0, 1, N_KNOTS)
+    knots, first = np.unique(np.quantile(part, levels).astype(np.float32), return_index=True)
+    if len(knots) == 1:
+        return Scale([float(knots[0]), float(knots[0]) + 1.0], [0.0, 1.0])
+    chosen = levels[first]
+    chosen[-1] = 1.0  # of a value that is several quantiles, the lowest counts, but the largest value is at 1
+    return Scale(knots.astype(float).tolist(), chosen.tolist())
+
+
+def _through(x: Tensor, knots_k: Tensor, levels_k: Tensor) -> Tensor:
+    """Map values by the straight lines between knots, level beyond the first and the last.
+
+    Examples
+    --------
+    >>> _through(torch.tensor([-1.0, 1.0, 2.0, 9.0]), torch.tensor([0.0, 2.0, 4.0]), torch.tensor([0.0, 0.9, 1.0]))
+    tensor([0.0000, 0.4500, 0.9000, 1.0000])
+    """
+    k = torch.searchsorted(knots_k, x.contiguous(), right=True).clamp(1, len(knots_k) - 1)
+    share = ((x - knots_k[k - 1]) / (knots_k[k] - knots_k[k - 1])).clamp(0, 1)
+    return levels_k[k - 1] + share * (levels_k[k] - levels_k[k - 1])
