@@ -1,6 +1,8 @@
 """Which positions are hidden, and what stands there instead."""
 
+from ._bert import MaskBins
 from ._hide import HideFeatures, lost_modality, show
 from ._hide_tokens import HiddenValues, HideTokens
+from ._views import WithPartialView
 
-__all__ = ["HiddenValues", "HideFeatures", "HideTokens", "lost_modality", "show"]
+__all__ = ["HiddenValues", "HideFeatures", "HideTokens", "MaskBins", "WithPartialView", "lost_modality", "show"]

@@ -1,21 +1,28 @@
 """What training minimises."""
 
+from ._consistency import divergence, info_nce
 from ._labels import LabelObjective
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
 from ._pulls import ClusterAlignment, MutualNeighbours, Pull, aligned, mutual_pairs
 from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
+from ._token_values import TokenPrediction
+from ._tokens import BinCrossEntropy
 
 __all__ = [
+    "BinCrossEntropy",
     "ClusterAlignment",
     "LabelObjective",
     "LatentReconstruction",
     "MutualNeighbours",
     "Pull",
+    "TokenPrediction",
     "aligned",
     "bernoulli",
+    "divergence",
     "expected_values",
     "gaussian",
     "gaussian_kl",
+    "info_nce",
     "multinomial",
     "mutual_pairs",
     "negative_binomial",

@@ -1,0 +1,44 @@
+"""A second look at each row, without one of its modalities."""
+
+from typing import Any
+
+import torch
+from torch import Generator
+
+from omicsmlm._types import Corrupted, Corruption, Grid
+
+from ._hide import lost_modality, show
+
+
+class WithPartialView:
+    """Doubles a batch of grids: after the n rows come the same n again, each without one of its modalities.
+
+    A row that has one modality only is the same in both halves.
+
+    Parameters
+    ----------
+    corruption
+        What hides the other things; alike in both halves.
+    """
+
+    def __init__(self, corruption: Corruption) -> None:
+        self.corruption = corruption
+
+    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+        """Return 2 n rows."""
+        once = self.corruption(grids, generator)
+        has_nm = torch.stack([grid.seen.any(1) for grid in once.inputs.values()], 1)
+        lost_nm = lost_modality(has_nm, 1.0, generator)
+        inputs = {
+            name: _joined(grid, show(grid, grid.seen & ~lost_nm[:, m, None]))
+            for m, (name, grid) in enumerate(once.inputs.items())
+        }
+        targets = {name: _joined(grid, grid) for name, grid in once.targets.items()}
+        scored: dict[str, Any] | None = None
+        if once.scored is not None:
+            scored = {name: torch.cat([scored_ng, scored_ng]) for name, scored_ng in once.scored.items()}
+        return Corrupted(inputs, targets, scored)
+
+
+def _joined(first: Grid, second: Grid) -> Grid:
+    return Grid(*(torch.cat(parts) for parts in zip(first, second, strict=True)))

@@ -1,0 +1,109 @@
+"""Cross-entropy of masked bins and the agreement of views, against loops."""
+
+import math
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from omicsmlm._types import Corrupted, Encoded, Grid
+from omicsmlm.objectives import BinCrossEntropy, divergence, info_nce
+
+
+class Read(NamedTuple):
+    """Logits of all tokens."""
+
+    all: torch.Tensor
+
+    def logits(self, at_ng):
+        return self.all[at_ng]
+
+
+class Outputs(NamedTuple):
+    encoded: Encoded
+    readings: dict
+
+
+def case(n=4, g=5, b=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = {name: torch.randn(n, g, b, generator=generator) for name in ("rna", "meth")}
+    grids, scored = {}, {}
+    for name in logits:
+        values = torch.randint(0, b - 2, (n, g), generator=generator).float()
+        seen = torch.rand(n, g, generator=generator) < 0.8
+        scored[name] = seen & (torch.rand(n, g, generator=generator) < 0.5)
+        grids[name] = Grid(values, seen, values.sum(1))
+    mean = torch.randn(n, 3, generator=generator)
+    outputs = Outputs(Encoded(mean, torch.zeros(n, 3)), {name: Read(part) for name, part in logits.items()})
+    return outputs, Corrupted(grids, grids, scored)
+
+
+def by_loop(outputs, corrupted, name):
+    losses = []
+    logits = outputs.readings[name].all
+    for i, j in corrupted.scored[name].nonzero().tolist():
+        p = logits[i, j].double().softmax(0)
+        losses.append(-math.log(p[int(corrupted.targets[name].values[i, j])]))
+    return sum(losses) / len(losses)
+
+
+def test_the_cross_entropy_of_the_judged_tokens():
+    outputs, corrupted = case()
+    terms = BinCrossEntropy()(outputs, corrupted, None, 1.0)
+    assert set(terms) == {"rna", "meth"}, "one term each, without weights"
+    for name in terms:
+        assert float(terms[name]) == pytest.approx(by_loop(outputs, corrupted, name), rel=1e-5)
+
+
+def test_a_modality_without_judged_tokens_costs_nothing():
+    outputs, corrupted = case()
+    corrupted.scored["meth"].zero_()
+    terms = BinCrossEntropy()(outputs, corrupted, None, 1.0)
+    assert float(terms["meth"]) == 0
+    assert float(terms["rna"]) > 0
+
+
+def test_the_bound_on_mutual_information():
+    generator = torch.Generator().manual_seed(0)
+    full, partial = torch.randn(2, 5, 3, generator=generator)
+    expected = 0.0
+    for i in range(5):
+        cosines = [float(torch.cosine_similarity(partial[i], full[j], 0)) / 0.2 for j in range(5)]
+        expected -= math.log(math.exp(cosines[i]) / sum(map(math.exp, cosines))) / 5
+    assert float(info_nce(full, partial, 0.2)) == pytest.approx(expected, rel=1e-5)
+    assert float(info_nce(full, full, 0.01)) < float(info_nce(full, partial, 0.01))
+
+
+def test_the_divergence_of_predictions():
+    generator = torch.Generator().manual_seed(0)
+    full, partial = torch.randn(2, 4, 3, generator=generator)
+    expected = 0.0
+    for i in range(4):
+        p, q = (part[i].double().softmax(0).tolist() for part in (full, partial))
+        expected += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) / 4
+    assert float(divergence(full, partial)) == pytest.approx(expected, rel=1e-5)
+    assert float(divergence(full, full)) == pytest.approx(0, abs=1e-6)
+    assert float(divergence(full[:0], partial[:0])) == 0
+
+
+def test_the_full_view_is_the_teacher():
+    for term in (info_nce, divergence):
+        full, partial = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
+        term(full, partial).backward()
+        assert full.grad is None
+        assert partial.grad.abs().sum() > 0
+
+
+def test_consistency_compares_the_halves_of_a_doubled_batch():
+    outputs, corrupted = case(n=6)
+    for scored in corrupted.scored.values():
+        scored[3:] = scored[:3]
+    terms = BinCrossEntropy(consistency=2.0, temperature=0.3)(outputs, corrupted, None, 1.0)
+    assert set(terms) == {"rna", "meth", "agreement", "divergence"}
+    mean = outputs.encoded.mean
+    assert float(terms["agreement"]) == pytest.approx(2 * float(info_nce(mean[:3], mean[3:], 0.3)))
+    parts = []
+    for name, read in outputs.readings.items():
+        at = corrupted.scored[name][:3]
+        parts.append(float(divergence(read.all[:3][at], read.all[3:][at])))
+    assert float(terms["divergence"]) == pytest.approx(sum(parts), rel=1e-5)
