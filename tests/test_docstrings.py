@@ -9,7 +9,14 @@ import pytest
 import omicsmlm
 
 NAMES = [module.name for module in pkgutil.walk_packages(omicsmlm.__path__, "omicsmlm.")]
-ROOMS = ("omicsmlm.data", "omicsmlm.tokenizers", "omicsmlm.corruption", "omicsmlm.nn", "omicsmlm.objectives")
+ROOMS = (
+    "omicsmlm.data",
+    "omicsmlm.tokenizers",
+    "omicsmlm.corruption",
+    "omicsmlm.nn",
+    "omicsmlm.objectives",
+    "omicsmlm.pp",
+)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from importlib.metadata import version
 
-from . import datasets, evaluation, pl
+from . import datasets, evaluation, pl, pp
 from .models import Classifier, ClassifierConfig, OmicsMLM, OmicsMLMConfig
 
 __version__ = version("omicsmlm")
-__all__ = ["Classifier", "ClassifierConfig", "OmicsMLM", "OmicsMLMConfig", "datasets", "evaluation", "pl"]
+__all__ = ["Classifier", "ClassifierConfig", "OmicsMLM", "OmicsMLMConfig", "datasets", "evaluation", "pl", "pp"]
