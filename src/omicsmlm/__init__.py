@@ -3,7 +3,20 @@
 from importlib.metadata import version
 
 from . import datasets, evaluation, pl, pp
-from .models import Classifier, ClassifierConfig, OmicsMLM, OmicsMLMConfig
+from .models import MOJO, Classifier, ClassifierConfig, MOJOConfig, OmicsMLM, OmicsMLMConfig, ScMBERT, ScMBERTConfig
 
 __version__ = version("omicsmlm")
-__all__ = ["Classifier", "ClassifierConfig", "OmicsMLM", "OmicsMLMConfig", "datasets", "evaluation", "pl", "pp"]
+__all__ = [
+    "Classifier",
+    "ClassifierConfig",
+    "MOJO",
+    "MOJOConfig",
+    "OmicsMLM",
+    "OmicsMLMConfig",
+    "ScMBERT",
+    "ScMBERTConfig",
+    "datasets",
+    "evaluation",
+    "pl",
+    "pp",
+]

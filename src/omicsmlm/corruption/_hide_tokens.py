@@ -12,12 +12,14 @@ from ._hide import lost_modality
 
 
 class HiddenValues(NamedTuple):
-    """The true values of a modality's corrupted tokens."""
+    """What a modality's corrupted tokens are judged by."""
 
     values: Tensor
     """(t,) float32 of each token of the input, seen or not; 0 for a region that was added because it is closed."""
     total: Tensor
     """(n,) float32: the true total of each row."""
+    asked: Tensor
+    """(t,) bool: the tokens whose modality is asked for."""
 
 
 class HideTokens:
@@ -43,6 +45,8 @@ class HideTokens:
         Tokens to leave of a row, about: longer rows drop more.
     brings_closed
         Per modality, whether hidden tokens bring closed ones.
+    identity_in_sight
+        Whether the tokens whose modality is asked for show feature and modality all the same: then it is no question.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class HideTokens:
         identity_rate: float,
         max_tokens: int,
         brings_closed: Mapping[str, bool],
+        *,
+        identity_in_sight: bool = False,
     ) -> None:
         self.drop_rates = drop_rates
         self.modality_rate = modality_rate
@@ -60,6 +66,7 @@ class HideTokens:
         self.identity_rate = identity_rate
         self.max_tokens = max_tokens
         self.brings_closed = dict(brings_closed)
+        self.identity_in_sight = identity_in_sight
 
     def __call__(self, sets: dict[str, TokenSet], generator: Generator) -> Corrupted:
         """Return what is left as inputs, everything as targets, and the true values of the inputs as what is scored."""
@@ -84,28 +91,28 @@ class HideTokens:
         left = (drawn_t < shown_n[row_t]).nonzero()[:, 0]
         ids, truth, row, role = part.ids[left], part.values[left], row_t[left], role_t[left]
         hides_value = role < self.value_rate
-        hides_identity = (role >= self.value_rate) & (role < self.value_rate + self.identity_rate)
+        asked = (role >= self.value_rate) & (role < self.value_rate + self.identity_rate)
         if brings_closed:
             extra, extra_row = _closed(part, row_t, row[hides_value], generator)
             order = torch.cat([row, extra_row]).argsort(stable=True)
             none = torch.zeros_like(extra, dtype=torch.bool)
             ids, row = torch.cat([ids, extra])[order], torch.cat([row, extra_row])[order]
             truth = torch.cat([truth, torch.zeros_like(extra, dtype=truth.dtype)])[order]
-            hides_value, hides_identity = (
+            hides_value, asked = (
                 torch.cat([hides_value, ~none])[order],
-                torch.cat([hides_identity, none])[order],
+                torch.cat([asked, none])[order],
             )
         length_n = torch.bincount(row, minlength=len(shown_n))
         hidden = part._replace(
-            ids=torch.where(hides_identity, -1, ids),
+            ids=ids if self.identity_in_sight else torch.where(asked, -1, ids),
             values=torch.where(hides_value, torch.nan, truth),
             offsets=torch.cat([length_n.new_zeros(1), length_n.cumsum(0)]),
-            share=part.share * shown_n * (1 - self.identity_rate),
+            share=part.share * shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
             covered=part.covered * shown_n * (1 - self.value_rate),
             present=part.present & (shown_n > 0),
         )
         total_n = part.values.new_zeros(len(shown_n)).index_add_(0, row_t, part.values) / part.covered
-        return hidden, HiddenValues(truth, total_n)
+        return hidden, HiddenValues(truth, total_n, asked)
 
 
 def _closed(part: TokenSet, row_t: Tensor, wanted_row: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:

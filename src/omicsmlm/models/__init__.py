@@ -3,7 +3,21 @@
 from ._base import OmicsModel
 from ._classifier import Classifier
 from ._classifier_config import ClassifierConfig
+from ._mojo import MOJO
+from ._mojo_config import MOJOConfig
 from ._omicsmlm import OmicsMLM
 from ._omicsmlm_config import OmicsMLMConfig
+from ._scmbert import ScMBERT
+from ._scmbert_config import ScMBERTConfig
 
-__all__ = ["Classifier", "ClassifierConfig", "OmicsMLM", "OmicsMLMConfig", "OmicsModel"]
+__all__ = [
+    "Classifier",
+    "ClassifierConfig",
+    "MOJO",
+    "MOJOConfig",
+    "OmicsMLM",
+    "OmicsMLMConfig",
+    "OmicsModel",
+    "ScMBERT",
+    "ScMBERTConfig",
+]

@@ -21,6 +21,7 @@ from ._linear_start import (
 )
 from ._readout import Readout, drawn
 from ._rotary import RotaryTransformer, rotated
+from ._row_layout import RowLayout
 from ._scaling import Scaling, Scalings
 from ._set_encoder import Combination, SetEncoder
 from ._token_summary import TokenSummary
@@ -48,6 +49,7 @@ __all__ = [
     "PackedTransformer",
     "RotaryTransformer",
     "Readout",
+    "RowLayout",
     "Rows",
     "Scaling",
     "Scalings",

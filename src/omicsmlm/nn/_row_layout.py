@@ -1,0 +1,41 @@
+"""Tokens of several modalities as one packed sequence per row, each begun by a token of the row itself."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from omicsmlm._types import TokenSet
+
+
+class RowLayout(NamedTuple):
+    """Where the tokens of each row stand: first the row's own, then those of its modalities, in order."""
+
+    offsets: Tensor
+    """(n + 1,) int64: cumulative lengths."""
+    first_n: Tensor
+    """(n,) int64: place of each row's own token."""
+    places: dict[str, Tensor]
+    """(t,) int64 per modality: place of each of its tokens."""
+
+    @classmethod
+    def of(cls, parts: Mapping[str, TokenSet], rows: Mapping[str, Tensor]) -> Self:
+        """Lay out the tokens, whose rows are given, (t,) per modality."""
+        lengths = {name: part.offsets.diff() for name, part in parts.items()}
+        length_n = 1 + torch.stack(list(lengths.values())).sum(0)
+        offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
+        begin_n = offsets[:-1] + 1
+        places = {}
+        for name, part in parts.items():
+            row_t = rows[name]
+            within_t = torch.arange(len(row_t), device=row_t.device) - part.offsets[row_t]
+            places[name] = begin_n[row_t] + within_t
+            begin_n = begin_n + lengths[name]
+        return cls(offsets, offsets[:-1], places)
+
+    def join(self, first_nd: Tensor, tokens: Mapping[str, Tensor]) -> Tensor:
+        """Put the rows' own tokens, (n, d), and those of each modality, (t, d), in their places: (all, d)."""
+        place = torch.cat([self.first_n, *(self.places[name] for name in tokens)])
+        x_td = torch.cat([first_nd, *tokens.values()])
+        return torch.zeros_like(x_td).index_copy(0, place, x_td)

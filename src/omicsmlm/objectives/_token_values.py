@@ -1,0 +1,91 @@
+"""What a row's hidden tokens are: their values, and which modality they belong to."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from omicsmlm._types import Batch, Corrupted, Grid, rows_of
+
+from ._reconstruction import LatentReconstruction
+from ._reconstruction import Outputs as CellOutputs
+
+Digitize = Callable[[str, Tensor, Tensor], Tensor]
+"""From a modality, (t,) values and the (t,) totals of their rows to (t,) bins."""
+
+
+class Outputs(CellOutputs, Protocol):
+    """What the objective needs of a module's outputs."""
+
+    value_logits: Mapping[str, Tensor]
+    """(s, b) per modality: of each token with a hidden value, in order."""
+    modality_logits: Mapping[str, Tensor]
+    """(t, m) per modality: of each of its tokens."""
+
+
+class TokenPrediction:
+    r"""Masked value prediction + λ · modality prediction + reconstruction of the whole cell, each a named term.
+
+    .. math:: L = w L_\text{MVP} + \lambda L_\text{DMP} + L_\text{cell}
+
+    Cross-entropies over value bins at the tokens whose value is hidden, and over modalities at those whose feature and
+    modality are (Chen et al. 2025); both are sums over a row, averaged over rows, so that all terms are nats per row.
+
+    Parameters
+    ----------
+    digitize
+        What bins the true values.
+    value_weight, modality_weight
+        w and λ.
+    grids
+        What lays a batch on the grid of the features that the decoder rebuilds.
+    cell
+        Judges the rebuilt cells; None to leave them out.
+    """
+
+    def __init__(
+        self,
+        digitize: Digitize,
+        value_weight: float,
+        modality_weight: float,
+        grids: Callable[[Batch], dict[str, Grid]],
+        cell: LatentReconstruction | None,
+    ) -> None:
+        self.digitize = digitize
+        self.value_weight = value_weight
+        self.modality_weight = modality_weight
+        self.grids = grids
+        self.cell = cell
+
+    def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the weighted terms."""
+        n = len(batch.rows)
+        values = [
+            cross_entropy(logits.float(), bins, reduction="sum")
+            for logits, bins in zip(outputs.value_logits.values(), self.hidden_bins(corrupted).values(), strict=True)
+        ]
+        assert corrupted.scored is not None
+        asked = [logits[corrupted.scored[name].asked].float() for name, logits in outputs.modality_logits.items()]
+        modalities = [
+            cross_entropy(logits, torch.full_like(logits[:, 0], m, dtype=torch.int64), reduction="sum")
+            for m, logits in enumerate(asked)
+        ]
+        terms = {"values": self.value_weight / n * torch.stack(values).sum()}
+        if len(modalities) > 1:
+            terms["modality"] = self.modality_weight / n * torch.stack(modalities).sum()
+        if self.cell is not None:
+            grids = self.grids(batch)
+            terms |= self.cell(outputs, Corrupted(grids, grids), batch, progress)
+        return terms
+
+    def hidden_bins(self, corrupted: Corrupted) -> dict[str, Tensor]:
+        """Give the true bins of the tokens whose value is hidden, (s,) per modality, in order."""
+        assert corrupted.scored is not None
+        bins = {}
+        for name, part in corrupted.inputs.items():
+            truth, hidden_t = corrupted.scored[name], part.values.isnan()
+            total_t = truth.total[rows_of(part)]
+            bins[name] = self.digitize(name, truth.values[hidden_t], total_t[hidden_t])
+        return bins
