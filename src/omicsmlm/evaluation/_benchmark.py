@@ -56,7 +56,7 @@ def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str,
         raise mistake("keys", "at least one embedding", "none", "pass e.g. keys=['X_omics']")
     taken = {name: np.asarray(values, dtype=np.float32) for name, values in keys.items()}
     for name, values in taken.items():
-        _check_embedding(name, values, data.n_obs)
+        check_embedding(name, values, data.n_obs)
     names = list(taken)
     for i, name in enumerate(names):
         for other in names[:i]:
@@ -67,7 +67,8 @@ def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str,
     return taken
 
 
-def _check_embedding(name: str, values: np.ndarray, n_obs: int) -> None:
+def check_embedding(name: str, values: np.ndarray, n_obs: int) -> None:
+    """Refuse an embedding that is not (n_obs, d), not finite, or the same in all rows."""
     place = f"key {name!r}"
     if values.ndim != 2 or len(values) != n_obs:
         raise mistake(place, f"an array ({n_obs}, d)", f"shape {values.shape}", "pass one row per observation")
