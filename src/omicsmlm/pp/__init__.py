@@ -1,5 +1,7 @@
 """What is done to data before any model sees them."""
 
+from omicsmlm.pp._methylation import aggregate_methylation
 from omicsmlm.pp._regions import map_regions
+from omicsmlm.pp._tpm import log_tpm
 
-__all__ = ["map_regions"]
+__all__ = ["aggregate_methylation", "log_tpm", "map_regions"]
