@@ -1,0 +1,256 @@
+"""How good risks and survival probabilities are, given censored times: pure functions of arrays.
+
+On the ground floor, since both the models and ``omicsmlm.evaluation.survival`` speak through it. Concordance, Brier score
+and Kaplan-Meier curve are those of torchsurv (Novartis, MIT).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from omicsmlm._checks import mistake
+
+
+class LogRank(NamedTuple):
+    """A test of whether groups differ in survival."""
+
+    statistic: float
+    p_value: float
+    n_degrees: int
+
+
+def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.ndarray]:
+    """Give times as float64, events as bool and other columns as arrays, all of the same length.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, times are negative or not finite, or events are anything but 0 and 1.
+    """
+    time_n, event_n = np.asarray(time, dtype=np.float64), np.asarray(event)
+    columns = {"time": time_n, "event": event_n, **{name: np.asarray(value) for name, value in others.items()}}
+    for name, column in columns.items():
+        if len(column) != len(time_n):
+            found = f"{len(column)} of {name} for {len(time_n)} times"
+            raise mistake(place, "as many entries of each", found, "pass the same rows")
+    if not np.isfinite(time_n).all() or time_n.min(initial=0) < 0:
+        raise mistake(place, "finite times that are not negative", "others", "leave these rows out")
+    if not np.isin(event_n, (0, 1)).all():
+        raise mistake(place, "events that are 0 or 1", "others", "code them as 1 for the event, 0 for censored")
+    columns["event"] = event_n.astype(bool)
+    return list(columns.values())
+
+
+def concordance(risk: Any, time: Any, event: Any) -> float:
+    r"""Give Harrell's C-index: of two rows of which it is known who had the event first, how often it had the higher risk.
+
+    Equal risks count half. Time is only compared within the rows given: pass one stratum at a time, or see
+    :func:`concordances`.
+
+    Parameters
+    ----------
+    risk
+        (n,) any score that is higher the sooner the event is expected.
+    time, event
+        (n,) times, and whether they end with the event (1) or without (0).
+
+    Returns
+    -------
+    float
+        0 to 1, 0.5 for chance; NaN where no two rows can be compared.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or values are out of range.
+
+    Examples
+    --------
+    >>> concordance([3, 2, 1], [1, 2, 3], [1, 1, 0])
+    1.0
+    """
+    time_n, event_n, risk_n = checked_times("concordance", time, event, risk=risk)
+    later = time_n[event_n].min(initial=np.inf) if event_n.any() else np.inf
+    if not ((time_n > later) | ((time_n == later) & ~event_n)).any():
+        return float("nan")
+    from torchsurv.metrics.cindex import ConcordanceIndex
+
+    rank_n = stats.rankdata(risk_n, method="dense")  # torchsurv takes nearby risks for equal
+    return float(ConcordanceIndex()(*(torch.from_numpy(part) for part in (rank_n.astype(float), event_n, time_n))))
+
+
+def concordances(risk: Any, time: Any, event: Any, stratum: Any, pooled_risk: Any = None) -> pd.DataFrame:
+    """Give the C-index of each stratum, their mean, their mean weighted by the number of rows, and the pooled one.
+
+    Parameters
+    ----------
+    risk, time, event
+        As in :func:`concordance`.
+    stratum
+        (n,) names of the strata.
+    pooled_risk
+        (n,) scores that can be compared between strata, for the pooled C-index; None for ``risk``.
+
+    Returns
+    -------
+    DataFrame
+        ``C-index``, ``n`` and ``events`` of each stratum, then of ``mean``, ``weighted`` and ``pooled``. Strata in which
+        nothing can be compared are NaN and left out of the means.
+    """
+    checked = checked_times("concordances", time, event, risk=risk, stratum=np.asarray(stratum, dtype=str))
+    time_n, event_n, risk_n, stratum_n = checked
+    rows: dict[str, tuple[float, int, int]] = {}
+    for name in np.unique(stratum_n):
+        of_n = stratum_n == name
+        found = concordance(risk_n[of_n], time_n[of_n], event_n[of_n])
+        rows[str(name)] = (found, int(of_n.sum()), int(event_n[of_n].sum()))
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["C-index", "n", "events"])
+    known = table.dropna()
+    weighted = float((known["C-index"] * known["n"]).sum() / known["n"].sum()) if len(known) else float("nan")
+    pooled = concordance(risk_n if pooled_risk is None else pooled_risk, time_n, event_n)
+    for name, value in {"mean": known["C-index"].mean(), "weighted": weighted, "pooled": pooled}.items():
+        table.loc[name] = [value, len(time_n), event_n.sum()]
+    return table.astype({"n": int, "events": int}).rename_axis("stratum")
+
+
+def brier(survival: Any, times: Any, time: Any, event: Any) -> np.ndarray:
+    r"""Give the Brier score of survival probabilities at some times, weighted for censoring (Graf et al. 1999).
+
+    .. math:: \frac1n \sum_i \frac{S(t \mid x_i)^2\, [t_i \le t, \text{event}]}{G(t_i)}
+              + \frac{(1 - S(t \mid x_i))^2\, [t_i > t]}{G(t)}
+
+    with the Kaplan-Meier estimate :math:`G` of the censoring times of these rows.
+
+    Parameters
+    ----------
+    survival
+        (n, t) probabilities to be without the event at each of the times.
+    times
+        (t,) ascending times.
+    time, event
+        As in :func:`concordance`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (t,) 0 is best; 0.25 is what 1/2 for everyone gives.
+    """
+    time_n, event_n, survival_nt = checked_times("brier", time, event, survival=survival)
+    from torchsurv.metrics.brier_score import BrierScore
+    from torchsurv.stats.ipcw import get_ipcw
+
+    seen, at, ends = torch.from_numpy(time_n), torch.tensor(np.asarray(times), dtype=torch.float64), _double(event_n)
+    weight_n, weight_t = get_ipcw(ends.bool(), seen), get_ipcw(ends.bool(), seen, at)
+    score = BrierScore()(_double(survival_nt), ends.bool(), seen, at, weight_n, weight_t)
+    return np.atleast_1d(score.numpy())
+
+
+def _double(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(values, dtype=np.float64))
+
+
+def kaplan_meier(time: Any, event: Any) -> pd.Series:
+    """Estimate the share that is still without the event (Kaplan and Meier 1958).
+
+    Returns
+    -------
+    pandas.Series
+        Survival from each time on, indexed by the distinct times in ascending order, and 1 at 0.
+
+    Examples
+    --------
+    >>> kaplan_meier([1, 2, 3], [1, 0, 1]).round(2).to_dict()
+    {0.0: 1.0, 1.0: 0.67, 2.0: 0.67, 3.0: 0.0}
+    """
+    time_n, event_n = checked_times("kaplan_meier", time, event)
+    from torchsurv.stats.kaplan_meier import KaplanMeierEstimator
+
+    estimate = KaplanMeierEstimator()
+    estimate(torch.from_numpy(event_n), torch.from_numpy(time_n))
+    curve = pd.Series(estimate.km_est.numpy().astype(float), index=estimate.time.numpy().astype(float))
+    return curve if 0.0 in curve.index else pd.concat([pd.Series({0.0: 1.0}), curve])
+
+
+def at_time(curve: pd.Series, time: float) -> float:
+    """Read a step curve at a time."""
+    return float(curve.iloc[int(np.searchsorted(curve.index.to_numpy(), time, side="right")) - 1])
+
+
+def calibration(survival: Any, time: Any, event: Any, horizon: float, n_groups: int = 5) -> pd.DataFrame:
+    r"""Compare, in groups of rows by predicted survival, the prediction with the Kaplan-Meier estimate.
+
+    Parameters
+    ----------
+    survival
+        (n,) predicted probabilities to be without the event at ``horizon``.
+    time, event
+        As in :func:`concordance`.
+    horizon
+        The time.
+    n_groups
+        Number of groups of equal size.
+
+    Returns
+    -------
+    DataFrame
+        ``predicted`` and ``observed`` survival and ``n`` of each group; ``attrs["error"]`` is the mean of
+        \|predicted − observed\|, weighted by n.
+    """
+    time_n, event_n, survival_n = checked_times("calibration", time, event, survival=survival)
+    group_n = np.minimum((stats.rankdata(survival_n, method="ordinal") - 1) * n_groups // len(time_n), n_groups - 1)
+    rows = []
+    for group in np.unique(group_n):
+        of_n = group_n == group
+        observed = at_time(kaplan_meier(time_n[of_n], event_n[of_n]), horizon)
+        rows.append({"predicted": survival_n[of_n].mean(), "observed": observed, "n": int(of_n.sum())})
+    table = pd.DataFrame(rows)
+    table.attrs["error"] = float(((table["predicted"] - table["observed"]).abs() * table["n"]).sum() / len(time_n))
+    return table
+
+
+def log_rank(time: Any, event: Any, group: Any, stratum: Any = None) -> LogRank:
+    r"""Test whether groups differ in survival, within strata if there are any (Mantel 1966, Peto and Peto 1972).
+
+    .. math:: (O - E)^\top V^- (O - E), \quad E_g = \sum_t d_t \frac{n_{gt}}{n_t}, \quad
+              V_{gh} = \sum_t d_t \frac{n_t - d_t}{n_t - 1} \frac{n_{gt}}{n_t} \Big([g = h] - \frac{n_{ht}}{n_t}\Big)
+
+    Parameters
+    ----------
+    time, event
+        As in :func:`concordance`.
+    group, stratum
+        (n,) names.
+
+    Returns
+    -------
+    LogRank
+        ``statistic``, ``p_value`` (chi-squared) and ``n_degrees``.
+
+    Raises
+    ------
+    ValueError
+        If there is only one group.
+    """
+    time_n, event_n, group_n = checked_times("log_rank", time, event, group=np.asarray(group, dtype=str))
+    names, code_n = np.unique(group_n, return_inverse=True)
+    if len(names) < 2:
+        raise mistake("log_rank", "at least two groups", f"{len(names)}", "divide the rows otherwise")
+    stratum_n = np.zeros(len(time_n), dtype=str) if stratum is None else np.asarray(stratum, dtype=str)
+    difference_g, variance_gg = np.zeros(len(names)), np.zeros((len(names), len(names)))
+    for name in np.unique(stratum_n):
+        of_n = stratum_n == name
+        member_ng = np.eye(len(names))[code_n[of_n]]
+        for when in np.unique(time_n[of_n & event_n]):
+            here_n = (time_n[of_n] == when) & event_n[of_n]
+            at_risk_g, n_events = member_ng[time_n[of_n] >= when].sum(0), here_n.sum()
+            n = at_risk_g.sum()
+            share_g = at_risk_g / n
+            difference_g += member_ng[here_n].sum(0) - n_events * share_g
+            spread = n_events * (n - n_events) / max(n - 1, 1)
+            variance_gg += spread * (np.diag(share_g) - np.outer(share_g, share_g))
+    statistic = float(difference_g @ np.linalg.pinv(variance_gg) @ difference_g)
+    n_degrees = len(names) - 1
+    return LogRank(statistic, float(stats.chi2.sf(statistic, n_degrees)), n_degrees)
