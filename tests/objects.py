@@ -8,12 +8,16 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import OmicsMLMConfig
+from omicsmlm import OmicsMLMConfig, ScMBERTConfig
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
 SMALL = OmicsMLMConfig(**{k: v for k, v in _sizes.items() if k in OmicsMLMConfig.__dataclass_fields__})
 """A config of :class:`omicsmlm.OmicsMLM` that trains at once."""
+SMALL_SCMBERT = ScMBERTConfig(
+    width=16, n_layers=1, n_heads=2, feed_forward=16, n_bins=4, n_nonlinear=3, n_linear=5, learning_rate=3e-3
+)
+"""A config of :class:`omicsmlm.ScMBERT` that trains at once."""
 QUIET = {"progress_bar": False, "batch_size": 24, "accelerator": "cpu"}
 """How the small models are trained."""
 N_TYPES, N_BATCHES = 3, 2

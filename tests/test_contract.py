@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import anndata
 import mudata
@@ -16,11 +16,11 @@ from lightning.pytorch.callbacks import Callback
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import OmicsMLM
-from omicsmlm._types import Grid
+from omicsmlm import OmicsMLM, ScMBERT
+from omicsmlm._types import Grid, View, rows_of
 from omicsmlm.corruption import show
 from omicsmlm.models import OmicsModel
-from tests.objects import QUIET, SMALL, multiome, rna, state_of
+from tests.objects import QUIET, SMALL, SMALL_SCMBERT, multiome, rna, state_of
 
 
 class Family(NamedTuple):
@@ -35,6 +35,8 @@ class Family(NamedTuple):
 FAMILIES = {
     "OmicsMLM, several": Family(OmicsMLM, multiome, SMALL),
     "OmicsMLM, RNA": Family(OmicsMLM, rna, SMALL),
+    "ScMBERT, several": Family(ScMBERT, multiome, SMALL_SCMBERT),
+    "ScMBERT, RNA": Family(ScMBERT, rna, SMALL_SCMBERT),
 }
 SEVERAL = {name: family for name, family in FAMILIES.items() if isinstance(family.make(), MuData)}
 
@@ -69,14 +71,68 @@ def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], toleran
     return a.keys() == b.keys() and all(torch.allclose(a[k].float(), b[k].float(), 0, tolerance) for k in a)
 
 
-def grids_of(model: OmicsModel, data: Any = None) -> dict[str, Grid]:
+def views_of(model: OmicsModel, data: Any = None) -> dict[str, View]:
     manager = model._manager_for(data)
     return model.parts.tokenizer(manager.create_torch_dataset()[list(range(manager.adata.n_obs))])
 
 
 @torch.no_grad()
-def encoded(model: OmicsModel, grids: dict[str, Grid]) -> np.ndarray:
-    return model.module.eval().encode(grids).mean.numpy()
+def encoded(model: OmicsModel, views: dict[str, View]) -> np.ndarray:
+    return model.module.eval().encode(views).mean.numpy()
+
+
+def corrupted(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
+    """What is left of some views, always the same part."""
+    return model.parts.corruption(views, torch.Generator().manual_seed(5)).inputs
+
+
+def changed_where_hidden(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
+    """Other values wherever the corruption hides them."""
+    changed: dict[str, View] = {}
+    tagged = {name: v._replace(values=1.0 + torch.arange(len(v.values))) for name, v in views.items() if not is_grid(v)}
+    shown = corrupted(model, views) if not tagged else corrupted(model, tagged)
+    for name, view in views.items():
+        if is_grid(view):
+            hidden = view.seen & ~shown[name].seen
+            values = torch.where(hidden, view.values * 3 + 2, view.values)
+            changed[name] = Grid(values, view.seen, view.total + (values - view.values).sum(1))
+        else:
+            hidden = ~torch.isin(tagged[name].values, shown[name].values)
+            changed[name] = view._replace(values=torch.where(hidden, view.values * 3 + 2, view.values))
+        assert hidden.any()
+    return changed
+
+
+def is_grid(view: View) -> TypeGuard[Grid]:
+    return isinstance(view, Grid)
+
+
+def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray) -> dict[str, View]:
+    """The first modality as if the object lacked some of its features."""
+    name, view = next(iter(views.items()))
+    kept = torch.from_numpy(kept_g)
+    if is_grid(view):
+        assert view.seen.shape[1] == len(kept), "the family looks at every feature of its small object"
+        return {**views, name: show(view, view.seen & kept)}
+    kept_t = kept[view.ids]
+    length_n = torch.bincount(rows_of(view)[kept_t], minlength=len(view.present))
+    share = model.parts.tokenizer.get_buffer("profile_0")[kept].sum()
+    found = view._replace(
+        ids=view.ids[kept_t],
+        values=view.values[kept_t],
+        offsets=torch.cat([torch.zeros(1, dtype=torch.int64), length_n.cumsum(0)]),
+        covered=view.covered * share,
+        measured=kept,
+    )
+    return {**views, name: found}
+
+
+def without_modality(view: View) -> View:
+    """A modality as if no row had it."""
+    if is_grid(view):
+        return show(view, torch.zeros_like(view.seen))
+    nothing = {"ids": view.ids[:0], "values": view.values[:0], "offsets": torch.zeros_like(view.offsets)}
+    return view._replace(present=torch.zeros_like(view.present), **nothing)
 
 
 def first_modality(data: Any) -> AnnData:
@@ -191,18 +247,11 @@ def test_global_random_states_are_left_alone(family):
 @every_family
 def test_a_hidden_value_cannot_leak(family, trained):
     model = trained(family)
-    batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
-    grids = model.parts.tokenizer(batch)
-    hidden_inputs = model.parts.corruption(grids, torch.Generator().manual_seed(5)).inputs
-    changed = {}
-    for name, grid in grids.items():
-        hidden = grid.seen & ~hidden_inputs[name].seen
-        assert hidden.any()
-        values = torch.where(hidden, grid.values * 3 + 2, grid.values)
-        changed[name] = Grid(values, grid.seen, grid.total + (values - grid.values).sum(1))
-    inputs = model.parts.corruption(changed, torch.Generator().manual_seed(5)).inputs
-    np.testing.assert_allclose(encoded(model, inputs), encoded(model, hidden_inputs), atol=1e-6)
-    assert not np.allclose(encoded(model, changed), encoded(model, grids), atol=1e-2), "seen values do matter"
+    views = views_of(model)
+    changed = changed_where_hidden(model, views)
+    inputs, others = corrupted(model, views), corrupted(model, changed)
+    np.testing.assert_allclose(encoded(model, others), encoded(model, inputs), atol=1e-6)
+    assert not np.allclose(encoded(model, changed), encoded(model, views), atol=1e-2), "seen values do matter"
 
 
 @every_family
@@ -417,12 +466,8 @@ def test_missing_features_are_hidden_features(family, trained):
     part = first_modality(data)
     kept = np.arange(part.n_vars) % 4 != 1
     found = model.get_latent_representation(with_modality(data, part[:, kept].copy()))
-    grids = grids_of(model)
-    name = next(iter(grids))
-    assert grids[name].seen.shape[1] == part.n_vars, "the family looks at every feature of its small object"
-    grids[name] = show(grids[name], grids[name].seen & torch.from_numpy(kept))
     assert np.isfinite(found).all()
-    np.testing.assert_allclose(found, encoded(model, grids), atol=1e-5)
+    np.testing.assert_allclose(found, encoded(model, with_features(model, views_of(model), kept)), atol=1e-5)
     assert not np.allclose(found, model.get_latent_representation(), atol=1e-2), "they were of use"
 
 
@@ -430,12 +475,10 @@ def test_missing_features_are_hidden_features(family, trained):
 def test_an_absent_modality_is_a_hidden_one(family, trained):
     model = trained(family)
     data = family.make()
-    whole = grids_of(model)
+    whole = views_of(model)
     for name, part in data.mod.items():
-        grids = {
-            other: grid if other == name else show(grid, torch.zeros_like(grid.seen)) for other, grid in whole.items()
-        }
-        expected = pd.DataFrame(encoded(model, grids), index=model.adata.obs_names).loc[part.obs_names]
+        views = {other: view if other == name else without_modality(view) for other, view in whole.items()}
+        expected = pd.DataFrame(encoded(model, views), index=model.adata.obs_names).loc[part.obs_names]
         alone = model.get_latent_representation(MuData({name: part.copy()}))
         np.testing.assert_allclose(alone, expected, atol=1e-5)
         np.testing.assert_allclose(model.get_latent_representation(part.copy()), expected, atol=1e-5)
