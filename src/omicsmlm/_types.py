@@ -138,6 +138,10 @@ class Module(nn.Module, ABC):
         """Embed a batch of rows: what :meth:`encode` says, unless the module has been adapted to some batches."""
         return self.encode(views)
 
+    def initial_layer(self) -> list[nn.Parameter]:
+        """Give the weights of the features themselves, which fine-tuning can leave as they are; by default none."""
+        return []
+
 
 class Tokenizer(Protocol):
     """Turns packed rows into a family's own view of them."""

@@ -254,6 +254,9 @@ class Classifier(Answering):
         objective = LabelObjective(torch.from_numpy(code_n), torch.from_numpy(weight_c).float())
         hiding = self.model._hiding(c.hidden_rates, c.modality_rate)
         parts = Parts(self.model.parts.tokenizer, hiding, self.module, objective)
+        frozen = [w for w in self.model.module.initial_layer() if c.freeze_initial and w.requires_grad]
+        for weight in frozen:
+            weight.requires_grad_(False)
         values = fit(
             parts,
             Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),
@@ -261,6 +264,8 @@ class Classifier(Answering):
             row_loader(manager, held_rows, EMBED_ROWS),
             *how,
         )
+        for weight in frozen:
+            weight.requires_grad_(True)
         if adapted is not None:
             adapted.merge()
         self._series |= {name: list(column) for name, column in values.items()}

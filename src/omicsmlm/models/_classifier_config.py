@@ -28,6 +28,9 @@ class ClassifierConfig:
         Most folds of held-out rows.
     held_out
         Share of the labelled rows that fine-tuning does not see; it stops by them, and is calibrated on them.
+    freeze_initial
+        Whether full fine-tuning leaves the weights of the features themselves as they are, as scMBERT does: with few
+        labelled rows most features are met in few of them.
     rank
         Rank of LoRA.
     learning_rate
@@ -49,6 +52,7 @@ class ClassifierConfig:
     balance: float = 1.0
     n_folds: int = 5
     held_out: float = 0.2
+    freeze_initial: bool = False
     rank: int = 8
     learning_rate: float | None = None
     weight_decay: float = 1e-4
@@ -64,6 +68,7 @@ class ClassifierConfig:
             "false_rejection": (0 <= self.false_rejection < 1, "a share of at least 0 and below 1"),
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
             "n_folds": (self.n_folds >= 2, "at least 2"),
+            "freeze_initial": (not self.freeze_initial or self.tuning == "full", 'False, unless tuning is "full"'),
             "held_out": (0 < self.held_out < 1, "a share above 0 and below 1"),
         }
         for name, (holds, wanted) in ranges.items():

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from omicsmlm._types import Batch, Encoded, Grid, Kind
 from omicsmlm.nn import (
@@ -135,6 +135,10 @@ class OmicsMLMModule(QueryModule):
         for name, kind in self.kinds.items():
             groups, head = None if groups_n is None else groups_n[has[name]], self.decoder.head(name)
             head.start(log_means([only_present(grid[name]) for grid in grids], kind, groups, len(head.bias)))
+
+    def initial_layer(self) -> list[nn.Parameter]:
+        """Give what sums the features."""
+        return list(self.features.parameters())
 
     @torch.no_grad()
     def start_added(

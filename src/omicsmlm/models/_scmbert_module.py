@@ -233,7 +233,7 @@ class ScMBERTModule(QueryModule):
         return max(1, int(n_components * shares[name] / sum(shares.values())))
 
     def initial_layer(self) -> list[nn.Parameter]:
-        """Give what makes tokens of features, values and modalities, and their sum."""
+        """Give what makes tokens of features, values and modalities, and sums them."""
         return [*self.summary.parameters(), *self.value_of_bin.parameters(), *self.modality, self.hidden_feature]
 
     def adapt_only(self, n_known: int, added: Sequence[str]) -> None:
