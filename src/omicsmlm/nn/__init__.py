@@ -20,6 +20,7 @@ from ._linear_start import (
     ridge_estimates,
 )
 from ._readout import Readout, drawn
+from ._risk_head import RiskHead
 from ._rotary import RotaryTransformer, rotated
 from ._row_layout import RowLayout
 from ._scaling import Scaling, Scalings
@@ -51,6 +52,7 @@ __all__ = [
     "Readout",
     "RowLayout",
     "Rows",
+    "RiskHead",
     "Scaling",
     "Scalings",
     "SetEncoder",

@@ -1,6 +1,7 @@
 """What training minimises."""
 
 from ._consistency import divergence, info_nce
+from ._hazards import CoxObjective, DiscreteHazards, log_risk
 from ._labels import LabelObjective
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
 from ._pulls import ClusterAlignment, MutualNeighbours, Pull, aligned, mutual_pairs
@@ -11,6 +12,8 @@ from ._tokens import BinCrossEntropy
 __all__ = [
     "BinCrossEntropy",
     "ClusterAlignment",
+    "CoxObjective",
+    "DiscreteHazards",
     "LabelObjective",
     "LatentReconstruction",
     "MutualNeighbours",
@@ -23,6 +26,7 @@ __all__ = [
     "gaussian",
     "gaussian_kl",
     "info_nce",
+    "log_risk",
     "multinomial",
     "mutual_pairs",
     "negative_binomial",

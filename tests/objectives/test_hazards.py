@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+
+from omicsmlm._cox import Times, partial_likelihood
+from omicsmlm._types import Batch
+from omicsmlm.objectives import CoxObjective, DiscreteHazards, log_risk
+
+
+def batch_of(rows):
+    return Batch({}, {}, {}, torch.zeros(len(rows), 0), torch.tensor(rows))
+
+
+@pytest.fixture
+def times(rng):
+    return Times(np.ceil(rng.exponential(5, 60)), rng.random(60) < 0.6, rng.integers(0, 3, 60))
+
+
+def cox_of(times):
+    parts = (torch.from_numpy(part) for part in times)
+    return CoxObjective(*(part.float() if part.dtype == torch.float64 else part for part in parts))
+
+
+def test_cox_is_the_likelihood_per_event_of_the_rows_in_the_batch(times, rng):
+    rows = rng.permutation(60)[:40].tolist()
+    for shift in (0.0, 200.0):
+        eta = torch.from_numpy(rng.normal(size=40) + shift)
+        found = cox_of(times)(eta[:, None].float(), None, batch_of(rows), 0.5)["cox"]
+        part = times.only(np.array(rows))
+        assert float(found) == pytest.approx(-partial_likelihood(eta.numpy(), part) / part.event_n.sum(), rel=1e-4)
+
+
+def test_a_batch_without_events_says_nothing_and_can_be_learned_from():
+    objective = CoxObjective(torch.arange(3.0), torch.zeros(3, dtype=torch.bool), torch.zeros(3, dtype=torch.long))
+    outputs = torch.randn(3, 1, requires_grad=True)
+    loss = objective(outputs, None, batch_of([0, 1, 2]), 0.5)["cox"]
+    loss.backward()
+    assert float(loss) == 0
+    assert not outputs.grad.any()
+
+
+def test_hazards_of_intervals_by_hand():
+    logits = torch.tensor([[0.0, 1.0, 2.0], [0.5, -1.0, 0.0]])
+    hazard = logits.sigmoid()
+    objective = DiscreteHazards(torch.tensor([9, 1, 2]), torch.tensor([False, True, False]))
+    found = objective(logits, None, batch_of([1, 2]), 0.5)["hazards"]
+    first = (1 - hazard[0, 0]).log() + hazard[0, 1].log()  # the event in the second interval
+    second = (1 - hazard[1]).log().sum()  # none until the end
+    assert float(found) == pytest.approx(-float(first + second) / 2)
+
+
+def test_the_log_risk_of_hazards_is_the_log_of_the_cumulative_hazard():
+    logits = torch.tensor([[0.3, -2.0, 1.0]])
+    survival = (1 - logits.sigmoid()).prod(1)
+    torch.testing.assert_close(log_risk(logits), (-survival.log()).log())
+    torch.testing.assert_close(log_risk(logits[:, :1]), logits[:, 0])
