@@ -42,7 +42,7 @@ class ModalityRows:
         self.matrix = Matrix.of(field.source, adata, field.layer)
         names = adata.var_names.astype(str)
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
-        self.measured = torch.from_numpy(np.isin(vocabulary, names))
+        self.measured = torch.from_numpy(vocabulary.isin(names))
         self.row_of = rows_in(data, field.source)
 
     def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:

@@ -110,7 +110,7 @@ class ModalityField(BaseAnnDataField):
             return state
         self.validate_field(adata_target)
         vocabulary = pd.Index(state["vocabulary"])
-        state["n_shared"] = int(np.isin(vocabulary, found.var_names.astype(str)).sum())
+        state["n_shared"] = int(vocabulary.isin(found.var_names.astype(str)).sum())
         if state["n_shared"] == 0 and self.source != self.name:
             return state
         if state["n_shared"] == 0:
