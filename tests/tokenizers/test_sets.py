@@ -5,7 +5,6 @@ import pytest
 import torch
 from mudata import MuData
 
-from omicsmlm._types import Tokens
 from omicsmlm.tokenizers import FeatureSets
 from tests.objects import manager_of, modality, multiome, rna
 
@@ -64,12 +63,6 @@ def test_the_grid_does_not_know_its_neighbours(mdata):
         for name in together:
             for a, b in zip(together[name], alone[name], strict=True):
                 assert torch.equal(a[i], b[0])
-
-
-def test_rows_of_tokens():
-    tokens = Tokens(torch.arange(4), torch.ones(4), torch.tensor([0, 1, 1, 4]))
-    assert rows_of(tokens).tolist() == [0, 2, 2, 2]
-    assert rows_of(Tokens(torch.empty(0), torch.empty(0), torch.zeros(3, dtype=torch.int64))).tolist() == []
 
 
 @pytest.mark.parametrize("lacking", [[], [3], [1, 2, 5], [3, 5]])

@@ -19,7 +19,8 @@ class TokenSets(nn.Module):
         Per modality, (v,) expected share of each feature of the vocabulary in a row's total; they sum to 1.
     max_tokens
         Most tokens of a row, all modalities together. Of a longer row those are kept whose features come first in an order
-        of all features that a seed has drawn once: a random sample, but always the same.
+        of all features that a seed has drawn once: a random sample, but always the same. It is drawn modality by modality,
+        so that features that join later do not change the order of the others.
     seed
         Seed of that order.
     grids
@@ -31,11 +32,10 @@ class TokenSets(nn.Module):
         self.names = list(profiles)
         self.max_tokens = max_tokens
         self.grids = grids
-        sizes = [len(profile_v) for profile_v in profiles.values()]
-        order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(seed)).split(sizes)
-        for m, (profile_v, order_v) in enumerate(zip(profiles.values(), order, strict=True)):
+        generator = torch.Generator().manual_seed(seed)
+        for m, profile_v in enumerate(profiles.values()):
             self.register_buffer(f"profile_{m}", profile_v)
-            self.register_buffer(f"order_{m}", order_v)
+            self.register_buffer(f"order_{m}", torch.randint(1 << 62, (len(profile_v),), generator=generator))
 
     def forward(self, batch: Batch) -> dict[str, TokenSet]:
         """Return one packed record per modality."""
@@ -65,7 +65,7 @@ class TokenSets(nn.Module):
         """Say of each token, (t,) per modality, whether it is among the first of its row."""
         ranks = [self.get_buffer(f"order_{m}")[batch.tokens[name].ids.long()] for m, name in enumerate(self.names)]
         row_t = torch.cat([rows_of(batch.tokens[name]) for name in self.names])
-        by_rank = torch.cat(ranks).argsort()
+        by_rank = torch.cat(ranks).argsort(stable=True)
         order = by_rank[row_t[by_rank].argsort(stable=True)]
         first_n = (
             torch.bincount(row_t, minlength=len(batch.rows)).cumsum(0).roll(1).index_fill(0, row_t.new_zeros(1), 0)
