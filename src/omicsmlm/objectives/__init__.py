@@ -1,5 +1,14 @@
 """What training minimises."""
 
+from ._bounded_counts import (
+    CountReconstruction,
+    bounded_poisson,
+    clamped_relu,
+    expected_log_counts,
+    log_shares,
+    rectified_tanh,
+    rectified_tanh_inverse,
+)
 from ._consistency import divergence, info_nce
 from ._hazards import CoxObjective, DiscreteHazards, log_risk
 from ._labels import LabelObjective
@@ -12,6 +21,7 @@ from ._tokens import BinCrossEntropy
 __all__ = [
     "BinCrossEntropy",
     "ClusterAlignment",
+    "CountReconstruction",
     "CoxObjective",
     "DiscreteHazards",
     "LabelObjective",
@@ -21,14 +31,20 @@ __all__ = [
     "TokenPrediction",
     "aligned",
     "bernoulli",
+    "bounded_poisson",
+    "clamped_relu",
     "divergence",
+    "expected_log_counts",
     "expected_values",
     "gaussian",
     "gaussian_kl",
     "info_nce",
     "log_risk",
+    "log_shares",
     "multinomial",
     "mutual_pairs",
     "negative_binomial",
     "negative_log_likelihood",
+    "rectified_tanh",
+    "rectified_tanh_inverse",
 ]
