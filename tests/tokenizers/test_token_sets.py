@@ -104,13 +104,13 @@ def test_the_choice_is_a_random_sample_that_a_seed_has_drawn(mdata):
     assert all(torch.equal(first[name].ids, again[name].ids) for name in first)
     assert not all(torch.equal(first[name].ids, other[name].ids) for name in first)
     kept = dict.fromkeys(first, 0.0)
-    for seed in range(200):
+    for seed in range(80):
         for name, part in tokenizer_of(manager, 12, seed)(batch).items():
-            kept[name] += len(part.ids) / 200
+            kept[name] += len(part.ids) / 80
     whole = tokenizer_of(manager)(batch)
     for name, part in whole.items():
         expected = float(first[name].share[rows_of(part)].sum())
-        assert kept[name] == pytest.approx(expected, rel=0.05), "each token as likely as another, in every modality"
+        assert kept[name] == pytest.approx(expected, rel=0.08), "each token as likely as another, in every modality"
 
 
 def test_a_feature_keeps_its_place_when_others_join(mdata):
