@@ -24,6 +24,11 @@ SPARSE_KINDS: frozenset[str] = frozenset({"counts", "accessibility", "protein"})
 """Kinds in which a value that is not stored is a measured zero; in the others a NaN is not measured."""
 
 
+DATASET, PROFILED = "dataset", "profiled"
+"""Where an object put together of several data sets says so: ``obs["dataset"]`` has the data set of each row, and
+``varm["profiled"]`` a boolean column per data set, true for the features that it profiled."""
+
+
 class Tokens(NamedTuple):
     """The values of one modality for a batch of rows, packed without padding.
 
@@ -36,6 +41,15 @@ class Tokens(NamedTuple):
     """(t,) float32: the stored value, in the modality's own units."""
     offsets: Tensor
     """(n + 1,) int64: cumulative lengths."""
+
+
+class Panels(NamedTuple):
+    """What rows of several data sets were measured in."""
+
+    profiled: Tensor
+    """(s, g) bool: the features of the vocabulary that each data set profiled."""
+    of_row: Tensor
+    """(n,) int64: data set of each row, -1 for a row that was not measured at all."""
 
 
 class Batch(NamedTuple):
@@ -51,6 +65,25 @@ class Batch(NamedTuple):
     """(n, k) int64: category of each covariate, -1 where unknown; the batch is column 0."""
     rows: Tensor
     """(n,) int64: position of each row in the object."""
+    panels: Mapping[str, Panels] = {}
+    """Per modality of several data sets put together: what each row was measured in; of the others, nothing."""
+
+
+def measured_in(batch: Batch, name: str) -> Tensor:
+    """Tell what each row of a batch was measured in: (n, g) bool, or (1, g) where that is the same for all rows.
+
+    Examples
+    --------
+    >>> nothing, two = torch.zeros(2, 0, dtype=torch.int64), torch.arange(2)
+    >>> panels = Panels(torch.tensor([[True, False], [True, True]]), two)
+    >>> batch = Batch({}, {}, {"rna": torch.tensor([True, True])}, nothing, two, {"rna": panels})
+    >>> measured_in(batch, "rna").tolist()
+    [[True, False], [True, True]]
+    """
+    if name not in batch.panels:
+        return batch.measured[name][None]
+    panels = batch.panels[name]
+    return panels.profiled[panels.of_row.clamp(min=0)] & (panels.of_row >= 0)[:, None]
 
 
 class Grid(NamedTuple):

@@ -1,6 +1,7 @@
 """Packed tokens on a grid of chosen features, against a loop over rows and features."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from mudata import MuData
@@ -78,3 +79,20 @@ def test_the_total_of_a_query_is_as_if_it_lacked_selected_features_alone(lacking
     total_n = tokenizer(manager.transfer_fields(query).create_torch_dataset()[[0, 1]])["rna"].total
     hidden = sum(j + 1 for j in lacking if j in selected)
     assert total_n.tolist() == pytest.approx([whole - hidden] * 2)
+
+
+def test_rows_of_data_sets_put_together_are_as_in_objects_of_their_own():
+    lacks = {"a": [3, 8], "b": []}
+    manager, both = manager_of(rna()), rna(6, seed=4)
+    both.X = both.X.toarray()
+    both.X[::2, lacks["a"]] = 0
+    both.obs["dataset"] = ["a", "b"] * 3
+    table = {name: ~np.isin(np.arange(30), missing) for name, missing in lacks.items()}
+    both.varm["profiled"] = pd.DataFrame(table, index=both.var_names)
+    together = tokenizer_of(manager)(manager.transfer_fields(both).create_torch_dataset()[[0, 1, 2, 3, 4, 5]])["rna"]
+    for k, name in enumerate(lacks):
+        own = both[k::2, [j for j in range(30) if j not in lacks[name]]].copy()
+        del own.varm["profiled"]
+        alone = tokenizer_of(manager)(manager.transfer_fields(own).create_torch_dataset()[[0, 1, 2]])["rna"]
+        for a, b in zip(together, alone, strict=True):
+            torch.testing.assert_close(a[k::2], b)

@@ -10,10 +10,11 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import Dataset
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Tokens
+from omicsmlm._types import SPARSE_KINDS, Batch, Panels, Tokens
 
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
+from ._panels import read_panels
 from ._rows import modality_of, rows_in
 
 
@@ -34,6 +35,7 @@ class ModalityRows:
         adata = modality_of(data, field.source) if state["n_shared"] else None
         vocabulary = pd.Index(state["vocabulary"])
         self.keep_zeros = state["kind"] not in SPARSE_KINDS
+        self.profiled: torch.Tensor | None = None
         if adata is None:
             self.matrix = None
             self.row_of = np.full(data.n_obs, -1, dtype=np.int64)
@@ -44,6 +46,18 @@ class ModalityRows:
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
         self.measured = torch.from_numpy(vocabulary.isin(names))
         self.row_of = rows_in(data, field.source)
+        table = read_panels(field.source, adata)
+        if table is not None:
+            column_v = pd.Index(names).get_indexer(vocabulary)
+            self.profiled = torch.from_numpy(table.profiled[:, column_v] & (column_v >= 0))
+            self.panel_of = table.of_row
+
+    def panels(self, rows: np.ndarray) -> Panels | None:
+        """Tell which data sets some rows are of, and what these profiled; None where the object does not say."""
+        if self.profiled is None:
+            return None
+        local = self.row_of[rows]
+        return Panels(self.profiled, torch.from_numpy(np.where(local >= 0, self.panel_of[local], -1)))
 
     def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
         """Give the packed tokens of some rows and, per row, whether the modality has it."""
@@ -93,12 +107,14 @@ class RowDataset(Dataset):
         """Gather some rows."""
         rows = np.atleast_1d(np.asarray(rows, dtype=np.int64))
         packed = {name: modality.tokens(rows) for name, modality in self.modalities.items()}
+        panels = {name: modality.panels(rows) for name, modality in self.modalities.items()}
         return Batch(
             tokens={name: tokens for name, (tokens, _) in packed.items()},
             present={name: present for name, (_, present) in packed.items()},
             measured={name: modality.measured for name, modality in self.modalities.items()},
             covariates=self.covariates[rows],
             rows=torch.from_numpy(rows),
+            panels={name: found for name, found in panels.items() if found is not None},
         )
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:

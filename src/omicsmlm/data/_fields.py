@@ -16,6 +16,7 @@ from omicsmlm._checks import mistake, named
 from ._columns import as_categories, find_column
 from ._kinds import check_kind, infer_kind
 from ._matrix import Matrix
+from ._panels import read_panels
 from ._rows import modality_of, rows_in
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class ModalityField(BaseAnnDataField):
                 self.name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
             )
         rows_in(adata, self.source)
+        read_panels(self.name, found)
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Scan the values and store kind and vocabulary."""

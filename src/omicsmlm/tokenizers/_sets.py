@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, rows_of
+from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, measured_in, rows_of
 
 
 class FeatureSets(nn.Module):
@@ -24,8 +24,8 @@ class FeatureSets(nn.Module):
 
     Notes
     -----
-    In counts, a feature that the object has and the row does not store is a measured zero. In fractions and real
-    values only the stored tokens are measured.
+    In counts, a feature that the object (or the row's data set, where it is of several) has and the row does not store is a
+    measured zero. In fractions and real values only the stored tokens are measured.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class FeatureSets(nn.Module):
         at = row_t[kept_t], column_t[kept_t]
         values_ng = tokens.values.new_zeros(n, g).index_put_(at, tokens.values[kept_t])
         if self.kinds[name] in SPARSE_KINDS:
-            seen_ng = present_n[:, None] & batch.measured[name][selected_g][None, :]
+            seen_ng = present_n[:, None] & measured_in(batch, name)[:, selected_g]
         else:
             seen_ng = torch.zeros_like(values_ng, dtype=torch.bool).index_put_(at, torch.ones_like(kept_t[kept_t]))
         total_n = tokens.values.new_zeros(n).index_add_(0, row_t, tokens.values)
-        profile, measured = self.get_buffer(f"profile_{position}"), batch.measured[name]
-        covered = (profile * measured).sum().clamp(min=1e-3)
-        unmeasured = (profile[selected_g] * ~measured[selected_g]).sum()
-        return Grid(values_ng, seen_ng, total_n * (1 - unmeasured) / covered)
+        profile, measured_nv = self.get_buffer(f"profile_{position}"), measured_in(batch, name)
+        covered_n = (profile * measured_nv).sum(1).clamp(min=1e-3)
+        unmeasured_n = (profile[selected_g] * ~measured_nv[:, selected_g]).sum(1)
+        return Grid(values_ng, seen_ng, total_n * (1 - unmeasured_n) / covered_n)

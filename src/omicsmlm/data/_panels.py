@@ -1,0 +1,58 @@
+"""Objects of several data sets put together, each of which profiled some features and not others."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from omicsmlm._checks import mistake, named
+from omicsmlm._types import DATASET, PROFILED
+
+
+class PanelTable(NamedTuple):
+    """Which features each data set of an object profiled, and which data set each row is of."""
+
+    profiled: np.ndarray
+    """(s, columns) bool."""
+    of_row: np.ndarray
+    """(rows,) int64: position of the row's data set."""
+
+
+def read_panels(place: str, adata: AnnData) -> PanelTable | None:
+    """Read what :func:`omicsmlm.datasets.read_many` noted: ``varm["profiled"]``, a boolean column per data set, and
+    ``obs["dataset"]``.
+
+    Parameters
+    ----------
+    place
+        Name of the modality, for messages.
+    adata
+        The modality.
+
+    Returns
+    -------
+    PanelTable or None
+        None for an object that says nothing of data sets: every row was then measured in all of its features.
+
+    Raises
+    ------
+    ValueError
+        If the table is no such table, or rows are of no data set that it knows.
+    """
+    if PROFILED not in adata.varm:
+        return None
+    table = adata.varm[PROFILED]
+    if not isinstance(table, pd.DataFrame) or not all(kind == np.dtype(bool) for kind in table.dtypes):
+        remedy = f'make it with datasets.read_many, or delete .varm["{PROFILED}"]'
+        raise mistake(f'{place}: .varm["{PROFILED}"]', "a boolean column per data set", "something else", remedy)
+    if DATASET not in adata.obs:
+        found = f"columns {named(adata.obs.columns)}"
+        remedy = f'add it, or delete .varm["{PROFILED}"]'
+        raise mistake(f"{place}: .obs", f"a column {DATASET!r} with the data set of each row", found, remedy)
+    of_row = pd.Index(table.columns.astype(str)).get_indexer(adata.obs[DATASET].astype(str))
+    if (of_row < 0).any():
+        unknown = named(adata.obs[DATASET].astype(str)[of_row < 0].unique())
+        remedy = f'add the features that they profiled as columns of .varm["{PROFILED}"]'
+        raise mistake(f"{place}: column {DATASET!r}", f"data sets among {named(table.columns)}", unknown, remedy)
+    return PanelTable(table.to_numpy().T.copy(), of_row.astype(np.int64))
