@@ -59,9 +59,7 @@ def step(model: nn.Module, states: Callable[[], Tensor], target: Tensor, bf16: b
     return run
 
 
-def contest(
-    name: str, goal: float | None, lengths_n: np.ndarray, model: nn.Module, states: Encoder, bf16: bool
-) -> Contest:
+def contest(name: str, goal: float, lengths_n: np.ndarray, model: nn.Module, states: Encoder, bf16: bool) -> Contest:
     """Set the packed transformer against a padded one that gives (n, l, d) states of (n, l, d) tokens."""
     lengths = torch.from_numpy(lengths_n)
     seen_nl = torch.arange(int(lengths.max())) < lengths[:, None]
