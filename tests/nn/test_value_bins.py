@@ -1,0 +1,159 @@
+"""Bins of values: worked by hand, and the same on every call."""
+
+import numpy as np
+import pytest
+import torch
+
+from omicsmlm._types import TokenSet, rows_of
+from omicsmlm.nn import ValueBins
+
+KINDS = {"rna": "counts", "atac": "accessibility", "prot": "protein"}
+
+
+def part_of(rows, covered=1.0) -> TokenSet:
+    """Rows of values; which features they belong to does not matter here."""
+    lengths = [0, *np.cumsum([len(row) for row in rows])]
+    n = len(rows)
+    return TokenSet(
+        ids=torch.cat([torch.arange(len(row)) for row in rows]),
+        values=torch.tensor([value for row in rows for value in row]).float(),
+        offsets=torch.tensor(lengths),
+        share=torch.ones(n),
+        covered=torch.as_tensor(covered) * torch.ones(n),
+        measured=torch.ones(max(map(len, rows)), dtype=torch.bool),
+        present=torch.ones(n, dtype=torch.bool),
+    )
+
+
+def counts(n=50, seed=0) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    return [(1 + rng.poisson(rng.gamma(1, 2), rng.integers(5, 20))).tolist() for _ in range(n)]
+
+
+def fitted(n_bins=5, rows=None) -> tuple[ValueBins, TokenSet]:
+    bins, part = ValueBins({"rna": "counts"}, {"rna": n_bins}), part_of(counts() if rows is None else rows)
+    bins.fit("rna", [part])
+    return bins, part
+
+
+def binned(bins: ValueBins, part: TokenSet, name: str = "rna") -> list[int]:
+    return bins(name, part, rows_of(part)).tolist()
+
+
+def test_counts_are_binned_at_their_depth():
+    """log1p(10⁴ · 2 / 100) = 5.303; at a depth of 1000 the same count gives 3.045."""
+    bins = ValueBins(KINDS, {"rna": 3, "atac": 2, "prot": 3})
+    bins.get_buffer("edge_0").copy_(torch.tensor([4.0, 5.5]))
+    values, depth = torch.tensor([1.0, 2, 10, 1, 2, 10]), torch.tensor([100.0, 100, 100, 1000, 1000, 1000])
+    assert bins.digitize("rna", values, depth).tolist() == [2, 2, 3, 1, 1, 2]
+    part = part_of([[1, 2, 10, 87], [2, 98]])
+    assert binned(bins, part) == [2, 2, 3, 3, 2, 3]
+    half = part_of([[1, 2, 10, 37]], covered=0.5)
+    assert binned(bins, half) == [2, 2, 3, 3], "50 counts of half of a row tell a depth of 100"
+
+
+def test_open_regions_are_binned_by_their_counts():
+    values = torch.tensor([0.0, 1, 2, 3, 4, 100])
+    for n_bins, expected in ((1, [0, 1, 1, 1, 1, 1]), (3, [0, 1, 2, 3, 3, 3])):
+        bins = ValueBins({"atac": "accessibility"}, {"atac": n_bins})
+        before = bins.get_buffer("edge_0").clone()
+        for depth in (1.0, 5000.0):
+            assert bins.digitize("atac", values, torch.full((6,), depth)).tolist() == expected
+        bins.fit("atac", [part_of([[1, 4, 2], [2, 9]])])
+        assert torch.equal(bins.get_buffer("edge_0"), before), "nothing of them is learned"
+
+
+def test_a_zero_has_the_first_bin_and_what_is_hidden_the_last_one_of_all_modalities():
+    bins = ValueBins(KINDS, {"rna": 3, "atac": 1, "prot": 6})
+    assert len(bins) == 8
+    values, depth = torch.tensor([0.0, float("nan"), 1e6]), torch.tensor([10.0, 10.0, 10.0])
+    for name, largest in (("rna", 3), ("atac", 1), ("prot", 6)):
+        assert bins.hidden == 7
+        if name != "atac":
+            bins.get_buffer(f"edge_{list(KINDS).index(name)}").copy_(torch.arange(largest - 1))
+        assert bins.digitize(name, values, depth).tolist() == [0, 7, largest]
+
+
+def test_equal_values_share_a_bin_and_larger_ones_never_have_a_smaller_one():
+    bins, part = fitted()
+    found, row_t = bins("rna", part, rows_of(part)), rows_of(part)
+    assert set(found.tolist()) == {1, 2, 3, 4, 5}
+    for i in range(50):
+        values, own = part.values[row_t == i], found[row_t == i]
+        for a, b in zip(values, own, strict=True):
+            assert (own[values == a] == b).all()
+            assert (own[values > a] >= b).all()
+    deeper = part._replace(values=part.values * 3)
+    assert torch.equal(bins("rna", deeper, row_t), found), "a deeper measurement of the same cell"
+
+
+def test_a_cell_has_the_same_bins_on_every_call_and_in_any_company():
+    bins, part = fitted()
+    whole = binned(bins, part)
+    assert binned(bins, part) == whole
+    for i, row in enumerate(counts()):
+        place = slice(int(part.offsets[i]), int(part.offsets[i + 1]))
+        assert binned(bins, part_of([row])) == whole[place]
+        assert binned(bins, part_of([[5, 5, 1000], row, row]))[3:] == 2 * whole[place]
+
+
+def test_the_edges_are_quantiles_of_the_training_rows():
+    rows = counts()
+    bins, _ = fitted(4, rows)
+    x = [np.log1p(1e4 * value / sum(row)) for row in rows for value in row]
+    np.testing.assert_allclose(bins.get_buffer("edge_0"), np.quantile(x, [0.25, 0.5, 0.75]), rtol=1e-5)
+    again = ValueBins({"rna": "counts"}, {"rna": 4})
+    again.fit("rna", [part_of(rows[:20]), part_of(rows[20:])])
+    torch.testing.assert_close(again.get_buffer("edge_0"), bins.get_buffer("edge_0"))
+    assert torch.equal(again.level("rna"), bins.level("rna"))
+
+
+def test_the_levels_are_the_means_of_the_bins():
+    rows = counts()
+    bins, part = fitted(4, rows)
+    x = np.array([np.log1p(1e4 * value / sum(row)) for row in rows for value in row])
+    found, level = np.array(binned(bins, part)), bins.level("rna").numpy()
+    assert len(level) == 6
+    assert level[0] == 0
+    for b in range(1, 5):
+        assert level[b] == pytest.approx(x[found == b].mean(), rel=1e-4)
+    assert level[5] == pytest.approx(x.mean(), rel=1e-4), "what is hidden counts as the usual value"
+
+
+def test_hidden_values_do_not_count_among_the_levels():
+    rows = counts()
+    bins, part = fitted(4, rows)
+    hidden = part._replace(values=torch.where(torch.arange(len(part.values)) % 3 == 0, torch.nan, part.values))
+    found = bins("rna", hidden, rows_of(hidden))
+    assert torch.equal(found == bins.hidden, hidden.values.isnan())
+
+
+@pytest.mark.parametrize("rows", [[[1, 1, 1, 1]] * 5, [[1, 2, 1], [2, 1, 1]], [[3]], [[1, 1, 1, 1, 1, 1, 1, 9]] * 4])
+def test_few_distinct_values_fill_few_bins(rows):
+    bins, part = fitted(8, rows)
+    found = binned(bins, part)
+    n_values = len({(value, sum(row)) for row in rows for value in row})
+    assert len(set(found)) == n_values <= 2
+    assert all(1 <= b <= 8 for b in found)
+    assert torch.isfinite(bins.level("rna")).all()
+    for b in set(range(1, 9)) - set(found):
+        assert bins.level("rna")[b] == 0, "a bin that nothing is in"
+    assert int(bins.digitize("rna", torch.tensor([1e9]), torch.tensor([1.0]))) <= 8
+
+
+def test_rows_without_a_token_leave_bins_that_work():
+    bins = ValueBins({"rna": "counts"}, {"rna": 3})
+    none = part_of([[1]])._replace(ids=torch.zeros(0).long(), values=torch.zeros(0), offsets=torch.tensor([0, 0]))
+    bins.fit("rna", [none])
+    assert binned(bins, none) == []
+    assert torch.isfinite(bins.level("rna")).all()
+    assert binned(bins, part_of([[1, 5]])) == sorted(binned(bins, part_of([[1, 5]])))
+
+
+def test_edges_and_levels_are_saved():
+    bins, part = fitted()
+    other = ValueBins({"rna": "counts"}, {"rna": 5})
+    assert binned(other, part) != binned(bins, part)
+    other.load_state_dict(bins.state_dict())
+    assert binned(other, part) == binned(bins, part)
+    assert torch.equal(other.level("rna"), bins.level("rna"))
