@@ -115,7 +115,8 @@ class ScMBERT(ImputingModel, QueryModel):
         pandas.DataFrame
             Index: ``values: <modality>`` and ``modality``. Columns: ``n`` tokens; ``accuracy``; ``majority``, the share of
             the commonest answer; for open against closed regions ``AUROC``, and ``AUROC of popularity``, that of the
-            region's frequency in the rows judged.
+            region's frequency in the rows judged; for the modality ``by bin``, the share right if each value bin is
+            answered with its commonest modality.
         """
         report = Report({name: state["kind"] for name, state in self.adata_manager.modalities.items()})
         objective = self.parts.objective
@@ -124,7 +125,8 @@ class ScMBERT(ImputingModel, QueryModel):
 
         def look(batch: Batch) -> Tensor:
             corrupted = self.parts.corruption(self.parts.tokenizer(batch), generator)
-            report.add(self._own(corrupted.inputs, batch), corrupted, objective.hidden_bins(corrupted))
+            outputs, shown_bins = self._own(corrupted.inputs, batch), self._own.shown_bins(corrupted.inputs)
+            report.add(outputs, corrupted, objective.hidden_bins(corrupted), shown_bins)
             return torch.zeros(len(batch.rows), 1)
 
         self._of_rows(data, indices, batch_size, 1, look)

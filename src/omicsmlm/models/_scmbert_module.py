@@ -101,8 +101,8 @@ class ScMBERTModule(QueryModule):
         self.transformer = PackedTransformer(d, *shape) if is_exact else LatentTransformer(d, c.n_latents, *shape)
         self.readout = Readout(d, c.n_nonlinear, c.n_linear, c.dropout)
         self.n_latent = self.readout.n_latent
-        self.norm = nn.LayerNorm(d)
-        self.values = nn.ModuleList([nn.Linear(d, self.bins.n_bins[name] + 1) for name in kinds])
+        self.norm, self.row_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.values = nn.ModuleList([nn.Linear(2 * d, self.bins.n_bins[name] + 1) for name in kinds])
         self.modality_read = nn.ParameterList([d**-0.5 * torch.randn(d) for _ in kinds])
         n_batches = n_categories[0] if n_categories else 1
         heads = {name: _head(kind, n_decoded[name], n_batches, c) for name, kind in kinds.items()}
@@ -112,10 +112,13 @@ class ScMBERTModule(QueryModule):
         has_adversary = n_batches > 1 and c.adversary_weight > 0 and c.cell_weight > 0 and n_fixed is None
         self.adversary = Adversary(self.n_latent, n_batches) if has_adversary else None
 
+    def shown_bins(self, parts: dict[str, TokenSet]) -> dict[str, Tensor]:
+        """Give the bin of each token, (t,) per modality, as it is shown."""
+        return {name: self.bins(name, part, rows_of(part)) for name, part in parts.items()}
+
     def states(self, parts: dict[str, TokenSet]) -> States:
         """Run the transformer over the tokens of each row and the row's own, which starts as their sum."""
-        rows = {name: rows_of(part) for name, part in parts.items()}
-        bins = {name: self.bins(name, part, rows[name]) for name, part in parts.items()}
+        rows, bins = {name: rows_of(part) for name, part in parts.items()}, self.shown_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
         summed_nd = self.summary(parts, levels, rows)
         layout = RowLayout.of(parts, rows)
@@ -143,8 +146,7 @@ class ScMBERTModule(QueryModule):
             decoded=self.decoder(z_nd, batch.covariates),
             batch_logits=None if self.adversary is None else self.adversary(z_nd),
             value_logits={
-                name: head(self.norm(states.tokens[name][part.values.isnan()]))
-                for (name, part), head in zip(parts.items(), self.values, strict=True)
+                name: self._value_logits(m, name, part, states) for m, (name, part) in enumerate(parts.items())
             },
             modality_logits={
                 name: self.norm(states_td) @ torch.stack(list(self.modality_read)).T
@@ -231,6 +233,13 @@ class ScMBERTModule(QueryModule):
         """Divide a number of components among the modalities."""
         shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
         return max(1, int(n_components * shares[name] / sum(shares.values())))
+
+    def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
+        """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
+        hidden_t = part.values.isnan()
+        token_sd = self.norm(states.tokens[name][hidden_t])
+        row_sd = self.row_norm(states.row_nd)[rows_of(part)[hidden_t]]
+        return self.values[m](torch.cat([token_sd, token_sd * row_sd], 1))
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give what makes tokens of features, values and modalities, and sums them."""

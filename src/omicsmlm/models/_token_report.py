@@ -29,9 +29,16 @@ class Report:
         self.count_g: dict[str, np.ndarray] = {}
         self.modality: list[np.ndarray] = []
         self.guessed_modality: list[np.ndarray] = []
+        self.shown_bin: list[np.ndarray] = []
 
-    def add(self, outputs: Outputs, corrupted: Corrupted, hidden_bins: Mapping[str, Tensor]) -> None:
-        """Take what a module says of a corrupted batch, and the true bins of the hidden values."""
+    def add(
+        self,
+        outputs: Outputs,
+        corrupted: Corrupted,
+        hidden_bins: Mapping[str, Tensor],
+        shown_bins: Mapping[str, Tensor],
+    ) -> None:
+        """Take what a module says of a corrupted batch, the true bins of hidden values, and the bins of all tokens."""
         assert corrupted.scored is not None
         for m, (name, part) in enumerate(corrupted.inputs.items()):
             self.logits[name].append(outputs.value_logits[name].float().cpu().numpy())
@@ -43,6 +50,7 @@ class Report:
             guessed = outputs.modality_logits[name][corrupted.scored[name].asked].argmax(1).cpu().numpy()
             self.guessed_modality.append(guessed)
             self.modality.append(np.full(len(guessed), m))
+            self.shown_bin.append(shown_bins[name][corrupted.scored[name].asked].cpu().numpy())
 
 
 def judged(report: Report) -> pd.DataFrame:
@@ -59,7 +67,9 @@ def judged(report: Report) -> pd.DataFrame:
             row["AUROC of popularity"] = _auroc(bin_s > 0, report.count_g[name][np.concatenate(report.ids[name])])
         rows[f"values: {name}"] = row
     if len(report.kinds) > 1 and any(len(part) for part in report.modality):
-        rows["modality"] = _accuracy(np.concatenate(report.guessed_modality), np.concatenate(report.modality))
+        truth_s, bin_s = np.concatenate(report.modality), np.concatenate(report.shown_bin)
+        by_bin = pd.crosstab(bin_s, truth_s).to_numpy().max(1).sum() / len(truth_s)
+        rows["modality"] = _accuracy(np.concatenate(report.guessed_modality), truth_s) | {"by bin": float(by_bin)}
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name="hidden"))
 
 

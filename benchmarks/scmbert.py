@@ -1,0 +1,207 @@
+"""SNARE-seq: ScMBERT pre-trained on the training libraries and fine-tuned there, judged on the test libraries.
+
+    export OMICSMLM_DATA=/path/to/data
+    python benchmarks/scmbert.py [--seeds 0 1 2] [--parts annotation tokens] [--skip scANVI MultiVI] [--out DIR] [--cache DIR]
+
+annotation: accuracy and macro F1 of the labels, AvgBIO and AvgBATCH of the embedding before it saw labels, all of the
+      test cells alone. ScMBERT and OmicsMLM are pre-trained on the training and validation libraries; "fine-tuned" is
+      Classifier(tuning="full", freeze_initial=True, balance=0), "frozen" the exact head on the embedding (balance=0).
+      Controls: the untrained start, and multiome with the peaks shuffled over cells. The baselines are logistic
+      regression (C = 0.1; plain, and balanced) and 15 nearest neighbours on PCA and PCA+LSI of all cells (test cells
+      among them: an advantage), scANVI with scArches, and logistic regression on MultiVI of all cells.
+tokens: masked value prediction and modality prediction on the test cells, beside the majority and what a region's
+      popularity tells; and the same with feature and modality of the tokens in question in sight (the leak).
+
+Every type of at least 10 cells is scored; the miscellaneous "Mis" is neither learned nor scored.
+"""
+
+import argparse
+import logging
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _cache import Kept
+from _tables import Target, shown, verdicts
+from mudata import MuData
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from omicsmlm import (
+    Classifier,
+    ClassifierConfig,
+    OmicsMLM,
+    OmicsMLMConfig,
+    ScMBERT,
+    ScMBERTConfig,
+    datasets,
+    evaluation,
+)
+from omicsmlm.evaluation import baselines
+
+DROPPED = "Mis"
+TUNED = ClassifierConfig(tuning="full", freeze_initial=True, balance=0.0)
+FROZEN = ClassifierConfig(balance=0.0)
+N_LATENT = 80
+MULTIVI_EPOCHS = 60
+COLUMNS = ["accuracy", "macro F1", "AvgBIO", "AvgBATCH", "CPU-s"]
+BASELINES = ("PCA (80), LR", "PCA+LSI (80), LR", "PCA, LR", "PCA, k-NN", "PCA+LSI (80), k-NN", "scANVI", "MultiVI, LR")
+TARGETS = (
+    Target("accuracy", beats=("ScMBERT RNA, fine-tuned",), row="ScMBERT multiome, fine-tuned"),
+    Target("macro F1", beats=("ScMBERT RNA, fine-tuned",), row="ScMBERT multiome, fine-tuned"),
+    Target("accuracy", beats=BASELINES, row="ScMBERT multiome, fine-tuned"),
+    Target("macro F1", beats=BASELINES, row="ScMBERT multiome, fine-tuned"),
+)
+
+
+class Cells:
+    """The set, and how answers on its test cells are scored."""
+
+    def __init__(self) -> None:
+        self.data = datasets.snareseq()
+        self.labels = self.data.obs["cell_type"].astype(str).to_numpy()
+        self.is_test = (self.data.obs["split"] == "test").to_numpy()
+        counts = pd.Series(self.labels[self.is_test]).value_counts()
+        self.scored = self.is_test & np.isin(self.labels, counts.index[counts >= 10].drop(DROPPED))
+        self.learned = ~self.is_test & (self.labels != DROPPED)
+        self.reference, self.test = self.data[~self.is_test].copy(), self.data[self.scored].copy()
+
+    def only(self, data: MuData, modality: str) -> MuData:
+        part = MuData({modality: data[modality].copy()})
+        part.obs = data.obs.loc[part.obs_names].copy()
+        return part
+
+    def answered(self, called: Any) -> dict[str, float]:
+        truth = self.labels[self.scored]
+        return {
+            "accuracy": accuracy_score(truth, called),
+            "macro F1": f1_score(truth, called, average="macro", labels=np.unique(truth), zero_division=0),
+        }
+
+    def averaged(self, embedding: np.ndarray) -> dict[str, float]:
+        batches = self.data.obs["batch"].astype(str).to_numpy()[self.scored]
+        table = evaluation.avg_bio_batch(embedding, self.labels[self.scored], batches)
+        return table.iloc[0][["AvgBIO", "AvgBATCH"]].to_dict()
+
+    def probed(self, embedding: np.ndarray, classifier: Any) -> dict[str, float]:
+        fitted = classifier.fit(embedding[self.learned], self.labels[self.learned])
+        return self.answered(fitted.predict(embedding[self.scored])) | self.averaged(embedding[self.scored])
+
+
+def linear(**options: Any) -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000, **options))
+
+
+def plain_rows(cells: Cells, arguments: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
+    kept, rows = Kept(arguments.cache), {}
+    embeddings = {
+        "PCA": (lambda: baselines.pca(cells.data, 50)),
+        f"PCA ({N_LATENT})": (lambda: baselines.pca(cells.data, N_LATENT)),
+        f"PCA+LSI ({N_LATENT})": (lambda: baselines.pca_lsi(cells.data, N_LATENT)),
+    }
+    if "MultiVI" not in arguments.skip:
+        embeddings["MultiVI"] = lambda: baselines.multivi(cells.data, "batch", max_epochs=MULTIVI_EPOCHS, seed=seed)
+    for name, make in embeddings.items():
+        embedding, spent = kept(f"snareseq-{name}", make)
+        answers = {"LR": linear(), "LR balanced": linear(class_weight="balanced"), "k-NN": KNeighborsClassifier(15)}
+        for how, classifier in answers.items():
+            rows[f"{name}, {how}"] = cells.probed(embedding, classifier) | {"CPU-s": spent}
+    if "scANVI" not in arguments.skip:
+        labelled = cells.data[cells.learned].copy()
+
+        def transferred() -> dict[str, np.ndarray]:
+            found = baselines.scanvi_query(labelled, cells.test, "batch", "cell_type", seed=seed)
+            return {"labels": found.labels.to_numpy(dtype=str), "z": found.query_nd}
+
+        found, spent = kept.arrays("snareseq-scanvi", transferred)
+        rows["scANVI"] = cells.answered(found["labels"]) | cells.averaged(found["z"]) | {"CPU-s": spent}
+    return rows
+
+
+def tuned(cells: Cells, model: Any, test: MuData, config: ClassifierConfig) -> tuple[dict[str, float], float]:
+    start = time.process_time()
+    classifier = Classifier.from_model(model, "cell_type", DROPPED, config)
+    classifier.train(progress_bar=False)
+    table = classifier.predict(test, soft=True)
+    return cells.answered(table.columns.to_numpy()[table.to_numpy().argmax(1)]), time.process_time() - start
+
+
+def our_rows(
+    cells: Cells, name: str, family: Any, config: Any, reference: MuData, test: MuData, untrained: bool = False
+) -> dict[str, dict[str, float]]:
+    """A family pre-trained on the reference, its untrained start, and both ways to read labels off it."""
+    start, rows = time.process_time(), {}
+    model = family(reference, config, batch_key="batch")
+    if untrained:
+        answers, spent = tuned(cells, model, test, FROZEN)
+        rows[f"{name} untrained, frozen"] = answers | cells.averaged(model.get_latent_representation(test))
+        start += spent
+    model.train(key_added=None, progress_bar=False)
+    spent = time.process_time() - start
+    averages = cells.averaged(model.get_latent_representation(test))
+    for how, head in {"frozen": FROZEN, "fine-tuned": TUNED}.items():
+        answers, more = tuned(cells, model, test, replace(head, seed=config.seed))
+        rows[f"{name}, {how}"] = answers | averages | {"CPU-s": spent + more}
+        print(f"  {name}, {how}, seed {config.seed}: {rows[f'{name}, {how}']}", flush=True)
+    return rows
+
+
+def annotation(cells: Cells, arguments: argparse.Namespace) -> None:
+    tables = []
+    for seed in arguments.seeds:
+        first = seed == arguments.seeds[0]
+        rows = plain_rows(cells, arguments, seed) if first else {}
+        config, both = ScMBERTConfig(seed=seed), (cells.reference, cells.test)
+        rna = [cells.only(data, "rna") for data in both]
+        rows |= our_rows(cells, "ScMBERT RNA", ScMBERT, config, *rna)
+        rows |= our_rows(cells, "ScMBERT multiome", ScMBERT, config, *both, untrained=True)
+        if first:
+            shuffled = [evaluation.shuffle_modality(data, "atac", seed) for data in both]
+            rows |= our_rows(cells, "ScMBERT, peaks shuffled", ScMBERT, config, *shuffled)
+        rows |= our_rows(cells, "OmicsMLM multiome", OmicsMLM, OmicsMLMConfig(seed=seed), *both)
+        tables.append(pd.DataFrame(rows).T)
+        pd.concat(tables).to_csv(arguments.out / "scmbert.csv")
+    whole = pd.concat(tables)
+    print(f"\n== SNARE-seq, {int(cells.scored.sum())} cells of the test libraries")
+    print(shown(whole, COLUMNS, "accuracy").to_string())
+    means = whole.groupby(level=0, sort=False).mean()
+    print("\n".join(verdicts(TARGETS, means)))
+
+
+def tokens(cells: Cells, arguments: argparse.Namespace) -> None:
+    for title, in_sight in (("hidden", False), ("in sight (the leak)", True)):
+        config = ScMBERTConfig(seed=arguments.seeds[0], identity_in_sight=in_sight)
+        model = ScMBERT(cells.reference, config, batch_key="batch")
+        epochs = {"max_epochs": 3} if in_sight else {}
+        model.train(key_added=None, progress_bar=False, **epochs)
+        print(f"\n== hidden tokens of the test cells; feature and modality of those in question {title}")
+        print(model.judge_tokens(cells.test).round(3).to_string(na_rep=""), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=["annotation", "tokens"], default=["annotation", "tokens"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--skip", nargs="+", choices=["scANVI", "MultiVI"], default=[])
+    parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
+    parser.add_argument("--cache", type=Path, default=None)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    warnings.filterwarnings("ignore", module="sklearn")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    cells = Cells()
+    if "annotation" in arguments.parts:
+        annotation(cells, arguments)
+    if "tokens" in arguments.parts:
+        tokens(cells, arguments)
+
+
+if __name__ == "__main__":
+    main()
