@@ -3,6 +3,16 @@
 from ._bert import MaskBins
 from ._hide import HideFeatures, lost_modality, show
 from ._hide_tokens import HiddenValues, HideTokens
+from ._show_some import ShowSome
 from ._views import WithPartialView
 
-__all__ = ["HiddenValues", "HideFeatures", "HideTokens", "MaskBins", "WithPartialView", "lost_modality", "show"]
+__all__ = [
+    "HiddenValues",
+    "HideFeatures",
+    "HideTokens",
+    "MaskBins",
+    "ShowSome",
+    "WithPartialView",
+    "lost_modality",
+    "show",
+]

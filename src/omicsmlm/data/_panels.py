@@ -20,8 +20,9 @@ class PanelTable(NamedTuple):
 
 
 def read_panels(place: str, adata: AnnData) -> PanelTable | None:
-    """Read what :func:`omicsmlm.datasets.read_many` noted: ``varm["profiled"]``, a boolean column per data set, and
-    ``obs["dataset"]``.
+    """Read what :func:`omicsmlm.datasets.read_many` noted.
+
+    That is ``varm["profiled"]``, a boolean column per data set, and ``obs["dataset"]``.
 
     Parameters
     ----------

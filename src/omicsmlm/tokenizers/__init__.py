@@ -1,6 +1,7 @@
 """From packed rows to what a family's encoder takes."""
 
 from ._bins import AxisBins, Scale, fit_scale, row_depth
+from ._log_counts import Library, LogCounts, expected_shares
 from ._selection import common_features, variable_features
 from ._sets import FeatureSets
 from ._token_sets import TokenSets
@@ -8,9 +9,12 @@ from ._token_sets import TokenSets
 __all__ = [
     "AxisBins",
     "FeatureSets",
+    "Library",
+    "LogCounts",
     "Scale",
     "TokenSets",
     "common_features",
+    "expected_shares",
     "fit_scale",
     "row_depth",
     "variable_features",
