@@ -60,6 +60,7 @@ def test_strata_are_scored_apart_and_together(made):
 def test_kaplan_meier_by_hand():
     curve = kaplan_meier([1, 1, 2, 3, 4], [1, 0, 1, 0, 1])
     assert curve.to_dict() == pytest.approx({0: 1, 1: 4 / 5, 2: 4 / 5 * 2 / 3, 3: 4 / 5 * 2 / 3, 4: 0})
+    assert kaplan_meier([2, 3], [0, 0]).to_dict() == {0: 1, 2: 1, 3: 1}
 
 
 def test_brier_without_censoring_is_the_mean_square(rng):

@@ -3,7 +3,18 @@
 from importlib.metadata import version
 
 from . import datasets, evaluation, pl, pp
-from .models import MOJO, Classifier, ClassifierConfig, MOJOConfig, OmicsMLM, OmicsMLMConfig, ScMBERT, ScMBERTConfig
+from .models import (
+    MOJO,
+    Classifier,
+    ClassifierConfig,
+    MOJOConfig,
+    OmicsMLM,
+    OmicsMLMConfig,
+    ScMBERT,
+    ScMBERTConfig,
+    Survival,
+    SurvivalConfig,
+)
 
 __version__ = version("omicsmlm")
 __all__ = [
@@ -15,6 +26,8 @@ __all__ = [
     "OmicsMLMConfig",
     "ScMBERT",
     "ScMBERTConfig",
+    "Survival",
+    "SurvivalConfig",
     "datasets",
     "evaluation",
     "pl",

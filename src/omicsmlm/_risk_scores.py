@@ -166,6 +166,8 @@ def kaplan_meier(time: Any, event: Any) -> pd.Series:
     {0.0: 1.0, 1.0: 0.67, 2.0: 0.67, 3.0: 0.0}
     """
     time_n, event_n = checked_times("kaplan_meier", time, event)
+    if not event_n.any():
+        return pd.Series(1.0, index=np.union1d([0.0], time_n))
     from torchsurv.stats.kaplan_meier import KaplanMeierEstimator
 
     estimate = KaplanMeierEstimator()

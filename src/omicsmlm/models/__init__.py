@@ -9,6 +9,8 @@ from ._omicsmlm import OmicsMLM
 from ._omicsmlm_config import OmicsMLMConfig
 from ._scmbert import ScMBERT
 from ._scmbert_config import ScMBERTConfig
+from ._survival import Survival
+from ._survival_config import SurvivalConfig
 
 __all__ = [
     "Classifier",
@@ -20,4 +22,6 @@ __all__ = [
     "OmicsModel",
     "ScMBERT",
     "ScMBERTConfig",
+    "Survival",
+    "SurvivalConfig",
 ]

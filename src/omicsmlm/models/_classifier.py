@@ -1,8 +1,6 @@
 """Labels from any model's embedding: calibrated, and with an answer for rows that are like nothing seen."""
 
-import copy
 import logging
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +35,7 @@ from ._label_solution import (
     solve,
 )
 from ._label_views import embedded_views
+from ._owned import MODEL, check_model, copied, load_model
 from ._query import QueryModel
 from ._tuning import Adapted
 
@@ -44,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 NOISY = 0.02
 """Share of wrong labels from which on those that held-out rows contradict are corrected and the head is solved anew."""
-MODEL = "model"
-"""Folder of the base model in that of a saved classifier."""
 
 
 class Classifier(Answering):
@@ -77,7 +74,7 @@ class Classifier(Answering):
     def __init__(
         self, model: OmicsModel, labels_key: str, unlabeled_category: str, labels: list[str], config: ClassifierConfig
     ) -> None:
-        super().__init__(_copied(model), labels_key, unlabeled_category, labels)
+        super().__init__(copied(model), labels_key, unlabeled_category, labels)
         self.config = config
         self.label_noise = 0.0
         self._series: dict[str, list[float]] = {}
@@ -109,10 +106,8 @@ class Classifier(Answering):
         ValueError
             If there is no such column, or fewer than two labels in it.
         """
-        if not isinstance(model, OmicsModel):
-            raise mistake("model", "a model of omicsmlm", type(model).__name__, "pass an omicsmlm.OmicsMLM, say")
-        if model.adata is None:
-            raise mistake("model", "one with its object", "one loaded alone", "load it with adata=…")
+        check_model(model)
+        assert model.adata is not None
         names = label_names(model.adata, labels_key, unlabeled_category)
         labels = sorted(names.dropna().unique())
         if len(labels) < 2:
@@ -339,10 +334,7 @@ class Classifier(Answering):
         """
         saved = read_model(dir_path, cls.__name__)
         choice = saved.config["choice"]
-        family = next((f for f in _families() if f.__name__ == choice["model"]), None)
-        if family is None:
-            raise mistake("load", "a classifier of a known family", repr(choice["model"]), "import its module first")
-        model = family.load(Path(dir_path) / MODEL, adata)
+        model = load_model(dir_path, choice["model"], adata, "classifier")
         keys = (choice["labels_key"], choice["unlabeled_category"], choice["labels"])
         classifier = cls(model, *keys, ClassifierConfig(**saved.settings))
         classifier.module.head.load_state_dict(saved.weights)
@@ -394,23 +386,6 @@ class Classifier(Answering):
 
     def _scaled(self, z_nd: np.ndarray) -> np.ndarray:
         return self.module.head.scaled(torch.from_numpy(z_nd)).double().numpy()
-
-
-def _copied(model: OmicsModel) -> OmicsModel:
-    """Copy a model's weights; the object and its registration are shared."""
-    copied = copy.copy(model)
-    copied.parts = copy.deepcopy(model.parts)
-    copied.module = copied.parts.module
-    return copied
-
-
-def _families() -> Iterator[type[OmicsModel]]:
-    """Go through all families that have been imported."""
-    found: list[type[OmicsModel]] = OmicsModel.__subclasses__()
-    while found:
-        family = found.pop()
-        yield family
-        found += family.__subclasses__()
 
 
 def _threshold(novelty_n: np.ndarray, false_rejection: float) -> float:

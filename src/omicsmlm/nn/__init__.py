@@ -20,6 +20,7 @@ from ._linear_start import (
     ridge_estimates,
 )
 from ._readout import Readout, drawn
+from ._risk_anchor import RiskAnchor
 from ._risk_head import RiskHead
 from ._rotary import RotaryTransformer, rotated
 from ._row_layout import RowLayout
@@ -52,6 +53,7 @@ __all__ = [
     "Readout",
     "RowLayout",
     "Rows",
+    "RiskAnchor",
     "RiskHead",
     "Scaling",
     "Scalings",

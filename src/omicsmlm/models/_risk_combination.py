@@ -1,0 +1,93 @@
+"""Several scores of risk made one: of one scale in each stratum, averaged, and turned into hazards that hold."""
+
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omicsmlm._cox import Baseline, Times, baseline_hazard, ridge_cox
+
+
+class Combination:
+    r"""The mean of standardised scores, the slope that makes it a log relative hazard, and the baseline hazards.
+
+    .. math:: \log \text{risk} = \gamma\, \frac1P \sum_p \frac{s_p - \mu_{p,\text{stratum}}}{\sigma_{p,\text{stratum}}}
+
+    Scores that a row lacks are left out of its mean. All is fitted to held-out scores, so that the slope is that of rows
+    that were not learned from.
+
+    Parameters
+    ----------
+    mean_sp, deviation_sp
+        (s + 1, p) mean and standard deviation of each score in each stratum, the last row over all strata.
+    slope
+        :math:`\gamma`.
+    baselines
+        Of each stratum, and the last of all rows as one.
+    """
+
+    def __init__(self, mean_sp: np.ndarray, deviation_sp: np.ndarray, slope: float, baselines: list[Baseline]) -> None:
+        self.mean_sp = mean_sp
+        self.deviation_sp = deviation_sp
+        self.slope = slope
+        self.baselines = baselines
+
+    @classmethod
+    def fit(cls, score_np: np.ndarray, times: Times, n_strata: int) -> Self:
+        """Fit to held-out scores, (n, p), NaN where a row lacks one."""
+        groups = [times.stratum_n == stratum for stratum in range(n_strata)]
+        mean_sp, deviation_sp = (
+            np.stack(part) for part in zip(*(_moments(score_np[of_n]) for of_n in groups), strict=True)
+        )
+        overall_p, _ = _moments(score_np)
+        # the spread of all strata is that within them: their own means are no matter of risk
+        _, within_p = _moments(score_np - mean_sp[times.stratum_n])
+        made = cls(np.vstack([mean_sp, overall_p]), np.vstack([deviation_sp, within_p]), 1.0, [])
+        mean_n = made.mean(score_np, times.stratum_n)
+        made.slope = float(ridge_cox(mean_n[:, None], times, np.full(1, 1e-6))[0])
+        made.baselines = [
+            baseline_hazard(made.slope * mean_n[of_n], times.only(of_n)) for of_n in [*groups, slice(None)]
+        ]
+        return made
+
+    def mean(self, score_np: np.ndarray, stratum_n: np.ndarray) -> np.ndarray:
+        """Give (n,) means of standardised scores; a stratum of code -1 is scaled as all strata are."""
+        standardised_np = (score_np - self.mean_sp[stratum_n]) / self.deviation_sp[stratum_n]
+        known_np = np.isfinite(standardised_np)
+        return np.where(known_np, standardised_np, 0.0).sum(1) / np.maximum(known_np.sum(1), 1)
+
+    def log_risk(self, score_np: np.ndarray, stratum_n: np.ndarray) -> np.ndarray:
+        """Give (n,) log hazards relative to the baseline of the stratum."""
+        return self.slope * self.mean(score_np, stratum_n)
+
+    def survival(self, log_risk_n: np.ndarray, stratum_n: np.ndarray, time_t: np.ndarray) -> np.ndarray:
+        """Give (n, t) probabilities to be without the event at each time: exp(-H₀(t) · risk)."""
+        hazard_st = np.stack([baseline.at(time_t) for baseline in self.baselines])
+        return np.exp(-hazard_st[stratum_n] * np.exp(log_risk_n)[:, None])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give all numbers as tensors."""
+        times = {f"baseline.{s}.time_t": baseline.time_t for s, baseline in enumerate(self.baselines)}
+        hazards = {f"baseline.{s}.cumulative_t": baseline.cumulative_t for s, baseline in enumerate(self.baselines)}
+        parts = {"mean_sp": self.mean_sp, "deviation_sp": self.deviation_sp, "slope": np.array(self.slope)}
+        return {name: torch.from_numpy(value).double() for name, value in {**parts, **times, **hazards}.items()}
+
+    @classmethod
+    def restore(cls, state: dict[str, Tensor]) -> Self:
+        """Make the combination of a :meth:`state_dict`."""
+        arrays = {name: value.numpy() for name, value in state.items()}
+        baselines = [
+            Baseline(arrays[f"baseline.{s}.time_t"], arrays[f"baseline.{s}.cumulative_t"])
+            for s in range(len(arrays["mean_sp"]))
+        ]
+        return cls(arrays["mean_sp"], arrays["deviation_sp"], float(arrays["slope"]), baselines)
+
+
+def _moments(score_np: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation, (p,) each, of the scores that are known; 0 and 1 where none is."""
+    known_np = np.isfinite(score_np)
+    n_p = np.maximum(known_np.sum(0), 1)
+    mean_p = np.where(known_np, score_np, 0.0).sum(0) / n_p
+    deviation_p = np.sqrt((np.where(known_np, score_np - mean_p, 0.0) ** 2).sum(0) / n_p)
+    return mean_p, np.where(deviation_p > 0, deviation_p, 1.0)
