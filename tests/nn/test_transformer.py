@@ -176,6 +176,53 @@ def test_dropout_in_training_alone(make, x_td):
     assert not torch.allclose(one, other)
 
 
+@pytest.mark.parametrize("lengths", [[5, 1, 9, 2], [4, 4, 4]])
+def test_the_first_token_of_each_row_alone(x_td, lengths):
+    model = randomised(packed()).eval()
+    x_td, offsets = x_td[: sum(lengths)], offsets_of(lengths)
+    torch.testing.assert_close(model.firsts(x_td, offsets), model(x_td, offsets)[offsets[:-1]], atol=1e-6, rtol=1e-5)
+    no_blocks = PackedTransformer(WIDTH, 0, N_HEADS, 24)
+    assert torch.equal(no_blocks.firsts(x_td, offsets), x_td[offsets[:-1]])
+
+
+def deep(rate, n_layers=2):
+    torch.manual_seed(0)
+    return randomised(PackedTransformer(WIDTH, n_layers, N_HEADS, 24, stochastic_depth=rate))
+
+
+def test_with_stochastic_depth_a_row_skips_branches_as_a_whole(x_td):
+    """The second of two blocks skips each of its branches in half of the rows; the others count twice."""
+    model, lengths = deep(0.5), [3] * 5
+    x_td = x_td[:15]
+    first, last = model.blocks
+    found, expected = set(), {}
+    for i, row in enumerate(x_td.split(lengths)):
+        before = block(first, row)
+        normed = last.norm(before)
+        for attends in (0, 1):
+            middle = before + 2 * attends * last.attention_scale * attention(last.attention, normed, normed)
+            norm, wide, _, narrow = last.feed_forward
+            fed = narrow(F.gelu(wide(norm(middle))))
+            for feeds in (0, 1):
+                expected[i, attends, feeds] = middle + 2 * feeds * last.feed_forward_scale * fed
+    for _ in range(20):
+        for i, states in enumerate(model(x_td, offsets_of(lengths)).split(lengths)):
+            fits = [key for key, value in expected.items() if key[0] == i and torch.allclose(states, value, atol=1e-5)]
+            assert len(fits) == 1
+            found.add(fits[0][1:])
+    assert found == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_stochastic_depth_in_training_alone_and_rising_from_block_to_block(x_td):
+    model = deep(0.6, 4)
+    assert [round(layer.drop_rate, 3) for layer in model.blocks] == [0, 0.2, 0.4, 0.6]
+    offsets = offsets_of(LENGTHS)
+    assert torch.equal(model.eval()(x_td, offsets), deep(0.0, 4)(x_td, offsets))
+    assert not torch.equal(model.train()(x_td, offsets), model(x_td, offsets))
+    lengths = [5, 1, 9, 2]
+    assert not torch.equal(model.firsts(x_td, offsets_of(lengths)), model.firsts(x_td, offsets_of(lengths)))
+
+
 @MAKERS
 def test_autocast_to_bfloat16_is_roughly_the_same(make, x_td):
     model = make(layer_scale=1.0)

@@ -4,6 +4,7 @@ from ._adversary import Adversary, reverse_gradient
 from ._alignment import Alignment
 from ._attention import Rows, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenReading
+from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, UpTower
 from ._decoder import Decoded, Decoder, Design, Head
 from ._label_head import LabelHead
@@ -20,6 +21,7 @@ from ._linear_start import (
     ridge_estimates,
 )
 from ._readout import Readout, drawn
+from ._residual_decoder import ResidualDecoder
 from ._risk_anchor import RiskAnchor
 from ._risk_head import RiskHead
 from ._rotary import RotaryTransformer, rotated
@@ -38,6 +40,7 @@ __all__ = [
     "AxisExpansion",
     "Combination",
     "Component",
+    "ConcatenatedTokens",
     "Decoded",
     "Decoder",
     "Design",
@@ -49,6 +52,7 @@ __all__ = [
     "LatentAttention",
     "LatentTransformer",
     "PackedTransformer",
+    "ResidualDecoder",
     "RotaryTransformer",
     "Readout",
     "RowLayout",

@@ -31,9 +31,18 @@ class _Block(nn.Module):
     """Attention, to the tokens themselves or to a context, then a feed-forward; each adds to the residual stream."""
 
     def __init__(
-        self, width: int, n_heads: int, feed_forward: int, dropout: float, layer_scale: float, *, crosses: bool = False
+        self,
+        width: int,
+        n_heads: int,
+        feed_forward: int,
+        dropout: float,
+        layer_scale: float,
+        *,
+        crosses: bool = False,
+        drop_rate: float = 0.0,
     ) -> None:
         super().__init__()
+        self.drop_rate = drop_rate
         self.norm = nn.LayerNorm(width)
         self.context_norm = nn.LayerNorm(width) if crosses else None
         self.attention = _Attention(width, n_heads)
@@ -52,8 +61,26 @@ class _Block(nn.Module):
             attended_td = self.attention(normed_td, rows, normed_td, rows)
         else:
             attended_td = self.attention(normed_td, rows, self.context_norm(context_sd), context)
-        x_td = torch.addcmul(x_td, self.attention_scale, self.dropout(attended_td))
-        return torch.addcmul(x_td, self.feed_forward_scale, self.dropout(self.feed_forward(x_td)))
+        return self._added(x_td, attended_td, rows)
+
+    def firsts(self, x_td: Tensor, rows: Rows) -> Tensor:
+        """Give what :meth:`forward` gives of the first token of each row, and compute no other."""
+        first_n, n = rows.offsets[:-1], len(rows.lengths)
+        alone = Rows(torch.arange(n + 1, device=x_td.device), n * [1])
+        normed_td = self.norm(x_td)
+        return self._added(x_td[first_n], self.attention(normed_td[first_n], alone, normed_td, rows), alone)
+
+    def _added(self, x_td: Tensor, attended_td: Tensor, rows: Rows) -> Tensor:
+        x_td = torch.addcmul(x_td, self.attention_scale, self._kept(self.dropout(attended_td), rows))
+        return torch.addcmul(x_td, self.feed_forward_scale, self._kept(self.dropout(self.feed_forward(x_td)), rows))
+
+    def _kept(self, branch_td: Tensor, rows: Rows) -> Tensor:
+        """Drop a branch as a whole from some rows, in training; what is left makes up for it."""
+        if not self.training or self.drop_rate == 0:
+            return branch_td
+        kept_n = (torch.rand(len(rows.lengths), device=branch_td.device) >= self.drop_rate) / (1 - self.drop_rate)
+        kept_t = torch.repeat_interleave(kept_n, rows.offsets.diff(), output_size=len(branch_td))
+        return branch_td * kept_t[:, None].to(branch_td.dtype)
 
 
 class PackedTransformer(nn.Module):
@@ -81,6 +108,9 @@ class PackedTransformer(nn.Module):
         Share of each branch's output that is dropped in training; attention weights are not dropped.
     layer_scale
         Start of :math:`\gamma`; 0.1 is that of the paper for up to 18 layers.
+    stochastic_depth
+        Probability, in training, that a row skips a branch of the last block; it rises from 0 at the first one, each block
+        by as much (Huang et al. 2016).
 
     Raises
     ------
@@ -96,10 +126,14 @@ class PackedTransformer(nn.Module):
         feed_forward: int,
         dropout: float = 0.0,
         layer_scale: float = 0.1,
+        stochastic_depth: float = 0.0,
     ) -> None:
         super().__init__()
         _check_heads(width, n_heads)
-        self.blocks = nn.ModuleList(_Block(width, n_heads, feed_forward, dropout, layer_scale) for _ in range(n_layers))
+        rates = [stochastic_depth * i / max(1, n_layers - 1) for i in range(n_layers)]
+        self.blocks = nn.ModuleList(
+            _Block(width, n_heads, feed_forward, dropout, layer_scale, drop_rate=rate) for rate in rates
+        )
 
     def forward(self, x_td: Tensor, offsets: Tensor) -> Tensor:
         """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``."""
@@ -107,6 +141,20 @@ class PackedTransformer(nn.Module):
         for block in self.blocks:
             x_td = block(x_td, rows)
         return x_td
+
+    def firsts(self, x_td: Tensor, offsets: Tensor) -> Tensor:
+        """Give the (n, d) states of the first token of each row alone; no row may be empty.
+
+        They are those that :meth:`forward` gives, but the last block computes no other.
+        """
+        rows = Rows.of(offsets)
+        for block in self.blocks[:-1]:
+            x_td = block(x_td, rows)
+        if not len(self.blocks):
+            return x_td[offsets[:-1]]
+        last = self.blocks[-1]
+        assert isinstance(last, _Block)
+        return last.firsts(x_td, rows)
 
 
 class LatentTransformer(nn.Module):

@@ -1,0 +1,38 @@
+"""Tokens in which the value of a feature stands beside the feature's own embedding."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ConcatenatedTokens(nn.Module):
+    """The token of a feature is its embedding with the value as the last dimension; a row begins with one of its own.
+
+    Parameters
+    ----------
+    n_features
+        Features in the vocabulary.
+    width
+        d; the embeddings are d − 1 wide.
+    """
+
+    def __init__(self, n_features: int, width: int) -> None:
+        super().__init__()
+        self.features = nn.Embedding(n_features, width - 1)
+        self.first = nn.Parameter(torch.randn(width))
+
+    def forward(self, values_ng: Tensor, seen_ng: Tensor) -> tuple[Tensor, Tensor]:
+        """Gather what is seen of a grid.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            (t, d) tokens, packed, each row's own before those of its features; (n + 1,) cumulative lengths.
+        """
+        row_t, id_t = seen_ng.nonzero(as_tuple=True)
+        features_td = torch.cat([self.features(id_t), values_ng[row_t, id_t, None]], 1)
+        length_n = seen_ng.sum(1) + 1
+        offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
+        place_t = torch.arange(1, len(row_t) + 1, device=row_t.device) + row_t
+        x_td = torch.zeros(len(row_t) + len(seen_ng), len(self.first), dtype=features_td.dtype, device=row_t.device)
+        x_td = x_td.index_copy(0, place_t, features_td)
+        return x_td.index_copy(0, offsets[:-1], self.first.to(x_td.dtype).expand(len(seen_ng), -1)), offsets
