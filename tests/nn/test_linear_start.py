@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Grid
-from omicsmlm.nn import log_means, only_present, own_estimates, principal_directions, ridge_estimates
+from omicsmlm.nn import component_starts, log_means, only_present, own_estimates, principal_directions, ridge_estimates
 
 
 @pytest.fixture
@@ -152,3 +152,49 @@ def test_two_halves_tell_how_precise_a_component_is():
     assert found.precision_k[1] < 0.5
     assert not found.offset_k.any()
     np.testing.assert_array_equal(found.weights_gk, weights)
+
+
+def pair(n=150, seed=0):
+    """Two modalities that share two strong axes, and which rows have them."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(n, 2)) * [3, 2]
+    noise = [rng.normal(size=(n, g)) for g in (20, 15)]
+    x = {name: (scores @ rng.normal(size=(2, e.shape[1])) + 0.3 * e) for name, e in zip("ab", noise, strict=True)}
+    return {name: (part - part.mean(0)).astype(np.float32) for name, part in x.items()}
+
+
+def test_components_of_several_modalities_follow_one_another():
+    x = pair()
+    has = {"a": np.arange(150) < 140, "b": np.arange(150) >= 10}
+    starts = component_starts({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    assert {m: (c.first, len(c.strength_k), list(c.estimates)) for m, c in starts.items()} == {
+        "a": (0, 3, ["a", "b"]),
+        "b": (3, 2, ["b", "a"]),
+    }
+    for name, other in ("ab", "ba"):
+        component, own = starts[name], x[name][has[name]]
+        expected = principal_directions(own, len(component.strength_k), None, 0)
+        np.testing.assert_array_equal(component.estimates[name].weights_gk, expected.weights_gk)
+        np.testing.assert_array_equal(component.strength_k, expected.strength_k)
+        both = has[name] & has[other]
+        target_nk = x[name][both] @ expected.weights_gk
+        told = ridge_estimates(x[other][both], target_nk, 0)
+        for found, part in zip(component.estimates[other], told, strict=True):
+            np.testing.assert_allclose(found, part, rtol=1e-4, atol=1e-5)
+        guess_nk = x[other][both] @ component.estimates[other].weights_gk + component.estimates[other].offset_k
+        assert np.corrcoef(guess_nk[:, 0], target_nk[:, 0])[0, 1] > 0.9, "each tells the shared axes of the other"
+
+
+def test_too_few_rows_with_both_tell_nothing_of_each_other():
+    x, has = pair(), {"a": np.arange(150) < 120, "b": np.arange(150) >= 21}
+    starts = component_starts({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    assert all(list(c.estimates) == [name] for name, c in starts.items())
+
+
+def test_components_do_not_follow_differences_between_groups(x):
+    groups = np.arange(80) % 2
+    found = component_starts({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, groups, 0)["a"]
+    expected = principal_directions(x, 2, groups, 0)
+    np.testing.assert_array_equal(found.estimates["a"].weights_gk, expected.weights_gk)
+    apart = component_starts({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, None, 0)["a"]
+    assert not np.allclose(found.estimates["a"].weights_gk, apart.estimates["a"].weights_gk, atol=1e-2)

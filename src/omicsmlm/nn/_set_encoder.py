@@ -43,7 +43,7 @@ class Combination(nn.Module):
         evidence_nm = torch.stack([evidence[name] for name in self.names], 1)
         has_nm = evidence_nm > 0
         score_nmd = evidence_nm.clamp(min=1e-6).log()[:, :, None] + torch.stack(list(self.log_precision))
-        weight_nmd = score_nmd.masked_fill(~has_nm[:, :, None], NOTHING).softmax(1)
+        weight_nmd = score_nmd.masked_fill(~has_nm[:, :, None], NOTHING).softmax(1) * has_nm[:, :, None]
         h_nd = (~has_nm).float() @ torch.stack(list(self.absent))
         for m, name in enumerate(self.names):
             h_nd = h_nd + weight_nmd[:, m] * (sums[name] + self.offset[m])

@@ -1,0 +1,88 @@
+"""Estimates of several modalities averaged by their precision, against a loop over rows and dimensions."""
+
+import numpy as np
+import pytest
+import torch
+
+from omicsmlm.nn import Combination, Estimates
+
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture
+def combination():
+    torch.manual_seed(0)
+    combination = Combination(NAMES, 4)
+    with torch.no_grad():
+        for vector in combination.parameters():
+            vector.normal_()
+    return combination
+
+
+def case(n=6):
+    generator = torch.Generator().manual_seed(1)
+    sums = {name: torch.randn(n, 4, generator=generator) for name in NAMES}
+    evidence = {name: 2 * torch.rand(n, generator=generator) for name in NAMES}
+    return sums, evidence
+
+
+def by_loop(combination, sums, evidence):
+    n = len(evidence["a"])
+    out = np.zeros((n, 4))
+    for i in range(n):
+        for d in range(4):
+            total, mean = 0.0, 0.0
+            for m, name in enumerate(NAMES):
+                e = float(evidence[name][i])
+                if e == 0:
+                    out[i, d] += float(combination.absent[m][d].detach())
+                    continue
+                precision = e * np.exp(float(combination.log_precision[m][d].detach()))
+                total += precision
+                mean += precision * (float(combination.offset[m][d].detach()) + float(sums[name][i, d]))
+            out[i, d] += mean / total if total else 0.0
+    return out
+
+
+def test_estimates_count_by_precision_times_evidence(combination):
+    sums, evidence = case()
+    for i, gone in enumerate(["", "a", "b", "ab", "bc", "abc"]):
+        for name in gone:
+            evidence[name][i] = 0.0
+    found = combination(sums, evidence).detach()
+    np.testing.assert_allclose(found, by_loop(combination, sums, evidence), rtol=1e-4, atol=1e-5)
+
+
+def test_what_an_absent_modality_says_does_not_matter(combination):
+    sums, evidence = case()
+    for name in NAMES:
+        evidence[name][2] = 0.0
+    evidence["b"][:] = 0.0
+    found = combination(sums, evidence)
+    other = {name: part.clone() for name, part in sums.items()}
+    other["b"] += 100
+    other["a"][2] -= 100
+    assert torch.equal(combination(other, evidence), found)
+
+
+def test_the_only_modality_counts_whole_whatever_its_evidence(combination):
+    sums, evidence = case()
+    for name in "ac":
+        evidence[name].zero_()
+    expected = sums["b"] + combination.offset[1] + combination.absent[0] + combination.absent[2]
+    torch.testing.assert_close(combination(sums, evidence), expected)
+    torch.testing.assert_close(combination(sums, {**evidence, "b": evidence["b"] / 1000}), expected)
+
+
+def test_it_starts_at_estimates_in_their_dimensions():
+    combination = Combination(["a", "b"], 5)
+    nothing = np.zeros((3, 2), np.float32)
+    offset, precision = np.array([[1, 2], [4, 9]], np.float32)
+    combination.start("b", Estimates(nothing, offset, precision), 2)
+    assert combination.offset[1].tolist() == [0, 0, 1, 2, 0]
+    torch.testing.assert_close(combination.log_precision[1][2:4].exp().detach(), torch.tensor([4.0, 9.0]))
+    assert len(set(combination.log_precision[1][[0, 1, 4]].tolist() + combination.log_precision[0].tolist())) == 1
+    sums = {"a": torch.zeros(1, 5), "b": torch.ones(1, 5)}
+    h = combination(sums, {"a": torch.ones(1), "b": torch.ones(1)})
+    small = np.exp(-3)
+    assert h[0].tolist() == pytest.approx([0.5, 0.5, 2 * 4 / (4 + small), 3 * 9 / (9 + small), 0.5], rel=1e-4)
