@@ -70,6 +70,11 @@ class OmicsModel(Registered):
         """Where the weights are."""
         return next(self.module.parameters()).device
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that are embedded, or validated, at once unless the user says otherwise; 1,024 unless rows are large."""
+        return EMBED_ROWS
+
     # ---- what a family says -------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -165,7 +170,7 @@ class OmicsModel(Registered):
             progress_bar=progress_bar,
             seed=seed,
         )
-        validation = row_loader(manager, validation_rows, EMBED_ROWS) if len(validation_rows) else None
+        validation = row_loader(manager, validation_rows, self.rows_at_once) if len(validation_rows) else None
         values = fit(
             self.parts,
             self.optimisation,
@@ -173,7 +178,7 @@ class OmicsModel(Registered):
             validation,
             options,
             trainer_options,
-            census_loader=None if self.parts.census is None else row_loader(manager, train_rows, EMBED_ROWS),
+            census_loader=None if self.parts.census is None else row_loader(manager, train_rows, self.rows_at_once),
         )
         self.train_indices, self.validation_indices = train_rows, validation_rows
         self.is_trained_ = True
@@ -235,7 +240,7 @@ class OmicsModel(Registered):
         indices
             Row numbers, or one boolean per row; None for all rows.
         batch_size
-            Rows to embed at once; None for 1,024.
+            Rows to embed at once; None for ``rows_at_once``.
 
         Returns
         -------
@@ -263,12 +268,12 @@ class OmicsModel(Registered):
         compute: Callable[[Batch], Tensor],
     ) -> tuple[np.ndarray, pd.Index]:
         """Compute (n, width) float32 of the rows that are asked for, some at a time; give it with their names."""
-        _check_positive("batch_size", batch_size, "leave it out for 1,024")
+        _check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
         manager = self._manager_for(data)
         rows = asked_rows(indices, manager.adata.n_obs)
         self.module.eval()
         parts = [np.zeros((0, width), dtype=np.float32)]
-        for batch in row_loader(manager, rows, batch_size or EMBED_ROWS):
+        for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
             parts.append(compute(on_device(batch, self.device)).float().cpu().numpy())
         return np.concatenate(parts), manager.adata.obs_names[rows]
 

@@ -18,7 +18,7 @@ from omicsmlm.objectives import LabelObjective
 from omicsmlm.training import FitOptions, Optimisation, fit, sensible_epochs
 
 from ._answering import Answering, label_names
-from ._base import EMBED_ROWS, OmicsModel
+from ._base import OmicsModel
 from ._calibration import calibrate, corrected, scores
 from ._classifier_config import LEARNING_RATES, ClassifierConfig
 from ._files import Saved, read_model, write_model
@@ -256,7 +256,7 @@ class Classifier(Answering):
             parts,
             Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),
             row_loader(manager, rows, batch_size, seed=c.seed),
-            row_loader(manager, held_rows, EMBED_ROWS),
+            row_loader(manager, held_rows, self.model.rows_at_once),
             *how,
         )
         for weight in frozen:
