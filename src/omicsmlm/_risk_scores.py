@@ -30,7 +30,7 @@ def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.n
     ValueError
         If lengths differ, times are negative or not finite, or events are anything but 0 and 1.
     """
-    time_n, event_n = np.asarray(time, dtype=np.float64), np.asarray(event)
+    time_n, event_n = np.array(time, dtype=np.float64), np.asarray(event)
     columns = {"time": time_n, "event": event_n, **{name: np.asarray(value) for name, value in others.items()}}
     for name, column in columns.items():
         if len(column) != len(time_n):

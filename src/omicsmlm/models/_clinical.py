@@ -68,7 +68,7 @@ class Columns:
             found = f"times down to {np.nanmin(time_n):g}"
             raise mistake(f"column {self.time_key!r}", "times that are not negative", found, "count from the start")
         if not np.isin(event_n[~np.isnan(event_n)], (0, 1)).all():
-            found = named(np.unique(event_n[~np.isnan(event_n)]))
+            found = ", ".join(f"{value:g}" for value in np.unique(event_n[~np.isnan(event_n)])[:5])
             raise mistake(f"column {self.event_key!r}", "0 (censored) and 1 (event)", found, "code it so")
         known_n = np.isfinite(time_n) & ~np.isnan(event_n)
         times = Times(np.where(known_n, time_n, 0.0), known_n & (event_n == 1), self.stratum_codes(data))

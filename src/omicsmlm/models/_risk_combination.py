@@ -35,7 +35,10 @@ class Combination:
 
     @classmethod
     def fit(cls, score_np: np.ndarray, times: Times, n_strata: int) -> Self:
-        """Fit to held-out scores, (n, p), NaN where a row lacks one."""
+        """Fit to held-out scores, (n, p), NaN where a row lacks one.
+
+        The slope is fitted to the rows that were held out from a network, if there are any; the baseline hazards to all.
+        """
         groups = [times.stratum_n == stratum for stratum in range(n_strata)]
         mean_sp, deviation_sp = (
             np.stack(part) for part in zip(*(_moments(score_np[of_n]) for of_n in groups), strict=True)
@@ -44,8 +47,8 @@ class Combination:
         # the spread of all strata is that within them: their own means are no matter of risk
         _, within_p = _moments(score_np - mean_sp[times.stratum_n])
         made = cls(np.vstack([mean_sp, overall_p]), np.vstack([deviation_sp, within_p]), 1.0, [])
-        mean_n = made.mean(score_np, times.stratum_n)
-        made.slope = float(ridge_cox(mean_n[:, None], times, np.full(1, 1e-6))[0])
+        mean_n, whole_n = made.mean(score_np, times.stratum_n), complete(score_np)
+        made.slope = float(ridge_cox(mean_n[whole_n, None], times.only(whole_n), np.full(1, 1e-6))[0])
         made.baselines = [
             baseline_hazard(made.slope * mean_n[of_n], times.only(of_n)) for of_n in [*groups, slice(None)]
         ]
@@ -82,6 +85,12 @@ class Combination:
             for s in range(len(arrays["mean_sp"]))
         ]
         return cls(arrays["mean_sp"], arrays["deviation_sp"], float(arrays["slope"]), baselines)
+
+
+def complete(score_np: np.ndarray) -> np.ndarray:
+    """Say which rows have the last score, that of networks, if any row has it, (n,) bool."""
+    known_n = np.isfinite(score_np[:, -1])
+    return known_n if known_n.any() else np.isfinite(score_np).any(1)
 
 
 def _moments(score_np: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from ._clinical import Columns, listed
 from ._files import Saved, read_model, write_model
 from ._owned import MODEL, check_model, copied, load_model
 from ._risk_answers import DECILES, RiskAnswering
-from ._risk_combination import Combination
+from ._risk_combination import Combination, complete
 from ._risk_network import Learned, RiskNetwork, network_risk, new_network, train_network
 from ._risk_solution import Penalties, Seen, folds, own_models, solve
 from ._row_features import RowFeatures
@@ -144,17 +144,18 @@ class Survival(RiskAnswering):
         own_n, pooled_n = self._solve(seen)
         network_n = self._train_networks(rows, times, seen, (batch_size, options, trainer_options))
         held_np = np.stack([own_n, pooled_n, network_n], 1)
-        held_n = np.isfinite(held_np).any(1) if not self.config.n_networks else np.isfinite(network_n)
-        learned = seen.times.only(held_n)
-        self.combination = Combination.fit(held_np[held_n], learned, len(self.columns.strata))
-        self.grid_t = np.quantile(learned.time_n[learned.event_n], DECILES)
-        self.held_out = self._scored(self.combination.log_risk(held_np[held_n], learned.stratum_n), learned)
+        scored_n, n_strata = np.isfinite(held_np).any(1), len(self.columns.strata)
+        self.combination = Combination.fit(held_np[scored_n], seen.times.only(scored_n), n_strata)
+        self.grid_t = np.quantile(seen.times.time_n[seen.times.event_n], DECILES)
+        whole_n = complete(held_np)
+        judged = seen.times.only(whole_n)
+        self.held_out = self._scored(self.combination.log_risk(held_np[whole_n], judged.stratum_n), judged)
         self.is_trained = True
         logger.info(
             "Survival: %d rows, %d events, %d strata; held out: mean C-index %.3f.",
             len(rows),
             seen.times.event_n.sum(),
-            len(self.columns.strata),
+            n_strata,
             self.held_out.loc["mean", "C-index"],
         )
 
