@@ -326,6 +326,21 @@ def test_gradients_are_limited():
     assert limit.norm == pytest.approx(1e-3, rel=0.01)
 
 
+def test_the_optimiser_is_as_it_was_asked_for():
+    class Look(Callback):
+        def on_train_start(self, trainer, pl_module):
+            self.seen = {
+                k: v for k, v in trainer.optimizers[0].defaults.items() if k in ("betas", "eps", "weight_decay")
+            }
+
+    look = Look()
+    asked = {"betas": (0.8, 0.95), "epsilon": 1e-5, "weight_decay": 0.3}
+    run(trainer_options={"callbacks": [look]}, optimisation=Optimisation(0.1, **asked))
+    assert look.seen == {"betas": (0.8, 0.95), "eps": 1e-5, "weight_decay": 0.3}
+    run(max_epochs=5, trainer_options={"callbacks": [look]}, optimisation=Optimisation(0.1, weight_decay=None))
+    assert look.seen["weight_decay"] == pytest.approx(1 / (0.1 * 20)), "one over rate times steps"
+
+
 @pytest.mark.gpu
 def test_on_a_gpu_training_runs_in_bfloat16():
     class Look(Callback):

@@ -30,10 +30,13 @@ class Optimisation:
         Highest rate of AdamW.
     betas
         Its moment decays.
+    epsilon
+        What it adds to the root of the second moment.
     weight_decay
-        Its decoupled weight decay.
+        Its decoupled weight decay; None for 1 / (learning rate × number of steps), so that the weights' memory is as long as
+        the training.
     n_warmup_steps
-        Steps over which the rate rises.
+        Steps over which the rate rises; at most a tenth of all.
     gradient_limit
         Largest norm of a gradient; larger ones are scaled down.
     averaging
@@ -43,7 +46,8 @@ class Optimisation:
 
     learning_rate: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 1e-4
+    epsilon: float = 1e-8
+    weight_decay: float | None = 1e-4
     n_warmup_steps: int = 50
     gradient_limit: float = 50.0
     averaging: float = 0.99
@@ -144,10 +148,11 @@ class MaskedPlan(lightning.LightningModule):
         """AdamW with warm-up and cosine, per step."""
         o = self.optimisation
         parameters = [p for p in self.module.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            parameters, lr=o.learning_rate, betas=o.betas, weight_decay=o.weight_decay, fused=True
-        )
         n_steps = int(self.trainer.estimated_stepping_batches)
+        decay = 1 / (o.learning_rate * max(1, n_steps)) if o.weight_decay is None else o.weight_decay
+        optimizer = torch.optim.AdamW(
+            parameters, lr=o.learning_rate, betas=o.betas, eps=o.epsilon, weight_decay=decay, fused=True
+        )
         n_warmup = min(o.n_warmup_steps, max(1, n_steps // 10))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, n_steps, n_warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
