@@ -14,6 +14,8 @@ from .models import (
     ScMBERTConfig,
     Survival,
     SurvivalConfig,
+    TxFM,
+    TxFMConfig,
 )
 
 __version__ = version("omicsmlm")
@@ -28,6 +30,8 @@ __all__ = [
     "ScMBERTConfig",
     "Survival",
     "SurvivalConfig",
+    "TxFM",
+    "TxFMConfig",
     "datasets",
     "evaluation",
     "pl",

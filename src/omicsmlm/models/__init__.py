@@ -11,6 +11,8 @@ from ._scmbert import ScMBERT
 from ._scmbert_config import ScMBERTConfig
 from ._survival import Survival
 from ._survival_config import SurvivalConfig
+from ._txfm import TxFM
+from ._txfm_config import TxFMConfig
 
 __all__ = [
     "Classifier",
@@ -24,4 +26,6 @@ __all__ = [
     "ScMBERTConfig",
     "Survival",
     "SurvivalConfig",
+    "TxFM",
+    "TxFMConfig",
 ]

@@ -1,6 +1,8 @@
 """What training minimises."""
 
 from ._bounded_counts import (
+    Activation,
+    CountLoss,
     CountReconstruction,
     bounded_poisson,
     clamped_relu,
@@ -19,8 +21,10 @@ from ._token_values import TokenPrediction
 from ._tokens import BinCrossEntropy
 
 __all__ = [
+    "Activation",
     "BinCrossEntropy",
     "ClusterAlignment",
+    "CountLoss",
     "CountReconstruction",
     "CoxObjective",
     "DiscreteHazards",
