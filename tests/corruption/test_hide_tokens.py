@@ -245,11 +245,12 @@ def test_closed_regions_are_not_in_the_row_and_hidden():
     assert not (corrupted.scored["rna"].values == 0).any(), "a modality of values brings none"
 
 
-def test_closed_regions_are_as_many_and_as_common_as_hidden_open_ones():
-    sets = {"atac": token_set(600, 400, 0.05)}
+@pytest.mark.parametrize("density", [0.05, 0.2])
+def test_closed_regions_are_as_many_and_as_common_as_hidden_open_ones(density):
+    sets = {"atac": token_set(600, 400, density)}
     is_open, ids = [], []
-    for seed in range(5):
-        corrupted = hide(sets, seed=seed, closed={"atac": True})
+    for seed in range(3):
+        corrupted = hide(sets, (0.0, 0.6), value=0.2, seed=seed, closed={"atac": True})
         part, truth = corrupted.inputs["atac"], corrupted.scored["atac"]
         hidden = part.values.isnan()
         is_open.append(truth.values[hidden] > 0)
@@ -257,10 +258,10 @@ def test_closed_regions_are_as_many_and_as_common_as_hidden_open_ones():
     is_open, ids = torch.cat(is_open), torch.cat(ids)
     assert float(is_open.float().mean()) == pytest.approx(0.5, abs=0.05)
     popular_g = torch.bincount(sets["atac"].ids, minlength=400)
-    assert roc_auc_score(is_open, popular_g[ids]) == pytest.approx(0.5, abs=0.04)
+    assert roc_auc_score(is_open, popular_g[ids]) == pytest.approx(0.5, abs=0.025)
     at_random = torch.randint(400, (len(ids),), generator=torch.Generator().manual_seed(0))
     scores = popular_g[torch.where(is_open, ids, at_random)]
-    assert roc_auc_score(is_open, scores) > 0.6, "popularity would tell regions drawn alike"
+    assert roc_auc_score(is_open, scores) > 0.55, "popularity would tell regions drawn alike"
 
 
 def test_a_row_that_has_every_region_has_no_closed_one():

@@ -10,6 +10,9 @@ from omicsmlm._types import Corrupted, TokenSet, rows_of
 
 from ._hide import lost_modality
 
+MOST_DRAWS = 8.0
+"""Most draws for one closed region; it takes more where nearly every row has nearly every region."""
+
 
 class HiddenValues(NamedTuple):
     """What a modality's corrupted tokens are judged by."""
@@ -30,8 +33,8 @@ class HideTokens:
     and is what modality prediction is scored on.
 
     In modalities of which only presence is told, a hidden value would be known: it is never zero. There each hidden token
-    brings one that is closed in the row: the feature of a token drawn at random from the whole batch (so that both are
-    equally common, and how common a region is does not give the answer).
+    brings about one that is closed in the row, drawn so that a region is as often among the closed ones as it is among the
+    open ones of the batch: how common it is does not give the answer.
 
     Parameters
     ----------
@@ -116,11 +119,20 @@ class HideTokens:
 
 
 def _closed(part: TokenSet, row_t: Tensor, wanted_row: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Draw, for each wanted row, the feature of a random token of the batch; those that the row has are left out."""
-    if len(part.ids) == 0:
+    """Draw features that rows lack, about as many as rows are given, each as often as it is found in the batch.
+
+    A feature that a share p of the rows has is drawn in proportion to p / (1 - p), and left out where the row has it.
+    """
+    n_rows, size = part.present.sum(), len(part.measured)
+    n_having_g = torch.bincount(part.ids, minlength=size)
+    n_lacking_g = n_rows - n_having_g
+    weight_g = torch.where(n_lacking_g > 0, n_having_g / n_lacking_g.clamp(min=1), 0.0)
+    if len(wanted_row) == 0 or not bool(weight_g.any()):
         return part.ids[:0], wanted_row[:0]
-    drawn = torch.randint(len(part.ids), (len(wanted_row),), generator=generator, device=part.ids.device)
-    size = len(part.measured)
-    key, known = torch.unique(wanted_row * size + part.ids[drawn]), row_t * size + part.ids
+    draws_for_one = weight_g.sum() * n_rows / (n_having_g * (n_lacking_g > 0)).sum()
+    n_draws = round(len(wanted_row) * float(draws_for_one.clamp(max=MOST_DRAWS)))
+    drawn = torch.multinomial(weight_g, n_draws, replacement=True, generator=generator)
+    rows = wanted_row[torch.randint(len(wanted_row), (n_draws,), generator=generator, device=drawn.device)]
+    key, known = torch.unique(rows * size + drawn), row_t * size + part.ids
     key = key[~torch.isin(key, known)]
     return key % size, key // size
