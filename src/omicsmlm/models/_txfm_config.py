@@ -105,7 +105,7 @@ class TxFMConfig:
     seed: int = 0
 
     @classmethod
-    def S(cls) -> "TxFMConfig":  # noqa: N802 - the paper's name
+    def S(cls) -> "TxFMConfig":
         """Give the paper's small size, 57 million parameters at 44,349 genes.
 
         Its table says 6 blocks, which gives 46 million; 12 give what it says in all.
@@ -119,12 +119,12 @@ class TxFMConfig:
         return cls(**PAPER, width=384, n_layers=12, n_heads=6, stochastic_depth=0.1)
 
     @classmethod
-    def B(cls) -> "TxFMConfig":  # noqa: N802
+    def B(cls) -> "TxFMConfig":
         """Give the paper's base size, 159 million parameters at 44,349 genes; see :meth:`S`."""
         return cls(**PAPER, width=768, n_layers=12, n_heads=12, stochastic_depth=0.1)
 
     @classmethod
-    def L(cls) -> "TxFMConfig":  # noqa: N802
+    def L(cls) -> "TxFMConfig":
         """Give the paper's large size, 403 million parameters at 44,349 genes; see :meth:`S`."""
         return cls(**PAPER, width=1024, n_layers=24, n_heads=16, stochastic_depth=0.3)
 
