@@ -144,6 +144,12 @@ class ScMBERT(ImputingModel, QueryModel):
         c = self.config
         return HideTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, self._brings_closed())
 
+    def _prepare_training(self) -> None:
+        if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
+            remedy = "call align() to move the new batches, which is all there is to adapt"
+            raise mistake("train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy)
+        super()._prepare_training()
+
     def _brings_closed(self) -> dict[str, bool]:
         return {name: state["kind"] == "accessibility" for name, state in self.adata_manager.modalities.items()}
 
@@ -155,6 +161,11 @@ class ScMBERT(ImputingModel, QueryModel):
                 raise mistake(
                     name, f"counts ({named(sorted(SPARSE_KINDS))})", f"values of kind {state['kind']!r}", remedy
                 )
+        unknown = [name for name in self.config.bins or {} if name not in states]
+        if unknown:
+            raise mistake(
+                "bins", f"modalities among {named(list(states))}", named(unknown), "name these, or leave it out"
+            )
         read = {name: self._read(name, state, sample) for name, state in states.items()}
         lengths = [torch.stack([t.offsets.diff() for t in batch.tokens.values()]).sum(0).max() for batch in sample]
         return {

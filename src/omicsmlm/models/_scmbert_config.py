@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from omicsmlm._checks import mistake
+from omicsmlm.data import ADDED
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class ScMBERTConfig:
             ),
             "drop_rates": (0 <= low <= high < 1, "two shares from 0 to under 1, the lower first", self.drop_rates),
             "n_bins": (self.n_bins >= 1 and self.n_open_bins >= 1, "at least 1", (self.n_bins, self.n_open_bins)),
+            "bins": (self.bins is None or min(self.bins.values(), default=1) >= 1, "at least 1 of each", self.bins),
             "max_tokens": (self.max_tokens >= 1, "at least 1", self.max_tokens),
             "cell_weight": (self.cell_weight >= 0, "at least 0", self.cell_weight),
         }
@@ -136,9 +138,10 @@ class ScMBERTConfig:
                 raise mistake(name, wanted, repr(found), "leave it out for the default")
 
     def bins_of(self, modality: str, kind: str) -> int:
-        """Give the number of value bins of a modality."""
+        """Give the number of value bins of a modality; features that a query adds to it have as many."""
         usual = self.n_open_bins if kind == "accessibility" else self.n_bins
-        return usual if self.bins is None else self.bins.get(modality, usual)
+        bins = self.bins or {}
+        return bins.get(modality, bins.get(modality.rstrip(ADDED), usual))
 
 
 COMPONENT_SHARES: dict[str, float] = {"counts": 1.0, "protein": 0.6, "accessibility": 0.48}
