@@ -254,3 +254,10 @@ def test_heads_must_divide_the_width(n_heads):
         PackedTransformer(WIDTH, 1, n_heads, 8)
     with pytest.raises(ValueError, match=sentence):
         LatentTransformer(WIDTH, 2, 1, n_heads, 8)
+
+
+def test_the_first_tokens_alone_are_those_of_all_through_latents():
+    torch.manual_seed(0)
+    model, offsets = LatentTransformer(16, 3, 2, 4, 32).double(), torch.tensor([0, 3, 4, 9])
+    x_td = torch.randn(9, 16, dtype=torch.float64)
+    torch.testing.assert_close(model.firsts(x_td, offsets), model(x_td, offsets)[offsets[:-1]])

@@ -98,7 +98,9 @@ class ScMBERTModule(QueryModule):
         self.modality = nn.ParameterList([torch.randn(d) for _ in kinds])
         self.hidden_feature = nn.Parameter(torch.randn(d))
         shape = c.n_layers, c.n_heads, c.feed_forward, c.dropout, c.layer_scale
-        self.transformer = PackedTransformer(d, *shape) if is_exact else LatentTransformer(d, c.n_latents, *shape)
+        self.transformer: PackedTransformer | LatentTransformer = (
+            PackedTransformer(d, *shape) if is_exact else LatentTransformer(d, c.n_latents, *shape)
+        )
         self.readout = Readout(d, c.n_nonlinear, c.n_linear, c.dropout)
         self.n_latent = self.readout.n_latent
         self.norm, self.row_norm = nn.LayerNorm(d), nn.LayerNorm(d)
@@ -118,13 +120,18 @@ class ScMBERTModule(QueryModule):
 
     def states(self, parts: dict[str, TokenSet]) -> States:
         """Run the transformer over the tokens of each row and the row's own, which starts as their sum."""
+        summed_nd, x_td, layout = self._joined(parts)
+        x_td = self.transformer(x_td, layout.offsets)
+        return States(summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()})
+
+    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, RowLayout]:
+        """Give the sum of each row's tokens, the tokens of all rows, and where they stand."""
         rows, bins = {name: rows_of(part) for name, part in parts.items()}, self.shown_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
         summed_nd = self.summary(parts, levels, rows)
-        layout = RowLayout.of(parts, rows)
         tokens = {name: self._tokens(m, name, part.ids, bins[name]) for m, (name, part) in enumerate(parts.items())}
-        x_td = self.transformer(layout.join(summed_nd, tokens), layout.offsets)
-        return States(summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()})
+        layout = RowLayout.of(parts, rows)
+        return summed_nd, layout.join(summed_nd, tokens), layout
 
     def _tokens(self, m: int, name: str, ids: Tensor, bins_t: Tensor) -> Tensor:
         known_t1 = (ids >= 0)[:, None]
@@ -133,8 +140,8 @@ class ScMBERTModule(QueryModule):
 
     def encode(self, views: dict[str, TokenSet]) -> Encoded:
         """Embed the visible part of a batch; the batch it came from is not known here."""
-        states = self.states(views)
-        return self.readout(states.summed_nd, states.row_nd)
+        summed_nd, x_td, layout = self._joined(views)
+        return self.readout(summed_nd, self.transformer.firsts(x_td, layout.offsets))
 
     def forward(self, parts: dict[str, TokenSet], batch: Batch) -> Outputs:
         """Embed; predict hidden values and modalities from the states of their tokens, and the cell from its latent."""
@@ -209,7 +216,7 @@ class ScMBERTModule(QueryModule):
         seed
             Seed of the ridge regression's sample.
         """
-        summed_nd = torch.cat([self.states(_without(parts, chosen)).summed_nd for parts in sets]).numpy()
+        summed_nd = torch.cat([self._joined(_without(parts, chosen))[0] for parts in sets]).numpy()
         for m, name in enumerate(self.kinds):
             if name not in chosen:
                 continue
@@ -250,7 +257,12 @@ class ScMBERTModule(QueryModule):
         super().adapt_only(n_known, added)
         for m, name in enumerate(self.kinds):
             if name in added:
-                for weight in (self.summary.tables[m], self.modality[m], *self.values[m].parameters()):
+                for weight in (
+                    self.summary.tables[m],
+                    self.modality[m],
+                    self.modality_read[m],
+                    *self.values[m].parameters(),
+                ):
                     weight.requires_grad_(True)
 
 

@@ -65,8 +65,7 @@ class _Block(nn.Module):
 
     def firsts(self, x_td: Tensor, rows: Rows) -> Tensor:
         """Give what :meth:`forward` gives of the first token of each row, and compute no other."""
-        first_n, n = rows.offsets[:-1], len(rows.lengths)
-        alone = Rows(torch.arange(n + 1, device=x_td.device), n * [1])
+        first_n, alone = rows.offsets[:-1], _firsts(rows)
         normed_td = self.norm(x_td)
         return self._added(x_td[first_n], self.attention(normed_td[first_n], alone, normed_td, rows), alone)
 
@@ -203,13 +202,28 @@ class LatentTransformer(nn.Module):
     def forward(self, x_td: Tensor, offsets: Tensor) -> Tensor:
         """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``."""
         rows = Rows.of(offsets)
+        return self.write(x_td, rows, *self._read(x_td, rows))
+
+    def firsts(self, x_td: Tensor, offsets: Tensor) -> Tensor:
+        """Give the (n, d) states of the first token of each row alone; no row may be empty."""
+        rows = Rows.of(offsets)
+        return self.write(x_td[offsets[:-1]], _firsts(rows), *self._read(x_td, rows))
+
+    def _read(self, x_td: Tensor, rows: Rows) -> tuple[Tensor, Rows]:
+        """Give the states of each row's latents, and where they stand."""
         n, n_latents = len(rows.lengths), len(self.latents)
-        latent_rows = Rows(n_latents * torch.arange(n + 1, device=offsets.device), n * [n_latents])
+        latent_rows = Rows(n_latents * torch.arange(n + 1, device=x_td.device), n * [n_latents])
         latents_sd = self.latents.repeat(n, 1).to(x_td.dtype)
         latents_sd = self.read(latents_sd, latent_rows, x_td, rows)
         for block in self.blocks:
             latents_sd = block(latents_sd, latent_rows)
-        return self.write(x_td, rows, latents_sd, latent_rows)
+        return latents_sd, latent_rows
+
+
+def _firsts(rows: Rows) -> Rows:
+    """Give rows of one token each."""
+    n = len(rows.lengths)
+    return Rows(torch.arange(n + 1, device=rows.offsets.device), n * [1])
 
 
 def _check_heads(width: int, n_heads: int) -> None:
