@@ -1,10 +1,25 @@
 """Scores of embeddings, and the plain baselines that every table must show."""
 
-from omicsmlm.evaluation import baselines
+from omicsmlm.evaluation import baselines, survival
 from omicsmlm.evaluation._averages import avg_bio_batch
 from omicsmlm.evaluation._benchmark import benchmark
 from omicsmlm.evaluation._calibration import reliability
+from omicsmlm.evaluation._paired import Paired, mcnemar, sign_flip
 from omicsmlm.evaluation._probe import probe
 from omicsmlm.evaluation._shuffle import shuffle_modality
+from omicsmlm.evaluation._splits import Fold, splits
 
-__all__ = ["avg_bio_batch", "baselines", "benchmark", "probe", "reliability", "shuffle_modality"]
+__all__ = [
+    "Fold",
+    "Paired",
+    "avg_bio_batch",
+    "baselines",
+    "benchmark",
+    "mcnemar",
+    "probe",
+    "reliability",
+    "shuffle_modality",
+    "sign_flip",
+    "splits",
+    "survival",
+]

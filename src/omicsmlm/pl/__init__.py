@@ -1,10 +1,11 @@
-"""Pictures: UMAP, benchmark, confusion, reliability, dropout, training curves. Each returns a figure and shows nothing."""
+"""Pictures: UMAP, benchmark, confusion, reliability, dropout, survival, training curves. Each returns a figure and shows nothing."""
 
 from omicsmlm.pl._confusion import confusion
 from omicsmlm.pl._dropout import dropout_table
 from omicsmlm.pl._history import history
 from omicsmlm.pl._reliability import reliability
+from omicsmlm.pl._survival import survival
 from omicsmlm.pl._table import benchmark_table
 from omicsmlm.pl._umap import umap
 
-__all__ = ["benchmark_table", "confusion", "dropout_table", "history", "reliability", "umap"]
+__all__ = ["benchmark_table", "confusion", "dropout_table", "history", "reliability", "survival", "umap"]

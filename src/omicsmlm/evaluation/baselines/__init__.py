@@ -1,5 +1,6 @@
 """Plain and published embeddings from an AnnData or MuData to an array, row for row; the object is never changed."""
 
+from omicsmlm.evaluation.baselines._clinical import cox, logistic_regression
 from omicsmlm.evaluation.baselines._harmony import harmony
 from omicsmlm.evaluation.baselines._imputation import ridge_imputation, totalvi_imputation
 from omicsmlm.evaluation.baselines._linear import clr, lsi, pca, pca_clr, pca_lsi
@@ -9,7 +10,9 @@ from omicsmlm.evaluation.baselines._variational import multivi, scvi, totalvi
 __all__ = [
     "Transferred",
     "clr",
+    "cox",
     "harmony",
+    "logistic_regression",
     "lsi",
     "multivi",
     "pca",

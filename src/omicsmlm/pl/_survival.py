@@ -1,0 +1,117 @@
+"""Kaplan-Meier curves of groups of rows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from omicsmlm._checks import mistake
+from omicsmlm._risk_scores import checked_times, kaplan_meier, log_rank
+from omicsmlm.pl._figure import new_figure, saved
+
+_COLORS = {
+    2: ("#1f77b4", "#d62728"),
+    3: ("#1f77b4", "#8c8c8c", "#d62728"),
+}
+_MANY = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+_ORDER = {"low": 0, "middle": 1, "high": 2}
+
+
+def _bounds(time_n: np.ndarray, event_n: np.ndarray, curve_t: np.ndarray, at_t: np.ndarray) -> tuple[Any, Any]:
+    """95 % limits of a Kaplan-Meier curve: Greenwood's variance of log(-log S)."""
+    deaths_t = np.array([((time_n == t) & event_n).sum() for t in at_t])
+    at_risk_t = np.array([(time_n >= t).sum() for t in at_t])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance_t = np.cumsum(deaths_t / (at_risk_t * (at_risk_t - deaths_t).astype(float)))
+        half_t = 1.96 * np.sqrt(variance_t) / np.abs(np.log(curve_t))
+        low_t, high_t = curve_t ** np.exp(half_t), curve_t ** np.exp(-half_t)
+    known_t = np.isfinite(low_t)
+    return np.where(known_t, low_t, curve_t), np.where(known_t, high_t, curve_t)
+
+
+def _draw(axes: Axes, time_n: np.ndarray, event_n: np.ndarray, name: str, color: str) -> None:
+    curve = kaplan_meier(time_n, event_n)
+    at_t, curve_t = curve.index.to_numpy(dtype=float), curve.to_numpy()
+    label = f"{name}: {event_n.sum():,} of {len(time_n):,}"
+    axes.step(at_t, curve_t, where="post", color=color, linewidth=1.6, label=label)
+    axes.fill_between(at_t, *_bounds(time_n, event_n, curve_t, at_t), step="post", color=color, alpha=0.12, linewidth=0)
+    censored = np.unique(time_n[~event_n])
+    height = curve_t[np.searchsorted(at_t, censored, side="right") - 1]
+    axes.plot(censored, height, linestyle="none", marker="|", color=color, markersize=5, markeredgewidth=0.8)
+
+
+def _at_risk(axes: Axes, groups: dict[str, np.ndarray], colors: tuple[str, ...], ticks: np.ndarray) -> None:
+    """Write how many rows of each group are still at risk."""
+    for y, (name, time_n) in enumerate(groups.items()):
+        axes.text(-0.05, y, name, transform=axes.get_yaxis_transform(), ha="right", va="center", color=colors[y])
+        for tick in ticks:
+            axes.text(tick, y, f"{(time_n >= tick).sum():,}", ha="center", va="center", fontsize=9)
+    axes.set(ylim=(len(groups) - 0.4, -0.6), yticks=[], xticks=[], title="at risk")
+    axes.title.set(fontsize=9, ha="left", position=(0, 1))
+    axes.spines[:].set_visible(False)
+
+
+def survival(
+    time: Any,
+    event: Any,
+    group: Any,
+    *,
+    stratum: Any = None,
+    unit: str = "",
+    title: str | None = None,
+    save: str | Path | None = None,
+) -> Figure:
+    """Draw the Kaplan-Meier curve of each group, with the p-value of the log-rank test and the numbers at risk.
+
+    Parameters
+    ----------
+    time
+        (n,) times, not negative.
+    event
+        (n,) whether they end with the event (1) or without (0); ticks on a curve are rows last seen without it.
+    group
+        (n,) names of at least two groups, such as ``evaluation.survival.risk_groups(…)``. Bands are 95 % limits.
+    stratum
+        (n,) names of strata within which the test compares; None for one.
+    unit
+        Unit of time, for the axis.
+    title
+        Heading of the figure.
+    save
+        File to write, e.g. ``survival.png``.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is one group or more than ten, lengths differ, or values are out of range.
+    """
+    checked = checked_times("survival", time, event, group=np.asarray(group, dtype=str))
+    time_n, event_n, group_n = checked
+    names = sorted(np.unique(group_n), key=lambda name: (_ORDER.get(name, 9), name))
+    if not 2 <= len(names) <= len(_MANY):
+        raise mistake("group", f"two to {len(_MANY)} groups", str(len(names)), "divide the rows otherwise")
+    test = log_rank(time_n, event_n, group_n, stratum)
+    colors = _COLORS.get(len(names), _MANY)
+    figure = new_figure(5.6, 4.2 + 0.22 * len(names) + 0.3 * bool(title))
+    upper, lower = figure.subplots(2, 1, sharex=False, height_ratios=(3.6, 0.28 * len(names) + 0.2))
+    groups = {str(name): time_n[group_n == name] for name in names}
+    for (name, own_n), color in zip(groups.items(), colors, strict=False):
+        _draw(upper, own_n, event_n[group_n == name], name, color)
+    upper.set(ylim=(-0.02, 1.02), xlim=(0, time_n.max() * 1.02), ylabel="without the event")
+    upper.set_xlabel(f"time ({unit})" if unit else "time")
+    upper.spines[["top", "right"]].set_visible(False)
+    upper.legend(frameon=False, fontsize=9, title="events", title_fontsize=9, loc="upper right")
+    written = f"{test.p_value:.2g}" if test.p_value >= 1e-4 else f"{test.p_value:.0e}"
+    upper.text(0.03, 0.05, f"log-rank p = {written}", transform=upper.transAxes, fontsize=10, weight="bold")
+    ticks = np.array([tick for tick in upper.get_xticks() if 0 <= tick <= time_n.max()])
+    lower.set_xlim(upper.get_xlim())
+    _at_risk(lower, groups, colors, ticks)
+    if title:
+        figure.suptitle(title, fontsize=11, weight="bold", x=0.01, ha="left")
+    return saved(figure, save)
