@@ -8,11 +8,13 @@ from mudata import MuData
 from scvi.data import AnnDataManager
 from torch.utils.data import Dataset, Subset
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import mistake, named
 from omicsmlm._compat import AnnDataManagerValidationCheck
+from omicsmlm._types import SPARSE_KINDS
 
 from ._dataset import RowDataset
 from ._fields import CovariatesField, ModalityField
+from ._matrix import Matrix
 from ._rows import modality_of
 
 ADDED = "+"
@@ -105,8 +107,29 @@ class OmicsManager(AnnDataManager):
         return list(self.registry["setup_args"]["modalities"])
 
     def _best_match(self, adata: AnnData) -> str:
+        """Name the modality whose features these are; where several share their names, as genes do, that of their kind."""
         names = set(adata.var_names.astype(str))
-        return max(self._sources, key=lambda m: len(names.intersection(self.modalities[m]["vocabulary"])))
+        n_shared = {m: len(names.intersection(self.modalities[m]["vocabulary"])) for m in self._sources}
+        most = max(n_shared.values())
+        close = [m for m in self._sources if n_shared[m] > most / 2]
+        of_kind = [m for m in close if self._has_kind(m, adata)] if len(close) > 1 else []
+        close = of_kind or close or self._sources
+        best = [m for m in close if n_shared[m] == max(n_shared[m] for m in close)]
+        if most and len(best) > 1:
+            found = f"features that {named(best)} have alike"
+            raise mistake("data", "an object of one modality", found, f"pass MuData({{{best[0]!r}: adata}}), say")
+        return best[0]
+
+    def _has_kind(self, name: str, adata: AnnData) -> bool:
+        """Tell whether an object has values, where a modality keeps its own, that look like those of its kind."""
+        layer = next(f.layer for f in self.fields if isinstance(f, ModalityField) and f.name == name)
+        if layer is not None and layer not in adata.layers:
+            return False
+        found = Matrix.of(name, adata, layer).summary()
+        whole = found.all_integers and found.minimum >= 0 and not found.has_nan
+        share = not whole and found.minimum >= 0 and found.maximum <= 1
+        kind = self.modalities[name]["kind"]
+        return whole if kind in SPARSE_KINDS else share if kind == "fraction" else not (whole or share)
 
     @property
     def modalities(self) -> dict[str, dict[str, Any]]:
