@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import OmicsMLMConfig, ScMBERTConfig
+from omicsmlm import MOJOConfig, OmicsMLMConfig, ScMBERTConfig
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
@@ -18,6 +18,18 @@ SMALL_SCMBERT = ScMBERTConfig(
     width=16, n_layers=1, n_heads=2, feed_forward=16, n_bins=4, n_nonlinear=3, n_linear=5, learning_rate=3e-3
 )
 """A config of :class:`omicsmlm.ScMBERT` that trains at once."""
+SMALL_MOJO = MOJOConfig(
+    n_bins=16,
+    token_width=16,
+    gene_width=16,
+    width=16,
+    n_levels=2,
+    n_blocks=1,
+    n_heads=2,
+    feed_width=16,
+    learning_rate=3e-3,
+)
+"""A config of :class:`omicsmlm.MOJO` that trains at once."""
 QUIET = {"progress_bar": False, "batch_size": 24, "accelerator": "cpu"}
 """How the small models are trained."""
 N_TYPES, N_BATCHES = 3, 2
@@ -74,6 +86,24 @@ def multiome(n: int = 72, seed: int = 0) -> MuData:
     }
     rows = {"rna": np.arange(n - 12), "atac": np.arange(9, n), "prot": np.arange(0, n - 6)}
     mdata = MuData({name: part[rng.permutation(rows[name])].copy() for name, part in parts.items()})
+    mdata.obs[["type", "batch"]] = cells(n).loc[mdata.obs_names]
+    for part in mdata.mod.values():
+        del part.obs["batch"], part.obs["type"]
+    mdata.update()
+    return mdata
+
+
+def bulk(n: int = 72, g: int = 30, seed: int = 0) -> MuData:
+    """RNA as z-scores and methylation as fractions, as CSR with NaN stored; genes and rows partly the same."""
+    rng = np.random.default_rng(seed)
+    parts = {"rna": modality("real", n, g, seed), "methylation": modality("fraction", n, g, seed)}
+    rows = {"rna": np.arange(n - 12), "methylation": np.arange(9, n)}
+    kept = {"rna": np.arange(g), "methylation": rng.permutation(g)[: g - 4]}
+    for name, part in parts.items():
+        part.var_names = [f"gene{j}" for j in range(g)]
+        part.X = sparse.csr_matrix(part.X)
+        parts[name] = part[rng.permutation(rows[name]), kept[name]].copy()
+    mdata = MuData(parts)
     mdata.obs[["type", "batch"]] = cells(n).loc[mdata.obs_names]
     for part in mdata.mod.values():
         del part.obs["batch"], part.obs["type"]

@@ -16,11 +16,11 @@ from lightning.pytorch.callbacks import Callback
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import OmicsMLM, ScMBERT
+from omicsmlm import MOJO, OmicsMLM, ScMBERT
 from omicsmlm._types import Grid, View, rows_of
 from omicsmlm.corruption import show
 from omicsmlm.models import OmicsModel
-from tests.objects import QUIET, SMALL, SMALL_SCMBERT, multiome, rna, state_of
+from tests.objects import QUIET, SMALL, SMALL_MOJO, SMALL_SCMBERT, bulk, multiome, rna, state_of
 
 
 class Family(NamedTuple):
@@ -37,6 +37,7 @@ FAMILIES = {
     "OmicsMLM, RNA": Family(OmicsMLM, rna, SMALL),
     "ScMBERT, several": Family(ScMBERT, multiome, SMALL_SCMBERT),
     "ScMBERT, RNA": Family(ScMBERT, rna, SMALL_SCMBERT),
+    "MOJO": Family(MOJO, bulk, SMALL_MOJO),
 }
 SEVERAL = {name: family for name, family in FAMILIES.items() if isinstance(family.make(), MuData)}
 
@@ -539,6 +540,8 @@ def test_the_form_of_a_matrix_does_not_matter(family, trained, form):
     model = trained(family)
     data = family.make()
     for part in data.mod.values() if isinstance(data, MuData) else [data]:
+        if form == "int64" and not (part.X.data == part.X.data.round()).all():
+            pytest.skip("values that are not whole numbers")
         part.X = FORMS[form](part.X)
     np.testing.assert_allclose(model.get_latent_representation(data), model.get_latent_representation(), atol=1e-5)
     fresh = new(family, data)
