@@ -14,6 +14,13 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def still_one_thread():
+    """Nor do they after numba, where a test called it: its parallel loops set the threads of all of OpenMP."""
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def rng():
     """Random numbers that are the same in every run."""

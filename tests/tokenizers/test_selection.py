@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scanpy as sc
+import torch
 from anndata import AnnData
 from scipy import sparse
 
@@ -82,3 +83,9 @@ def test_no_more_are_taken_where_genes_tie():
     alike = np.tile(np.eye(2, dtype=np.float32) * 9 + 1, (20, 50))
     assert len(variable_features(sparse.csr_matrix(alike), 7, None)) == 7
     assert len(variable_features(sparse.csr_matrix(alike), 7, np.arange(40) // 20)) == 7
+
+
+def test_the_threads_of_torch_are_left_alone(counts):
+    torch.set_num_threads(3)
+    variable_features(counts[0], 3, counts[1])
+    assert torch.get_num_threads() == 3
