@@ -1,7 +1,7 @@
 """The part of a network that new batches adapt: a decoder that is told the batch, and an alignment of the latent."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -18,6 +18,10 @@ class QueryModule(Module):
     """What moves the rows of batches that a query has brought; None in a reference."""
     memory_md: Tensor
     """(m, d): embeddings of rows of the reference, for queries to be aligned with."""
+
+    def embed(self, views: dict[str, Any], batch: Batch) -> Encoded:
+        """Embed, and move the rows of batches that a query has brought onto the reference."""
+        return self.aligned(self.encode(views), batch)
 
     def aligned(self, encoded: Encoded, batch: Batch) -> Encoded:
         """Move the rows of batches that a query has brought onto the reference."""
