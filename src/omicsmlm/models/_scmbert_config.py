@@ -79,12 +79,12 @@ class ScMBERTConfig:
         Seed of everything random.
     """
 
-    width: int = 128
+    width: int = 80
     n_layers: int = 2
     n_heads: int = 4
-    feed_forward: int = 256
+    feed_forward: int = 160
     layer_scale: float = 0.1
-    dropout: float = 0.1
+    dropout: float = 0.0
     exact_tokens: int = 4096
     n_latents: int = 64
     max_tokens: int = 20_000
@@ -92,7 +92,7 @@ class ScMBERTConfig:
     n_bins: int = 16
     n_open_bins: int = 1
     bins: Mapping[str, int] | None = None
-    drop_rates: tuple[float, float] = (0.0, 0.6)
+    drop_rates: tuple[float, float] = (0.3, 0.8)
     modality_rate: float = 0.2
     value_rate: float = 0.2
     identity_rate: float = 0.1
@@ -108,7 +108,7 @@ class ScMBERTConfig:
     n_nonlinear: int = 0
     n_linear: int = 80
     linear_scale: float = 5.0
-    linear_power: float = 2.0
+    linear_power: float = 1.0
     residual_scale: float = 0.2
     n_variable: int = 2000
     n_common: int = 15_000
