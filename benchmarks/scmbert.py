@@ -1,7 +1,7 @@
 """SNARE-seq: ScMBERT pre-trained on the training libraries and fine-tuned there, judged on the test libraries.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/scmbert.py [--seeds 0 1 2] [--parts annotation leak] [--skip scANVI MultiVI] [--out DIR] [--cache DIR]
+    python benchmarks/scmbert.py [--seeds 0 1 2] [--parts annotation cell leak] [--skip scANVI MultiVI] [--out DIR] [--cache DIR]
 
 annotation: accuracy and macro F1 of the labels, AvgBIO and AvgBATCH of the embedding before it saw labels, all of the
       test cells alone. ScMBERT and OmicsMLM are pre-trained on the training and validation libraries; "fine-tuned" is
@@ -12,6 +12,8 @@ annotation: accuracy and macro F1 of the labels, AvgBIO and AvgBATCH of the embe
       among them: an advantage), scANVI with scArches, and logistic regression on MultiVI of all cells.
       With the first seed it also prints masked value prediction and modality prediction on the test cells, beside the
       majority and what a region's popularity tells.
+cell: k-NN (15) on the embedding, AvgBIO and AvgBATCH, with the reconstruction of the cell and without (cell_weight=0: tokens
+      alone), beside the untrained start.
 leak: modality prediction with feature and modality of the tokens in question in sight.
 
 Every type of at least 10 cells is scored; the miscellaneous "Mis" is neither learned nor scored.
@@ -208,6 +210,20 @@ def annotation(cells: Cells, arguments: argparse.Namespace) -> None:
     print("\n".join(verdicts(TARGETS, means)))
 
 
+def cell(cells: Cells, seed: int) -> None:
+    rows = {}
+    for name, config in {
+        "with the cell": ScMBERTConfig(seed=seed),
+        "tokens alone": ScMBERTConfig(seed=seed, cell_weight=0.0),
+    }.items():
+        model = ScMBERT(cells.reference, config, batch_key="batch")
+        if "untrained" not in rows:
+            rows["untrained"] = cells.probed(model.get_latent_representation(cells.data), KNeighborsClassifier(15))
+        model.train(EPOCHS, key_added=None, progress_bar=False)
+        rows[name] = cells.probed(model.get_latent_representation(cells.data), KNeighborsClassifier(15))
+    print(f"\n== the reconstruction of the cell; k-NN\n{pd.DataFrame(rows).T.round(3).to_string()}", flush=True)
+
+
 def leak(cells: Cells, seed: int) -> None:
     model = ScMBERT(cells.reference, ScMBERTConfig(seed=seed, identity_in_sight=True), batch_key="batch")
     model.train(2, key_added=None, progress_bar=False)
@@ -220,7 +236,9 @@ def leak(cells: Cells, seed: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=["annotation", "leak"], default=["annotation", "leak"])
+    parser.add_argument(
+        "--parts", nargs="+", choices=["annotation", "cell", "leak"], default=["annotation", "cell", "leak"]
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--skip", nargs="+", choices=["scANVI", "MultiVI"], default=[])
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
@@ -232,6 +250,8 @@ def main() -> None:
     cells = Cells()
     if "annotation" in arguments.parts:
         annotation(cells, arguments)
+    if "cell" in arguments.parts:
+        cell(cells, arguments.seeds[0])
     if "leak" in arguments.parts:
         leak(cells, arguments.seeds[0])
 
