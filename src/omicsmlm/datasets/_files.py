@@ -139,3 +139,23 @@ def mixology() -> ad.AnnData:
     data = load("mixology")
     assert isinstance(data, ad.AnnData)
     return data
+
+
+def papalexi() -> ad.AnnData:
+    """ECCITE-seq of THP-1 cells with CRISPR knock-outs: 19,763 cells, 299 genes that the authors chose, raw counts.
+
+    ``obs``: ``perturbation`` (25 knock-outs and ``control``), ``grna``, ``batch`` (3 replicates).
+    Source: Papalexi et al. 2021, as in Katsevich-Lab/sceptre (GPL-3).
+
+    Returns
+    -------
+    AnnData
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As :func:`load`.
+    """
+    data = load("papalexi")
+    assert isinstance(data, ad.AnnData)
+    return data

@@ -1,11 +1,12 @@
 """Scores of embeddings, and the plain baselines that every table must show."""
 
-from omicsmlm.evaluation import baselines, survival
+from omicsmlm.evaluation import baselines, perturbation, survival
 from omicsmlm.evaluation._averages import avg_bio_batch
 from omicsmlm.evaluation._benchmark import benchmark
 from omicsmlm.evaluation._calibration import reliability
 from omicsmlm.evaluation._paired import Paired, mcnemar, sign_flip
 from omicsmlm.evaluation._probe import probe
+from omicsmlm.evaluation._relationships import relationship_recall
 from omicsmlm.evaluation._shuffle import shuffle_modality
 from omicsmlm.evaluation._splits import Fold, splits
 
@@ -16,7 +17,9 @@ __all__ = [
     "baselines",
     "benchmark",
     "mcnemar",
+    "perturbation",
     "probe",
+    "relationship_recall",
     "reliability",
     "shuffle_modality",
     "sign_flip",
