@@ -6,7 +6,9 @@ import pytest
 import torch
 from mudata import MuData
 
+from omicsmlm._types import Tokens
 from omicsmlm.tokenizers import FeatureSets
+from omicsmlm.tokenizers._sets import whole_rows
 from tests.objects import manager_of, modality, multiome, rna
 
 SELECTED = {"rna": [0, 3, 4, 17, 29], "atac": [1, 2, 39], "prot": [0, 7], "meth": [2, 5, 6]}
@@ -96,3 +98,20 @@ def test_rows_of_data_sets_put_together_are_as_in_objects_of_their_own():
         alone = tokenizer_of(manager)(manager.transfer_fields(own).create_torch_dataset()[[0, 1, 2]])["rna"]
         for a, b in zip(together, alone, strict=True):
             torch.testing.assert_close(a[k::2], b)
+
+
+def test_rows_that_have_every_feature_are_laid_out_as_others_are():
+    part = modality("real", 40, 9)
+    part.X = np.nan_to_num(part.X)
+    manager = manager_of(MuData({"meth": part, "rna": rna(50)}))
+    batch, tokenizer = manager.create_torch_dataset()[[0, 45, 7, 3]], tokenizer_of(manager)
+    tokens = batch.tokens["meth"]
+    assert whole_rows(tokens, 9) is not None
+    order = torch.cat([torch.arange(9).flip(0) + start for start in (0, 9, 18)])
+    turned = Tokens(tokens.ids[order], tokens.values[order], tokens.offsets)
+    assert whole_rows(turned, 9) is None
+    quick, slow = tokenizer(batch), tokenizer(batch._replace(tokens={**batch.tokens, "meth": turned}))
+    for a, b in zip(quick["meth"], slow["meth"], strict=True):
+        torch.testing.assert_close(a, b)
+    part.X[2, 5] = np.nan
+    assert whole_rows(manager_of(MuData({"meth": part})).create_torch_dataset()[[1, 2]].tokens["meth"], 9) is None
