@@ -1,6 +1,6 @@
 """How many times faster are we? CPU time of training steps, ours beside that of others, in one process.
 
-    OMP_NUM_THREADS=1 python benchmarks/speed.py [--only bert encoder performer] [--repeats 5] [--bf16]
+    OMP_NUM_THREADS=1 python benchmarks/speed.py [--only bert encoder performer txfm] [--repeats 5] [--bf16]
 
 A step is forward, backward and an AdamW step of equal width, depth, heads, feed-forward, real tokens and type, without
 dropout. Ours and theirs take turns. Printed are the median over the repeats of the ratio theirs / ours, its range, the
@@ -9,6 +9,8 @@ median seconds, and the share of padding that theirs computes.
 bert       packed against Hugging Face's BertModel (sdpa, padded), rows of 100 to 2,000 tokens
 encoder    packed against nn.TransformerEncoder with a padding mask, as scGPT builds it, same rows
 performer  packed, exact, against FAVOR+ (Choromanski et al. 2021), as scBERT uses it: same rows, and 1,000 tokens each
+txfm (or 5)  TxFM at 90 % hidden, rebuilding all genes from the row's token, against a BertModel of equal width and depth that
+           sees all genes and rebuilds each at its own token, at 4,096 and 8,192 genes; both with the loss of TxFM
 """
 
 import argparse
@@ -23,7 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omicsmlm.nn import PackedTransformer
+from omicsmlm import TxFMConfig
+from omicsmlm._types import Batch, Corrupted, Grid
+from omicsmlm.corruption import ShowSome
+from omicsmlm.models._txfm_module import TxFMModule
+from omicsmlm.nn import ConcatenatedTokens, PackedTransformer
+from omicsmlm.objectives import CountReconstruction
 
 WIDTH, N_LAYERS, N_HEADS, FEED_FORWARD = 256, 4, 4, 1024
 LENGTHS = np.linspace(100, 2000, 8).astype(int)
@@ -198,7 +205,90 @@ def performer(bf16: bool) -> list[Contest]:
     return contests
 
 
-CONTESTS: dict[str, Callable[[bool], list[Contest]]] = {"bert": bert, "encoder": encoder, "performer": performer}
+class FullLength(nn.Module):
+    """All genes as the tokens that TxFM makes, a BertModel over them, and a logit at the token of each gene."""
+
+    def __init__(self, n_genes: int) -> None:
+        from transformers import BertConfig, BertModel
+
+        super().__init__()
+        self.tokens = ConcatenatedTokens(n_genes, WIDTH)
+        config = BertConfig(
+            vocab_size=1,
+            hidden_size=WIDTH,
+            num_hidden_layers=N_LAYERS,
+            num_attention_heads=N_HEADS,
+            intermediate_size=FEED_FORWARD,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            max_position_embeddings=n_genes + 1,
+            attn_implementation="sdpa",
+        )
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.out = nn.Linear(WIDTH, 1)
+
+    def forward(self, grid: Grid) -> Tensor:
+        """Give (n, g) logits of a grid of which everything is shown; what is hidden is a zero in it."""
+        x_td, _ = self.tokens(grid.values, torch.ones_like(grid.seen))
+        states_nld = self.bert(inputs_embeds=x_td.unflatten(0, (len(grid.values), -1))).last_hidden_state
+        return self.out(states_nld[:, 1:]).squeeze(2)
+
+
+class Logits(NamedTuple):
+    """What the objective of TxFM judges."""
+
+    logits: Tensor
+    log_dispersion: Tensor | None = None
+
+
+def txfm(bf16: bool) -> list[Contest]:
+    """A tenth of the genes as tokens, against all of them."""
+    contests = []
+    for n_genes, goal in ((4096, 18.0), (8192, 30.0)):
+        config = TxFMConfig(
+            width=WIDTH,
+            n_layers=N_LAYERS,
+            n_heads=N_HEADS,
+            feed_forward=FEED_FORWARD // WIDTH,
+            n_decoder_layers=4,
+            n_visible=n_genes // 10,
+        )
+        counts_ng = torch.poisson(torch.rand(2, n_genes) * 2)
+        seen_ng = torch.ones(2, n_genes, dtype=torch.bool)
+        views = {"rna": Grid(counts_ng.log1p(), seen_ng, counts_ng.sum(1))}
+        corrupted = ShowSome(config.n_shown)(views, torch.Generator().manual_seed(0))
+        batch = Batch({}, {}, {}, torch.zeros(2, 0, dtype=torch.int64), torch.arange(2))
+        module, other = TxFMModule("rna", n_genes, config).train(), FullLength(n_genes).train()
+        logits = lambda module=module, c=corrupted, b=batch: module(c.inputs, b).logits
+        others = lambda other=other, c=corrupted: other(c.inputs["rna"])
+        ours, theirs = (trained(m, f, corrupted, batch, bf16) for m, f in ((module, logits), (other, others)))
+        contests.append(Contest(f"full-length BertModel, {n_genes:,} genes", goal, ours, theirs, 0.0))
+    return contests
+
+
+def trained(model: nn.Module, logits: Callable[[], Tensor], corrupted: Corrupted, batch: Batch, bf16: bool) -> Step:
+    """Make a training step that rebuilds the counts of all genes."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    objective = CountReconstruction("rna")
+
+    def run() -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
+            outputs = Logits(logits())
+        objective(outputs, corrupted, batch, 0.0)["counts"].backward()
+        optimizer.step()
+
+    return run
+
+
+CONTESTS: dict[str, Callable[[bool], list[Contest]]] = {
+    "bert": bert,
+    "encoder": encoder,
+    "performer": performer,
+    "txfm": txfm,
+}
+NUMBERS = {"2": "bert", "3": "encoder", "4": "performer", "5": "txfm"}
+"""The numbers of these ratios in the list of targets."""
 
 
 def seconds(run: Step) -> float:
@@ -225,7 +315,7 @@ def measure(contest: Contest, repeats: int) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=CONTESTS, default=list(CONTESTS))
+    parser.add_argument("--only", nargs="+", choices=[*CONTESTS, *NUMBERS], default=list(CONTESTS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16; otherwise float32")
     arguments = parser.parse_args()
@@ -236,7 +326,7 @@ def main() -> None:
     )
     for name in arguments.only:
         torch.manual_seed(0)
-        for entry in CONTESTS[name](arguments.bf16):
+        for entry in CONTESTS[NUMBERS.get(name, name)](arguments.bf16):
             print(measure(entry, arguments.repeats), flush=True)
 
 

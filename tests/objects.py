@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import MOJOConfig, OmicsMLMConfig, ScMBERTConfig
+from omicsmlm import MOJOConfig, OmicsMLMConfig, ScMBERTConfig, TxFMConfig
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
@@ -30,6 +30,10 @@ SMALL_MOJO = MOJOConfig(
     learning_rate=3e-3,
 )
 """A config of :class:`omicsmlm.MOJO` that trains at once."""
+SMALL_TXFM = TxFMConfig(
+    width=16, n_layers=2, n_heads=2, feed_forward=2, n_visible=12, most_visible=0.5, layer_scale=1.0, learning_rate=1e-2
+)
+"""A config of :class:`omicsmlm.TxFM` that trains at once."""
 QUIET = {"progress_bar": False, "batch_size": 24, "accelerator": "cpu"}
 """How the small models are trained."""
 N_TYPES, N_BATCHES = 3, 2

@@ -61,8 +61,8 @@ class TxFMConfig:
     loss
         "poisson" (paper), "negative binomial", "squares" or "smooth L1" (of its ablation).
     gene_start
-        Where the embeddings of genes start: "components", the genes' loadings on principal components of the training rows,
-        as far as these go (ours, as for few rows), or "random" (inferred).
+        Where the embeddings of genes start: "components", at the gene's mean and its loadings on principal components of
+        the training rows, as far as these go (ours, for few rows), or "random" (inferred).
     learning_rate, betas, epsilon
         Of AdamW (paper: 1e-3, 0.9 and 0.999, 1e-6), with a cosine after a tenth of the steps of warm-up.
     weight_decay

@@ -17,6 +17,9 @@ TOKENS = 1 << 17
 """Tokens that are embedded at once, about, so that embedding needs little memory however many genes there are."""
 N_COMPONENTS = 50
 """Most principal components that the embeddings of genes start at."""
+ATTENTION, CALM = 0.7, 0.1
+"""At that start: how much more a gene is attended to that is found more than usual (per unit of a token's size), and what is
+left of the random scores."""
 
 
 class Outputs(NamedTuple):
@@ -109,19 +112,40 @@ class TxFMModule(Module):
 
     @torch.no_grad()
     def start(self, logit_g: Tensor, component_gk: np.ndarray | None) -> None:
-        """Start the decoder at the logits of the mean row, and the embeddings of genes at components.
+        """Start the decoder at the logits of the mean row, and the embeddings of genes at what is known of each.
 
         Parameters
         ----------
         logit_g
             Logits of the mean row; positive, so that gradients are alive.
         component_gk
-            Loadings of each gene, of variance 1; other dimensions stay random. None to leave all of them random.
+            What is known of each gene: the first dimensions of its embedding; others stay random. None to leave all of them
+            random.
         """
         self.decoder.start(logit_g)
         if component_gk is not None:
             k = min(component_gk.shape[1], self.n_latent - 1)
             self.tokens.features.weight[:, :k] = torch.from_numpy(component_gk[:, :k])
+            self._listen(k - 1)
+
+    def _listen(self, n_components: int) -> None:
+        r"""Let the first block begin by hearing components: it attends to genes that are found more than they usually are.
+
+        With the score :math:`a (x_g - \bar x_g)` and the loadings :math:`v_g` as values, what is heard of K genes is nearly
+        :math:`\bar v + \frac{a}{K} \sum_g (x_g - \bar x_g) v_g`, a principal component of what is shown.
+        """
+        attention = self.transformer.get_submodule("blocks.0.attention")
+        query, key, value, out = (attention.get_submodule(part) for part in ("query", "key", "value", "out"))
+        first_h = torch.arange(0, self.n_latent, self.n_latent // self.config.n_heads)
+        for layer in (query, key):
+            layer.get_parameter("weight").mul_(CALM)
+            layer.get_parameter("bias").zero_()
+        query.get_parameter("bias")[first_h] = (self.n_latent / self.config.n_heads) ** 0.5
+        key.get_parameter("weight")[first_h] = 0
+        key.get_parameter("weight")[first_h, -1] = ATTENTION
+        key.get_parameter("weight")[first_h, 0] = -ATTENTION
+        value.get_parameter("weight")[:n_components] = torch.eye(self.n_latent)[1 : n_components + 1]
+        out.get_parameter("weight").copy_(torch.eye(self.n_latent))
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give the embeddings of the genes."""
@@ -129,7 +153,7 @@ class TxFMModule(Module):
 
 
 def gene_components(values_ng: np.ndarray, seen_ng: np.ndarray, panel_n: np.ndarray, seed: int) -> np.ndarray:
-    """Find the loadings of genes on the principal components of rows.
+    """Give each gene's mean, and its loadings on the principal components of rows.
 
     Parameters
     ----------
@@ -143,7 +167,8 @@ def gene_components(values_ng: np.ndarray, seen_ng: np.ndarray, panel_n: np.ndar
     Returns
     -------
     numpy.ndarray
-        (g, k) float32, each column of mean square 1; k is at most ``N_COMPONENTS`` and the rank.
+        (g, 1 + k) float32: the mean where it was profiled, in the units of the values that stand beside it in a token; then
+        k loadings, each column of mean square 1. k is at most ``N_COMPONENTS`` and the rank.
     """
     x_ng = np.zeros_like(values_ng, dtype=np.float32)
     for panel in np.unique(panel_n):
@@ -153,7 +178,8 @@ def gene_components(values_ng: np.ndarray, seen_ng: np.ndarray, panel_n: np.ndar
         x_ng[rows] = np.divide(centred_ng, deviation_g, out=np.zeros_like(centred_ng), where=deviation_g > 1e-6)
     k = min(N_COMPONENTS, *x_ng.shape)
     _, _, vt_kg = randomized_svd(x_ng, k, n_iter=4, random_state=seed)
-    return (vt_kg.T * np.sqrt(x_ng.shape[1])).astype(np.float32)
+    mean_g = values_ng.sum(0) / np.maximum(seen_ng.sum(0), 1)
+    return np.column_stack([mean_g, vt_kg.T * np.sqrt(x_ng.shape[1])]).astype(np.float32)
 
 
 def _certain(state_nd: Tensor) -> Encoded:

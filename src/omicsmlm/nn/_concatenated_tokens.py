@@ -18,7 +18,7 @@ class ConcatenatedTokens(nn.Module):
     def __init__(self, n_features: int, width: int) -> None:
         super().__init__()
         self.features = nn.Embedding(n_features, width - 1)
-        self.first = nn.Parameter(torch.randn(width))
+        self.first = nn.Parameter(0.02 * torch.randn(width))  # most of its state will be what it hears of the others
 
     def forward(self, values_ng: Tensor, seen_ng: Tensor) -> tuple[Tensor, Tensor]:
         """Gather what is seen of a grid.
