@@ -9,17 +9,21 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ._plan import MaskedPlan
+
 
 class History(Callback):
-    """Keeps the mean of every logged value, per epoch: ``{name: [one float per epoch]}``."""
+    """Keeps the mean of the losses and of each of their terms, per epoch: ``{name: [one float per epoch]}``."""
 
     def __init__(self) -> None:
         self.values: dict[str, list[float]] = {}
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the epoch's values; Lightning has validated by now."""
-        for name, value in trainer.logged_metrics.items():
-            self.values.setdefault(name, []).append(float(value))
+        assert isinstance(pl_module, MaskedPlan)
+        losses = {name: float(value) for name, value in trainer.logged_metrics.items()}
+        for name, value in {**losses, **pl_module.epoch_terms()}.items():
+            self.values.setdefault(name, []).append(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps."""

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from omicsmlm._types import Batch, Module, Parts
 
-from ._device import on_device
+from ._device import on_device, seed_draws
 from ._schedule import warmup_cosine
 
 VALIDATION_STREAM = 1 << 40
@@ -83,6 +83,7 @@ class MaskedPlan(lightning.LightningModule):
         self.optimisation = optimisation
         self.seed = seed
         self.census_loader = census_loader
+        self._noted: dict[str, tuple[Tensor, int]] = {}
 
     def on_fit_start(self) -> None:
         """Train in training mode: a second ``train()`` finds the module in evaluation mode."""
@@ -100,9 +101,10 @@ class MaskedPlan(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Take the census; at the start of an epoch, so that a training resumed there sees the same."""
         census = self.parts.census
+        self._noted.clear()
         if census is None or self.census_loader is None or self._progress < census.start:
             return
-        torch.manual_seed(self._seed_of(CENSUS_STREAM + self.current_epoch))
+        seed_draws(self._seed_of(CENSUS_STREAM + self.current_epoch), self.device)
         self.module.eval()
         with torch.inference_mode(False), torch.no_grad():
             batches = [on_device(batch, self.device) for batch in self.census_loader]
@@ -132,17 +134,24 @@ class MaskedPlan(lightning.LightningModule):
 
     def _terms(self, batch: Batch, stream: int, progress: float) -> Mapping[str, Tensor]:
         seed = self._seed_of(stream)
-        torch.manual_seed(seed)
+        seed_draws(seed, self.device)
         generator = Generator(self.device).manual_seed(seed)
         corrupted = self.parts.corruption(self.parts.tokenizer(batch), generator)
         outputs = self.module(corrupted.inputs, batch)
         return self.parts.objective(outputs, corrupted, batch, progress)
 
     def _logged(self, stage: str, terms: Mapping[str, Tensor], n_rows: int) -> Tensor:
+        """Log the loss, and note its terms by ourselves: Lightning's log takes as long as a small network's step."""
         loss = torch.stack([term.float() for term in terms.values()]).sum()
-        for name, value in {"loss": loss, **terms}.items():
-            self.log(f"{stage}_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=n_rows)
+        self.log(f"{stage}_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=n_rows)
+        for name, value in terms.items():
+            total, n_before = self._noted.get(f"{stage}_{name}", (torch.zeros_like(loss), 0))
+            self._noted[f"{stage}_{name}"] = total + n_rows * value.detach().float(), n_before + n_rows
         return loss
+
+    def epoch_terms(self) -> dict[str, float]:
+        """Give the mean over rows of each term since the epoch began, by stage and name."""
+        return {name: float(total) / n_rows for name, (total, n_rows) in self._noted.items()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine, per step."""
