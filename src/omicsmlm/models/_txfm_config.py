@@ -66,7 +66,8 @@ class TxFMConfig:
     learning_rate, betas, epsilon
         Of AdamW (paper: 1e-3, 0.9 and 0.999, 1e-6), with a cosine after a tenth of the steps of warm-up.
     weight_decay
-        Of AdamW; None for 1 / (learning rate × number of steps) (paper).
+        Of AdamW; None for 1 / (learning rate × number of steps) (paper). That takes w / steps off a weight w in each step,
+        more than AdamW can make good where there are few: the default, a small number, is ours.
     averaging
         Share that a step leaves in place of the moving average of the weights, which is kept (ours); 0 for none.
     patience
@@ -99,7 +100,7 @@ class TxFMConfig:
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-6
-    weight_decay: float | None = None
+    weight_decay: float | None = 1e-2
     averaging: float = 0.99
     patience: int = 15
     seed: int = 0
@@ -160,5 +161,11 @@ class TxFMConfig:
         return torch.minimum(share_n, n_seen_n).clamp(max=self.n_visible)
 
 
-PAPER: dict[str, Any] = {"n_decoder_layers": 4, "n_visible": 2048, "gene_start": "random", "averaging": 0.0}
+PAPER: dict[str, Any] = {
+    "n_decoder_layers": 4,
+    "n_visible": 2048,
+    "gene_start": "random",
+    "weight_decay": None,
+    "averaging": 0.0,
+}
 """What the paper's three sizes share, beside the defaults."""
