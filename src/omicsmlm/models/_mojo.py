@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
-from omicsmlm._types import SPARSE_KINDS, Batch, Corruption, Kind, Parts
+from omicsmlm._types import SPARSE_KINDS, Batch, Corruption, Grid, Kind, Parts
 from omicsmlm.corruption import MaskBins, WithPartialView
 from omicsmlm.data import stored_values
 from omicsmlm.objectives import BinCrossEntropy
@@ -20,8 +20,12 @@ from omicsmlm.training import Optimisation
 from ._imputing import ImputingModel
 from ._mojo_config import MOJOConfig
 from ._mojo_module import MOJOModule
+from ._mojo_start import solve_heads, start
 
 logger = logging.getLogger(__name__)
+
+STATES_AT_ONCE = 2**26
+"""Numbers that the states of all genes of some rows may have, in a convolution: 0.25 GiB."""
 
 
 class MOJO(ImputingModel):
@@ -60,6 +64,12 @@ class MOJO(ImputingModel):
         self, data: Any, config: MOJOConfig | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, config, batch_key=batch_key)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that are embedded, or validated, at once unless the user says otherwise: fewer, the longer the axis."""
+        n_states = self.config.n_positions(len(self.choice["genes"])) * self.config.width
+        return min(super().rows_at_once, max(1, STATES_AT_ONCE // n_states))
 
     @property
     def optimisation(self) -> Optimisation:
@@ -105,8 +115,18 @@ class MOJO(ImputingModel):
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:
-        if self.config.gene_start == "components":
-            self.module.start([self.parts.tokenizer(batch) for batch in sample], self.config.seed)
+        if self.config.start == "random":
+            return
+        assert isinstance(self.parts.tokenizer, AxisBins)
+        grids = [self.parts.tokenizer(batch) for batch in sample]
+        start(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
+        rows = np.random.default_rng(self.config.seed).permutation(len(sample[0].rows))[: self.rows_at_once]
+        part = {name: Grid(*(values[rows] for values in grid)) for name, grid in grids[0].items()}
+        corruption = MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
+        corrupted = corruption(part, torch.Generator().manual_seed(self.config.seed))
+        with torch.no_grad():
+            outputs = self.module(corrupted.inputs, sample[0])
+        solve_heads(self.module, outputs, corrupted)
 
     # ---- what the model can say ---------------------------------------------------------------------------------
 
@@ -170,13 +190,12 @@ def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
     """
     union = list(dict.fromkeys(gene for vocabulary in vocabularies.values() for gene in vocabulary))
     shared = set.intersection(*(set(vocabulary) for vocabulary in vocabularies.values()))
-    first = {name: named(vocabulary[:2]) for name, vocabulary in vocabularies.items()}
-    remedy = "name features by gene, as with omicsmlm.pp.aggregate_methylation"
+    found = "; ".join(f"{named(vocabulary[:2])} of {name}" for name, vocabulary in vocabularies.items())
+    remedy = "name features by gene, as omicsmlm.pp.aggregate_methylation does"
     if axis == "intersection" and not shared:
-        found = f"none in common: {first}"
         raise mistake("modalities", "genes that all of them have", found, f'{remedy}, or pass axis="union"')
     if not shared:
-        logger.warning("MOJO: the modalities have no gene in common (%s); %s.", first, remedy)
+        logger.warning("MOJO: the modalities have no gene in common (%s); %s.", found, remedy)
     return [gene for gene in union if gene in shared] if axis == "intersection" else union
 
 

@@ -29,9 +29,6 @@ class MOJOConfig:
         Width of the token embeddings (paper: 256).
     gene_width
         Width of the gene embedding before it is projected to ``token_width`` (paper: 200, from Gene2Vec).
-    gene_start
-        Where the gene embedding starts: "components", the genes' loadings on principal components of the training rows
-        (ours, in place of Gene2Vec, which embeds co-expression too), or "random".
     width
         Channels of the convolutions and width of the transformer, and so of the embedding (paper: 512).
     stem_kernel
@@ -53,6 +50,10 @@ class MOJOConfig:
         a formula: this one is ours. 0 switches it off; otherwise each step costs twice as much.
     learning_rate, weight_decay, n_warmup_steps
         Of AdamW with warm-up and cosine (ours; the paper gives neither optimiser nor schedule).
+    start
+        First weights: "components", so that the untrained embedding shows principal components of each modality and the
+        heads know the usual bins of each gene (ours, see ``_mojo_start.py``; in place of Gene2Vec, which embeds
+        co-expression too), or "random".
     patience
         Epochs without a better validation loss before training stops (ours).
     seed
@@ -64,7 +65,6 @@ class MOJOConfig:
     scaling: Literal["auto", "maximum", "range", "quantiles"] = "auto"
     token_width: int = 32
     gene_width: int = 32
-    gene_start: Literal["components", "random"] = "components"
     width: int = 64
     stem_kernel: int = 7
     kernel: int = 5
@@ -79,6 +79,7 @@ class MOJOConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     n_warmup_steps: int = 50
+    start: Literal["components", "random"] = "components"
     patience: int = 15
     seed: int = 0
 
@@ -103,6 +104,7 @@ class MOJOConfig:
             n_heads=16,
             feed_width=1024,
             modality_rate=0.0,
+            start="random",
         )
 
     def __post_init__(self) -> None:
@@ -113,7 +115,7 @@ class MOJOConfig:
                 self.scaling in ("auto", "maximum", "range", "quantiles"),
                 '"auto", "maximum", "range" or "quantiles"',
             ),
-            "gene_start": (self.gene_start in ("components", "random"), '"components" or "random"'),
+            "start": (self.start in ("components", "random"), '"components" or "random"'),
             "n_bins": (self.n_bins >= 2, "at least 2"),
             "n_levels": (self.n_levels >= 0, "at least 0"),
             "stem_kernel": (self.stem_kernel % 2 == 1, "an odd number"),

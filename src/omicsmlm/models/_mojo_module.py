@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,9 +18,6 @@ from omicsmlm.nn import (
 )
 
 from ._mojo_config import MOJOConfig
-
-COMPONENT_ROWS = 2000
-"""Rows of each modality from which the components are taken; a random sample where there are more."""
 
 
 class Outputs(NamedTuple):
@@ -75,37 +71,7 @@ class MOJOModule(Module):
         short_nsd, entered = self.down(states_nld)
         return self.transformer(short_nsd), entered
 
-    @torch.no_grad()
-    def start(self, grids: Sequence[dict[str, Grid]], seed: int) -> None:
-        """Start the gene embedding at the genes' loadings on principal components of some rows, each of variance 1.
-
-        The rows of all modalities stand below one another, as standardised bins, 0 where not seen: a gene's loadings tell
-        which genes it goes with in any of them. Dimensions beyond the rank stay random.
-        """
-        rng = np.random.default_rng(seed)
-        blocks = [_standardised([grid[name] for grid in grids], rng) for name in self.modalities]
-        x_ng = np.concatenate(blocks)
-        genes_kg = np.linalg.svd(x_ng, full_matrices=False)[2] if len(x_ng) else x_ng
-        k = min(self.embedding.features.embedding_dim, len(genes_kg))
-        n_genes = self.embedding.n_features
-        loadings_gk = torch.from_numpy(genes_kg[:k].T.copy()) * n_genes**0.5
-        self.embedding.features.weight[:n_genes, :k] = loadings_gk
-
 
 def _pooled(short_nsd: Tensor) -> Encoded:
     mean_nd = short_nsd.mean(1)
     return Encoded(mean_nd, torch.zeros_like(mean_nd))
-
-
-def _standardised(grids: Sequence[Grid], rng: np.random.Generator) -> np.ndarray:
-    """Give (n, g) float32 of rows that have a modality: centred and of variance 1 per gene, 0 where not seen."""
-    values_ng = torch.cat([grid.values for grid in grids]).numpy()
-    seen_ng = torch.cat([grid.seen for grid in grids]).numpy()
-    has = np.flatnonzero(seen_ng.any(1))
-    if len(has) > COMPONENT_ROWS:
-        has = np.sort(rng.choice(has, COMPONENT_ROWS, replace=False))
-    values_ng, seen_ng = values_ng[has], seen_ng[has]
-    n_g = np.maximum(seen_ng.sum(0), 1)
-    centred_ng = (values_ng - (values_ng * seen_ng).sum(0) / n_g) * seen_ng
-    deviation_g = np.sqrt(np.square(centred_ng).sum(0) / n_g)
-    return np.divide(centred_ng, deviation_g, out=np.zeros_like(centred_ng), where=deviation_g > 1e-6)

@@ -5,7 +5,7 @@ from ._alignment import Alignment
 from ._attention import Rows, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenReading
 from ._concatenated_tokens import ConcatenatedTokens
-from ._convolution import AxisConvolution, AxisExpansion, DownTower, UpTower
+from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
 from ._decoder import Decoded, Decoder, Design, Head
 from ._label_head import LabelHead
 from ._latents import LatentAttention
@@ -24,15 +24,17 @@ from ._readout import Readout, drawn
 from ._residual_decoder import ResidualDecoder
 from ._risk_anchor import RiskAnchor
 from ._risk_head import RiskHead
-from ._rotary import RotaryTransformer, rotated
+from ._rotary import RotaryBlock, RotaryTransformer, rotated
 from ._row_layout import RowLayout
 from ._scaling import Scaling, Scalings
 from ._set_encoder import Combination, SetEncoder
 from ._token_summary import TokenSummary
 from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
+from ._view_logits import CANDIDATES, ViewLogits, mean_logits
 
 __all__ = [
+    "CANDIDATES",
     "Adversary",
     "Alignment",
     "AxisConvolution",
@@ -53,6 +55,7 @@ __all__ = [
     "LatentTransformer",
     "PackedTransformer",
     "ResidualDecoder",
+    "RotaryBlock",
     "RotaryTransformer",
     "Readout",
     "RowLayout",
@@ -65,12 +68,15 @@ __all__ = [
     "TokenHead",
     "TokenReading",
     "TokenSummary",
+    "TowerLevel",
     "UpTower",
     "ValueBins",
+    "ViewLogits",
     "attend",
     "component_starts",
     "drawn",
     "log_means",
+    "mean_logits",
     "only_present",
     "principal_directions",
     "reverse_gradient",

@@ -75,8 +75,12 @@ class TokenReading(NamedTuple):
         at_ng
             Bool, over the features of the axis, which are its first positions.
         """
+        return F.linear(self.hidden(at_ng), self.out_weight, self.out_bias)
+
+    def hidden(self, at_ng: Tensor) -> Tensor:
+        """Give (t, d) what the last layer makes these logits from."""
         read_td = F.gelu(self.states[:, : at_ng.shape[1]][at_ng])
-        return F.linear(F.gelu(F.linear(read_td, self.hidden_weight, self.hidden_bias)), self.out_weight, self.out_bias)
+        return F.gelu(F.linear(read_td, self.hidden_weight, self.hidden_bias))
 
 
 class TokenHead(nn.Module):

@@ -70,7 +70,7 @@ class TowerLevel(nn.Module):
     A convolution of kernel 1, transposed or not, is a linear layer at each position, and is one here: that is faster.
     """
 
-    def __init__(self, width: int, wide: nn.Module) -> None:
+    def __init__(self, width: int, wide: AxisConvolution | AxisExpansion) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.wide = wide
