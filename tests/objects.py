@@ -89,11 +89,10 @@ def multiome(n: int = 72, seed: int = 0) -> MuData:
         "prot": modality("protein", n, 8, seed),
     }
     rows = {"rna": np.arange(n - 12), "atac": np.arange(9, n), "prot": np.arange(0, n - 6)}
+    for part in parts.values():
+        del part.obs["batch"], part.obs["type"]
     mdata = MuData({name: part[rng.permutation(rows[name])].copy() for name, part in parts.items()})
     mdata.obs[["type", "batch"]] = cells(n).loc[mdata.obs_names]
-    for part in mdata.mod.values():
-        del part.obs["batch"], part.obs["type"]
-    mdata.update()
     return mdata
 
 

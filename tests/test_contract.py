@@ -52,15 +52,15 @@ def new(family: Family, data: Any = None, **changes: Any) -> OmicsModel:
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model of each family, trained once; tests must not change it."""
-    models: dict[int, OmicsModel] = {}
+    """A model of each family, trained once for a number of epochs; tests must not change it."""
+    models: dict[tuple[int, int, int], OmicsModel] = {}
 
-    def of(family: Family) -> OmicsModel:
-        if id(family.make) + id(family.config) not in models:
-            model = new(family)
-            model.train(3, **QUIET)
-            models[id(family.make) + id(family.config)] = model
-        return models[id(family.make) + id(family.config)]
+    def of(family: Family, n_epochs: int = 3) -> OmicsModel:
+        key = id(family.make), id(family.config), n_epochs
+        if key not in models:
+            models[key] = new(family)
+            models[key].train(n_epochs, **QUIET)
+        return models[key]
 
     return of
 
@@ -347,10 +347,8 @@ def test_the_loss_falls(family):
 
 @every_family
 @pytest.mark.parametrize("fails_at", [(1, 0), (2, 1)])
-def test_a_resumed_training_is_as_if_never_interrupted(family, tmp_path, fails_at):
-    whole = new(family)
-    whole.train(4, **QUIET)
-    broken = new(family)
+def test_a_resumed_training_is_as_if_never_interrupted(family, trained, tmp_path, fails_at):
+    whole, broken = trained(family, 4), new(family)
     with pytest.raises(RuntimeError, match="switched off"):
         broken.train(4, checkpoint_dir=tmp_path, callbacks=[Spy(fails_at=fails_at)], **QUIET)
     assert not broken.module.training, "an interrupted model still embeds"
