@@ -106,6 +106,22 @@ def test_the_loss_is_the_sum_of_the_terms_and_all_are_logged():
         assert values[f"{stage}_loss"][2] < values[f"{stage}_loss"][0]
 
 
+def test_what_is_logged_is_a_mean_over_rows_whatever_the_batches():
+    spy, module = Spy(), Line()
+    parts = Parts(tokenizer, spy, module, spy)
+    uneven = DataLoader(Rows(), sampler=[list(range(12)), [12, 13, 14], [19]], batch_size=None)
+    options = FitOptions(max_epochs=2, accelerator="cpu", progress_bar=False)
+    still = Optimisation(learning_rate=0.0, weight_decay=0.0)
+    sanity = {"num_sanity_val_steps": 2}
+    values = fit(parts, still, uneven, uneven, options, sanity)
+    weight = torch.linspace(1, 2, N_ROWS)[[*range(15), 19]]
+    for stage in ("train", "validation"):
+        expected = float(weight.square().mean())
+        assert values[f"{stage}_square"] == pytest.approx([expected] * 2, rel=1e-5)
+        assert values[f"{stage}_half"] == pytest.approx([expected / 2] * 2, rel=1e-5)
+        assert values[f"{stage}_loss"] == pytest.approx([expected * 1.5] * 2, rel=1e-5)
+
+
 def test_steps_draw_anew_and_validation_draws_the_same_each_epoch():
     spy, _, _ = run()
     train, validation = only(spy.draws, True), only(spy.draws, False)
