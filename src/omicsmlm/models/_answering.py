@@ -11,11 +11,13 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
+from omicsmlm._types import Batch
 from omicsmlm.data import as_categories, find_column
-from omicsmlm.nn import LabelHead
+from omicsmlm.nn import CANDIDATES, LabelHead, ViewLogits
 
 from ._base import OmicsModel
 from ._calibration import scores
+from ._row_features import RowFeatures
 from ._tuning import Labeller
 
 
@@ -38,6 +40,8 @@ class Answering(ABC):
         self.unlabeled_category = unlabeled_category
         self.labels = labels
         self.module = Labeller(model.module, LabelHead(model.module.n_latent, len(labels))).eval()
+        self.features: RowFeatures | None = None
+        self.anchor: ViewLogits | None = None
         self.is_trained = False
         self.held_out: dict[str, float] = {}
 
@@ -91,7 +95,7 @@ class Answering(ABC):
             As in :meth:`predict`.
         """
         values, names = self._of_rows(
-            data, indices, batch_size, 1, lambda z_nd: self.module.head.novelty(z_nd)[:, None]
+            data, indices, batch_size, 1, lambda batch: self.module.head.novelty(self.model._embed(batch))[:, None]
         )
         return pd.Series(values[:, 0], index=names, name="novelty")
 
@@ -134,9 +138,10 @@ class Answering(ABC):
             raise mistake("evaluate", f"labels among {named(self.labels)}", named(truth.dropna().unique()), remedy)
         n = len(self.labels)
 
-        def both(z_nd: Tensor) -> Tensor:
-            head = self.module.head
-            return torch.cat([head(z_nd).softmax(1), head.probabilities(z_nd), head.novelty(z_nd)[:, None]], 1)
+        def both(batch: Batch) -> Tensor:
+            logits_nc, novelty_n1 = self._answer(batch)
+            calibrated_nc = logits_nc / self.module.head.temperature
+            return torch.cat([logits_nc.softmax(1), calibrated_nc.softmax(1), novelty_n1], 1)
 
         values, _ = self._of_rows(data, None, None, 2 * n + 1, both)
         known_n, novelty_n = code_n >= 0, values[:, -1]
@@ -156,8 +161,9 @@ class Answering(ABC):
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Give the probabilities of rows, and which of them are rejected."""
 
-        def both(z_nd: Tensor) -> Tensor:
-            return torch.cat([self.module.head.probabilities(z_nd), self.module.head.novelty(z_nd)[:, None]], 1)
+        def both(batch: Batch) -> Tensor:
+            logits_nc, novelty_n1 = self._answer(batch)
+            return torch.cat([(logits_nc / self.module.head.temperature).softmax(1), novelty_n1], 1)
 
         values, names = self._of_rows(data, indices, batch_size, len(self.labels) + 1, both)
         return pd.DataFrame(values[:, :-1], index=names, columns=self.labels), values[:, -1] > self.threshold
@@ -168,11 +174,64 @@ class Answering(ABC):
         indices: Sequence[int] | np.ndarray | None,
         batch_size: int | None,
         width: int,
-        compute: Callable[[Tensor], Tensor],
+        compute: Callable[[Batch], Tensor],
     ) -> tuple[np.ndarray, pd.Index]:
         self._check_trained("predict")
-        self.module.to(self.model.device).eval()
-        return self.model._of_rows(data, indices, batch_size, width, lambda batch: compute(self.model._embed(batch)))
+        for part in (self.module, self.features, self.anchor):
+            if part is not None:
+                part.to(self.model.device).eval()
+        return self.model._of_rows(data, indices, batch_size, width, compute)
+
+    def _answer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Give the (n, c) logits of rows, by the anchor if there is one, and their (n, 1) novelty."""
+        head, z_nd = self.module.head, self.model._embed(batch)
+        if self.features is None or self.anchor is None:
+            return head(z_nd), head.novelty(z_nd)[:, None]
+        logits_nc = self.anchor.chosen(self.features(batch), self.features.patterns(batch), head.scaled(z_nd))
+        return logits_nc, head.novelty(z_nd)[:, None]
+
+    def predict_candidates(
+        self,
+        data: AnnData | MuData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> dict[str, pd.DataFrame]:
+        """Give the probabilities by each exact linear model, and by what adds the embedding to one of them.
+
+        Parameters
+        ----------
+        data, indices, batch_size
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        dict of pandas.DataFrame
+            (n_obs, n_labels) by ``specialist``, the model of the modalities that the row has; ``modality dropout``, one
+            model for all sets of modalities; ``mean`` of the two; and ``residual``. :meth:`predict` takes, for each set
+            of modalities, the one that :attr:`candidates` calls chosen.
+
+        Raises
+        ------
+        ValueError
+            If the classifier has no anchor.
+        """
+        self._check_trained("predict_candidates")
+        features, anchor, head = self.features, self.anchor, self.module.head
+        if features is None or anchor is None:
+            remedy = "make it with ClassifierConfig(anchor=True)"
+            raise mistake("predict_candidates", "a classifier with an anchor", "one without", remedy)
+
+        def each(batch: Batch) -> Tensor:
+            z_nd = head.scaled(self.model._embed(batch))
+            logits_n4c = anchor(features(batch), features.patterns(batch), z_nd)
+            return (logits_n4c / head.temperature).softmax(2).flatten(1)
+
+        values, names = self._of_rows(data, indices, batch_size, len(CANDIDATES) * len(self.labels), each)
+        parts = np.split(values, len(CANDIDATES), axis=1)
+        return {
+            name: pd.DataFrame(part, index=names, columns=self.labels)
+            for name, part in zip(CANDIDATES, parts, strict=True)
+        }
 
     def _check_trained(self, verb: str) -> None:
         if not self.is_trained:

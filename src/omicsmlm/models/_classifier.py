@@ -14,6 +14,7 @@ from mudata import MuData
 from omicsmlm._checks import confounded, mistake, named
 from omicsmlm._types import Parts
 from omicsmlm.data import find_column, row_loader
+from omicsmlm.nn import ViewLogits
 from omicsmlm.objectives import LabelObjective
 from omicsmlm.training import FitOptions, Optimisation, fit, sensible_epochs
 
@@ -21,7 +22,8 @@ from ._answering import Answering, label_names
 from ._base import OmicsModel
 from ._calibration import calibrate, corrected, scores
 from ._classifier_config import LEARNING_RATES, ClassifierConfig
-from ._files import Saved, read_model, write_model
+from ._files import Saved, read_model, state_under, write_model
+from ._label_anchor import Shown, fit_anchor
 from ._label_solution import (
     Labelled,
     choose_strength,
@@ -34,9 +36,10 @@ from ._label_solution import (
     label_weights,
     solve,
 )
-from ._label_views import embedded_views
+from ._label_views import embedded_views, shown_views
 from ._owned import MODEL, check_model, copied, load_model
 from ._query import QueryModel
+from ._row_features import RowFeatures
 from ._tuning import Adapted
 
 logger = logging.getLogger(__name__)
@@ -77,6 +80,7 @@ class Classifier(Answering):
         super().__init__(copied(model), labels_key, unlabeled_category, labels)
         self.config = config
         self.label_noise = 0.0
+        self.candidates: pd.DataFrame | None = None
         self._series: dict[str, list[float]] = {}
 
     @classmethod
@@ -147,6 +151,7 @@ class Classifier(Answering):
         mapped.module.head.load_state_dict(source.module.head.state_dict())
         mapped.label_noise, mapped.held_out = source.label_noise, dict(source.held_out)
         mapped._series, mapped.is_trained = dict(source._series), True
+        mapped.features, mapped.anchor, mapped.candidates = source.features, source.anchor, source.candidates
         return mapped
 
     def adapt(self) -> None:
@@ -187,8 +192,11 @@ class Classifier(Answering):
         rows = np.flatnonzero(code_n >= 0)
         self.module.head.cpu()
         fold_n = folds(code_n[rows], self._batches(rows), self.config.n_folds, self.config.seed)
+        self.features, self.anchor, self.candidates = None, None, None
         if self.config.tuning == "frozen":
             self._fit_head(rows, code_n, fold_n)
+            if self.config.is_anchored((s["kind"] for s in self.model.adata_manager.modalities.values()), len(rows)):
+                self._fit_anchor(rows, code_n, fold_n)
         else:
             kept_n = self._kept(code_n[rows])
             learned_n = code_n.copy()
@@ -226,6 +234,21 @@ class Classifier(Answering):
         fit_novelty(head, labelled.z_nd, labelled.label_n)
         self._calibrate(logits_nc, held_out_novelty(head, labelled), given_n)
         return labelled.label_n[: len(rows)]
+
+    def _fit_anchor(self, rows: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
+        """Solve exact models of the features beside the head, and judge them fold by fold."""
+        self.features = RowFeatures.of(self.model, rows)
+        z_nd, row_n = embedded_views(self.model, rows)
+        x_ng, pattern_n = shown_views(self.features, self.model, rows)
+        label_n = code_n[rows][row_n]
+        shown = Shown(x_ng, pattern_n, self._scaled(z_nd), label_n, fold_n[row_n])
+        found = fit_anchor(shown, len(self.features.names), len(self.labels), self.config.seed)
+        self.anchor = found.logits
+        view_r = found.table["pattern"].map(self.features.view_name)
+        table = found.table.drop(columns="pattern").assign(view=view_r)
+        self.candidates = table.set_index(["view", "candidate"])
+        labelled = Labelled(self._scaled(z_nd), label_n, fold_n[row_n])
+        self._calibrate(found.held_out_nc, held_out_novelty(self.module.head, labelled), label_n)
 
     def _solved(self, labelled: Labelled, given_n: np.ndarray, balance: float) -> tuple[float, np.ndarray]:
         """Choose the strength of the penalty; give it with the logits of held-out rows."""
@@ -310,9 +333,10 @@ class Classifier(Answering):
             "unlabeled_category": self.unlabeled_category,
             "label_noise": self.label_noise,
             "held_out": self.held_out,
+            "anchor": self._anchor_choice(),
         }
         config = {"class": type(self).__name__, "config": asdict(self.config), "choice": choice}
-        saved = Saved(self.module.head.state_dict(), config, {}, self._series)
+        saved = Saved(self._state(), config, {}, self._series)
         write_model(dir_path, saved, overwrite=overwrite)
         self.model.save(Path(dir_path) / MODEL, overwrite=overwrite)
 
@@ -337,10 +361,38 @@ class Classifier(Answering):
         model = load_model(dir_path, choice["model"], adata, "classifier")
         keys = (choice["labels_key"], choice["unlabeled_category"], choice["labels"])
         classifier = cls(model, *keys, ClassifierConfig(**saved.settings))
-        classifier.module.head.load_state_dict(saved.weights)
+        classifier._restore(saved.weights, choice.get("anchor"))
         classifier.label_noise, classifier.held_out = choice["label_noise"], choice["held_out"]
         classifier._series, classifier.is_trained = saved.history, True
         return classifier
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        """Give all weights but those of the model."""
+        state = dict(self.module.head.state_dict())
+        for name, part in (("features.", self.features), ("anchor.", self.anchor)):
+            state |= {} if part is None else part.state_dict(prefix=name)
+        return state
+
+    def _anchor_choice(self) -> dict[str, Any] | None:
+        """Give what it takes to make the anchor again, and how its candidates did."""
+        if self.features is None or self.anchor is None or self.candidates is None:
+            return None
+        table = self.candidates.reset_index().to_dict(orient="list")
+        return {"features": self.features.sizes, "n_views": len(self.anchor.special_vc), "candidates": table}
+
+    def _restore(self, weights: dict[str, torch.Tensor], anchor: dict[str, Any] | None) -> None:
+        """Take the weights of :meth:`_state`."""
+        parts: list[tuple[str, torch.nn.Module]] = []
+        if anchor is not None:
+            self.features = RowFeatures(**anchor["features"])
+            sizes = len(self.labels), self.features.n_features, self.model.module.n_latent
+            self.anchor = ViewLogits(len(self.features.names), anchor["n_views"], *sizes)
+            self.candidates = pd.DataFrame(anchor["candidates"]).set_index(["view", "candidate"])
+            parts = [("features.", self.features), ("anchor.", self.anchor)]
+        for prefix, part in parts:
+            part.load_state_dict(state_under(weights, prefix))
+        own = {name: value for name, value in weights.items() if not name.startswith(("features.", "anchor."))}
+        self.module.head.load_state_dict(own)
 
     @property
     def history(self) -> dict[str, pd.DataFrame]:

@@ -1,5 +1,6 @@
 """Hyper-parameters of a classifier."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,8 @@ from omicsmlm._checks import mistake
 Tuning = Literal["frozen", "lora", "ia3", "full"]
 LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "ia3": 1e-2, "full": 2e-4}
 """Learning rate of each kind of fine-tuning, unless the user gives one."""
+FEW_ROWS = 2000
+"""Labelled rows below which exact linear models of bulk features are the default."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class ClassifierConfig:
     tuning
         "frozen": only the head is fitted, exactly. "lora", "ia3" (both need ``pip install 'omicsmlm[tune]'``) and "full"
         then train the encoder too.
+    anchor
+        Whether labels are read off the features by linear models that are solved exactly, with what the embedding adds,
+        rather than off the embedding alone: for each set of modalities that rows have, what answers is chosen on held-out
+        rows. None: where it paid in ``docs/experiments.md``, with fewer than ``FEW_ROWS`` labelled rows, values that are
+        all real or fractions, and a frozen encoder. Rows of all labels then count alike, whatever ``balance`` says.
     false_rejection
         Share of rows of known labels that may be called unknown, at least 0 and below 1.
     balance
@@ -48,6 +56,7 @@ class ClassifierConfig:
     """
 
     tuning: Tuning = "frozen"
+    anchor: bool | None = None
     false_rejection: float = 0.05
     balance: float = 1.0
     n_folds: int = 5
@@ -65,6 +74,7 @@ class ClassifierConfig:
         """Check the ranges."""
         ranges = {
             "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
+            "anchor": (not self.anchor or self.tuning == "frozen", 'None or False unless tuning is "frozen"'),
             "false_rejection": (0 <= self.false_rejection < 1, "a share of at least 0 and below 1"),
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
             "n_folds": (self.n_folds >= 2, "at least 2"),
@@ -74,3 +84,9 @@ class ClassifierConfig:
         for name, (holds, wanted) in ranges.items():
             if not holds:
                 raise mistake(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+
+    def is_anchored(self, kinds: Iterable[str], n_labelled: int) -> bool:
+        """Say whether there is an anchor, for modalities of these kinds and so many labelled rows."""
+        if self.anchor is not None:
+            return self.anchor
+        return self.tuning == "frozen" and n_labelled < FEW_ROWS and set(kinds) <= {"real", "fraction"}

@@ -132,3 +132,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_under(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Give the part of a state whose names begin so, without that beginning.
+
+    Examples
+    --------
+    >>> state_under({"a.x": torch.zeros(1), "b.x": torch.ones(1)}, "b.")
+    {'x': tensor([1.])}
+    """
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

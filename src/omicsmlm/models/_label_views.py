@@ -9,6 +9,7 @@ from torch import Tensor
 from omicsmlm._types import Batch, Tokens
 
 from ._base import OmicsModel
+from ._row_features import RowFeatures
 
 
 def embedded_views(model: OmicsModel, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +42,40 @@ def embedded_views(model: OmicsModel, rows: np.ndarray) -> tuple[np.ndarray, np.
         embeddings.append(part)
         positions.append(shown)
     return np.concatenate(embeddings), np.concatenate(positions)
+
+
+def shown_views(features: RowFeatures, model: OmicsModel, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the features of rows as a whole and, where they have several modalities, of each of them alone.
+
+    Parameters
+    ----------
+    features
+        How features are scaled.
+    model
+        A model with its object.
+    rows
+        (n,) int: row numbers.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        (m, g) float32 scaled features, 0 for those of modalities that are not shown, and (m,) int64 codes of those that
+        are; in the order of :func:`embedded_views`.
+    """
+
+    def whole(batch: Batch) -> Tensor:
+        return torch.cat([features(batch), features.patterns(batch)[:, None].float()], 1)
+
+    features.to(model.device)
+    values, _ = model._of_rows(None, rows, None, features.n_features + 1, whole)
+    x_ng, pattern_n = values[:, :-1], values[:, -1].astype(np.int64)
+    blocks, patterns = [x_ng], [pattern_n]
+    for m, span in enumerate(features.spans.values()):
+        shown_n = (pattern_n >> m & 1 > 0) & (pattern_n != 1 << m)
+        blocks.append(np.zeros_like(x_ng[shown_n]))
+        blocks[-1][:, span] = x_ng[shown_n, span]
+        patterns.append(np.full(int(shown_n.sum()), 1 << m))
+    return np.concatenate(blocks), np.concatenate(patterns)
 
 
 def _embedded_alone(model: OmicsModel, name: str, batch: Batch) -> Tensor:

@@ -75,6 +75,21 @@ class RowFeatures(nn.Module):
         """Give (n, g) scaled values."""
         return torch.cat(list(self.scalings(self.tokenizer(batch)).values()), 1)
 
+    def patterns(self, batch: Batch) -> Tensor:
+        """Give (n,) int64 codes of the modalities that rows have: bit m for the modality m."""
+        present_nm = torch.stack([batch.present[name] for name in self.names], 1).long()
+        return (present_nm << torch.arange(len(self.names), device=present_nm.device)).sum(1)
+
+    def view_name(self, pattern: int) -> str:
+        """Name the modalities of a code.
+
+        Examples
+        --------
+        >>> RowFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).view_name(3)
+        'a + b'
+        """
+        return " + ".join(name for m, name in enumerate(self.names) if pattern >> m & 1)
+
     def of_rows(self, model: OmicsModel, rows: np.ndarray) -> np.ndarray:
         """Give (n, g) float32 of rows of a model's object."""
         self.to(model.device)

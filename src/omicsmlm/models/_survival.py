@@ -19,7 +19,7 @@ from omicsmlm.training import FitOptions
 
 from ._base import OmicsModel
 from ._clinical import Columns, listed
-from ._files import Saved, read_model, write_model
+from ._files import Saved, read_model, state_under, write_model
 from ._owned import MODEL, check_model, copied, load_model
 from ._risk_answers import DECILES, RiskAnswering
 from ._risk_combination import Combination, complete
@@ -266,10 +266,10 @@ class Survival(RiskAnswering):
         n_strata = len(made.columns.strata)
         made.anchor = RiskAnchor(made.features.n_features + made.columns.n_covariates, n_strata)
         for name, part in (("features", made.features), ("anchor", made.anchor)):
-            part.load_state_dict(_under(saved.weights, f"{name}."))
+            part.load_state_dict(state_under(saved.weights, f"{name}."))
         made.networks = torch.nn.ModuleList([made._new_network()[1] for _ in range(made.config.n_networks)])
-        made.networks.load_state_dict(_under(saved.weights, "networks."), strict=False)
-        made.combination = Combination.restore(_under(saved.weights, "combination."))
+        made.networks.load_state_dict(state_under(saved.weights, "networks."), strict=False)
+        made.combination = Combination.restore(state_under(saved.weights, "combination."))
         made.grid_t = np.array(choice["grid"])
         made.held_out = pd.DataFrame(**choice["held_out"]).rename_axis("stratum")
         made._series, made.is_trained = saved.history, True
@@ -279,8 +279,3 @@ class Survival(RiskAnswering):
     def history(self) -> dict[str, pd.DataFrame]:
         """The held-out loss of each strength of the ridge, and the losses of the networks, epoch by epoch."""
         return {name: pd.DataFrame({name: values}).rename_axis("step") for name, values in self._series.items()}
-
-
-def _under(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Give the part of a state whose names begin so, without that beginning."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
