@@ -126,7 +126,7 @@ def _named(sources: Sequence[Source] | Mapping[str, Source]) -> dict[str, Source
     return found
 
 
-def _part(name: str, source: Source, layer: str | None, min_rows: int, min_features: int) -> _Part:
+def _part(name: str, source: object, layer: str | None, min_rows: int, min_features: int) -> _Part:
     """Open a data set and look through it for what is taken."""
     adata = ad.read_h5ad(source, backed="r") if isinstance(source, str | Path) else source
     if not isinstance(adata, ad.AnnData):
@@ -138,7 +138,7 @@ def _part(name: str, source: Source, layer: str | None, min_rows: int, min_featu
             name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
         )
     if layer is not None and layer not in adata.layers:
-        known = [key for key in adata.layers if key is not None]
+        known = [key for key in adata.layers.keys() if key is not None]
         raise mistake(name, f"a layer {layer!r}", f"layers {known}", "name another one, or none for X")
     row_n, n_rows_g = [np.zeros(0, dtype=np.int64)], np.zeros(adata.n_vars, dtype=np.int64)
     for start in range(0, adata.n_obs, _BLOCK):
@@ -170,7 +170,7 @@ def _check_counts(name: str, values: np.ndarray) -> None:
 
 def _joined_obs(parts: Sequence[_Part]) -> pd.DataFrame:
     """Rows of all sets below one another; a column that a set lacks is missing in its rows."""
-    frames = [part.adata.obs.iloc[part.row_n].assign(**{DATASET: part.name}) for part in parts]
+    frames = [pd.DataFrame(part.adata.obs).iloc[part.row_n].assign(**{DATASET: part.name}) for part in parts]
     whole = pd.concat([_plain(frame) for frame in frames])
     if not whole.index.is_unique:
         whole.index = whole[DATASET].astype(str) + ":" + whole.index.astype(str)
@@ -195,6 +195,6 @@ def _write(path: Path, blocks: Iterator[sp.csr_matrix], obs: pd.DataFrame, table
     light.write_h5ad(path)
     with h5py.File(path, "r+") as file:
         ad.io.write_elem(file, "X", next(blocks))
-        values = ad.io.sparse_dataset(file["X"])
+        values: Any = ad.io.sparse_dataset(file["X"])
         for block in blocks:
             values.append(block)

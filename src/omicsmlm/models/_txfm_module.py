@@ -149,7 +149,7 @@ class TxFMModule(Module):
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give the embeddings of the genes."""
-        return [self.tokens.features.weight]
+        return list(self.tokens.features.parameters())
 
 
 def gene_components(values_ng: np.ndarray, seen_ng: np.ndarray, panel_n: np.ndarray, seed: int) -> np.ndarray:
