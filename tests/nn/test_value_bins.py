@@ -138,6 +138,9 @@ def test_few_distinct_values_fill_few_bins(rows):
     assert torch.isfinite(bins.level("rna")).all()
     for b in set(range(1, 9)) - set(found):
         assert bins.level("rna")[b] == 0, "a bin that nothing is in"
+    edges = bins.get_buffer("edge_0")
+    assert torch.equal(edges, edges.sort().values)
+    assert (edges == torch.inf).any(), "an edge that nothing is above"
     assert int(bins.digitize("rna", torch.tensor([1e9]), torch.tensor([1.0]))) <= 8
 
 
