@@ -103,14 +103,14 @@ def test_the_choice_is_a_random_sample_that_a_seed_has_drawn(mdata):
     first, again, other = (tokenizer_of(manager, 12, seed)(batch) for seed in (0, 0, 1))
     assert all(torch.equal(first[name].ids, again[name].ids) for name in first)
     assert not all(torch.equal(first[name].ids, other[name].ids) for name in first)
-    kept = dict.fromkeys(first, 0.0)
+    kept = dict.fromkeys(first, 0.0)  # of 8 proteins, at 80 seeds, known to some 6 %
     for seed in range(80):
         for name, part in tokenizer_of(manager, 12, seed)(batch).items():
             kept[name] += len(part.ids) / 80
     whole = tokenizer_of(manager)(batch)
     for name, part in whole.items():
         expected = float(first[name].share[rows_of(part)].sum())
-        assert kept[name] == pytest.approx(expected, rel=0.08), "each token as likely as another, in every modality"
+        assert kept[name] == pytest.approx(expected, rel=0.18), "each token as likely as another, in every modality"
 
 
 def test_a_feature_keeps_its_place_when_others_join(mdata):
