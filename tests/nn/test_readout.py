@@ -22,6 +22,8 @@ def states():
 def test_the_latent_is_that_of_its_equation(readout, states):
     summed_nd, state_nd = states
     readout.scale_d.copy_(torch.arange(1.0, 7))
+    with torch.no_grad():
+        readout.log_variance.weight.mul_(30)
     found = readout(summed_nd, state_nd)
     norm, _, _, linear, other_norm = readout.hidden[:5]
     f_nd = F.gelu(F.layer_norm(state_nd, (6,), norm.weight, norm.bias))
@@ -29,6 +31,8 @@ def test_the_latent_is_that_of_its_equation(readout, states):
     mean_nd = f_nd @ readout.mean.weight.T + readout.mean.bias + summed_nd @ readout.skip.weight.T
     torch.testing.assert_close(found.mean, mean_nd * readout.scale_d)
     log_variance_nd = f_nd @ readout.log_variance.weight.T + readout.log_variance.bias
+    assert log_variance_nd.min() < -8
+    assert log_variance_nd.max() > 4
     torch.testing.assert_close(found.log_variance, log_variance_nd.clamp(-8, 4))
     assert readout.n_latent == 6
 
