@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from omicsmlm._types import Batch, Encoded, Grid, Module
 from omicsmlm.nn import (
@@ -52,7 +52,7 @@ class MOJOModule(Module):
         self.down = DownTower(c.width, c.n_levels, c.kernel)
         self.transformer = RotaryTransformer(c.width, c.n_heads, c.feed_width, c.n_blocks)
         self.up = UpTower(c.width, c.n_levels, c.kernel)
-        self.heads = torch.nn.ModuleList([TokenHead(c.width, c.n_bins) for _ in modalities])
+        self.heads = nn.ModuleList([TokenHead(c.width, c.n_bins) for _ in modalities])
 
     def encode(self, views: dict[str, Grid]) -> Encoded:
         """Embed what is seen of a batch."""
@@ -65,9 +65,13 @@ class MOJOModule(Module):
         readings = {name: head(states_nld) for name, head in zip(self.modalities, self.heads, strict=True)}
         return Outputs(_pooled(short_nsd), readings)
 
+    def initial_layer(self) -> list[nn.Parameter]:
+        """Give the gene embedding."""
+        return [self.embedding.features.weight]
+
     def _shortened(self, views: dict[str, Grid]) -> tuple[Tensor, list[Tensor]]:
         """Give (n, s, d) outputs of the transformer, and what entered each level of the down tower."""
-        states_nld = torch.nn.functional.gelu(self.stem(self.embedding(views)))
+        states_nld = nn.functional.gelu(self.stem(self.embedding(views)))
         short_nsd, entered = self.down(states_nld)
         return self.transformer(short_nsd), entered
 
