@@ -67,7 +67,7 @@ class MOJOModule(Module):
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give the gene embedding."""
-        return [self.embedding.features.weight]
+        return [self.embedding.features.get_parameter("weight")]
 
     def _shortened(self, views: dict[str, Grid]) -> tuple[Tensor, list[Tensor]]:
         """Give (n, s, d) outputs of the transformer, and what entered each level of the down tower."""
