@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from torch import Tensor
+from torch import Tensor, nn
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch
@@ -17,6 +18,7 @@ from omicsmlm.nn import CANDIDATES, LabelHead, ViewLogits
 
 from ._base import OmicsModel
 from ._calibration import scores
+from ._files import state_under
 from ._row_features import RowFeatures
 from ._tuning import Labeller
 
@@ -42,6 +44,7 @@ class Answering(ABC):
         self.module = Labeller(model.module, LabelHead(model.module.n_latent, len(labels))).eval()
         self.features: RowFeatures | None = None
         self.anchor: ViewLogits | None = None
+        self.candidates: pd.DataFrame | None = None
         self.is_trained = False
         self.held_out: dict[str, float] = {}
 
@@ -232,6 +235,34 @@ class Answering(ABC):
             name: pd.DataFrame(part, index=names, columns=self.labels)
             for name, part in zip(CANDIDATES, parts, strict=True)
         }
+
+    def _state(self) -> dict[str, Tensor]:
+        """Give all weights but those of the model."""
+        state = dict(self.module.head.state_dict())
+        for name, part in (("features.", self.features), ("anchor.", self.anchor)):
+            state |= {} if part is None else part.state_dict(prefix=name)
+        return state
+
+    def _anchor_choice(self) -> dict[str, Any] | None:
+        """Give what it takes to make the anchor again, and how its candidates did."""
+        if self.features is None or self.anchor is None or self.candidates is None:
+            return None
+        table = self.candidates.reset_index().to_dict(orient="list")
+        return {"features": self.features.sizes, "n_views": len(self.anchor.special_vc), "candidates": table}
+
+    def _restore(self, weights: dict[str, Tensor], anchor: dict[str, Any] | None) -> None:
+        """Take the weights of :meth:`_state`."""
+        parts: list[tuple[str, nn.Module]] = []
+        if anchor is not None:
+            self.features = RowFeatures(**anchor["features"])
+            sizes = len(self.labels), self.features.n_features, self.model.module.n_latent
+            self.anchor = ViewLogits(len(self.features.names), anchor["n_views"], *sizes)
+            self.candidates = pd.DataFrame(anchor["candidates"]).set_index(["view", "candidate"])
+            parts = [("features.", self.features), ("anchor.", self.anchor)]
+        for prefix, part in parts:
+            part.load_state_dict(state_under(weights, prefix))
+        own = {name: value for name, value in weights.items() if not name.startswith(("features.", "anchor."))}
+        self.module.head.load_state_dict(own)
 
     def _check_trained(self, verb: str) -> None:
         if not self.is_trained:

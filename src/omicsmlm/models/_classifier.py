@@ -14,7 +14,6 @@ from mudata import MuData
 from omicsmlm._checks import confounded, mistake, named
 from omicsmlm._types import Parts
 from omicsmlm.data import find_column, row_loader
-from omicsmlm.nn import ViewLogits
 from omicsmlm.objectives import LabelObjective
 from omicsmlm.training import FitOptions, Optimisation, fit, sensible_epochs
 
@@ -22,7 +21,7 @@ from ._answering import Answering, label_names
 from ._base import OmicsModel
 from ._calibration import calibrate, corrected, scores
 from ._classifier_config import LEARNING_RATES, ClassifierConfig
-from ._files import Saved, read_model, state_under, write_model
+from ._files import Saved, read_model, write_model
 from ._label_anchor import Shown, fit_anchor
 from ._label_solution import (
     Labelled,
@@ -80,7 +79,6 @@ class Classifier(Answering):
         super().__init__(copied(model), labels_key, unlabeled_category, labels)
         self.config = config
         self.label_noise = 0.0
-        self.candidates: pd.DataFrame | None = None
         self._series: dict[str, list[float]] = {}
 
     @classmethod
@@ -365,34 +363,6 @@ class Classifier(Answering):
         classifier.label_noise, classifier.held_out = choice["label_noise"], choice["held_out"]
         classifier._series, classifier.is_trained = saved.history, True
         return classifier
-
-    def _state(self) -> dict[str, torch.Tensor]:
-        """Give all weights but those of the model."""
-        state = dict(self.module.head.state_dict())
-        for name, part in (("features.", self.features), ("anchor.", self.anchor)):
-            state |= {} if part is None else part.state_dict(prefix=name)
-        return state
-
-    def _anchor_choice(self) -> dict[str, Any] | None:
-        """Give what it takes to make the anchor again, and how its candidates did."""
-        if self.features is None or self.anchor is None or self.candidates is None:
-            return None
-        table = self.candidates.reset_index().to_dict(orient="list")
-        return {"features": self.features.sizes, "n_views": len(self.anchor.special_vc), "candidates": table}
-
-    def _restore(self, weights: dict[str, torch.Tensor], anchor: dict[str, Any] | None) -> None:
-        """Take the weights of :meth:`_state`."""
-        parts: list[tuple[str, torch.nn.Module]] = []
-        if anchor is not None:
-            self.features = RowFeatures(**anchor["features"])
-            sizes = len(self.labels), self.features.n_features, self.model.module.n_latent
-            self.anchor = ViewLogits(len(self.features.names), anchor["n_views"], *sizes)
-            self.candidates = pd.DataFrame(anchor["candidates"]).set_index(["view", "candidate"])
-            parts = [("features.", self.features), ("anchor.", self.anchor)]
-        for prefix, part in parts:
-            part.load_state_dict(state_under(weights, prefix))
-        own = {name: value for name, value in weights.items() if not name.startswith(("features.", "anchor."))}
-        self.module.head.load_state_dict(own)
 
     @property
     def history(self) -> dict[str, pd.DataFrame]:
