@@ -240,7 +240,7 @@ class Classifier(Answering):
         x_ng, pattern_n = shown_views(self.features, self.model, rows)
         label_n = code_n[rows][row_n]
         shown = Shown(x_ng, pattern_n, self._scaled(z_nd), label_n, fold_n[row_n])
-        found = fit_anchor(shown, len(self.features.names), len(self.labels), self.config.seed)
+        found = fit_anchor(shown, len(self.features.names), len(self.labels))
         self.anchor = found.logits
         view_r = found.table["pattern"].map(self.features.view_name)
         table = found.table.drop(columns="pattern").assign(view=view_r)

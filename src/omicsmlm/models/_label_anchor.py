@@ -11,10 +11,10 @@ from scipy import optimize, special
 from omicsmlm.nn import CANDIDATES, ViewLogits, mean_logits
 
 from ._calibration import calibrate
-from ._label_solution import Labelled, Linear, choose_strength, held_out_logits, solve
+from ._label_solution import Labelled, Linear, held_out_logits, solve
 
-SIZE = 80.0
-"""Mean squared length to which rows are scaled, as if they were embeddings of so many dimensions."""
+INVERSE_STRENGTHS = tuple(float(c) for c in 10.0 ** np.arange(-4, 1.5, 0.5))
+"""C of logistic regression on standardised features, tried from the strongest penalty on."""
 RESIDUAL_STRENGTHS = (30.0, 10.0, 3.0, 1.0, 0.3)
 """Weights of the penalty on what the embedding adds, tried from the strongest on."""
 FEWEST_ROWS = 20
@@ -53,13 +53,11 @@ class _Rotated(NamedTuple):
     @classmethod
     def of(cls, shown: Shown, chosen_n: np.ndarray) -> "_Rotated":
         x_ng = shown.x_ng[chosen_n].astype(np.float64)
-        size = np.sqrt(SIZE / max((x_ng**2).sum(1).mean(), 1e-12))
         square = x_ng @ x_ng.T if len(x_ng) <= x_ng.shape[1] else x_ng.T @ x_ng
         value_k, vector_sk = np.linalg.eigh(square)
         kept_k = value_k > 1e-9 * value_k[-1]
         value_k, vector_sk = value_k[kept_k], vector_sk[:, kept_k]
         direction_gk = x_ng.T @ vector_sk / np.sqrt(value_k) if len(x_ng) <= x_ng.shape[1] else vector_sk
-        direction_gk = direction_gk * size
         return cls(direction_gk, Labelled(x_ng @ direction_gk, shown.label_n[chosen_n], shown.fold_n[chosen_n]))
 
 
@@ -73,9 +71,9 @@ class _Model(NamedTuple):
     without: dict[int, Linear]
 
     @classmethod
-    def of(cls, shown: Shown, chosen_n: np.ndarray, n_labels: int, seed: int) -> "_Model":
+    def of(cls, shown: Shown, chosen_n: np.ndarray, n_labels: int) -> "_Model":
         rotated = _Rotated.of(shown, chosen_n)
-        strength, _ = choose_strength(rotated.rows, rotated.rows.label_n, n_labels, 0.0, seed)
+        strength = _chosen_strength(rotated.rows, n_labels)
         without: dict[int, Linear] = {}
         held_out_nc = held_out_logits(rotated.rows, n_labels, strength, 0.0, without)
         return cls(solve(rotated.rows, n_labels, strength, 0.0), rotated, strength, held_out_nc, without)
@@ -98,8 +96,27 @@ class _Model(NamedTuple):
         return logits_nc
 
 
-def fit_anchor(shown: Shown, n_modalities: int, n_labels: int, seed: int) -> Anchored:
+def _chosen_strength(rows: Labelled, n_labels: int) -> float:
+    """Weaken the penalty for as long as the log loss of held-out rows falls; stop when it has risen twice."""
+    # Of two labels sklearn's C is that of the difference of their weights.
+    weight = (2.0 if len(np.unique(rows.label_n)) == 2 else 1.0) / len(rows.label_n)
+    at = np.arange(len(rows.label_n)), rows.label_n
+    starts: dict[int, Linear] = {}
+    losses: dict[float, float] = {}
+    for inverse in INVERSE_STRENGTHS:
+        logits_nc = held_out_logits(rows, n_labels, weight / inverse, 0.0, starts)
+        known_n = np.isfinite(logits_nc[at])  # a label may have no rows outside of a fold
+        losses[weight / inverse] = -special.log_softmax(logits_nc, axis=1)[at][known_n].mean()
+        if len(losses) > 3 and min(list(losses.values())[-2:]) > min(losses.values()):
+            break
+    return min(losses, key=lambda strength: losses[strength])
+
+
+def fit_anchor(shown: Shown, n_modalities: int, n_labels: int) -> Anchored:
     """Solve all candidates, and choose among them for each view by the loss of held-out rows.
+
+    The model of the view alone stands unless another beats it by more than one standard error of the paired difference:
+    without evidence the plainest model answers.
 
     Parameters
     ----------
@@ -109,16 +126,14 @@ def fit_anchor(shown: Shown, n_modalities: int, n_labels: int, seed: int) -> Anc
         Number of modalities.
     n_labels
         c.
-    seed
-        Seed of samples.
     """
     patterns = [
         int(p) for p, n in zip(*np.unique(shown.pattern_n, return_counts=True), strict=True) if n >= FEWEST_ROWS
     ]
     made = ViewLogits(n_modalities, len(patterns), n_labels, shown.x_ng.shape[1], shown.z_nd.shape[1])
     everything = np.ones(len(shown.label_n), dtype=bool)
-    shared = _Model.of(shown, everything, n_labels, seed)
-    special = {p: _Model.of(shown, shown.pattern_n == p, n_labels, seed) for p in patterns if len(patterns) > 1}
+    shared = _Model.of(shown, everything, n_labels)
+    special = {p: _Model.of(shown, shown.pattern_n == p, n_labels) for p in patterns if len(patterns) > 1}
     special = special or dict.fromkeys(patterns, shared)  # where there is one view, both are the same
     made.shared_cg, made.shared_c = shared.in_features()
     held_n4c = np.repeat(shared.held_out_nc[:, None], 4, axis=1)
@@ -146,14 +161,34 @@ def _chosen(made: ViewLogits, shown: Shown, held_n4c: np.ndarray, patterns: Sequ
     rows, chosen_n = [], np.full(len(shown.label_n), CANDIDATES.index("modality dropout"))
     for view, pattern in enumerate(patterns):
         of_n = shown.pattern_n == pattern
-        losses = [calibrate(held_n4c[of_n, k], shown.label_n[of_n]).loss for k in range(len(CANDIDATES))]
-        best = int(np.argmin(losses))
+        loss_4n = np.stack([_row_losses(held_n4c[of_n, k], shown.label_n[of_n]) for k in range(len(CANDIDATES))])
+        losses, best = loss_4n.mean(1), _better(loss_4n)
         made.chosen_v[view], chosen_n[of_n] = best, best
         for k, name in enumerate(CANDIDATES):
             right = (held_n4c[of_n, k].argmax(1) == shown.label_n[of_n]).mean()
             row = {"pattern": pattern, "candidate": name, "accuracy": right, "loss": losses[k], "chosen": k == best}
             rows.append({**row, "n": int(of_n.sum())})
     return Anchored(made, held_n4c[np.arange(len(chosen_n)), chosen_n], pd.DataFrame(rows))
+
+
+def _row_losses(logits_nc: np.ndarray, label_n: np.ndarray) -> np.ndarray:
+    """Give the negative log probability of each row's label once the logits are calibrated, (n,)."""
+    found, n_labels = calibrate(logits_nc, label_n), logits_nc.shape[1]
+    p_n = special.softmax(np.maximum(logits_nc, -1e4) / found.temperature, axis=1)[np.arange(len(label_n)), label_n]
+    return -np.log((1 - found.noise) * p_n + found.noise / n_labels + 1e-12)
+
+
+def _better(loss_kn: np.ndarray) -> int:
+    """Choose the candidate of the lowest loss, if it is below the first's by more than one standard error; else the first.
+
+    Examples
+    --------
+    >>> _better(np.array([[1.0, 1.2, 1.1], [0.9, 1.0, 1.0]])), _better(np.array([[1.0, 2.0], [0.0, 2.9]]))
+    (1, 0)
+    """
+    best = int(loss_kn.mean(1).argmin())
+    gain_n = loss_kn[0] - loss_kn[best]
+    return best if gain_n.mean() > gain_n.std(ddof=1) / np.sqrt(len(gain_n)) else 0
 
 
 def _fit_residual(made: ViewLogits, shown: Shown, shared: _Model, sharpness_n: np.ndarray) -> np.ndarray:
