@@ -41,7 +41,7 @@ class Anchored(NamedTuple):
     held_out_nc: np.ndarray
     """(n, c) logits of each row by what was chosen for its view, solved without its fold."""
     table: pd.DataFrame
-    """Held-out accuracy and loss of each candidate in each view, and which was chosen."""
+    """Held-out accuracy and loss of each candidate in each view, its gain over the specialist, and which was chosen."""
 
 
 class _Rotated(NamedTuple):
@@ -162,12 +162,14 @@ def _chosen(made: ViewLogits, shown: Shown, held_n4c: np.ndarray, patterns: Sequ
     for view, pattern in enumerate(patterns):
         of_n = shown.pattern_n == pattern
         loss_4n = np.stack([_row_losses(held_n4c[of_n, k], shown.label_n[of_n]) for k in range(len(CANDIDATES))])
-        losses, best = loss_4n.mean(1), _better(loss_4n)
+        gain_4n = loss_4n[0] - loss_4n
+        losses, best, error_4 = loss_4n.mean(1), _better(loss_4n), gain_4n.std(1, ddof=1) / np.sqrt(of_n.sum())
         made.chosen_v[view], chosen_n[of_n] = best, best
         for k, name in enumerate(CANDIDATES):
             right = (held_n4c[of_n, k].argmax(1) == shown.label_n[of_n]).mean()
-            row = {"pattern": pattern, "candidate": name, "accuracy": right, "loss": losses[k], "chosen": k == best}
-            rows.append({**row, "n": int(of_n.sum())})
+            gained = {"loss": losses[k], "gain": gain_4n[k].mean(), "error of gain": error_4[k]}
+            row = {"pattern": pattern, "candidate": name, "accuracy": right, **gained}
+            rows.append({**row, "chosen": k == best, "n": int(of_n.sum())})
     return Anchored(made, held_n4c[np.arange(len(chosen_n)), chosen_n], pd.DataFrame(rows))
 
 
