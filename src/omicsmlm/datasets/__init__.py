@@ -2,11 +2,14 @@
 
 from omicsmlm.datasets._files import load, mixology, papalexi, pbmc_3tech, snareseq, teaseq
 from omicsmlm.datasets._many import read_many
+from omicsmlm.datasets._sequences import isoforms, mpra_utr, tissues61
 from omicsmlm.datasets._simulated import simulate_multiome, simulate_rna
 
 __all__ = [
+    "isoforms",
     "load",
     "mixology",
+    "mpra_utr",
     "papalexi",
     "pbmc_3tech",
     "read_many",
@@ -14,4 +17,5 @@ __all__ = [
     "simulate_rna",
     "snareseq",
     "teaseq",
+    "tissues61",
 ]

@@ -49,18 +49,32 @@ def load(name: str) -> ad.AnnData | md.MuData:
             f"datasets.load: expected one of {sorted(_FILES)} or the path of an .h5ad or .h5mu file, got {name!r}; "
             "pass one of these."
         )
+    file = located("datasets.load", path)
+    return md.read_h5mu(file) if path.endswith(".h5mu") else ad.read_h5ad(file)
+
+
+def located(place: str, path: str) -> Path:
+    """The file of that path below the folder that ``OMICSMLM_DATA`` names.
+
+    Raises
+    ------
+    ValueError
+        If the variable is unset.
+    FileNotFoundError
+        If there is no such file.
+    """
     folder = os.environ.get("OMICSMLM_DATA")
     if not folder:
         raise ValueError(
-            f"datasets.load: the environment variable OMICSMLM_DATA is not set, so {path} cannot be found; "
+            f"{place}: the environment variable OMICSMLM_DATA is not set, so {path} cannot be found; "
             "set it to the folder that holds the data, e.g. export OMICSMLM_DATA=/path/to/data."
         )
     file = Path(folder) / path
     if not file.is_file():
         raise FileNotFoundError(
-            f"datasets.load: {file} is missing (OMICSMLM_DATA is {folder}); put the file there or correct the variable."
+            f"{place}: {file} is missing (OMICSMLM_DATA is {folder}); put the file there or correct the variable."
         )
-    return md.read_h5mu(file) if path.endswith(".h5mu") else ad.read_h5ad(file)
+    return file
 
 
 def snareseq() -> md.MuData:
