@@ -19,6 +19,8 @@ RESIDUAL_STRENGTHS = (30.0, 10.0, 3.0, 1.0, 0.3)
 """Weights of the penalty on what the embedding adds, tried from the strongest on."""
 FEWEST_ROWS = 20
 """Rows that a view must have to get a model of its own."""
+EVIDENCE = 2.0
+"""Standard errors by which the best of three others must beat the specialist: by chance it does in one case of twenty."""
 
 
 class Shown(NamedTuple):
@@ -115,7 +117,7 @@ def _chosen_strength(rows: Labelled, n_labels: int) -> float:
 def fit_anchor(shown: Shown, n_modalities: int, n_labels: int) -> Anchored:
     """Solve all candidates, and choose among them for each view by the loss of held-out rows.
 
-    The model of the view alone stands unless another beats it by more than one standard error of the paired difference:
+    The model of the view alone stands unless another beats it by more than two standard errors of the paired difference:
     without evidence the plainest model answers.
 
     Parameters
@@ -181,7 +183,7 @@ def _row_losses(logits_nc: np.ndarray, label_n: np.ndarray) -> np.ndarray:
 
 
 def _better(loss_kn: np.ndarray) -> int:
-    """Choose the candidate of the lowest loss, if it is below the first's by more than one standard error; else the first.
+    """Choose the candidate of the lowest loss, if it is below the first's by more than ``EVIDENCE``; else the first.
 
     Examples
     --------
@@ -190,7 +192,7 @@ def _better(loss_kn: np.ndarray) -> int:
     """
     best = int(loss_kn.mean(1).argmin())
     gain_n = loss_kn[0] - loss_kn[best]
-    return best if gain_n.mean() > gain_n.std(ddof=1) / np.sqrt(len(gain_n)) else 0
+    return best if gain_n.mean() > EVIDENCE * gain_n.std(ddof=1) / np.sqrt(len(gain_n)) else 0
 
 
 def _fit_residual(made: ViewLogits, shown: Shown, shared: _Model, sharpness_n: np.ndarray) -> np.ndarray:
