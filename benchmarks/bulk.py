@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from _cache import Kept
+from _small_encoder import embedding as small_encoder
 from _tables import shown
 from anndata import AnnData
 from mudata import MuData
@@ -254,6 +255,9 @@ def zero_shot(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, d
         "MOJO, start": lambda: embedded(mojo(of, seed, 0, cache), of.by_gene),
         "OmicsMLM": lambda: embedded(omicsmlm(of, seed, cache), of.plain),
         "OmicsMLM, start": lambda: embedded(omicsmlm(of, seed, cache, trained=False), of.plain),
+        "small encoder of plain PyTorch": lambda: small_encoder(
+            [of.features(view) for view in ("RNA", "methylation")], ~of.held_n, seed
+        )[scored_n],
         "PCA (64)": lambda: components(of, learned_n, whitened=False)[scored_n],
         "PPCA, whitened (64)": lambda: components(of, learned_n, whitened=True)[scored_n],
         "PPCA, whitened (20)": lambda: components(of, learned_n, whitened=True, n_comps=20)[scored_n],
