@@ -2,7 +2,7 @@
 
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/bulk.py [--parts zero-shot missing curve] [--sets pam50 ccle rosmap] [--seeds 0 1 2] [--epochs N]
-                              [--cache DIR]
+                              [--skip MOJO …] [--cache DIR]
 
 Seed s is tested on fold s (paired_pam50_fold of PAM50, paired_fold of CCLE; ROSMAP has one split), and also the seed of all
 starts, trainings and inner folds. No test row is in any pre-training. All other rows are, also those that lack a modality
@@ -220,10 +220,15 @@ def missing(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, Ans
         ),
     }
     kept, found = Kept(cache), {}
-    for method, make in methods.items():
+    for method, make in asked(methods, arguments).items():
         answers, _ = kept.arrays(f"bulk-missing-{of.name}-{method}-{seed}-{epochs}", lambda make=make: as_text(make()))
         found[method] = dict(answers)
     return found
+
+
+def asked[Made](makers: dict[str, Made], arguments: argparse.Namespace) -> dict[str, Made]:
+    """All but those whose name begins with one that is to be skipped."""
+    return {name: make for name, make in makers.items() if not name.startswith(tuple(arguments.skip))}
 
 
 def as_text(answers: Answers) -> dict[str, np.ndarray]:
@@ -263,7 +268,7 @@ def zero_shot(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, d
         "PPCA, whitened (20)": lambda: components(of, learned_n, whitened=True, n_comps=20)[scored_n],
     }
     kept, found = Kept(cache), {}
-    for method, make in makers.items():
+    for method, make in asked(makers, arguments).items():
         z_nd, spent = kept(f"bulk-z-{of.name}-{method}-{seed}-{epochs}", make)
         found[method] = clustering(z_nd, of.label_n[scored_n], of.test_n[scored_n], seed) | {"CPU-s": spent}
     return found
@@ -320,7 +325,7 @@ def curve(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, dict[
             "MOJO, start": lambda few=few: read(mojo(of, seed, 0, cache), of, of.by_gene, seed, few=few),
             "MOJO, tuned": lambda few=few: read(mojo(of, seed, epochs, cache), of, of.by_gene, seed, "full", few),
         }
-        for method, make in methods.items():
+        for method, make in asked(methods, arguments).items():
             key = f"bulk-curve-{of.name}-{method}-{n}-{seed}-{epochs}"
             answers, _ = kept.arrays(key, lambda make=make: as_text(make()))
             column = "all" if n == sizes[-1] else str(n)
@@ -335,6 +340,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(EPOCHS), default=list(EPOCHS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, help="of MOJO's pre-training, in place of those for each set")
+    parser.add_argument("--skip", nargs="+", default=[], help="methods to leave out, by how their names begin")
     parser.add_argument("--cache", type=Path)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
