@@ -1,6 +1,6 @@
 """Scores of embeddings, and the plain baselines that every table must show."""
 
-from omicsmlm.evaluation import baselines, perturbation, survival
+from omicsmlm.evaluation import baselines, perturbation, sequence_baselines, survival
 from omicsmlm.evaluation._averages import avg_bio_batch
 from omicsmlm.evaluation._benchmark import benchmark
 from omicsmlm.evaluation._calibration import reliability
@@ -21,6 +21,7 @@ __all__ = [
     "probe",
     "relationship_recall",
     "reliability",
+    "sequence_baselines",
     "shuffle_modality",
     "sign_flip",
     "splits",
