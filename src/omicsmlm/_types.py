@@ -52,6 +52,22 @@ class Panels(NamedTuple):
     """(n,) int64: data set of each row, -1 for a row that was not measured at all."""
 
 
+class Letters(NamedTuple):
+    """Sequences of one modality for a batch of rows, packed without padding, each distinct one once.
+
+    Sequence ``i`` owns the letters ``offsets[i]:offsets[i + 1]``.
+    """
+
+    letters: Tensor
+    """(t,) uint8: ASCII codes of upper-case letters; T, never U, in nucleotides."""
+    offsets: Tensor
+    """(u + 1,) int64: cumulative lengths."""
+    of_row: Tensor
+    """(n,) int64: the sequence of each row, -1 for a row that has none."""
+    digests: Tensor
+    """(u, 2) int64: a hash of each whole sequence, the same in every object and every session."""
+
+
 class Batch(NamedTuple):
     """A batch of rows as it leaves the data room."""
 
@@ -67,6 +83,8 @@ class Batch(NamedTuple):
     """(n,) int64: position of each row in the object."""
     panels: Mapping[str, Panels] = {}
     """Per modality of several data sets put together: what each row was measured in; of the others, nothing."""
+    sequences: Mapping[str, Letters] = {}
+    """Per modality that is a sequence, which has no tokens and no features: its letters."""
 
 
 def measured_in(batch: Batch, name: str) -> Tensor:
@@ -120,7 +138,7 @@ class TokenSet(NamedTuple):
     """(n,) bool: the row was measured in this modality."""
 
 
-View = Grid | TokenSet
+View = Grid | TokenSet | Letters
 """One modality of a batch, as a family's encoder takes it."""
 
 

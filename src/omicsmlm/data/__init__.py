@@ -6,6 +6,7 @@ from ._loader import row_loader
 from ._manager import ADDED, OmicsManager
 from ._matrix import Matrix
 from ._sample import batch_codes, stored_values
+from ._sequences import SequenceField, SequenceKind, VectorField
 
 __all__ = [
     "ADDED",
@@ -14,6 +15,9 @@ __all__ = [
     "Matrix",
     "ModalityField",
     "OmicsManager",
+    "SequenceField",
+    "SequenceKind",
+    "VectorField",
     "as_categories",
     "batch_codes",
     "find_column",

@@ -16,6 +16,10 @@ from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
 from ._panels import read_panels
 from ._rows import modality_of, rows_in
+from ._sequences import SequenceField, SequenceRows, VectorField, VectorRows
+
+Field = ModalityField | SequenceField | VectorField | CovariatesField
+"""Whatever is registered of an object."""
 
 
 class ModalityRows:
@@ -85,16 +89,22 @@ class RowDataset(Dataset):
     def __init__(
         self,
         data: AnnData | MuData,
-        fields: Sequence[ModalityField | CovariatesField],
+        fields: Sequence[Field],
         registry: dict[str, dict[str, Any]],
     ) -> None:
         self.n_obs = data.n_obs
         self.modalities: dict[str, ModalityRows] = {}
+        self.sequences: dict[str, SequenceRows] = {}
+        self.vectors: dict[str, VectorRows] = {}
         covariates = np.empty((data.n_obs, 0), dtype=np.int64)
         for field in fields:
             state = registry[field.registry_key]["state_registry"]
             if isinstance(field, ModalityField):
                 self.modalities[field.name] = ModalityRows(data, field, state)
+            elif isinstance(field, SequenceField):
+                self.sequences[field.name] = SequenceRows(data, field)
+            elif isinstance(field, VectorField):
+                self.vectors[field.name] = VectorRows(data, field, state)
             else:
                 covariates = field.codes(data, state)
         self.covariates = torch.from_numpy(covariates)
@@ -106,15 +116,19 @@ class RowDataset(Dataset):
     def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> Batch:
         """Gather some rows."""
         rows = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-        packed = {name: modality.tokens(rows) for name, modality in self.modalities.items()}
+        valued = self.modalities | self.vectors
+        packed = {name: modality.tokens(rows) for name, modality in valued.items()}
+        letters = {name: sequence.letters(rows) for name, sequence in self.sequences.items()}
         panels = {name: modality.panels(rows) for name, modality in self.modalities.items()}
         return Batch(
             tokens={name: tokens for name, (tokens, _) in packed.items()},
-            present={name: present for name, (_, present) in packed.items()},
-            measured={name: modality.measured for name, modality in self.modalities.items()},
+            present={name: present for name, (_, present) in packed.items()}
+            | {name: found.of_row >= 0 for name, found in letters.items()},
+            measured={name: modality.measured for name, modality in valued.items()},
             covariates=self.covariates[rows],
             rows=torch.from_numpy(rows),
             panels={name: found for name, found in panels.items() if found is not None},
+            sequences=letters,
         )
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:

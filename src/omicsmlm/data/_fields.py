@@ -40,10 +40,20 @@ class ModalityField(BaseAnnDataField):
     source
         Modality of the object that holds the features, where a query has added some to those of a reference: they are
         registered by themselves, and an object that has none of them simply lacks them.
+    is_optional
+        Whether other objects may have none of the features: targets, which one wants to be told.
     """
 
-    def __init__(self, name: str, layer: str | None = None, kind: str | None = None, source: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        layer: str | None = None,
+        kind: str | None = None,
+        source: str | None = None,
+        is_optional: bool = False,
+    ) -> None:
         super().__init__()
+        self.is_optional = is_optional
         self.name = name
         self.source = source or name
         self.layer = layer
@@ -108,7 +118,7 @@ class ModalityField(BaseAnnDataField):
         """Match another object's features to the vocabulary by name; an absent modality shares none."""
         found = modality_of(adata_target, self.source)
         state = {**state_registry, "n_shared": 0}
-        if found is None:
+        if found is None or (self.is_optional and not found.var_names.isin(state["vocabulary"]).any()):
             return state
         self.validate_field(adata_target)
         vocabulary = pd.Index(state["vocabulary"])

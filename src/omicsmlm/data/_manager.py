@@ -12,10 +12,11 @@ from omicsmlm._checks import mistake, named
 from omicsmlm._compat import AnnDataManagerValidationCheck
 from omicsmlm._types import SPARSE_KINDS
 
-from ._dataset import RowDataset
+from ._dataset import Field, RowDataset
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
 from ._rows import modality_of
+from ._sequences import SequenceField, VectorField
 
 ADDED = "+"
 """Ends the name under which the features stand that a query has added to a modality."""
@@ -35,15 +36,20 @@ class OmicsManager(AnnDataManager):
         ----------
         setup
             ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first, or None in
-            its place); ``added``, where a query has added features: from the name that they got to their modality.
+            its place); ``added``, where a query has added features: from the name that they got to their modality;
+            ``sequences``, columns with sequences (``[key, kind]`` by name), ``vectors``, entries of ``obsm`` by name, and
+            ``optional``, names of modalities that other objects may lack altogether.
         model_name, method
             Name of the model class and of its setup method, for the registry.
         """
         layers, kinds, added = setup["layers"] or {}, setup["kinds"] or {}, setup.get("added", {})
-        fields: list[ModalityField | CovariatesField] = [
-            ModalityField(name, layers.get(source), kinds.get(source), source)
+        optional = setup.get("optional", ())
+        fields: list[Field] = [
+            ModalityField(name, layers.get(source), kinds.get(source), source, source in optional)
             for name, source in {**{name: name for name in setup["modalities"]}, **added}.items()
         ]
+        fields += [SequenceField(name, *column) for name, column in setup.get("sequences", {}).items()]
+        fields += [VectorField(name, key) for name, key in setup.get("vectors", {}).items()]
         fields.append(CovariatesField(setup["covariate_keys"]))
         names = {"model_name": model_name, "setup_method_name": method, "setup_args": setup}
         return cls(fields, names, AnnDataManagerValidationCheck(check_fully_paired_mudata=False))
@@ -130,6 +136,16 @@ class OmicsManager(AnnDataManager):
         share = not whole and found.minimum >= 0 and found.maximum <= 1
         kind = self.modalities[name]["kind"]
         return whole if kind in SPARSE_KINDS else share if kind == "fraction" else not (whole or share)
+
+    @property
+    def sequences(self) -> dict[str, dict[str, Any]]:
+        """State of each sequence by name: ``key`` of its column, ``kind``, ``n_present`` rows that have it."""
+        return {f.name: self._state(f.registry_key) for f in self.fields if isinstance(f, SequenceField)}
+
+    @property
+    def vectors(self) -> dict[str, dict[str, Any]]:
+        """State of each vector by name: ``key`` in ``obsm``, its ``width``, ``n_present`` rows that have it."""
+        return {f.name: self._state(f.registry_key) for f in self.fields if isinstance(f, VectorField)}
 
     @property
     def modalities(self) -> dict[str, dict[str, Any]]:

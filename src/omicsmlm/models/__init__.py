@@ -3,6 +3,8 @@
 from ._base import OmicsModel
 from ._classifier import Classifier
 from ._classifier_config import ClassifierConfig
+from ._isoformer import IsoFormer
+from ._isoformer_config import IsoFormerConfig, SequenceEncoder
 from ._mojo import MOJO
 from ._mojo_config import MOJOConfig
 from ._omicsmlm import OmicsMLM
@@ -17,6 +19,8 @@ from ._txfm_config import TxFMConfig
 __all__ = [
     "Classifier",
     "ClassifierConfig",
+    "IsoFormer",
+    "IsoFormerConfig",
     "MOJO",
     "MOJOConfig",
     "OmicsMLM",
@@ -24,6 +28,7 @@ __all__ = [
     "OmicsModel",
     "ScMBERT",
     "ScMBERTConfig",
+    "SequenceEncoder",
     "Survival",
     "SurvivalConfig",
     "TxFM",

@@ -157,7 +157,7 @@ class OmicsModel(Registered):
         _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
         _check_positive("batch_size", batch_size, "pass 128, say")
         train_rows, validation_rows = self._split(train_size)
-        self._prepare_training()
+        self._prepare_training(train_rows)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
             max_epochs=max_epochs or sensible_epochs(len(train_rows), batch_size),
@@ -188,7 +188,7 @@ class OmicsModel(Registered):
         if key is not None:
             self.adata.obsm[key] = self.get_latent_representation()
 
-    def _prepare_training(self) -> None:
+    def _prepare_training(self, train_rows: np.ndarray) -> None:
         """Solve what need not be trained; by default nothing."""
         return None
 

@@ -162,7 +162,7 @@ class QueryModel(OmicsModel):
             rows = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
             memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(rows))))
 
-    def _prepare_training(self) -> None:
+    def _prepare_training(self, train_rows: np.ndarray) -> None:
         if self.is_query and (self._new_batches() or not self.choice.get("added")):
             self.align()
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from anndata import AnnData
 from mudata import MuData
@@ -38,10 +39,9 @@ class Registered(BaseModelClass):
             found = f"{batch_key!r} for an object that was set up already"
             raise mistake("batch_key", "a batch that is named once", found, "name it in the setup method alone")
         if known is None:
-            self._setup(data, None, None, None, _covariates(batch_key, ()))
+            self._setup_unasked(data, batch_key)
         elif known.adata is not data:
-            setup = known.registry["setup_args"]
-            self._setup(data, *(setup[key] for key in ("modalities", "layers", "kinds", "covariate_keys")))
+            self._register(data, known.registry["setup_args"])
         super().__init__(data)
         if known is None:
             del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
@@ -49,6 +49,11 @@ class Registered(BaseModelClass):
     @abstractmethod
     def train(self) -> None:
         """Train."""
+
+    @classmethod
+    def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
+        """Register an object on which no ``setup_*`` method was called."""
+        cls._setup(data, None, None, None, _covariates(batch_key, ()))
 
     @classmethod
     def setup_mudata(
@@ -146,6 +151,11 @@ class Registered(BaseModelClass):
             "kinds": None if kinds is None else dict(kinds),
             "covariate_keys": covariate_keys,
         }
+        cls._register(data, setup)
+
+    @classmethod
+    def _register(cls, data: AnnData | MuData, setup: dict[str, Any]) -> None:
+        """Register an object by what :meth:`OmicsManager.define` takes."""
         method = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
         manager = OmicsManager.define(setup, cls.__name__, method)
         manager.register_fields(data)

@@ -144,11 +144,11 @@ class ScMBERT(ImputingModel, QueryModel):
         c = self.config
         return HideTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, self._brings_closed())
 
-    def _prepare_training(self) -> None:
+    def _prepare_training(self, train_rows: np.ndarray) -> None:
         if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
             remedy = "call align() to move the new batches, which is all there is to adapt"
             raise mistake("train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy)
-        super()._prepare_training()
+        super()._prepare_training(train_rows)
 
     def _brings_closed(self) -> dict[str, bool]:
         return {name: state["kind"] == "accessibility" for name, state in self.adata_manager.modalities.items()}

@@ -4,11 +4,17 @@ from ._adversary import Adversary, reverse_gradient
 from ._alignment import Alignment
 from ._attention import Rows, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenReading
+from ._component_fit import ComponentFit
+from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
 from ._decoder import Decoded, Decoder, Design, Head
+from ._fusion import Fusion, FusionKind
+from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latents import LatentAttention
+from ._letter_encoder import LetterEncoder
+from ._letters import ALPHABETS, States, letter_codes, texts, windowed
 from ._linear_start import (
     Component,
     Directions,
@@ -20,6 +26,7 @@ from ._linear_start import (
     principal_directions,
     ridge_estimates,
 )
+from ._pretrained_encoder import FrozenEncoder, PretrainedEncoder, Source, state_width
 from ._readout import Readout, drawn
 from ._residual_decoder import ResidualDecoder
 from ._risk_anchor import RiskAnchor
@@ -28,12 +35,29 @@ from ._rotary import RotaryBlock, RotaryTransformer, rotated
 from ._row_layout import RowLayout
 from ._scaling import Scaling, Scalings
 from ._set_encoder import Combination, SetEncoder
+from ._state_store import StateStore
 from ._token_summary import TokenSummary
 from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 from ._view_logits import CANDIDATES, ViewLogits, mean_logits
 
 __all__ = [
+    "Composition",
+    "CompositionScores",
+    "Fusion",
+    "FusionKind",
+    "KernelRegression",
+    "LetterEncoder",
+    "ALPHABETS",
+    "States",
+    "letter_codes",
+    "texts",
+    "windowed",
+    "FrozenEncoder",
+    "PretrainedEncoder",
+    "Source",
+    "state_width",
+    "StateStore",
     "CANDIDATES",
     "Adversary",
     "Alignment",
@@ -42,6 +66,7 @@ __all__ = [
     "AxisExpansion",
     "Combination",
     "Component",
+    "ComponentFit",
     "ConcatenatedTokens",
     "Decoded",
     "Decoder",

@@ -14,13 +14,17 @@ from ._bounded_counts import (
 from ._consistency import divergence, info_nce
 from ._hazards import CoxObjective, DiscreteHazards, log_risk
 from ._labels import LabelObjective
+from ._letters import LetterCrossEntropy
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
 from ._pulls import ClusterAlignment, MutualNeighbours, Pull, aligned, mutual_pairs
 from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
+from ._targets import TargetError
 from ._token_values import TokenPrediction
 from ._tokens import BinCrossEntropy
 
 __all__ = [
+    "LetterCrossEntropy",
+    "TargetError",
     "Activation",
     "BinCrossEntropy",
     "ClusterAlignment",

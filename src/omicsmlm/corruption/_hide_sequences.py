@@ -1,0 +1,80 @@
+"""Hiding of sequences: whole modalities of a row, or single letters."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator
+
+from omicsmlm._types import Corrupted, Grid, Letters, View
+
+from ._hide import lost_modality, show
+
+MASK = ord("?")
+"""What stands in the place of a hidden letter."""
+
+
+class DropModalities:
+    """Takes a modality away from some rows that have several; the targets are never shown.
+
+    Parameters
+    ----------
+    rate
+        Probability that a row with several modalities loses one of them.
+    target
+        Name of what is foretold.
+    """
+
+    def __init__(self, rate: float, target: str) -> None:
+        self.rate = rate
+        self.target = target
+
+    def __call__(self, views: dict[str, View], generator: Generator) -> Corrupted:
+        """Return what is left as inputs, and the targets."""
+        shown = {name: view for name, view in views.items() if name != self.target}
+        has_nm = torch.stack([has_modality(view) for view in shown.values()], 1)
+        lost_nm = lost_modality(has_nm, self.rate, generator)
+        inputs = {name: without(view, lost_nm[:, m]) for m, (name, view) in enumerate(shown.items())}
+        return Corrupted(inputs, {self.target: views[self.target]})
+
+
+class MaskLetters:
+    """Puts a mask in the place of some letters, which are then guessed.
+
+    Parameters
+    ----------
+    rate
+        Share of the letters that are hidden; the same for all sequences.
+    names
+        Sequences in which letters are hidden.
+    """
+
+    def __init__(self, rate: float, names: Sequence[str]) -> None:
+        self.rate = rate
+        self.names = list(names)
+
+    def __call__(self, views: dict[str, View], generator: Generator) -> Corrupted:
+        """Return masked sequences, whole ones as targets, and (t,) bool of the letters that are guessed."""
+        inputs, scored = {}, {}
+        for name in self.names:
+            view = views[name]
+            assert isinstance(view, Letters)
+            drawn_t = torch.rand(view.letters.shape, generator=generator, device=view.letters.device)
+            scored[name] = drawn_t < self.rate
+            inputs[name] = view._replace(letters=view.letters.masked_fill(scored[name], MASK))
+        return Corrupted(inputs, {name: views[name] for name in self.names}, scored)
+
+
+def has_modality(view: View) -> torch.Tensor:
+    """Tell, (n,) bool, which rows have something of a modality."""
+    if isinstance(view, Letters):
+        return view.of_row >= 0
+    assert isinstance(view, Grid)
+    return view.seen.any(1)
+
+
+def without(view: View, lost_n: torch.Tensor) -> View:
+    """Take a modality away from some rows."""
+    if isinstance(view, Letters):
+        return view._replace(of_row=view.of_row.masked_fill(lost_n, -1))
+    assert isinstance(view, Grid)
+    return show(view, view.seen & ~lost_n[:, None])

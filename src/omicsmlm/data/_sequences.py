@@ -1,0 +1,226 @@
+"""Sequences in a column of ``obs``, and plain vectors in ``obsm``: modalities whose features have no names."""
+
+import hashlib
+import logging
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi.data.fields import BaseAnnDataField
+
+from omicsmlm._checks import mistake, named
+from omicsmlm._types import Letters, Tokens
+
+from ._columns import find_column
+
+logger = logging.getLogger(__name__)
+
+SequenceKind = Literal["nucleotide", "protein"]
+LETTERS: dict[str, str] = {"nucleotide": "ACGTUNRYSWKMBDHV", "protein": "ACDEFGHIKLMNPQRSTVWYXBZJUO*"}
+"""Letters of the IUPAC alphabets."""
+
+
+class _RowField(BaseAnnDataField):
+    """Abstract: something of each row that is not a matrix of named features."""
+
+    prefix: str
+
+    def __init__(self, name: str, key: str) -> None:
+        super().__init__()
+        self.name = name
+        self.key = key
+
+    @property
+    def registry_key(self) -> str:
+        """Key of the field in the registry."""
+        return f"{self.prefix}_{self.name}"
+
+    @property
+    def attr_key(self) -> str:
+        """Name of the column or entry."""
+        return self.key
+
+    @property
+    def is_empty(self) -> bool:
+        """Never empty."""
+        return False
+
+    def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
+        """Count the rows that have it."""
+        return {f"n_{self.name}": state_registry["n_present"]}
+
+    def view_state_registry(self, state_registry: dict[str, Any]) -> None:
+        """No table of its own."""
+        return None
+
+
+class SequenceField(_RowField):
+    """A column of ``obs`` with one sequence per row; missing, or empty, where the row has none.
+
+    Parameters
+    ----------
+    name
+        Name of the modality.
+    key
+        The column.
+    kind
+        "nucleotide" (DNA or RNA: U is read as T) or "protein".
+    """
+
+    prefix = "sequence"
+
+    def __init__(self, name: str, key: str, kind: SequenceKind) -> None:
+        super().__init__(name, key)
+        if kind not in get_args(SequenceKind):
+            raise mistake(name, " or ".join(map(repr, get_args(SequenceKind))), repr(kind), "say what its letters are")
+        self.kind = kind
+
+    @property
+    def attr_name(self) -> str:
+        """Attribute that holds the column."""
+        return "obs"
+
+    def validate_field(self, adata: AnnData | MuData) -> None:
+        """Check that the column holds sequences of this kind, and not of the other one."""
+        find_column(adata, self.key)
+        distinct, _ = self.read(adata)
+        alphabet = np.zeros(256, dtype=bool)
+        alphabet[np.frombuffer(LETTERS[self.kind].encode(), np.uint8)] = True
+        for sequence in distinct:
+            strange = ~alphabet[np.frombuffer(sequence, np.uint8)]
+            if strange.any():
+                letters = {chr(sequence[i]) for i in np.flatnonzero(strange)}
+                raise mistake(
+                    f"column {self.key!r}",
+                    f"{self.kind} sequences of the letters {LETTERS[self.kind]}",
+                    f"{named(sorted(letters))} in {sequence[:20].decode('latin1')!r}…",
+                    "check which column is which, or take gaps and other signs out",
+                )
+
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
+        """Store where the sequences are, and how many rows have one."""
+        self.validate_field(adata)
+        return {"key": self.key, "kind": self.kind, "n_present": int((self.read(adata)[1] >= 0).sum())}
+
+    def transfer_field(
+        self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
+    ) -> dict[str, Any]:
+        """Look for the column in another object; without it, no row of that has the modality."""
+        if self.key not in adata_target.obs:
+            logger.info("%s: no column %r in this object, so that no row has it.", self.name, self.key)
+            return {**state_registry, "n_present": 0}
+        return {**state_registry, **self.register_field(adata_target)}
+
+    def read(self, data: AnnData | MuData) -> tuple[list[bytes], np.ndarray]:
+        """Give the distinct sequences, upper-case, and the one of each row: (n,) int64, -1 where there is none."""
+        if self.key not in data.obs:
+            return [], np.full(data.n_obs, -1, dtype=np.int64)
+        column = data.obs[self.key].astype(object)
+        codes_n, values = pd.factorize(column.where(column.notna() & (column != ""), None))
+        wrong = [value for value in values if not isinstance(value, str)]
+        if wrong:
+            found = f"{wrong[0]!r}"
+            raise mistake(f"column {self.key!r}", "sequences as text", found, "name the column that holds sequences")
+        table = str.maketrans("U", "T") if self.kind == "nucleotide" else {}
+        return [value.upper().translate(table).encode() for value in values], codes_n.astype(np.int64)
+
+
+class SequenceRows:
+    """The sequences of an object, asked for by row.
+
+    Parameters
+    ----------
+    data
+        The object.
+    field
+        The modality.
+    """
+
+    def __init__(self, data: AnnData | MuData, field: SequenceField) -> None:
+        distinct, self.code_n = field.read(data)
+        self.distinct = [np.frombuffer(sequence, np.uint8) for sequence in distinct]
+        hashes = [hashlib.blake2b(sequence, digest_size=16).digest() for sequence in distinct]
+        self.digest_u2 = np.frombuffer(b"".join(hashes), np.int64).reshape(-1, 2)
+
+    def letters(self, rows: np.ndarray) -> Letters:
+        """Give the sequences of some rows, each distinct one once."""
+        code_n = self.code_n[rows]
+        wanted, place = np.unique(code_n[code_n >= 0], return_inverse=True)
+        of_row = np.full(len(rows), -1, dtype=np.int64)
+        of_row[code_n >= 0] = place
+        found = [self.distinct[code] for code in wanted]
+        offsets = np.concatenate([[0], np.cumsum([len(sequence) for sequence in found])]).astype(np.int64)
+        packed = np.concatenate(found) if found else np.zeros(0, np.uint8)
+        digests = self.digest_u2[wanted]
+        return Letters(*map(torch.from_numpy, (packed, offsets, of_row, digests)))
+
+
+class VectorField(_RowField):
+    """An entry of ``obsm`` with one vector per row, say the methylation of a promoter by window; NaN where not measured.
+
+    A row of nothing but NaN does not have it.
+    """
+
+    prefix = "vector"
+
+    @property
+    def attr_name(self) -> str:
+        """Attribute that holds the vectors."""
+        return "obsm"
+
+    def validate_field(self, adata: AnnData | MuData) -> None:
+        """Check that there are vectors of finite numbers or NaN."""
+        if self.key not in adata.obsm:
+            known = [key for key in adata.obsm if isinstance(key, str)]
+            raise mistake(
+                self.name, f"an entry {self.key!r} of .obsm", named(known), "pass the name of an existing one"
+            )
+        values = np.asarray(adata.obsm[self.key])
+        if values.ndim != 2 or values.dtype.kind not in "biuf" or np.isinf(values).any():
+            found = f"an array of shape {values.shape} and type {values.dtype}"
+            raise mistake(self.name, "(n_obs, width) finite numbers or NaN", found, "convert it to float32")
+
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
+        """Store where the vectors are, and their width."""
+        self.validate_field(adata)
+        values = self.read(adata)
+        n_present = int(np.isfinite(values).any(1).sum())
+        return {"key": self.key, "width": values.shape[1], "n_present": n_present}
+
+    def transfer_field(
+        self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
+    ) -> dict[str, Any]:
+        """Look for the entry in another object; without it, no row of that has the modality."""
+        if self.key not in adata_target.obsm:
+            return {**state_registry, "n_present": 0}
+        state = self.register_field(adata_target)
+        if state["width"] != state_registry["width"]:
+            wanted = f"vectors of width {state_registry['width']}, as in training"
+            raise mistake(self.name, wanted, str(state["width"]), f"check .obsm[{self.key!r}]")
+        return state
+
+    def read(self, data: AnnData | MuData) -> np.ndarray:
+        """Give (n, width) float32."""
+        return np.asarray(data.obsm[self.key], dtype=np.float32)
+
+
+class VectorRows:
+    """The vectors of an object, asked for by row."""
+
+    def __init__(self, data: AnnData | MuData, field: VectorField, state: dict[str, Any]) -> None:
+        width = state["width"]
+        nothing = np.full((data.n_obs, width), np.nan, dtype=np.float32)
+        self.value_ng = field.read(data) if field.key in data.obsm else nothing
+        self.measured = torch.ones(width, dtype=torch.bool)
+
+    def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
+        """Give the packed values of some rows and, per row, whether it has any."""
+        value_ng = self.value_ng[rows]
+        row_t, id_t = np.nonzero(np.isfinite(value_ng))
+        length_n = np.bincount(row_t, minlength=len(rows))
+        offsets = np.concatenate([[0], np.cumsum(length_n)])
+        packed = id_t.astype(np.int32), value_ng[row_t, id_t], offsets
+        return Tokens(*map(torch.from_numpy, packed)), torch.from_numpy(length_n > 0)

@@ -1,0 +1,238 @@
+"""The network of IsoFormer: an encoder per sequence, fusion, and a head over the targets.
+
+Tensor axes: n rows, u distinct sequences, p positions, d width, f fused width, t targets, e experts.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._types import Batch, Encoded, Grid, Letters, Module
+from omicsmlm.corruption import MASK, has_modality
+from omicsmlm.nn import (
+    ALPHABETS,
+    CompositionScores,
+    FrozenEncoder,
+    Fusion,
+    KernelRegression,
+    LetterEncoder,
+    PretrainedEncoder,
+    States,
+)
+
+from ._isoformer_config import IsoFormerConfig
+
+KINDS = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
+"""What the letters of each sequence are."""
+NETWORK = "network"
+"""Name of the network among the experts."""
+
+
+class Outputs(NamedTuple):
+    """What the network makes of rows."""
+
+    fused: Tensor
+    """(n, f): the embedding."""
+    predicted: Tensor
+    """(n, t): standardised targets."""
+
+
+class IsoFormerModule(Module):
+    """Encoders → fusion → head; beside it kernel regressions, and the weights that combine the answers.
+
+    Parameters
+    ----------
+    sequences
+        Names of the sequences.
+    vectors
+        Width by name of the vectors.
+    widths
+        Width of the states of each published encoder.
+    n_targets
+        t.
+    config
+        Hyper-parameters.
+    """
+
+    def __init__(
+        self,
+        sequences: list[str],
+        vectors: Mapping[str, int],
+        widths: Mapping[str, int],
+        n_targets: int,
+        config: IsoFormerConfig,
+    ) -> None:
+        super().__init__()
+        c = config
+        self.sequences, self.vectors = list(sequences), dict(vectors)
+        self.frozen: dict[str, FrozenEncoder] = {}
+        self.encoders = nn.ModuleDict()
+        for name in self.sequences:
+            made = _encoder(name, widths.get(name, 0), c)
+            if isinstance(made, FrozenEncoder):
+                self.frozen[name] = made
+            else:
+                self.encoders[name] = made
+        own = {name: widths.get(name, c.width) for name in self.sequences}
+        self.projections = nn.ModuleDict({name: nn.Linear(own[name], c.width) for name in self.sequences})
+        self.readings = nn.ModuleDict({name: nn.Linear(2 * width, c.width) for name, width in self.vectors.items()})
+        scores = {name: CompositionScores(KINDS[name], c.n_components) for name in self.sequences}
+        self.scores = nn.ModuleDict(scores if c.composition or c.kernel_expert else {})
+        self.summaries = nn.ModuleDict(
+            {name: nn.Linear(c.n_components, c.width) for name in self.sequences} if c.composition else {}
+        )
+        self.fusion = Fusion([*self.sequences, *self.vectors], c.fusion, c.width, c.n_heads, c.dropout)
+        self.n_latent = self.fusion.n_fused
+        self.head = nn.Sequential(
+            nn.LayerNorm(self.n_latent), nn.Dropout(c.dropout), nn.Linear(self.n_latent, n_targets)
+        )
+        self.kernels = nn.ModuleDict(
+            {name: KernelRegression(c.n_components, c.n_landmarks, n_targets) for name in self.sequences}
+            if c.kernel_expert
+            else {}
+        )
+        self.experts = [*self.kernels, NETWORK]
+        self.register_buffer("weight_se", torch.zeros(2 ** len(self.kernels), len(self.experts)))
+        self.reset_weights()
+
+    # ---- the network ----------------------------------------------------------------------------------------------
+
+    def encode(self, views: dict[str, Any]) -> Encoded:
+        """Embed what is there of each row."""
+        fused_nf = self.fusion(self._streams(views))
+        return Encoded(fused_nf, torch.zeros_like(fused_nf))
+
+    def forward(self, views: dict[str, Any], batch: Batch) -> Outputs:
+        """Embed, and foretell."""
+        fused_nf = self.encode(views).mean
+        return Outputs(fused_nf, self.head(fused_nf))
+
+    def initial_layer(self) -> list[nn.Parameter]:
+        """Give the embeddings of the letters."""
+        return [e.embedding.weight for e in self.encoders.values() if isinstance(e, LetterEncoder)]
+
+    def _streams(self, views: dict[str, Any]) -> dict[str, States]:
+        streams = {}
+        for name in self.sequences:
+            streams[name] = self._sequence_states(name, views[name]).of_rows(views[name].of_row)
+        for name in self.vectors:
+            streams[name] = self._vector_states(name, views[name])
+        return streams
+
+    def _sequence_states(self, name: str, letters: Letters) -> States:
+        """Give the states of distinct sequences: what they are made of, then their positions."""
+        device, width = letters.offsets.device, self.projections[name].out_features
+        if len(letters.offsets) == 1:
+            return States(torch.zeros(0, width, device=device), letters.offsets)
+        encode = self.frozen[name] if name in self.frozen else self.encoders[name]
+        states = encode(letters)
+        states = states._replace(states=self.projections[name](states.states))
+        if name not in self.summaries:
+            return states
+        return _with_first(states, self.summaries[name](self.scores[name](letters)))
+
+    def _vector_states(self, name: str, grid: Grid) -> States:
+        has_n = grid.seen.any(1)
+        x_ng = torch.cat([grid.values * grid.seen, grid.seen.to(grid.values.dtype)], 1)[has_n]
+        return States(self.readings[name](x_ng), torch.cat([has_n.new_zeros(1, dtype=torch.int64), has_n.cumsum(0)]))
+
+    # ---- experts --------------------------------------------------------------------------------------------------
+
+    def composition(self, name: str, letters: Letters) -> Tensor:
+        """Give (u, k) scores of what sequences are made of."""
+        return self.scores[name](letters)
+
+    def answers(self, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Give what each expert says, (n, e, t), 0 where it has nothing to go by, and the set of kernels that do, (n,)."""
+        network_nt = self.head(self.encode(views).mean)
+        said, set_n = [], torch.zeros(len(network_nt), dtype=torch.int64, device=network_nt.device)
+        for i, (name, kernel) in enumerate(self.kernels.items()):
+            letters = views[name]
+            has_n = has_modality(letters)
+            said_nt = torch.zeros_like(network_nt)
+            if bool(has_n.any()):
+                said_nt[has_n] = kernel(self.composition(name, letters))[letters.of_row[has_n]].to(said_nt.dtype)
+            said.append(said_nt)
+            set_n += has_n.long() << i
+        return torch.stack([*said, network_nt], 1), set_n
+
+    def predict(self, views: dict[str, Any]) -> Tensor:
+        """Give (n, t) standardised targets: the combination of all answers."""
+        answer_net, set_n = self.answers(views)
+        return torch.einsum("net,ne->nt", answer_net, self.get_buffer("weight_se")[set_n])
+
+    def reset_weights(self) -> None:
+        """Let all experts that a row has count alike."""
+        weight_se = self.get_buffer("weight_se")
+        for s in range(len(weight_se)):
+            has_e = torch.tensor([bool(s >> i & 1) for i in range(len(self.kernels))] + [True])
+            weight_se[s] = has_e / has_e.sum()
+
+
+class LetterOutputs(NamedTuple):
+    """What is said of hidden letters."""
+
+    letters: dict[str, Tensor]
+    """Per sequence: (s, a) logits of the hidden letters, in their order."""
+
+
+class LetterModule(Module):
+    """Guesses hidden letters: what encoders of our own can learn from sequences alone.
+
+    Parameters
+    ----------
+    module
+        The network whose encoders learn.
+    names
+        The sequences that have one.
+    """
+
+    def __init__(self, module: IsoFormerModule, names: list[str]) -> None:
+        super().__init__()
+        self.n_latent = module.projections[names[0]].in_features
+        self.encoders = nn.ModuleDict({name: module.encoders[name] for name in names})
+        self.heads = nn.ModuleDict(
+            {n: nn.Linear(module.projections[n].in_features, len(ALPHABETS[KINDS[n]])) for n in names}
+        )
+
+    def encode(self, views: dict[str, Any]) -> Encoded:
+        """Give the mean state of the first kind of sequence of each row."""
+        name = next(iter(self.encoders))
+        mean_nd = self.encoders[name](views[name]).of_rows(views[name].of_row).pooled()
+        return Encoded(mean_nd, torch.zeros_like(mean_nd))
+
+    def forward(self, views: dict[str, Any], batch: Batch) -> LetterOutputs:
+        """Guess the hidden letters."""
+        said = {}
+        for name, encoder in self.encoders.items():
+            letters = views[name]
+            hidden_t = letters.letters == MASK
+            if bool(hidden_t.any()):
+                states_td = encoder.letter_states(letters)
+                said[name] = self.heads[name](states_td[hidden_t])
+        return LetterOutputs(said)
+
+
+def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | FrozenEncoder:
+    c, chosen = config, config.encoder(name)
+    if chosen.source is None:
+        return LetterEncoder(
+            KINDS[name], c.width, c.kernel, c.n_levels, c.pool, c.n_windows, c.n_layers, c.n_heads, c.dropout
+        )
+    if chosen.tuning == "frozen":
+        return FrozenEncoder(chosen.source, c.n_windows, width, chosen.crop(name), c.cache_folder)
+    return PretrainedEncoder(chosen.source, c.n_windows, chosen.tuning)
+
+
+def _with_first(states: States, first_ud: Tensor) -> States:
+    """Put one state before those of each sequence."""
+    length_u = states.offsets.diff()
+    n = len(length_u)
+    owner_p = torch.repeat_interleave(torch.arange(n, device=length_u.device), length_u)
+    place_p = torch.arange(len(owner_p), device=length_u.device) + owner_p + 1
+    offsets = states.offsets + torch.arange(n + 1, device=length_u.device)
+    whole_pd = states.states.new_zeros(len(owner_p) + n, states.states.shape[1])
+    whole_pd = whole_pd.index_copy(0, place_p, states.states).index_copy(0, offsets[:-1], first_ud.to(whole_pd.dtype))
+    return States(whole_pd, offsets)

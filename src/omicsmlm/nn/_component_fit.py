@@ -1,0 +1,96 @@
+"""The components of a row, fitted to whatever features are seen of it."""
+
+import torch
+from torch import Tensor, nn
+
+LARGEST = 10.0
+"""Largest size of a scaled value."""
+
+
+class ComponentFit(nn.Module):
+    r"""Posterior mean of a row's components u in a factor analysis, given any subset of its features.
+
+    With z the centred and scaled values of the features that are seen, W their loadings and Ψ the variances of their noise,
+
+    .. math:: z = W u + \varepsilon, \quad u \sim N(0, I), \quad \varepsilon \sim N(0, \Psi), \qquad
+        \hat u = (W^\top \Psi^{-1} W + I)^{-1}\, W^\top \Psi^{-1} z :
+
+    a ridge regression of the values on the loadings, for each row on what is seen of it. Few features move it little from
+    zero; the more are seen, the nearer it comes to the components of the whole row, whichever features these are.
+
+    Parameters
+    ----------
+    n_features
+        Features in the vocabulary.
+    n_components
+        k.
+    """
+
+    mean_g: Tensor
+    scale_g: Tensor
+    strength_k: Tensor
+
+    def __init__(self, n_features: int, n_components: int) -> None:
+        super().__init__()
+        self.register_buffer("mean_g", torch.zeros(n_features))
+        self.register_buffer("scale_g", torch.ones(n_features))
+        self.register_buffer("strength_k", torch.ones(n_components))
+        self.log_noise_g = nn.Parameter(torch.zeros(n_features))
+
+    @torch.no_grad()
+    def start(self, mean_g: Tensor, scale_g: Tensor, strength_k: Tensor, noise_g: Tensor) -> None:
+        """Start at what was found in some rows.
+
+        Parameters
+        ----------
+        mean_g, scale_g
+            What is taken off a value, and what it is then multiplied by.
+        strength_k
+            Root mean square of the loadings W of each component, which the table given to :meth:`forward` has at 1.
+        noise_g
+            Ψ, above 0.
+        """
+        self.mean_g.copy_(mean_g)
+        self.scale_g.copy_(scale_g)
+        self.strength_k.copy_(strength_k)
+        self.log_noise_g.copy_(noise_g.log())
+
+    def forward(self, values_ng: Tensor, seen_ng: Tensor, table_gk: Tensor) -> Tensor:
+        """Give the components, (n, k) float32.
+
+        Parameters
+        ----------
+        values_ng
+            Values.
+        seen_ng
+            Which of them are seen; nothing of a row gives zeros.
+        table_gk
+            Loadings, in units of their strength.
+        """
+        with torch.autocast(values_ng.device.type, enabled=False):
+            precision_g = (-self.log_noise_g.float() / 2).exp()
+            loading_gk = table_gk.float() * self.strength_k * precision_g[:, None]
+            z_ng = ((values_ng.float() - self.mean_g) * self.scale_g).clamp(-LARGEST, LARGEST) * precision_g * seen_ng
+            gram_pkk, pattern_n = _grams(loading_gk, seen_ng)
+            prior_kk = torch.eye(len(self.strength_k), device=z_ng.device)
+            return torch.linalg.solve((gram_pkk + prior_kk)[pattern_n], z_ng @ loading_gk)
+
+
+def _grams(loading_gk: Tensor, seen_ng: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the sum of the outer products of the loadings of what is seen, of each distinct set of features, and each row's."""
+    first_p, pattern_n = _patterns(seen_ng)
+    seen_pg = seen_ng[first_p]
+    longest = int(seen_pg.sum(1).max()) if len(seen_pg) else 0
+    id_pl = seen_pg.byte().topk(longest, dim=1).indices
+    own_plk = loading_gk[id_pl] * seen_pg.gather(1, id_pl)[:, :, None]
+    return own_plk.transpose(1, 2) @ own_plk, pattern_n
+
+
+def _patterns(seen_ng: Tensor) -> tuple[Tensor, Tensor]:
+    """Give a row of each distinct set of features, and the set of each row; sets are told apart by sums of random integers."""
+    generator = torch.Generator().manual_seed(0)
+    key_g = torch.randint(-(1 << 62), 1 << 62, (seen_ng.shape[1],), generator=generator).to(seen_ng.device)
+    sum_n = torch.where(seen_ng, key_g, 0).sum(1)
+    distinct_p, pattern_n = sum_n.unique(return_inverse=True)
+    first_p = torch.zeros_like(distinct_p).index_copy_(0, pattern_n, torch.arange(len(sum_n), device=sum_n.device))
+    return first_p, pattern_n

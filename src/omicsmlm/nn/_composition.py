@@ -1,0 +1,117 @@
+"""What a sequence is made of: frequencies of its words, whole and by region, and its length.
+
+Tensor axes: u sequences, t letters, f features.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._types import Letters
+
+from ._letters import ALPHABETS, letter_codes, place_of, sequence_of
+
+
+class Words(NamedTuple):
+    """Which words are counted."""
+
+    length: int
+    """Letters of a word."""
+    n_regions: int = 1
+    """Equal regions of the sequence, from its start to its end, in which they are counted apart."""
+    step: int = 1
+    """Letters from the start of a word to that of the next: 3 for codons."""
+
+
+WORDS: dict[str, tuple[Words, ...]] = {
+    "nucleotide": (Words(3, step=3), Words(4), Words(6), Words(4, n_regions=8)),
+    "protein": (Words(1), Words(2), Words(1, n_regions=4)),
+}
+"""Ours: chosen on rows of the validation split of the 61-tissue table (docs/experiments.md)."""
+
+
+class Composition(nn.Module):
+    """Frequencies of words, then the logarithm of the length: (u, f), nothing to learn.
+
+    Parameters
+    ----------
+    kind
+        "nucleotide" or "protein".
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.words = WORDS[kind]
+        self.n_letters = len(ALPHABETS[kind])
+        self.register_buffer("codes", letter_codes(kind), persistent=False)
+        self.block_sizes = [w.n_regions * self.n_letters**w.length for w in self.words] + [1]
+        self.n_features = sum(self.block_sizes)
+
+    def forward(self, letters: Letters) -> Tensor:
+        """Give (u, f); words with an ambiguous or hidden letter are left out."""
+        code_t = self.get_buffer("codes")[letters.letters.long()]
+        sequence_t, place_t = sequence_of(letters), place_of(letters)
+        length_u = letters.offsets.diff()
+        blocks = [self._frequencies(code_t, sequence_t, place_t, length_u, words) for words in self.words]
+        return torch.cat([*blocks, length_u.clamp(min=1).float().log()[:, None]], 1)
+
+    def _frequencies(
+        self, code_t: Tensor, sequence_t: Tensor, place_t: Tensor, length_u: Tensor, words: Words
+    ) -> Tensor:
+        """Give (u, regions · words): how often each word is found in each region, as a share of those found there."""
+        k, n_words = words.length, self.n_letters**words.length
+        n_regions_words = words.n_regions * n_words
+        counts_uf = code_t.new_zeros(len(length_u) * n_regions_words, dtype=torch.float32)
+        n_starts = len(code_t) - k + 1
+        if n_starts > 0:
+            parts = [code_t[j : n_starts + j] for j in range(k)]
+            word_t = sum(part * self.n_letters ** (k - 1 - j) for j, part in enumerate(parts))
+            sequence_t, place_t = sequence_t[:n_starts], place_t[:n_starts]
+            starts_u = length_u - k + 1
+            is_word = torch.stack(parts).amin(0) >= 0
+            is_word &= (place_t < starts_u[sequence_t]) & (place_t % words.step == 0)
+            region_t = place_t * words.n_regions // starts_u[sequence_t].clamp(min=1)
+            at_t = (sequence_t * words.n_regions + region_t) * n_words + word_t
+            counts_uf = torch.bincount(at_t[is_word], minlength=len(counts_uf)).float()
+        counts_urw = counts_uf.view(len(length_u), words.n_regions, n_words)
+        return (counts_urw / counts_urw.sum(2, keepdim=True).clamp(min=1)).flatten(1)
+
+
+class CompositionScores(nn.Module):
+    """Composition, standardised, and its leading principal components, so that blocks of words count alike.
+
+    Parameters
+    ----------
+    kind
+        "nucleotide" or "protein".
+    n_components
+        Components; unused ones stay 0.
+    """
+
+    def __init__(self, kind: str, n_components: int) -> None:
+        super().__init__()
+        self.composition = Composition(kind)
+        self.register_buffer("mean_f", torch.zeros(self.composition.n_features))
+        self.register_buffer("rotation_fk", torch.zeros(self.composition.n_features, n_components))
+
+    def fit(self, composition_uf: Tensor) -> None:
+        """Fit mean and rotation to sequences: each feature to unit variance, each block of words to the same weight."""
+        n_components = self.get_buffer("rotation_fk").shape[1]
+        mean_f, scale_f = composition_uf.mean(0), composition_uf.std(0).clamp(min=1e-8)
+        scale_f[composition_uf.std(0) < 1e-8] = torch.inf
+        sizes = torch.tensor(self.composition.block_sizes)
+        weight_f = torch.repeat_interleave(sizes.double().rsqrt(), sizes).float() / scale_f
+        x_uf = (composition_uf - mean_f) * weight_f
+        k = min(n_components, *x_uf.shape)
+        gram = x_uf @ x_uf.T if x_uf.shape[0] <= x_uf.shape[1] else x_uf.T @ x_uf
+        value_k, vector_k = (part.flip(-1)[..., :k] for part in torch.linalg.eigh(gram.double()))
+        vector_k = vector_k * (value_k > 1e-9 * value_k[0])
+        if x_uf.shape[0] <= x_uf.shape[1]:
+            vector_k = (x_uf.T.double() @ vector_k) / value_k.clamp(min=1e-12).sqrt()
+        self.get_buffer("mean_f").copy_(mean_f)
+        self.get_buffer("rotation_fk").zero_()[:, :k] = weight_f[:, None] * vector_k.float()
+
+    def forward(self, letters: Letters) -> Tensor:
+        """Give (u, k) scores."""
+        return (self.composition(letters) - self.get_buffer("mean_f")) @ self.get_buffer("rotation_fk")

@@ -1,0 +1,122 @@
+"""Fusion of modalities that any row may lack.
+
+Tensor axes: n rows, p positions of all rows, d width, f fused width.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._checks import mistake
+
+from ._attention import Rows, attend
+from ._letters import States
+
+FusionKind = Literal["cross_attention", "concatenation", "linear", "perceiver"]
+
+
+class CrossAttention(nn.Module):
+    """One stream of states attends to another, and adds what it finds; where the other is absent it adds nothing."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm, self.context_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        # Without biases, an absent stream adds nothing at all.
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, stream: States, context: States) -> States:
+        """Give the stream with what it found in the context of the same row."""
+        heads = self.n_heads, -1
+        normed_pd, context_qd = self.norm(stream.states), self.context_norm(context.states)
+        query_phd = self.query(normed_pd).unflatten(1, heads)
+        key_qhd, value_qhd = self.key(context_qd).unflatten(1, heads), self.value(context_qd).unflatten(1, heads)
+        found_phd = attend(query_phd, key_qhd, value_qhd, Rows.of(stream.offsets), Rows.of(context.offsets))
+        return stream._replace(states=stream.states + self.dropout(self.out(found_phd.flatten(1))))
+
+
+class Fusion(nn.Module):
+    r"""Makes one embedding of the streams of a row (IsoFormer, arXiv 2406.14150, section 3).
+
+    "cross_attention": each stream in turn is the query and attends to the others **one after the other**, with residual
+    connections, :math:`h'_m = f(h_m, h_a, h_b)`; the term of an absent stream is zero. The embedding is the pooled streams
+    beside one another, zeros where one is absent. The others are the paper's ablations: "concatenation" pools without
+    attending, "linear" mixes what was pooled by one layer, and in "perceiver" learned latents attend to all positions.
+
+    Parameters
+    ----------
+    names
+        The streams.
+    kind
+        See above.
+    width, n_heads
+        Width of the states, and heads.
+    dropout
+        Of what attention adds.
+    n_latents
+        Latents of "perceiver".
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
+    """
+
+    def __init__(
+        self, names: Sequence[str], kind: str, width: int, n_heads: int, dropout: float = 0.0, n_latents: int = 16
+    ) -> None:
+        super().__init__()
+        if kind not in get_args(FusionKind):
+            raise mistake("fusion", " or ".join(map(repr, get_args(FusionKind))), repr(kind), "pass one of these")
+        self.names, self.kind = list(names), kind
+        self.n_fused = width if kind in ("linear", "perceiver") else width * len(self.names)
+        if kind == "cross_attention":
+            pairs = [(one, other) for one in self.names for other in self.names if one != other]
+            self.attentions = nn.ModuleDict(
+                {f"{one} to {other}": CrossAttention(width, n_heads, dropout) for one, other in pairs}
+            )
+        elif kind == "linear":
+            self.mixing = nn.Linear(width * len(self.names), width)
+        elif kind == "perceiver":
+            self.latents = nn.Parameter(torch.randn(n_latents, width) * width**-0.5)
+            self.reading = CrossAttention(width, n_heads, dropout)
+
+    def forward(self, streams: dict[str, States]) -> Tensor:
+        """Give (n, f)."""
+        if self.kind == "perceiver":
+            return self._read(streams)
+        if self.kind == "cross_attention":
+            streams = {name: self._attended(name, streams) for name in self.names}
+        pooled_nf = torch.cat([streams[name].pooled() for name in self.names], 1)
+        return self.mixing(pooled_nf) if self.kind == "linear" else pooled_nf
+
+    def _attended(self, name: str, streams: dict[str, States]) -> States:
+        stream = streams[name]
+        for other in self.names:
+            if other != name:
+                stream = self.attentions[f"{name} to {other}"](stream, streams[other])
+        return stream
+
+    def _read(self, streams: dict[str, States]) -> Tensor:
+        joined = _joined([streams[name] for name in self.names])
+        n = len(joined.offsets) - 1
+        offsets = torch.arange(n + 1, device=joined.offsets.device) * len(self.latents)
+        latents = States(self.latents.repeat(n, 1), offsets)
+        return self.reading(latents, joined).pooled()
+
+
+def _joined(streams: Sequence[States]) -> States:
+    """Put the streams of each row one after the other."""
+    length_ns = torch.stack([stream.offsets.diff() for stream in streams], 1)
+    offsets = torch.cat([length_ns.new_zeros(1), length_ns.sum(1).cumsum(0)])
+    before_ns = length_ns.cumsum(1) - length_ns
+    places = []
+    for s, stream in enumerate(streams):
+        shift_n = offsets[:-1] + before_ns[:, s] - stream.offsets[:-1]
+        place_p = torch.arange(len(stream.states), device=offsets.device)
+        places.append(place_p + torch.repeat_interleave(shift_n, length_ns[:, s]))
+    states_pd = torch.cat([stream.states for stream in streams])
+    return States(torch.zeros_like(states_pd).index_copy(0, torch.cat(places), states_pd), offsets)

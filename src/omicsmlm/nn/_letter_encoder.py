@@ -1,0 +1,119 @@
+"""A compact encoder of sequences, trained from scratch: convolutions that shorten, then a transformer.
+
+Tensor axes: u sequences, l letters or positions of the longest one, p positions of all, d width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omicsmlm._types import Letters
+
+from ._letters import ALPHABETS, UNKNOWN, States, letter_codes, place_of, sequence_of, windowed
+from ._transformer import PackedTransformer
+
+
+class LetterEncoder(nn.Module):
+    """Letters → convolution → levels of (average of ``pool`` neighbours, residual convolution) → windows → transformer.
+
+    Sequences are padded to the longest one for the convolutions alone, and what is beyond an end is zeroed before each, so
+    that a sequence's states do not depend on the others.
+
+    Parameters
+    ----------
+    kind
+        "nucleotide" or "protein".
+    width
+        d.
+    kernel
+        Letters that the first convolution sees.
+    n_levels, pool
+        Levels, and neighbours that each averages.
+    n_windows
+        Most positions that are left of a sequence.
+    n_layers, n_heads
+        Of the transformer.
+    dropout
+        Of the transformer's branches, and of the letters' channels.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        width: int,
+        kernel: int,
+        n_levels: int,
+        pool: int,
+        n_windows: int,
+        n_layers: int,
+        n_heads: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.width, self.pool, self.n_windows = width, pool, n_windows
+        self.n_letters = len(ALPHABETS[kind])
+        self.register_buffer(
+            "codes", letter_codes(kind) - UNKNOWN + 1, persistent=False
+        )  # masked 0, unknown 1, then letters
+        self.embedding = nn.Embedding(self.n_letters + 2, 16)
+        self.stem = nn.Conv1d(16, width, kernel, padding=kernel // 2)
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(n_levels)])
+        self.levels = nn.ModuleList([nn.Conv1d(width, width, 5, padding=2) for _ in range(n_levels)])
+        self.places = nn.Parameter(torch.zeros(n_windows, width))
+        self.transformer = PackedTransformer(width, n_layers, n_heads, 2 * width, dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, letters: Letters) -> States:
+        """Give the states of each distinct sequence."""
+        states = self.local(letters)
+        length_u = states.offsets.diff()
+        owner_p = torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
+        place_p = torch.arange(len(owner_p), device=owner_p.device) - states.offsets[:-1][owner_p]
+        x_pd = states.states + self.places[place_p * self.n_windows // length_u[owner_p].clamp(min=1)]
+        return states._replace(states=self.norm(self.transformer(x_pd, states.offsets)))
+
+    def local(self, letters: Letters) -> States:
+        """Give what the convolutions see, in windows."""
+        x_uld, length_u = self._stem(letters)
+        for norm, convolution in zip(self.norms, self.levels, strict=True):
+            x_uld, length_u = _averaged(x_uld, length_u, self.pool)
+            x_uld = x_uld + F.gelu(_convolved(norm(x_uld), length_u, convolution))
+        is_there_ul = _within(length_u, x_uld.shape[1])
+        offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)])
+        return windowed(States(x_uld[is_there_ul], offsets), self.n_windows)
+
+    def letter_states(self, letters: Letters) -> Tensor:
+        """Give (t, d): each letter as the first convolution sees it, plus the state of its window."""
+        x_uld, _ = self._stem(letters)
+        states, sequence_t, place_t = self(letters), sequence_of(letters), place_of(letters)
+        length_u, window_u = letters.offsets.diff(), states.offsets.diff()
+        window_t = states.offsets[:-1][sequence_t] + place_t * window_u[sequence_t] // length_u[sequence_t].clamp(min=1)
+        return x_uld[sequence_t, place_t] + states.states[window_t]
+
+    def _stem(self, letters: Letters) -> tuple[Tensor, Tensor]:
+        length_u = letters.offsets.diff()
+        longest = max(int(length_u.max()) if len(length_u) else 0, 1)
+        at = sequence_of(letters), place_of(letters)
+        code_ul = torch.zeros(len(length_u), longest, dtype=torch.int64, device=length_u.device)
+        code_ul[at] = self.get_buffer("codes")[letters.letters.long()]
+        x_uld = self.dropout(self.embedding(code_ul))
+        return F.gelu(_convolved(x_uld, length_u, self.stem)), length_u
+
+
+def _within(length_u: Tensor, longest: int) -> Tensor:
+    return torch.arange(longest, device=length_u.device) < length_u[:, None]
+
+
+def _convolved(x_uld: Tensor, length_u: Tensor, convolution: nn.Module) -> Tensor:
+    x_uld = x_uld * _within(length_u, x_uld.shape[1])[:, :, None]
+    return convolution(x_uld.transpose(1, 2)).transpose(1, 2)
+
+
+def _averaged(x_uld: Tensor, length_u: Tensor, pool: int) -> tuple[Tensor, Tensor]:
+    """Average each ``pool`` neighbours; the last ones may be fewer."""
+    is_there_ul = _within(length_u, x_uld.shape[1])
+    surplus = -x_uld.shape[1] % pool
+    x_uld = F.pad(x_uld * is_there_ul[:, :, None], (0, 0, 0, surplus))
+    count_ul = F.pad(is_there_ul, (0, surplus)).unflatten(1, (-1, pool)).sum(2)
+    return x_uld.unflatten(1, (-1, pool)).sum(2) / count_ul.clamp(min=1)[:, :, None], -(-length_u // pool)

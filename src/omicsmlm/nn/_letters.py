@@ -1,0 +1,101 @@
+"""Packed sequences: codes of letters, and states of positions.
+
+Tensor axes: u distinct sequences, l letters of the longest one, p positions (states) of all of them, n rows, d width.
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from omicsmlm._types import Letters
+
+ALPHABETS = {"nucleotide": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
+"""Letters that have a code of their own, from 0 on; all others are ambiguous."""
+UNKNOWN, MASKED = -1, -2
+
+
+class States(NamedTuple):
+    """States of positions, packed: sequence, or row, i owns the states ``offsets[i]:offsets[i + 1]``."""
+
+    states: Tensor
+    """(p, d)."""
+    offsets: Tensor
+    """(u + 1,) int64."""
+
+    def of_rows(self, of_row: Tensor) -> Self:
+        """Give each of n rows the states of its sequence; none where ``of_row`` is -1."""
+        has_n = of_row >= 0
+        length_n = self.offsets.diff()[of_row.clamp(min=0)] * has_n if len(self.offsets) > 1 else of_row * 0
+        offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
+        start_n = self.offsets[:-1][of_row.clamp(min=0)] if len(self.offsets) > 1 else of_row * 0
+        place_p = torch.repeat_interleave(start_n - offsets[:-1], length_n)
+        return self._replace(
+            states=self.states[place_p + torch.arange(len(place_p), device=place_p.device)], offsets=offsets
+        )
+
+    def pooled(self) -> Tensor:
+        """Give (n, d) means; zeros where there is no state."""
+        length_n = self.offsets.diff()
+        owner_p = torch.repeat_interleave(torch.arange(len(length_n), device=length_n.device), length_n)
+        sum_nd = self.states.new_zeros(len(length_n), self.states.shape[1]).index_add(0, owner_p, self.states)
+        return sum_nd / length_n.clamp(min=1)[:, None]
+
+
+def letter_codes(kind: str) -> Tensor:
+    """Give the code of each of 256 bytes: its place in the alphabet, UNKNOWN, or MASKED for the sign "?".
+
+    Examples
+    --------
+    >>> [int(letter_codes("nucleotide")[ord(letter)]) for letter in "ATN?"]
+    [0, 3, -1, -2]
+    """
+    codes = torch.full((256,), UNKNOWN, dtype=torch.int64)
+    for code, letter in enumerate(ALPHABETS[kind]):
+        codes[ord(letter)] = code
+    codes[ord("?")] = MASKED
+    return codes
+
+
+def sequence_of(letters: Letters) -> Tensor:
+    """Give the sequence of each letter, (t,) int64."""
+    length_u = letters.offsets.diff()
+    return torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
+
+
+def place_of(letters: Letters) -> Tensor:
+    """Give the place of each letter in its sequence, (t,) int64."""
+    place_t = torch.arange(len(letters.letters), device=letters.offsets.device)
+    return place_t - letters.offsets[:-1][sequence_of(letters)]
+
+
+def texts(letters: Letters) -> list[str]:
+    """Give the sequences as text."""
+    whole = bytes(letters.letters.cpu().tolist()).decode("ascii")
+    ends = letters.offsets.tolist()
+    return [whole[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def windowed(states: States, n_windows: int) -> States:
+    """Average the states of each sequence over at most so many windows of (nearly) equal length.
+
+    State i of l goes into window floor(i · w / l), w = min(l, n_windows).
+
+    Examples
+    --------
+    >>> four = States(torch.tensor([[1.0], [3.0], [5.0], [9.0]]), torch.tensor([0, 4]))
+    >>> windowed(four, 2).states.flatten().tolist()
+    [2.0, 7.0]
+    """
+    length_u = states.offsets.diff()
+    window_u = length_u.clamp(max=n_windows)
+    if torch.equal(window_u, length_u):
+        return states
+    offsets = torch.cat([window_u.new_zeros(1), window_u.cumsum(0)])
+    owner_p = torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
+    place_p = torch.arange(len(owner_p), device=owner_p.device) - states.offsets[:-1][owner_p]
+    window_p = offsets[:-1][owner_p] + place_p * window_u[owner_p] // length_u[owner_p]
+    n_windows_all = int(offsets[-1])
+    count_w = torch.bincount(window_p, minlength=n_windows_all).clamp(min=1)
+    sum_wd = states.states.new_zeros(n_windows_all, states.states.shape[1]).index_add(0, window_p, states.states)
+    return States(sum_wd / count_w[:, None].to(sum_wd.dtype), offsets)

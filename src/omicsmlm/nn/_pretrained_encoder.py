@@ -1,0 +1,217 @@
+"""Published sequence encoders behind the signature of our own: letters in, states of positions out.
+
+``transformers`` gives ESM-2 and the Nucleotide Transformer, ``enformer-pytorch`` gives Enformer. Both are imported only here,
+and only when one is asked for.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omicsmlm._checks import mistake
+from omicsmlm._types import Letters
+
+from ._letters import States, letter_codes, texts, windowed
+from ._state_store import StateStore
+
+Library = Literal["transformers", "enformer"]
+HINT = "pip install 'omicsmlm[sequences]'"
+
+
+class Source(NamedTuple):
+    """Where the weights of an encoder are."""
+
+    library: Library
+    path: str
+    """A local directory that ``save_pretrained`` made, or a name on the Hugging Face hub."""
+    revision: str | None = None
+    """Commit on the hub; a must for a name."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the weights may be run."""
+
+    def check(self) -> None:
+        """Check that what the source leads to can never change unnoticed.
+
+        Raises
+        ------
+        ValueError
+            If it is neither a directory nor a name with a commit.
+        """
+        if not Path(self.path).is_dir() and self.revision is None:
+            found = f"{self.path!r}, which is no directory here, without a revision"
+            remedy = "pass revision=… (the hash of a commit on the hub), or the path of a local copy"
+            raise mistake("encoder", "a local directory or a name with a pinned revision", found, remedy)
+
+    def key(self) -> str:
+        """Name what the weights are: of a directory the sizes and times of its files, of a name its commit."""
+        folder = Path(self.path)
+        stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.glob("*"))]
+        return json.dumps([self.library, self.path, self.revision, stats if folder.is_dir() else []])
+
+
+class PretrainedEncoder(nn.Module):
+    """A published encoder. Sequences go through it one by one on a CPU, so that states do not depend on neighbours.
+
+    Parameters
+    ----------
+    source
+        Where its weights are.
+    n_windows
+        Most states that are left of a sequence: averages over windows of equal length.
+    tuning
+        "frozen", "lora" (rank 8 on its linear layers, by ``peft``) or "full".
+
+    Raises
+    ------
+    ImportError
+        If the library is not installed.
+    ValueError
+        If the weights cannot be had, or are not safetensors.
+    """
+
+    def __init__(self, source: Source, n_windows: int, tuning: str = "frozen") -> None:
+        super().__init__()
+        source.check()
+        self.library, self.n_windows = source.library, n_windows
+        self.tokenizer: Any = None
+        self.register_buffer("codes", letter_codes("nucleotide"), persistent=False)
+        try:
+            if source.library == "enformer":
+                network, self.width = _enformer(source)
+            else:
+                network, self.tokenizer, self.width = _transformer(source)
+        except (OSError, RuntimeError) as error:
+            remedy = "check the path, and that it holds model.safetensors"
+            raise mistake("encoder", "weights of a known kind", f"{source.path!r}: {error}", remedy) from error
+        if tuning == "lora":
+            network = _with_lora(network)
+        elif tuning == "frozen":
+            network.requires_grad_(False)
+        self.network = network
+
+    def forward(self, letters: Letters) -> States:
+        """Give the states of each distinct sequence, (p, d) float32."""
+        embed = self._enformer_states if self.library == "enformer" else self._transformer_states
+        found = [embed(text) for text in texts(letters)]
+        length_u = torch.tensor([len(states) for states in found], device=letters.offsets.device, dtype=torch.int64)
+        offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)])
+        states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=letters.offsets.device)
+        return windowed(States(states_pd.float(), offsets), self.n_windows)
+
+    def _transformer_states(self, text: str) -> Tensor:
+        tokens = self.tokenizer(text, return_tensors="pt").to(self.get_buffer("codes").device)
+        return self.network(**tokens).last_hidden_state[0]
+
+    def _enformer_states(self, text: str) -> Tensor:
+        code_l = self.get_buffer("codes")[torch.tensor(list(text.encode()), device=self.get_buffer("codes").device)]
+        code_l = torch.where(code_l < 0, 4, code_l)  # N: no letter at all
+        surplus = -len(code_l) % 2**self.network.config.num_downsamples
+        code_l = F.pad(code_l, (surplus // 2, surplus - surplus // 2), value=4)
+        return self.network(code_l[None], return_only_embeddings=True, target_length=-1)[0]
+
+
+class FrozenEncoder:
+    """An encoder that is never trained: each distinct sequence goes through it once, and lies on disk from then on.
+
+    Not a module: its weights are read only when a sequence is new, and are not saved with the model.
+
+    Parameters
+    ----------
+    source
+        Where its weights are.
+    n_windows
+        As in :class:`PretrainedEncoder`.
+    width
+        d of its states.
+    crop
+        What was cropped of the sequences, for the key.
+    cache_dir
+        Folder for the stores of all encoders.
+    """
+
+    def __init__(
+        self, source: Source, n_windows: int, width: int, crop: tuple[int, str], cache_dir: str | Path
+    ) -> None:
+        self.source, self.n_windows, self.width = source, n_windows, width
+        key = hashlib.sha256(json.dumps([source.key(), n_windows, *crop]).encode()).hexdigest()[:20]
+        self.store = StateStore(Path(cache_dir) / key, width)
+        self._encoder: PretrainedEncoder | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Share one store among copies of a model."""
+        return self
+
+    @torch.no_grad()
+    def __call__(self, letters: Letters) -> States:
+        """Give the states of each distinct sequence, (p, d) float32."""
+        device, digests = letters.offsets.device, [(int(a), int(b)) for a, b in letters.digests.tolist()]
+        for i, digest in enumerate(digests):
+            if not self.store.has(digest):
+                self.store.add(digest, self._loaded(device)(_single(letters, i)).states)
+        found = [torch.from_numpy(self.store.get(digest).astype("float32")) for digest in digests]
+        length_u = torch.tensor([len(states) for states in found], dtype=torch.int64)
+        offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)]).to(device)
+        return States(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets)
+
+    def _loaded(self, device: torch.device) -> PretrainedEncoder:
+        if self._encoder is None:
+            self._encoder = PretrainedEncoder(self.source, self.n_windows).eval()
+        return self._encoder.to(device)
+
+
+def _single(letters: Letters, i: int) -> Letters:
+    start, end = letters.offsets[i : i + 2].tolist()
+    offsets = torch.tensor([0, end - start], device=letters.offsets.device)
+    return Letters(letters.letters[start:end], offsets, offsets[:1], letters.digests[i : i + 1])
+
+
+def _transformer(source: Source) -> tuple[nn.Module, Any, int]:
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError as error:
+        raise ImportError(f"encoders of transformers need it; {HINT}.") from error
+    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    network = AutoModel.from_pretrained(source.path, use_safetensors=True, **options)
+    tokenizer = AutoTokenizer.from_pretrained(source.path, **options)
+    return network.eval(), tokenizer, int(network.config.hidden_size)
+
+
+def _enformer(source: Source) -> tuple[nn.Module, int]:
+    try:
+        from enformer_pytorch import Enformer
+    except ImportError as error:
+        raise ImportError(f"Enformer needs enformer-pytorch; {HINT}.") from error
+    network = Enformer.from_pretrained(source.path, use_safetensors=True, revision=source.revision or "main")
+    return network.eval(), 2 * int(network.config.dim)
+
+
+def _with_lora(network: nn.Module) -> nn.Module:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ImportError("LoRA needs peft; pip install 'omicsmlm[tune]'.") from error
+    return get_peft_model(network, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
+
+
+def state_width(source: Source) -> int:
+    """Read the width of an encoder's states off its configuration, without its weights."""
+    source.check()
+    try:
+        if source.library == "enformer":
+            from enformer_pytorch.config_enformer import EnformerConfig
+
+            return 2 * int(EnformerConfig.from_pretrained(source.path, revision=source.revision or "main").dim)
+        from transformers import AutoConfig
+
+        options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+        return int(AutoConfig.from_pretrained(source.path, **options).hidden_size)
+    except ImportError as error:
+        raise ImportError(f"published encoders need their libraries; {HINT}.") from error
+    except (OSError, ValueError) as error:
+        remedy = "check the path, or the name and its revision"
+        raise mistake("encoder", "a configuration of a known kind", f"{source.path!r}: {error}", remedy) from error

@@ -1,0 +1,32 @@
+"""Squared error of what is foretold of each row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from omicsmlm._types import Batch, Corrupted, Grid
+
+
+class TargetError:
+    r"""Mean squared error over the targets that were measured.
+
+    .. math:: L = \frac{\sum_{n,t} m_{nt} (\hat y_{nt} - y_{nt})^2}{\sum_{n,t} m_{nt}}
+
+    with standardised targets y and m = 1 where they were measured (IsoFormer, arXiv 2406.14150: MSE on normalised log
+    expression). 0 where nothing was.
+
+    Parameters
+    ----------
+    name
+        The modality that is foretold.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, outputs: Any, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        """Judge ``outputs.predicted``, (n, t)."""
+        target: Grid = corrupted.targets[self.name]
+        squares_nt = (outputs.predicted.float() - target.values).square() * target.seen
+        return {"squared_error": squares_nt.sum() / target.seen.sum().clamp(min=1)}

@@ -1,0 +1,96 @@
+"""From the letters of a batch to what a sequence model takes: cropped sequences, vectors, and standardised targets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._types import Batch, Grid, Letters, View, rows_of
+
+TARGETS = "expression"
+"""Name of the modality that is foretold."""
+
+
+class Crop(NamedTuple):
+    """How much of a sequence is looked at."""
+
+    length: int
+    """Most letters."""
+    keep: Literal["start", "end", "centre"]
+    """Which ones: the centre of a window around a transcription start, the end of an RNA (its 3' UTR), the start of a protein."""
+
+
+class CroppedSequences(nn.Module):
+    """Crops sequences, and lays vectors and targets out on grids.
+
+    Parameters
+    ----------
+    crops
+        One per sequence.
+    vectors
+        Mean and scale of each dimension, (g,) each, per vector.
+    mean_t, scale_t
+        Mean and scale of each target, over the rows that the model is made of.
+    """
+
+    def __init__(
+        self,
+        crops: Mapping[str, Crop],
+        vectors: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+        mean_t: Sequence[float],
+        scale_t: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.crops = dict(crops)
+        self.dense = [*vectors, TARGETS]
+        for i, (mean_g, scale_g) in enumerate([*vectors.values(), (mean_t, scale_t)]):
+            self.register_buffer(f"mean_{i}", torch.tensor(list(mean_g), dtype=torch.float32))
+            self.register_buffer(f"scale_{i}", torch.tensor(list(scale_g), dtype=torch.float32))
+
+    def __call__(self, batch: Batch) -> dict[str, View]:
+        """Give letters per sequence, and grids of vectors and targets: 0 where not seen."""
+        views: dict[str, View] = {name: cropped(batch.sequences[name], crop) for name, crop in self.crops.items()}
+        for name in self.dense:
+            views[name] = self._standardised(batch, name)
+        return views
+
+    def unscaled(self, standard_nt: Tensor) -> Tensor:
+        """Bring (n, t) standardised targets back to their own units."""
+        mean_t, scale_t = self._statistics(TARGETS)
+        return standard_nt * scale_t + mean_t
+
+    def _statistics(self, name: str) -> tuple[Tensor, Tensor]:
+        i = self.dense.index(name)
+        return self.get_buffer(f"mean_{i}"), self.get_buffer(f"scale_{i}")
+
+    def _standardised(self, batch: Batch, name: str) -> Grid:
+        (mean_g, scale_g), tokens = self._statistics(name), batch.tokens[name]
+        at = rows_of(tokens), tokens.ids.long()
+        values_ng = mean_g.new_zeros(len(batch.rows), len(mean_g))
+        seen_ng = torch.zeros_like(values_ng, dtype=torch.bool)
+        values_ng[at] = (tokens.values - mean_g[at[1]]) / scale_g[at[1]]
+        seen_ng[at] = True
+        return Grid(values_ng, seen_ng, values_ng.sum(1))
+
+
+def cropped(letters: Letters, crop: Crop) -> Letters:
+    """Keep at most so many letters of each sequence.
+
+    Examples
+    --------
+    >>> acgt = torch.tensor([65, 67, 71, 84], dtype=torch.uint8)
+    >>> found = Letters(acgt, torch.tensor([0, 4]), torch.tensor([0]), torch.zeros(1, 2, dtype=torch.int64))
+    >>> bytes(cropped(found, Crop(3, "end")).letters.tolist())
+    b'CGT'
+    """
+    length_u = letters.offsets.diff()
+    kept_u = length_u.clamp(max=crop.length)
+    if torch.equal(kept_u, length_u):
+        return letters
+    surplus_u = length_u - kept_u
+    first_u = {"start": torch.zeros_like(surplus_u), "end": surplus_u, "centre": surplus_u // 2}[crop.keep]
+    offsets = torch.cat([letters.offsets[:1], kept_u.cumsum(0)])
+    shift_u = letters.offsets[:-1] + first_u - offsets[:-1]
+    place_t = torch.arange(int(offsets[-1]), device=offsets.device) + torch.repeat_interleave(shift_u, kept_u)
+    return letters._replace(letters=letters.letters[place_t], offsets=offsets)
