@@ -76,16 +76,21 @@ def folds(of: Set) -> Iterator[tuple[int, np.ndarray]]:
         yield fold, fold_n != fold
 
 
-def plain(of: Set, trained_n: np.ndarray, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
+def plain(of: Set, fold: int, trained_n: np.ndarray, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     """Risks of the baselines, of all rows."""
     times = of.column("time_days"), of.column("event"), trained_n
     age_n, how = of.column("age"), {"stratum": of.stratum_n}
-    return {
-        COX: baselines.cox(of.features_ng, *times, **how),
-        f"{COX} + age": baselines.cox(of.features_ng, *times, covariates=age_n, **how),
-        AGE: baselines.cox(None, *times, covariates=age_n, **how),
-        "Cox per cohort, PCA-80": baselines.cox(of.features_ng, *times, n_comps=80, **how),
-    }
+
+    def solved() -> dict[str, np.ndarray]:
+        return {
+            COX: baselines.cox(of.features_ng, *times, **how),
+            f"{COX} + age": baselines.cox(of.features_ng, *times, covariates=age_n, **how),
+            AGE: baselines.cox(None, *times, covariates=age_n, **how),
+            "Cox per cohort, PCA-80": baselines.cox(of.features_ng, *times, n_comps=80, **how),
+        }
+
+    arrays, _ = Kept(arguments.cache).arrays(f"{of.name}-plain-{fold}", solved)
+    return arrays
 
 
 def ours(of: Set, fold: int, trained_n: np.ndarray, seed: int, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
@@ -165,7 +170,7 @@ def measured(of: Set, arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.D
 
     for fold, trained_n in folds(of):
         test_n = ~trained_n
-        for method, risk_n in plain(of, trained_n, arguments).items():
+        for method, risk_n in plain(of, fold, trained_n, arguments).items():
             for seed in arguments.seeds[:1]:
                 score(method, seed, fold, test_n, risk_n[test_n])
         for seed in arguments.seeds:
