@@ -7,6 +7,7 @@ from omicsmlm.evaluation._calibration import reliability
 from omicsmlm.evaluation._paired import Paired, mcnemar, sign_flip
 from omicsmlm.evaluation._probe import probe
 from omicsmlm.evaluation._relationships import relationship_recall
+from omicsmlm.evaluation._sequence_split import homology_groups, sequence_split
 from omicsmlm.evaluation._shuffle import shuffle_modality
 from omicsmlm.evaluation._splits import Fold, splits
 
@@ -16,12 +17,14 @@ __all__ = [
     "avg_bio_batch",
     "baselines",
     "benchmark",
+    "homology_groups",
     "mcnemar",
     "perturbation",
     "probe",
     "relationship_recall",
     "reliability",
     "sequence_baselines",
+    "sequence_split",
     "shuffle_modality",
     "sign_flip",
     "splits",
