@@ -252,6 +252,7 @@ def txfm(bf16: bool) -> list[Contest]:
             feed_forward=FEED_FORWARD // WIDTH,
             n_decoder_layers=4,
             n_visible=n_genes // 10,
+            gene_start="random",
         )
         counts_ng = torch.poisson(torch.rand(2, n_genes) * 2)
         seen_ng = torch.ones(2, n_genes, dtype=torch.bool)

@@ -12,8 +12,9 @@ from mudata import MuData
 
 from omicsmlm import Classifier, TxFM, TxFMConfig, datasets
 from omicsmlm._types import Grid
-from omicsmlm.models._txfm_module import TxFMModule
-from omicsmlm.objectives import rectified_tanh
+from omicsmlm.models._txfm_module import Outputs, TxFMModule
+from omicsmlm.models._txfm_start import gene_components, solve
+from omicsmlm.objectives import CountReconstruction, rectified_tanh
 from tests.objects import QUIET, SMALL_TXFM, modality, multiome, rna
 
 # ---- sizes --------------------------------------------------------------------------------------------------------
@@ -94,8 +95,8 @@ def test_gradients_are_alive_at_the_start(gene_start):
     assert (model.module.tokens.features.weight.grad != 0).any(1).all()
 
 
-def test_it_starts_at_the_mean_row_whose_loss_is_least():
-    model = TxFM(rna(), SMALL_TXFM)
+def test_at_random_it_starts_at_the_mean_row_whose_loss_is_least():
+    model = TxFM(rna(), replace(SMALL_TXFM, gene_start="random"))
     views, batch = views_of(model)
     with torch.no_grad():
         expected = rectified_tanh(model.module(views, batch).logits)
@@ -106,15 +107,66 @@ def test_it_starts_at_the_mean_row_whose_loss_is_least():
     assert float(value_g.grad.abs().max()) < 1e-2 * float(value_g.exp().max()) / 30, "a stationary point"
 
 
-def test_genes_start_at_their_mean_and_components():
+def test_genes_start_at_their_loadings_and_rows_at_their_components():
     model = TxFM(rna(), SMALL_TXFM)
     values = views_of(model)[0]["rna"].values.numpy()
+    centred = (values - values.mean(0)) / np.sqrt(values.std(0))
+    _, strength, turned = np.linalg.svd(centred, full_matrices=False)
     weight = model.module.tokens.features.weight.detach().numpy()
-    np.testing.assert_allclose(weight[:, 0], values.mean(0), rtol=1e-4)
-    standard = (values - values.mean(0)) / values.std(0)
-    _, _, turned = np.linalg.svd(standard, full_matrices=False)
     for k in range(4):
-        assert abs(np.corrcoef(weight[:, 1 + k], turned[k])[0, 1]) > 0.95
+        assert abs(np.corrcoef(weight[:, k], turned[k])[0, 1]) > 0.95
+    np.testing.assert_allclose(np.square(weight).mean(0), 1, rtol=1e-4)
+    scores = centred @ turned.T
+    found = model.get_latent_representation()
+    for k in range(2):
+        assert abs(np.corrcoef(found[:, k], scores[:, k])[0, 1]) > 0.9, (
+            "blocks add little to what the token starts with"
+        )
+
+
+def test_components_are_those_within_data_sets_each_of_which_counts_alike():
+    rng = np.random.default_rng(0)
+    u, v = rng.normal(size=(400, 1)), rng.normal(size=(2, 30))
+    values = 5 + np.vstack([u[:50] * v[0], 3 + u[50:] * v[0]]) + rng.normal(size=(400, 30)) * 0.1
+    seen = np.ones((400, 30), dtype=bool)
+    seen[:50, 20:] = False
+    found = gene_components(np.where(seen, values, 0), seen, np.repeat([0, 1], [50, 350]), 4, 0)
+    assert abs(np.corrcoef(found.table_gk[:20, 0], v[0, :20] * found.scale_g[:20])[0, 1]) > 0.99, (
+        "not the shift between"
+    )
+    assert found.strength_k[1] < 0.2 * found.strength_k[0]
+    np.testing.assert_allclose(found.mean_g[20:], values[50:, 20:].mean(0), rtol=1e-3)
+    both = (values[:50, :20].mean(0) + values[50:, :20].mean(0)) / 2
+    np.testing.assert_allclose(found.mean_g[:20], both, rtol=1e-3)
+    assert (found.noise_g > 0).all()
+    few = gene_components(values[:5, :3], seen[:5, :3], np.zeros(5), 8, 0)
+    assert (few.table_gk[:, 3:] == 0).all(), "three genes have no more components"
+
+
+def test_the_decoder_starts_at_the_solution_of_a_regression():
+    data = rna(200)
+    model = TxFM(data, SMALL_TXFM)
+    views, batch = views_of(model)
+    shown = model.parts.corruption(views, torch.Generator().manual_seed(1))
+    mean = CountReconstruction("rna")
+    with torch.no_grad():
+        logits = model.module(shown.inputs, batch).logits
+        solved = float(mean(Outputs(None, logits, None), shown, batch, 0.0)["counts"])
+        flat = logits.mean(0).expand_as(logits)
+        constant = float(mean(Outputs(None, flat, None), shown, batch, 0.0)["counts"])
+    assert solved < constant, "what is shown tells of what is not"
+    weight = model.module.decoder.out.weight.detach().clone()
+    state = model.module.state(shown.inputs["rna"].values, shown.inputs["rna"].seen).detach()
+    hidden = model.module.decoder.hidden(state).detach()
+    hidden = hidden - hidden.mean(0)
+    log = views["rna"].values
+    counts = log.expm1()
+    slope = counts.std(0, correction=0) / (1 + counts.mean(0)) / log.std(0, correction=0)
+    response = ((log - log.mean(0)) * slope).clamp(-3, 3)
+    solve(model.module.decoder, state, views["rna"], np.zeros(200), -1e9)
+    expected = torch.linalg.solve(hidden.T @ hidden + 10 * torch.eye(16), hidden.T @ response).T
+    torch.testing.assert_close(model.module.decoder.out.weight.detach(), expected, atol=1e-4, rtol=1e-3)
+    assert (weight != 0).any()
 
 
 # ---- what is shown ------------------------------------------------------------------------------------------------
@@ -156,9 +208,11 @@ def test_subsets_share_out_all_genes_and_are_averaged():
     assert int(sets[:, 3].sum(1).max()) <= 8
     with torch.no_grad():
         found = model.module.encode({"rna": Grid(grid.values * lacking, lacking, grid.total)}).mean
+        first = model.module.first(grid.values * lacking, lacking)
         for i in (0, 3, 4):
             parts = [s for s in sets[:, i] if s.any()] or [sets[0, i]]
-            alone = torch.stack([model.module.state(grid.values[i, None], part[None])[0] for part in parts])
+            own = grid.values[i, None], first[i, None]
+            alone = torch.stack([model.module.state(own[0], part[None], own[1])[0] for part in parts])
             torch.testing.assert_close(found[i], alone.mean(0), atol=1e-5, rtol=1e-4)
 
 

@@ -22,10 +22,13 @@ from omicsmlm.training import Optimisation
 from ._base import announce
 from ._imputing import ImputingModel
 from ._txfm_config import TxFMConfig
-from ._txfm_module import TxFMModule, gene_components
+from ._txfm_module import TxFMModule
+from ._txfm_start import gene_components, solve, start
 
-COMPONENT_ROWS = 2000
-"""Rows from which the components of genes are taken; a random sample where there are more."""
+COMPONENT_ROWS = 3000
+"""Rows from which components are taken, of each data set as many where it has them; a random sample where there are more."""
+TRAINED_ROWS = 256
+"""Rows whose states are computed at once when the decoder is solved."""
 LEAST_LOGIT = 0.1
 """Logit at which genes start that are hardly ever found: below 0 no gradient would reach them."""
 N_PROCESSED = {"encoder": 32, "decoder": 256}
@@ -131,24 +134,32 @@ class TxFM(ImputingModel):
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:
-        components_gk = None
-        if self.config.gene_start == "components":
-            grid, rows = self._rows_for_components(sample)
-            panel_n = self._panels(sample)[1][rows]
-            components_gk = gene_components(grid.values.numpy(), grid.seen.numpy(), panel_n, self.config.seed)
-        self.module.start(self._mean_logits(sample), components_gk)
+        c, module = self.config, self.module
+        module.decoder.start(self._mean_logits(sample))
+        if module.fit is None:
+            return
+        grid, rows = self._rows_for_components(sample)
+        panel_n = self._panels(sample)[1][rows]
+        start(module, gene_components(grid.values.numpy(), grid.seen.numpy(), panel_n, c.width - 1, c.seed))
+        shown = self.parts.corruption({self._name: grid}, torch.Generator().manual_seed(c.seed)).inputs[self._name]
+        with torch.no_grad():
+            chunks = zip(shown.values.split(TRAINED_ROWS), shown.seen.split(TRAINED_ROWS), strict=True)
+            state_nd = torch.cat([module.state(*chunk) for chunk in chunks])
+        solve(module.decoder, state_nd, grid, panel_n, LEAST_LOGIT / 2)
 
     def _rows_for_components(self, sample: Sequence[Batch]) -> tuple[Grid, np.ndarray]:
         """Choose some rows that have RNA: on the grid, and by their position in the sample."""
-        has = np.flatnonzero(self._panels(sample)[1] >= 0)
-        if len(has) > COMPONENT_ROWS:
-            has = np.sort(np.random.default_rng(self.config.seed).choice(has, COMPONENT_ROWS, replace=False))
+        panel_n = self._panels(sample)[1]
+        most = max(1, COMPONENT_ROWS // max(1, len(np.unique(panel_n[panel_n >= 0]))))
+        drawn = np.random.default_rng(self.config.seed).permutation(len(panel_n))
+        own = [drawn[panel_n[drawn] == panel][:most] for panel in np.unique(panel_n) if panel >= 0]
+        rows = np.sort(np.concatenate(own)) if own else drawn[:0]
         parts, first = [], 0
         for batch in sample:
-            own = torch.from_numpy(has[(has >= first) & (has < first + len(batch.rows))] - first)
-            parts.append([part[own] for part in self._counts(batch)[self._name]])
+            taken = torch.from_numpy(rows[(rows >= first) & (rows < first + len(batch.rows))] - first)
+            parts.append([part[taken] for part in self._counts(batch)[self._name]])
             first += len(batch.rows)
-        return Grid(*(torch.cat(part) for part in zip(*parts, strict=True))), has
+        return Grid(*(torch.cat(part) for part in zip(*parts, strict=True))), rows
 
     def _mean_logits(self, sample: Sequence[Batch]) -> Tensor:
         """Give the logits at which the loss of a row that is not known is least: those of the mean of 1 + x."""

@@ -30,7 +30,8 @@ class TxFMConfig:
     width, n_layers, n_heads
         Of the transformer, and of the embedding (paper: 384, 12, 6 to 1024, 24, 16; the default is ours).
     feed_forward
-        Hidden width of its feed-forward, as a multiple of ``width`` (inferred: 4, from the numbers of parameters).
+        Hidden width of its feed-forward, as a multiple of ``width`` (inferred: 4, from the numbers of parameters; the default
+        is ours).
     stochastic_depth
         Probability that a row skips a branch of the last block in a training step; it rises linearly from 0 at the first
         (paper: 0.1, L 0.3; that it rises is ours).
@@ -61,8 +62,10 @@ class TxFMConfig:
     loss
         "poisson" (paper), "negative binomial", "squares" or "smooth L1" (of its ablation).
     gene_start
-        Where the embeddings of genes start: "components", at the gene's mean and its loadings on principal components of
-        the training rows, as far as these go (ours, for few rows), or "random" (inferred).
+        "components": the row's token begins with the row's components, fitted to what is shown of it, with the embeddings of
+        genes as loadings, which start at those of a factor analysis of training rows; blocks start by adding little, and the
+        decoder at the solution of a regression (ours, for few rows). "random": the row's token is learned, and everything
+        starts at random (paper, inferred).
     learning_rate, betas, epsilon
         Of AdamW (paper: 1e-3, 0.9 and 0.999, 1e-6), with a cosine after a tenth of the steps of warm-up.
     weight_decay
@@ -84,7 +87,7 @@ class TxFMConfig:
     width: int = 64
     n_layers: int = 2
     n_heads: int = 4
-    feed_forward: int = 4
+    feed_forward: int = 2
     stochastic_depth: float = 0.0
     layer_scale: float = 0.1
     n_decoder_layers: int = 1
@@ -162,6 +165,7 @@ class TxFMConfig:
 
 
 PAPER: dict[str, Any] = {
+    "feed_forward": 4,
     "n_decoder_layers": 4,
     "n_visible": 2048,
     "gene_start": "random",

@@ -1,0 +1,162 @@
+"""Where TxFM starts, if not at random: components in the row's token, and a decoder that is solved for them.
+
+The paper starts at random and trains on 1.4 million rows. With some thousand rows, a state that must first learn to gather
+hundreds of tokens reads less off them than principal components do (``docs/experiments.md``). So, in the same network,
+
+- embeddings of genes start at loadings of a factor analysis of the rows;
+- the row's token starts as the row's components, fitted to what is shown of it (:class:`omicsmlm.nn.ComponentFit`);
+- blocks start by adding little;
+- the last layer of the decoder is solved for what is shown of some rows.
+
+Everything is trained from there.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from omicsmlm._types import Grid
+from omicsmlm.nn import ResidualDecoder
+
+from ._txfm_module import TxFMModule
+
+POWER = 0.5
+"""Genes are divided by this power of their standard deviation: at 0 a few abundant ones, at 1 rare noise would rule."""
+LEAST_DEVIATION = 1e-3
+"""A gene that varies by less is only centred."""
+SHRUNK = 0.5
+"""How far the noise of a gene is drawn to the mean noise."""
+CALM = 0.1
+"""What is left of what the random blocks add."""
+RIDGE = 10.0
+"""Rows that the ridge of the decoder's regression weighs as much as."""
+LARGEST_RESPONSE = 3.0
+"""Largest departure from a gene's mean that the decoder is solved for, on the scale of log counts."""
+
+
+class Components(NamedTuple):
+    """A factor analysis of rows."""
+
+    mean_g: np.ndarray
+    """Mean over the data sets of a gene's mean log count."""
+    scale_g: np.ndarray
+    """What a centred log count is multiplied by."""
+    table_gk: np.ndarray
+    """Loadings, each column of mean square 1, or 0 where the rows have no more components."""
+    strength_k: np.ndarray
+    """What that column is to be multiplied by."""
+    noise_g: np.ndarray
+    """Variance of a scaled value that the components leave."""
+
+
+def gene_components(
+    values_ng: np.ndarray, seen_ng: np.ndarray, panel_n: np.ndarray, n_components: int, seed: int
+) -> Components:
+    """Find the components along which rows differ within their data set.
+
+    Parameters
+    ----------
+    values_ng, seen_ng
+        Log counts, and where they were profiled.
+    panel_n
+        (n,) data set of each row.
+    n_components
+        k.
+    seed
+        Seed of the randomised SVD.
+    """
+    panels = [panel_n == panel for panel in np.unique(panel_n)]
+    mean_sg = np.stack([values_ng[rows].mean(0) for rows in panels])
+    variance_sg = np.stack([values_ng[rows].var(0) for rows in panels])
+    profiled_sg = np.stack([seen_ng[rows].any(0) for rows in panels])
+    n_sets_g = np.maximum(profiled_sg.sum(0), 1)
+    deviation_g = np.sqrt((variance_sg * profiled_sg).sum(0) / n_sets_g)
+    scale_g = np.where(deviation_g > LEAST_DEVIATION, np.maximum(deviation_g, LEAST_DEVIATION) ** -POWER, 1)
+    x_ng = np.zeros_like(values_ng, dtype=np.float32)
+    for rows, mean_g in zip(panels, mean_sg, strict=True):
+        x_ng[rows] = (values_ng[rows] - mean_g) * seen_ng[rows] * scale_g
+    k, n, g = min(n_components, *x_ng.shape), *x_ng.shape
+    _, s_k, v_kg = randomized_svd(x_ng, k, n_iter=4, random_state=seed)
+    table_gk, strength_k = np.zeros((g, n_components)), np.full(n_components, 1e-6)
+    table_gk[:, :k], strength_k[:k] = v_kg.T * np.sqrt(g), np.maximum(s_k / np.sqrt(n * g), 1e-6)
+    left_g = (x_ng**2).sum(0) / np.maximum(seen_ng.sum(0), 1) - np.square(table_gk * strength_k).sum(1)
+    noise_g = SHRUNK * left_g.mean() + (1 - SHRUNK) * left_g
+    mean_g = (mean_sg * profiled_sg).sum(0) / n_sets_g
+    found = mean_g, scale_g, table_gk, strength_k, noise_g.clip(max(0.05 * left_g.mean(), 1e-6))
+    return Components(*(np.asarray(part, dtype=np.float32) for part in found))
+
+
+@torch.no_grad()
+def start(module: TxFMModule, components: Components) -> None:
+    """Start the embeddings of genes and the row's token at components, and let blocks add little to them.
+
+    Parameters
+    ----------
+    module
+        Module that was made at random, with a fit of components.
+    components
+        Of as many components as the embeddings are wide.
+    """
+    assert module.fit is not None
+    mean_g, scale_g, table_gk, strength_k, noise_g = (torch.from_numpy(part) for part in components)
+    module.tokens.features.weight.copy_(table_gk)
+    module.fit.start(mean_g, scale_g, strength_k, noise_g)
+    module.size_k.copy_((strength_k / strength_k[0]).sqrt())
+    for block in module.transformer.blocks:
+        for part in ("attention_scale", "feed_forward_scale"):
+            block.get_parameter(part).mul_(CALM)
+
+
+@torch.no_grad()
+def solve(decoder: ResidualDecoder, state_nd: Tensor, grid: Grid, panel_n: np.ndarray, least: float) -> None:
+    """Solve the last layer of the decoder, by ridge regression, for how rows depart from the mean row.
+
+    A departure of a gene's log count is scaled to that of the logarithm of its mean, which is what the loss asks for.
+
+    Parameters
+    ----------
+    decoder
+        Decoder that starts at the logits of the mean row.
+    state_nd
+        States of rows of which a part is shown.
+    grid
+        Log counts of these rows.
+    panel_n
+        (n,) data set of each row; all rows of a set have the same genes.
+    least
+        Logit below which no row of these may fall, so that gradients are alive.
+    """
+    hidden_nd = decoder.hidden(state_nd)
+    hidden_nd = hidden_nd - (mean_d := hidden_nd.mean(0))
+    response_ng = _responses(grid)
+    panel = torch.from_numpy(panel_n)
+    seen_sg = torch.stack([grid.seen[panel == s].any(0) for s in panel.unique()])
+    weight_gd = torch.zeros_like(decoder.out.weight)
+    ridge_dd = RIDGE * torch.eye(hidden_nd.shape[1])
+    for pattern_s in seen_sg.unique(dim=1).T:
+        genes = (seen_sg == pattern_s[:, None]).all(0)
+        rows = torch.isin(panel, panel.unique()[pattern_s])
+        if rows.any():
+            own_md = hidden_nd[rows]
+            response_mg = response_ng[rows][:, genes]
+            weight_gd[genes] = torch.linalg.solve(own_md.T @ own_md + ridge_dd, own_md.T @ response_mg).T
+    departure_ng = hidden_nd @ weight_gd.T
+    room_g = (decoder.out.bias - least).clamp(min=0) / (-departure_ng.min(0).values).clamp(min=1e-9)
+    weight_gd *= room_g.clamp(max=1)[:, None]
+    decoder.out.weight.copy_(weight_gd)
+    decoder.out.bias.sub_(weight_gd @ mean_d)
+
+
+def _responses(grid: Grid) -> Tensor:
+    """Give departures from the mean row in the logarithm of the mean, (n, g); 0 where not profiled."""
+    n_seen_g = grid.seen.sum(0).clamp(min=1)
+    counts_ng = grid.values.expm1()
+    mean_g, log_mean_g = counts_ng.sum(0) / n_seen_g, grid.values.sum(0) / n_seen_g
+    centred_ng = (grid.values - log_mean_g) * grid.seen
+    variance_g = ((counts_ng - mean_g) * grid.seen).square().sum(0) / n_seen_g
+    log_variance_g = centred_ng.square().sum(0) / n_seen_g
+    factor_g = variance_g.sqrt() / (1 + mean_g) / log_variance_g.sqrt().clamp(min=LEAST_DEVIATION)
+    return (centred_ng * factor_g).clamp(-LARGEST_RESPONSE, LARGEST_RESPONSE)
