@@ -125,7 +125,9 @@ class SequenceField(_RowField):
             found = f"{wrong[0]!r}"
             raise mistake(f"column {self.key!r}", "sequences as text", found, "name the column that holds sequences")
         table = str.maketrans("U", "T") if self.kind == "nucleotide" else {}
-        return [value.upper().translate(table).encode() for value in values], codes_n.astype(np.int64)
+        # Spellings of the same sequence, in lower case or with U, count as one.
+        code_v, distinct = pd.factorize(np.array([value.upper().translate(table) for value in values], dtype=object))
+        return [text.encode() for text in distinct], np.append(code_v, -1)[codes_n].astype(np.int64)
 
 
 class SequenceRows:

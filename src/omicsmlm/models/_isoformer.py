@@ -149,8 +149,8 @@ class IsoFormer(AttributedModel):
             wanted = f"a column of .obs among {[key for keys in USUAL.values() for key in keys]}"
             remedy = "call setup_anndata and name the columns"
             raise mistake("data", wanted, f"columns {named(data.obs.columns)}", remedy)
-        keys = {f"{name}_key": key for name, key in found.items()}
-        cls.setup_anndata(data, **keys, batch_key=batch_key)
+        dna_key, rna_key, protein_key = (found[name] for name in USUAL)
+        cls.setup_anndata(data, dna_key=dna_key, rna_key=rna_key, protein_key=protein_key, batch_key=batch_key)
 
     # ---- what a family says ---------------------------------------------------------------------------------------
 

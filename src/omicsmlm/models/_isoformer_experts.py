@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._types import Grid, Letters
+from omicsmlm.nn import CompositionScores, KernelRegression
 
 from ._isoformer_module import IsoFormerModule
 
@@ -28,6 +29,7 @@ PRIOR_ROWS = 30.0
 def fit_scores(module: IsoFormerModule, views: Sequence[dict[str, Any]]) -> None:
     """Fit the components of compositions to the distinct sequences of a sample."""
     for name, scores in module.scores.items():
+        assert isinstance(scores, CompositionScores)
         found = torch.cat([scores.composition(batch[name]) for batch in views])
         if len(found) > 1:
             scores.fit(found)
@@ -41,6 +43,7 @@ def fit_kernels(
     y_nt = torch.cat([batch[target].values for batch in views])
     explained = {}
     for name, kernel in module.kernels.items():
+        assert isinstance(kernel, KernelRegression)
         x_nk, has_n = _rows_of_scores(module, name, views)
         generator = torch.Generator().manual_seed(seed)
         if has_n.sum() < 10:

@@ -4,7 +4,7 @@ Tensor axes: n rows, u distinct sequences, p positions, d width, f fused width, 
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,7 @@ class IsoFormerModule(Module):
             else:
                 self.encoders[name] = made
         own = {name: widths.get(name, c.width) for name in self.sequences}
+        self.state_widths, self.width = own, c.width
         self.projections = nn.ModuleDict({name: nn.Linear(own[name], c.width) for name in self.sequences})
         self.readings = nn.ModuleDict({name: nn.Linear(2 * width, c.width) for name, width in self.vectors.items()})
         scores = {name: CompositionScores(KINDS[name], c.n_components) for name in self.sequences}
@@ -111,7 +112,7 @@ class IsoFormerModule(Module):
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give the embeddings of the letters."""
-        return [e.embedding.weight for e in self.encoders.values() if isinstance(e, LetterEncoder)]
+        return [cast(nn.Parameter, e.embedding.weight) for e in self.encoders.values() if isinstance(e, LetterEncoder)]
 
     def _streams(self, views: dict[str, Any]) -> dict[str, States]:
         streams = {}
@@ -123,9 +124,8 @@ class IsoFormerModule(Module):
 
     def _sequence_states(self, name: str, letters: Letters) -> States:
         """Give the states of distinct sequences: what they are made of, then their positions."""
-        device, width = letters.offsets.device, self.projections[name].out_features
         if len(letters.offsets) == 1:
-            return States(torch.zeros(0, width, device=device), letters.offsets)
+            return States(torch.zeros(0, self.width, device=letters.offsets.device), letters.offsets)
         encode = self.frozen[name] if name in self.frozen else self.encoders[name]
         states = encode(letters)
         states = states._replace(states=self.projections[name](states.states))
@@ -191,11 +191,9 @@ class LetterModule(Module):
 
     def __init__(self, module: IsoFormerModule, names: list[str]) -> None:
         super().__init__()
-        self.n_latent = module.projections[names[0]].in_features
+        self.n_latent = module.state_widths[names[0]]
         self.encoders = nn.ModuleDict({name: module.encoders[name] for name in names})
-        self.heads = nn.ModuleDict(
-            {n: nn.Linear(module.projections[n].in_features, len(ALPHABETS[KINDS[n]])) for n in names}
-        )
+        self.heads = nn.ModuleDict({n: nn.Linear(module.state_widths[n], len(ALPHABETS[KINDS[n]])) for n in names})
 
     def encode(self, views: dict[str, Any]) -> Encoded:
         """Give the mean state of the first kind of sequence of each row."""
@@ -207,11 +205,9 @@ class LetterModule(Module):
         """Guess the hidden letters."""
         said = {}
         for name, encoder in self.encoders.items():
+            assert isinstance(encoder, LetterEncoder)
             letters = views[name]
-            hidden_t = letters.letters == MASK
-            if bool(hidden_t.any()):
-                states_td = encoder.letter_states(letters)
-                said[name] = self.heads[name](states_td[hidden_t])
+            said[name] = self.heads[name](encoder.letter_states(letters)[letters.letters == MASK])
         return LetterOutputs(said)
 
 

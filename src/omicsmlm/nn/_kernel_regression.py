@@ -29,7 +29,7 @@ class KernelRegression(nn.Module):
 
     def forward(self, x_nk: Tensor) -> Tensor:
         """Give (n, t)."""
-        likeness_nm = torch.exp(-self.rate * _squared_distances(x_nk, self.get_buffer("landmark_mk")))
+        likeness_nm = torch.exp(-self.get_buffer("rate") * _squared_distances(x_nk, self.get_buffer("landmark_mk")))
         return likeness_nm @ self.get_buffer("weight_mt")
 
     @torch.no_grad()

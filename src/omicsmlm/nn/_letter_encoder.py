@@ -87,8 +87,10 @@ class LetterEncoder(nn.Module):
         """Give (t, d): each letter as the first convolution sees it, plus the state of its window."""
         x_uld, _ = self._stem(letters)
         states, sequence_t, place_t = self(letters), sequence_of(letters), place_of(letters)
-        length_u, window_u = letters.offsets.diff(), states.offsets.diff()
-        window_t = states.offsets[:-1][sequence_t] + place_t * window_u[sequence_t] // length_u[sequence_t].clamp(min=1)
+        shortening = self.pool ** len(self.levels)
+        length_u, window_u = -(-letters.offsets.diff() // shortening), states.offsets.diff()
+        window_t = place_t // shortening * window_u[sequence_t] // length_u[sequence_t]
+        window_t = states.offsets[:-1][sequence_t] + window_t
         return x_uld[sequence_t, place_t] + states.states[window_t]
 
     def _stem(self, letters: Letters) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,8 @@ class PretrainedEncoder(nn.Module):
         If the weights cannot be had, or are not safetensors.
     """
 
+    network: Any
+
     def __init__(self, source: Source, n_windows: int, tuning: str = "frozen") -> None:
         super().__init__()
         source.check()

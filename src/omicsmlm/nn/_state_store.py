@@ -38,9 +38,10 @@ class StateStore:
                 (self.directory / name).touch()
         except OSError as error:
             raise mistake("cache_dir", "a directory that can be written", str(error), "pass another path") from error
-        entries = np.fromfile(self.directory / INDEX, np.uint8)
-        entries = entries[: len(entries) // _ENTRY.itemsize * _ENTRY.itemsize].view(_ENTRY)
-        self._at = {(int(d[0]), int(d[1])): (int(s), int(n)) for d, s, n in entries.tolist()}
+        written = np.fromfile(self.directory / INDEX, np.uint8)
+        entries: np.ndarray = written[: len(written) // _ENTRY.itemsize * _ENTRY.itemsize].view(_ENTRY)
+        fields = (entries[name].tolist() for name in ("digest", "start", "length"))
+        self._at = {(first, second): (start, n) for (first, second), start, n in zip(*fields, strict=True)}
         self._n_states = max((start + length for start, length in self._at.values()), default=0)
         self._map: np.memmap | None = None
 
