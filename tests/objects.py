@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import MOJOConfig, OmicsMLMConfig, ScMBERTConfig, TxFMConfig
+from omicsmlm import IsoFormerConfig, MOJOConfig, OmicsMLMConfig, ScMBERTConfig, TxFMConfig
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
@@ -34,6 +34,10 @@ SMALL_TXFM = TxFMConfig(
     width=16, n_layers=2, n_heads=2, feed_forward=2, n_visible=12, most_visible=0.5, layer_scale=1.0, learning_rate=1e-2
 )
 """A config of :class:`omicsmlm.TxFM` that trains at once."""
+SMALL_ISOFORMER = IsoFormerConfig(
+    width=16, n_heads=2, n_windows=4, kernel=5, pool=2, n_components=8, n_landmarks=30, learning_rate=1e-2
+)
+"""A config of :class:`omicsmlm.IsoFormer` that trains at once."""
 QUIET = {"progress_bar": False, "batch_size": 24, "accelerator": "cpu"}
 """How the small models are trained."""
 N_TYPES, N_BATCHES = 3, 2
@@ -73,6 +77,33 @@ def modality(kind: str, n: int = 72, g: int = 30, seed: int = 0, first: int = 0)
         values[own.random((n, g)) < 0.1] = np.nan
     x = values if kind in ("fraction", "real") else sparse.csr_matrix(values)
     return AnnData(x, obs=obs, var=pd.DataFrame(index=names))
+
+
+def transcripts(n: int = 72, seed: int = 0) -> AnnData:
+    """Sequences of transcripts, some of which lack some, and expression in three tissues that follows from them."""
+    rng = np.random.default_rng(seed)
+    dna = [written(rng, "ACGT", 30, 90) for _ in range(n)]
+    protein = [written(rng, "ACDEFGHIKLMNPQRSTVWY", 10, 40) for _ in range(n)]
+    share = np.array(
+        [
+            [d.count("A") / len(d), d.count("C") / len(d), p.count("K") / len(p)]
+            for d, p in zip(dna, protein, strict=True)
+        ]
+    )
+    x = (10 * share + 0.1 * rng.normal(size=share.shape)).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    number = np.arange(n)
+    obs = cells(n).drop(columns="type")
+    obs["gene"] = [f"g{i // 2}" for i in number]
+    obs["dna"] = np.where(number % 5 == 0, None, np.array(dna, dtype=object))
+    obs["protein"] = np.where(number % 5 == 1, None, np.array(protein, dtype=object))
+    return AnnData(x, obs=obs, var=pd.DataFrame(index=["liver", "brain", "heart"]))
+
+
+def written(rng: np.random.Generator, alphabet: str, least: int, most: int) -> str:
+    """A sequence of random letters, with shares of its own."""
+    shares = rng.dirichlet(np.full(len(alphabet), 2.0))
+    return "".join(rng.choice(list(alphabet), int(rng.integers(least, most)), p=shares))
 
 
 def rna(n: int = 72, g: int = 30, seed: int = 0, first: int = 0) -> AnnData:

@@ -16,11 +16,23 @@ from lightning.pytorch.callbacks import Callback
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import MOJO, OmicsMLM, ScMBERT, TxFM
+from omicsmlm import MOJO, IsoFormer, OmicsMLM, ScMBERT, TxFM
 from omicsmlm._types import Grid, View, rows_of
 from omicsmlm.corruption import show
 from omicsmlm.models import OmicsModel
-from tests.objects import QUIET, SMALL, SMALL_MOJO, SMALL_SCMBERT, SMALL_TXFM, bulk, multiome, rna, state_of
+from tests.objects import (
+    QUIET,
+    SMALL,
+    SMALL_ISOFORMER,
+    SMALL_MOJO,
+    SMALL_SCMBERT,
+    SMALL_TXFM,
+    bulk,
+    multiome,
+    rna,
+    state_of,
+    transcripts,
+)
 
 
 class Family(NamedTuple):
@@ -39,10 +51,14 @@ FAMILIES = {
     "ScMBERT, RNA": Family(ScMBERT, rna, SMALL_SCMBERT),
     "MOJO": Family(MOJO, bulk, SMALL_MOJO),
     "TxFM": Family(TxFM, rna, SMALL_TXFM),
+    "IsoFormer": Family(IsoFormer, transcripts, SMALL_ISOFORMER),
 }
+FEATURES = {name: family for name, family in FAMILIES.items() if family.model is not IsoFormer}
+"""Families that look at values of named features; IsoFormer looks at letters, and its own test asks the like of them."""
 SEVERAL = {name: family for name, family in FAMILIES.items() if isinstance(family.make(), MuData)}
 
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+families_of_features = pytest.mark.parametrize("family", FEATURES.values(), ids=FEATURES)
 families_of_several = pytest.mark.parametrize("family", SEVERAL.values(), ids=SEVERAL)
 
 
@@ -250,7 +266,7 @@ def test_global_random_states_are_left_alone(family):
 # ---- nothing leaks ------------------------------------------------------------------------------------------------
 
 
-@every_family
+@families_of_features
 def test_a_hidden_value_cannot_leak(family, trained):
     model = trained(family)
     views = views_of(model)
@@ -260,7 +276,7 @@ def test_a_hidden_value_cannot_leak(family, trained):
     assert not np.allclose(encoded(model, changed), encoded(model, views), atol=1e-2), "seen values do matter"
 
 
-@every_family
+@families_of_features
 def test_the_values_reach_the_module_through_the_inputs_alone(family, trained):
     model = trained(family)
     batch = model.adata_manager.create_torch_dataset()[[0, 1, 2, 3]]
@@ -447,7 +463,7 @@ def test_a_loaded_model_can_be_saved_again(family, trained, tmp_path):
 # ---- features of a query ------------------------------------------------------------------------------------------
 
 
-@every_family
+@families_of_features
 def test_features_are_matched_by_name(family, trained, rng):
     model = trained(family)
     data = family.make()
@@ -464,7 +480,7 @@ def test_features_are_matched_by_name(family, trained, rng):
     )
 
 
-@every_family
+@families_of_features
 def test_missing_features_are_hidden_features(family, trained):
     model = trained(family)
     data = family.make()
@@ -515,7 +531,7 @@ def test_a_batch_that_training_did_not_see_can_be_trained_on(family, trained, tm
 # ---- rows and forms of matrices -----------------------------------------------------------------------------------
 
 
-@every_family
+@families_of_features
 def test_a_row_of_zeros_gets_an_embedding_and_trains(family):
     data = family.make()
     for part in data.mod.values() if isinstance(data, MuData) else [data]:
@@ -538,7 +554,7 @@ FORMS = {
 }
 
 
-@every_family
+@families_of_features
 @pytest.mark.parametrize("form", FORMS)
 def test_the_form_of_a_matrix_does_not_matter(family, trained, form):
     model = trained(family)
@@ -554,7 +570,7 @@ def test_the_form_of_a_matrix_does_not_matter(family, trained, form):
     )
 
 
-@every_family
+@families_of_features
 @pytest.mark.parametrize("dense", [False, True])
 def test_a_file_gives_the_same_embedding_as_memory(family, trained, tmp_path, dense):
     data = family.make()
