@@ -1,6 +1,7 @@
 """MOJO beside a transformer that sees every gene: CPU time of training steps; and the memory of the paper's size.
 
-    OMP_NUM_THREADS=1 python benchmarks/mojo_speed.py [--only genes modalities memory] [--repeats 3] [--fp32]
+    OMP_NUM_THREADS=1 python benchmarks/mojo_speed.py [--only genes modalities memory] [--sizes 4096 8192 16384]
+                                                  [--repeats 3] [--fp32]
 
 A step is masking, forward, cross-entropy of the masked tokens, backward and AdamW, in bfloat16 unless told otherwise, one
 row of both modalities. The transformer has the embeddings, the heads, and the blocks of MOJO (width 256, 8 blocks of 8
@@ -32,6 +33,8 @@ from omicsmlm.objectives import BinCrossEntropy
 NAMES = ["rna", "methylation"]
 CONFIG = replace(MOJOConfig.paper(), token_width=128, width=256, n_heads=8, feed_width=512)
 """The paper's, at half the width."""
+GOALS = {4096: 8.0, 8192: 15.0, 16_384: 25.0}
+"""Ratio 6 by the number of tokens."""
 
 
 class AllTokens(Module):
@@ -95,17 +98,18 @@ def contest(name: str, goal: float, n_genes: int, joined: bool, bf16: bool) -> C
     return Contest(name, goal, ours, theirs, 0.0)
 
 
-def genes(repeats: int, bf16: bool) -> None:
-    for n_genes, goal in ((4096, 8.0), (8192, 15.0), (16_384, 25.0)):
-        entry = contest(f"transformer, {n_genes:,} tokens", goal, n_genes, False, bf16)
-        print(measure(entry, repeats), flush=True)
+def genes(arguments: argparse.Namespace) -> None:
+    for n_genes in arguments.sizes:
+        entry = contest(f"transformer, {n_genes:,} tokens", GOALS[n_genes], n_genes, False, not arguments.fp32)
+        print(measure(entry, arguments.repeats), flush=True)
 
 
-def modalities(repeats: int, bf16: bool) -> None:
-    print(measure(contest("transformer, 2 x 8,192 tokens", 60.0, 8192, True, bf16), repeats), flush=True)
+def modalities(arguments: argparse.Namespace) -> None:
+    entry = contest("transformer, 2 x 8,192 tokens", 60.0, 8192, True, not arguments.fp32)
+    print(measure(entry, arguments.repeats), flush=True)
 
 
-def memory(repeats: int, bf16: bool) -> None:
+def memory(arguments: argparse.Namespace) -> None:
     config, n_genes = MOJOConfig.paper(), 17_116
     module = MOJOModule(NAMES, n_genes, config).train()
     run = step(module, views_of(2, n_genes, config.n_bins), config, bf16=False)
@@ -118,12 +122,13 @@ def memory(repeats: int, bf16: bool) -> None:
     )
 
 
-PARTS: dict[str, Callable[[int, bool], None]] = {"genes": genes, "modalities": modalities, "memory": memory}
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"genes": genes, "modalities": modalities, "memory": memory}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--sizes", nargs="+", type=int, choices=list(GOALS), default=list(GOALS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--fp32", action="store_true")
     arguments = parser.parse_args()
@@ -133,7 +138,7 @@ def main() -> None:
     )
     for name in arguments.only:
         torch.manual_seed(0)
-        PARTS[name](arguments.repeats, not arguments.fp32)
+        PARTS[name](arguments)
 
 
 if __name__ == "__main__":
