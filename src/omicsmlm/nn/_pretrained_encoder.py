@@ -6,6 +6,7 @@ and only when one is asked for.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import mistake, named
 from omicsmlm._types import Letters
 
 from ._letters import States, letter_codes, texts, windowed
@@ -28,7 +29,12 @@ class Source(NamedTuple):
 
     library: Library
     path: str
-    """A local directory that ``save_pretrained`` made, or a name on the Hugging Face hub."""
+    """A local directory that ``save_pretrained`` made, or a name on the Hugging Face hub.
+
+    ``save_pretrained`` cannot write an Enformer, which has each tensor under two names. Its directory is made by
+    ``network.config.save_pretrained(path)`` and ``safetensors.torch.save_model(network, path + "/model.safetensors",
+    {"format": "pt"})``.
+    """
     revision: str | None = None
     """Commit on the hub; a must for a name."""
     trust_remote_code: bool = False
@@ -87,8 +93,8 @@ class PretrainedEncoder(nn.Module):
                 network, self.width = _enformer(source)
             else:
                 network, self.tokenizer, self.width = _transformer(source)
-        except (OSError, RuntimeError) as error:
-            remedy = "check the path, and that it holds model.safetensors"
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            remedy = "check the path, and that it holds model.safetensors and, for transformers, a tokenizer"
             raise mistake("encoder", "weights of a known kind", f"{source.path!r}: {error}", remedy) from error
         if tuning == "lora":
             network = _with_lora(network)
@@ -178,7 +184,8 @@ def _transformer(source: Source) -> tuple[nn.Module, Any, int]:
     except ImportError as error:
         raise ImportError(f"encoders of transformers need it; {HINT}.") from error
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    network = AutoModel.from_pretrained(source.path, use_safetensors=True, **options)
+    network, info = AutoModel.from_pretrained(source.path, use_safetensors=True, output_loading_info=True, **options)
+    _check_complete(network, info["missing_keys"])
     tokenizer = AutoTokenizer.from_pretrained(source.path, **options)
     return network.eval(), tokenizer, int(network.config.hidden_size)
 
@@ -188,8 +195,21 @@ def _enformer(source: Source) -> tuple[nn.Module, int]:
         from enformer_pytorch import Enformer
     except ImportError as error:
         raise ImportError(f"Enformer needs enformer-pytorch; {HINT}.") from error
-    network = Enformer.from_pretrained(source.path, use_safetensors=True, revision=source.revision or "main")
+    options = {"use_safetensors": True, "output_loading_info": True, "revision": source.revision or "main"}
+    network, info = Enformer.from_pretrained(source.path, **options)
+    _check_complete(network, info["missing_keys"])
     return network.eval(), 2 * int(network.config.dim)
+
+
+def _check_complete(network: nn.Module, missing: Sequence[str]) -> None:
+    """Check that the file had all weights that states depend on; both libraries would fill in random ones and go on."""
+    names_of: dict[int, set[str]] = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        names_of.setdefault(id(tensor), set()).add(name)  # Enformer has each of its tensors under two names
+    lost = [min(names) for names in names_of.values() if names <= set(missing)]
+    lost = [name for name in lost if not name.startswith(("pooler.", "contact_head."))]
+    if lost:
+        raise ValueError(f"no weights {named(lost)}")
 
 
 def _with_lora(network: nn.Module) -> nn.Module:
