@@ -1,14 +1,17 @@
 """Small made objects, and what an object holds as something that can be compared."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import IsoFormerConfig, MOJOConfig, OmicsMLMConfig, ScMBERTConfig, TxFMConfig
+from omicsmlm._types import Letters
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
@@ -152,6 +155,16 @@ def manager_of(data: AnnData | MuData, covariate_keys: Sequence[str | None] = ()
     manager = OmicsManager.define(setup, "Model", "setup")
     manager.register_fields(data)
     return manager
+
+
+def letters_of(*sequences: str, of_row: Sequence[int] | None = None) -> Letters:
+    """Packed sequences; of as many rows, unless it is said which row has which."""
+    packed = torch.tensor(list("".join(sequences).encode()), dtype=torch.uint8)
+    offsets = torch.tensor([0, *map(len, sequences)]).cumsum(0)
+    digests = [hashlib.blake2b(s.encode(), digest_size=16).digest() for s in sequences]
+    digest_u2 = np.frombuffer(b"".join(digests), np.int64).reshape(-1, 2).copy()
+    rows = range(len(sequences)) if of_row is None else of_row
+    return Letters(packed, offsets, torch.tensor(list(rows), dtype=torch.int64), torch.from_numpy(digest_u2))
 
 
 def state_of(data: AnnData | MuData, *, without_registry: bool = True) -> dict[str, object]:
