@@ -10,7 +10,8 @@ the order within genes. Each block of the table holds the same test rows for all
 
 tissues   Rows with a promoter, a protein, a coding sequence, with several of these, and all. "all" is trained on all rows and
           shown all that a row has; "k-mers and lengths of all" is ridge on the frequencies and lengths beside each other, zero
-          and an indicator where a modality is absent. "all, shown X" is trained on all and shown X alone at the test.
+          and an indicator where a modality is absent, and "average of these ridges" the mean of those that a row has sequences
+          for. "all, shown X" is trained on all and shown X alone at the test.
 mpra      Fragments of 3'-UTRs.
 isoforms  RNA, the protein of the longest open reading frame, and both. The first baseline says that isoforms are alike.
 
@@ -190,6 +191,14 @@ def plain(of: Task) -> dict[str, Callable[[], np.ndarray]]:
     return found
 
 
+def averaged(of: Task, kept: dict[str, tuple[np.ndarray, float]]) -> dict[str, tuple[np.ndarray, float]]:
+    """The mean of what the ridges of the sequences that a row has say, one per modality."""
+    if len(of.part.keys) == 1:
+        return {}
+    own = [kept[f"{column}: {label(kmers.sizes)}"] for column, kmers in of.part.kmers.items()]
+    return {"average of these ridges": (np.nanmean([nt for nt, _ in own], axis=0), sum(spent for _, spent in own))}
+
+
 # ---- models -------------------------------------------------------------------------------------------------------
 
 
@@ -349,7 +358,7 @@ def main() -> None:
     for name in arguments.parts:
         of = task(name, arguments.rows)
         kept = {method: run.kept(f"{name} {method}", make) for method, make in plain(of).items()}
-        tables = [measured(of, kept, arguments.seeds[0])]
+        tables = [measured(of, kept | averaged(of, kept), arguments.seeds[0])]
         for seed in [] if arguments.baselines_only else run.seeds:
             tables.append(measured(of, ours(of, run, seed), seed))
         rows = pd.concat(tables, ignore_index=True)
