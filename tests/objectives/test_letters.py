@@ -1,0 +1,73 @@
+"""Cross-entropy of hidden letters, against a loop."""
+
+import math
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from omicsmlm._types import Corrupted
+from omicsmlm.objectives import LetterCrossEntropy
+from tests.objects import letters_of
+
+ALPHABETS = {"dna": "ACGT", "protein": "ACD"}
+
+
+class Outputs(NamedTuple):
+    letters: dict
+
+
+def codes(alphabet):
+    table = torch.full((256,), -1)
+    for code, letter in enumerate(alphabet):
+        table[ord(letter)] = code
+    table[ord("?")] = -2
+    return table
+
+
+CODES = {name: codes(alphabet) for name, alphabet in ALPHABETS.items()}
+
+
+def case(**sequences):
+    generator = torch.Generator().manual_seed(0)
+    whole, logits, scored = {}, {}, {}
+    for name, texts in sequences.items():
+        whole[name] = letters_of(*texts)
+        scored[name] = torch.rand(len(whole[name].letters), generator=generator) < 0.5
+        logits[name] = torch.randn(int(scored[name].sum()), len(ALPHABETS[name]), generator=generator).requires_grad_()
+    return Outputs(logits), Corrupted({}, whole, scored)
+
+
+def judged(outputs, corrupted):
+    return LetterCrossEntropy(CODES)(outputs, corrupted, None, 0.5)
+
+
+def test_it_is_the_mean_surprise_of_each_kind():
+    texts = {"dna": ["ACGTNACGTAACGN", "NN", "TTAC"], "protein": ["ACDX", "DDCAAXXX"]}
+    outputs, corrupted = case(**texts)
+    terms = judged(outputs, corrupted)
+    assert set(terms) == {"dna", "protein"}
+    for name in terms:
+        hidden = [c for c, s in zip("".join(texts[name]), corrupted.scored[name].tolist(), strict=True) if s]
+        surprises = []
+        for letter, logit_a in zip(hidden, outputs.letters[name].tolist(), strict=True):
+            if letter in ALPHABETS[name]:
+                norm = math.log(sum(math.exp(x) for x in logit_a))
+                surprises.append(norm - logit_a[ALPHABETS[name].index(letter)])
+        assert len(surprises) < len(hidden), "some are ambiguous"
+        assert float(terms[name].detach()) == pytest.approx(sum(surprises) / len(surprises), rel=1e-5)
+
+
+def test_of_ambiguous_letters_nothing_is_asked():
+    outputs, corrupted = case(dna=["NNNNNNNN"])
+    loss = judged(outputs, corrupted)["dna"]
+    loss.backward()
+    assert float(loss) == 0
+    assert (outputs.letters["dna"].grad == 0).all()
+
+
+def test_where_nothing_is_hidden_nothing_is_lost_and_training_goes_on():
+    outputs, corrupted = case(dna=[])
+    loss = judged(outputs, corrupted)["dna"]
+    assert float(loss) == 0
+    loss.backward()
