@@ -528,6 +528,21 @@ def test_a_batch_that_training_did_not_see_can_be_trained_on(family, trained, tm
     assert all(np.isfinite(frame[name]).all() for name, frame in model.history.items())
 
 
+@every_family
+def test_a_query_embeds_as_its_reference_does_and_leaves_it_alone(family, trained):
+    reference = trained(family)
+    expected, before = reference.get_latent_representation(), weights(reference)
+    query = family.make()
+    query.obs["batch"] = query.obs["batch"].cat.rename_categories(lambda name: f"new {name}")
+    model = family.model.load_query_data(query, reference)
+    np.testing.assert_array_equal(model.get_latent_representation(), expected)
+    model.train(1, **QUIET)
+    assert query.obsm[family.model.embedding_key].shape == expected.shape
+    assert same_weights(weights(reference), before)
+    with pytest.raises(ValueError, match="reference: expected a trained"):
+        family.model.load_query_data(family.make(), new(family))
+
+
 # ---- rows and forms of matrices -----------------------------------------------------------------------------------
 
 

@@ -17,10 +17,10 @@ from omicsmlm._types import Batch, Letters
 from omicsmlm.corruption import MASK, without
 from omicsmlm.tokenizers import TARGETS
 
-from ._base import OmicsModel
+from ._fine_tuning import FineTunedModel
 
 
-class AttributedModel(OmicsModel):
+class AttributedModel(FineTunedModel):
     """Abstract: a model that foretells targets from sequences, any of which can be taken away."""
 
     @abstractmethod

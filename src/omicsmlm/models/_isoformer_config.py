@@ -91,8 +91,8 @@ class IsoFormerConfig:
     modality_rate
         Probability that a row with several modalities loses one in a training step (ours).
     composition
-        Whether the fusion also sees, as one position of each sequence, what the sequence is made of: frequencies of its words
-        and its length (ours). On a few thousand sequences these say more than what convolutions learn.
+        Whether the fusion also sees, added to each position, what the whole sequence is made of: frequencies of its words and
+        its length (ours). On a few thousand sequences these say more than what convolutions learn.
     n_components
         Principal components of the composition.
     kernel_expert
@@ -148,7 +148,7 @@ class IsoFormerConfig:
             "width": (self.width % self.n_heads == 0, f"a multiple of n_heads={self.n_heads}"),
             "kernel": (self.kernel % 2 == 1, "an odd number"),
             "n_windows": (self.n_windows >= 1, "at least 1"),
-            "n_levels": (self.n_levels >= 0, "at least 0"),
+            "n_levels": (self.n_levels >= 1, "at least 1"),
             "pool": (self.pool >= 1, "at least 1"),
             "dropout": (0 <= self.dropout < 1, "a share below 1"),
             "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),

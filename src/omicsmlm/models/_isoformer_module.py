@@ -82,7 +82,7 @@ class IsoFormerModule(Module):
         scores = {name: CompositionScores(KINDS[name], c.n_components) for name in self.sequences}
         self.scores = nn.ModuleDict(scores if c.composition or c.kernel_expert else {})
         self.summaries = nn.ModuleDict(
-            {name: nn.Linear(c.n_components, c.width) for name in self.sequences} if c.composition else {}
+            {name: _perceptron(c.n_components, c.width, c.dropout) for name in self.sequences} if c.composition else {}
         )
         self.fusion = Fusion([*self.sequences, *self.vectors], c.fusion, c.width, c.n_heads, c.dropout)
         self.n_latent = self.fusion.n_fused
@@ -123,7 +123,7 @@ class IsoFormerModule(Module):
         return streams
 
     def _sequence_states(self, name: str, letters: Letters) -> States:
-        """Give the states of distinct sequences: what they are made of, then their positions."""
+        """Give the states of distinct sequences; to each position is added what the whole sequence is made of."""
         if len(letters.offsets) == 1:
             return States(torch.zeros(0, self.width, device=letters.offsets.device), letters.offsets)
         encode = self.frozen[name] if name in self.frozen else self.encoders[name]
@@ -131,7 +131,10 @@ class IsoFormerModule(Module):
         states = states._replace(states=self.projections[name](states.states))
         if name not in self.summaries:
             return states
-        return _with_first(states, self.summaries[name](self.scores[name](letters)))
+        summary_ud = self.summaries[name](self.scores[name](letters))
+        row_u = torch.arange(len(summary_ud), device=letters.offsets.device)
+        owner_p = torch.repeat_interleave(row_u, states.offsets.diff())
+        return states._replace(states=states.states + summary_ud[owner_p])
 
     def _vector_states(self, name: str, grid: Grid) -> States:
         has_n = grid.seen.any(1)
@@ -211,6 +214,10 @@ class LetterModule(Module):
         return LetterOutputs(said)
 
 
+def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:
+    return nn.Sequential(nn.Linear(n_in, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+
+
 def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | FrozenEncoder:
     c, chosen = config, config.encoder(name)
     if chosen.source is None:
@@ -220,15 +227,3 @@ def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | Froz
     if chosen.tuning == "frozen":
         return FrozenEncoder(chosen.source, c.n_windows, width, chosen.crop(name), c.cache_folder)
     return PretrainedEncoder(chosen.source, c.n_windows, chosen.tuning)
-
-
-def _with_first(states: States, first_ud: Tensor) -> States:
-    """Put one state before those of each sequence."""
-    length_u = states.offsets.diff()
-    n = len(length_u)
-    owner_p = torch.repeat_interleave(torch.arange(n, device=length_u.device), length_u)
-    place_p = torch.arange(len(owner_p), device=length_u.device) + owner_p + 1
-    offsets = states.offsets + torch.arange(n + 1, device=length_u.device)
-    whole_pd = states.states.new_zeros(len(owner_p) + n, states.states.shape[1])
-    whole_pd = whole_pd.index_copy(0, place_p, states.states).index_copy(0, offsets[:-1], first_ud.to(whole_pd.dtype))
-    return States(whole_pd, offsets)

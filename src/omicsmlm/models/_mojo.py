@@ -17,6 +17,7 @@ from omicsmlm.objectives import BinCrossEntropy
 from omicsmlm.tokenizers import AxisBins, Scale, fit_scale, row_depth
 from omicsmlm.training import Optimisation
 
+from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
 from ._mojo_config import MOJOConfig
 from ._mojo_module import MOJOModule
@@ -28,7 +29,7 @@ STATES_AT_ONCE = 2**26
 """Numbers that the states of all genes of some rows may have, in a convolution: 0.25 GiB."""
 
 
-class MOJO(ImputingModel):
+class MOJO(ImputingModel, FineTunedModel):
     """Bimodal masked language model of bulk profiles (Gélard et al., bioRxiv 10.1101/2025.06.25.661237).
 
     Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions shorten the axis of

@@ -1,14 +1,11 @@
 """TxFM: a masked autoencoder of RNA counts (Kenyon-Dean et al. 2026)."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
-from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
@@ -19,7 +16,7 @@ from omicsmlm.objectives import CountReconstruction, expected_log_counts, rectif
 from omicsmlm.tokenizers import LogCounts, expected_shares
 from omicsmlm.training import Optimisation
 
-from ._base import announce
+from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
 from ._txfm_config import TxFMConfig
 from ._txfm_module import TxFMModule
@@ -35,7 +32,7 @@ N_PROCESSED = {"encoder": 32, "decoder": 256}
 """Principal components of the embeddings of genes after the paper's post-processing."""
 
 
-class TxFM(ImputingModel):
+class TxFM(ImputingModel, FineTunedModel):
     """Masked autoencoder of RNA counts: sees some genes of a row, zeros among them, and rebuilds all of them.
 
     Each gene that is shown is a token of the gene's embedding with its log count beside it. A transformer makes of them the
@@ -177,42 +174,6 @@ class TxFM(ImputingModel):
         return logit_g.clamp(min=LEAST_LOGIT).float()
 
     # ---- what the model can say -------------------------------------------------------------------------------------
-
-    @classmethod
-    def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
-        """Make a model of new rows from one that is trained; it embeds them at once, and training fine-tunes it on them.
-
-        Genes are matched by name: those that the query lacks are not seen, those that are unknown are ignored. TxFM knows no
-        batches: :meth:`train` moves all of its weights, and leaves the reference as it was.
-
-        Parameters
-        ----------
-        query
-            New rows.
-        reference
-            A trained model, or the directory of a saved one.
-
-        Returns
-        -------
-        A model with the query registered.
-
-        Raises
-        ------
-        ValueError
-            If the reference is not a trained model of this class, or shares no gene with the query.
-        """
-        source = cls.load(reference) if isinstance(reference, str | Path) else reference
-        if type(source) is not cls or not source.is_trained_:
-            found = "one that is not" if type(source) is cls else f"a {type(source).__name__}"
-            raise mistake("reference", f"a trained {cls.__name__}", found, "call train() on the reference first")
-        manager = source.adata_manager.transfer_fields(query)
-        model = cls._bare(manager, source.config, source.choice)
-        model.module.load_state_dict(source.module.state_dict())
-        model._adopt(manager, query)
-        model.is_trained_ = True
-        state = manager.modalities[model._name]
-        announce(f"{cls.__name__}: {query.n_obs} rows with {state['n_shared']} of {len(state['vocabulary'])} genes.")
-        return model
 
     def get_feature_embedding(
         self,

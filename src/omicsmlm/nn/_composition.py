@@ -94,6 +94,8 @@ class CompositionScores(nn.Module):
         self.composition = Composition(kind)
         self.register_buffer("mean_f", torch.zeros(self.composition.n_features))
         self.register_buffer("rotation_fk", torch.zeros(self.composition.n_features, n_components))
+        self._known: dict[tuple[int, int], Tensor] = {}
+        self._known_of = (0, 0)
 
     def fit(self, composition_uf: Tensor) -> None:
         """Fit mean and rotation to sequences: each feature to unit variance, each block of words to the same weight."""
@@ -113,5 +115,15 @@ class CompositionScores(nn.Module):
         self.get_buffer("rotation_fk").zero_()[:, :k] = weight_f[:, None] * vector_k.float()
 
     def forward(self, letters: Letters) -> Tensor:
-        """Give (u, k) scores."""
-        return (self.composition(letters) - self.get_buffer("mean_f")) @ self.get_buffer("rotation_fk")
+        """Give (u, k) scores; those of a sequence that was met before are remembered by its digest."""
+        rotation_fk = self.get_buffer("rotation_fk")
+        state = id(rotation_fk), rotation_fk._version
+        if self._known_of != state:
+            self._known, self._known_of = {}, state
+        keys = [(int(a), int(b)) for a, b in letters.digests.tolist()]
+        if any(key not in self._known for key in keys):
+            scores_uk = (self.composition(letters) - self.get_buffer("mean_f")) @ rotation_fk
+            self._known.update(zip(keys, scores_uk.detach().clone(), strict=True))
+        if not keys:
+            return rotation_fk.new_zeros(0, rotation_fk.shape[1])
+        return torch.stack([self._known[key] for key in keys])

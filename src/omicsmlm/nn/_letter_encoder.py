@@ -12,6 +12,9 @@ from omicsmlm._types import Letters
 from ._letters import ALPHABETS, UNKNOWN, States, letter_codes, place_of, sequence_of, windowed
 from ._transformer import PackedTransformer
 
+LETTER_WIDTH = 8
+"""Width of the embedding of one letter."""
+
 
 class LetterEncoder(nn.Module):
     """Letters → convolution → levels of (average of ``pool`` neighbours, residual convolution) → windows → transformer.
@@ -28,7 +31,7 @@ class LetterEncoder(nn.Module):
     kernel
         Letters that the first convolution sees.
     n_levels, pool
-        Levels, and neighbours that each averages.
+        Levels, at least one, and neighbours that each averages.
     n_windows
         Most positions that are left of a sequence.
     n_layers, n_heads
@@ -55,8 +58,9 @@ class LetterEncoder(nn.Module):
         self.register_buffer(
             "codes", letter_codes(kind) - UNKNOWN + 1, persistent=False
         )  # masked 0, unknown 1, then letters
-        self.embedding = nn.Embedding(self.n_letters + 2, 16)
-        self.stem = nn.Conv1d(16, width, kernel, padding=kernel // 2)
+        self.embedding = nn.Embedding(self.n_letters + 2, LETTER_WIDTH)
+        self.stem = nn.Conv1d(LETTER_WIDTH, width // 2, kernel, padding=kernel // 2)
+        self.widening = nn.Linear(width // 2, width)
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(n_levels)])
         self.levels = nn.ModuleList([nn.Conv1d(width, width, 5, padding=2) for _ in range(n_levels)])
         self.places = nn.Parameter(torch.zeros(n_windows, width))
@@ -76,8 +80,9 @@ class LetterEncoder(nn.Module):
     def local(self, letters: Letters) -> States:
         """Give what the convolutions see, in windows."""
         x_uld, length_u = self._stem(letters)
-        for norm, convolution in zip(self.norms, self.levels, strict=True):
+        for level, (norm, convolution) in enumerate(zip(self.norms, self.levels, strict=True)):
             x_uld, length_u = _averaged(x_uld, length_u, self.pool)
+            x_uld = x_uld if level else self.widening(x_uld)
             x_uld = x_uld + F.gelu(_convolved(norm(x_uld), length_u, convolution))
         is_there_ul = _within(length_u, x_uld.shape[1])
         offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)])
@@ -91,7 +96,7 @@ class LetterEncoder(nn.Module):
         length_u, window_u = -(-letters.offsets.diff() // shortening), states.offsets.diff()
         window_t = place_t // shortening * window_u[sequence_t] // length_u[sequence_t]
         window_t = states.offsets[:-1][sequence_t] + window_t
-        return x_uld[sequence_t, place_t] + states.states[window_t]
+        return self.widening(x_uld[sequence_t, place_t]) + states.states[window_t]
 
     def _stem(self, letters: Letters) -> tuple[Tensor, Tensor]:
         length_u = letters.offsets.diff()
