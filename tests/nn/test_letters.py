@@ -1,0 +1,90 @@
+"""Packed sequences and their states, against loops over text and rows."""
+
+import pytest
+import torch
+
+from omicsmlm.nn import States, letter_codes, windowed
+from omicsmlm.nn._letters import ALPHABETS, place_of, sequence_of, texts
+from tests.objects import letters_of
+
+LENGTHS = [3, 1, 7, 0, 4]
+
+
+def states_of(lengths=LENGTHS, width=2):
+    generator = torch.Generator().manual_seed(0)
+    return States(torch.randn(sum(lengths), width, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
+
+
+def parts_of(states):
+    ends = states.offsets.tolist()
+    return [states.states[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+@pytest.mark.parametrize("kind", ["nucleotide", "protein"])
+def test_a_letter_has_its_place_in_the_alphabet_as_code(kind):
+    codes = letter_codes(kind)
+    assert codes.shape == (256,)
+    for byte, code in enumerate(codes.tolist()):
+        letter = chr(byte)
+        assert code == (ALPHABETS[kind].index(letter) if letter in ALPHABETS[kind] else -2 if letter == "?" else -1)
+
+
+def test_the_letters_of_proteins_are_the_twenty():
+    assert len(set(ALPHABETS["protein"])) == 20
+    assert not set(ALPHABETS["protein"]) & set("BJOUXZ*")
+
+
+def test_letters_know_their_sequence_and_place():
+    letters = letters_of("ACG", "T", "GGTT")
+    assert texts(letters) == ["ACG", "T", "GGTT"]
+    assert sequence_of(letters).tolist() == [0, 0, 0, 1, 2, 2, 2, 2]
+    assert place_of(letters).tolist() == [0, 1, 2, 0, 0, 1, 2, 3]
+    nothing = letters_of(of_row=[-1])
+    assert texts(nothing) == []
+    assert sequence_of(nothing).tolist() == place_of(nothing).tolist() == []
+
+
+@pytest.mark.parametrize("of_row", [[2, -1, 0, 0, 4, 3, -1, 2], [-1, -1], [], [1]])
+def test_rows_get_the_states_of_their_sequences(of_row):
+    whole = states_of()
+    found = parts_of(whole.of_rows(torch.tensor(of_row, dtype=torch.int64)))
+    assert len(found) == len(of_row)
+    for own, code in zip(found, of_row, strict=True):
+        assert torch.equal(own, parts_of(whole)[code] if code >= 0 else torch.zeros(0, 2))
+
+
+def test_where_there_is_no_sequence_no_row_has_states():
+    found = states_of([]).of_rows(torch.tensor([-1, -1, -1]))
+    assert found.states.shape == (0, 2)
+    assert found.offsets.tolist() == [0, 0, 0, 0]
+    assert found.pooled().tolist() == [[0, 0]] * 3
+
+
+def test_states_are_pooled_by_their_mean():
+    whole = states_of()
+    expected = [part.mean(0) if len(part) else torch.zeros(2) for part in parts_of(whole)]
+    torch.testing.assert_close(whole.pooled(), torch.stack(expected))
+
+
+@pytest.mark.parametrize("n_windows", [1, 2, 3, 5, 7, 100])
+def test_windows_are_averages_of_neighbours(n_windows):
+    whole = states_of()
+    found = parts_of(windowed(whole, n_windows))
+    for part, own in zip(parts_of(whole), found, strict=True):
+        w = min(len(part), n_windows)
+        groups = [[state for i, state in enumerate(part) if i * w // len(part) == j] for j in range(w)]
+        assert all(groups), "no window is empty"
+        expected = [torch.stack(group).mean(0) for group in groups]
+        torch.testing.assert_close(own, torch.stack(expected) if expected else torch.zeros(0, 2))
+
+
+def test_windows_of_nothing():
+    assert windowed(states_of([]), 3).states.shape == (0, 2)
+
+
+def test_windows_pass_gradients_on():
+    states = states_of()
+    x = states.states.clone().requires_grad_()
+    windowed(states._replace(states=x), 2).states.sum().backward()
+    torch.testing.assert_close(x.grad.sum(), torch.tensor(2.0 * (2 + 1 + 2 + 2)))
+    assert (x.grad > 0).all()
