@@ -127,7 +127,7 @@ class IsoFormerConfig:
     n_components: int = 256
     kernel_expert: bool = True
     n_landmarks: int = 1500
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     n_warmup_steps: int = 50
     mask_rate: float = 0.15
