@@ -207,14 +207,16 @@ class Run(NamedTuple):
 
     seeds: list[int]
     epochs: int | None
+    rows: int | None
     pretrain: int
     changes: dict[str, Any]
     kept: Kept
 
     @property
     def tag(self) -> str:
-        changed = "_".join(f"{name}={value}" for name, value in self.changes.items())
-        return "_".join(filter(None, [changed, f"pre{self.pretrain}" * bool(self.pretrain)]))
+        short = {"epochs": self.epochs, "rows": self.rows, "pretrain": self.pretrain or None}
+        told = {**self.changes, **{name: value for name, value in short.items() if value is not None}}
+        return "_".join(f"{name}={value}" for name, value in told.items())
 
 
 def only(adata: AnnData, columns: list[str], keys: dict[str, str]) -> AnnData:
@@ -354,10 +356,11 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.filterwarnings("ignore")
     changes = {name: _value(value) for name, _, value in (text.partition("=") for text in arguments.set)}
-    run = Run(arguments.seeds, arguments.epochs, arguments.pretrain, changes, Kept(arguments.cache))
+    run = Run(arguments.seeds, arguments.epochs, arguments.rows, arguments.pretrain, changes, Kept(arguments.cache))
     for name in arguments.parts:
         of = task(name, arguments.rows)
-        kept = {method: run.kept(f"{name} {method}", make) for method, make in plain(of).items()}
+        cut = "" if arguments.rows is None else f" rows={arguments.rows}"
+        kept = {method: run.kept(f"{name} {method}{cut}", make) for method, make in plain(of).items()}
         tables = [measured(of, kept | averaged(of, kept), arguments.seeds[0])]
         for seed in [] if arguments.baselines_only else run.seeds:
             tables.append(measured(of, ours(of, run, seed), seed))
