@@ -46,9 +46,13 @@ class Source(NamedTuple):
         Raises
         ------
         ValueError
-            If it is neither a directory nor a name with a commit.
+            If it is neither a directory with a configuration nor a name with a commit.
         """
-        if not Path(self.path).is_dir() and self.revision is None:
+        folder = Path(self.path)
+        if folder.is_dir() and not (folder / "config.json").is_file():  # libraries would guess one from its name
+            remedy = "pass the directory that save_pretrained made"
+            raise mistake("encoder", "a directory with config.json", f"{self.path!r} without it", remedy)
+        if not folder.is_dir() and self.revision is None:
             found = f"{self.path!r}, which is no directory here, without a revision"
             remedy = "pass revision=… (the hash of a commit on the hub), or the path of a local copy"
             raise mistake("encoder", "a local directory or a name with a pinned revision", found, remedy)
@@ -195,10 +199,20 @@ def _enformer(source: Source) -> tuple[nn.Module, int]:
         from enformer_pytorch import Enformer
     except ImportError as error:
         raise ImportError(f"Enformer needs enformer-pytorch; {HINT}.") from error
+    config = _enformer_config(source)
     options = {"use_safetensors": True, "output_loading_info": True, "revision": source.revision or "main"}
-    network, info = Enformer.from_pretrained(source.path, **options)
+    network, info = Enformer.from_pretrained(source.path, config=config, **options)
     _check_complete(network, info["missing_keys"])
     return network.eval(), 2 * int(network.config.dim)
+
+
+def _enformer_config(source: Source) -> Any:
+    from enformer_pytorch.config_enformer import EnformerConfig
+
+    found, _ = EnformerConfig.get_config_dict(source.path, revision=source.revision or "main")
+    if found.get("model_type") != EnformerConfig.model_type:
+        raise ValueError(f"a configuration of {found.get('model_type')!r}, not of an Enformer")
+    return EnformerConfig.from_dict(found)
 
 
 def _check_complete(network: nn.Module, missing: Sequence[str]) -> None:
@@ -225,15 +239,13 @@ def state_width(source: Source) -> int:
     source.check()
     try:
         if source.library == "enformer":
-            from enformer_pytorch.config_enformer import EnformerConfig
-
-            return 2 * int(EnformerConfig.from_pretrained(source.path, revision=source.revision or "main").dim)
+            return 2 * int(_enformer_config(source).dim)
         from transformers import AutoConfig
 
         options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
         return int(AutoConfig.from_pretrained(source.path, **options).hidden_size)
     except ImportError as error:
         raise ImportError(f"published encoders need their libraries; {HINT}.") from error
-    except (OSError, ValueError) as error:
+    except (AttributeError, OSError, ValueError) as error:
         remedy = "check the path, or the name and its revision"
         raise mistake("encoder", "a configuration of a known kind", f"{source.path!r}: {error}", remedy) from error
