@@ -14,8 +14,6 @@ from scvi.data.fields import BaseAnnDataField
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Letters, Tokens
 
-from ._columns import find_column
-
 logger = logging.getLogger(__name__)
 
 SequenceKind = Literal["nucleotide", "protein"]
@@ -85,7 +83,9 @@ class SequenceField(_RowField):
 
     def validate_field(self, adata: AnnData | MuData) -> None:
         """Check that the column holds sequences of this kind, and not of the other one."""
-        find_column(adata, self.key)
+        if self.key not in adata.obs:
+            found = f"columns {named(adata.obs.columns, most=12)}"
+            raise mistake(f"column {self.key!r}", "a column of .obs", found, "pass an existing name")
         distinct, _ = self.read(adata)
         alphabet = np.zeros(256, dtype=bool)
         alphabet[np.frombuffer(LETTERS[self.kind].encode(), np.uint8)] = True

@@ -106,6 +106,14 @@ class PretrainedEncoder(nn.Module):
             network.requires_grad_(False)
         self.network = network
 
+    def train(self, mode: bool = True) -> Self:
+        """Train, but for batch norms: sequences go through one by one, and say nothing of a batch."""
+        super().train(mode)
+        for part in self.network.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.eval()
+        return self
+
     def forward(self, letters: Letters) -> States:
         """Give the states of each distinct sequence, (p, d) float32."""
         embed = self._enformer_states if self.library == "enformer" else self._transformer_states
