@@ -56,7 +56,8 @@ class TxFMConfig:
         total over the profiled genes (paper); "expected", what it would be had all genes been profiled (ours); "none", raw
         counts (of the paper's ablation).
     library_size
-        L, the total that counts are normalised to before log(1 + x), and the largest count that can be expected (paper: 10⁵).
+        L, the total that counts are normalised to before log(1 + x), and the largest count that can be expected (paper: 10⁵;
+        the default is ours, for rows of a few thousand counts, whose single counts would stand far from zero).
     activation
         From a logit to an expected log count: "rectified tanh" (paper), "clamped ReLU" or "softmax" (of its ablation).
     loss
@@ -96,7 +97,7 @@ class TxFMConfig:
     shown: Shown = "uniform"
     embedded: Embedded = "subsets"
     library: Library = "profiled"
-    library_size: float = 1e5
+    library_size: float = 1e4
     activation: Activation = "rectified tanh"
     loss: CountLoss = "poisson"
     gene_start: GeneStart = "components"
@@ -167,6 +168,7 @@ class TxFMConfig:
 PAPER: dict[str, Any] = {
     "feed_forward": 4,
     "n_decoder_layers": 4,
+    "library_size": 1e5,
     "n_visible": 2048,
     "gene_start": "random",
     "weight_decay": None,

@@ -23,10 +23,8 @@ from omicsmlm.nn import ResidualDecoder
 
 from ._txfm_module import TxFMModule
 
-POWER = 0.5
-"""Genes are divided by this power of their standard deviation: at 0 a few abundant ones, at 1 rare noise would rule."""
 LEAST_DEVIATION = 1e-3
-"""A gene that varies by less is only centred."""
+"""Standard deviation of a log count that counts as none."""
 SHRUNK = 0.5
 """How far the noise of a gene is drawn to the mean noise."""
 CALM = 0.1
@@ -42,20 +40,18 @@ class Components(NamedTuple):
 
     mean_g: np.ndarray
     """Mean over the data sets of a gene's mean log count."""
-    scale_g: np.ndarray
-    """What a centred log count is multiplied by."""
     table_gk: np.ndarray
     """Loadings, each column of mean square 1, or 0 where the rows have no more components."""
     strength_k: np.ndarray
     """What that column is to be multiplied by."""
     noise_g: np.ndarray
-    """Variance of a scaled value that the components leave."""
+    """Variance of a log count that the components leave."""
 
 
 def gene_components(
     values_ng: np.ndarray, seen_ng: np.ndarray, panel_n: np.ndarray, n_components: int, seed: int
 ) -> Components:
-    """Find the components along which rows differ within their data set.
+    """Find the components along which log counts differ within their data set; genes are centred, not scaled.
 
     Parameters
     ----------
@@ -70,14 +66,11 @@ def gene_components(
     """
     panels = [panel_n == panel for panel in np.unique(panel_n)]
     mean_sg = np.stack([values_ng[rows].mean(0) for rows in panels])
-    variance_sg = np.stack([values_ng[rows].var(0) for rows in panels])
     profiled_sg = np.stack([seen_ng[rows].any(0) for rows in panels])
     n_sets_g = np.maximum(profiled_sg.sum(0), 1)
-    deviation_g = np.sqrt((variance_sg * profiled_sg).sum(0) / n_sets_g)
-    scale_g = np.where(deviation_g > LEAST_DEVIATION, np.maximum(deviation_g, LEAST_DEVIATION) ** -POWER, 1)
     x_ng = np.zeros_like(values_ng, dtype=np.float32)
     for rows, mean_g in zip(panels, mean_sg, strict=True):
-        x_ng[rows] = (values_ng[rows] - mean_g) * seen_ng[rows] * scale_g
+        x_ng[rows] = (values_ng[rows] - mean_g) * seen_ng[rows]
     k, n, g = min(n_components, *x_ng.shape), *x_ng.shape
     _, s_k, v_kg = randomized_svd(x_ng, k, n_iter=4, random_state=seed)
     table_gk, strength_k = np.zeros((g, n_components)), np.full(n_components, 1e-6)
@@ -85,7 +78,7 @@ def gene_components(
     left_g = (x_ng**2).sum(0) / np.maximum(seen_ng.sum(0), 1) - np.square(table_gk * strength_k).sum(1)
     noise_g = SHRUNK * left_g.mean() + (1 - SHRUNK) * left_g
     mean_g = (mean_sg * profiled_sg).sum(0) / n_sets_g
-    found = mean_g, scale_g, table_gk, strength_k, noise_g.clip(max(0.05 * left_g.mean(), 1e-6))
+    found = mean_g, table_gk, strength_k, noise_g.clip(max(0.05 * left_g.mean(), 1e-6))
     return Components(*(np.asarray(part, dtype=np.float32) for part in found))
 
 
@@ -101,9 +94,9 @@ def start(module: TxFMModule, components: Components) -> None:
         Of as many components as the embeddings are wide.
     """
     assert module.fit is not None
-    mean_g, scale_g, table_gk, strength_k, noise_g = (torch.from_numpy(part) for part in components)
+    mean_g, table_gk, strength_k, noise_g = (torch.from_numpy(part) for part in components)
     module.tokens.features.weight.copy_(table_gk)
-    module.fit.start(mean_g, scale_g, strength_k, noise_g)
+    module.fit.start(mean_g, strength_k, noise_g)
     module.size_k.copy_((strength_k / strength_k[0]).sqrt())
     for block in module.transformer.blocks:
         for part in ("attention_scale", "feed_forward_scale"):

@@ -3,14 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-LARGEST = 10.0
-"""Largest size of a scaled value."""
-
 
 class ComponentFit(nn.Module):
     r"""Posterior mean of a row's components u in a factor analysis, given any subset of its features.
 
-    With z the centred and scaled values of the features that are seen, W their loadings and Ψ the variances of their noise,
+    With z the centred values of the features that are seen, W their loadings and Ψ the variances of their noise,
 
     .. math:: z = W u + \varepsilon, \quad u \sim N(0, I), \quad \varepsilon \sim N(0, \Psi), \qquad
         \hat u = (W^\top \Psi^{-1} W + I)^{-1}\, W^\top \Psi^{-1} z :
@@ -27,31 +24,28 @@ class ComponentFit(nn.Module):
     """
 
     mean_g: Tensor
-    scale_g: Tensor
     strength_k: Tensor
 
     def __init__(self, n_features: int, n_components: int) -> None:
         super().__init__()
         self.register_buffer("mean_g", torch.zeros(n_features))
-        self.register_buffer("scale_g", torch.ones(n_features))
         self.register_buffer("strength_k", torch.ones(n_components))
         self.log_noise_g = nn.Parameter(torch.zeros(n_features))
 
     @torch.no_grad()
-    def start(self, mean_g: Tensor, scale_g: Tensor, strength_k: Tensor, noise_g: Tensor) -> None:
+    def start(self, mean_g: Tensor, strength_k: Tensor, noise_g: Tensor) -> None:
         """Start at what was found in some rows.
 
         Parameters
         ----------
-        mean_g, scale_g
-            What is taken off a value, and what it is then multiplied by.
+        mean_g
+            What is taken off a value.
         strength_k
             Root mean square of the loadings W of each component, which the table given to :meth:`forward` has at 1.
         noise_g
             Ψ, above 0.
         """
         self.mean_g.copy_(mean_g)
-        self.scale_g.copy_(scale_g)
         self.strength_k.copy_(strength_k)
         self.log_noise_g.copy_(noise_g.log())
 
@@ -70,7 +64,7 @@ class ComponentFit(nn.Module):
         with torch.autocast(values_ng.device.type, enabled=False):
             precision_g = (-self.log_noise_g.float() / 2).exp()
             loading_gk = table_gk.float() * self.strength_k * precision_g[:, None]
-            z_ng = ((values_ng.float() - self.mean_g) * self.scale_g).clamp(-LARGEST, LARGEST) * precision_g * seen_ng
+            z_ng = (values_ng.float() - self.mean_g) * precision_g * seen_ng
             gram_pkk, pattern_n = _grams(loading_gk, seen_ng)
             prior_kk = torch.eye(len(self.strength_k), device=z_ng.device)
             return torch.linalg.solve((gram_pkk + prior_kk)[pattern_n], z_ng @ loading_gk)
