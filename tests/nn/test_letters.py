@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm.nn import States, letter_codes, windowed
-from omicsmlm.nn._letters import ALPHABETS, place_of, sequence_of, texts
+from omicsmlm.nn._letters import ALPHABETS, chosen, place_of, sequence_of, texts
 from tests.objects import letters_of
 
 LENGTHS = [3, 1, 7, 0, 4]
@@ -88,3 +88,10 @@ def test_windows_pass_gradients_on():
     windowed(states._replace(states=x), 2).states.sum().backward()
     torch.testing.assert_close(x.grad.sum(), torch.tensor(2.0 * (2 + 1 + 2 + 2)))
     assert (x.grad > 0).all()
+
+
+def test_chosen_sequences_come_in_the_order_asked_for():
+    letters = letters_of("AC", "GGG", "T")
+    found = chosen(letters, torch.tensor([2, 0]))
+    assert texts(found) == ["T", "AC"]
+    assert torch.equal(found.digests, letters.digests[[2, 0]])

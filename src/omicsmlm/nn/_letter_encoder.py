@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Letters
 
-from ._letters import ALPHABETS, UNKNOWN, States, letter_codes, place_of, sequence_of, windowed
+from ._letters import ALPHABETS, UNKNOWN, States, chosen, letter_codes, place_of, sequence_of, windowed
 from ._transformer import PackedTransformer
 
 LETTER_WIDTH = 8
@@ -78,7 +78,19 @@ class LetterEncoder(nn.Module):
         return states._replace(states=self.norm(self.transformer(x_pd, states.offsets)))
 
     def local(self, letters: Letters) -> States:
-        """Give what the convolutions see, in windows."""
+        """Give what the convolutions see, in windows; sequences of like length are padded together."""
+        size_u = letters.offsets.diff().clamp(min=1).log2().ceil()
+        groups = [torch.nonzero(size_u == size).flatten() for size in size_u.unique().tolist()]
+        if len(groups) < 2:
+            return self._local(letters)
+        parts = [self._local(chosen(letters, group_g)) for group_g in groups]
+        length_p = torch.cat([part.offsets.diff() for part in parts])
+        joined = States(
+            torch.cat([part.states for part in parts]), torch.cat([length_p.new_zeros(1), length_p.cumsum(0)])
+        )
+        return joined.of_rows(torch.cat(groups).argsort())
+
+    def _local(self, letters: Letters) -> States:
         x_uld, length_u = self._stem(letters)
         for level, (norm, convolution) in enumerate(zip(self.norms, self.levels, strict=True)):
             x_uld, length_u = _averaged(x_uld, length_u, self.pool)

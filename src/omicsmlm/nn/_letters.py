@@ -69,6 +69,12 @@ def place_of(letters: Letters) -> Tensor:
     return place_t - letters.offsets[:-1][sequence_of(letters)]
 
 
+def chosen(letters: Letters, index_g: Tensor) -> Letters:
+    """Give some of the sequences, in this order; to no row belongs any."""
+    found = States(letters.letters[:, None], letters.offsets).of_rows(index_g)
+    return Letters(found.states[:, 0], found.offsets, index_g.new_zeros(0), letters.digests[index_g])
+
+
 def texts(letters: Letters) -> list[str]:
     """Give the sequences as text."""
     whole = bytes(letters.letters.cpu().tolist()).decode("ascii")
