@@ -160,7 +160,7 @@ class OmicsModel(Registered):
         self._prepare_training(train_rows)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
-            max_epochs=max_epochs or sensible_epochs(len(train_rows), batch_size),
+            max_epochs=max_epochs or self._sensible_epochs(len(train_rows), batch_size),
             accelerator=accelerator,
             devices=devices,
             early_stopping=early_stopping,
@@ -187,6 +187,10 @@ class OmicsModel(Registered):
         self._remember(train_rows)
         if key is not None:
             self.adata.obsm[key] = self.get_latent_representation()
+
+    def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
+        """Give the number of epochs where the user names none."""
+        return sensible_epochs(n_rows, batch_size)
 
     def _prepare_training(self, train_rows: np.ndarray) -> None:
         """Solve what need not be trained; by default nothing."""

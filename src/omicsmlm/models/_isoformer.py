@@ -211,6 +211,10 @@ class IsoFormer(AttributedModel):
         trains = np.isin(group_n, order[size <= max(len(train_rows), size[0])])
         return np.flatnonzero(trains), np.flatnonzero(~trains)
 
+    def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
+        """Give what makes 400 steps, but 4 to 15 epochs: encoders of our own soon begin to overfit a few thousand rows."""
+        return min(15, max(4, round(400 * batch_size / n_rows)))
+
     def _groups(self) -> np.ndarray:
         """Number the group of each row; without groups, each row is one."""
         key = self.adata_manager.registry["setup_args"].get("group_key")

@@ -23,7 +23,9 @@ PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 HELD_OUT = 0.2
 """Share of the rows, whole groups of them, on which the two are chosen."""
 PRIOR_ROWS = 30.0
-"""Rows that equal weights count for, against what validation rows say."""
+"""Rows that the prior weights count for, against what validation rows say."""
+LEAST_EXPLAINED = 0.01
+"""Share of squares that an expert is taken to explain at least."""
 
 
 def fit_scores(module: IsoFormerModule, views: Sequence[dict[str, Any]]) -> None:
@@ -58,10 +60,14 @@ def fit_kernels(
 def fit_weights(module: IsoFormerModule, answers_net: Tensor, set_n: Tensor, target: Grid) -> None:
     """Solve how much each expert counts, for each set of sequences that a row may have, on rows that none has learned from.
 
-    Least squares over all measured targets, pulled to equal weights, which count for :data:`PRIOR_ROWS` rows.
+    Least squares over all measured targets, pulled to weights in proportion to the share of squares that each expert explains by
+    itself over all rows that it has an answer for; these count for :data:`PRIOR_ROWS` rows, and for sets that none of the rows
+    has.
     """
     module.reset_weights()
     weight_se = module.get_buffer("weight_se")
+    weight_se *= _explained(answers_net, set_n, target, weight_se > 0)
+    weight_se /= weight_se.sum(1, keepdim=True)
     for s in set_n.unique().tolist():
         of_n = set_n == s
         a_net, y_nt, seen_nt = answers_net[of_n].double(), target.values[of_n].double(), target.seen[of_n]
@@ -72,6 +78,15 @@ def fit_weights(module: IsoFormerModule, answers_net: Tensor, set_n: Tensor, tar
         n_rows = int(of_n.sum())
         pull_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_ROWS / n_rows)
         weight_se[s, has_e] = torch.linalg.solve(gram_ee + pull_ee, moment_e + pull_ee @ prior_e).float()
+
+
+def _explained(answers_net: Tensor, set_n: Tensor, target: Grid, has_se: Tensor) -> Tensor:
+    """Give the share of squares that each expert explains, (e,), over the rows that it has an answer for."""
+    has_net = has_se[set_n][:, :, None] & target.seen[:, None]
+    y_n1t = target.values[:, None]
+    error_e = ((answers_net - y_n1t).square() * has_net).sum((0, 2))
+    total_e = (y_n1t.square() * has_net).sum((0, 2))
+    return (1 - error_e / total_e.clamp(min=1e-12)).clamp(min=LEAST_EXPLAINED)
 
 
 def _rows_of_scores(module: IsoFormerModule, name: str, views: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
