@@ -1,19 +1,18 @@
 """IsoFormer: DNA, RNA and protein sequences of a transcript, any of them missing, foretell its expression."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, final
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from mudata import MuData
 from torch import Tensor
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.corruption import DropModalities, MaskLetters
-from omicsmlm.data import find_column, row_loader
+from omicsmlm.data import row_loader
 from omicsmlm.nn import LetterEncoder, letter_codes, state_width
 from omicsmlm.objectives import LetterCrossEntropy, TargetError
 from omicsmlm.tokenizers import TARGETS, CroppedSequences
@@ -24,10 +23,6 @@ from ._isoformer_attribution import AttributedModel
 from ._isoformer_config import IsoFormerConfig
 from ._isoformer_experts import fit_kernels, fit_scores, fit_weights
 from ._isoformer_module import KINDS, IsoFormerModule, LetterModule
-from ._registration import _covariates
-
-USUAL = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
-"""Columns that are taken for a sequence where nobody names one."""
 
 
 @final
@@ -70,87 +65,6 @@ class IsoFormer(AttributedModel):
         self, data: AnnData, config: IsoFormerConfig | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, config, batch_key=batch_key)
-
-    # ---- registration ---------------------------------------------------------------------------------------------
-
-    @classmethod
-    def setup_anndata(  # type: ignore[override]
-        cls,
-        adata: AnnData,
-        *,
-        dna_key: str | None = None,
-        rna_key: str | None = None,
-        protein_key: str | None = None,
-        vector_keys: Mapping[str, str] | None = None,
-        layer: str | None = None,
-        group_key: str | None = None,
-        batch_key: str | Sequence[str] | None = None,
-    ) -> None:
-        """Register an AnnData: rows are transcripts, variables what is foretold, NaN where not measured.
-
-        Parameters
-        ----------
-        adata
-            The object.
-        dna_key, rna_key, protein_key
-            Columns of ``obs`` with sequences as text; missing or empty where a row has none. U counts as T.
-        vector_keys
-            Further modalities by name, each an entry of ``obsm`` with a vector per row, NaN where not measured: say
-            ``{"methylation": "promoter_beta"}``.
-        layer
-            Layer with the log expression; None for ``X``.
-        group_key
-            Column with the group of each row, say the gene of an isoform: rows of a group are never divided between training
-            and validation.
-        batch_key
-            Column with the batch; registered, and not used.
-
-        Raises
-        ------
-        ValueError
-            If there is no sequence, or a column does not hold what it should; the object is then left as it was.
-        """
-        if not isinstance(adata, AnnData):
-            raise mistake("setup_anndata", "an AnnData", type(adata).__name__, "pass transcripts as rows of an AnnData")
-        keys = {"dna": dna_key, "rna": rna_key, "protein": protein_key}
-        sequences = {name: [key, KINDS[name]] for name, key in keys.items() if key is not None}
-        vectors = dict(vector_keys or {})
-        taken = [name for name in vectors if name in (*KINDS, TARGETS) or "." in name]
-        if taken:
-            raise mistake("vector_keys", "names of their own, without a dot", named(taken), "name them otherwise")
-        if not sequences and not vectors:
-            remedy = "pass dna_key=…, rna_key=… or protein_key=…"
-            raise mistake("setup_anndata", "at least one column with sequences", "none", remedy)
-        if group_key is not None:
-            find_column(adata, group_key)
-        setup = {
-            "modalities": [TARGETS],
-            "layers": None if layer is None else {TARGETS: layer},
-            "kinds": {TARGETS: "real"},
-            "covariate_keys": _covariates(batch_key, ()),
-            "sequences": sequences,
-            "vectors": vectors,
-            "optional": [TARGETS],
-            "group_key": group_key,
-        }
-        cls._register(adata, setup)
-
-    @classmethod
-    def setup_mudata(cls, mdata: MuData, **_: Any) -> None:  # type: ignore[override]
-        """Raise: IsoFormer takes an AnnData, whose rows are transcripts."""
-        raise mistake("setup_mudata", "an AnnData of transcripts", "a MuData", "call setup_anndata with one")
-
-    @classmethod
-    def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
-        if not isinstance(data, AnnData):
-            raise mistake("data", "an AnnData of transcripts", type(data).__name__, "pass transcripts as rows")
-        found = {name: next((key for key in keys if key in data.obs), None) for name, keys in USUAL.items()}
-        if not any(found.values()):
-            wanted = f"a column of .obs among {[key for keys in USUAL.values() for key in keys]}"
-            remedy = "call setup_anndata and name the columns"
-            raise mistake("data", wanted, f"columns {named(data.obs.columns)}", remedy)
-        dna_key, rna_key, protein_key = (found[name] for name in USUAL)
-        cls.setup_anndata(data, dna_key=dna_key, rna_key=rna_key, protein_key=protein_key, batch_key=batch_key)
 
     # ---- what a family says ---------------------------------------------------------------------------------------
 
@@ -199,29 +113,9 @@ class IsoFormer(AttributedModel):
 
     # ---- training -------------------------------------------------------------------------------------------------
 
-    def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
-        """Divide whole groups of rows."""
-        key = self.adata_manager.registry["setup_args"].get("group_key")
-        train_rows, validation_rows = super()._split(train_size)
-        if key is None or not len(validation_rows):
-            return train_rows, validation_rows
-        group_n = self._groups()
-        order = np.random.default_rng(self.config.seed).permutation(group_n.max() + 1)
-        size = np.bincount(group_n)[order].cumsum()
-        trains = np.isin(group_n, order[size <= max(len(train_rows), size[0])])
-        return np.flatnonzero(trains), np.flatnonzero(~trains)
-
     def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
         """Give what makes 400 steps, but 4 to 15 epochs: encoders of our own soon begin to overfit a few thousand rows."""
         return min(15, max(4, round(400 * batch_size / n_rows)))
-
-    def _groups(self) -> np.ndarray:
-        """Number the group of each row; without groups, each row is one."""
-        key = self.adata_manager.registry["setup_args"].get("group_key")
-        if key is None:
-            return np.arange(self.adata.n_obs)
-        codes, _ = pd.factorize(find_column(self.adata, key).astype(str))
-        return codes
 
     def _prepare_training(self, train_rows: np.ndarray) -> None:
         if not self.config.kernel_expert:

@@ -17,10 +17,10 @@ from omicsmlm._types import Batch, Letters
 from omicsmlm.corruption import MASK, without
 from omicsmlm.tokenizers import TARGETS
 
-from ._fine_tuning import FineTunedModel
+from ._sequence_model import SequenceModel
 
 
-class AttributedModel(FineTunedModel):
+class AttributedModel(SequenceModel):
     """Abstract: a model that foretells targets from sequences, any of which can be taken away."""
 
     @abstractmethod
