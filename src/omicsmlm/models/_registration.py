@@ -53,7 +53,7 @@ class Registered(BaseModelClass):
     @classmethod
     def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
         """Register an object on which no ``setup_*`` method was called."""
-        cls._setup(data, None, None, None, _covariates(batch_key, ()))
+        cls._setup(data, None, None, None, listed_covariates(batch_key, ()))
 
     @classmethod
     def setup_mudata(
@@ -93,7 +93,7 @@ class Registered(BaseModelClass):
         _check_object(mdata)
         if not isinstance(mdata, MuData):
             raise mistake("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
-        cls._setup(mdata, modalities, layers, kinds, _covariates(batch_key, categorical_covariate_keys))
+        cls._setup(mdata, modalities, layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
 
     @classmethod
     def setup_anndata(
@@ -122,7 +122,7 @@ class Registered(BaseModelClass):
             raise mistake("setup_anndata", "an AnnData", "a MuData", "call setup_mudata with it")
         layers = None if layer is None else {modalities: layer}
         kinds = None if kind is None else {modalities: kind}
-        cls._setup(adata, [modalities], layers, kinds, _covariates(batch_key, categorical_covariate_keys))
+        cls._setup(adata, [modalities], layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
 
     @classmethod
     def _setup(
@@ -188,7 +188,7 @@ def _listed(names: str | Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(dict.fromkeys(names))
 
 
-def _covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
+def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
     """List the columns of covariates: the batch, or None in its place, comes first."""
     if batch_key is not None:
         batch_key = BOTH.join(_listed(batch_key))

@@ -14,7 +14,7 @@ from omicsmlm.tokenizers import TARGETS
 
 from ._fine_tuning import FineTunedModel
 from ._isoformer_module import KINDS
-from ._registration import _covariates
+from ._registration import listed_covariates
 
 USUAL = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
 """Columns that are taken for a sequence where nobody names one."""
@@ -77,7 +77,7 @@ class SequenceModel(FineTunedModel):
             "modalities": [TARGETS],
             "layers": None if layer is None else {TARGETS: layer},
             "kinds": {TARGETS: "real"},
-            "covariate_keys": _covariates(batch_key, ()),
+            "covariate_keys": listed_covariates(batch_key, ()),
             "sequences": sequences,
             "vectors": vectors,
             "optional": [TARGETS],
