@@ -15,6 +15,7 @@ from torch import Tensor
 from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Letters
 from omicsmlm.corruption import MASK, without
+from omicsmlm.nn import place_of, sequence_of
 from omicsmlm.tokenizers import TARGETS
 
 from ._sequence_model import SequenceModel
@@ -110,11 +111,9 @@ class AttributedModel(SequenceModel):
 
 def _hidden(letters: Letters, region: int, n_regions: int) -> Letters:
     """Make the letters of one region unknown; the sequences are new ones, with a hash of their own."""
-    length_u = letters.offsets.diff()
-    owner_t = torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
-    place_t = torch.arange(len(owner_t), device=length_u.device) - letters.offsets[:-1][owner_t]
-    is_hidden_t = place_t * n_regions // length_u[owner_t] == region
-    salt = torch.tensor([region + 1, n_regions], device=length_u.device)
+    length_t = letters.offsets.diff()[sequence_of(letters)]
+    is_hidden_t = place_of(letters) * n_regions // length_t == region
+    salt = torch.tensor([region + 1, n_regions], device=letters.offsets.device)
     return letters._replace(
         letters=letters.letters.masked_fill(is_hidden_t, MASK), digests=letters.digests ^ (salt * 0x9E3779B97F4A7C1)
     )

@@ -20,6 +20,7 @@ from omicsmlm.nn import (
     LetterEncoder,
     PretrainedEncoder,
     States,
+    sequence_of,
 )
 
 from ._isoformer_config import IsoFormerConfig
@@ -132,9 +133,7 @@ class IsoFormerModule(Module):
         if name not in self.summaries:
             return states
         summary_ud = self.summaries[name](self.scores[name](letters))
-        row_u = torch.arange(len(summary_ud), device=letters.offsets.device)
-        owner_p = torch.repeat_interleave(row_u, states.offsets.diff())
-        return states._replace(states=states.states + summary_ud[owner_p])
+        return states._replace(states=states.states + summary_ud[sequence_of(states)])
 
     def _vector_states(self, name: str, grid: Grid) -> States:
         has_n = grid.seen.any(1)

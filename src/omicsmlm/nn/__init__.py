@@ -14,7 +14,7 @@ from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latents import LatentAttention
 from ._letter_encoder import LetterEncoder
-from ._letters import ALPHABETS, States, letter_codes, texts, windowed
+from ._letters import ALPHABETS, States, letter_codes, place_of, sequence_of, texts, windowed
 from ._linear_start import (
     Component,
     Directions,
@@ -42,6 +42,8 @@ from ._value_bins import ValueBins
 from ._view_logits import CANDIDATES, ViewLogits, mean_logits
 
 __all__ = [
+    "place_of",
+    "sequence_of",
     "Composition",
     "CompositionScores",
     "Fusion",

@@ -71,10 +71,8 @@ class LetterEncoder(nn.Module):
     def forward(self, letters: Letters) -> States:
         """Give the states of each distinct sequence."""
         states = self.local(letters)
-        length_u = states.offsets.diff()
-        owner_p = torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
-        place_p = torch.arange(len(owner_p), device=owner_p.device) - states.offsets[:-1][owner_p]
-        x_pd = states.states + self.places[place_p * self.n_windows // length_u[owner_p].clamp(min=1)]
+        length_p = states.offsets.diff()[sequence_of(states)]
+        x_pd = states.states + self.places[place_of(states) * self.n_windows // length_p.clamp(min=1)]
         return states._replace(states=self.norm(self.transformer(x_pd, states.offsets)))
 
     def local(self, letters: Letters) -> States:

@@ -37,8 +37,7 @@ class States(NamedTuple):
     def pooled(self) -> Tensor:
         """Give (n, d) means; zeros where there is no state."""
         length_n = self.offsets.diff()
-        owner_p = torch.repeat_interleave(torch.arange(len(length_n), device=length_n.device), length_n)
-        sum_nd = self.states.new_zeros(len(length_n), self.states.shape[1]).index_add(0, owner_p, self.states)
+        sum_nd = self.states.new_zeros(len(length_n), self.states.shape[1]).index_add(0, sequence_of(self), self.states)
         return sum_nd / length_n.clamp(min=1)[:, None]
 
 
@@ -57,16 +56,16 @@ def letter_codes(kind: str) -> Tensor:
     return codes
 
 
-def sequence_of(letters: Letters) -> Tensor:
-    """Give the sequence of each letter, (t,) int64."""
-    length_u = letters.offsets.diff()
+def sequence_of(packed: Letters | States) -> Tensor:
+    """Give the sequence of each letter, or state, (t,) int64."""
+    length_u = packed.offsets.diff()
     return torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
 
 
-def place_of(letters: Letters) -> Tensor:
-    """Give the place of each letter in its sequence, (t,) int64."""
-    place_t = torch.arange(len(letters.letters), device=letters.offsets.device)
-    return place_t - letters.offsets[:-1][sequence_of(letters)]
+def place_of(packed: Letters | States) -> Tensor:
+    """Give the place of each letter, or state, in its sequence, (t,) int64."""
+    sequence_t = sequence_of(packed)
+    return torch.arange(len(sequence_t), device=sequence_t.device) - packed.offsets[:-1][sequence_t]
 
 
 def chosen(letters: Letters, index_g: Tensor) -> Letters:
@@ -98,8 +97,7 @@ def windowed(states: States, n_windows: int) -> States:
     if torch.equal(window_u, length_u):
         return states
     offsets = torch.cat([window_u.new_zeros(1), window_u.cumsum(0)])
-    owner_p = torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
-    place_p = torch.arange(len(owner_p), device=owner_p.device) - states.offsets[:-1][owner_p]
+    owner_p, place_p = sequence_of(states), place_of(states)
     window_p = offsets[:-1][owner_p] + place_p * window_u[owner_p] // length_u[owner_p]
     n_windows_all = int(offsets[-1])
     count_w = torch.bincount(window_p, minlength=n_windows_all).clamp(min=1)
