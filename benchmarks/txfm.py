@@ -12,8 +12,9 @@ papalexi   Knock-outs of THP-1 cells, everything fitted on them (transductive): 
            leave-one-out cosine exceeds its null), known pairs in the two tails, the six pairs of the interferon-γ receptor's
            JAK-STAT; of 2,000 rows naming in unseen replicates, inversion, iLISI; after centring and after TVN on the
            controls of each replicate.
-genes      Known pairs among TEA-seq's genes (gene_pairs.csv.gz) in the two 5 % tails, of codebook and decoder, raw and
-           processed as in the paper, beside gene SVDs, scVI's decoder, shuffled names and the untrained start.
+genes      Known pairs (gene_pairs.csv.gz) in the two 5 % tails, of codebook and decoder, raw and processed as in the paper, and
+           of the expected log counts of genes over rows, beside gene SVDs, scVI's decoder, shuffled names, the untrained
+           start, and the mean log count beside random numbers; and the same matched on the mean log count.
 ablation   Loss, library, activation, K, decoder, what is shown, how rows are embedded: one change at a time.
 
 In "inductive" the other sets are cut to --most rows each, at random, and genes to those that two of them at least found in a
@@ -45,13 +46,19 @@ from _tables import shown, verdict
 from anndata import AnnData
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.extmath import randomized_svd
 
 from omicsmlm import TxFM, TxFMConfig, datasets, evaluation
 from omicsmlm.evaluation import baselines, perturbation
+from omicsmlm.tokenizers import expected_shares
 
 HUMAN = ("pbmc_3tech", "teaseq", "mixology", "papalexi")
 NAMED = 2000
 """Rows, at random, whose knock-out is named, counts are led back, and batches' mixing is measured."""
+N_NULL = 500
+"""Draws of the null of consistency."""
+FOUND = 10
+"""Rows in which a gene must be found for its pairs to count."""
 JAK_STAT = ("IFNGR1", "IFNGR2", "JAK2", "STAT1")
 GENE_SVD = {"HuMAP": 0.171, "Reactome": 0.189, "StringDB": 0.232}
 """Recall of the gene SVD on TEA-seq, from the issue."""
@@ -128,15 +135,34 @@ def training_sets(run: Run, sets: Mapping[str, AnnData]) -> AnnData:
     return whole[:, np.asarray(whole.varm["profiled"]).sum(1) >= 2].copy()
 
 
-def unscaled_pca(train: AnnData, test: AnnData, d: int) -> np.ndarray:
+def unscaled_pca(
+    train: AnnData, test: AnnData, d: int, seed: int, values: Callable[[AnnData], np.ndarray] = log_counts
+) -> np.ndarray:
     """Another set on the principal components of the log counts of some, all genes, centred within each set, not scaled."""
-    x_ng, group_n = log_counts(train), train.obs["dataset"].to_numpy()
+    x_ng, group_n = values(train), train.obs["dataset"].to_numpy()
     place = train.var_names.get_indexer(test.var_names)
-    y_mg = log_counts(test)[:, place >= 0]
+    y_mg = values(test)[:, place >= 0]
     for group in np.unique(group_n):
         x_ng[group_n == group] -= x_ng[group_n == group].mean(0)
-    axes_kg = PCA(d, svd_solver="randomized", random_state=0).fit(x_ng).components_[:, place[place >= 0]]
+    axes_kg = PCA(d, svd_solver="randomized", random_state=seed).fit(x_ng).components_[:, place[place >= 0]]
     return ((y_mg - y_mg.mean(0)) @ axes_kg.T).astype(np.float32)
+
+
+def shared_log_counts(train: AnnData) -> Callable[[AnnData], np.ndarray]:
+    """Log counts at the depth that the genes in the training sets alone tell of, as TxFM finds it."""
+    panels = np.asarray(train.varm["profiled"]).T
+    of_row = np.asarray(train.obs["dataset"].cat.codes)
+    share = pd.Series(expected_shares(sp.csr_matrix(train.X), list(panels), of_row), index=train.var_names)
+
+    def values(data: AnnData) -> np.ndarray:
+        known = data.var_names.isin(train.var_names)
+        counts_ng = np.asarray(sp.csr_matrix(data.X).toarray()) * known
+        own = panels[of_row] if data is train else np.broadcast_to(known, counts_ng.shape)
+        share_ng = own * share.reindex(data.var_names, fill_value=0).to_numpy()
+        depth_n = counts_ng.sum(1) / np.maximum(share_ng.sum(1), 1e-3)
+        return np.log1p(1e4 * counts_ng / np.maximum(depth_n, 1)[:, None])
+
+    return values
 
 
 def trained(run: Run, data: AnnData, config: TxFMConfig, epochs: int | None = None) -> TxFM:
@@ -215,7 +241,8 @@ def inductive(run: Run) -> None:
         for rival in ("PCA", "scVI"):
             for column in ("linear", "k-NN"):
                 ours = means.loc["inductive: TxFM", column]
-                best = max(means.loc[[n for n in means.index if n.startswith(f"inductive: {rival}")], column])
+                rows = [n for n in means.index if n.startswith(f"inductive: {rival}") and "known genes" not in n]
+                best = max(means.loc[rows, column])
                 print(
                     verdict(
                         ours > best, f"TxFM: {column} {ours:.3f}, wanted above {rival} of the other sets {best:.3f}"
@@ -236,11 +263,13 @@ def inductive_embeddings(run: Run, held: str, train: AnnData, test: AnnData, see
     x, _ = run.kept.arrays(f"txfm-inductive-{held}-{seed}-{tag(run)}", ours)
     made = {"inductive: TxFM": x["TxFM"], "inductive: TxFM untrained": x["untrained"]}
     made["inductive: random"] = np.random.default_rng(seed).normal(size=(test.n_obs, d)).astype(np.float32)
+    made[f"inductive: PCA ({d}), all genes, not scaled"] = unscaled_pca(train, test, d, seed)
+    known = shared_log_counts(train)
+    made[f"inductive: PCA ({d}), the same, depth of known genes"] = unscaled_pca(train, test, d, seed, known)
+    name = f"txfm-inductive-{held}-scvi-{seed}-{run.scvi_epochs}-{run.rows}-{run.most}"
+    made["inductive: scVI (10)"] = run.kept(name, lambda: scvi_elsewhere(run, train, test, 10, seed))[0]
     if seed == run.seeds[0]:
         made[f"inductive: PCA ({d})"] = baselines.projected_pca(train, test, d)[1]
-        made[f"inductive: PCA ({d}), all genes, not scaled"] = unscaled_pca(train, test, d)
-        name = f"txfm-inductive-{held}-scvi-{seed}-{run.scvi_epochs}-{run.rows}-{run.most}"
-        made["inductive: scVI (10)"] = run.kept(name, lambda: scvi_elsewhere(run, train, test, 10, seed))[0]
         made["inductive: log counts, all genes"] = log_counts(test)
         made[f"transductive: PCA ({d})"] = principal(log_counts(test), d)
         made[f"transductive: PCA ({d}), scanpy"] = baselines.pca(test, d)
@@ -312,7 +341,7 @@ def knock_out_scores(x_nd: np.ndarray, data: AnnData, change: Callable[..., np.n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # logistic regressions that have not converged
         named = perturbation.retrieval(z_nd[chosen], label[chosen], batch[chosen])
-    agreed = perturbation.consistency(z_nd, label, is_control, batch, n_null=120, seed=seed)
+    agreed = perturbation.consistency(z_nd, label, is_control, batch, n_null=N_NULL, seed=seed)
     profile = perturbation.profiles(z_nd, label, is_control)
     jak, recall = jak_stat(profile), known_recall(profile)
     return {
@@ -355,57 +384,81 @@ def processed(table_gd: np.ndarray, k: int) -> np.ndarray:
     return principal(StandardScaler().fit_transform(table_gd), min(k, table_gd.shape[1]))
 
 
-def recalls(table_gd: np.ndarray, names: pd.Index) -> dict[str, float]:
-    found = evaluation.relationship_recall(table_gd, names, gene_pairs())
-    return {**found["recall"].to_dict(), "mean": found["recall"].mean(), "dimensions": table_gd.shape[1]}
+def recalls(table_gd: np.ndarray, names: pd.Index, abundance_g: np.ndarray | None = None) -> dict[str, float]:
+    """Recall by source and its mean, of all pairs; with the genes' abundance, also of pairs that are matched on it."""
+    found = evaluation.relationship_recall(table_gd, names, gene_pairs())["recall"]
+    row = {**found.to_dict(), "mean": found.mean()}
+    if abundance_g is not None:
+        found = evaluation.relationship_recall(table_gd, names, gene_pairs(), matched_on=abundance_g)["recall"]
+        row |= {**{f"matched {source}": value for source, value in found.items()}, "matched": found.mean()}
+    return {**row, "dimensions": table_gd.shape[1]}
 
 
 def genes(run: Run) -> None:
-    data = rna_sets(run, ("teaseq",))["teaseq"]
-    print(f"\n== gene pairs: TEA-seq, {data.n_obs} rows, {data.n_vars} genes")
-    tables = []
-    for seed in run.seeds:
-        embeddings = gene_embeddings(run, data, seed)
-        tables.append(pd.DataFrame({name: recalls(x, data.var_names) for name, x in embeddings.items()}).T)
-        pd.concat(tables).to_csv(run.out / "txfm-genes.csv")
-    whole = pd.concat(tables)
-    print(shown(whole, list(whole.columns), "mean").to_string())
-    means = whole.groupby(level=0).mean()
-    rivals = [name for name in means.index if not name.startswith(("TxFM", "random"))]
-    for ours, (source, bar) in itertools.product(
-        ("TxFM encoder processed", "TxFM decoder processed"), GENE_SVD.items()
-    ):
-        best, found = max(bar, means.loc[rivals, source].max()), means.loc[ours, source]
-        print(verdict(found > best, f"{ours}: {source} {found:.3f}, wanted above SVD and scVI {best:.3f}"))
+    for name, data in rna_sets(run, ("teaseq", "pbmc_3tech", "mixology")).items():
+        data = data[:, np.asarray((data.X > 0).sum(0)).ravel() >= FOUND].copy()
+        x_ng = log_counts(data)
+        print(f"\n== gene pairs: {name}, {data.n_obs} rows, {data.n_vars} genes found in {FOUND} of them")
+        tables = []
+        for seed in run.seeds:
+            found = gene_embeddings(run, name, data, x_ng, seed)
+            rows = {key: recalls(x, data.var_names, x_ng.mean(0)) for key, x in found.items()}
+            tables.append(pd.DataFrame(rows).T)
+            pd.concat(tables).to_csv(run.out / f"txfm-genes-{name}.csv")
+        whole = pd.concat(tables)
+        print(shown(whole, list(whole.columns), "matched").to_string())
+        means = whole.groupby(level=0).mean()
+        rivals = [key for key in means.index if key.startswith(("gene SVD", "scVI"))]
+        for ours, column in itertools.product(("TxFM encoder", "TxFM decoder", "TxFM expects"), ("mean", "matched")):
+            best, own = means.loc[rivals, column].max(), means.loc[ours, column]
+            print(verdict(own > best, f"{ours}: {column} {own:.3f}, wanted above SVDs and scVI {best:.3f}"))
+        for ours, (source, bar) in itertools.product(
+            ("TxFM encoder", "TxFM decoder", "TxFM expects"), GENE_SVD.items()
+        ):
+            if name == "teaseq":
+                own = means.loc[ours, source]
+                print(verdict(own > bar, f"{ours}: {source} {own:.3f}, wanted above the issue's gene SVD {bar:.3f}"))
 
 
-def gene_embeddings(run: Run, data: AnnData, seed: int) -> dict[str, np.ndarray]:
+def gene_embeddings(run: Run, name: str, data: AnnData, x_ng: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     config = replace(run.config, seed=seed)
 
     def ours() -> dict[str, np.ndarray]:
         models = {"untrained": TxFM(data, config), "TxFM": trained(run, data, config)}
-        return {
-            f"{name} {which}{' processed' * ready}": model.get_feature_embedding(
-                which=which, processed=ready
-            ).to_numpy()
-            for name, model in models.items()
+        made = {
+            f"{key} {which}{' processed' * ready}": model.get_feature_embedding(which=which, processed=ready).to_numpy()
+            for key, model in models.items()
             for which in ("encoder", "decoder")
             for ready in (False, True)
         }
+        expected = AnnData(models["TxFM"].impute().to_numpy())
+        return {**made, "TxFM expects": directions(log_counts(expected), config.width)}
 
-    made = dict(run.kept.arrays(f"txfm-genes-{seed}-{tag(run)}", ours)[0])
-    made = {name if name.startswith("TxFM") else f"TxFM-{name}": table for name, table in made.items()}
-    made["random, names shuffled"] = np.random.default_rng(seed).permutation(made["TxFM decoder processed"])
+    made = dict(run.kept.arrays(f"txfm-genes-{name}-{seed}-{tag(run)}", ours)[0])
+    made = {key if key.startswith("TxFM") else f"TxFM-{key}": table for key, table in made.items()}
+    rng = np.random.default_rng(seed)
+    noise_gk = 0.3 * rng.normal(size=(data.n_vars, config.width)) / np.sqrt(config.width)
+    made["control: names shuffled"] = rng.permutation(made["TxFM encoder"])
+    made["control: mean log count, random numbers"] = np.column_stack([x_ng.mean(0), noise_gk])
     if seed == run.seeds[0]:
-        x_ng = log_counts(data)
-        standard = StandardScaler().fit_transform(x_ng)
-        _, strength, turned = np.linalg.svd(standard, full_matrices=False)
-        for k in (50, config.width):
-            made[f"gene SVD ({k})"] = (turned[:k] * strength[:k, None]).T
-        name = f"txfm-genes-scvi-{seed}-{run.scvi_epochs}-{run.rows}"
-        weight = run.kept.arrays(name, lambda: scvi_here(run, data, 10, seed))[0]["genes"]
+        d, standard_ng = config.width, StandardScaler().fit_transform(x_ng)
+        made[f"gene SVD ({d})"] = table = directions(standard_ng, d)
+        made["gene SVD (50)"] = table[:, :50]
+        strength_k = np.linalg.norm(table, axis=0)
+        made["gene SVD (10), of equal weight"] = (table / strength_k)[:, :10]
+        made[f"gene SVD ({d}), weighed as TxFM's"] = table / strength_k * (1 - (strength_k[-1] / strength_k) ** 2)
+        made[f"gene SVD ({d}), not scaled"] = directions(x_ng - x_ng.mean(0), d)
+        made[f"gene SVD ({d}), not centred"] = directions(x_ng, d)
+        file = f"txfm-genes-scvi-{name}-{seed}-{run.scvi_epochs}-{run.rows}"
+        weight = run.kept.arrays(file, lambda: scvi_here(run, data, 10, seed))[0]["genes"]
         made["scVI decoder"], made["scVI decoder processed"] = weight, processed(weight, 256)
     return made
+
+
+def directions(x_ng: np.ndarray, k: int) -> np.ndarray:
+    """Leading right singular vectors times their singular values: genes such that their products are those over rows."""
+    _, strength_k, turned_kg = randomized_svd(x_ng.astype(np.float32), min(k, min(x_ng.shape) - 1), random_state=0)
+    return (turned_kg * strength_k[:, None]).T
 
 
 # ---- ablation -----------------------------------------------------------------------------------------------------
@@ -466,7 +519,7 @@ def ablation(run: Run) -> None:
         knock = sets["papalexi"]
         label, batch = knock.obs["label"].to_numpy(), knock.obs["fold"].to_numpy()
         z = perturbation.tvn(x["papalexi"], label == "control", batch)
-        agreed = perturbation.consistency(z, label, label == "control", batch, n_null=120, seed=seed)
+        agreed = perturbation.consistency(z, label, label == "control", batch, n_null=N_NULL, seed=seed)
         probes = probed(x["pbmc_3tech"], sets["pbmc_3tech"])
         row = {
             "consistency": agreed.attrs["share"],

@@ -39,6 +39,53 @@ def test_the_recall_of_a_loop(genes, tail):
         assert found.loc[source, "recall"] == pytest.approx(((values <= low) | (values >= high)).mean())
 
 
+def test_matched_pairs_are_compared_with_pairs_of_their_classes(genes, monkeypatch):
+    x, names, pairs = genes
+    monkeypatch.setattr(_relationships, "_CLASSES", 2)
+    number = np.random.default_rng(2).permutation(25).astype(float)
+    upper = number >= np.sort(number)[13]
+    found = relationship_recall(x, names, pairs, tail=0.2, matched_on=number)
+    assert found.attrs == {}
+    own = {"A": [(0, 1), (2, 3)], "B": [(i, i + 7) for i in range(15)]}
+    for source, ends in own.items():
+        low, high = 0, 0
+        for i, j in ends:
+            alike = [
+                cosine(x, k, m)
+                for k, m in itertools.combinations(range(25), 2)
+                if {upper[k], upper[m]} == {upper[i], upper[j]}
+            ]
+            low += cosine(x, i, j) <= np.quantile(alike, 0.2)
+            high += cosine(x, i, j) >= np.quantile(alike, 0.8)
+        assert found.loc[source, ["low", "high"]].tolist() == pytest.approx([low / len(ends), high / len(ends)])
+
+
+def test_abundance_alone_recalls_nothing_once_matched_on_it():
+    rng = np.random.default_rng(0)
+    abundance = rng.exponential(size=600)
+    names = [f"g{i}" for i in range(600)]
+    x = np.column_stack([abundance, rng.normal(size=(600, 8)) / 8])
+    abundant = np.argsort(-abundance)[:200]
+    pairs = pd.DataFrame(
+        [(names[i], names[j]) for i, j in rng.choice(abundant, (2000, 2))], columns=["gene_a", "gene_b"]
+    )
+    assert relationship_recall(x, names, pairs)["recall"].iloc[0] > 0.15
+    assert relationship_recall(x, names, pairs, matched_on=abundance)["recall"].iloc[0] == pytest.approx(0.1, abs=0.025)
+
+
+def test_where_all_are_alike_no_pair_stands_out(genes):
+    _, names, pairs = genes
+    assert (relationship_recall(np.zeros((25, 3)), names, pairs)["recall"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("number", "found"), [(np.ones(3), r"shape \(3,\) for 25 names"), (np.full(25, np.nan), "NaN or infinity")]
+)
+def test_what_is_matched_on_has_a_number_for_each(genes, number, found):
+    with pytest.raises(ValueError, match=f"matched_on: expected a finite number of each name, got {found}; pass"):
+        relationship_recall(*genes, matched_on=number)
+
+
 def test_chance_is_both_tails(genes):
     x, names, _ = genes
     everything = pd.DataFrame(itertools.combinations(names, 2), columns=["gene_a", "gene_b"])

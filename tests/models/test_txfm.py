@@ -95,6 +95,14 @@ def test_gradients_are_alive_at_the_start(gene_start):
     assert (model.module.tokens.features.weight.grad != 0).any(1).all()
 
 
+@pytest.mark.parametrize("activation", ["rectified tanh", "clamped ReLU", "softmax"])
+def test_the_decoder_starts_with_something_to_tell_of_every_gene(activation):
+    data = rna(200)
+    weight = TxFM(data, replace(SMALL_TXFM, activation=activation)).module.decoder.out.weight
+    found = np.asarray((data.X > 0).sum(0)).ravel() > 0
+    assert (weight.detach().numpy()[found] != 0).any(1).all()
+
+
 def test_at_random_it_starts_at_the_mean_row_whose_loss_is_least():
     model = TxFM(rna(), replace(SMALL_TXFM, gene_start="random"))
     views, batch = views_of(model)
@@ -286,10 +294,10 @@ def test_it_trains_from_files_as_from_memory(of_sets, tmp_path):
 def test_with_the_expected_library_values_do_not_depend_on_the_panel():
     counts = rna(60, 40)
     wide, narrow = counts[:30].copy(), counts[30:, :12].copy()
-    model = TxFM(datasets.read_many({"wide": wide, "narrow": narrow}), replace(SMALL_TXFM, library="expected"))
+    model = TxFM(datasets.read_many({"wide": wide, "narrow": narrow}), SMALL_TXFM)
     values = views_of(model)[0]["rna"].values[:, :12].expm1()
     assert float(values[30:].mean() / values[:30].mean()) == pytest.approx(1, abs=0.2)
-    plain = TxFM(datasets.read_many({"wide": wide, "narrow": narrow}), SMALL_TXFM)
+    plain = TxFM(datasets.read_many({"wide": wide, "narrow": narrow}), replace(SMALL_TXFM, library="profiled"))
     values = views_of(plain)[0]["rna"].values[:, :12].expm1()
     assert float(values[30:].mean() / values[:30].mean()) > 1.5
 
@@ -308,12 +316,27 @@ def test_embeddings_of_genes_and_their_processing(which):
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import StandardScaler
 
-    expected = PCA(min(30, raw.shape[1])).fit_transform(StandardScaler().fit_transform(raw.astype(np.float64)))
+    module = model.module
+    table = (module.tokens.features if which == "encoder" else module.decoder.out).weight.detach().numpy()
+    expected = PCA(min(30, raw.shape[1])).fit_transform(StandardScaler().fit_transform(table.astype(np.float64)))
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-2)
     with pytest.raises(ValueError, match="which: expected 'encoder' or 'decoder', got 'middle'; pass one of these"):
         model.get_feature_embedding(which="middle")
     with pytest.raises(ValueError, match=r"modality: expected one of \['rna'\], got 'atac'; name one that the model"):
         model.get_feature_embedding("atac")
+
+
+def test_dimensions_of_the_codebook_weigh_what_stands_out_of_noise():
+    data = rna(200)
+    model = TxFM(data, SMALL_TXFM)
+    table = model.module.tokens.features.weight.detach().numpy()
+    strength = model.module.fit.strength_k.numpy()
+    found = model.get_feature_embedding(which="encoder").to_numpy()
+    np.testing.assert_allclose(found, table * (1 - (strength[-1] / strength) ** 2), rtol=1e-5)
+    assert np.linalg.norm(found[:, 0]) > 2 * np.linalg.norm(found[:, -2]), "though both columns have mean square 1"
+    at_random = TxFM(data, replace(SMALL_TXFM, gene_start="random"))
+    table = at_random.module.tokens.features.weight.detach().numpy()
+    assert (at_random.get_feature_embedding(which="encoder").to_numpy() == table).all(), "there are no components"
 
 
 def test_the_codebook_of_many_genes_keeps_thirty_two_components():

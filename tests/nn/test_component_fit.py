@@ -55,6 +55,12 @@ def test_it_finds_the_components_of_simulated_rows_and_better_from_more_features
     assert errors[2] < 0.04, "the noise of 400 features, 9 / 400, and little more"
 
 
+def test_what_stands_out_of_the_weakest_component():
+    layer = ComponentFit(5, 3)
+    layer.start(torch.zeros(5), torch.tensor([2.0, 1.0, 0.5]), torch.ones(5))
+    torch.testing.assert_close(layer.excess_k(), torch.tensor([1 - 1 / 16, 0.75, 0.0]))
+
+
 def test_everything_learns():
     layer, values, seen, table = made()
     table.requires_grad_()

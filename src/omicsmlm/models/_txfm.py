@@ -1,5 +1,6 @@
 """TxFM: a masked autoencoder of RNA counts (Kenyon-Dean et al. 2026)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -142,7 +143,10 @@ class TxFM(ImputingModel, FineTunedModel):
         with torch.no_grad():
             chunks = zip(shown.values.split(TRAINED_ROWS), shown.seen.split(TRAINED_ROWS), strict=True)
             state_nd = torch.cat([module.state(*chunk) for chunk in chunks])
-        solve(module.decoder, state_nd, grid, panel_n, LEAST_LOGIT / 2)
+        least = (
+            -math.inf if c.activation == "softmax" else LEAST_LOGIT / 2
+        )  # no logit of a softmax is out of gradients' reach
+        solve(module.decoder, state_nd, grid, panel_n, least)
 
     def _rows_for_components(self, sample: Sequence[Batch]) -> tuple[Grid, np.ndarray]:
         """Choose some rows that have RNA: on the grid, and by their position in the sample."""
@@ -189,10 +193,12 @@ class TxFM(ImputingModel, FineTunedModel):
         modality
             The one modality; may be left out.
         which
-            "encoder": the embedding of the gene in its token. "decoder": the weights of its logit.
+            "encoder": the embedding of the gene in its token; if these started as components, each dimension weighs as much as
+            its component stood out of noise (ours: :meth:`omicsmlm.nn.ComponentFit.excess_k`). "decoder": the weights of its
+            logit.
         processed
-            Whether to process them as the paper does: each dimension standardised over genes, then the leading principal
-            components, 32 of the encoder and 256 of the decoder, or as many as there are.
+            Whether to process them as the paper does instead: each dimension standardised over genes, then the leading
+            principal components, 32 of the encoder and 256 of the decoder, or as many as there are.
 
         Returns
         -------
@@ -212,6 +218,8 @@ class TxFM(ImputingModel, FineTunedModel):
         table_gd = weight.detach().cpu().numpy().copy()
         if processed:
             table_gd = _processed(table_gd, N_PROCESSED[which])
+        elif which == "encoder" and self.module.fit is not None:
+            table_gd *= self.module.fit.excess_k().cpu().numpy()
         return pd.DataFrame(table_gd, index=self.adata_manager.modalities[name]["vocabulary"])
 
     def _decoded_features(self, modality: str) -> np.ndarray:

@@ -53,8 +53,9 @@ class TxFMConfig:
         at once, more than any training step shows. Ours; the paper does not say.
     library
         What counts are brought to ``library_size`` by (see :class:`omicsmlm.tokenizers.LogCounts`): "profiled", the row's
-        total over the profiled genes (paper); "expected", what it would be had all genes been profiled (ours); "none", raw
-        counts (of the paper's ablation).
+        total over the profiled genes (paper); "expected", what it would be had all genes been profiled, so that panels of a
+        few hundred genes and whole transcriptomes have values of one size (ours; the same where all genes are profiled);
+        "none", raw counts (of the paper's ablation).
     library_size
         L, the total that counts are normalised to before log(1 + x), and the largest count that can be expected (paper: 10⁵;
         the default is ours, for rows of a few thousand counts, whose single counts would stand far from zero).
@@ -96,7 +97,7 @@ class TxFMConfig:
     most_visible: float = 0.25
     shown: Shown = "uniform"
     embedded: Embedded = "subsets"
-    library: Library = "profiled"
+    library: Library = "expected"
     library_size: float = 1e4
     activation: Activation = "rectified tanh"
     loss: CountLoss = "poisson"
@@ -168,6 +169,7 @@ class TxFMConfig:
 PAPER: dict[str, Any] = {
     "feed_forward": 4,
     "n_decoder_layers": 4,
+    "library": "profiled",
     "library_size": 1e5,
     "n_visible": 2048,
     "gene_start": "random",

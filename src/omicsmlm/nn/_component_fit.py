@@ -49,6 +49,14 @@ class ComponentFit(nn.Module):
         self.strength_k.copy_(strength_k)
         self.log_noise_g.copy_(noise_g.log())
 
+    def excess_k(self) -> Tensor:
+        r"""Give how far each component stands out of the weakest, which is taken for noise, (k,) from 0 to 1.
+
+        Of the variance :math:`s_k^2` that a component explains, the share that is not the weakest one's,
+        :math:`1 - s_{\min}^2 / s_k^2`; what is explained less well than that cannot be told from noise.
+        """
+        return 1 - (self.strength_k.min() / self.strength_k).square()
+
     def forward(self, values_ng: Tensor, seen_ng: Tensor, table_gk: Tensor) -> Tensor:
         """Give the components, (n, k) float32.
 
