@@ -132,10 +132,10 @@ def test_a_batch_without_any_sequence_has_none():
     assert letters.offsets.tolist() == [0]
     assert len(letters.letters) == 0
     assert letters.digests.shape == (0, 2)
-    reference = manager_of(
-        transcripts(), [None], kinds={"rna": "real"}, sequences={"dna": ["dna", "nucleotide"]}, optional=["rna"]
-    )
     query = transcripts()
+    query.obs["utr"] = query.obs["dna"]
+    sequences = {name: [name, "nucleotide"] for name in ("dna", "utr")}
+    reference = manager_of(query.copy(), [None], kinds={"rna": "real"}, sequences=sequences, optional=["rna"])
     del query.obs["dna"]
     batch = reference.transfer_fields(query).create_torch_dataset()[[0, 4]]
     assert batch.sequences["dna"].of_row.tolist() == [-1, -1], "nor has one of an object without the column"
@@ -196,6 +196,11 @@ def test_an_object_without_the_entry_has_no_vector():
     assert state == {"key": "beta", "width": 4, "n_present": 5}
     assert field.transfer_field(state, transcripts())["n_present"] == 0
     setup = {"kinds": {"rna": "real"}, "vectors": {"methylation": "beta"}, "optional": ["rna"]}
+    with pytest.raises(
+        ValueError, match="an entry with one of 'methylation', got an object without 'beta'; name it as"
+    ):
+        manager_of(measured(), [None], **setup).transfer_fields(transcripts())
+    setup["sequences"] = {"dna": ["dna", "nucleotide"]}
     manager = manager_of(measured(), [None], **setup).transfer_fields(transcripts())
     batch = manager.create_torch_dataset()[[0, 2]]
     assert batch.tokens["methylation"].offsets.tolist() == [0, 0, 0]

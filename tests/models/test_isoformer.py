@@ -116,6 +116,19 @@ def test_a_query_needs_no_expression_and_no_column_but_one(trained):
     assert list(expected.columns) == ["liver", "brain", "heart"]
 
 
+def test_a_query_of_none_of_the_columns_is_refused(trained):
+    query = transcripts().copy()
+    query.obs = query.obs[[]]
+    before = state_of(query)
+    message = (
+        "data: expected a column or an entry with one of 'dna', 'protein', got an object without 'dna', 'protein'; name"
+    )
+    for ask in (trained.get_latent_representation, lambda q: IsoFormer.load_query_data(q, trained)):
+        with pytest.raises(ValueError, match=message):
+            ask(query)
+    assert state_of(query) == before
+
+
 def test_targets_are_matched_by_name():
     model = IsoFormer(transcripts(), SMALL_ISOFORMER)
     turned = transcripts()[:, ["heart", "liver", "brain"]].copy()

@@ -7,11 +7,11 @@ import pytest
 import torch
 from mudata import MuData
 
-from omicsmlm import OmicsMLM, Survival, SurvivalConfig
+from omicsmlm import IsoFormer, OmicsMLM, Survival, SurvivalConfig
 from omicsmlm._risk_scores import concordance
 from omicsmlm.models._owned import copied
 from tests.models.test_classifier import same, weights
-from tests.objects import SMALL, modality, state_of
+from tests.objects import SMALL, SMALL_ISOFORMER, modality, state_of, transcripts
 from tests.test_bad_input import refused
 
 QUICK = SurvivalConfig(n_networks=1, n_steps=8, n_components=10, n_pooled_components=10, n_folds=3)
@@ -249,6 +249,16 @@ def test_what_cannot_be_learned_from(model, tmp_path):
     model.save(tmp_path / "alone")
     with refused("model: expected one with its object, got one loaded alone"):
         Survival.from_model(OmicsMLM.load(tmp_path / "alone"), "time", "died")
+
+
+def test_a_model_of_sequences_is_refused():
+    adata = transcripts()
+    adata.obs["time"], adata.obs["event"] = np.arange(1.0, 1 + adata.n_obs), 1
+    message = (
+        "model: expected one of values of features, got an IsoFormer of 'dna', 'protein'; pass an omicsmlm.OmicsMLM"
+    )
+    with pytest.raises(ValueError, match=message):
+        Survival.from_model(IsoFormer(adata, SMALL_ISOFORMER), "time", "event")
 
 
 def test_an_untrained_one_says_so(model, tmp_path):

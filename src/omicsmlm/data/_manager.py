@@ -70,7 +70,7 @@ class OmicsManager(AnnDataManager):
         Raises
         ------
         ValueError
-            If the object has none of the modalities, or none of a modality's features.
+            If the object has none of the modalities, none of a modality's features, or none of the sequences and vectors.
         """
         target = adata_target
         if isinstance(target, AnnData) and len(self._sources) > 1:
@@ -83,6 +83,11 @@ class OmicsManager(AnnDataManager):
         names = {key: self.registry[key] for key in ("model_name", "setup_method_name", "setup_args")}
         manager = OmicsManager(self.fields, names, self.validation_checks)
         manager.register_fields(target, self.registry, **kwargs)
+        entries = {**manager.sequences, **manager.vectors}
+        keys = [state["key"] for state in entries.values()]
+        if keys and not any(key in target.obs or key in target.obsm for key in keys):
+            found = f"an object without {named(keys)}"
+            raise mistake("data", f"a column or an entry with one of {named(entries)}", found, "name it as in training")
         return manager
 
     def extended(self, target: AnnData | MuData) -> "OmicsManager":

@@ -12,7 +12,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import mistake, named
 from omicsmlm._cox import Times
 from omicsmlm.nn import RiskAnchor
 from omicsmlm.training import FitOptions
@@ -97,9 +97,12 @@ class Survival(RiskAnswering):
         Raises
         ------
         ValueError
-            If there is no such column, it does not hold numbers, or no row has the event.
+            If there is no such column, it does not hold numbers, no row has the event, or the model reads sequences.
         """
         check_model(model)
+        if model.adata_manager.sequences:
+            found = f"an {type(model).__name__} of {named(model.adata_manager.sequences)}"
+            raise mistake("model", "one of values of features", found, "pass an omicsmlm.OmicsMLM, say")
         columns = Columns(time_key, event_key, stratum_key, listed(covariate_keys))
         assert model.adata is not None
         columns.learn(model.adata)
