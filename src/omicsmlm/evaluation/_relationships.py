@@ -134,11 +134,16 @@ def _thresholds(unit_gd: np.ndarray, class_g: np.ndarray, tail: float, seed: int
 
 def _cosines(unit_ad: np.ndarray, unit_bd: np.ndarray | None, most: int, seed: int) -> np.ndarray:
     """Cosines of all pairs of two sets, or within one, or of a sample of so many of them, float32."""
-    a, other = len(unit_ad), unit_ad if unit_bd is None else unit_bd
-    if (a * (a - 1) // 2 if unit_bd is None else a * len(other)) <= most:
-        return np.concatenate([other[i + 1 if unit_bd is None else 0 :] @ unit_ad[i] for i in range(a)])
+    a = len(unit_ad)
+    if unit_bd is not None and a * len(unit_bd) <= most:
+        return (unit_ad @ unit_bd.T).ravel()
+    if unit_bd is None and a * (a - 1) // 2 <= most:
+        return np.concatenate([unit_ad[i + 1 :] @ unit_ad[i] for i in range(a - 1)])
     rng = np.random.default_rng(seed)
     first_p = rng.integers(a, size=most)
-    second_p = (first_p + rng.integers(1, a, size=most)) % a if unit_bd is None else rng.integers(len(other), size=most)
+    if unit_bd is None:
+        unit_bd, second_p = unit_ad, (first_p + rng.integers(1, a, size=most)) % a
+    else:
+        second_p = rng.integers(len(unit_bd), size=most)
     blocks = np.array_split(np.arange(most), 200)
-    return np.concatenate([np.einsum("pd,pd->p", unit_ad[first_p[p]], other[second_p[p]]) for p in blocks])
+    return np.concatenate([np.einsum("pd,pd->p", unit_ad[first_p[p]], unit_bd[second_p[p]]) for p in blocks])
