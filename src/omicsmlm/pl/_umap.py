@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from omicsmlm._checks import mistake, named
+from omicsmlm._compat import threads_kept
 from omicsmlm.pl._figure import new_figure, saved
 
 _MISSING = "#d9d9d9"
@@ -40,7 +41,7 @@ def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int 
     """
     from umap import UMAP
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threads_kept():
         warnings.simplefilter("ignore")
         layout = UMAP(n_neighbors=min(n_neighbors, len(embedding) - 1), min_dist=0.5, random_state=seed)
         return np.asarray(layout.fit_transform(np.asarray(embedding, dtype=np.float32)), dtype=np.float32)

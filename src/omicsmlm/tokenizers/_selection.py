@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import scanpy as sc
-import torch
 from anndata import AnnData
 from scipy import sparse
+
+from omicsmlm._compat import threads_kept
 
 
 def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
@@ -30,13 +31,11 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
     if counts.shape[1] <= n_features:
         return np.arange(counts.shape[1])
     adata = AnnData(counts.astype(np.float32))
-    n_threads = torch.get_num_threads()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threads_kept():
         warnings.simplefilter("ignore")
         sc.pp.normalize_total(adata, target_sum=1e4)
         sc.pp.log1p(adata)
         chosen = _ranked(adata, n_features, groups_n)
-    torch.set_num_threads(n_threads)  # scanpy's loops in numba set the threads of OpenMP, and with them those of torch
     if len(chosen) < n_features:
         log_ng = sparse.csr_matrix(adata.X)
         variance_g = np.asarray(log_ng.multiply(log_ng).mean(0) - np.square(log_ng.mean(0))).ravel()

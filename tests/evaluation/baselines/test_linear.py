@@ -2,10 +2,11 @@ import anndata as ad
 import mudata as md
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from omicsmlm.evaluation import baselines
-from omicsmlm.evaluation.baselines._linear import log_normalise, tf_idf
+from omicsmlm.evaluation.baselines._linear import _variable_genes, log_normalise, tf_idf
 from tests.objects import modality, multiome, state_of
 
 
@@ -128,3 +129,12 @@ def test_a_modality_that_is_not_there_gets_a_sentence():
     with pytest.raises(ValueError, match="modality: expected 'z', got 'x', 'y'"):
         baselines.pca(mdata, modality="z")
     assert np.isfinite(baselines.pca(mdata, 3, modality="x")).all()
+
+
+def test_the_threads_of_torch_are_left_alone():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    adata = ad.AnnData(np.random.default_rng(0).poisson(1.0, (40, 30)).astype(np.float32))
+    _variable_genes(log_normalise(adata.X), 10)
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(n_threads)
