@@ -91,7 +91,7 @@ def embeddings(untrained: omicsmlm.OmicsMLM, model: omicsmlm.OmicsMLM, seed: int
     module = model.module
     token_gw = module.features.features[module.features.names.index("rna")].weight.detach().numpy().T
     head_gw = module.decoder.head("rna").linear.weight.detach().numpy()
-    linear_dw = (module.scale_d[:, None] * module.skip.weight).detach().numpy()
+    linear_dw = (module.readout.scale_d[:, None] * module.readout.skip.weight).detach().numpy()
     ours = model.get_feature_embedding("rna").to_numpy()
     made = {
         "OmicsMLM": ours,
