@@ -90,7 +90,6 @@ def embeddings(untrained: omicsmlm.OmicsMLM, model: omicsmlm.OmicsMLM, seed: int
     rng, x_ng = np.random.default_rng(seed), inputs(model)["rna"].to_numpy()
     module = model.module
     token_gw = module.features.features[module.features.names.index("rna")].weight.detach().numpy().T
-    head_gw = module.decoder.head("rna").linear.weight.detach().numpy()
     linear_dw = (module.readout.scale_d[:, None] * module.readout.skip.weight).detach().numpy()
     ours = model.get_feature_embedding("rna").to_numpy()
     made = {
@@ -99,7 +98,8 @@ def embeddings(untrained: omicsmlm.OmicsMLM, model: omicsmlm.OmicsMLM, seed: int
         "  names shuffled": rng.permutation(ours),
         "  token embedding": token_gw,
         "  linear path": token_gw @ linear_dw.T,
-        "  decoder head": head_gw,
+        "  decoder": model.get_feature_embedding("rna", which="decoder").to_numpy(),
+        "  decoder, untrained": untrained.get_feature_embedding("rna", which="decoder").to_numpy(),
         "gene SVD (50)": svd(x_ng, 50),
         f"gene SVD ({ours.shape[1]})": svd(x_ng, ours.shape[1]),
         "random": rng.normal(size=ours.shape),

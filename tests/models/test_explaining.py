@@ -66,6 +66,20 @@ def test_squared_length_is_the_share_of_variance_that_the_latent_explains():
     assert max(shares) - min(shares) > 0.1
 
 
+def test_weights_of_the_decoder_are_those_that_make_the_logits(model):
+    found = model.get_feature_embedding("rna", which="decoder")
+    assert list(found.index) == list(model.get_feature_embedding("rna").index)
+    assert (found.dtypes == np.float32).all()
+    head = model.module.decoder.head("rna")
+    h_nw = torch.randn(3, found.shape[1])
+    design = torch.zeros(3, len(head.bias))
+    logits = h_nw.numpy() @ found.to_numpy().T + head.linear.bias.detach().numpy()
+    with torch.no_grad():
+        np.testing.assert_allclose(head.eval()(h_nw, design).logits, logits, atol=1e-5)
+    found.iloc[:] = 0
+    assert (model.get_feature_embedding("rna", which="decoder") != 0).any(axis=None), "a copy"
+
+
 def test_features_of_one_type_lie_together(model):
     rna_part, z = model.adata["rna"], model.get_feature_embedding("rna")
     types = model.adata.obs["type"].reindex(rna_part.obs_names)
@@ -243,6 +257,8 @@ def test_a_loaded_model_explains_alike_and_objects_stay_as_they_were(model, tabl
 
 
 def test_wrong_input_gets_a_sentence(model):
+    with pytest.raises(ValueError, match="which: expected 'latent' or 'decoder', got 'encoder'; pass one of these"):
+        model.get_feature_embedding("rna", which="encoder")
     with pytest.raises(ValueError, match=r"modality: expected one of \['rna', 'atac', 'prot'\], got None; name one"):
         model.get_feature_embedding()
     with pytest.raises(

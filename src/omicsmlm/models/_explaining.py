@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from omicsmlm.training import on_device
 from ._base import EMBED_ROWS, OmicsModel, asked_rows
 from ._feature_sums import Moments, Tally
 
+FeatureEmbedding = Literal["latent", "decoder"]
+"""Where features are placed; see :meth:`ExplainingModel.get_feature_embedding`."""
 PATH_POWER = 4
 """The path from the baseline is walked as t⁴: layer normalisation makes an encoder change most close to the baseline,
 where even steps would miss it (with 50 of them, half to nearly all of the difference on blood cells)."""
@@ -41,22 +44,31 @@ class ExplainingModel(OmicsModel):
     def _embed_scaled(self, scaled: dict[str, Tensor], grids: dict[str, Grid], batch: Batch) -> Tensor:
         """Embed rows by scaled values in place of their own, (n, d); what is seen of them stays as it is."""
 
+    @abstractmethod
+    def _decoder_weights(self, modality: str) -> Tensor:
+        """Give the weights of these features in the decoder's last layer, (g, w)."""
+
     # ---- feature embeddings -------------------------------------------------------------------------------------
 
     def get_feature_embedding(
         self,
         modality: str | None = None,
         *,
+        which: FeatureEmbedding = "latent",
         data: AnnData | MuData | None = None,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        r"""Place the features of a modality in the latent space: the correlation of each with the latent dimensions.
+        r"""Place the features of a modality in the latent space, or tell them by what the decoder makes of them.
 
         Parameters
         ----------
         modality
             Whose features; may be left out where the model has one modality.
+        which
+            "latent": the correlation of each feature with the latent dimensions, in some rows. "decoder": its weights in the
+            decoder's last layer, whatever the rows. Between features of like abundance the latter tell known relations
+            better, and those of different modalities cannot be compared.
         data
             The object whose rows are correlated; None for the registered one.
         indices
@@ -68,12 +80,13 @@ class ExplainingModel(OmicsModel):
         -------
         pandas.DataFrame
             (g, n_latent) float32, from -1 to 1, with the names of the features that the model looks at; 0 for those
-            that do not vary or are not measured. Features of different modalities can be compared.
+            that do not vary or are not measured. Features of different modalities can be compared. Of the decoder (g, w).
 
         Raises
         ------
         ValueError
-            If the modality is not one of the model's, or fewer than three of the rows were measured in it.
+            If the modality is not one of the model's, fewer than three of the rows were measured in it, or there is no such
+            embedding.
 
         Notes
         -----
@@ -84,7 +97,11 @@ class ExplainingModel(OmicsModel):
         changes no length and no product.
         """
         name = self._asked_modality(modality)
+        if which not in get_args(FeatureEmbedding):
+            raise mistake("which", "'latent' or 'decoder'", repr(which), "pass one of these")
         features = np.asarray(self.adata_manager.modalities[name]["vocabulary"])[self._encoded_features(name)]
+        if which == "decoder":
+            return pd.DataFrame(self._decoder_weights(name).detach().cpu().numpy().copy(), index=features)
         manager = self._manager_for(data)
         rows = asked_rows(indices, manager.adata.n_obs)
         q_nd = torch.from_numpy(_whitened(self.get_latent_representation(data, indices, batch_size)))

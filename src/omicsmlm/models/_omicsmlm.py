@@ -155,6 +155,10 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     def _encoded_features(self, modality: str) -> np.ndarray:
         return self._decoded_features(modality)
 
+    def _decoder_weights(self, modality: str) -> Tensor:
+        assert isinstance(self.module, OmicsMLMModule)
+        return self.module.decoder.head(modality).linear.weight
+
     def _scaled(self, grids: dict[str, Grid]) -> dict[str, Tensor]:
         assert isinstance(self.module, OmicsMLMModule)
         return self.module.scalings(grids)
