@@ -395,7 +395,7 @@ def recalls(table_gd: np.ndarray, names: pd.Index, abundance_g: np.ndarray | Non
 
 
 def genes(run: Run) -> None:
-    for name, data in rna_sets(run, ("teaseq", "pbmc_3tech", "mixology")).items():
+    for name, data in rna_sets(run, ("teaseq", "pbmc_3tech")).items():
         data = data[:, np.asarray((data.X > 0).sum(0)).ravel() >= FOUND].copy()
         x_ng = log_counts(data)
         print(f"\n== gene pairs: {name}, {data.n_obs} rows, {data.n_vars} genes found in {FOUND} of them")

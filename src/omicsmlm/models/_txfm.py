@@ -1,6 +1,5 @@
 """TxFM: a masked autoencoder of RNA counts (Kenyon-Dean et al. 2026)."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -21,12 +20,10 @@ from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
 from ._txfm_config import TxFMConfig
 from ._txfm_module import TxFMModule
-from ._txfm_start import gene_components, solve, start
+from ._txfm_start import gene_components, start
 
 COMPONENT_ROWS = 3000
 """Rows from which components are taken, of each data set as many where it has them; a random sample where there are more."""
-TRAINED_ROWS = 256
-"""Rows whose states are computed at once when the decoder is solved."""
 LEAST_LOGIT = 0.1
 """Logit at which genes start that are hardly ever found: below 0 no gradient would reach them."""
 N_PROCESSED = {"encoder": 32, "decoder": 256}
@@ -139,14 +136,6 @@ class TxFM(ImputingModel, FineTunedModel):
         grid, rows = self._rows_for_components(sample)
         panel_n = self._panels(sample)[1][rows]
         start(module, gene_components(grid.values.numpy(), grid.seen.numpy(), panel_n, c.width - 1, c.seed))
-        shown = self.parts.corruption({self._name: grid}, torch.Generator().manual_seed(c.seed)).inputs[self._name]
-        with torch.no_grad():
-            chunks = zip(shown.values.split(TRAINED_ROWS), shown.seen.split(TRAINED_ROWS), strict=True)
-            state_nd = torch.cat([module.state(*chunk) for chunk in chunks])
-        least = (
-            -math.inf if c.activation == "softmax" else LEAST_LOGIT / 2
-        )  # no logit of a softmax is out of gradients' reach
-        solve(module.decoder, state_nd, grid, panel_n, least)
 
     def _rows_for_components(self, sample: Sequence[Batch]) -> tuple[Grid, np.ndarray]:
         """Choose some rows that have RNA: on the grid, and by their position in the sample."""

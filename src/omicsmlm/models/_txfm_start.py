@@ -1,14 +1,14 @@
-"""Where TxFM starts, if not at random: components in the row's token, and a decoder that is solved for them.
+"""Where TxFM starts, if not at random: components in the row's token.
 
 The paper starts at random and trains on 1.4 million rows. With some thousand rows, a state that must first learn to gather
 hundreds of tokens reads less off them than principal components do (``docs/experiments.md``). So, in the same network,
 
 - embeddings of genes start at loadings of a factor analysis of the rows;
 - the row's token starts as the row's components, fitted to what is shown of it (:class:`omicsmlm.nn.ComponentFit`);
-- blocks start by adding little;
-- the last layer of the decoder is solved for what is shown of some rows.
+- blocks start by adding little.
 
-Everything is trained from there.
+Everything is trained from there. The decoder starts at the mean row, as it does at random: solved for the components, it left
+rows nothing to learn, and told less of genes.
 """
 
 from typing import NamedTuple
@@ -16,23 +16,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.utils.extmath import randomized_svd
-from torch import Tensor
-
-from omicsmlm._types import Grid
-from omicsmlm.nn import ResidualDecoder
 
 from ._txfm_module import TxFMModule
 
-LEAST_DEVIATION = 1e-3
-"""Standard deviation of a log count that counts as none."""
 SHRUNK = 0.5
 """How far the noise of a gene is drawn to the mean noise."""
 CALM = 0.1
 """What is left of what the random blocks add."""
-RIDGE = 10.0
-"""Rows that the ridge of the decoder's regression weighs as much as."""
-LARGEST_RESPONSE = 3.0
-"""Largest departure from a gene's mean that the decoder is solved for, on the scale of log counts."""
 
 
 class Components(NamedTuple):
@@ -101,55 +91,3 @@ def start(module: TxFMModule, components: Components) -> None:
     for block in module.transformer.blocks:
         for part in ("attention_scale", "feed_forward_scale"):
             block.get_parameter(part).mul_(CALM)
-
-
-@torch.no_grad()
-def solve(decoder: ResidualDecoder, state_nd: Tensor, grid: Grid, panel_n: np.ndarray, least: float) -> None:
-    """Solve the last layer of the decoder, by ridge regression, for how rows depart from the mean row.
-
-    A departure of a gene's log count is scaled to that of the logarithm of its mean, which is what the loss asks for.
-
-    Parameters
-    ----------
-    decoder
-        Decoder that starts at the logits of the mean row.
-    state_nd
-        States of rows of which a part is shown.
-    grid
-        Log counts of these rows.
-    panel_n
-        (n,) data set of each row; all rows of a set have the same genes.
-    least
-        Logit below which no row of these may fall, so that gradients are alive.
-    """
-    hidden_nd = decoder.hidden(state_nd)
-    hidden_nd = hidden_nd - (mean_d := hidden_nd.mean(0))
-    response_ng = _responses(grid)
-    panel = torch.from_numpy(panel_n)
-    seen_sg = torch.stack([grid.seen[panel == s].any(0) for s in panel.unique()])
-    weight_gd = torch.zeros_like(decoder.out.weight)
-    ridge_dd = RIDGE * torch.eye(hidden_nd.shape[1])
-    for pattern_s in seen_sg.unique(dim=1).T:
-        genes = (seen_sg == pattern_s[:, None]).all(0)
-        rows = torch.isin(panel, panel.unique()[pattern_s])
-        if rows.any():
-            own_md = hidden_nd[rows]
-            response_mg = response_ng[rows][:, genes]
-            weight_gd[genes] = torch.linalg.solve(own_md.T @ own_md + ridge_dd, own_md.T @ response_mg).T
-    departure_ng = hidden_nd @ weight_gd.T
-    room_g = (decoder.out.bias - least).clamp(min=0) / (-departure_ng.min(0).values).clamp(min=1e-9)
-    weight_gd *= room_g.clamp(max=1)[:, None]
-    decoder.out.weight.copy_(weight_gd)
-    decoder.out.bias.sub_(weight_gd @ mean_d)
-
-
-def _responses(grid: Grid) -> Tensor:
-    """Give departures from the mean row in the logarithm of the mean, (n, g); 0 where not profiled."""
-    n_seen_g = grid.seen.sum(0).clamp(min=1)
-    counts_ng = grid.values.expm1()
-    mean_g, log_mean_g = counts_ng.sum(0) / n_seen_g, grid.values.sum(0) / n_seen_g
-    centred_ng = (grid.values - log_mean_g) * grid.seen
-    variance_g = ((counts_ng - mean_g) * grid.seen).square().sum(0) / n_seen_g
-    log_variance_g = centred_ng.square().sum(0) / n_seen_g
-    factor_g = variance_g.sqrt() / (1 + mean_g) / log_variance_g.sqrt().clamp(min=LEAST_DEVIATION)
-    return (centred_ng * factor_g).clamp(-LARGEST_RESPONSE, LARGEST_RESPONSE)

@@ -53,8 +53,4 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, state_nd: Tensor) -> Tensor:
         """Give (n, g) logits."""
-        return self.out(self.hidden(state_nd))
-
-    def hidden(self, state_nd: Tensor) -> Tensor:
-        """Give what the last layer reads, (n, d)."""
-        return self.layers(self.norm(state_nd))
+        return self.out(self.layers(self.norm(state_nd)))
