@@ -98,7 +98,7 @@ def survival(
         raise mistake("group", f"two to {len(_MANY)} groups", str(len(names)), "divide the rows otherwise")
     test = log_rank(time_n, event_n, group_n, stratum)
     colors = _COLORS.get(len(names), _MANY)
-    figure = new_figure(5.6, 4.2 + 0.22 * len(names) + 0.3 * bool(title))
+    figure = new_figure(6.8, 4.2 + 0.22 * len(names) + 0.3 * bool(title))
     upper, lower = figure.subplots(2, 1, sharex=False, height_ratios=(3.6, 0.28 * len(names) + 0.2))
     groups = {str(name): time_n[group_n == name] for name in names}
     for (name, own_n), color in zip(groups.items(), colors, strict=False):
@@ -106,7 +106,8 @@ def survival(
     upper.set(ylim=(-0.02, 1.02), xlim=(0, time_n.max() * 1.02), ylabel="without the event")
     upper.set_xlabel(f"time ({unit})" if unit else "time")
     upper.spines[["top", "right"]].set_visible(False)
-    upper.legend(frameon=False, fontsize=9, title="events", title_fontsize=9, loc="upper right")
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02)}  # curves may be anywhere
+    upper.legend(frameon=False, fontsize=9, title="events", title_fontsize=9, alignment="left", **beside)
     written = f"{test.p_value:.2g}" if test.p_value >= 1e-4 else f"{test.p_value:.0e}"
     upper.text(0.03, 0.05, f"log-rank p = {written}", transform=upper.transAxes, fontsize=10, weight="bold")
     ticks = np.array([tick for tick in upper.get_xticks() if 0 <= tick <= time_n.max()])
