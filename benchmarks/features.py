@@ -3,14 +3,13 @@
     OMICSMLM_DATA=../shared/data python benchmarks/features.py [--cache DIR] [--seed 0]
 
 Pairs: share of known pairs of genes (gene_pairs.csv.gz) whose cosine is in the lowest or the highest 5 % of all pairs;
-.10 by chance; of all pairs, and of pairs of genes as abundant as they. The definition of the embedding was chosen with both sets in view: neither is a clean test of it. Attributions: the five first
-features of each type, and, against a t-test, what is lost when a type's first features are set to their mean, and how
+.10 by chance; of all pairs, and of pairs of genes as abundant as they. The definition of the embedding was chosen with both
+sets in view: neither is a clean test of it. Attributions: the five first features of each type, and, against a t-test, what is lost when a type's first features are set to their mean, and how
 well a logistic regression tells the types by the first features alone.
 """
 
 import argparse
 import logging
-import os
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from _pairs import gene_pairs, mean_beside_noise
 from anndata import AnnData
 from mudata import MuData
 from scipy import stats
@@ -64,10 +64,10 @@ def inputs(model: omicsmlm.OmicsMLM) -> pd.DataFrame:
 # ---- known pairs --------------------------------------------------------------------------------------------------
 
 
-def recall(embedding_gd: np.ndarray, names: pd.Index, pairs: pd.DataFrame, abundance_g: np.ndarray) -> dict[str, float]:
+def recall(embedding_gd: np.ndarray, names: pd.Index, abundance_g: np.ndarray) -> dict[str, float]:
     """Share of known pairs in the two tails, per source: of all pairs, and of pairs of genes as abundant."""
-    found = omicsmlm.evaluation.relationship_recall(embedding_gd, names, pairs)
-    matched = omicsmlm.evaluation.relationship_recall(embedding_gd, names, pairs, matched_on=abundance_g)
+    found = omicsmlm.evaluation.relationship_recall(embedding_gd, names, gene_pairs())
+    matched = omicsmlm.evaluation.relationship_recall(embedding_gd, names, gene_pairs(), matched_on=abundance_g)
     of_all = {f"{source} ({row.n:.0f})": row.recall for source, row in found.iterrows()}
     return {**of_all, **{f"matched {source}": row.recall for source, row in matched.iterrows()}}
 
@@ -183,15 +183,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=None)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    pairs = pd.read_csv(Path(os.environ["OMICSMLM_DATA"]) / "sc" / "gene_pairs.csv.gz")
     for name in arguments.sets:
         untrained, model = fitted(name, arguments.cache, arguments.seed)
         names = inputs(model)["rna"].columns
         print(f"\n== {name}: known pairs among {len(names)} genes")
         abundance_g, made = abundance(model, names), embeddings(untrained, model, arguments.seed)
-        noise_gk = 0.3 * np.random.default_rng(arguments.seed).normal(size=(len(names), 80)) / 80**0.5
-        made["  mean log count, random numbers"] = np.column_stack([abundance_g, noise_gk])
-        found = {k: recall(e_gd, names, pairs, abundance_g) for k, e_gd in made.items()}
+        control_gk = mean_beside_noise(abundance_g, 80, np.random.default_rng(arguments.seed))
+        made["  mean log count, random numbers"] = control_gk
+        found = {k: recall(e_gd, names, abundance_g) for k, e_gd in made.items()}
         print(pd.DataFrame(found).T.round(3).to_string())
         explained(model, arguments.seed)
 
