@@ -129,9 +129,7 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
     """The first modality as if the object lacked some of its features."""
     name, view = next(iter(views.items()))
     kept = torch.from_numpy(kept_g)
-    if isinstance(
-        model, TxFM
-    ):  # its values are relative to the total over the features that there are, and their share
+    if isinstance(model, TxFM):  # its values are relative to what there is of a row, and to the share that this is
         counts = show(view, view.seen & kept).values.expm1()
         library = model.config.library_size * model.parts.tokenizer.get_buffer("share_g")[kept].sum()
         values = (counts * (library / counts.sum(1, keepdim=True))).log1p()

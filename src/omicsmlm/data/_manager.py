@@ -80,14 +80,13 @@ class OmicsManager(AnnDataManager):
             raise mistake(
                 "data", f"a modality among {self._sources}", f"{list(target.mod)}", "rename it as in training"
             )
+        entries = {f.name: f.key for f in self.fields if isinstance(f, SequenceField | VectorField)}
+        if entries and not any(key in target.obs or key in target.obsm for key in entries.values()):
+            found = f"an object without {named(entries.values())}"
+            raise mistake("data", f"a column or an entry with one of {named(entries)}", found, "name it as in training")
         names = {key: self.registry[key] for key in ("model_name", "setup_method_name", "setup_args")}
         manager = OmicsManager(self.fields, names, self.validation_checks)
         manager.register_fields(target, self.registry, **kwargs)
-        entries = {**manager.sequences, **manager.vectors}
-        keys = [state["key"] for state in entries.values()]
-        if keys and not any(key in target.obs or key in target.obsm for key in keys):
-            found = f"an object without {named(keys)}"
-            raise mistake("data", f"a column or an entry with one of {named(entries)}", found, "name it as in training")
         return manager
 
     def extended(self, target: AnnData | MuData) -> "OmicsManager":

@@ -123,11 +123,12 @@ def _classes(matched_on: Any, n_names: int) -> np.ndarray:
 
 def _thresholds(unit_gd: np.ndarray, class_g: np.ndarray, tail: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the cosines that bound the lower and the upper tail of the pairs of any two classes, (c, c) each."""
-    n = int(class_g.max()) + 1
+    members = [unit_gd[class_g == c] for c in range(int(class_g.max()) + 1)]
+    n = len(members)
     low_cc, high_cc = np.empty((n, n)), np.empty((n, n))
     most = _MOST_PAIRS // (n * (n + 1) // 2)
     for a, b in itertools.combinations_with_replacement(range(n), 2):
-        cosine_p = _cosines(unit_gd[class_g == a], None if a == b else unit_gd[class_g == b], most, seed)
+        cosine_p = _cosines(members[a], None if a == b else members[b], most, seed)
         low_cc[[a, b], [b, a]], high_cc[[a, b], [b, a]] = np.quantile(cosine_p, [tail, 1 - tail])
     return low_cc, high_cc
 

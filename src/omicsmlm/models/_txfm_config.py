@@ -66,8 +66,7 @@ class TxFMConfig:
     gene_start
         "components": the row's token begins with the row's components, fitted to what is shown of it, with the embeddings of
         genes as loadings, which start at those of a factor analysis of training rows; blocks start by adding little (ours, for
-        few rows). "random": the row's token is learned, and everything
-        starts at random (paper, inferred).
+        few rows). "random": the row's token is learned, and everything starts at random (paper, inferred).
     learning_rate, betas, epsilon
         Of AdamW (paper: 1e-3, 0.9 and 0.999, 1e-6), with a cosine after a tenth of the steps of warm-up.
     weight_decay

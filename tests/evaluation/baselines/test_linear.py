@@ -132,9 +132,7 @@ def test_a_modality_that_is_not_there_gets_a_sentence():
 
 
 def test_the_threads_of_torch_are_left_alone():
-    n_threads = torch.get_num_threads()
     torch.set_num_threads(3)
     adata = ad.AnnData(np.random.default_rng(0).poisson(1.0, (40, 30)).astype(np.float32))
     _variable_genes(log_normalise(adata.X), 10)
     assert torch.get_num_threads() == 3
-    torch.set_num_threads(n_threads)
