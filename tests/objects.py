@@ -11,7 +11,8 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import IsoFormerConfig, MOJOConfig, OmicsMLMConfig, ScMBERTConfig, TxFMConfig
-from omicsmlm._types import Letters
+from omicsmlm._draws import Draws
+from omicsmlm._types import Batch, Grid, Letters, View
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
@@ -202,3 +203,14 @@ def _held(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
     return repr(value)
+
+
+def draws_for(views: dict[str, View], seed: int = 0) -> Draws:
+    """Random numbers for the observations of some views, known by their places."""
+    view = next(iter(views.values()))
+    n = len(view.of_row) if isinstance(view, Letters) else len(view.seen if isinstance(view, Grid) else view.present)
+    return Draws(seed, torch.arange(n))
+
+
+NO_BATCH = Batch({}, {}, {}, torch.zeros(0, 0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+"""For objectives that only ask a batch how many ranks share it."""

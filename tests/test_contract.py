@@ -17,6 +17,7 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import MOJO, IsoFormer, OmicsMLM, ScMBERT, TxFM
+from omicsmlm._draws import Draws
 from omicsmlm._types import Grid, View, rows_of
 from omicsmlm.corruption import show
 from omicsmlm.models import OmicsModel
@@ -28,6 +29,7 @@ from tests.objects import (
     SMALL_SCMBERT,
     SMALL_TXFM,
     bulk,
+    draws_for,
     multiome,
     rna,
     state_of,
@@ -101,7 +103,7 @@ def encoded(model: OmicsModel, views: dict[str, View]) -> np.ndarray:
 
 def corrupted(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
     """What is left of some views, always the same part."""
-    return model.parts.corruption(views, torch.Generator().manual_seed(5)).inputs
+    return model.parts.corruption(views, draws_for(views, 5)).inputs
 
 
 def changed_where_hidden(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
@@ -281,7 +283,7 @@ def test_a_hidden_value_cannot_leak(family, trained):
 def test_the_values_reach_the_module_through_the_inputs_alone(family, trained):
     model = trained(family)
     batch = model.adata_manager.create_torch_dataset()[[0, 1, 2, 3]]
-    inputs = model.parts.corruption(model.parts.tokenizer(batch), torch.Generator().manual_seed(5)).inputs
+    inputs = model.parts.corruption(model.parts.tokenizer(batch), Draws(5, batch.rows)).inputs
     tokens = {name: t._replace(values=t.values * 3 + 1) for name, t in batch.tokens.items()}
     with torch.no_grad():
         one, other = (model.module.eval()(inputs, b) for b in (batch, batch._replace(tokens=tokens)))
@@ -351,7 +353,7 @@ def test_the_loss_falls(family):
     @torch.no_grad()
     def terms() -> dict[str, float]:
         """The terms of the loss of all rows, always under the same corruption."""
-        corrupted = model.parts.corruption(model.parts.tokenizer(batch), torch.Generator().manual_seed(0))
+        corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(0, batch.rows))
         found = model.parts.objective(model.module.eval()(corrupted.inputs, batch), corrupted, batch, 1.0)
         return {name: float(value) for name, value in found.items()}
 

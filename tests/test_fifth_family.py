@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NamedTuple, final
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
+from omicsmlm._draws import Draws
 from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Module, Parts
 from omicsmlm.models import OmicsModel
 from omicsmlm.training import Optimisation
@@ -53,10 +54,10 @@ class HideSome:
     def __init__(self, rate: float) -> None:
         self.rate = rate
 
-    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
         inputs = {}
         for name, grid in grids.items():
-            kept = torch.rand(grid.values.shape, generator=generator, device=grid.values.device) >= self.rate
+            kept = draws.uniform(grid.values.shape[1]) >= self.rate
             inputs[name] = Grid(grid.values * kept, grid.seen & kept, grid.total)
         return Corrupted(inputs, grids)
 

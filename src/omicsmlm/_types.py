@@ -5,12 +5,14 @@ Tensor axes: n observations, t tokens, g features, d width, k covariates.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+
+from ._draws import Draws
 
 Kind = Literal["counts", "accessibility", "protein", "fraction", "real"]
 """What the values of a modality are.
@@ -85,6 +87,12 @@ class Batch(NamedTuple):
     """Per modality of several data sets put together: what each row was measured in; of the others, nothing."""
     sequences: Mapping[str, Letters] = {}
     """Per modality that is a sequence, which has no tokens and no features: its letters."""
+    draws: Draws | None = None
+    """Random numbers of the step, in training and validation; None where nothing is drawn."""
+    n_ranks: int = 1
+    """Processes that share the step: each holds a part of its observations."""
+    whole_nd: Tensor | None = None
+    """(n, d): embedding of the whole observations, where an objective's memory does not hold them all; no gradient."""
 
 
 def measured_in(batch: Batch, name: str) -> Tensor:
@@ -150,9 +158,20 @@ def rows_of(packed: Tokens | TokenSet) -> Tensor:
     >>> rows_of(Tokens(torch.arange(3), torch.ones(3), torch.tensor([0, 2, 2, 3])))
     tensor([0, 0, 2])
     """
-    lengths_n = packed.offsets.diff()
-    rows = torch.arange(len(lengths_n), device=lengths_n.device)
-    return torch.repeat_interleave(rows, lengths_n, output_size=len(packed.ids))
+    return places_of(packed.offsets, len(packed.ids))[0]
+
+
+def places_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
+    """Return, (t,) int64 each, the owner of each packed token and its position among those of its owner.
+
+    Examples
+    --------
+    >>> places_of(torch.tensor([0, 2, 2, 3]), 3)
+    (tensor([0, 0, 2]), tensor([0, 1, 0]))
+    """
+    owners = torch.arange(len(offsets) - 1, device=offsets.device)
+    owner_t = torch.repeat_interleave(owners, offsets.diff(), output_size=n_tokens)
+    return owner_t, torch.arange(n_tokens, device=offsets.device) - offsets[owner_t]
 
 
 class Corrupted(NamedTuple):
@@ -194,6 +213,48 @@ class Module(nn.Module, ABC):
         return []
 
 
+class BatchSampler(Protocol):
+    """Order of the observations of an epoch, in batches."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is drawn next."""
+        ...
+
+    def start_at(self, batch: int) -> None:
+        """Begin the next iteration, and only that, at this batch of the epoch."""
+        ...
+
+    def divide(self, rank: int, n_ranks: int) -> None:
+        """Leave to this process every ``n_ranks``-th observation of each batch, from ``rank`` on."""
+        ...
+
+    @property
+    def smallest_batch(self) -> int:
+        """Observations of the smallest batch, of all ranks together."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch."""
+        ...
+
+
+class Loader(Protocol):
+    """Batches of an epoch."""
+
+    @property
+    def sampler(self) -> BatchSampler:
+        """Their order."""
+        ...
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go through an epoch, or what is left of it."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch."""
+        ...
+
+
 class Tokenizer(Protocol):
     """Turns packed rows into a family's own view of them."""
 
@@ -203,9 +264,9 @@ class Tokenizer(Protocol):
 
 
 class Corruption(Protocol):
-    """Hides part of the input; all of its randomness comes from the generator."""
+    """Hides part of the input; all of its randomness comes from the draws."""
 
-    def __call__(self, views: dict[str, Any], generator: Generator, /) -> Corrupted:
+    def __call__(self, views: dict[str, Any], draws: Draws, /) -> Corrupted:
         """Return the visible part and the targets."""
         ...
 
@@ -218,14 +279,14 @@ class Objective(Protocol):
         ...
 
 
-class Census(Protocol):
-    """Looks at the embedding of all training rows at the start of an epoch."""
+class Memory(Protocol):
+    """Embeddings of training observations that an objective compares with; refreshed every so many steps."""
 
     start: float
-    """Share of the training after which it is taken."""
+    """Share of the training after which it is refreshed."""
 
-    def take(self, embedding_nd: Tensor, covariates_nk: Tensor, rows_n: Tensor) -> None:
-        """Note what an objective needs to know of the whole set."""
+    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, rows_m: Tensor, *, is_whole: bool) -> None:
+        """Note what the objective needs to know of all training observations, or of a sample of them."""
         ...
 
     def forget(self) -> None:
@@ -237,11 +298,11 @@ class Census(Protocol):
 class Parts:
     """The four parts that make a family; the one training plan asks for nothing else.
 
-    A fifth, ``census``, is for an objective that compares a row with the whole training set.
+    A fifth, ``memory``, is for an objective that compares an observation with the whole training set.
     """
 
     tokenizer: Tokenizer
     corruption: Corruption
     module: Module
     objective: Objective
-    census: Census | None = None
+    memory: Memory | None = None

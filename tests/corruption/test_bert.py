@@ -5,6 +5,7 @@ import torch
 
 from omicsmlm._types import Grid
 from omicsmlm.corruption import HideFeatures, MaskBins, WithPartialView
+from tests.objects import draws_for
 
 N_BINS = 8
 
@@ -19,7 +20,7 @@ def grid(n, g, seed=0, *, missing=0.0, rows=None):
 
 
 def corrupt(grids, rate=0.15, modality_rate=0.0, seed=0):
-    return MaskBins(N_BINS, rate, modality_rate)(grids, torch.Generator().manual_seed(seed))
+    return MaskBins(N_BINS, rate, modality_rate)(grids, draws_for(grids, seed))
 
 
 def shares(whole, found, scored):
@@ -107,7 +108,7 @@ def test_the_seed_is_all_there_is_of_chance():
 def test_the_second_half_lacks_a_modality_and_is_otherwise_the_first():
     alone = torch.arange(60) % 3 == 0
     grids = {"rna": grid(60, 9), "meth": grid(60, 9, 1, rows=~alone)}
-    corrupted = WithPartialView(MaskBins(N_BINS))(grids, torch.Generator().manual_seed(0))
+    corrupted = WithPartialView(MaskBins(N_BINS))(grids, draws_for(grids))
     lost = []
     for name, whole in grids.items():
         full, partial = (
@@ -121,7 +122,7 @@ def test_the_second_half_lacks_a_modality_and_is_otherwise_the_first():
         torch.testing.assert_close(partial.total, partial.values.sum(1))
         assert torch.equal(corrupted.targets[name].values, torch.cat([whole.values, whole.values]))
         assert torch.equal(*corrupted.scored[name].chunk(2))
-        plain = MaskBins(N_BINS)(grids, torch.Generator().manual_seed(0))
+        plain = MaskBins(N_BINS)(grids, draws_for(grids))
         assert torch.equal(full.values, plain.inputs[name].values), "the full view is that of the corruption"
     assert torch.equal(lost[0] ^ lost[1], ~alone), "exactly one of those that have two"
     assert lost[0].any()
@@ -130,6 +131,6 @@ def test_the_second_half_lacks_a_modality_and_is_otherwise_the_first():
 
 def test_a_corruption_that_judges_everything_may_be_doubled_too():
     grids = {"rna": grid(6, 5), "meth": grid(6, 5, 1)}
-    doubled = WithPartialView(HideFeatures((0.1, 0.5), 0.0))(grids, torch.Generator().manual_seed(0))
+    doubled = WithPartialView(HideFeatures((0.1, 0.5), 0.0))(grids, draws_for(grids))
     assert doubled.scored is None
     assert len(doubled.inputs["rna"].values) == 12

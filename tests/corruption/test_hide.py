@@ -5,6 +5,7 @@ import torch
 
 from omicsmlm._types import Grid
 from omicsmlm.corruption import HideFeatures, show
+from tests.objects import draws_for
 
 
 def grid(n, g, seed=0, *, seen=None):
@@ -15,7 +16,7 @@ def grid(n, g, seed=0, *, seen=None):
 
 
 def hide(grids, rates=(0.1, 0.8), modality_rate=0.2, seed=0):
-    return HideFeatures(rates, modality_rate)(grids, torch.Generator().manual_seed(seed))
+    return HideFeatures(rates, modality_rate)(grids, draws_for(grids, seed))
 
 
 def test_a_hidden_value_is_zeroed_and_taken_from_the_total():

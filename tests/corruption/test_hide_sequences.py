@@ -5,7 +5,7 @@ import torch
 
 from omicsmlm._types import Grid
 from omicsmlm.corruption import MASK, DropModalities, MaskLetters, has_modality, without
-from tests.objects import letters_of
+from tests.objects import draws_for, letters_of
 
 
 def views(n=600):
@@ -23,7 +23,7 @@ def views(n=600):
 
 
 def drop(rate, whole, seed=0):
-    return DropModalities(rate, "y")(whole, torch.Generator().manual_seed(seed))
+    return DropModalities(rate, "y")(whole, draws_for(whole, seed))
 
 
 def test_targets_are_never_shown():
@@ -81,7 +81,7 @@ def test_a_modality_is_taken_away():
 
 
 def mask(rate, whole, names=("dna",), seed=0):
-    return MaskLetters(rate, names)(whole, torch.Generator().manual_seed(seed))
+    return MaskLetters(rate, names)(whole, draws_for(whole, seed))
 
 
 def test_masked_letters_are_those_that_are_guessed():

@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from omicsmlm._types import Corrupted, TokenSet, rows_of
 from omicsmlm.corruption import HideTokens
+from tests.objects import draws_for
 
 KINDS = {"rna": False, "atac": True}
 """Whether hidden tokens bring closed ones."""
@@ -46,7 +47,7 @@ def hide(
     in_sight=False,
 ) -> Corrupted:
     hiding = HideTokens(drop, modality, value, identity, most, closed, identity_in_sight=in_sight)
-    return hiding(sets, torch.Generator().manual_seed(seed))
+    return hiding(sets, draws_for(sets, seed))
 
 
 def same(a: dict[str, TokenSet], b: dict[str, TokenSet]) -> bool:

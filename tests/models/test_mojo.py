@@ -12,6 +12,7 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import MOJO, Classifier, ClassifierConfig, MOJOConfig
+from omicsmlm._draws import Draws
 from omicsmlm.corruption import WithPartialView
 from omicsmlm.models._mojo_module import MOJOModule
 from omicsmlm.models._mojo_start import solve_heads
@@ -203,7 +204,7 @@ def test_the_heads_start_with_what_is_usual():
     adata, _ = latent_rows()
     model = MOJO(adata, replace(SMALL_MOJO, start="random"))
     batch = rows_of(model)
-    corrupted = model.parts.corruption(model.parts.tokenizer(batch), torch.Generator().manual_seed(0))
+    corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(0, batch.rows))
 
     def loss():
         with torch.no_grad():

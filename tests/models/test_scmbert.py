@@ -12,6 +12,7 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import Classifier, ClassifierConfig, ScMBERT, ScMBERTConfig
+from omicsmlm._draws import Draws
 from omicsmlm._types import rows_of
 from omicsmlm.nn import LatentTransformer, PackedTransformer
 from tests.objects import QUIET, SMALL_SCMBERT, cells, modality, multiome, rna, state_of
@@ -114,7 +115,7 @@ def auroc(is_right: list[bool], score: list[float]) -> float:
 def by_loop(model: ScMBERT) -> pd.DataFrame:
     """The table, token by token."""
     batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
-    corrupted = model.parts.corruption(model.parts.tokenizer(batch), torch.Generator().manual_seed(model.config.seed))
+    corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(model.config.seed, batch.rows))
     outputs = model.module.eval()(corrupted.inputs, batch)
     rows, asked = {}, []
     for m, (name, part) in enumerate(corrupted.inputs.items()):

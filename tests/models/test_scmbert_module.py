@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from omicsmlm import ScMBERT
+from omicsmlm._draws import Draws
 from omicsmlm._types import TokenSet, rows_of
 from tests.objects import QUIET, SMALL_SCMBERT, multiome, rna
 
@@ -22,7 +23,7 @@ def model(request):
 
 def corrupted_batch(model):
     batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
-    return batch, model.parts.corruption(model.parts.tokenizer(batch), torch.Generator().manual_seed(1))
+    return batch, model.parts.corruption(model.parts.tokenizer(batch), Draws(1, batch.rows))
 
 
 def one_row(part: TokenSet, i: int) -> TokenSet:

@@ -8,7 +8,7 @@ import torch
 
 from omicsmlm._types import Corrupted
 from omicsmlm.objectives import LetterCrossEntropy
-from tests.objects import letters_of
+from tests.objects import NO_BATCH, letters_of
 
 ALPHABETS = {"dna": "ACGT", "protein": "ACD"}
 
@@ -39,7 +39,7 @@ def case(**sequences):
 
 
 def judged(outputs, corrupted):
-    return LetterCrossEntropy(CODES)(outputs, corrupted, None, 0.5)
+    return LetterCrossEntropy(CODES)(outputs, corrupted, NO_BATCH, 0.5)
 
 
 def test_it_is_the_mean_surprise_of_each_kind():

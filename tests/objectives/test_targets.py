@@ -7,6 +7,7 @@ import torch
 
 from omicsmlm._types import Corrupted, Grid
 from omicsmlm.objectives import TargetError
+from tests.objects import NO_BATCH
 
 
 class Outputs(NamedTuple):
@@ -22,7 +23,7 @@ def case():
 
 def judged(said, grid):
     corrupted = Corrupted({}, {"y": grid, "other": None})
-    return TargetError("y")(Outputs(said), corrupted, None, 0.5)
+    return TargetError("y")(Outputs(said), corrupted, NO_BATCH, 0.5)
 
 
 def test_it_is_the_mean_over_what_was_measured():

@@ -8,6 +8,7 @@ import torch
 
 from omicsmlm._types import Corrupted, Encoded, Grid
 from omicsmlm.objectives import BinCrossEntropy, divergence, info_nce
+from tests.objects import NO_BATCH
 
 
 class Read(NamedTuple):
@@ -49,7 +50,7 @@ def by_loop(outputs, corrupted, name):
 
 def test_the_cross_entropy_of_the_judged_tokens():
     outputs, corrupted = case()
-    terms = BinCrossEntropy()(outputs, corrupted, None, 1.0)
+    terms = BinCrossEntropy()(outputs, corrupted, NO_BATCH, 1.0)
     assert set(terms) == {"rna", "meth"}, "one term each, without weights"
     for name in terms:
         assert float(terms[name]) == pytest.approx(by_loop(outputs, corrupted, name), rel=1e-5)
@@ -58,7 +59,7 @@ def test_the_cross_entropy_of_the_judged_tokens():
 def test_a_modality_without_judged_tokens_costs_nothing():
     outputs, corrupted = case()
     corrupted.scored["meth"].zero_()
-    terms = BinCrossEntropy()(outputs, corrupted, None, 1.0)
+    terms = BinCrossEntropy()(outputs, corrupted, NO_BATCH, 1.0)
     assert float(terms["meth"]) == 0
     assert float(terms["rna"]) > 0
 
@@ -98,7 +99,7 @@ def test_consistency_compares_the_halves_of_a_doubled_batch():
     outputs, corrupted = case(n=6)
     for scored in corrupted.scored.values():
         scored[3:] = scored[:3]
-    terms = BinCrossEntropy(consistency=2.0, temperature=0.3)(outputs, corrupted, None, 1.0)
+    terms = BinCrossEntropy(consistency=2.0, temperature=0.3)(outputs, corrupted, NO_BATCH, 1.0)
     assert set(terms) == {"rna", "meth", "agreement", "divergence"}
     mean = outputs.encoded.mean
     assert float(terms["agreement"]) == pytest.approx(2 * float(info_nce(mean[:3], mean[3:], 0.3)))

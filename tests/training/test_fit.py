@@ -51,10 +51,8 @@ class Spy:
 
     def __call__(self, *arguments):
         if len(arguments) == 2:
-            grids, generator = arguments
-            self.draws.append(
-                (torch.is_grad_enabled(), float(torch.rand((), generator=generator)), float(torch.rand(())))
-            )
+            grids, draws = arguments
+            self.draws.append((torch.is_grad_enabled(), tuple(draws.uniform().tolist()), float(torch.rand(()))))
             return Corrupted(grids, grids)
         (guess, dropped), _, batch, progress = arguments
         self.progress.append((torch.is_grad_enabled(), progress))
@@ -70,17 +68,47 @@ def tokenizer(batch):
     return {"m": Grid(torch.zeros(n, 1), torch.ones(n, 1, dtype=torch.bool), torch.zeros(n))}
 
 
+class Chunks(torch.utils.data.Sampler):
+    """Batches in order, the same in each epoch."""
+
+    def __init__(self, chunks):
+        self.chunks, self.first, self.share = chunks, 0, slice(None)
+
+    def __len__(self):
+        return len(self.chunks)
+
+    def __iter__(self):
+        first, self.first = self.first, 0
+        yield from (chunk[self.share] for chunk in self.chunks[first:])
+
+    def set_epoch(self, epoch):
+        pass
+
+    def start_at(self, batch):
+        self.first = batch
+
+    def divide(self, rank, n_ranks):
+        self.share = slice(rank, None, n_ranks)
+
+    @property
+    def smallest_batch(self):
+        return min(map(len, self.chunks))
+
+
+def loader_of(chunks):
+    return DataLoader(Rows(), sampler=Chunks(chunks), batch_size=None, generator=torch.Generator())
+
+
 def loader(rows=range(N_ROWS)):
     rows = list(rows)
-    chunks = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
-    return DataLoader(Rows(), sampler=chunks, batch_size=None, generator=torch.Generator())
+    return loader_of([rows[i : i + BATCH] for i in range(0, len(rows), BATCH)])
 
 
 def run(spy=None, module=None, *, validated=True, optimisation=None, trainer_options=None, **options):
     spy = spy or Spy()
     module = module or Line()
     options = FitOptions(**{"max_epochs": 3, "accelerator": "cpu", "progress_bar": False, **options})
-    values = fit(
+    fitted = fit(
         Parts(tokenizer, spy, module, spy),
         optimisation or Optimisation(learning_rate=0.1),
         loader(),
@@ -88,7 +116,7 @@ def run(spy=None, module=None, *, validated=True, optimisation=None, trainer_opt
         options,
         trainer_options or {},
     )
-    return spy, module, values
+    return spy, module, fitted.losses
 
 
 def only(noted, training):
@@ -109,11 +137,11 @@ def test_the_loss_is_the_sum_of_the_terms_and_all_are_logged():
 def test_what_is_logged_is_a_mean_over_rows_whatever_the_batches():
     spy, module = Spy(), Line()
     parts = Parts(tokenizer, spy, module, spy)
-    uneven = DataLoader(Rows(), sampler=[list(range(12)), [12, 13, 14], [19]], batch_size=None)
+    uneven = loader_of([list(range(12)), [12, 13, 14], [19]])
     options = FitOptions(max_epochs=2, accelerator="cpu", progress_bar=False)
     still = Optimisation(learning_rate=0.0, weight_decay=0.0)
     sanity = {"num_sanity_val_steps": 2}
-    values = fit(parts, still, uneven, uneven, options, sanity)
+    values = fit(parts, still, uneven, uneven, options, sanity).losses
     weight = torch.linspace(1, 2, N_ROWS)[[*range(15), 19]]
     for stage in ("train", "validation"):
         expected = float(weight.square().mean())
@@ -128,16 +156,17 @@ def test_steps_draw_anew_and_validation_draws_the_same_each_epoch():
     assert len(train) == 3 * 4
     assert len({tuple(draw) for draw in train}) == 12
     assert len(validation) == 3 * 2
-    assert validation[0:2] == validation[2:4] == validation[4:6]
-    assert validation[0] != validation[1]
+    keyed = [by_observation for by_observation, _ in validation]
+    assert keyed[0:2] == keyed[2:4] == keyed[4:6]
+    assert keyed[0] != keyed[1]
 
 
 def test_all_draws_follow_from_the_seed():
     torch.manual_seed(1)
-    first = run()[0].draws
+    first = run(validated=False)[0].draws
     torch.manual_seed(2)
-    assert run()[0].draws == first
-    assert run(seed=1)[0].draws != first
+    assert run(validated=False)[0].draws == first
+    assert run(validated=False, seed=1)[0].draws != first
 
 
 def test_the_module_is_given_what_is_left_and_the_objective_everything():
@@ -322,7 +351,7 @@ def test_options_reach_the_trainer():
     class Look(Callback):
         def on_fit_start(self, trainer, pl_module):
             seen.update(
-                clip=trainer.gradient_clip_val, devices=trainer.num_devices, accumulate=trainer.accumulate_grad_batches
+                clip=pl_module.gradient_limit, devices=trainer.num_devices, accumulate=trainer.accumulate_grad_batches
             )
 
     run(

@@ -1,8 +1,8 @@
 """Masking bins on a fixed axis, as BERT masks words."""
 
 import torch
-from torch import Generator, Tensor
 
+from omicsmlm._draws import Draws
 from omicsmlm._types import Corrupted, Grid
 
 from ._hide import lost_modality
@@ -31,22 +31,18 @@ class MaskBins:
     def __init__(self, n_bins: int, rate: float = 0.15, modality_rate: float = 0.0) -> None:
         self.n_bins, self.rate, self.modality_rate = n_bins, rate, modality_rate
 
-    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
         """Return what is seen, everything, and per modality which of it is judged, (n, g) bool."""
         has_nm = torch.stack([grid.seen.any(1) for grid in grids.values()], 1)
-        lost_nm = lost_modality(has_nm, self.modality_rate, generator)
+        lost_nm = lost_modality(has_nm, self.modality_rate, draws)
         inputs, scored = {}, {}
         for m, (name, grid) in enumerate(grids.items()):
-            drawn_ng = _uniform(grid, generator)
+            drawn_ng = draws.uniform(grid.values.shape[1])
             scored[name] = grid.seen & (drawn_ng < self.rate)
             fate_ng = drawn_ng / self.rate if self.rate else drawn_ng  # uniform among the chosen ones
             seen_ng = grid.seen & ~(scored[name] & (fate_ng < MASKED)) & ~lost_nm[:, m, None]
             replaced_ng = scored[name] & (fate_ng >= MASKED) & (fate_ng < MASKED + REPLACED)
-            other_ng = (_uniform(grid, generator) * self.n_bins).floor()
+            other_ng = (draws.uniform(grid.values.shape[1]) * self.n_bins).floor()
             values_ng = torch.where(replaced_ng, other_ng, grid.values) * seen_ng
             inputs[name] = Grid(values_ng, seen_ng, values_ng.sum(1))
         return Corrupted(inputs, grids, scored)
-
-
-def _uniform(grid: Grid, generator: Generator) -> Tensor:
-    return torch.rand(grid.values.shape, generator=generator, device=grid.values.device)

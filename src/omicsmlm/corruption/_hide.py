@@ -1,8 +1,9 @@
 """Hiding features and whole modalities: what the encoder does not see it must rebuild."""
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from omicsmlm._draws import Draws
 from omicsmlm._types import Corrupted, Grid
 
 
@@ -21,29 +22,27 @@ class HideFeatures:
         self.rates = rates
         self.modality_rate = modality_rate
 
-    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
         """Return the visible part as inputs and everything as targets.
 
         A hidden value leaves no trace in the inputs: it is zeroed, and the row's total is reduced by it.
         """
-        first = next(iter(grids.values()))
-        device, n = first.values.device, len(first.values)
         low, high = self.rates
-        rate_n1 = low + (high - low) * torch.rand(n, 1, generator=generator, device=device)
+        rate_n1 = low + (high - low) * draws.uniform(1)
         has_nm = torch.stack([g.seen.any(1) for g in grids.values()], 1)
-        lost_nm = lost_modality(has_nm, self.modality_rate, generator)
+        lost_nm = lost_modality(has_nm, self.modality_rate, draws)
         inputs = {}
         for m, (name, grid) in enumerate(grids.items()):
-            drawn_ng = torch.rand(grid.values.shape, generator=generator, device=device)
+            drawn_ng = draws.uniform(grid.values.shape[1])
             visible_ng = grid.seen & (drawn_ng >= rate_n1) & ~lost_nm[:, m, None]
             inputs[name] = show(grid, visible_ng)
         return Corrupted(inputs=inputs, targets=grids)
 
 
-def lost_modality(has_nm: Tensor, rate: float, generator: Generator) -> Tensor:
+def lost_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
     """Choose, (n, m), at most one modality to lose per row, uniformly among those it has, if it has several."""
-    score_nm = torch.rand(has_nm.shape, generator=generator, device=has_nm.device) * has_nm
-    loses_n = torch.rand(len(has_nm), generator=generator, device=has_nm.device) < rate
+    score_nm = draws.uniform(has_nm.shape[1]) * has_nm
+    loses_n = draws.uniform() < rate
     loses_n &= has_nm.sum(1) > 1
     chosen_nm = torch.zeros_like(has_nm).scatter_(1, score_nm.argmax(1, keepdim=True), True)
     return chosen_nm & loses_n[:, None]

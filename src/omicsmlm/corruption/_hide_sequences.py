@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Generator
 
-from omicsmlm._types import Corrupted, Grid, Letters, View
+from omicsmlm._draws import Draws
+from omicsmlm._types import Corrupted, Grid, Letters, View, places_of
 
 from ._hide import lost_modality, show
 
@@ -28,11 +28,11 @@ class DropModalities:
         self.rate = rate
         self.target = target
 
-    def __call__(self, views: dict[str, View], generator: Generator) -> Corrupted:
+    def __call__(self, views: dict[str, View], draws: Draws) -> Corrupted:
         """Return what is left as inputs, and the targets."""
         shown = {name: view for name, view in views.items() if name != self.target}
         has_nm = torch.stack([has_modality(view) for view in shown.values()], 1)
-        lost_nm = lost_modality(has_nm, self.rate, generator)
+        lost_nm = lost_modality(has_nm, self.rate, draws)
         inputs = {name: without(view, lost_nm[:, m]) for m, (name, view) in enumerate(shown.items())}
         return Corrupted(inputs, {self.target: views[self.target]})
 
@@ -52,13 +52,14 @@ class MaskLetters:
         self.rate = rate
         self.names = list(names)
 
-    def __call__(self, views: dict[str, View], generator: Generator) -> Corrupted:
+    def __call__(self, views: dict[str, View], draws: Draws) -> Corrupted:
         """Return masked sequences, whole ones as targets, and (t,) bool of the letters that are guessed."""
         inputs, scored = {}, {}
         for name in self.names:
             view = views[name]
             assert isinstance(view, Letters)
-            drawn_t = torch.rand(view.letters.shape, generator=generator, device=view.letters.device)
+            places = places_of(view.offsets, len(view.letters))
+            drawn_t = draws.by(view.digests[:, 0]).tokens(*places)
             scored[name] = drawn_t < self.rate
             inputs[name] = view._replace(letters=view.letters.masked_fill(scored[name], MASK))
         return Corrupted(inputs, {name: views[name] for name in self.names}, scored)

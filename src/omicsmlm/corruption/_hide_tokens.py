@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from omicsmlm._types import Corrupted, TokenSet, rows_of
+from omicsmlm._draws import Draws
+from omicsmlm._types import Corrupted, TokenSet, places_of
 
 from ._hide import lost_modality
 
@@ -71,32 +72,31 @@ class HideTokens:
         self.brings_closed = dict(brings_closed)
         self.identity_in_sight = identity_in_sight
 
-    def __call__(self, sets: dict[str, TokenSet], generator: Generator) -> Corrupted:
+    def __call__(self, sets: dict[str, TokenSet], draws: Draws) -> Corrupted:
         """Return what is left as inputs, everything as targets, and the true values of the inputs as what is scored."""
         has_nm = torch.stack([part.present for part in sets.values()], 1)
-        n, device = len(has_nm), has_nm.device
         low, high = self.drop_rates
-        kept_n = 1 - (low + (high - low) * torch.rand(n, generator=generator, device=device))
+        kept_n = 1 - (low + (high - low) * draws.uniform())
         length_n = torch.stack([part.offsets.diff() for part in sets.values()]).sum(0)
         kept_n = torch.minimum(kept_n, self.max_tokens / length_n.clamp(min=1))
-        lost_nm = lost_modality(has_nm, self.modality_rate, generator)
+        lost_nm = lost_modality(has_nm, self.modality_rate, draws)
         inputs, scored = {}, {}
         for m, (name, part) in enumerate(sets.items()):
             shown_n = torch.where(lost_nm[:, m], torch.zeros_like(kept_n), kept_n)
-            inputs[name], scored[name] = self._hidden(part, shown_n, self.brings_closed[name], generator)
+            inputs[name], scored[name] = self._hidden(part, shown_n, self.brings_closed[name], draws)
         return Corrupted(inputs=inputs, targets=sets, scored=scored)
 
     def _hidden(
-        self, part: TokenSet, shown_n: Tensor, brings_closed: bool, generator: Generator
+        self, part: TokenSet, shown_n: Tensor, brings_closed: bool, draws: Draws
     ) -> tuple[TokenSet, HiddenValues]:
-        row_t = rows_of(part)
-        drawn_t, role_t = torch.rand(2, len(row_t), generator=generator, device=row_t.device)
+        row_t, position_t = places_of(part.offsets, len(part.ids))
+        drawn_t, role_t = draws.tokens(row_t, position_t), draws.tokens(row_t, position_t)
         left = (drawn_t < shown_n[row_t]).nonzero()[:, 0]
         ids, truth, row, role = part.ids[left], part.values[left], row_t[left], role_t[left]
         hides_value = role < self.value_rate
         asked = (role >= self.value_rate) & (role < self.value_rate + self.identity_rate)
         if brings_closed:
-            extra, extra_row = _closed(part, row_t, row[hides_value], generator)
+            extra, extra_row = _closed(part, row_t, row[hides_value], draws)
             order = torch.cat([row, extra_row]).argsort(stable=True)
             none = torch.zeros_like(extra, dtype=torch.bool)
             ids, row = torch.cat([ids, extra])[order], torch.cat([row, extra_row])[order]
@@ -118,7 +118,7 @@ class HideTokens:
         return hidden, HiddenValues(truth, total_n, asked)
 
 
-def _closed(part: TokenSet, row_t: Tensor, wanted_row: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def _closed(part: TokenSet, row_t: Tensor, wanted_row: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     """Draw features that rows lack, about as many as rows are given, each as often as it is found in the batch.
 
     A feature that a share p of the rows has is drawn in proportion to p / (1 - p), and left out where the row has it.
@@ -131,8 +131,9 @@ def _closed(part: TokenSet, row_t: Tensor, wanted_row: Tensor, generator: Genera
         return part.ids[:0], wanted_row[:0]
     draws_for_one = weight_g.sum() * n_rows / (n_having_g * (n_lacking_g > 0)).sum()
     n_draws = round(len(wanted_row) * float(draws_for_one.clamp(max=MOST_DRAWS)))
-    drawn = torch.multinomial(weight_g, n_draws, replacement=True, generator=generator)
-    rows = wanted_row[torch.randint(len(wanted_row), (n_draws,), generator=generator, device=drawn.device)]
+    reached_g = weight_g.cumsum(0)
+    drawn = torch.searchsorted(reached_g, draws.shared(n_draws) * reached_g[-1], right=True).clamp(max=size - 1)
+    rows = wanted_row[(draws.shared(n_draws) * len(wanted_row)).long()]
     key, known = torch.unique(rows * size + drawn), row_t * size + part.ids
     key = key[~torch.isin(key, known)]
     return key % size, key // size

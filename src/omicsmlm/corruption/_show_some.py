@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from omicsmlm._draws import Draws
 from omicsmlm._types import Corrupted, Grid
 
 from ._hide import show
@@ -26,14 +27,14 @@ class ShowSome:
         self.n_shown = n_shown
         self.weights = dict(weights or {})
 
-    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
         """Return what is shown as inputs and everything as targets."""
-        inputs = {name: show(grid, self._shown(name, grid, generator)) for name, grid in grids.items()}
+        inputs = {name: show(grid, self._shown(name, grid, draws)) for name, grid in grids.items()}
         return Corrupted(inputs=inputs, targets=grids)
 
-    def _shown(self, name: str, grid: Grid, generator: Generator) -> Tensor:
+    def _shown(self, name: str, grid: Grid, draws: Draws) -> Tensor:
         """Draw, (n, g) bool: the first to arrive, where a feature of weight w waits for a time of mean 1 / w."""
-        time_ng = torch.empty_like(grid.values).exponential_(generator=generator)
+        time_ng = -torch.log1p(-draws.uniform(grid.values.shape[1]))
         if name in self.weights:
             time_ng = time_ng / self.weights[name].to(time_ng).clamp(min=1e-12)
         time_ng = time_ng.masked_fill(~grid.seen, torch.inf)

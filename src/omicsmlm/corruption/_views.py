@@ -3,8 +3,8 @@
 from typing import Any
 
 import torch
-from torch import Generator
 
+from omicsmlm._draws import Draws
 from omicsmlm._types import Corrupted, Corruption, Grid
 
 from ._hide import lost_modality, show
@@ -24,11 +24,11 @@ class WithPartialView:
     def __init__(self, corruption: Corruption) -> None:
         self.corruption = corruption
 
-    def __call__(self, grids: dict[str, Grid], generator: Generator) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
         """Return 2 n rows."""
-        once = self.corruption(grids, generator)
+        once = self.corruption(grids, draws)
         has_nm = torch.stack([grid.seen.any(1) for grid in once.inputs.values()], 1)
-        lost_nm = lost_modality(has_nm, 1.0, generator)
+        lost_nm = lost_modality(has_nm, 1.0, draws)
         inputs = {
             name: _joined(grid, show(grid, grid.seen & ~lost_nm[:, m, None]))
             for m, (name, grid) in enumerate(once.inputs.items())

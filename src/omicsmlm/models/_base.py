@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,10 +16,18 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
-from omicsmlm._types import Batch, Corruption, Module, Parts
+from omicsmlm._types import Batch, Corruption, Loader, Module, Parts
 from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import OmicsManager, row_loader
-from omicsmlm.training import FitOptions, Optimisation, fit, on_device, sensible_epochs
+from omicsmlm.training import (
+    FitOptions,
+    Fitted,
+    Optimisation,
+    check_trainer_options,
+    fit,
+    on_device,
+    sensible_epochs,
+)
 
 from ._files import Saved, read_model, write_model
 from ._registration import Registered
@@ -28,6 +36,12 @@ logger = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 20_000
 """Rows from which a model reads its statistics and its linear start; a random sample where there are more."""
+MEMORY_ROWS = 20_000
+"""Training observations whose embeddings a memory holds; a random sample where there are more."""
+VALIDATION_ROWS = 5000
+"""Observations that are validated after each round; a random sample where more are held out."""
+STEPS = "steps of "
+"""Stands, in a saved history, before the name of the losses whose steps are listed."""
 EMBED_ROWS = 1024
 """Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
 
@@ -117,35 +131,45 @@ class OmicsModel(Registered):
         checkpoint_dir: str | Path | None = None,
         resume_from: str | Path | None = None,
         progress_bar: bool = True,
+        max_steps: int | None = None,
+        precision: str | None = None,
         **trainer_options: Any,
     ) -> None:
         """Train, and write the embedding of the registered object to ``.obsm[key_added]``.
 
-        A second call goes on training. Interrupt it at will: with ``checkpoint_dir`` every epoch is on disk.
+        A second call goes on training. A training goes in rounds: an epoch, or so many steps of a very long one, or several
+        epochs of a very short one. After each it is validated, and with ``checkpoint_dir`` written down, so that it can be
+        interrupted at will.
 
         Parameters
         ----------
         max_epochs
-            Passes over the rows; None for a sensible number, from the number of rows.
+            Passes over the observations; None for a sensible number, from the number of observations.
         accelerator, devices
-            As in Lightning; on a GPU training runs in bfloat16.
+            As in Lightning. Several devices train as one with the same batches: each has a part of every batch
+            (``strategy="ddp"``, also with ``num_nodes``, under torchrun and SLURM).
         batch_size
             Rows in a step.
         train_size
             Share of the rows to learn from, above 0 and at most 1; the others are for the validation loss.
         early_stopping
-            Stop when the validation loss has not improved for ``config.patience`` epochs. In any case the weights of
-            the best epoch are kept.
+            Stop when the validation loss has not improved for ``config.patience`` rounds. In any case the weights of
+            the best round are kept.
         key_added
             Key of ``.obsm``; "auto" for the family's own, None to write nothing.
         checkpoint_dir
-            Directory for a checkpoint after every epoch.
+            Directory for a checkpoint after every round.
         resume_from
             Directory or file of such a checkpoint: the training goes on from there as if never interrupted.
         progress_bar
             Whether to show a bar with the loss and the remaining time.
+        max_steps
+            Most steps, where that ends the training sooner than ``max_epochs``.
+        precision
+            "32-true", "bf16-mixed" or, on a CUDA device, "16-mixed"; None for bfloat16 on CUDA and float32 elsewhere. Weights,
+            losses and the embedding are float32.
         **trainer_options
-            Passed on to :class:`lightning.Trainer`.
+            Passed on to :class:`lightning.Trainer`: ``logger``, ``callbacks``, ``strategy``, ``num_nodes``, …
 
         Raises
         ------
@@ -155,7 +179,9 @@ class OmicsModel(Registered):
         manager = self._manager_for(None)
         key = self._checked_key(key_added)
         _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
+        _check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
         _check_positive("batch_size", batch_size, "pass 128, say")
+        check_trainer_options(trainer_options)
         train_rows, validation_rows = self._split(train_size)
         self._prepare_training(train_rows)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
@@ -169,24 +195,32 @@ class OmicsModel(Registered):
             resume_from=resume_from,
             progress_bar=progress_bar,
             seed=seed,
+            max_steps=max_steps,
+            precision=precision,
         )
-        validation = row_loader(manager, validation_rows, self.rows_at_once) if len(validation_rows) else None
-        values = fit(
+        validated = _drawn(validation_rows, VALIDATION_ROWS, seed)
+        validation = row_loader(manager, validated, self.rows_at_once) if len(validated) else None
+        fitted = fit(
             self.parts,
             self.optimisation,
             row_loader(manager, train_rows, batch_size, seed=seed),
             validation,
             options,
             trainer_options,
-            census_loader=None if self.parts.census is None else row_loader(manager, train_rows, self.rows_at_once),
+            None if self.parts.memory is None else self._memory(manager, train_rows, seed),
         )
         self.train_indices, self.validation_indices = train_rows, validation_rows
         self.is_trained_ = True
         self.n_trainings += 1
-        self._extend_history(values)
+        self._extend_history(fitted)
         self._remember(train_rows)
         if key is not None:
             self.adata.obsm[key] = self.get_latent_representation()
+
+    def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
+        """Return what a memory of training observations is refreshed from, and whether these are all."""
+        rows = _drawn(train_rows, MEMORY_ROWS, seed)
+        return row_loader(manager, rows, self.rows_at_once), len(rows) == len(train_rows)
 
     def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
         """Give the number of epochs where the user names none."""
@@ -220,11 +254,14 @@ class OmicsModel(Registered):
             )
         return key
 
-    def _extend_history(self, values: Mapping[str, list[float]]) -> None:
+    def _extend_history(self, fitted: Fitted) -> None:
+        """Add the rounds of a training to the history, whose index counts the steps of all trainings."""
         history: dict[str, pd.DataFrame] = self.history_ or {}
-        for name, column in values.items():
-            before = history[name][name].tolist() if name in history else []
-            history[name] = pd.DataFrame({name: np.array(before + column)}).rename_axis("epoch")
+        for name, column in fitted.losses.items():
+            before = history.get(name, pd.DataFrame({name: np.empty(0)}, pd.Index([], dtype=np.int64)))
+            steps = np.array(fitted.steps, dtype=np.int64) + (before.index[-1] if len(before) else 0)
+            frame = pd.DataFrame({name: np.array(column, dtype=np.float64)}, steps)
+            history[name] = pd.concat([before, frame] if len(before) else [frame]).rename_axis("step")
         self.history_ = history
 
     # ---- embedding ----------------------------------------------------------------------------------------------
@@ -302,6 +339,7 @@ class OmicsModel(Registered):
         }
         registry = {k: v for k, v in self.adata_manager.registry.items() if k != "scvi_uuid"}
         history = {name: frame[name].tolist() for name, frame in (self.history_ or {}).items()}
+        history |= {f"{STEPS}{name}": frame.index.tolist() for name, frame in (self.history_ or {}).items()}
         write_model(dir_path, Saved(self.module.state_dict(), config, registry, history), overwrite=overwrite)
 
     @classmethod
@@ -326,7 +364,10 @@ class OmicsModel(Registered):
         model.n_trainings = saved.config["n_trainings"]
         model.is_trained_ = saved.config["is_trained"]
         model.module.load_state_dict(saved.weights)
-        model._extend_history(saved.history)
+        for name, column in saved.history.items():
+            steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
+            if not name.startswith(STEPS):
+                model._extend_history(Fitted([int(step) for step in steps], {name: column}))
         if adata is not None:
             model._adopt(manager.transfer_fields(adata), adata)
         return model
@@ -374,6 +415,13 @@ class OmicsModel(Registered):
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
+
+
+def _drawn(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return some rows, or a random sample of them, in order, where there are too many."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:

@@ -273,7 +273,7 @@ class Classifier(Answering):
         frozen = [w for w in self.model.module.initial_layer() if c.freeze_initial and w.requires_grad]
         for weight in frozen:
             weight.requires_grad_(False)
-        values = fit(
+        fitted = fit(
             parts,
             Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),
             row_loader(manager, rows, batch_size, seed=c.seed),
@@ -284,7 +284,7 @@ class Classifier(Answering):
             weight.requires_grad_(True)
         if adapted is not None:
             adapted.merge()
-        self._series |= {name: list(column) for name, column in values.items()}
+        self._series |= {name: list(column) for name, column in fitted.losses.items()}
 
     def _judge_tuned(self, rows: np.ndarray, held_rows: np.ndarray, code_n: np.ndarray) -> None:
         """Calibrate a fine-tuned head on the rows that were held out from it."""

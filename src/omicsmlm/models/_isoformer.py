@@ -185,8 +185,10 @@ class IsoFormer(AttributedModel):
         manager = self.adata_manager
         validation = row_loader(manager, validation_rows, 64) if len(validation_rows) else None
         training = row_loader(manager, train_rows, batch_size, seed=self.config.seed)
-        values = fit(parts, self.optimisation, training, validation, options, {})
-        self._extend_history({f"pretrain_{name}": column for name, column in values.items()})
+        fitted = fit(parts, self.optimisation, training, validation, options, {})
+        self._extend_history(
+            fitted._replace(losses={f"pretrain_{name}": column for name, column in fitted.losses.items()})
+        )
 
     # ---- what the model can say -----------------------------------------------------------------------------------
 

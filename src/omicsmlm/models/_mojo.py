@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
+from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Corruption, Grid, Kind, Parts
 from omicsmlm.corruption import MaskBins, WithPartialView
 from omicsmlm.data import stored_values
@@ -124,7 +125,7 @@ class MOJO(ImputingModel, FineTunedModel):
         rows = np.random.default_rng(self.config.seed).permutation(len(sample[0].rows))[: self.rows_at_once]
         part = {name: Grid(*(values[rows] for values in grid)) for name, grid in grids[0].items()}
         corruption = MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
-        corrupted = corruption(part, torch.Generator().manual_seed(self.config.seed))
+        corrupted = corruption(part, Draws(self.config.seed, torch.from_numpy(rows)))
         with torch.no_grad():
             outputs = self.module(corrupted.inputs, sample[0])
         solve_heads(self.module, outputs, corrupted)

@@ -142,7 +142,7 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
             corruption=HideFeatures(c.hidden_rates, c.modality_rate),
             module=module,
             objective=objective,
-            census=objective if pulls else None,
+            memory=objective if pulls else None,
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:

@@ -104,9 +104,10 @@ class OmicsMLMModule(QueryModule):
     def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
         """Embed, draw a latent, and rebuild every modality from it and from the covariates."""
         encoded = self.embed(grids, batch)
-        z_nd = drawn(encoded, training=self.training)
+        draws = batch.draws if self.training else None
+        z_nd = drawn(encoded, draws)
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
-        return Outputs(encoded, self.decoder(z_nd, batch.covariates), batch_logits)
+        return Outputs(encoded, self.decoder(z_nd, batch.covariates, draws), batch_logits)
 
     def start(self, grids: Sequence[dict[str, Grid]], groups_n: np.ndarray | None, config: OmicsMLMConfig) -> None:
         """Fit the scalings; start the encoder at principal components and the decoder at log means.

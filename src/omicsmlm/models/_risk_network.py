@@ -142,11 +142,11 @@ def train_network(
     )
     optimisation = Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay)
     loader = row_loader(manager, rows, batch_size, seed=options.seed)
-    values = fit(parts, optimisation, loader, None, options, trainer_options)
+    losses = fit(parts, optimisation, loader, None, options, trainer_options).losses
     if adapted is not None:
         adapted.merge()
     network.requires_grad_(True)
-    return values
+    return losses
 
 
 def network_risk(own: OmicsModel, network: RiskNetwork, rows: np.ndarray) -> np.ndarray:

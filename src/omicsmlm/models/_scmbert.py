@@ -11,6 +11,7 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
+from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Corruption, Kind, Parts
 from omicsmlm.corruption import HideTokens
 from omicsmlm.data import OmicsManager, batch_codes, stored_values
@@ -121,10 +122,9 @@ class ScMBERT(ImputingModel, QueryModel):
         report = Report({name: state["kind"] for name, state in self.adata_manager.modalities.items()})
         objective = self.parts.objective
         assert isinstance(objective, TokenPrediction)
-        generator = torch.Generator(self.device).manual_seed(self.config.seed)
 
         def look(batch: Batch) -> Tensor:
-            corrupted = self.parts.corruption(self.parts.tokenizer(batch), generator)
+            corrupted = self.parts.corruption(self.parts.tokenizer(batch), Draws(self.config.seed, batch.rows))
             outputs, shown_bins = self._own(corrupted.inputs, batch), self._own.shown_bins(corrupted.inputs)
             report.add(outputs, corrupted, objective.hidden_bins(corrupted), shown_bins)
             return torch.zeros(len(batch.rows), 1)
@@ -238,7 +238,7 @@ class ScMBERT(ImputingModel, QueryModel):
                 tokenizer.grids,
                 cell if c.cell_weight else None,
             ),
-            census=cell if c.cell_weight and cell.pulls else None,
+            memory=cell if c.cell_weight and cell.pulls else None,
         )
 
     def _cell(self, kinds: dict[str, Kind], n_batches: int, *, is_query: bool) -> LatentReconstruction:

@@ -147,10 +147,11 @@ class ScMBERTModule(QueryModule):
         """Embed; predict hidden values and modalities from the states of their tokens, and the cell from its latent."""
         states = self.states(parts)
         encoded = self.aligned(self.readout(states.summed_nd, states.row_nd), batch)
-        z_nd = drawn(encoded, training=self.training)
+        draws = batch.draws if self.training else None
+        z_nd = drawn(encoded, draws)
         return Outputs(
             encoded=encoded,
-            decoded=self.decoder(z_nd, batch.covariates),
+            decoded=self.decoder(z_nd, batch.covariates, draws),
             batch_logits=None if self.adversary is None else self.adversary(z_nd),
             value_logits={
                 name: self._value_logits(m, name, part, states) for m, (name, part) in enumerate(parts.items())

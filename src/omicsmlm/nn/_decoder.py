@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omicsmlm._draws import Draws
+
 
 class Decoded(NamedTuple):
     """What a head says of one modality."""
@@ -93,10 +95,10 @@ class Head(nn.Module):
         if self.log_dispersion is not None and other.log_dispersion is not None:
             _take_rows(self.log_dispersion, other.log_dispersion)
 
-    def forward(self, h_nd: Tensor, batch_nb: Tensor) -> Decoded:
-        """Decode."""
-        if self.training and self.n_sampled:
-            chosen = torch.randperm(self.bias.shape[1], device=h_nd.device)[: self.n_sampled]
+    def forward(self, h_nd: Tensor, batch_nb: Tensor, draws: Draws | None = None) -> Decoded:
+        """Decode all features, or, with draws, a sample of them."""
+        if draws is not None and self.n_sampled:
+            chosen = draws.shared(self.bias.shape[1]).topk(self.n_sampled, sorted=False).indices
             logits_ns = F.linear(h_nd, self.linear.weight[chosen], self.linear.bias[chosen])
             dispersion = None if self.log_dispersion is None else batch_nb @ self.log_dispersion[:, chosen]
             return Decoded(logits_ns + batch_nb @ self.bias[:, chosen], dispersion, chosen)
@@ -155,8 +157,8 @@ class Decoder(nn.Module):
                     found.append((row_bg, mask_bg))
         return found
 
-    def forward(self, z_nd: Tensor, covariates_nk: Tensor) -> dict[str, Decoded]:
-        """Give what each head says."""
+    def forward(self, z_nd: Tensor, covariates_nk: Tensor, draws: Draws | None = None) -> dict[str, Decoded]:
+        """Return what each head says; draws are for heads that decode a sample of their features in a training step."""
         h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk)], 1))
         batch_nb = self.design.batch(covariates_nk)
-        return {name: head(h_nd, batch_nb) for name, head in zip(self.names, self.heads, strict=True)}
+        return {name: head(h_nd, batch_nb, draws) for name, head in zip(self.names, self.heads, strict=True)}

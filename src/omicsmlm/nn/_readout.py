@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from omicsmlm._draws import Draws
 from omicsmlm._types import Encoded
 
 
@@ -67,7 +68,8 @@ class Readout(nn.Module):
             self.scale_d[dimension] = scale_k[k]
 
 
-def drawn(encoded: Encoded, *, training: bool) -> Tensor:
-    """Draw a latent from its posterior; in evaluation, give the mean."""
-    noise_nd = torch.randn_like(encoded.mean) if training else torch.zeros_like(encoded.mean)
-    return encoded.mean + noise_nd * (encoded.log_variance / 2).exp()
+def drawn(encoded: Encoded, draws: Draws | None) -> Tensor:
+    """Draw a latent from its posterior; without draws, return the mean."""
+    if draws is None:
+        return encoded.mean
+    return encoded.mean + draws.normal(encoded.mean.shape[1]) * (encoded.log_variance / 2).exp()

@@ -16,8 +16,9 @@ from ._hazards import CoxObjective, DiscreteHazards, log_risk
 from ._labels import LabelObjective
 from ._letters import LetterCrossEntropy
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
-from ._pulls import ClusterAlignment, MutualNeighbours, Pull, aligned, mutual_pairs
+from ._pulls import ClusterAlignment, MutualNeighbours, Pull, batch_shifts, mutual_pairs, shifts_of
 from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
+from ._reduction import observation_mean, step_mean
 from ._targets import TargetError
 from ._token_values import TokenPrediction
 from ._tokens import BinCrossEntropy
@@ -37,7 +38,7 @@ __all__ = [
     "MutualNeighbours",
     "Pull",
     "TokenPrediction",
-    "aligned",
+    "batch_shifts",
     "bernoulli",
     "bounded_poisson",
     "clamped_relu",
@@ -53,6 +54,9 @@ __all__ = [
     "mutual_pairs",
     "negative_binomial",
     "negative_log_likelihood",
+    "observation_mean",
     "rectified_tanh",
     "rectified_tanh_inverse",
+    "shifts_of",
+    "step_mean",
 ]

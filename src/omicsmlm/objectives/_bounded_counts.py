@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from omicsmlm._types import Batch, Corrupted
 
 from ._likelihoods import negative_binomial
+from ._reduction import step_mean
 
 Activation = Literal["rectified tanh", "clamped ReLU", "softmax"]
 """What leads logits to expected values log(1 + x)."""
@@ -131,7 +132,7 @@ class CountReconstruction:
         cost_n = self._cost(expected_ng, target.values.float(), target.seen, outputs.log_dispersion)
         n_seen_n = target.seen.sum(1)
         mean_n = cost_n / n_seen_n.clamp(min=1)
-        return {"counts": mean_n.sum() / (n_seen_n > 0).sum().clamp(min=1)}
+        return {"counts": step_mean(mean_n.sum(), (n_seen_n > 0).sum(), batch)}
 
     def _cost(self, expected_ng: Tensor, values_ng: Tensor, seen_ng: Tensor, log_dispersion_g: Tensor | None) -> Tensor:
         """Give the cost of each row, (n,), summed over what was profiled in it."""

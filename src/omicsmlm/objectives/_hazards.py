@@ -9,6 +9,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from omicsmlm._types import Batch, Corrupted
 
+from ._reduction import observation_mean
+
 
 class CoxObjective:
     r"""Negative log partial likelihood of a batch, per event; tied events by Efron's method (torchsurv).
@@ -77,7 +79,7 @@ class DiscreteHazards:
         happens_nu = ((interval_u == last_n[:, None]) & event_n[:, None]).float()
         seen_nu = (interval_u <= last_n[:, None]).float()
         loss_nu = binary_cross_entropy_with_logits(outputs.float(), happens_nu, reduction="none")
-        return {"hazards": (loss_nu * seen_nu).sum() / len(rows)}
+        return {"hazards": observation_mean((loss_nu * seen_nu).sum(1), batch)}
 
 
 def log_risk(outputs: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from torch.nn.functional import cross_entropy
 
 from omicsmlm._types import Batch, Corrupted
 
+from ._reduction import step_mean
+
 
 class LabelObjective:
     """Weighted cross-entropy between logits and the labels of the rows.
@@ -26,4 +28,6 @@ class LabelObjective:
     def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, c) logits."""
         codes_n = self.codes_n.to(outputs.device)[batch.rows]
-        return {"labels": cross_entropy(outputs.float(), codes_n, self.weight_c.to(outputs.device))}
+        weight_c = self.weight_c.to(outputs.device)
+        total = cross_entropy(outputs.float(), codes_n, weight_c, reduction="sum")
+        return {"labels": step_mean(total, weight_c[codes_n].sum(), batch)}

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Batch, Corrupted, Letters
 
+from ._reduction import step_mean
+
 
 class LetterCrossEntropy:
     """Mean cross-entropy, in nats, of the hidden letters of each kind of sequence; summed over kinds.
@@ -33,5 +35,5 @@ class LetterCrossEntropy:
             byte_s = whole.letters[corrupted.scored[name]].long()
             code_s = self.codes[name].to(byte_s.device)[byte_s]
             terms[name] = F.cross_entropy(logits_sa.float(), code_s.clamp(min=-1), ignore_index=-1, reduction="sum")
-            terms[name] = terms[name] / (code_s >= 0).sum().clamp(min=1)
+            terms[name] = step_mean(terms[name], (code_s >= 0).sum(), batch)
         return terms

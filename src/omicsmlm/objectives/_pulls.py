@@ -1,4 +1,4 @@
-"""Pulls that mix the batches while a model trains, towards targets that a census of all training rows has found."""
+"""Losses that mix the batches while a model trains, towards targets found in a memory of embeddings."""
 
 from abc import ABC, abstractmethod
 from itertools import combinations
@@ -7,9 +7,19 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from omicsmlm._draws import Draws
+from omicsmlm._types import Batch
+
+from ._reduction import observation_mean
+
+MOST_DISTANCES = 30_000_000
+"""Distances between batches that a refresh of the mutual neighbours of a sample computes at most: a second or two of a core."""
+N_ANCHORS = 512
+"""Observations of a sample around which others look for neighbours: cells of some 50 observations of 25,000."""
+
 
 class Pull(ABC):
-    """Mean squared distance of embeddings to their targets, in units of the total variance of the training rows."""
+    """Mean squared distance of embeddings to their targets, in units of the total variance of the memory."""
 
     def __init__(self) -> None:
         self.forget()
@@ -17,53 +27,69 @@ class Pull(ABC):
     def forget(self) -> None:
         """Drop all targets."""
         self._rows, self._embedding = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
+        self._is_whole = True
 
-    def take(self, embedding_nd: Tensor, covariates_nk: Tensor, rows_n: Tensor) -> None:
+    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, rows_m: Tensor, *, is_whole: bool = True) -> None:
         """Find the targets anew.
 
         Parameters
         ----------
-        embedding_nd
-            Embedding of all training rows, as it now is.
-        covariates_nk
+        embedding_md
+            Embedding of training observations, as it now is.
+        covariates_mk
             Their covariates, the batch first.
-        rows_n
-            Their row numbers, ascending.
+        rows_m
+            Their positions in the object, ascending.
+        is_whole
+            Whether these are all training observations, which then have targets of their own. Of a sample, targets hold for
+            any observation whose embedding is known when it is scored (``batch.whole_nd``).
         """
-        self._rows, self._embedding = rows_n, embedding_nd
-        self._variance = embedding_nd.var(0, correction=min(1, len(rows_n) - 1)).sum().clamp(min=1e-6)
-        self._prepare(covariates_nk[:, 0] if covariates_nk.shape[1] else torch.zeros_like(rows_n))
+        self._rows, self._embedding, self._is_whole = rows_m, embedding_md, is_whole
+        self._variance = embedding_md.var(0, correction=min(1, len(rows_m) - 1)).sum().clamp(min=1e-6)
+        self._prepare(covariates_mk[:, 0] if covariates_mk.shape[1] else torch.zeros_like(rows_m))
 
-    def __call__(self, mean_nd: Tensor, rows_n: Tensor) -> Tensor:
-        """Judge the embeddings of some rows; those without a target count as 0, and so does all before a census."""
+    def __call__(self, mean_nd: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of a batch of embeddings; those without a target count as 0, and so does all before a refresh."""
         if len(self._rows) == 0:
             return mean_nd.new_zeros(())
-        at_n = torch.searchsorted(self._rows, rows_n).clamp(max=len(self._rows) - 1)
-        target_nd, has_n = self._targets(at_n)
+        draws = batch.draws or Draws(0, batch.rows)
+        if self._is_whole:
+            at_n = torch.searchsorted(self._rows, batch.rows).clamp(max=len(self._rows) - 1)
+            target_nd, has_n = self._stored_targets(at_n, draws)
+            has_n = has_n & (self._rows[at_n] == batch.rows)
+        else:
+            assert batch.whole_nd is not None
+            batch_n = batch.covariates[:, 0] if batch.covariates.shape[1] else torch.zeros_like(batch.rows)
+            target_nd, has_n = self._new_targets(batch.whole_nd, batch_n, draws)
         squares_n = (mean_nd - target_nd).square().sum(1)
-        return (squares_n * (has_n & (self._rows[at_n] == rows_n))).mean() / self._variance
+        return observation_mean(squares_n * has_n, batch) / self._variance
 
     @abstractmethod
-    def _prepare(self, batch_n: Tensor) -> None:
-        """Read from the census what the targets need."""
+    def _prepare(self, batch_m: Tensor) -> None:
+        """Read from the memory what the targets need."""
 
     @abstractmethod
-    def _targets(self, at_n: Tensor) -> tuple[Tensor, Tensor]:
-        """Give (n, d) targets of rows at these positions of the census, and which have one."""
+    def _stored_targets(self, at_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Return (n, d) targets of observations at these places of the memory, and (n,) which have one."""
+
+    @abstractmethod
+    def _new_targets(self, whole_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Return (n, d) targets of observations of these embeddings and batches, and (n,) which have one."""
 
 
 class MutualNeighbours(Pull):
-    """Pulls a row to one of its mutual nearest neighbours in other batches, drawn at random.
+    """Pulls an observation to one of its mutual nearest neighbours in other batches, drawn at random.
 
-    Two rows of two batches are mutual nearest neighbours if each is among the k nearest rows of the other's batch
-    (Haghverdi et al. 2018). Rows whose type the other batches lack mostly have none and stay where they are.
+    Two observations of two batches are mutual nearest neighbours if each is among the k nearest of the other's batch
+    (Haghverdi et al. 2018). Those whose type the other batches lack mostly have none and stay where they are. One that is not
+    in the memory does as a random one of its batch near the same anchor does.
 
     Parameters
     ----------
     n_neighbors
         k.
     n_rows_per_batch
-        Most rows of a batch among which neighbours are sought; a random sample where it has more.
+        Most observations of a batch among which neighbours are sought; a random sample where it has more.
     """
 
     def __init__(self, n_neighbors: int = 15, n_rows_per_batch: int = 3000) -> None:
@@ -71,30 +97,60 @@ class MutualNeighbours(Pull):
         self.n_neighbors = n_neighbors
         self.n_rows_per_batch = n_rows_per_batch
 
-    def _prepare(self, batch_n: Tensor) -> None:
-        members = [self._sample((batch_n == b).nonzero()[:, 0]) for b in batch_n.unique() if b >= 0]
+    def _prepare(self, batch_m: Tensor) -> None:
+        batches = [int(b) for b in batch_m.unique() if b >= 0]
+        most = self.n_rows_per_batch
+        if not self._is_whole and len(batches) > 1:
+            most = min(most, int((2 * MOST_DISTANCES / (len(batches) * (len(batches) - 1))) ** 0.5))
+        members = [_sample((batch_m == b).nonzero()[:, 0], most) for b in batches]
         pairs = [mutual_pairs(self._embedding, a, b, self.n_neighbors) for a, b in combinations(members, 2)]
-        one_way_2p = torch.cat([torch.empty(2, 0, dtype=torch.int64, device=batch_n.device), *pairs], 1)
+        one_way_2p = torch.cat([torch.empty(2, 0, dtype=torch.int64, device=batch_m.device), *pairs], 1)
         pair_2p = torch.cat([one_way_2p, one_way_2p.flip(0)], 1)
         self._partner_p = pair_2p[1, pair_2p[0].argsort(stable=True)]
-        self._count_n = torch.bincount(pair_2p[0], minlength=len(batch_n))
-        self._first_n = self._count_n.cumsum(0) - self._count_n
+        self._count_m = torch.bincount(pair_2p[0], minlength=len(batch_m))
+        self._first_m = self._count_m.cumsum(0) - self._count_m
+        if not self._is_whole and members:
+            self._prepare_cells(torch.cat(members), batch_m)
 
-    def _targets(self, at_n: Tensor) -> tuple[Tensor, Tensor]:
+    def _prepare_cells(self, candidates: Tensor, batch_m: Tensor) -> None:
+        """Group the observations that were sought by their nearest anchor and their batch."""
+        self._anchor_ad = self._embedding[_sample(candidates, N_ANCHORS)]
+        self._n_batches = int(batch_m.max()) + 1
+        cell_c = self._cell_of(self._embedding[candidates], batch_m[candidates])
+        self._member_c = candidates[cell_c.argsort(stable=True)]
+        self._size_k = torch.bincount(cell_c, minlength=len(self._anchor_ad) * self._n_batches)
+        self._start_k = self._size_k.cumsum(0) - self._size_k
+
+    def _cell_of(self, z_nd: Tensor, batch_n: Tensor) -> Tensor:
+        nearest_n = torch.cdist(z_nd, self._anchor_ad).argmin(1)
+        return nearest_n * self._n_batches + batch_n.clamp(0, self._n_batches - 1)
+
+    def _stored_targets(self, at_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         if len(self._partner_p) == 0:
             return self._embedding[at_n], torch.zeros_like(at_n, dtype=torch.bool)
-        drawn_n = (torch.rand(len(at_n), device=at_n.device) * self._count_n[at_n]).long()
-        partner_n = self._partner_p[(self._first_n[at_n] + drawn_n).clamp(max=len(self._partner_p) - 1)]
-        return self._embedding[partner_n], self._count_n[at_n] > 0
+        drawn_n = (draws.uniform() * self._count_m[at_n]).long()
+        partner_n = self._partner_p[(self._first_m[at_n] + drawn_n).clamp(max=len(self._partner_p) - 1)]
+        return self._embedding[partner_n], self._count_m[at_n] > 0
 
-    def _sample(self, members: Tensor) -> Tensor:
-        if len(members) <= self.n_rows_per_batch:
-            return members
-        return members[torch.randperm(len(members), device=members.device)[: self.n_rows_per_batch]]
+    def _new_targets(self, whole_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        if len(self._partner_p) == 0:
+            return whole_nd, torch.zeros_like(batch_n, dtype=torch.bool)
+        cell_n = self._cell_of(whole_nd, batch_n)
+        drawn_n = self._start_k[cell_n] + (draws.uniform() * self._size_k[cell_n]).long()
+        at_n = self._member_c[drawn_n.clamp(max=len(self._member_c) - 1)]
+        target_nd, has_n = self._stored_targets(at_n, draws)
+        known_n = (batch_n >= 0) & (batch_n < self._n_batches)
+        return target_nd, has_n & known_n & (self._size_k[cell_n] > 0)
+
+
+def _sample(members: Tensor, most: int) -> Tensor:
+    if len(members) <= most:
+        return members
+    return members[torch.randperm(len(members), device=members.device)[:most]]
 
 
 def mutual_pairs(embedding_nd: Tensor, a: Tensor, b: Tensor, n_neighbors: int) -> Tensor:
-    """Give (2, p) pairs of rows, the first in ``a`` and the second in ``b``, each among the other's k nearest.
+    """Return (2, p) pairs of observations, the first in ``a`` and the second in ``b``, each among the other's k nearest.
 
     Examples
     --------
@@ -112,18 +168,18 @@ def mutual_pairs(embedding_nd: Tensor, a: Tensor, b: Tensor, n_neighbors: int) -
 
 
 class ClusterAlignment(Pull):
-    """Pulls a masked row to where its full view would be if its cluster's batches had one centre.
+    """Pulls a masked observation to where its full view would be if its cluster's batches had one centre.
 
     Within each cluster of the embedding, a batch's mean is moved to the mean over batches; both shrink to what they were
-    where a batch has few rows. A cluster of one batch stays where it is, so that a type which only one batch has is
+    where a batch has few observations. A cluster of one batch stays where it is, so that a type which only one batch has is
     not pulled over another (the correction of Harmony, Korsunsky et al. 2019, with hard clusters).
 
     Parameters
     ----------
     n_clusters
-        Most clusters; one per 30 rows where there are few rows.
+        Most clusters; one per 30 observations where there are few.
     n_shrinkage
-        Rows at which a batch's shift is halved.
+        Observations at which a batch's shift is halved.
     strength
         Share of the way that a batch's mean is moved, at most 1.
     """
@@ -134,40 +190,58 @@ class ClusterAlignment(Pull):
         self.n_clusters = n_clusters
         self.n_shrinkage = n_shrinkage
 
-    def _prepare(self, batch_n: Tensor) -> None:
-        z_nd = self._embedding
-        n_clusters = max(1, min(self.n_clusters, len(z_nd) // 30))
-        found = KMeans(n_clusters, n_init=1, random_state=0).fit(z_nd.float().cpu().numpy()).labels_
-        moved_nd = aligned(z_nd, torch.from_numpy(found).to(z_nd.device), batch_n, self.n_shrinkage)
-        self._target_nd = z_nd + self.strength * (moved_nd - z_nd)
+    def _prepare(self, batch_m: Tensor) -> None:
+        z_md = self._embedding
+        n_clusters = max(1, min(self.n_clusters, len(z_md) // 30))
+        found = KMeans(n_clusters, n_init=1, random_state=0).fit(z_md.float().cpu().numpy())
+        cluster_m = torch.from_numpy(found.labels_).to(z_md.device).long()
+        self._centre_kd = torch.from_numpy(found.cluster_centers_).to(z_md)
+        self._shift_kbd = self.strength * batch_shifts(z_md, cluster_m, batch_m, n_clusters, self.n_shrinkage)
+        self._target_md = z_md + shifts_of(self._shift_kbd, cluster_m, batch_m)
 
     def forget(self) -> None:
         """Drop all targets."""
         super().forget()
-        self._target_nd = self._embedding
+        self._target_md = self._embedding
 
-    def _targets(self, at_n: Tensor) -> tuple[Tensor, Tensor]:
-        return self._target_nd[at_n], torch.ones_like(at_n, dtype=torch.bool)
+    def _stored_targets(self, at_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        return self._target_md[at_n], torch.ones_like(at_n, dtype=torch.bool)
+
+    def _new_targets(self, whole_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        cluster_n = torch.cdist(whole_nd, self._centre_kd).argmin(1)
+        return whole_nd + shifts_of(self._shift_kbd, cluster_n, batch_n), torch.ones_like(batch_n, dtype=torch.bool)
 
 
-def aligned(embedding_nd: Tensor, cluster_n: Tensor, batch_n: Tensor, n_shrinkage: float) -> Tensor:
-    """Move, within each cluster, the mean of each batch to their common centre; batches of under 3 rows stay.
+def batch_shifts(z_nd: Tensor, cluster_n: Tensor, batch_n: Tensor, n_clusters: int, n_shrinkage: float) -> Tensor:
+    r"""Return, (k, b, d), what moves the mean of each batch in each cluster to their common centre.
+
+    .. math:: w_{kb} = \frac{n_{kb}}{n_{kb} + s}, \qquad
+        c_k = \frac{\sum_b w_{kb} \bar z_{kb}}{\sum_b w_{kb}}, \qquad \text{shift}_{kb} = w_{kb} (c_k - \bar z_{kb})
+
+    0 for batches of under 3 observations, and where a cluster has not two others; observations of an unknown batch (-1) do
+    not count.
 
     Examples
     --------
     >>> x = torch.tensor([[0.0], [0.0], [0.0], [4.0], [4.0], [4.0]])
-    >>> aligned(x, torch.zeros(6), torch.tensor([0, 0, 0, 1, 1, 1]), 3).T  # half-way, as 3 rows halve the shift
-    tensor([[1., 1., 1., 3., 3., 3.]])
+    >>> batch_shifts(x, torch.zeros(6).long(), torch.tensor([0, 0, 0, 1, 1, 1]), 1, 3).flatten()  # 3 of them halve it
+    tensor([ 1., -1.])
     """
-    moved_nd = embedding_nd.clone()
-    for cluster in cluster_n.unique():
-        members = [((cluster_n == cluster) & (batch_n == b)).nonzero()[:, 0] for b in batch_n.unique() if b >= 0]
-        members = [rows for rows in members if len(rows) >= 3]
-        if len(members) < 2:
-            continue
-        mean_bd = torch.stack([embedding_nd[rows].mean(0) for rows in members])
-        weight_b = torch.tensor([len(rows) / (len(rows) + n_shrinkage) for rows in members]).to(mean_bd)
-        centre_d = weight_b @ mean_bd / weight_b.sum()
-        for rows, mean_d, weight in zip(members, mean_bd, weight_b, strict=True):
-            moved_nd[rows] -= weight * (mean_d - centre_d)
-    return moved_nd
+    n_batches = max(1, int(batch_n.max()) + 1)
+    known_n = (batch_n >= 0).to(z_nd)
+    cell_n = cluster_n * n_batches + batch_n.clamp(min=0)
+    count_c = z_nd.new_zeros(n_clusters * n_batches).index_add_(0, cell_n, known_n)
+    sum_cd = z_nd.new_zeros(len(count_c), z_nd.shape[1]).index_add_(0, cell_n, z_nd * known_n[:, None])
+    mean_kbd = (sum_cd / count_c.clamp(min=1)[:, None]).view(n_clusters, n_batches, -1)
+    count_kb = count_c.view(n_clusters, n_batches)
+    weight_kb = count_kb / (count_kb + n_shrinkage).clamp(min=1) * (count_kb >= 3)
+    weight_kb = weight_kb * ((weight_kb > 0).sum(1, keepdim=True) > 1)
+    centre_kd = torch.einsum("kb,kbd->kd", weight_kb, mean_kbd) / weight_kb.sum(1).clamp(min=1e-12)[:, None]
+    return weight_kb[:, :, None] * (centre_kd[:, None] - mean_kbd)
+
+
+def shifts_of(shift_kbd: Tensor, cluster_n: Tensor, batch_n: Tensor) -> Tensor:
+    """Return the (n, d) shifts of observations of these clusters and batches; 0 where the batch is unknown."""
+    n_batches = shift_kbd.shape[1]
+    known_n = (batch_n >= 0) & (batch_n < n_batches)
+    return shift_kbd[cluster_n, batch_n.clamp(0, n_batches - 1)] * known_n[:, None]

@@ -11,6 +11,7 @@ from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Kind
 
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
 from ._pulls import Pull
+from ._reduction import observation_mean, step_mean
 
 UNSEEN = -1e4
 """Log mean of what was not measured: its likelihood of being zero is 1, so it adds nothing."""
@@ -78,21 +79,21 @@ class LatentReconstruction:
         for name, kind in self.kinds.items():
             nll_n = negative_log_likelihood(kind, outputs.decoded[name], corrupted.targets[name])
             has_n = corrupted.targets[name].seen.any(1)
-            terms[name] = self.weights[name] * torch.where(has_n, nll_n, torch.zeros_like(nll_n)).mean()
+            terms[name] = self.weights[name] * observation_mean(torch.where(has_n, nll_n, 0.0), batch)
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
-        terms["kl"] = self.kl_weight * ramp * gaussian_kl(*outputs.encoded).mean()
+        terms["kl"] = self.kl_weight * ramp * observation_mean(gaussian_kl(*outputs.encoded), batch)
         if outputs.batch_logits is not None:
             batch_n = batch.covariates[:, 0]
             total = F.cross_entropy(outputs.batch_logits, batch_n, ignore_index=-1, reduction="sum")
-            terms["adversary"] = self.adversary_weight * total / (batch_n >= 0).sum().clamp(min=1)
+            terms["adversary"] = self.adversary_weight * step_mean(total, (batch_n >= 0).sum(), batch)
         for name, (pull, weight) in self.pulls.items():
-            terms[name] = weight * pull(outputs.encoded.mean, batch.rows)
+            terms[name] = weight * pull(outputs.encoded.mean, batch)
         return terms
 
-    def take(self, embedding_nd: Tensor, covariates_nk: Tensor, rows_n: Tensor) -> None:
-        """Let the pulls find their targets: the objective is its own census."""
+    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, rows_m: Tensor, *, is_whole: bool = True) -> None:
+        """Let the pulls find their targets: the objective is its own memory."""
         for pull, _ in self.pulls.values():
-            pull.take(embedding_nd, covariates_nk, rows_n)
+            pull.refresh(embedding_md, covariates_mk, rows_m, is_whole=is_whole)
 
     def forget(self) -> None:
         """Let the pulls drop their targets."""

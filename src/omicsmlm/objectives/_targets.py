@@ -7,6 +7,8 @@ from torch import Tensor
 
 from omicsmlm._types import Batch, Corrupted, Grid
 
+from ._reduction import step_mean
+
 
 class TargetError:
     r"""Mean squared error over the targets that were measured.
@@ -29,4 +31,4 @@ class TargetError:
         """Judge ``outputs.predicted``, (n, t)."""
         target: Grid = corrupted.targets[self.name]
         squares_nt = (outputs.predicted.float() - target.values).square() * target.seen
-        return {"squared_error": squares_nt.sum() / target.seen.sum().clamp(min=1)}
+        return {"squared_error": step_mean(squares_nt.sum(), target.seen.sum(), batch)}

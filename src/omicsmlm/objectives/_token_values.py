@@ -11,6 +11,7 @@ from omicsmlm._types import Batch, Corrupted, Grid, rows_of
 
 from ._reconstruction import LatentReconstruction
 from ._reconstruction import Outputs as CellOutputs
+from ._reduction import step_mean
 
 Digitize = Callable[[str, Tensor, Tensor], Tensor]
 """From a modality, (t,) values and the (t,) totals of their rows to (t,) bins."""
@@ -61,7 +62,6 @@ class TokenPrediction:
 
     def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms."""
-        n = len(batch.rows)
         values = [
             cross_entropy(logits.float(), bins, reduction="sum")
             for logits, bins in zip(outputs.value_logits.values(), self.hidden_bins(corrupted).values(), strict=True)
@@ -72,9 +72,9 @@ class TokenPrediction:
             cross_entropy(logits, torch.full_like(logits[:, 0], m, dtype=torch.int64), reduction="sum")
             for m, logits in enumerate(asked)
         ]
-        terms = {"values": self.value_weight / n * torch.stack(values).sum()}
+        terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.rows), batch)}
         if len(modalities) > 1:
-            terms["modality"] = self.modality_weight / n * torch.stack(modalities).sum()
+            terms["modality"] = self.modality_weight * step_mean(torch.stack(modalities).sum(), len(batch.rows), batch)
         if self.cell is not None:
             grids = self.grids(batch)
             terms |= self.cell(outputs, Corrupted(grids, grids), batch, progress)

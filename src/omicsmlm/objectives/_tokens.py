@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from omicsmlm._types import Batch, Corrupted, Encoded
 
 from ._consistency import divergence, info_nce
+from ._reduction import step_mean
 
 
 class Reading(Protocol):
@@ -59,7 +60,7 @@ class BinCrossEntropy:
             logits_tb = reading.logits(scored_ng).float()
             bins_t = corrupted.targets[name].values[scored_ng].long()
             total = F.cross_entropy(logits_tb, bins_t, reduction="sum")
-            terms[name] = total / max(1, len(bins_t))
+            terms[name] = step_mean(total, len(bins_t), batch)
             if self.consistency:
                 divergences.append(divergence(*logits_tb.chunk(2)))  # both halves are judged at the same tokens
         if self.consistency:

@@ -68,7 +68,7 @@ def history(history: Mapping[str, Any] | pd.DataFrame, *, save: str | Path | Non
             marker = "o" if len(curve) < 3 else None
             axes.plot(curve.index, curve, color=_SETS.get(rows, "0.2"), label=rows, linewidth=1.5, marker=marker)
         axes.set_title(quantity.replace("_", " "), loc="left", fontsize=10, fontweight="bold")
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(str(curve.index.name or "epoch"))
         axes.spines[["top", "right"]].set_visible(False)
         if any(curves):
             axes.legend(frameon=False, fontsize=8)

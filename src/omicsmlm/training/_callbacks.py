@@ -1,11 +1,13 @@
 """What happens beside the steps of a training: history, the weights that are kept, a bar."""
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -13,31 +15,34 @@ from ._plan import MaskedPlan
 
 
 class History(Callback):
-    """Keeps the mean of the losses and of each of their terms, per epoch: ``{name: [one float per epoch]}``."""
+    """Keeps, per round, the steps done and the means of the loss and of each of its terms by name."""
 
     def __init__(self) -> None:
+        self.steps: list[int] = []
         self.values: dict[str, list[float]] = {}
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the epoch's values; Lightning has validated by now."""
+        """End the round and take its losses; Lightning has validated by now."""
         assert isinstance(pl_module, MaskedPlan)
-        losses = {name: float(value) for name, value in trainer.logged_metrics.items()}
-        for name, value in {**losses, **pl_module.epoch_terms()}.items():
+        pl_module.end_round()
+        self.steps.append(trainer.global_step)
+        for name, value in pl_module.losses.items():
             self.values.setdefault(name, []).append(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps."""
-        return {"values": self.values}
+        return {"steps": self.steps, "values": self.values}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        self.steps = list(state_dict["steps"])
         self.values = {name: list(values) for name, values in state_dict["values"].items()}
 
 
 class KeptWeights(Callback):
-    """Judges and keeps a moving average of the weights: that of the epoch with the lowest validation loss, or the last.
+    """Validates and keeps a moving average of the weights: that of the round with the lowest validation loss, or the last.
 
-    The average smooths the noise of the steps, so that an epoch in the middle of the schedule is judged as if the
+    The average smooths the noise of the steps, so that a round in the middle of the schedule is evaluated as if the
     learning rate had come down by then.
 
     Parameters
@@ -63,8 +68,9 @@ class KeptWeights(Callback):
             self.average = {name: weight.detach().clone() for name, weight in weights.items()}
         self.n_steps += 1
         left = min(self.decay, self.n_steps / (10 + self.n_steps))
-        for name, average in self.average.items():
-            self.average[name] = average.to(weights[name].device).lerp_(weights[name], 1 - left)
+        averages = [average.to(weights[name].device) for name, average in self.average.items()]
+        torch._foreach_lerp_(averages, [weights[name] for name in self.average], 1 - left)
+        self.average = dict(zip(self.average, averages, strict=True))
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Put the average in the place of the weights."""
@@ -115,18 +121,21 @@ class Bar(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Open the bar."""
-        total = int(trainer.estimated_stepping_batches)
-        self.bar = tqdm(total=total, initial=trainer.global_step, desc="Training", unit="step", mininterval=0.5)
+        assert isinstance(pl_module, MaskedPlan)
+        self.bar = tqdm(
+            total=pl_module.n_steps, initial=trainer.global_step, desc="Training", unit="step", mininterval=0.5
+        )
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Advance by a step."""
-        self.bar.update()
+        """Advance to the step."""
+        self.bar.update(trainer.global_step - self.bar.n)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Show the losses."""
-        shown = {k: f"{float(v):.4g}" for k, v in trainer.logged_metrics.items() if k.endswith("_loss")}
+        assert isinstance(pl_module, MaskedPlan)
+        shown = {name: f"{value:.4g}" for name, value in pl_module.losses.items() if name.endswith("_loss")}
         self.bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -138,3 +147,25 @@ class Bar(Callback):
     ) -> None:
         """Close the bar when the training is interrupted."""
         self.bar.close()
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes a checkpoint after every round; until the new one is whole on disk, the last one stays.
+
+    Parameters
+    ----------
+    directory
+        Where it is written, as ``last.ckpt``.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "last.ckpt"
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write beside the target, flush to disk, and rename; Lightning calls this after all other callbacks."""
+        part = self.file.with_suffix(".part")
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(self.file)

@@ -1,25 +1,61 @@
 """The one fit: Lightning's loop around the plan."""
 
 import logging
+import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
-from omicsmlm._checks import mistake
-from omicsmlm._types import Parts
+from omicsmlm._checks import mistake, named
+from omicsmlm._types import Loader, Parts
 
-from ._callbacks import Bar, History, KeptWeights
-from ._plan import MaskedPlan, Optimisation
+from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
+from ._plan import Loaders, MaskedPlan, Optimisation
+from ._rounds import Rounds
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""What a training can run in; weights are always float32."""
+DDP = "ddp_find_unused_parameters_true"
+"""A modality that no observation of a rank has leaves weights without a gradient."""
+
+
+SET_BY_FIT = (
+    "enable_checkpointing",
+    "max_epochs",
+    "max_steps",
+    "max_time",
+    "min_epochs",
+    "min_steps",
+    "reload_dataloaders_every_n_epochs",
+    "use_distributed_sampler",
+    "val_check_interval",
+)
+"""Options of the Trainer that would cut a training otherwise than in rounds."""
+ELSEWHERE = {
+    "enable_checkpointing": "pass checkpoint_dir to keep checkpoints",
+    "early_stopping_patience": "set patience in the config",
+    "lr": "set learning_rate in the config",
+    "num_workers": "leave it out: files are read ahead of the steps in a thread",
+    "datasplitter_kwargs": "pass train_size and batch_size themselves",
+    "n_epochs": "pass max_epochs",
+    "plan_kwargs": "set hyper-parameters of the training in the config",
+    "use_gpu": "pass accelerator",
+    "validation_size": "pass train_size; all other observations are for validation",
+    "val_check_interval": "leave it out: a training is validated after every round of steps",
+    "weight_decay": "set it in the config",
+}
+"""What arguments of other libraries are called here."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +71,28 @@ class FitOptions:
     resume_from: str | Path | None = None
     progress_bar: bool = True
     seed: int = 0
+    max_steps: int | None = None
+    precision: str | None = None
+
+
+class Fitted(NamedTuple):
+    """What is told of a training, round by round."""
+
+    steps: list[int]
+    """Steps done at its end."""
+    losses: dict[str, list[float]]
+    """Means of all losses in it, by name."""
 
 
 def fit(
     parts: Parts,
     optimisation: Optimisation,
-    train_loader: DataLoader,
-    validation_loader: DataLoader | None,
+    train_loader: Loader,
+    validation_loader: Loader | None,
     options: FitOptions,
     trainer_options: Mapping[str, Any],
-    census_loader: DataLoader | None = None,
-) -> dict[str, list[float]]:
+    memory: tuple[Loader, bool] | None = None,
+) -> Fitted:
     """Train the module of the parts in place and leave it, with its best weights, in evaluation mode.
 
     The global random state of the caller is left as it was.
@@ -60,43 +107,120 @@ def fit(
         How the training runs.
     trainer_options
         Passed on to :class:`lightning.Trainer`.
-    census_loader
-        All training rows, in order, for parts with a census.
+    memory
+        Training observations, in order, for parts with a memory, and whether these are all.
 
     Returns
     -------
-    dict
-        Mean of every logged value per epoch.
+    Fitted
+        Steps and losses of each round.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or cannot be had.
     """
+    trainer_options = dict(trainer_options)
+    check_trainer_options(trainer_options)
+    if trainer_options.get("limit_val_batches") == 0:
+        validation_loader = None
+    n_accumulated = trainer_options.get("accumulate_grad_batches", 1)
+    limit = float(trainer_options.pop("gradient_clip_val", None) or optimisation.gradient_limit)
+    n_batches = options.max_epochs * len(train_loader)
+    if options.max_steps is not None:
+        n_batches = min(n_batches, options.max_steps * n_accumulated)
+    rounds = Rounds(train_loader, n_batches)
+    loaders = Loaders(rounds, validation_loader, *(memory or (None, True)))
     history = History()
-    callbacks = _callbacks(options, optimisation.averaging, validation_loader is not None)
+    callbacks = [
+        history,
+        *_callbacks(options, optimisation.averaging, validation_loader is not None),
+        *_listed(trainer_options.get("callbacks")),
+    ]
     settings: dict[str, Any] = {
-        "accelerator": options.accelerator,
-        "devices": 1 if options.devices == "auto" else options.devices,
-        "max_epochs": options.max_epochs,
-        "gradient_clip_val": optimisation.gradient_limit,
-        "precision": "bf16-mixed" if _on_gpu(options.accelerator) else "32-true",
+        **_devices(options, trainer_options),
+        "max_epochs": rounds.n_rounds,
         "enable_progress_bar": False,
         "enable_model_summary": False,
-        "enable_checkpointing": options.checkpoint_dir is not None,
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
+        "use_distributed_sampler": False,
         "logger": False,
         "num_sanity_val_steps": 0,
-        **trainer_options,
-        "callbacks": [history, *callbacks, *_listed(trainer_options.get("callbacks"))],
+        **{name: value for name, value in trainer_options.items() if name not in ("strategy", "callbacks")},
+        "callbacks": callbacks,
     }
-    plan = MaskedPlan(parts, optimisation, options.seed, census_loader)
+    plan = MaskedPlan(parts, optimisation, options.seed, loaders, _n_steps(rounds, n_accumulated), limit)
     with torch.random.fork_rng(), _quiet():
         trainer = lightning.Trainer(**settings)
-        start = (
-            None if options.resume_from is None else _checkpoint(Path(options.resume_from), plan, trainer.max_epochs)
-        )
+        start = None if options.resume_from is None else _checkpoint(Path(options.resume_from), plan, rounds)
         try:
-            trainer.fit(plan, train_loader, validation_loader, ckpt_path=start, weights_only=True)
+            trainer.fit(plan, rounds, validation_loader, ckpt_path=start, weights_only=True)
         except SystemExit as stop:  # Lightning's answer to Ctrl-C; whether that ends the process is up to the caller
             raise (stop.__context__ if isinstance(stop.__context__, KeyboardInterrupt) else stop) from None
         finally:
+            rounds.close()
             parts.module.eval()
-    return history.values
+    return Fitted(history.steps, history.values)
+
+
+def _n_steps(rounds: Rounds, n_accumulated: int) -> int:
+    """Count the steps of the optimiser, which takes one at the end of each round, too."""
+    whole, rest = divmod(rounds.n_batches, rounds.size)
+    return whole * -(-rounds.size // n_accumulated) + -(-rest // n_accumulated)
+
+
+def check_trainer_options(options: Mapping[str, Any]) -> None:
+    """Check that options of the Trainer are known, and not among those that the fit sets.
+
+    Raises
+    ------
+    ValueError
+        If one is not; the message names the argument that does what other libraries call by that name.
+    """
+    known = set(signature(lightning.Trainer).parameters) - set(SET_BY_FIT)
+    for name in options:
+        if name in known:
+            continue
+        remedy = ELSEWHERE.get(name, "see lightning.Trainer for those that are passed on")
+        raise mistake("train", "arguments of train() or of lightning.Trainer", f"{name!r}", remedy)
+
+
+def _devices(options: FitOptions, trainer_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the Trainer is told of devices: one, unless several are asked for or torchrun has started several."""
+    devices, n_nodes = options.devices, trainer_options.get("num_nodes", 1)
+    n_started, n_local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if devices == "auto" and "TORCHELASTIC_RUN_ID" in os.environ:
+        devices, n_nodes = n_local, n_started // n_local
+    elif devices == "auto":
+        devices = 1
+    several = n_nodes > 1 or (devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1))
+    if several and hasattr(sys, "ps1"):
+        remedy = "write the training as a script and start it with `torchrun --nproc-per-node 2 script.py`"
+        raise mistake("devices", "one device in a notebook or an interactive session", repr(devices), remedy)
+    strategy = trainer_options.get("strategy", "auto")
+    return {
+        "accelerator": options.accelerator,
+        "devices": devices,
+        "num_nodes": n_nodes,
+        "strategy": DDP if strategy == "ddp" or (strategy == "auto" and several) else strategy,
+        "precision": _precision(options),
+    }
+
+
+def _precision(options: FitOptions) -> str:
+    """Return what is computed in: bfloat16 on a CUDA device, float32 elsewhere, unless one is asked for."""
+    if options.precision is None:
+        return "bf16-mixed" if _on_cuda(options.accelerator) else "32-true"
+    if options.precision not in PRECISIONS:
+        remedy = "weights stay float32; pass one of these, or leave it out"
+        raise mistake("precision", f"one of {named(PRECISIONS)}", repr(options.precision), remedy)
+    if options.precision == "16-mixed" and not _on_cuda(options.accelerator):
+        raise mistake("precision", "a CUDA device for '16-mixed'", "none", "pass 'bf16-mixed' or '32-true'")
+    return options.precision
+
+
+def _on_cuda(accelerator: str) -> bool:
+    return accelerator == "cuda" or (accelerator in ("gpu", "auto") and torch.cuda.is_available())
 
 
 def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
@@ -113,7 +237,7 @@ def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[C
         callbacks.append(EarlyStopping("validation_loss", patience=options.patience))
     if options.checkpoint_dir is not None:
         _check_writable(Path(options.checkpoint_dir))
-        callbacks.append(ModelCheckpoint(options.checkpoint_dir, filename="last", enable_version_counter=False))
+        callbacks.append(LastCheckpoint(Path(options.checkpoint_dir)))
     return callbacks
 
 
@@ -126,28 +250,26 @@ def _check_writable(directory: Path) -> None:
         raise mistake("checkpoint_dir", "a directory that can be written", str(error), "pass another path") from error
 
 
-def _checkpoint(path: Path, plan: MaskedPlan, max_epochs: int | None) -> str:
-    """Give the file of a checkpoint that this plan can go on from."""
+def _checkpoint(path: Path, plan: MaskedPlan, rounds: Rounds) -> str:
+    """Return the file of a checkpoint that this plan can go on from."""
     file = path / "last.ckpt" if path.is_dir() else path
     wanted = "a checkpoint that train(checkpoint_dir=…) wrote"
     if not file.is_file():
         raise mistake("resume_from", wanted, f"no file {str(file)!r}", "check the path")
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
-        shapes, n_epochs = {name: value.shape for name, value in saved["state_dict"].items()}, saved["epoch"] + 1
+        shapes, n_rounds = {name: value.shape for name, value in saved["state_dict"].items()}, saved["epoch"] + 1
+        size = saved["round_size"]
     except (OSError, EOFError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
         raise mistake("resume_from", wanted, f"{str(file)!r}, which cannot be read", "begin anew") from error
     if shapes != {name: value.shape for name, value in plan.state_dict().items()}:
         found = f"{str(file)!r} with other weights"
         raise mistake("resume_from", "a checkpoint of this model", found, "make the model as it was made then")
-    if max_epochs is not None and max_epochs < n_epochs:
-        wanted = f"at least the {n_epochs} of the checkpoint"
-        raise mistake("max_epochs", wanted, str(max_epochs), "pass the number of all epochs")
+    if size != rounds.size or rounds.n_rounds < n_rounds:
+        found = f"one of {n_rounds} rounds of {size} batches for a training of {rounds.n_rounds} of {rounds.size}"
+        remedy = "pass the max_epochs, max_steps, batch_size and train_size of the training that wrote it"
+        raise mistake("resume_from", "a checkpoint of a training as long as this", found, remedy)
     return str(file)
-
-
-def _on_gpu(accelerator: str) -> bool:
-    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
 
 
 @contextmanager

@@ -1,23 +1,31 @@
 """The one training plan: it asks a family for its four parts and for nothing else."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Generator, Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Module, Parts
+from omicsmlm._draws import Draws
+from omicsmlm._types import Batch, Loader, Module, Parts
 
 from ._device import on_device, seed_draws
+from ._ranks import averaged, count_over_ranks, gathered
+from ._rounds import Rounds
 from ._schedule import warmup_cosine
 
+logger = logging.getLogger(__name__)
+
 VALIDATION_STREAM = 1 << 40
-"""Seeds of validation batches start here, so that they never meet those of training steps."""
-CENSUS_STREAM = 1 << 41
-"""Seeds of censuses start here."""
+"""Seed of validation draws, which never meets that of a training step."""
+MEMORY_STREAM = 1 << 41
+"""Seeds of refreshes start here."""
+RANK_STREAM = 1 << 42
+"""Seeds of what ranks draw each by itself (dropout) start here."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +61,50 @@ class Optimisation:
     averaging: float = 0.99
 
 
+class Loaders(NamedTuple):
+    """What a training reads."""
+
+    train: Rounds
+    """Batches to learn from."""
+    validation: Loader | None = None
+    """Batches to validate on."""
+    memory: Loader | None = None
+    """Training observations for parts with a memory: all of them, or a sample."""
+    memory_is_whole: bool = True
+    """Whether these are all."""
+
+
 class MaskedPlan(lightning.LightningModule):
     """Trains any family; never subclassed.
 
-    All randomness of a step (masks, noise, dropout) follows from the seed and the number of the step, so that a resumed
-    training repeats an uninterrupted one. Validation masks follow from the seed and the number of the batch: the same
-    in every epoch.
+    The random numbers of a step are keyed by seed, step and observation (:class:`omicsmlm._draws.Draws`), so that a resumed
+    training repeats an uninterrupted one, and several ranks do as one. Those of validation are keyed by seed and observation:
+    the same each time. Only dropout draws from the global state of the device, which each step seeds.
 
     Parameters
     ----------
     parts
-        Tokenizer, corruption, module, objective.
+        Tokenizer, masking, module, objective.
     optimisation
         Hyper-parameters of the optimiser.
     seed
-        Seed of all randomness.
-    census_loader
-        All training rows, in order, for parts with a census.
+        Seed of all random numbers.
+    loaders
+        What is read.
+    n_steps
+        Optimiser steps of the training.
+    gradient_limit
+        Largest norm of a gradient.
     """
 
     def __init__(
-        self, parts: Parts, optimisation: Optimisation, seed: int, census_loader: DataLoader[Batch] | None = None
+        self,
+        parts: Parts,
+        optimisation: Optimisation,
+        seed: int,
+        loaders: Loaders,
+        n_steps: int,
+        gradient_limit: float,
     ) -> None:
         super().__init__()
         self.parts = parts
@@ -82,85 +113,206 @@ class MaskedPlan(lightning.LightningModule):
             self.tokenizer = parts.tokenizer
         self.optimisation = optimisation
         self.seed = seed
-        self.census_loader = census_loader
-        self._noted: dict[str, tuple[Tensor, int]] = {}
+        self.loaders = loaders
+        self.n_steps = n_steps
+        self.gradient_limit = gradient_limit
+        self.losses: dict[str, float] = {}
+        """Means of the last round, by stage and name."""
+        self._noted: dict[str, tuple[list[str], Tensor, int | Tensor]] = {}
+        self._refreshed = -1
+        self._divided: dict[str, int] = {}
+
+    # ---- before and after -----------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Train in training mode: a second ``train()`` finds the module in evaluation mode."""
+        """Divide what is read among the ranks; train in training mode, as a second ``train()`` finds evaluation mode."""
         self.module.train()
         self._forget()
+        self._skipped = torch.zeros((), dtype=torch.int64, device=self.device)
+        for name in ("train", "validation", "memory"):
+            loader = getattr(self.loaders, name)
+            if loader is not None:
+                self._divided[name] = self._divide(loader.loader if isinstance(loader, Rounds) else loader, name)
+
+    def _divide(self, loader: Loader, name: str) -> int:
+        """Give this process its part of each batch; all of it where a batch has not one observation for each."""
+        n_ranks = self.trainer.world_size
+        if name == "validation" and loader.sampler.smallest_batch < n_ranks:
+            n_ranks = 1
+        if n_ranks > 1:
+            loader.sampler.divide(self.trainer.global_rank, n_ranks)
+        return n_ranks
 
     def on_fit_end(self) -> None:
-        """Leave nothing of the training rows behind."""
+        """Leave nothing of the training observations behind."""
         self._forget()
 
     def _forget(self) -> None:
-        if self.parts.census is not None:
-            self.parts.census.forget()
+        self._refreshed = -1
+        if self.parts.memory is not None:
+            self.parts.memory.forget()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Note the batches of a round: from another size, a training could not go on as if never interrupted."""
+        checkpoint["round_size"] = self.loaders.train.size
+
+    # ---- the memory -------------------------------------------------------------------------------------------------
 
     def on_train_epoch_start(self) -> None:
-        """Take the census; at the start of an epoch, so that a training resumed there sees the same."""
-        census = self.parts.census
-        self._noted.clear()
-        if census is None or self.census_loader is None or self._progress < census.start:
+        """Refresh the memory: at the start of a round, so that a training resumed there sees the same."""
+        self._noted.pop("train", None)
+        if self.parts.memory is not None and self.global_step >= self._first_refresh:
+            self._refresh()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Refresh the memory for the first time within a round, where the next round is far away."""
+        if self.parts.memory is None or self._refreshed >= 0 or self.global_step < self._first_refresh:
             return
-        seed_draws(self._seed_of(CENSUS_STREAM + self.current_epoch), self.device)
+        if 2 * batch_idx <= len(self.loaders.train):
+            self._refresh()
+
+    @property
+    def _first_refresh(self) -> float:
+        assert self.parts.memory is not None
+        return self.parts.memory.start * self.n_steps
+
+    def _refresh(self) -> None:
+        """Embed training observations and show them to the memory."""
+        memory, loader = self.parts.memory, self.loaders.memory
+        if memory is None or loader is None:
+            return
+        self._refreshed = self.global_step
         self.module.eval()
         with torch.inference_mode(False), torch.no_grad():
-            batches = [on_device(batch, self.device) for batch in self.census_loader]
-            means = [self.module.embed(self.parts.tokenizer(batch), batch).mean for batch in batches]
-            census.take(
-                torch.cat(means), torch.cat([b.covariates for b in batches]), torch.cat([b.rows for b in batches])
+            parts = [self._embedded(on_device(batch, self.device)) for batch in loader]
+            means_md, covariates_mk, rows_m = (torch.cat(part) for part in zip(*parts, strict=True))
+            n_ranks = self._divided["memory"]
+            means_md, covariates_mk, rows_m = (gathered(part, n_ranks) for part in (means_md, covariates_mk, rows_m))
+            order_m = rows_m.argsort()
+            seed_draws(self._seed_of(MEMORY_STREAM + self.global_step), self.device)
+            memory.refresh(
+                means_md[order_m], covariates_mk[order_m], rows_m[order_m], is_whole=self.loaders.memory_is_whole
             )
         self.module.train()
 
+    def _embedded(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        return self.module.embed(self.parts.tokenizer(batch), batch).mean.float(), batch.covariates, batch.rows
+
+    # ---- steps ------------------------------------------------------------------------------------------------------
+
     @property
     def _progress(self) -> float:
-        return self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
+        return self.global_step / max(1, self.n_steps)
 
     def _seed_of(self, stream: int) -> int:
         return hash((self.seed, stream)) & 0x7FFF_FFFF_FFFF_FFFF
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Hide, encode, rebuild, judge."""
-        terms = self._terms(batch, self.global_step, self._progress)
-        return self._logged("train", terms, len(batch.rows))
+        """Mask, encode, reconstruct; return the loss."""
+        seed = self._seed_of(self.global_step)
+        seed_draws(hash((seed, RANK_STREAM + self.global_rank)) & 0x7FFF_FFFF_FFFF_FFFF, self.device)
+        batch = batch._replace(draws=Draws(seed, batch.rows), n_ranks=self._divided["train"])
+        return self._noted_loss("train", self._terms(batch, self._progress), batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Judge held-out rows with fixed masks, the final weights of the terms and no dropout."""
-        with torch.random.fork_rng(devices=[]):
-            terms = self._terms(batch, VALIDATION_STREAM + batch_idx, 1.0)
-        self._logged("validation", terms, len(batch.rows))
+        """Note the loss of held-out observations with fixed masks, the final weights of the terms and no dropout."""
+        draws = Draws(self._seed_of(VALIDATION_STREAM), batch.rows)
+        batch = batch._replace(draws=draws, n_ranks=self._divided["validation"])
+        self._noted_loss("validation", self._terms(batch, 1.0), batch)
 
-    def _terms(self, batch: Batch, stream: int, progress: float) -> Mapping[str, Tensor]:
-        seed = self._seed_of(stream)
-        seed_draws(seed, self.device)
-        generator = Generator(self.device).manual_seed(seed)
-        corrupted = self.parts.corruption(self.parts.tokenizer(batch), generator)
-        outputs = self.module(corrupted.inputs, batch)
-        return self.parts.objective(outputs, corrupted, batch, progress)
+    def _terms(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        views = self.parts.tokenizer(batch)
+        if self._refreshed >= 0 and not self.loaders.memory_is_whole:
+            batch = batch._replace(whole_nd=self._whole(views, batch))
+        assert batch.draws is not None
+        masked = self.parts.corruption(views, batch.draws)
+        outputs = self.module(masked.inputs, batch)
+        return self.parts.objective(outputs, masked, batch, progress)
 
-    def _logged(self, stage: str, terms: Mapping[str, Tensor], n_rows: int) -> Tensor:
-        """Log the loss, and note its terms by ourselves: Lightning's log takes as long as a small network's step."""
-        loss = torch.stack([term.float() for term in terms.values()]).sum()
-        self.log(f"{stage}_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=n_rows)
-        for name, value in terms.items():
-            total, n_before = self._noted.get(f"{stage}_{name}", (torch.zeros_like(loss), 0))
-            self._noted[f"{stage}_{name}"] = total + n_rows * value.detach().float(), n_before + n_rows
+    @torch.no_grad()
+    def _whole(self, views: dict[str, object], batch: Batch) -> Tensor:
+        """Return the embedding of whole observations, without dropout."""
+        was_training = self.module.training
+        self.module.eval()
+        whole_nd = self.module.embed(views, batch).mean.float()
+        self.module.train(was_training)
+        return whole_nd
+
+    def _noted_loss(self, stage: str, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Note the terms on the device, without waiting for it, and return their sum.
+
+        Lightning's log takes as long as a small network's step. Terms are means over all ranks already, each rank's part
+        multiplied by their number: their mean over ranks, weighed by the observations of the step, is what one process notes.
+        """
+        values = torch.stack([term.float() for term in terms.values()])
+        loss = values.sum()
+        value_s, names = torch.cat([loss[None], values]).detach(), ["loss", *terms]
+        n = count_over_ranks(len(batch.rows), batch.n_ranks, self.device)
+        _, total_s, n_before = self._noted.get(stage, (names, torch.zeros_like(value_s), 0))
+        self._noted[stage] = names, total_s + n * value_s, n_before + n
         return loss
 
-    def epoch_terms(self) -> dict[str, float]:
-        """Give the mean over rows of each term since the epoch began, by stage and name."""
-        return {name: float(total) / n_rows for name, (total, n_rows) in self._noted.items()}
+    def _means(self, stage: str) -> dict[str, float]:
+        """Return the means of what was noted in a stage, and keep them in ``losses``; the host waits here."""
+        names, total_s, n = self._noted[stage]
+        mean_s = averaged(total_s / n, self._divided[stage]).tolist()
+        means = {f"{stage}_{name}": mean for name, mean in zip(names, mean_s, strict=True)}
+        self.losses |= means
+        return means
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a validation."""
+        self._noted.pop("validation", None)
+
+    def on_validation_epoch_end(self) -> None:
+        """Give the losses of a validation to Lightning, its loggers and its callbacks."""
+        self.log_dict(self._means("validation"))
+
+    def end_round(self) -> None:
+        """Give the losses of a round to Lightning, its loggers and its callbacks; tell of steps that were left out."""
+        self.log_dict(self._means("train"))
+        n_skipped, self._skipped = int(self._skipped), torch.zeros_like(self._skipped)
+        if n_skipped:
+            logger.warning("%d steps of this round were left out, as their gradients were not finite.", n_skipped)
+
+    # ---- optimiser --------------------------------------------------------------------------------------------------
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Limit the norm of the gradients, and leave out a step whose gradients are not finite.
+
+        Lightning refuses to clip for a fused optimiser, as with a gradient scaler that one unscales by itself: under float16
+        the optimiser is therefore not fused, and under bfloat16 gradients have no scale. The decision is taken on the device:
+        fused AdamW reads ``found_inf`` there.
+        """
+        norm = nn.utils.clip_grad_norm_(self._trained(), self.gradient_limit, foreach=True)
+        is_bad = ~norm.isfinite()
+        self._skipped += is_bad
+        if self._is_fused:
+            optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+    @property
+    def _is_fused(self) -> bool:
+        return self.trainer.precision != "16-mixed"
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and cosine, per step."""
-        o = self.optimisation
-        parameters = [p for p in self.module.parameters() if p.requires_grad]
-        n_steps = int(self.trainer.estimated_stepping_batches)
+        o, n_steps = self.optimisation, self.n_steps
         decay = 1 / (o.learning_rate * max(1, n_steps)) if o.weight_decay is None else o.weight_decay
         optimizer = torch.optim.AdamW(
-            parameters, lr=o.learning_rate, betas=o.betas, eps=o.epsilon, weight_decay=decay, fused=True
+            self._trained(),
+            lr=o.learning_rate,
+            betas=o.betas,
+            eps=o.epsilon,
+            weight_decay=decay,
+            fused=self._is_fused,
         )
         n_warmup = min(o.n_warmup_steps, max(1, n_steps // 10))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, n_steps, n_warmup))

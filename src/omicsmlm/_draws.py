@@ -1,0 +1,104 @@
+"""Random numbers of a training step, each keyed by seed, step and observation.
+
+A generator hands out its numbers in the order in which they are asked for, so that what an observation gets depends on who
+stands before it in the batch. Here a number is a hash of its key: the same on every device, in every batch that holds the
+observation, and on every rank of a distributed training.
+"""
+
+import math
+from typing import Self
+
+import torch
+from torch import Tensor
+
+_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""Constants of SplitMix64 (Steele, Lea and Flood 2014)."""
+_WORD_FIRST, _WORD_SECOND = -2048144789, -1028477387
+"""Constants of MurmurHash3's 32-bit finaliser (0x85EBCA6B and 0xC2B2AE35 as signed numbers)."""
+_BITS = 24
+"""A float32 holds this many bits of a number below 1."""
+
+
+class Draws:
+    """Random numbers for the observations of one step; each call draws anew.
+
+    Parameters
+    ----------
+    seed
+        Seed of the step: of the training and of the number of the step.
+    keys_n
+        (n,) int64: what the observations are known by, say their positions in the object.
+
+    Examples
+    --------
+    >>> alone, among = Draws(0, torch.tensor([7])), Draws(0, torch.tensor([3, 7, 5]))
+    >>> bool((alone.uniform(4)[0] == among.uniform(4)[1]).all())
+    True
+    """
+
+    def __init__(self, seed: int, keys_n: Tensor) -> None:
+        self._seed = seed
+        self._keys_n = keys_n
+        self._n_calls = 0
+
+    def by(self, keys_u: Tensor) -> Self:
+        """Return draws of the same step for things other than observations, (u,) int64, say distinct sequences."""
+        return type(self)(self._next(), keys_u)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return (n, *shape) float32, uniform in [0, 1)."""
+        word_n = _word(self._mixed(self._keys_n))
+        position_g = torch.arange(math.prod(shape), device=word_n.device)
+        return _unit(word_n[:, None] ^ _word(_mix(position_g))).view(len(word_n), *shape)
+
+    def normal(self, width: int) -> Tensor:
+        """Return (n, width) float32 standard normal numbers (Box and Muller 1958)."""
+        radius_nd = (-2 * torch.log1p(-self.uniform(width))).sqrt()
+        return radius_nd * torch.cos(2 * math.pi * self.uniform(width))
+
+    def tokens(self, of_t: Tensor, position_t: Tensor) -> Tensor:
+        """Return (t,) float32, uniform in [0, 1), for packed tokens: by the place of their observation and within it."""
+        return _unit(_word(self._mixed(self._keys_n))[of_t] ^ _word(_mix(position_t)))
+
+    def shared(self, size: int) -> Tensor:
+        """Return (size,) float32, uniform in [0, 1), that all observations of the step have in common."""
+        return _unit(_word(self._mixed(torch.arange(size, device=self._keys_n.device))))
+
+    def _next(self) -> int:
+        self._n_calls += 1
+        return hash((self._seed, self._n_calls)) & 0x7FFF_FFFF_FFFF_FFFF
+
+    def _mixed(self, keys_n: Tensor) -> Tensor:
+        return _mix(keys_n + _signed(self._next()))
+
+
+def _signed(number: int) -> int:
+    """Return the 64 bits of a number as int64 reads them."""
+    number &= 0xFFFF_FFFF_FFFF_FFFF
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _shifted(bits: Tensor, n: int) -> Tensor:
+    """Shift to the right, filling with zeros: int64 would fill with its sign."""
+    return (bits >> n) & ((1 << (64 - n)) - 1)
+
+
+def _mix(keys: Tensor) -> Tensor:
+    """Hash int64 by SplitMix64."""
+    bits = keys * _signed(_GOLDEN) + _signed(_GOLDEN)
+    bits = (bits ^ _shifted(bits, 30)) * _signed(_FIRST)
+    bits = (bits ^ _shifted(bits, 27)) * _signed(_SECOND)
+    return bits ^ _shifted(bits, 31)
+
+
+def _word(bits: Tensor) -> Tensor:
+    """Return the upper half of int64 as int32."""
+    return (bits >> 32).int()
+
+
+def _unit(word: Tensor) -> Tensor:
+    """Hash int32 once more, in place, and return its upper bits as float32 in [0, 1)."""
+    word.mul_(_WORD_FIRST)
+    word.bitwise_xor_((word >> 13).bitwise_and_((1 << 19) - 1))
+    word.mul_(_WORD_SECOND)
+    return (word >> (32 - _BITS)).bitwise_and_((1 << _BITS) - 1).float().mul_(2.0**-_BITS)

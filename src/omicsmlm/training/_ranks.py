@@ -1,0 +1,38 @@
+"""What several processes that train one model tell one another."""
+
+import torch
+from torch import Tensor
+from torch.distributed import all_gather, all_reduce
+
+
+def gathered(part_n: Tensor, n_ranks: int) -> Tensor:
+    """Return the rows of all ranks, (sum of n, ...), in the order of ranks; alike on each."""
+    if n_ranks == 1:
+        return part_n
+    length = torch.tensor([len(part_n)], device=part_n.device)
+    lengths = [torch.zeros_like(length) for _ in range(n_ranks)]
+    all_gather(lengths, length)
+    sizes = [int(size) for size in lengths]
+    padded_m = part_n.new_zeros(max(sizes), *part_n.shape[1:])
+    padded_m[: len(part_n)] = part_n
+    parts = [torch.empty_like(padded_m) for _ in range(n_ranks)]
+    all_gather(parts, padded_m.contiguous())
+    return torch.cat([part_m[:size] for part_m, size in zip(parts, sizes, strict=True)])
+
+
+def count_over_ranks(n: int, n_ranks: int, device: torch.device) -> int | Tensor:
+    """Return the sum over ranks of a number that each has, without waiting for the device."""
+    if n_ranks == 1:
+        return n
+    count = torch.full((), n, dtype=torch.int64, device=device)
+    all_reduce(count)
+    return count
+
+
+def averaged(value_s: Tensor, n_ranks: int) -> Tensor:
+    """Return the mean over ranks of numbers, (s,), that each rank has."""
+    if n_ranks == 1:
+        return value_s
+    total_s = value_s.clone()
+    all_reduce(total_s)
+    return total_s / n_ranks

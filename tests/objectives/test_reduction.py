@@ -1,0 +1,44 @@
+"""Means over what is scored."""
+
+import pytest
+import torch
+from torch.distributed import destroy_process_group, init_process_group
+from torch.multiprocessing import spawn
+
+from omicsmlm._types import Batch
+from omicsmlm.objectives import observation_mean, step_mean
+
+
+def batch_of(n, n_ranks=1):
+    return Batch({}, {}, {}, torch.zeros(n, 0, dtype=torch.int64), torch.arange(n), n_ranks=n_ranks)
+
+
+@pytest.mark.parametrize("count", [3, torch.tensor(3), torch.tensor(3.0)])
+def test_a_total_is_divided_by_its_count(count):
+    assert float(step_mean(torch.tensor(6.0), count, batch_of(3))) == 2
+
+
+@pytest.mark.parametrize("count", [0, torch.tensor(0), torch.tensor(0.0)])
+def test_nothing_scored_is_no_loss(count):
+    assert float(step_mean(torch.tensor(0.0), count, batch_of(3))) == 0
+
+
+def test_weights_below_one_count_as_they_are():
+    assert float(step_mean(torch.tensor(0.1), torch.tensor(0.05), batch_of(3))) == pytest.approx(2)
+
+
+def _rank(rank, file, out):
+    init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    weight = torch.ones(5, requires_grad=True)
+    part = slice(0, 4) if rank == 0 else slice(4, 5)
+    loss = observation_mean((weight * torch.arange(1.0, 6))[part], batch_of(4 if rank == 0 else 1, 2))
+    loss.backward()
+    torch.save((loss.detach(), weight.grad), f"{out}/{rank}.pt")
+    destroy_process_group()
+
+
+def test_ranks_average_to_what_one_process_has(tmp_path):
+    spawn(_rank, (tmp_path / "store", tmp_path), nprocs=2)
+    losses, gradients = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)), strict=True)
+    assert float(sum(losses)) / 2 == pytest.approx(3)
+    torch.testing.assert_close(sum(gradients) / 2, torch.arange(1.0, 6) / 5)
