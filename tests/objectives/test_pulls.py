@@ -191,7 +191,7 @@ def test_an_observation_outside_of_the_sample_is_pulled_as_those_in_it(pull):
         assert not has[alone].any(), "a type of one batch has no neighbours"
         assert has[~alone].float().mean() > 0.3
         towards = (target - x[new])[has & ~alone].mean(1) * (1 - 2 * batch[new][has & ~alone])
-        assert float(towards.mean()) == pytest.approx(3, abs=1), "to the other batch"
+        assert float(towards.mean()) > 1, "to the other batch, whose nearest lie at its border"
     else:
         assert has.all()
         assert float(moved[alone].max()) < 0.2, "a type of one batch stays"
