@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,7 +13,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
-from torch import Tensor
+from torch import Tensor, nn
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch, Corruption, Loader, Module, Parts
@@ -21,10 +21,11 @@ from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import OmicsManager, row_loader
 from omicsmlm.training import (
     FitOptions,
-    Fitted,
     Optimisation,
+    Ranks,
     check_trainer_options,
     fit,
+    gathered,
     on_device,
     sensible_epochs,
 )
@@ -42,6 +43,8 @@ VALIDATION_ROWS = 5000
 """Observations that are validated after each round; a random sample where more are held out."""
 STEPS = "steps of "
 """Stands, in a saved history, before the name of the losses whose steps are listed."""
+SHARED_ROWS = 65_536
+"""Observations that ranks embed together before they tell one another."""
 EMBED_ROWS = 1024
 """Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
 
@@ -212,10 +215,39 @@ class OmicsModel(Registered):
         self.train_indices, self.validation_indices = train_rows, validation_rows
         self.is_trained_ = True
         self.n_trainings += 1
-        self._extend_history(fitted)
+        self._extend_history(fitted.steps, fitted.losses)
         self._remember(train_rows)
         if key is not None:
-            self.adata.obsm[key] = self.get_latent_representation()
+            self.adata.obsm[key] = self._embedding_of_ranks(fitted.ranks)
+
+    def _embedding_of_ranks(self, ranks: Ranks) -> np.ndarray:
+        """Embed the registered object where it was trained; each rank embeds its share, and all have the whole."""
+        n_obs, before = self.adata.n_obs, self.device
+        self.to_device(ranks.device)
+        try:
+            if ranks.n_ranks == 1:
+                return self.get_latent_representation()
+            parts = []
+            for start in range(0, n_obs, SHARED_ROWS):
+                rows = np.arange(start, min(start + SHARED_ROWS, n_obs))
+                own_nd = self.get_latent_representation(indices=np.array_split(rows, ranks.n_ranks)[ranks.rank])
+                own = torch.from_numpy(own_nd).to(ranks.device)
+                parts.append(gathered(own, ranks.n_ranks).cpu().numpy())
+            return np.concatenate(parts)
+        finally:
+            self.to_device(before)
+
+    def to_device(self, device: str | int | torch.device) -> None:  # type: ignore[override]
+        """Move the network, and what prepares its input, to a device: where the getters then compute.
+
+        Parameters
+        ----------
+        device
+            As in PyTorch: "cpu", "cuda", "cuda:1", … After a training the model is on the CPU.
+        """
+        self.module.to(device)
+        if isinstance(self.parts.tokenizer, nn.Module):
+            self.parts.tokenizer.to(device)
 
     def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
         """Return what a memory of training observations is refreshed from, and whether these are all."""
@@ -254,13 +286,13 @@ class OmicsModel(Registered):
             )
         return key
 
-    def _extend_history(self, fitted: Fitted) -> None:
+    def _extend_history(self, steps: Sequence[int], losses: Mapping[str, Sequence[float]]) -> None:
         """Add the rounds of a training to the history, whose index counts the steps of all trainings."""
         history: dict[str, pd.DataFrame] = self.history_ or {}
-        for name, column in fitted.losses.items():
+        for name, column in losses.items():
             before = history.get(name, pd.DataFrame({name: np.empty(0)}, pd.Index([], dtype=np.int64)))
-            steps = np.array(fitted.steps, dtype=np.int64) + (before.index[-1] if len(before) else 0)
-            frame = pd.DataFrame({name: np.array(column, dtype=np.float64)}, steps)
+            done = np.array(steps, dtype=np.int64) + (before.index[-1] if len(before) else 0)
+            frame = pd.DataFrame({name: np.array(column, dtype=np.float64)}, done)
             history[name] = pd.concat([before, frame] if len(before) else [frame]).rename_axis("step")
         self.history_ = history
 
@@ -367,7 +399,7 @@ class OmicsModel(Registered):
         for name, column in saved.history.items():
             steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
             if not name.startswith(STEPS):
-                model._extend_history(Fitted([int(step) for step in steps], {name: column}))
+                model._extend_history([int(step) for step in steps], {name: column})
         if adata is not None:
             model._adopt(manager.transfer_fields(adata), adata)
         return model

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Corrupted
 
 from ._reduction import observation_mean
@@ -37,6 +38,11 @@ class CoxObjective:
         """Return the one term, of (n, 1) log relative hazards."""
         from torchsurv.loss.cox import neg_partial_log_likelihood
 
+        if batch.n_ranks > 1:
+            remedy = "pass devices=1, or likelihood='discrete' in the config"
+            raise mistake(
+                "devices", "one device for Cox's likelihood, which compares all of a batch", "several", remedy
+            )
         rows = batch.rows
         time_n, event_n, stratum_n = (
             part.to(rows.device)[rows] for part in (self.time_n, self.event_n, self.stratum_n)

@@ -3,6 +3,7 @@
 from ._device import on_device
 from ._fit import FitOptions, Fitted, check_trainer_options, fit
 from ._plan import MaskedPlan, Optimisation
+from ._ranks import Ranks, gathered
 from ._schedule import sensible_epochs, warmup_cosine
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     "Fitted",
     "MaskedPlan",
     "Optimisation",
+    "Ranks",
     "check_trainer_options",
     "fit",
+    "gathered",
     "on_device",
     "sensible_epochs",
     "warmup_cosine",

@@ -1,8 +1,19 @@
 """What several processes that train one model tell one another."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.distributed import all_gather, all_reduce
+
+
+class Ranks(NamedTuple):
+    """The place of this process among those that train one model."""
+
+    rank: int
+    n_ranks: int
+    device: torch.device
+    """Where it trains."""
 
 
 def gathered(part_n: Tensor, n_ranks: int) -> Tensor:
