@@ -33,7 +33,9 @@ START_UP = {
 }
 
 
-def draw(n_cells: int, n_features: int, n_draws: int, codes: pd.DataFrame, rng: np.random.Generator) -> sparse.csr_matrix:
+def draw(
+    n_cells: int, n_features: int, n_draws: int, codes: pd.DataFrame, rng: np.random.Generator
+) -> sparse.csr_matrix:
     """Draw counts: of each cell, ``n_draws`` or so, by the profile of its type in its batch and by that of its programme."""
     mean_g = rng.gamma(0.6, size=n_features)
     profiles_pg = mean_g * np.exp(0.5 * rng.standard_normal((N_TYPES * N_BATCHES + N_PROGRAMMES, n_features)))
@@ -49,7 +51,9 @@ def draw(n_cells: int, n_features: int, n_draws: int, codes: pd.DataFrame, rng: 
         depth_n = np.maximum(1, (n_draws * rng.lognormal(0, 0.25, len(cells))).astype(int))
         cell_t, uniform_t = np.repeat(np.arange(len(cells)), depth_n), rng.random(depth_n.sum())
         programme_t = rng.random(len(cell_t)) < codes["share"].to_numpy()[cells][cell_t]
-        profile_t = np.where(programme_t, N_TYPES * N_BATCHES + codes["programme"].to_numpy()[cells][cell_t], own_n[cells][cell_t])
+        profile_t = np.where(
+            programme_t, N_TYPES * N_BATCHES + codes["programme"].to_numpy()[cells][cell_t], own_n[cells][cell_t]
+        )
         feature_t = np.empty(len(cell_t), dtype=np.int32)
         for profile in np.unique(profile_t):
             at = profile_t == profile
@@ -108,8 +112,12 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--peaks", type=int, default=100_000)
     parser.add_argument("--family", default="OmicsMLM", choices=["OmicsMLM", "ScMBERT"])
-    parser.add_argument("--start-up", action="store_true", help="only what it costs to import the package and to ask for help")
-    parser.add_argument("--save", type=Path, help="file for the embedding of the untrained model, to compare two versions")
+    parser.add_argument(
+        "--start-up", action="store_true", help="only what it costs to import the package and to ask for help"
+    )
+    parser.add_argument(
+        "--save", type=Path, help="file for the embedding of the untrained model, to compare two versions"
+    )
     arguments = parser.parse_args()
     start_up()
     if arguments.start_up:
@@ -128,7 +136,9 @@ def main() -> None:
     cpu, wall = time.process_time(), time.perf_counter()
     model = model_class(mdata, batch_key="batch")
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    print(f"{arguments.family}: {cpu:.1f} s CPU, {wall:.1f} s; memory {before:.2f} GiB before, most {memory('VmHWM'):.2f} GiB")
+    print(
+        f"{arguments.family}: {cpu:.1f} s CPU, {wall:.1f} s; memory {before:.2f} GiB before, most {memory('VmHWM'):.2f} GiB"
+    )
     if arguments.save:
         np.save(arguments.save, model.get_latent_representation())
 

@@ -18,7 +18,7 @@ from omicsmlm.objectives import (
     Pull,
     expected_values,
 )
-from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
+from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
 from omicsmlm.training import Optimisation
 
 from ._explaining import ExplainingModel
@@ -86,9 +86,10 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
         groups_n = batch_codes(sample)
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
         groups = None if groups_n is None else groups_n[present_n]
-        values = stored_values(sample, name, len(state["vocabulary"]))[present_n]
+        values = stored_values(sample, name, len(state["vocabulary"]))
+        values = values if present_n.all() else values[present_n]
         selected = _select(state["kind"], values, groups, self.config)
-        depth = float(np.median(_evidence(state["kind"], values[:, selected])))
+        depth = float(np.median(_evidence(state["kind"], values, selected)))
         return {"selected": selected.tolist(), "profiles": _profile(state["kind"], values), "depths": depth}
 
     def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
@@ -147,7 +148,10 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
 
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
-        self.module.start([self.parts.tokenizer(batch) for batch in sample], batch_codes(sample), self.config)
+        assert isinstance(self.parts.tokenizer, FeatureSets)
+        found = {name: sample_values(self.parts.tokenizer, name, sample) for name in self.module.kinds}
+        values, has = ({name: pair[i] for name, pair in found.items()} for i in (0, 1))
+        self.module.start(values, has, batch_codes(sample), self.config)
 
     def _decoded_features(self, modality: str) -> np.ndarray:
         return np.asarray(self.choice["selected"][modality], dtype=np.int64)
@@ -189,6 +193,11 @@ def _profile(kind: Kind, values: sparse.csr_matrix) -> list[float]:
     return [float(f"{share:.6g}") for share in sums_g / max(sums_g.sum(), 1.0)]
 
 
-def _evidence(kind: Kind, values: sparse.csr_matrix) -> np.ndarray:
-    """Give how much each row says: its counts, its open regions, or its measured values."""
-    return np.asarray(values.sum(1)).ravel() if kind in ("counts", "protein") else values.getnnz(1)
+def _evidence(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np.ndarray:
+    """Give how much each row says by selected features: its counts, its open regions, or its measured values."""
+    is_selected_g = np.zeros(values.shape[1])
+    is_selected_g[selected] = 1
+    if kind not in ("counts", "protein"):
+        ones_t = np.ones(len(values.data), dtype=np.int8)
+        values = sparse.csr_matrix((ones_t, values.indices, values.indptr), shape=values.shape)
+    return values @ is_selected_g
