@@ -70,6 +70,11 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     def _configured(self, config: OmicsMLMConfig | None, n_rows: int) -> OmicsMLMConfig:
         return (config or OmicsMLMConfig()).for_rows(n_rows)
 
+    def _n_stages(self) -> int:
+        """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
+        n = len(self.adata_manager.modalities)
+        return super()._n_stages() + 4 * n + n * (n - 1)
+
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         read = {name: self._read(name, state, sample) for name, state in self.adata_manager.modalities.items()}
         weights = self._weights(informative_only=True)
@@ -83,6 +88,7 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
 
     def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> dict[str, Any]:
         """Read off rows which features of a modality to look at, their shares, and how deep rows are."""
+        self._stage(f"choosing features of {name}")
         groups_n = batch_codes(sample)
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
         groups = None if groups_n is None else groups_n[present_n]
@@ -149,9 +155,12 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
         assert isinstance(self.parts.tokenizer, FeatureSets)
-        found = {name: sample_values(self.parts.tokenizer, name, sample) for name in self.module.kinds}
-        values, has = ({name: pair[i] for name, pair in found.items()} for i in (0, 1))
-        self.module.start(values, has, batch_codes(sample), self.config)
+        found = {}
+        for name in self.module.kinds:
+            self._stage(f"gathering {name}")
+            found[name] = sample_values(self.parts.tokenizer, name, sample)
+        values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
+        self.module.start(values, has, batch_codes(sample), self.config, self._stage)
 
     def _decoded_features(self, modality: str) -> np.ndarray:
         return np.asarray(self.choice["selected"][modality], dtype=np.int64)

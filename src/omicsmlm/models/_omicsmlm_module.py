@@ -1,6 +1,6 @@
 """The network of OmicsMLM."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -115,6 +115,7 @@ class OmicsMLMModule(QueryModule):
         has: Mapping[str, np.ndarray],
         groups_n: np.ndarray | None,
         config: OmicsMLMConfig,
+        stage: Callable[[str], None],
     ) -> None:
         """Fit the scalings; start the encoder at principal components and the decoder at log means.
 
@@ -128,13 +129,18 @@ class OmicsMLMModule(QueryModule):
             Batch of each of these rows, or None for one batch.
         config
             Hyper-parameters.
+        stage
+            Is told what is done next.
         """
         latent, n_directions = config.latent, min(self.features.width, N_DIRECTIONS)
         self.readout.start(latent.residual_scale)
         self.features.calm()
-        x = {name: self.scalings.fit(name, values[name]) for name in self.kinds}
+        x = {}
+        for name in self.kinds:
+            stage(f"scaling {name}")
+            x[name] = self.scalings.fit(name, values[name])
         shares = {name: self._share(name, n_directions) for name in self.kinds}
-        for name, found in component_starts(x, has, shares, groups_n, config.seed).items():
+        for name, found in component_starts(x, has, shares, groups_n, config.seed, stage).items():
             for other, estimates in found.estimates.items():
                 self.features.start(other, estimates, found.first)
             strength_k = COMPONENT_SCALES.get(self.kinds[name], 1.0) * torch.from_numpy(found.strength_k)

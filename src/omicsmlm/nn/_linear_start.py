@@ -1,6 +1,6 @@
 """The linear solution that a network starts from: principal components for the encoder, log means for the decoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -146,11 +146,11 @@ def _gram(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
     blocks are ten times as fast.
     """
     n, g = x_ng.shape
-    columns = sparse.csc_matrix(x_ng) if sparse.issparse(x_ng) else x_ng
+    columns = x_ng if isinstance(x_ng, np.ndarray) else sparse.csc_matrix(x_ng)
     gram_nn = np.zeros((n, n), dtype=np.float32, order="F")
     for first in range(0, g, GRAM_FEATURES):
         block = columns[:, first : first + GRAM_FEATURES]
-        block_ng = np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32, order="F")
+        block_ng = block if isinstance(block, np.ndarray) else block.toarray(order="F")
         gram_nn = linalg.blas.ssyrk(1.0, block_ng, beta=1.0, c=gram_nn, lower=1, overwrite_c=1)
     return gram_nn
 
@@ -166,7 +166,7 @@ def own_estimates(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, 
     How precise they are follows from the correlation r of two random halves of the features: the whole has twice the
     signal over noise of a half, r / (1 − r) (Spearman and Brown).
     """
-    first_g = np.random.default_rng(seed).random(x_ng.shape[1]) < 0.5
+    first_g: np.ndarray = np.random.default_rng(seed).random(len(weights_gk)) < 0.5
     halves = [x_ng @ (weights_gk * chosen[:, None]) for chosen in (first_g, ~first_g)]
     r_k = _correlations(*halves).clip(*CORRELATIONS)
     return Estimates(weights_gk, np.zeros_like(r_k, dtype=np.float32), (2 * r_k / (1 - r_k)).astype(np.float32))
@@ -189,6 +189,7 @@ def component_starts(
     n_components: Mapping[str, int],
     groups_n: np.ndarray | None,
     seed: int,
+    stage: Callable[[str], None] | None = None,
 ) -> dict[str, Component]:
     """Find the components of each modality, and how the other modalities tell them.
 
@@ -204,13 +205,18 @@ def component_starts(
         (n,) group of each row, or None for one group.
     seed
         Seed of the randomised algorithms.
+    stage
+        Is told what is found next, if given: the components of each modality, and what each other one tells of them.
     """
     starts, first = {}, 0
+    stage = stage or (lambda name: None)
     for name, x_ng in x.items():
+        stage(f"components of {name}")
         groups = None if groups_n is None else groups_n[has[name]]
         found = principal_directions(x_ng, n_components[name], groups, seed)
         estimates = {name: own_estimates(x_ng, found.weights_gk, seed)}
         for other in (m for m in x if m != name):
+            stage(f"{name} as {other} tells it")
             both_n = has[name] & has[other]
             if both_n.sum() >= FEWEST_PAIRED:
                 target_nk = _those(x_ng, both_n[has[name]]) @ found.weights_gk
@@ -295,7 +301,7 @@ def _sums(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_grou
 
 def _open_sums(values: sparse.csr_matrix, groups_n: np.ndarray | None, n_groups: int) -> tuple[Tensor, Tensor]:
     """Sum the share of each open region in its row's over the rows of a group, and count these, both (n_groups, g)."""
-    n, g = values.shape
+    n, g = (int(size) for size in values.shape)
     group_n = np.zeros(n, dtype=np.int64) if groups_n is None else groups_n
     share_n = 1 / np.maximum(values.getnnz(1), 1)
     share_t = sparse.csr_matrix((np.repeat(share_n, values.getnnz(1)), values.indices, values.indptr), shape=(n, g))

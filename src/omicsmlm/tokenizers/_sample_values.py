@@ -40,9 +40,9 @@ def sample_values(
     grids, has = [], []
     for batch in sample:
         grid = sets.grid(name, batch)
-        has_n = grid.seen.any(1)
-        has.append(has_n.numpy())
-        grids.append(grid if has_n.all() else Grid(*(part[has_n] for part in grid)))
+        own_n = grid.seen.any(1)
+        has.append(own_n.numpy())
+        grids.append(grid if own_n.all() else Grid(*(part[own_n] for part in grid)))
     return grids, np.concatenate(has)
 
 
