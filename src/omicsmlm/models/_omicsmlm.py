@@ -21,6 +21,7 @@ from omicsmlm.objectives import (
 from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
 from omicsmlm.training import Optimisation
 
+from ._base import EMBED_ROWS
 from ._explaining import ExplainingModel
 from ._imputing import ImputingModel
 from ._omicsmlm_config import KL_FACTORS, MOST_ADVERSARY, OmicsMLMConfig
@@ -204,9 +205,13 @@ def _profile(kind: Kind, values: sparse.csr_matrix) -> list[float]:
 
 def _evidence(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np.ndarray:
     """Give how much each row says by selected features: its counts, its open regions, or its measured values."""
-    is_selected_g = np.zeros(values.shape[1])
+    is_selected_g = np.zeros(values.shape[1], dtype=np.float32)
     is_selected_g[selected] = 1
-    if kind not in ("counts", "protein"):
-        ones_t = np.ones(len(values.data), dtype=np.int8)
-        values = sparse.csr_matrix((ones_t, values.indices, values.indptr), shape=values.shape)
-    return values @ is_selected_g
+    if kind in ("counts", "protein"):
+        return values @ is_selected_g
+    counts = []
+    for first in range(0, values.shape[0], EMBED_ROWS):
+        block = values[first : first + EMBED_ROWS]
+        n_before_t = np.concatenate([[0], np.cumsum(is_selected_g[block.indices] > 0)])
+        counts.append(np.diff(n_before_t[block.indptr]))
+    return np.concatenate(counts) if counts else np.zeros(0)

@@ -117,5 +117,8 @@ def common_features(values: sparse.csr_matrix, n_features: int) -> np.ndarray:
     """Choose the regions that are open in most rows; ascending positions, int64."""
     if values.shape[1] <= n_features:
         return np.arange(values.shape[1])
-    n_open_g = np.bincount(values.indices[values.data > 0], minlength=values.shape[1])
+    n_open_g = np.zeros(values.shape[1], dtype=np.int64)
+    for first in range(0, values.shape[0], BLOCK):
+        block = values[first : first + BLOCK]
+        n_open_g += np.bincount(block.indices[block.data > 0], minlength=len(n_open_g))
     return np.sort(np.argsort(-n_open_g, kind="stable")[:n_features])
