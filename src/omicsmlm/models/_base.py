@@ -32,6 +32,7 @@ from omicsmlm.training import (
 
 from ._files import Saved, read_model, write_model
 from ._registration import Registered
+from ._stages import Stages
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +62,18 @@ class OmicsModel(Registered):
         Hyper-parameters; None for the defaults.
     batch_key
         Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
+
+    Notes
+    -----
+    Where this takes more than two seconds, a bar names the stage; ``logging.getLogger("omicsmlm").setLevel("WARNING")`` silences
+    it, like the line that a finished model logs.
     """
 
     embedding_key: ClassVar[str]
     config_class: ClassVar[type]
     history_: dict[str, pd.DataFrame] | None
     module: Module
+    _stages: Stages | None = None
 
     def __init__(
         self, data: AnnData | MuData, config: Any = None, *, batch_key: str | Sequence[str] | None = None
@@ -74,12 +81,16 @@ class OmicsModel(Registered):
         super().__init__(data, batch_key=batch_key)
         self.config = self._configured(config, data.n_obs)
         self.n_trainings = 0
-        sample = self._sample()
-        self.choice = self._choose(sample)
-        self._build()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            self._start(sample)
+        with Stages(type(self).__name__, self._n_stages()) as self._stages:
+            self._stage("reading values")
+            sample = self._sample()
+            self.choice = self._choose(sample)
+            self._stage("building")
+            self._build()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.config.seed)
+                self._start(sample)
+        self._stages = None
         announce(f"{type(self).__name__}: {self._describe()}.")
 
     @property
@@ -105,6 +116,15 @@ class OmicsModel(Registered):
     @abstractmethod
     def _start(self, sample: Sequence[Batch]) -> None:
         """Fit scalings and starting weights to the data."""
+
+    def _n_stages(self) -> int:
+        """Count the stages that construction names: reading and building, and what the family names by :meth:`_stage`."""
+        return 2
+
+    def _stage(self, name: str) -> None:
+        """Name what construction does next, for the bar."""
+        if self._stages is not None:
+            self._stages(name)
 
     def _configured(self, config: Any, n_rows: int) -> Any:
         """Give the hyper-parameters of a model of this many rows, from what the user gave, if anything."""
@@ -440,7 +460,12 @@ class OmicsModel(Registered):
         rows = np.arange(n_obs)
         if n_obs > SAMPLE_ROWS:
             rows = np.sort(np.random.default_rng(self.config.seed).choice(n_obs, SAMPLE_ROWS, replace=False))
-        return list(row_loader(manager, rows, EMBED_ROWS))
+        sample = []
+        for batch in row_loader(manager, rows, EMBED_ROWS):
+            sample.append(batch)
+            if self._stages is not None:
+                self._stages.go_on()
+        return sample
 
     def _describe(self) -> str:
         modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from captum.attr import IntegratedGradients
 from mudata import MuData
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -211,6 +210,8 @@ class ExplainingModel(OmicsModel):
 
         self.module.eval()
         start, end = ([fill(scaled[m]) for m in names] for fill in (torch.zeros_like, torch.ones_like))
+        from captum.attr import IntegratedGradients  # brings matplotlib along
+
         # One step at a time, so that the rows captum passes are always those of the batch.
         found = IntegratedGradients(projected).attribute(
             tuple(end), n_steps=n_steps, internal_batch_size=len(directions_nd)

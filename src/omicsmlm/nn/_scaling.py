@@ -140,6 +140,21 @@ class AccessibilityScaling(Scaling):
         x_ng = (grid.values > 0) * self.rarity
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
+    def fit_sparse(self, open_ng: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Set the same statistics from (n, g) values in rows that were measured in all regions; give what is scaled of them.
+
+        The values that are stored are those above 0.
+        """
+        n, n_g = open_ng.shape[0], np.bincount(open_ng.indices, minlength=open_ng.shape[1])
+        self.rarity.copy_(torch.from_numpy(np.log1p(n / np.maximum(n_g, 1))))
+        length_n = open_ng.getnnz(1)
+        self.usual.copy_(torch.from_numpy(length_n.astype(np.float32)).median().clamp(min=1))
+        x_t = self.rarity.numpy()[open_ng.indices]
+        squares_ng = sparse.csr_matrix((np.square(x_t), open_ng.indices, open_ng.indptr), shape=open_ng.shape)
+        norm_n = np.sqrt(np.asarray(squares_ng.sum(1))).ravel().clip(1e-6)
+        x_t /= np.repeat(norm_n, length_n)
+        return sparse.csr_matrix((x_t, open_ng.indices, open_ng.indptr), shape=open_ng.shape)
+
 
 class Scalings(nn.Module):
     """The scalings of all modalities.
@@ -176,12 +191,18 @@ class Scalings(nn.Module):
         return scaling
 
     @torch.no_grad()
-    def fit(self, name: str, grids: Sequence[Grid]) -> np.ndarray | sparse.csr_matrix:
-        """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions."""
+    def fit(self, name: str, values: Sequence[Grid] | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
+        """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions.
+
+        Open regions may be given as (n, g) values, if the rows were measured in all of them.
+        """
         scaling = self._scaling(name)
-        scaling.fit(grids)
-        scaling.usual.copy_(torch.cat([scaling.amount(grid) for grid in grids]).median().clamp(min=1))
-        blocks = (scaling(grid).numpy() for grid in grids)
+        if sparse.issparse(values):
+            assert isinstance(scaling, AccessibilityScaling)
+            return scaling.fit_sparse(values)
+        scaling.fit(values)
+        scaling.usual.copy_(torch.cat([scaling.amount(grid) for grid in values]).median().clamp(min=1))
+        blocks = (scaling(grid).numpy() for grid in values)
         if self.kinds[name] == "accessibility":
             return sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
         return np.concatenate(list(blocks))

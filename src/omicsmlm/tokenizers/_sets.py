@@ -44,6 +44,15 @@ class FeatureSets(nn.Module):
         """Return one (n, g) grid per modality."""
         return {name: self._grid(position, name, batch) for position, name in enumerate(self.kinds)}
 
+    def grid(self, name: str, batch: Batch) -> Grid:
+        """Return the (n, g) grid of one modality."""
+        return self._grid(list(self.kinds).index(name), name, batch)
+
+    def features(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return (g,) the positions of a modality's selected features, and (v,) where each feature stands among them, or -1."""
+        position = list(self.kinds).index(name)
+        return self.get_buffer(f"selected_{position}"), self.get_buffer(f"lookup_{position}")
+
     def _grid(self, position: int, name: str, batch: Batch) -> Grid:
         tokens, present_n = batch.tokens[name], batch.present[name]
         selected_g, lookup = self.get_buffer(f"selected_{position}"), self.get_buffer(f"lookup_{position}")
