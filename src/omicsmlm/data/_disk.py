@@ -1,0 +1,179 @@
+"""Values that stay in a file: CSR or dense, in HDF5, zarr or behind dask; read by stretches of neighbouring rows."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from anndata.abc import CSCDataset, CSRDataset
+from scipy import sparse
+
+from omicsmlm._checks import mistake
+
+BLOCK = 64
+"""Rows that are read together where the file does not say otherwise."""
+GAP_BYTES = 350_000
+"""Bytes that are rather read in vain than skipped: one more read costs about as much."""
+STRETCH_BYTES = 2**23
+"""Bytes that are read at once."""
+SCAN_BYTES = 2**25
+"""Bytes that a scan over all values holds at once."""
+
+
+class DiskRows(Protocol):
+    """Values in a file."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype
+    block: int
+    """Rows that are best read together."""
+    row_bytes: float
+    """Bytes of an average row, as packed tokens."""
+
+    def read(self, start: int, stop: int) -> Any:
+        """Read neighbouring rows as a CSR matrix or a dense array."""
+        ...
+
+    def stored(self) -> Iterator[np.ndarray] | None:
+        """Read all stored values, without saying where they stand; None if they only come by rows."""
+        ...
+
+
+class CSRInFile:
+    """A CSR matrix in HDF5 or zarr. Its row pointers, 8 bytes a row, are held; all else is read in slices."""
+
+    def __init__(self, values: Any) -> None:
+        self.shape: tuple[int, int] = tuple(values.shape)
+        self.dtype = values.dtype
+        self.data, self.indices = values.group["data"], values.group["indices"]
+        self.indptr = np.asarray(values.group["indptr"][:])
+        self.row_bytes = 8 * len(self) / max(1, self.shape[0])
+        self.block = BLOCK
+
+    def __len__(self) -> int:
+        """Count the stored values."""
+        return int(self.indptr[-1])
+
+    def read(self, start: int, stop: int) -> sparse.csr_matrix:
+        """Read neighbouring rows."""
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        matrix = sparse.csr_matrix((stop - start, self.shape[1]), dtype=self.dtype)
+        # Set one by one: the constructor would go through all indices to check them.
+        matrix.data, matrix.indices = _plain(self.data[first:last]), self.indices[first:last]
+        matrix.indptr = (self.indptr[start : stop + 1] - first).astype(matrix.indices.dtype)
+        return matrix
+
+    def stored(self) -> Iterator[np.ndarray]:
+        """Read all stored values."""
+        step = SCAN_BYTES // self.dtype.itemsize
+        for start in range(0, len(self), step):
+            yield self.data[start : start + step]
+
+
+class DenseInFile:
+    """A dense matrix in HDF5 or zarr."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+        self.shape: tuple[int, int] = tuple(values.shape)
+        self.dtype = values.dtype
+        self.row_bytes = 8.0 * self.shape[1]
+        self.block = max(BLOCK, values.chunks[0] if values.chunks else 1)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Read neighbouring rows."""
+        return np.asarray(self.values[start:stop])
+
+    def stored(self) -> None:
+        """Come by rows alone."""
+        return None
+
+
+class DaskRows:
+    """A dask array, of sparse or of dense chunks; the chunk that was computed last is kept.
+
+    Raises
+    ------
+    ValueError
+        If its chunks are columns (CSC): a row would need all of them.
+    """
+
+    def __init__(self, place: str, values: Any) -> None:
+        meta = values._meta
+        if sparse.issparse(meta) and meta.format != "csr":
+            raise _by_columns(place, f"a dask array of {meta.format.upper()} chunks")
+        if values.numblocks[1] > 1:
+            values = values.rechunk({1: -1})
+        self.shape: tuple[int, int] = tuple(values.shape)
+        self.dtype = values.dtype
+        self.starts = np.cumsum([0, *values.chunks[0]])
+        self.chunks = [part[0] for part in values.to_delayed(optimize_graph=True)]
+        self.block = int(max(values.chunks[0]))
+        self.last: tuple[int, Any] | None = None
+        sample = self._chunk(0)
+        stored = sample.nnz if sparse.issparse(sample) else sample.size
+        self.row_bytes = 8 * stored / max(1, sample.shape[0])
+
+    def _chunk(self, number: int) -> Any:
+        if self.last is None or self.last[0] != number:
+            self.last = None  # not two chunks at a time
+            chunk = self.chunks[number].compute(scheduler="synchronous")
+            self.last = number, sparse.csr_matrix(chunk) if sparse.issparse(chunk) else np.asarray(chunk)
+        return self.last[1]
+
+    def read(self, start: int, stop: int) -> Any:
+        """Read neighbouring rows."""
+        first = int(np.searchsorted(self.starts, start, "right")) - 1
+        last = int(np.searchsorted(self.starts, stop))
+        parts = []
+        for number in range(first, last):
+            offset = int(self.starts[number])
+            chunk = self._chunk(number)
+            parts.append(chunk[max(0, start - offset) : stop - offset])
+        if len(parts) == 1:
+            return parts[0]
+        return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+
+    def stored(self) -> None:
+        """Come by rows alone."""
+        return None
+
+
+def on_disk(place: str, values: Any) -> DiskRows | None:
+    """Open values that are read in blocks; None for what is in memory.
+
+    Raises
+    ------
+    ValueError
+        If the values lie in the file by columns.
+    """
+    if isinstance(values, CSCDataset):
+        raise _by_columns(place, "a CSC matrix in a file")
+    if isinstance(values, CSRDataset):
+        return CSRInFile(values)
+    library = type(values).__module__.partition(".")[0]
+    if isinstance(values, h5py.Dataset) or (library == "zarr" and hasattr(values, "chunks")):
+        return DenseInFile(values)
+    return DaskRows(place, values) if library == "dask" and hasattr(values, "to_delayed") else None
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Give values in a type that compiled loops know."""
+    return values if values.dtype.isnative and values.dtype != np.float16 else values.astype(np.float32)
+
+
+def _by_columns(place: str, found: str) -> ValueError:
+    remedy = "read it into memory, or write it as CSR: adata.X = scipy.sparse.csr_matrix(adata.X)"
+    return mistake(place, "values that can be read by rows", found, remedy)
+
+
+def stretches(rows: np.ndarray, row_bytes: float) -> Iterator[tuple[int, int]]:
+    """Cut ascending rows into stretches that are read at once: the first place in `rows`, and the one after the last."""
+    gap = max(1.0, GAP_BYTES / max(1.0, row_bytes))
+    most = max(1, int(STRETCH_BYTES / max(1.0, row_bytes)))
+    start = 0
+    for gap_end in np.append(np.flatnonzero(np.diff(rows) > gap) + 1, len(rows)).tolist():
+        while start < gap_end:
+            end = min(gap_end, int(np.searchsorted(rows, rows[start] + most)))
+            yield start, end
+            start = end
