@@ -75,7 +75,7 @@ class ModalityRows:
         if self.profiled is None:
             return None
         local = self.local(rows)
-        return Panels(self.profiled, torch.from_numpy(np.where(local >= 0, self.panel_of[local], -1)))
+        return Panels(self.profiled, torch.from_numpy(np.where(local >= 0, self.panel_of[local], -1).astype(np.int64)))
 
     def packed(self, rows: np.ndarray) -> Packed:
         """Read the packed tokens of some rows."""
@@ -107,7 +107,7 @@ class RowDataset(Dataset):
         self.modalities: dict[str, ModalityRows] = {}
         self.sequences: dict[str, SequenceRows] = {}
         self.vectors: dict[str, VectorRows] = {}
-        self.covariates = np.empty((data.n_obs, 0), dtype=np.int8)
+        covariates = np.empty((data.n_obs, 0), dtype=np.int8)
         for field in fields:
             state = registry[field.registry_key]["state_registry"]
             if isinstance(field, ModalityField):
@@ -117,7 +117,8 @@ class RowDataset(Dataset):
             elif isinstance(field, VectorField):
                 self.vectors[field.name] = VectorRows(data, field, state)
             else:
-                self.covariates = field.codes(data, state)
+                covariates = field.codes(data, state)
+        self.covariates = torch.from_numpy(covariates)
 
     @property
     def layout(self) -> Layout | None:
@@ -162,6 +163,7 @@ class RowDataset(Dataset):
         present = {name: torch.from_numpy(part.local(rows) >= 0) for name, part in self.modalities.items()}
         for name, vector in self.vectors.items():
             tokens[name], present[name] = vector.tokens(rows)
+        row_n = torch.from_numpy(rows)
         letters = {name: sequence.letters(rows) for name, sequence in self.sequences.items()}
         panels = {name: modality.panels(rows) for name, modality in self.modalities.items()}
         valued = self.modalities | self.vectors
@@ -169,8 +171,8 @@ class RowDataset(Dataset):
             tokens=tokens,
             present=present | {name: found.of_row >= 0 for name, found in letters.items()},
             measured={name: modality.measured for name, modality in valued.items()},
-            covariates=torch.from_numpy(self.covariates[rows].astype(np.int64)),
-            rows=torch.from_numpy(rows),
+            covariates=self.covariates[row_n].long(),
+            rows=row_n,
             panels={name: found for name, found in panels.items() if found is not None},
             sequences=letters,
         )

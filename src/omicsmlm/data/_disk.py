@@ -10,6 +10,8 @@ from scipy import sparse
 
 from omicsmlm._checks import mistake
 
+from ._packing import Packed, pack_csr, settle
+
 BLOCK = 64
 """Rows that are read together where the file does not say otherwise."""
 GAP_BYTES = 350_000
@@ -44,8 +46,8 @@ class CSRInFile:
 
     def __init__(self, values: Any) -> None:
         self.shape: tuple[int, int] = tuple(values.shape)
-        self.dtype = values.dtype
-        self.data, self.indices = values.group["data"], values.group["indices"]
+        self.data, self.indices = _opened(values.group, "data"), _opened(values.group, "indices")
+        self.dtype = self.data.dtype
         self.indptr = np.asarray(values.group["indptr"][:])
         self.row_bytes = 8 * len(self) / max(1, self.shape[0])
         self.block = BLOCK
@@ -62,6 +64,43 @@ class CSRInFile:
         matrix.data, matrix.indices = _plain(self.data[first:last]), self.indices[first:last]
         matrix.indptr = (self.indptr[start : stop + 1] - first).astype(matrix.indices.dtype)
         return matrix
+
+    def pack(self, rows: np.ndarray, lut: np.ndarray) -> Packed:
+        """Read ascending rows as packed tokens: straight to where they stay, zeros taken out there.
+
+        Parameters
+        ----------
+        rows
+            (n,) int64, ascending and distinct.
+        lut
+            (columns,) int32 position of each column in the vocabulary, -1 for a feature that is not in it.
+        """
+        places = list(stretches(rows, self.row_bytes))
+        first_p, last_p = rows[[first for first, _ in places]], rows[[last - 1 for _, last in places]]
+        span_p = self.indptr[last_p + 1] - self.indptr[first_p]
+        # What is read lies behind what is kept, so that there is room for all that is kept and for one whole stretch.
+        room = int((self.indptr[rows + 1] - self.indptr[rows]).sum() + span_p.max(initial=0))
+        ids, values, offsets = np.empty(room, np.int32), np.empty(room, np.float32), np.zeros(len(rows) + 1, np.int64)
+        is_same = bool((lut == np.arange(len(lut))).all())
+        for (first, last), length in zip(places, span_p.tolist(), strict=True):
+            at, start = int(offsets[first]), int(self.indptr[rows[first]])
+            _read_into(self.indices, start, ids[at : at + length])
+            _read_into(self.data, start, values[at : at + length])
+            ascends = settle(ids, values, offsets[first : last + 1], self.indptr, rows[first:last], lut, is_same)
+            if not ascends:
+                self._summed(rows[first:last], lut, ids, values, offsets[first : last + 1])
+        return Packed(ids[: offsets[-1]], values[: offsets[-1]], offsets)
+
+    def _summed(
+        self, rows: np.ndarray, lut: np.ndarray, ids: np.ndarray, values: np.ndarray, offsets: np.ndarray
+    ) -> None:
+        """Read rows once more, in which a column stands twice, or columns stand in any order."""
+        matrix = self.read(int(rows[0]), int(rows[-1]) + 1)
+        matrix.sum_duplicates()
+        packed = pack_csr(matrix.indptr, matrix.indices, matrix.data, rows - rows[0], lut)
+        at, end = offsets[0], offsets[0] + packed[2][-1]
+        ids[at:end], values[at:end] = packed[:2]
+        offsets[:] = at + packed[2]
 
     def stored(self) -> Iterator[np.ndarray]:
         """Read all stored values."""
@@ -155,6 +194,28 @@ def on_disk(place: str, values: Any) -> DiskRows | None:
     if isinstance(values, h5py.Dataset) or (library == "zarr" and hasattr(values, "chunks")):
         return DenseInFile(values)
     return DaskRows(place, values) if library == "dask" and hasattr(values, "to_delayed") else None
+
+
+def _opened(group: Any, name: str) -> Any:
+    """Open an array of a group; in HDF5 without the cache of chunks, which costs a copy where nothing is compressed."""
+    found = group[name]
+    if not isinstance(found, h5py.Dataset) or found.chunks is None or found.id.get_create_plist().get_nfilters():
+        return found
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(1, 0, 1.0)
+    del found  # as long as it is open, it keeps its cache
+    return h5py.Dataset(h5py.h5d.open(group.id, name.encode(), access))
+
+
+def _read_into(source: Any, start: int, out: np.ndarray) -> None:
+    """Read neighbouring values of a one-dimensional array in a file."""
+    if not isinstance(source, h5py.Dataset) or source.dtype.kind not in "iuf":
+        out[:] = source[start : start + len(out)]
+        return
+    if len(out):
+        space = source.id.get_space()
+        space.select_hyperslab((start,), (len(out),))
+        source.id.read(h5py.h5s.create_simple((len(out),)), space, out)
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

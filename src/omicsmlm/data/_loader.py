@@ -83,13 +83,8 @@ class RowSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Go through an epoch."""
         if not self.in_blocks:
-            yield from (rows.tolist() for rows in self._whole_batches())
-            return
-        for pieces in self.pieces(lambda rows: rows):
-            found = np.empty(sum(len(piece.slots) for piece in pieces), dtype=np.int64)
-            for piece in pieces:
-                found[piece.slots] = piece.buffer[piece.positions]
-            yield found.tolist()
+            return (rows.tolist() for rows in self._whole_batches())
+        return map(_rows_of, self.pieces(lambda rows: rows))
 
     @property
     def in_blocks(self) -> bool:
@@ -109,9 +104,9 @@ class RowSampler(Sampler[list[int]]):
         rows = self.rows
         if self.seed is not None:
             rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
-        for batch in range(first, len(self)):
-            start = self._start(batch)
-            yield rows[start : start + self._size(batch)][self.rank :: self.world_size]
+        bounds = [(self._start(batch), self._size(batch)) for batch in range(first, len(self))]
+        own = slice(self.rank, None, self.world_size)
+        return (rows[start : start + size][own] for start, size in bounds)
 
     def _start(self, batch: int) -> int:
         return batch * self.batch_size if self.seed is None else self._sizes.start(batch)
@@ -124,6 +119,13 @@ class RowSampler(Sampler[list[int]]):
     @property
     def _sizes(self) -> Sizes:
         return Sizes.of(len(self.rows), self.batch_size)
+
+
+def _rows_of(pieces: Sequence[Piece]) -> list[int]:
+    rows = np.empty(sum(len(piece.slots) for piece in pieces), dtype=np.int64)
+    for piece in pieces:
+        rows[piece.slots] = piece.buffer[piece.positions]
+    return rows.tolist()
 
 
 class RowLoader:

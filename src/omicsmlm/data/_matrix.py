@@ -11,8 +11,8 @@ from tqdm.auto import tqdm
 
 from omicsmlm._checks import mistake
 
-from ._disk import DiskRows, on_disk, stretches
-from ._packing import Packed, Scan, gather, pack_csr, pack_csr_block, pack_dense, scan
+from ._disk import CSRInFile, DiskRows, on_disk, stretches
+from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
 
 logger = logging.getLogger(__name__)
 
@@ -118,26 +118,13 @@ class Matrix:
     def _pack_file(self, file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Packed:
         """Read ascending rows stretch by stretch, then bring them to the order that was asked for."""
         wanted, position = np.unique(rows[rows >= 0], return_inverse=True)
-        parts = []
-        for first, last in stretches(wanted, file.row_bytes):
-            start = int(wanted[first])
-            block, local = file.read(start, int(wanted[last - 1]) + 1), wanted[first:last] - start
-            if sparse.issparse(block) and not keep_zeros:
-                part = pack_csr_block(block.indptr, block.indices, block.data, local, lut)
-                if not part[-1]:  # a column twice in a row, or columns in any order
-                    block.sum_duplicates()
-                    part = pack_csr_block(block.indptr, block.indices, block.data, local, lut)
-                parts.append(Packed(*part[:3]))
-                continue
-            if sparse.issparse(block):
-                block, local = block[local].toarray(), np.arange(last - first)
-            dense = np.ascontiguousarray(block, dtype=np.float32)
-            parts.append(Packed(*pack_dense(dense, local, lut, keep_zeros)))
-        packed = Packed.joined(parts)
+        if isinstance(file, CSRInFile) and not keep_zeros:
+            packed = file.pack(wanted, lut)
+        else:
+            packed = Packed.joined([*_stretches(file, wanted, lut, keep_zeros)])
         if len(wanted) == len(rows) and (position == np.arange(len(rows))).all():
             return packed
-        local = np.flatnonzero(rows >= 0)
-        return gather(len(rows), [(packed, position, local)])
+        return gather(len(rows), [(packed, position, np.flatnonzero(rows >= 0))])
 
     def _chunks(self) -> Iterator[np.ndarray]:
         if self.file is None and sparse.issparse(self.values):
@@ -172,3 +159,18 @@ class Matrix:
                 bar.update(len(chunk))
         low, high = (found.minimum, found.maximum) if found.minimum <= found.maximum else (0.0, 0.0)
         return Summary(low, high, found.has_nan, found.has_infinity, found.all_integers, not found.has_nonzero)
+
+
+def _stretches(file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Iterator[Packed]:
+    """Read ascending rows, those close to one another at once."""
+    for first, last in stretches(rows, file.row_bytes):
+        start = int(rows[first])
+        block, local = file.read(start, int(rows[last - 1]) + 1), rows[first:last] - start
+        if sparse.issparse(block) and not keep_zeros:
+            if not block.has_canonical_format:
+                block.sum_duplicates()
+            yield Packed(*pack_csr(block.indptr, block.indices, block.data, local, lut))
+            continue
+        if sparse.issparse(block):
+            block, local = block[local].toarray(), np.arange(last - first)
+        yield Packed(*pack_dense(np.ascontiguousarray(block, dtype=np.float32), local, lut, keep_zeros))

@@ -99,36 +99,50 @@ def _scan(values):  # type: ignore[no-untyped-def]  # pragma: no cover - compile
 
 @njit(cache=True, nogil=True)
 def _copy_rows(ids, values, offsets, position, new_ids, new_values, new_offsets, slot):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    # Slices, whose indices begin at zero: only then are the loops compiled to copies of many values at once.
     for k in range(len(position)):
-        at = new_offsets[slot[k]]
-        for j in range(offsets[position[k]], offsets[position[k] + 1]):
-            new_ids[at] = ids[j]
-            new_values[at] = values[j]
-            at += 1
+        at, start = new_offsets[slot[k]], offsets[position[k]]
+        length = offsets[position[k] + 1] - start
+        from_ids, to_ids = ids[start : start + length], new_ids[at : at + length]
+        for j in range(length):
+            to_ids[j] = from_ids[j]
+        from_values, to_values = values[start : start + length], new_values[at : at + length]
+        for j in range(length):
+            to_values[j] = from_values[j]
 
 
 @njit(cache=True, nogil=True)
-def pack_csr_block(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Pack ascending rows of a block in one pass; says as well whether the columns of each row ascend."""
-    most = 0
-    for row in rows:
-        most += indptr[row + 1] - indptr[row]
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    ids = np.empty(most, dtype=np.int32)
-    values = np.empty(most, dtype=np.float32)
-    at = 0
-    ascend = True
+def settle(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Keep, of a stretch of a file that was read to ``offsets[0]``, some rows, and of these what is a token, in place.
+
+    Returns whether the columns of each row ascend; if not, what was kept is of no use.
+    """
+    shift = offsets[0] - indptr[rows[0]]
+    at = offsets[0]
     for i, row in enumerate(rows):
-        before = -1
-        for j in range(indptr[row], indptr[row + 1]):
-            column = indices[j]
-            ascend &= column > before
-            before = column
-            ids[at] = lut[column]
-            values[at] = data[j]
-            at += (lut[column] >= 0) & (data[j] != 0)
+        start, stop = indptr[row] + shift, indptr[row + 1] + shift
+        own, after, found = ids[start : max(start, stop - 1)], ids[start + 1 : stop], values[start:stop]
+        wrong, zeros = np.int32(0), np.int32(0)  # not truth values: these loops are compiled to comparisons of many at once
+        for j in range(len(own)):
+            wrong |= np.int32(after[j] <= own[j])
+        for j in range(len(found)):
+            zeros |= np.int32(found[j] == 0)
+        if wrong:
+            return False
+        if is_same and zeros == 0:
+            if at < start:
+                for j in range(stop - start):
+                    ids[at + j] = ids[start + j]
+                    values[at + j] = values[start + j]
+            at += stop - start
+        else:
+            for j in range(start, stop):
+                position, value = lut[ids[j]], values[j]
+                ids[at] = position
+                values[at] = value
+                at += (position >= 0) & (value != 0)
         offsets[i + 1] = at
-    return ids[:at], values[:at], offsets, ascend
+    return True
 
 
 @njit(cache=True, nogil=True)
