@@ -143,6 +143,9 @@ class RowLoader:
         Whether batches come in page-locked memory; needs CUDA.
     """
 
+    batch_sampler = None
+    """Lightning asks for it: the sampler itself yields batches."""
+
     def __init__(self, dataset: RowDataset, sampler: RowSampler, n_ahead: int, pin_memory: bool) -> None:
         self.dataset = dataset
         self.sampler = sampler

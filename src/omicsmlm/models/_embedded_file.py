@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from anndata.io import write_elem
 from mudata import MuData
@@ -59,7 +60,7 @@ class Target(NamedTuple):
         elif isinstance(self.data, MuData):
             self.data.write_h5mu(part)
         else:
-            self.data.write_h5ad(part)
+            _writable(self.data).write_h5ad(part)
 
 
 def target_file(path: str | Path, data: AnnData | MuData) -> Target:
@@ -88,12 +89,25 @@ def _source(data: AnnData | MuData) -> Path | None:
         return None
     source = Path(data.file.filename)
     with h5py.File(source, "r") as file:
-        obs = file["obs"]
-        n_obs = len(obs[obs.attrs["_index"]]) if isinstance(obs, h5py.Group) else len(obs)
+        names = file["obs"][file["obs"].attrs["_index"]]
+        n_obs = len(names["values"] if isinstance(names, h5py.Group) else names)  # texts are stored in two ways
     if n_obs != data.n_obs:
         found = f"{n_obs} observations in the file, {data.n_obs} in the object"
         raise mistake("data", "an object with the observations of its file", found, "read the file again, or copy it")
     return source
+
+
+def _writable(adata: AnnData) -> AnnData:
+    """Bring the tables of a lazily read object into memory, as it cannot be written with them in a file; its values stay."""
+    if isinstance(adata.obs, pd.DataFrame):
+        return adata
+    obs, var = adata.obs.to_memory(), adata.var.to_memory()
+    layers = {name: values for name, values in adata.layers.items() if name is not None}
+    light = AnnData(adata.X, obs, var, dict(adata.uns), layers=layers)
+    for of, to in ((adata.obsm, light.obsm), (adata.varm, light.varm)):
+        for name, values in of.items():
+            to[name] = values.to_memory() if hasattr(values, "to_memory") else values
+    return light
 
 
 def _write_embedding(file: h5py.File, key: str, shape: tuple[int, int], blocks: Iterator[np.ndarray]) -> None:
