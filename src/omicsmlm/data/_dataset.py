@@ -24,10 +24,10 @@ Field = ModalityField | SequenceField | VectorField | CovariatesField
 """Whatever is registered of an object."""
 
 
-WINDOW_BYTES = 2**26
+WINDOW_BYTES = 2**27
 """Bytes of packed observations of a file that are shuffled among one another."""
-WINDOW = 8192
-"""Most observations of a file that are shuffled among one another."""
+WINDOW, WINDOW_BLOCKS = 8192, 32
+"""Observations, and blocks, of a file that are shuffled among one another, as far as their bytes allow."""
 
 
 class ModalityRows:
@@ -126,8 +126,9 @@ class RowDataset(Dataset):
         files = [m.matrix.file for m in self.modalities.values() if m.matrix is not None and m.matrix.file is not None]
         if not files:
             return None
-        window = int(WINDOW_BYTES / max(1.0, sum(file.row_bytes for file in files)))
-        return Layout(max(file.block for file in files), min(WINDOW, window))
+        block = max(file.block for file in files)
+        room = int(WINDOW_BYTES / max(1.0, sum(file.row_bytes for file in files)))
+        return Layout(block, min(max(WINDOW, WINDOW_BLOCKS * block), room))
 
     def __len__(self) -> int:
         """Count the rows."""
