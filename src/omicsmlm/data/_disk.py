@@ -32,8 +32,8 @@ class DiskRows(Protocol):
     row_bytes: float
     """Bytes of an average row, as packed tokens."""
 
-    def read(self, start: int, stop: int) -> Any:
-        """Read neighbouring rows as a CSR matrix or a dense array."""
+    def parts(self, rows: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
+        """Read ascending rows: CSR matrices or dense arrays one after the other, and which of their rows they are."""
         ...
 
     def stored(self) -> Iterator[np.ndarray] | None:
@@ -62,6 +62,8 @@ class CSRInFile:
         matrix = sparse.csr_matrix((stop - start, self.shape[1]), dtype=self.dtype)
         # Set one by one: the constructor would go through all indices to check them.
         matrix.data, matrix.indices = _plain(self.data[first:last]), self.indices[first:last]
+        if matrix.indices.dtype not in (np.int32, np.int64):  # collections of annbatch's have the smallest type that will do
+            matrix.indices = matrix.indices.astype(np.int32)
         matrix.indptr = (self.indptr[start : stop + 1] - first).astype(matrix.indices.dtype)
         return matrix
 
@@ -102,6 +104,11 @@ class CSRInFile:
         ids[at:end], values[at:end] = packed[:2]
         offsets[:] = at + packed[2]
 
+    def parts(self, rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
+        """Read ascending rows."""
+        for first, last in stretches(rows, self.row_bytes):
+            yield self.read(int(rows[first]), int(rows[last - 1]) + 1), rows[first:last] - rows[first]
+
     def stored(self) -> Iterator[np.ndarray]:
         """Read all stored values."""
         step = SCAN_BYTES // self.dtype.itemsize
@@ -119,9 +126,11 @@ class DenseInFile:
         self.row_bytes = 8.0 * self.shape[1]
         self.block = max(BLOCK, values.chunks[0] if values.chunks else 1)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Read neighbouring rows."""
-        return np.asarray(self.values[start:stop])
+    def parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Read ascending rows."""
+        for first, last in stretches(rows, self.row_bytes):
+            start = int(rows[first])
+            yield np.asarray(self.values[start : int(rows[last - 1]) + 1]), rows[first:last] - start
 
     def stored(self) -> None:
         """Come by rows alone."""
@@ -160,18 +169,12 @@ class DaskRows:
             self.last = number, sparse.csr_matrix(chunk) if sparse.issparse(chunk) else np.asarray(chunk)
         return self.last[1]
 
-    def read(self, start: int, stop: int) -> Any:
-        """Read neighbouring rows."""
-        first = int(np.searchsorted(self.starts, start, "right")) - 1
-        last = int(np.searchsorted(self.starts, stop))
-        parts = []
-        for number in range(first, last):
-            offset = int(self.starts[number])
-            chunk = self._chunk(number)
-            parts.append(chunk[max(0, start - offset) : stop - offset])
-        if len(parts) == 1:
-            return parts[0]
-        return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+    def parts(self, rows: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
+        """Read ascending rows chunk by chunk: each chunk, and which of its rows they are."""
+        for number in np.unique(np.searchsorted(self.starts, rows, "right") - 1).tolist():
+            start, stop = self.starts[number], self.starts[number + 1]
+            own = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
+            yield self._chunk(number), own - start
 
     def stored(self) -> None:
         """Come by rows alone."""

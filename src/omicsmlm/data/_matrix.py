@@ -11,13 +11,15 @@ from tqdm.auto import tqdm
 
 from omicsmlm._checks import mistake
 
-from ._disk import CSRInFile, DiskRows, on_disk, stretches
-from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
+from ._disk import CSRInFile, DiskRows, on_disk
+from ._packing import Packed, Scan, gather, pack_csr, pack_csr_once, pack_dense, scan
 
 logger = logging.getLogger(__name__)
 
 BLOCK = 4096
 """Rows that a scan holds at once."""
+SCAN_BYTES = 2**26
+"""Bytes of values that a scan of a file holds at once."""
 LONG_SCAN = 2**30
 """Bytes of values from which on a scan shows a bar."""
 
@@ -121,7 +123,7 @@ class Matrix:
         if isinstance(file, CSRInFile) and not keep_zeros:
             packed = file.pack(wanted, lut)
         else:
-            packed = Packed.joined([*_stretches(file, wanted, lut, keep_zeros)])
+            packed = Packed.joined([*_parts(file, wanted, lut, keep_zeros)])
         if len(wanted) == len(rows) and (position == np.arange(len(rows))).all():
             return packed
         return gather(len(rows), [(packed, position, np.flatnonzero(rows >= 0))])
@@ -131,13 +133,17 @@ class Matrix:
             for start in range(0, len(self.values.data), BLOCK * 256):
                 yield self.values.data[start : start + BLOCK * 256]
             return
-        read = (lambda start, stop: self.values[start:stop]) if self.file is None else self.file.read
-        step = BLOCK if self.file is None else max(1, int(2**26 / max(1.0, self.file.row_bytes)))
+        if self.file is None:
+            yield from (self.values[start : start + BLOCK].ravel() for start in range(0, self.shape[0], BLOCK))
+            return
+        step = max(1, int(SCAN_BYTES / max(1.0, self.file.row_bytes)))
         for start in range(0, self.shape[0], step):
-            block = read(start, min(self.shape[0], start + step))
-            if sparse.issparse(block) and not block.has_canonical_format:
-                block.sum_duplicates()
-            yield block.data if sparse.issparse(block) else np.asarray(block).ravel()
+            for block, local in self.file.parts(np.arange(start, min(self.shape[0], start + step))):
+                if sparse.issparse(block):
+                    block.sum_duplicates()
+                    yield block.data if len(local) == block.shape[0] else block[local].data
+                else:
+                    yield block[local].ravel()
 
     def summary(self) -> Summary:
         """Scan every stored value once, by blocks; values that are not stored are zeros."""
@@ -161,16 +167,16 @@ class Matrix:
         return Summary(low, high, found.has_nan, found.has_infinity, found.all_integers, not found.has_nonzero)
 
 
-def _stretches(file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Iterator[Packed]:
-    """Read ascending rows, those close to one another at once."""
-    for first, last in stretches(rows, file.row_bytes):
-        start = int(rows[first])
-        block, local = file.read(start, int(rows[last - 1]) + 1), rows[first:last] - start
+def _parts(file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Iterator[Packed]:
+    """Read ascending rows part by part."""
+    for block, local in file.parts(rows):
         if sparse.issparse(block) and not keep_zeros:
-            if not block.has_canonical_format:
+            packed = pack_csr_once(block.indptr, block.indices, block.data, local, lut)
+            if not packed[-1]:
                 block.sum_duplicates()
-            yield Packed(*pack_csr(block.indptr, block.indices, block.data, local, lut))
+                packed = pack_csr_once(block.indptr, block.indices, block.data, local, lut)
+            yield Packed(*packed[:3])
             continue
         if sparse.issparse(block):
-            block, local = block[local].toarray(), np.arange(last - first)
+            block, local = block[local].toarray(), np.arange(len(local))
         yield Packed(*pack_dense(np.ascontiguousarray(block, dtype=np.float32), local, lut, keep_zeros))

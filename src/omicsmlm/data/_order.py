@@ -85,8 +85,9 @@ class FileOrder:
 
     def __init__(self, rows: np.ndarray, sizes: Sizes, layout: Layout, seed: list[int]) -> None:
         self.rows, self.sizes, self.layout, self.seed = rows, sizes, layout, seed
-        # A small set is shuffled by single observations, a larger one by ever larger blocks.
-        block = max(1, min(layout.block, len(rows) // N_STREAMS**2))
+        # Where there are not many blocks, they are smaller, down to single observations.
+        is_small = len(rows) < 2 * N_STREAMS * layout.block
+        block = max(1, min(layout.block, len(rows) // N_STREAMS**2)) if is_small else layout.block
         self.start_k = np.flatnonzero(np.diff(rows // block, prepend=-1))
         self.length_k = np.diff(self.start_k, append=len(rows))
         self.block_k = np.random.default_rng(seed).permutation(len(self.start_k))

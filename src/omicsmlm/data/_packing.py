@@ -146,6 +146,30 @@ def settle(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
+def pack_csr_once(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Pack rows in one pass; says as well whether the columns of each row ascend, and if not stops there."""
+    most = 0
+    for row in rows:
+        most += indptr[row + 1] - indptr[row]
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    ids, values = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.float32)
+    at = 0
+    for i, row in enumerate(rows):
+        own, found = indices[indptr[row] : indptr[row + 1]], data[indptr[row] : indptr[row + 1]]
+        wrong = np.int32(0)
+        for j in range(1, len(own)):
+            wrong |= np.int32(own[j] <= own[j - 1])
+        if wrong:
+            return ids, values, offsets, False
+        for j in range(len(own)):
+            ids[at] = lut[own[j]]
+            values[at] = found[j]
+            at += (lut[own[j]] >= 0) & (found[j] != 0)
+        offsets[i + 1] = at
+    return ids[:at], values[:at], offsets, True
+
+
+@njit(cache=True, nogil=True)
 def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     for i, row in enumerate(rows):

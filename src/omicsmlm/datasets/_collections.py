@@ -21,7 +21,7 @@ from omicsmlm._types import DATASET, PROFILED
 
 logger = logging.getLogger(__name__)
 
-BLOCK_H5AD, BLOCK_ZARR = 256, 512
+BLOCK_H5AD, BLOCK_ZARR = 256, 1024
 """Observations that are read together; zarr takes longer to begin a read."""
 COLLECTION = "annbatch-preshuffled"
 INSTALL = "pip install 'omicsmlm[disk]'"
