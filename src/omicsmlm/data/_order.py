@@ -146,14 +146,18 @@ def file_batches(
 ) -> Iterator[list[Piece]]:
     """Give, from a global batch on, the pieces of each batch of one of several processes; slots count its own."""
     streams: dict[int, Stream] = {}
+    # Of two, four or eight processes each has streams of its own; any other number of them go through all streams.
+    wanted = [n for n in range(N_STREAMS) if N_STREAMS % world_size or n % world_size == rank]
     for batch in range(start, order.sizes.n_batches):
-        slots = np.arange(rank, order.sizes.of_batch(batch), world_size)
         pieces = []
-        for number in range(N_STREAMS):
-            own = np.flatnonzero(slots % N_STREAMS == number)
-            if len(own) == 0:
+        for number in wanted:
+            slots = np.arange(number, order.sizes.of_batch(batch), N_STREAMS)
+            if len(slots) == 0:
                 continue
             if number not in streams:
                 streams[number] = order.stream(number, batch, load)
-            pieces += list(streams[number].take(own))
+            for piece in streams[number].take(slots):
+                own = piece.slots % world_size == rank
+                if own.any():
+                    pieces.append(Piece(piece.slots[own] // world_size, piece.buffer, piece.positions[own]))
         yield pieces
