@@ -75,7 +75,9 @@ FORMS = {
     "zarr, untidy": lambda x, folder: in_zarr(untidy(x), folder),
     "zarr, dense": in_zarr,
     "dask": lambda x, _: dask.array.from_array(sparse.csr_matrix(x), chunks=(30, 6)),
-    "dask, untidy": lambda x, _: dask.array.map_blocks(lambda b: untidy(b), dask.array.from_array(x, chunks=(30, 6)), meta=sparse.csr_matrix((0, 0), dtype=x.dtype)),
+    "dask, untidy": lambda x, _: dask.array.map_blocks(
+        lambda b: untidy(b), dask.array.from_array(x, chunks=(30, 6)), meta=sparse.csr_matrix((0, 0), dtype=x.dtype)
+    ),
     "dask, dense": lambda x, _: dask.array.from_array(x, chunks=(30, 6)),
     "dask, dense by columns as well": lambda x, _: dask.array.from_array(x, chunks=(30, 4)),
 }
@@ -123,10 +125,14 @@ def test_stretches_end_where_rows_are_far_apart_or_many():
 
 def test_what_lies_by_columns_is_refused(dense, tmp_path):
     by_columns = in_h5(sparse.csc_matrix(dense), tmp_path)
-    with pytest.raises(ValueError, match=r"^rna: expected values that can be read by rows, got a CSC .*csr_matrix\(adata"):
+    with pytest.raises(
+        ValueError, match=r"^rna: expected values that can be read by rows, got a CSC .*csr_matrix\(adata"
+    ):
         Matrix("rna", by_columns)
     chunks = dask.array.from_array(sparse.csc_matrix(dense), chunks=(100, 2))
-    with pytest.raises(ValueError, match="^rna: expected values that can be read by rows, got a dask array of CSC chunks"):
+    with pytest.raises(
+        ValueError, match="^rna: expected values that can be read by rows, got a dask array of CSC chunks"
+    ):
         Matrix("rna", chunks)
 
 
@@ -145,6 +151,7 @@ def test_anndata_in_a_layer(dense, tmp_path):
     from anndata import read_h5ad
 
     found = Matrix.of("rna", read_h5ad(tmp_path / "x.h5ad", backed="r"), "counts")
-    assert found.pack(np.array([7]), KEPT, False).values.tolist() == Matrix("rna", dense).pack(
-        np.array([7]), KEPT, False
-    ).values.tolist()
+    assert (
+        found.pack(np.array([7]), KEPT, False).values.tolist()
+        == Matrix("rna", dense).pack(np.array([7]), KEPT, False).values.tolist()
+    )

@@ -90,7 +90,9 @@ def test_processes_divide_each_batch(in_file, tmp_path):
 
 def test_more_processes_than_a_batch_has_observations_are_refused():
     loader = row_loader(manager_of(rna()), np.arange(20), 3, seed=1)
-    with pytest.raises(ValueError, match="^batch_size: expected batches of at least 4 observations.* got 2 .*; use larger"):
+    with pytest.raises(
+        ValueError, match="^batch_size: expected batches of at least 4 observations.* got 2 .*; use larger"
+    ):
         loader.sampler.divide(0, 4)
     with pytest.raises(ValueError, match="^divide: expected a rank below the number of processes, got 2 of 2; count"):
         loader.sampler.divide(2, 2)
@@ -164,7 +166,8 @@ def test_in_order_nothing_is_read_ahead_unless_there_is_a_file(tmp_path):
 def test_pinned_batches(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
     adata = rna()
-    for ours, theirs in zip(*(row_loader(manager_of(adata), range(9), 4, pin_memory=pin) for pin in (True, False))):
+    loaders = [row_loader(manager_of(adata), range(9), 4, pin_memory=pin) for pin in (True, False)]
+    for ours, theirs in zip(*loaders, strict=True):
         equal(ours, theirs)
         assert ours.measured["rna"].data_ptr() != theirs.measured["rna"].data_ptr()
 

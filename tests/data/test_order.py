@@ -70,7 +70,9 @@ def test_a_process_reads_only_blocks_of_its_own(world_size):
     read = []
     for rank in range(world_size):
         own = []
-        batches(order_of(n, 64, block=block), rank=rank, world_size=world_size, load=lambda r, own=own: own.append(r) or r)
+        batches(
+            order_of(n, 64, block=block), rank=rank, world_size=world_size, load=lambda r, own=own: own.append(r) or r
+        )
         read.append(np.concatenate(own))
     assert sorted(np.concatenate(read).tolist()) == list(range(n)), "no observation is read by two"
     blocks = sum(len(np.unique(rows // block)) for rows in read)
@@ -98,4 +100,6 @@ def test_a_batch_mixes_distant_blocks():
     for batch in batches(order):
         assert len(np.unique(np.array(batch) // 16)) >= N_STREAMS
     rows = np.array(sum(batches(order), []))
-    assert np.abs(np.diff(rows)).mean() > 8192 / 6, "neighbours in the order are about as far apart as by chance (n / 3)"
+    assert np.abs(np.diff(rows)).mean() > 8192 / 6, (
+        "neighbours in the order are about as far apart as by chance (n / 3)"
+    )

@@ -63,7 +63,10 @@ class CSRInFile:
         matrix = sparse.csr_matrix((stop - start, self.shape[1]), dtype=values.dtype)
         # Set one by one: the constructor would go through all indices to check them.
         matrix.data, matrix.indices = values, self.indices[first:last]
-        if matrix.indices.dtype not in (np.int32, np.int64):  # collections of annbatch's have the smallest type that will do
+        if matrix.indices.dtype not in (
+            np.int32,
+            np.int64,
+        ):  # collections of annbatch's have the smallest type that will do
             matrix.indices = matrix.indices.astype(np.int32)
         matrix.indptr = (self.indptr[start : stop + 1] - first).astype(matrix.indices.dtype)
         return matrix

@@ -122,7 +122,10 @@ def settle(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no
     for i, row in enumerate(rows):
         start, stop = indptr[row] + shift, indptr[row + 1] + shift
         own, after, found = ids[start : max(start, stop - 1)], ids[start + 1 : stop], values[start:stop]
-        wrong, zeros = np.int32(0), np.int32(0)  # not truth values: these loops are compiled to comparisons of many at once
+        wrong, zeros = (
+            np.int32(0),
+            np.int32(0),
+        )  # not truth values: these loops are compiled to comparisons of many at once
         for j in range(len(own)):
             wrong |= np.int32(after[j] <= own[j])
         for j in range(len(found)):

@@ -1,6 +1,6 @@
 """Objects of several data sets put together, each of which profiled some features and not others."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
     """
     if PROFILED not in adata.varm:
         return None
-    table = adata.varm[PROFILED]
+    table: Any = adata.varm[PROFILED]
     if hasattr(table, "to_memory"):  # read lazily
         table = table.to_memory()
     if not isinstance(table, pd.DataFrame) or not all(kind == np.dtype(bool) for kind in table.dtypes):
@@ -59,7 +59,7 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
     position = np.append(pd.Index(table.columns.astype(str)).get_indexer(names), -1)
     of_row = position[code_n]
     if (of_row < 0).any():
-        unknown = named((np.array([*names, "nan"], dtype=object)[np.unique(code_n[of_row < 0])]))
+        unknown = named(np.array([*names, "nan"], dtype=object)[np.unique(code_n[of_row < 0])])
         remedy = f'add the features that they profiled as columns of .varm["{PROFILED}"]'
         raise mistake(f"{place}: column {DATASET!r}", f"data sets among {named(table.columns)}", unknown, remedy)
     return PanelTable(table.to_numpy().T.copy(), of_row.astype(np.int64))

@@ -192,12 +192,17 @@ def _store(name: str, group: Any, layer: str | None, obs_columns: Sequence[str] 
     if missing:
         raise mistake(f"{name}: obs_columns", f"columns among {named(known)}", named(missing), "pass existing names")
     columns = {column: ad.io.read_elem(obs[column]) for column in (known if obs_columns is None else obs_columns)}
-    frame = pd.DataFrame(columns, index=pd.Index(ad.io.read_elem(obs[index]).astype(str)))
-    var_names = pd.Index(ad.io.read_elem(group["var"][group["var"].attrs["_index"]]).astype(str))
+    frame = pd.DataFrame(columns, index=_texts(obs[index]))
+    var_names = _texts(group["var"][group["var"].attrs["_index"]])
     if not var_names.is_unique:
         twice = named(var_names[var_names.duplicated()].unique())
         raise mistake(name, "distinct feature names", f"duplicates {twice}", "run .var_names_make_unique() first")
     return _Store(name, ad.io.sparse_dataset(values) if kind == "csr_matrix" else values, frame, var_names, block)
+
+
+def _texts(stored: Any) -> pd.Index:
+    found: Any = ad.io.read_elem(stored)
+    return pd.Index(found.astype(str))
 
 
 def _no_layer(place: str, layer: str, known: Any) -> ValueError:

@@ -50,7 +50,9 @@ class Target(NamedTuple):
             part.chmod(0o666 & ~_umask())  # a temporary file is its owner's alone
             part.replace(self.path)
         except OSError as error:
-            raise mistake("path", "a file that can be written", str(error), "free some space or pass another") from error
+            raise mistake(
+                "path", "a file that can be written", str(error), "free some space or pass another"
+            ) from error
         finally:
             part.unlink(missing_ok=True)
 
