@@ -116,9 +116,8 @@ def test_two_columns_count_as_one():
     adata.obs["lane"] = [1, 2, 1, 2, 1, 2]
     adata.obs.iloc[3, adata.obs.columns.get_loc("batch")] = None
     found = find_column(adata, "batch & lane")
-    expected = [
-        f"{b} & {lane}" if isinstance(b, str) else None for b, lane in zip(adata.obs["batch"], adata.obs["lane"])
-    ]
+    pairs = zip(adata.obs["batch"], adata.obs["lane"], strict=True)
+    expected = [f"{b} & {lane}" if isinstance(b, str) else None for b, lane in pairs]
     assert [None if pd.isna(name) else name for name in found] == expected
     assert found.name == "batch & lane"
     assert found.index.equals(adata.obs_names)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -101,13 +101,15 @@ def _source(data: AnnData | MuData) -> Path | None:
 
 def _writable(adata: AnnData) -> AnnData:
     """Bring the tables of a lazily read object into memory, as it cannot be written with them in a file; its values stay."""
-    if isinstance(adata.obs, pd.DataFrame):
+    obs, var = adata.obs, adata.var
+    if isinstance(obs, pd.DataFrame):
         return adata
-    obs, var = adata.obs.to_memory(), adata.var.to_memory()
+    obs, var = obs.to_memory(), var.to_memory()
     layers = {name: values for name, values in adata.layers.items() if name is not None}
     light = AnnData(adata.X, obs, var, dict(adata.uns), layers=layers)
     for of, to in ((adata.obsm, light.obsm), (adata.varm, light.varm)):
-        for name, values in of.items():
+        for name in of:
+            values: Any = of[name]
             to[name] = values.to_memory() if hasattr(values, "to_memory") else values
     return light
 
