@@ -95,23 +95,28 @@ def embed(
     max_epochs: Annotated[int | None, typer.Option(help="Epochs of training; a sensible number if not given.")] = None,
     save_model: Annotated[Path | None, typer.Option(help="Folder to save the trained model to.")] = None,
 ) -> None:
-    """Embed a file: with a saved model, or with one trained on it."""
+    """Embed a file: with a saved model, or with one trained on it. The values stay in the file, however large it is."""
     from omicsmlm import OmicsMLM
     from omicsmlm._checks import mistake
 
     _writable(target.parent)
-    data = _read(source)
+    data = _opened(source)
     if target.suffix != source.suffix:
         raise mistake("target", f"a name that ends in {source.suffix}", repr(target.name), "rename it")
+    if target.exists() and target.samefile(source):
+        raise mistake("target", "a new file", f"{str(target)!r}, which is the source", "pass another name")
+    if save_model is not None and save_model.exists():
+        raise mistake("save_model", "a new folder", f"{str(save_model)!r}, which exists", "pass another or remove it")
     if model_dir is not None:
-        data.obsm[OmicsMLM.embedding_key] = OmicsMLM.load(model_dir).get_latent_representation(data)
+        model = OmicsMLM.load(model_dir)
     else:
         model = OmicsMLM(data, batch_key=batch_key)
-        model.train(max_epochs)
+        model.train(max_epochs, key_added=None)
         if save_model is not None:
             model.save(save_model)
-    data.write(target)
-    console.print(f"Wrote {target} with .obsm[{OmicsMLM.embedding_key!r}] of shape {data.obsm['X_omics'].shape}.")
+    model.write_latent_representation(target, data)
+    shape = data.n_obs, model.module.n_latent
+    console.print(f"Wrote {target} with .obsm[{OmicsMLM.embedding_key!r}] of shape {shape}.")
 
 
 def main() -> None:
@@ -141,7 +146,7 @@ def _scored_rows(mdata: "MuData") -> "np.ndarray":
     return np.sort(np.random.default_rng(0).permutation(typed)[:N_SCORED])
 
 
-def _read(path: Path) -> "AnnData | MuData":
+def _opened(path: Path) -> "AnnData | MuData":
     from anndata import read_h5ad
     from mudata import read_h5mu
 
@@ -150,7 +155,7 @@ def _read(path: Path) -> "AnnData | MuData":
     readers = {".h5ad": read_h5ad, ".h5mu": read_h5mu}
     if path.suffix not in readers or not path.is_file():
         raise mistake("source", "an existing .h5ad or .h5mu file", repr(str(path)), "check the path")
-    return readers[path.suffix](path)
+    return readers[path.suffix](path, backed="r")
 
 
 def _writable(folder: Path) -> None:

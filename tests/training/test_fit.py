@@ -562,7 +562,9 @@ def test_a_step_whose_gradients_are_not_finite_is_left_out_and_told(caplog):
 
 def test_several_devices_in_a_notebook_get_a_sentence(monkeypatch):
     monkeypatch.setattr("sys.ps1", ">>> ", raising=False)
-    with pytest.raises(ValueError, match=r"devices: expected one device in a notebook .* session, got 2; write .*torchrun"):
+    with pytest.raises(
+        ValueError, match=r"devices: expected one device in a notebook .* session, got 2; write .*torchrun"
+    ):
         run(devices=2)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch, Corruption, Loader, Module, Parts
 from omicsmlm.corruption import HideFeatures
-from omicsmlm.data import OmicsManager, row_loader
+from omicsmlm.data import OmicsManager, row_loader, sample_rows
 from omicsmlm.training import (
     FitOptions,
     Optimisation,
@@ -30,6 +30,7 @@ from omicsmlm.training import (
     sensible_epochs,
 )
 
+from ._embedded_file import target_file
 from ._files import Saved, read_model, write_model
 from ._registration import Registered
 from ._stages import Stages
@@ -221,7 +222,7 @@ class OmicsModel(Registered):
             max_steps=max_steps,
             precision=precision,
         )
-        validated = _drawn(validation_rows, VALIDATION_ROWS, seed)
+        validated = sample_rows(manager, VALIDATION_ROWS, seed, validation_rows)
         validation = row_loader(manager, validated, self.rows_at_once) if len(validated) else None
         fitted = fit(
             self.parts,
@@ -271,7 +272,7 @@ class OmicsModel(Registered):
 
     def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
         """Return what a memory of training observations is refreshed from, and whether these are all."""
-        rows = _drawn(train_rows, MEMORY_ROWS, seed)
+        rows = sample_rows(manager, MEMORY_ROWS, seed, train_rows)
         return row_loader(manager, rows, self.rows_at_once), len(rows) == len(train_rows)
 
     def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
@@ -295,9 +296,9 @@ class OmicsModel(Registered):
         order = np.random.default_rng(self.config.seed).permutation(n_obs)
         return np.sort(order[:n_train]), np.sort(order[n_train:])
 
-    def _checked_key(self, key_added: str | None) -> str | None:
-        key = self.embedding_key if key_added == "auto" else key_added
-        if key is not None and isinstance(self.adata, MuData) and key in self.adata.mod:
+    def _checked_key(self, key_added: str | None, data: AnnData | MuData | None = None) -> str | None:
+        key, data = self.embedding_key if key_added == "auto" else key_added, self.adata if data is None else data
+        if key is not None and isinstance(data, MuData) and key in data.mod:
             raise mistake(
                 "key_added",
                 "a key of its own",
@@ -352,6 +353,14 @@ class OmicsModel(Registered):
         return self.module.embed(self.parts.tokenizer(batch), batch).mean
 
     @torch.inference_mode()
+    def _blocks(
+        self, manager: OmicsManager, rows: np.ndarray, batch_size: int | None, compute: Callable[[Batch], Tensor]
+    ) -> Iterator[np.ndarray]:
+        """Compute float32 values of some rows, as many at a time as are embedded at once."""
+        self.module.eval()
+        for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
+            yield compute(on_device(batch, self.device)).float().cpu().numpy()
+
     def _of_rows(
         self,
         data: AnnData | MuData | None,
@@ -364,11 +373,49 @@ class OmicsModel(Registered):
         _check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
         manager = self._manager_for(data)
         rows = asked_rows(indices, manager.adata.n_obs)
-        self.module.eval()
-        parts = [np.zeros((0, width), dtype=np.float32)]
-        for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
-            parts.append(compute(on_device(batch, self.device)).float().cpu().numpy())
-        return np.concatenate(parts), manager.adata.obs_names[rows]
+        values, start = np.empty((len(rows), width), dtype=np.float32), 0
+        for block in self._blocks(manager, rows, batch_size, compute):
+            values[start : start + len(block)] = block
+            start += len(block)
+        names = manager.adata.obs_names
+        return values, names if indices is None else names[rows]
+
+    def write_latent_representation(
+        self,
+        path: str | Path,
+        data: AnnData | MuData | None = None,
+        *,
+        key_added: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        """Write an object with its embedding to a new file, block by block; the embedding is never held as a whole.
+
+        Parameters
+        ----------
+        path
+            File to write: ``.h5ad`` for an AnnData, ``.h5mu`` for a MuData. It takes this name when it is whole; a file that
+            has it already is replaced then.
+        data
+            The object to embed; None for the registered one. Of one that is backed by a file, that file is copied, and its
+            values are read from there.
+        key_added
+            Key of ``.obsm``; "auto" for the family's own.
+        batch_size
+            Rows to embed at once; None for ``rows_at_once``.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be written, is the one that is read, or is not named for its kind of object; or as
+            :meth:`get_latent_representation` does. No file is left then.
+        """
+        _check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
+        key = self._checked_key(key_added, data)
+        assert key is not None
+        target = target_file(path, self.adata if data is None else data)
+        manager = self._manager_for(data)
+        blocks = self._blocks(manager, np.arange(manager.adata.n_obs), batch_size, self._embed)
+        target.write(key, self.module.n_latent, blocks)
 
     # ---- saving and loading -------------------------------------------------------------------------------------
 
@@ -456,10 +503,7 @@ class OmicsModel(Registered):
     def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
         """Read rows of an object, the model's own by default, from which statistics are taken."""
         manager = manager or self.adata_manager
-        n_obs = manager.adata.n_obs
-        rows = np.arange(n_obs)
-        if n_obs > SAMPLE_ROWS:
-            rows = np.sort(np.random.default_rng(self.config.seed).choice(n_obs, SAMPLE_ROWS, replace=False))
+        rows = sample_rows(manager, SAMPLE_ROWS, self.config.seed)
         sample = []
         for batch in row_loader(manager, rows, EMBED_ROWS):
             sample.append(batch)
@@ -472,13 +516,6 @@ class OmicsModel(Registered):
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
-
-
-def _drawn(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return some rows, or a random sample of them, in order, where there are too many."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
