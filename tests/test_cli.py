@@ -68,8 +68,8 @@ def test_a_model_folder_that_exists_is_refused_before_training(monkeypatch, tmp_
 
 def test_embed_reads_from_the_file(monkeypatch, tmp_path, source):
     opened = []
-    reader = omicsmlm._cli.read_h5ad
-    monkeypatch.setattr("omicsmlm._cli.read_h5ad", lambda *a, **k: opened.append(reader(*a, **k)) or opened[-1])
+    reader = read_h5ad
+    monkeypatch.setattr("anndata.read_h5ad", lambda *a, **k: opened.append(reader(*a, **k)) or opened[-1])
     assert call(monkeypatch, "embed", source, tmp_path / "out.h5ad", "--max-epochs", 1) == 0
     assert opened[0].isbacked
     found = read_h5ad(tmp_path / "out.h5ad")
