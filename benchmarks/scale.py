@@ -1,7 +1,7 @@
 """From 10,000 to 1,000,000 rows in a file: what default training costs, and how good the embedding of the same 10,000 is.
 
     OMP_NUM_THREADS=1 python benchmarks/scale.py [--sizes 10000 100000 1000000] [--seed 0] [--data DIR] [--resampled]
-                                                 [--model-seeds 0] [--in-memory] [--baselines 10000 100000] [--no-scores]
+                                                 [--model-seeds 0] [--in-memory] [--baselines 10000 100000] [--no-scores] [--again]
 
 For each size a file is written if it is not there (``_large_simulation.py``: 20,000 genes, 8 batches, 12 types, 3.4 % of the
 counts not zero; with --resampled pbmc_3tech, its rows drawn anew with half of their molecules), and OmicsMLM is trained from
@@ -9,8 +9,8 @@ it by default in a process of its own (``anndata.read_h5ad(file, backed="r")``).
 of CPU and the highest private memory (pages that are in no file) of each phase, and bytes for each row beyond 100,000 without
 and with the embedding of all rows. The second has the scib scores on the 10,000 rows that every file has, beside PCA and
 Harmony fitted to all rows of the sizes of --baselines, and beside the untrained start; a k-means of one start moves scib's
-total by several hundredths between nearly equal embeddings, so the first column has the mean over ten. What is done is kept in DIR and not
-done again; a file of a million rows takes 5 GB.
+total by several hundredths between nearly equal embeddings, so the first column has the mean over ten. What is done is kept
+in DIR and not done again; with --again the trainings are. A file of a million rows takes 5.4 GB.
 """
 
 import argparse
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--resampled", action="store_true")
     parser.add_argument("--in-memory", action="store_true")
     parser.add_argument("--no-scores", action="store_true")
+    parser.add_argument("--again", action="store_true", help="train anew (after a change of the model)")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     folder = arguments.data / f"{'pbmc_3tech' if arguments.resampled else 'simulated'}-{arguments.seed}"
@@ -171,6 +172,8 @@ def main() -> None:
         file = made(folder, n_obs, arguments)
         for seed in arguments.model_seeds if n_obs in arguments.sizes else []:
             out = folder / f"{n_obs}-omicsmlm-{seed}{'-in-memory' * arguments.in_memory}"
+            if arguments.again:
+                out.with_suffix(".json").unlink(missing_ok=True)
             if done(file, out, "--seed", str(seed), *memory):
                 outs[out.name] = n_obs, out
         out = folder / f"{n_obs}-baselines"
