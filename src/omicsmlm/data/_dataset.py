@@ -24,10 +24,10 @@ Field = ModalityField | SequenceField | VectorField | CovariatesField
 """Whatever is registered of an object."""
 
 
-WINDOW_BYTES = 2**27
-"""Bytes of packed observations of a file that are shuffled among one another."""
-WINDOW, WINDOW_BLOCKS = 8192, 32
-"""Observations, and blocks, of a file that are shuffled among one another, as far as their bytes allow."""
+WINDOW, WINDOW_BLOCKS, WINDOW_BYTES = 8192, 32, 2**25
+"""Observations of a file that are shuffled among one another: so many, or so many blocks, but within these bytes."""
+LEAST_WINDOW, MOST_BYTES = 2048, 2**27
+"""Where observations are large, at least so many, but within these bytes."""
 
 
 class ModalityRows:
@@ -56,7 +56,7 @@ class ModalityRows:
         self.matrix = Matrix.of(field.source, adata, field.layer)
         names = adata.var_names.astype(str)
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
-        self.measured = torch.from_numpy(vocabulary.isin(names))
+        self.measured[self.vocabulary_of_column[self.vocabulary_of_column >= 0]] = True
         self.row_of = rows_in(data, field.source) if isinstance(data, MuData) else None
         table = read_panels(field.source, adata)
         if table is not None:
@@ -127,8 +127,9 @@ class RowDataset(Dataset):
         if not files:
             return None
         block = max(file.block for file in files)
-        room = int(WINDOW_BYTES / max(1.0, sum(file.row_bytes for file in files)))
-        return Layout(block, min(max(WINDOW, WINDOW_BLOCKS * block), room))
+        row_bytes = max(1.0, sum(file.row_bytes for file in files))
+        room = max(WINDOW_BYTES / row_bytes, min(LEAST_WINDOW, MOST_BYTES / row_bytes))
+        return Layout(block, int(min(max(WINDOW, WINDOW_BLOCKS * block), room)))
 
     def __len__(self) -> int:
         """Count the rows."""

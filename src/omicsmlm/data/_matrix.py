@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from omicsmlm._checks import mistake
 
 from ._disk import CSRInFile, DiskRows, on_disk
-from ._packing import Packed, Scan, gather, pack_csr, pack_csr_once, pack_dense, scan
+from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Matrix:
             return self._pack_file(self.file, rows, vocabulary_of_column, keep_zeros)
         matrix = self.values
         if sparse.issparse(matrix) and not keep_zeros:
-            return Packed(*pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column))
+            return Packed(*pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column)[:3])
         if len(rows) and rows.min() >= 0:
             block, local = matrix[rows], np.arange(len(rows))
         else:
@@ -171,10 +171,10 @@ def _parts(file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) 
     """Read ascending rows part by part."""
     for block, local in file.parts(rows):
         if sparse.issparse(block) and not keep_zeros:
-            packed = pack_csr_once(block.indptr, block.indices, block.data, local, lut)
+            packed = pack_csr(block.indptr, block.indices, block.data, local, lut)
             if not packed[-1]:
                 block.sum_duplicates()
-                packed = pack_csr_once(block.indptr, block.indices, block.data, local, lut)
+                packed = pack_csr(block.indptr, block.indices, block.data, local, lut)
             yield Packed(*packed[:3])
             continue
         if sparse.issparse(block):

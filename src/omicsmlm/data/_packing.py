@@ -149,50 +149,39 @@ def settle(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def pack_csr_once(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Pack rows in one pass; says as well whether the columns of each row ascend, and if not stops there."""
+def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Pack rows, -1 for an empty one; says as well whether the columns of each row ascend, and if not stops there."""
     most = 0
     for row in rows:
-        most += indptr[row + 1] - indptr[row]
+        if row >= 0:
+            most += indptr[row + 1] - indptr[row]
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     ids, values = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.float32)
     at = 0
     for i, row in enumerate(rows):
-        own, found = indices[indptr[row] : indptr[row + 1]], data[indptr[row] : indptr[row + 1]]
-        wrong = np.int32(0)
-        for j in range(1, len(own)):
-            wrong |= np.int32(own[j] <= own[j - 1])
-        if wrong:
-            return ids, values, offsets, False
-        for j in range(len(own)):
-            ids[at] = lut[own[j]]
-            values[at] = found[j]
-            at += (lut[own[j]] >= 0) & (found[j] != 0)
+        if row >= 0:
+            own, found = indices[indptr[row] : indptr[row + 1]], data[indptr[row] : indptr[row + 1]]
+            wrong, some_drop = np.int32(0), np.int32(0)
+            for j in range(1, len(own)):
+                wrong |= np.int32(own[j] <= own[j - 1])
+            if wrong:
+                return ids, values, offsets, False
+            to_ids, to_values = ids[at : at + len(own)], values[at : at + len(own)]
+            for j in range(len(own)):
+                to_ids[j] = lut[own[j]]
+                some_drop |= np.int32(to_ids[j] < 0)
+            for j in range(len(own)):
+                to_values[j] = found[j]
+                some_drop |= np.int32(found[j] == 0)
+            kept = len(own)
+            if some_drop:
+                kept = 0
+                for j in range(len(own)):
+                    to_ids[kept], to_values[kept] = lut[own[j]], found[j]
+                    kept += (lut[own[j]] >= 0) & (found[j] != 0)
+            at += kept
         offsets[i + 1] = at
     return ids[:at], values[:at], offsets, True
-
-
-@njit(cache=True, nogil=True)
-def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    for i, row in enumerate(rows):
-        count = 0
-        if row >= 0:
-            for j in range(indptr[row], indptr[row + 1]):
-                if lut[indices[j]] >= 0 and data[j] != 0:
-                    count += 1
-        offsets[i + 1] = offsets[i] + count
-    ids = np.empty(offsets[-1], dtype=np.int32)
-    values = np.empty(offsets[-1], dtype=np.float32)
-    for i, row in enumerate(rows):
-        if row >= 0:
-            at = offsets[i]
-            for j in range(indptr[row], indptr[row + 1]):
-                if lut[indices[j]] >= 0 and data[j] != 0:
-                    ids[at] = lut[indices[j]]
-                    values[at] = data[j]
-                    at += 1
-    return ids, values, offsets
 
 
 @njit(cache=True, nogil=True)
