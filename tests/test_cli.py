@@ -7,7 +7,6 @@ import pytest
 from anndata import read_h5ad
 from mudata import read_h5mu
 
-import omicsmlm._cli
 from omicsmlm import OmicsMLM, datasets
 from omicsmlm._cli import main
 

@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,26 +13,21 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
-from torch import Tensor, nn
 
-from omicsmlm._checks import mistake, named
-from omicsmlm._types import Batch, Corruption, Loader, Module, Parts
+from omicsmlm._checks import mistake
+from omicsmlm._types import Batch, Corruption, Loader, Parts
 from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import OmicsManager, row_loader, sample_rows
 from omicsmlm.training import (
     FitOptions,
     Optimisation,
-    Ranks,
     check_trainer_options,
     fit,
-    gathered,
-    on_device,
     sensible_epochs,
 )
 
-from ._embedded_file import target_file
+from ._embedding import EMBED_ROWS, EmbeddingModel, check_positive
 from ._files import Saved, read_model, write_model
-from ._registration import Registered
 from ._stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -45,13 +40,9 @@ VALIDATION_ROWS = 5000
 """Observations that are validated after each round; a random sample where more are held out."""
 STEPS = "steps of "
 """Stands, in a saved history, before the name of the losses whose steps are listed."""
-SHARED_ROWS = 65_536
-"""Observations that ranks embed together before they tell one another."""
-EMBED_ROWS = 1024
-"""Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
 
 
-class OmicsModel(Registered):
+class OmicsModel(EmbeddingModel):
     """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
 
     Parameters
@@ -70,10 +61,8 @@ class OmicsModel(Registered):
     it, like the line that a finished model logs.
     """
 
-    embedding_key: ClassVar[str]
     config_class: ClassVar[type]
     history_: dict[str, pd.DataFrame] | None
-    module: Module
     _stages: Stages | None = None
 
     def __init__(
@@ -93,16 +82,6 @@ class OmicsModel(Registered):
                 self._start(sample)
         self._stages = None
         announce(f"{type(self).__name__}: {self._describe()}.")
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.module.parameters()).device
-
-    @property
-    def rows_at_once(self) -> int:
-        """Rows that are embedded, or validated, at once unless the user says otherwise; 1,024 unless rows are large."""
-        return EMBED_ROWS
 
     # ---- what a family says -------------------------------------------------------------------------------------
 
@@ -202,9 +181,9 @@ class OmicsModel(Registered):
         """
         manager = self._manager_for(None)
         key = self._checked_key(key_added)
-        _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
-        _check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
-        _check_positive("batch_size", batch_size, "pass 128, say")
+        check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
+        check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
+        check_positive("batch_size", batch_size, "pass 128, say")
         check_trainer_options(trainer_options)
         train_rows, validation_rows = self._split(train_size)
         self._prepare_training(train_rows)
@@ -239,36 +218,7 @@ class OmicsModel(Registered):
         self._extend_history(fitted.steps, fitted.losses)
         self._remember(train_rows)
         if key is not None:
-            self.adata.obsm[key] = self._embedding_of_ranks(fitted.ranks)
-
-    def _embedding_of_ranks(self, ranks: Ranks) -> np.ndarray:
-        """Embed the registered object where it was trained; each rank embeds its share, and all have the whole."""
-        n_obs, before = self.adata.n_obs, self.device
-        self.to_device(ranks.device)
-        try:
-            if ranks.n_ranks == 1:
-                return self.get_latent_representation()
-            parts = []
-            for start in range(0, n_obs, SHARED_ROWS):
-                rows = np.arange(start, min(start + SHARED_ROWS, n_obs))
-                own_nd = self.get_latent_representation(indices=np.array_split(rows, ranks.n_ranks)[ranks.rank])
-                own = torch.from_numpy(own_nd).to(ranks.device)
-                parts.append(gathered(own, ranks.n_ranks).cpu().numpy())
-            return np.concatenate(parts)
-        finally:
-            self.to_device(before)
-
-    def to_device(self, device: str | int | torch.device) -> None:  # type: ignore[override]
-        """Move the network, and what prepares its input, to a device: where the getters then compute.
-
-        Parameters
-        ----------
-        device
-            As in PyTorch: "cpu", "cuda", "cuda:1", … After a training the model is on the CPU.
-        """
-        self.module.to(device)
-        if isinstance(self.parts.tokenizer, nn.Module):
-            self.parts.tokenizer.to(device)
+            self.adata.obsm[key] = self._embedded_by(fitted.ranks)
 
     def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
         """Return what a memory of training observations is refreshed from, and whether these are all."""
@@ -296,17 +246,6 @@ class OmicsModel(Registered):
         order = np.random.default_rng(self.config.seed).permutation(n_obs)
         return np.sort(order[:n_train]), np.sort(order[n_train:])
 
-    def _checked_key(self, key_added: str | None, data: AnnData | MuData | None = None) -> str | None:
-        key, data = self.embedding_key if key_added == "auto" else key_added, self.adata if data is None else data
-        if key is not None and isinstance(data, MuData) and key in data.mod:
-            raise mistake(
-                "key_added",
-                "a key of its own",
-                f"{key!r}, which .obsm reserves for a modality",
-                f"pass another, such as {self.embedding_key!r}",
-            )
-        return key
-
     def _extend_history(self, steps: Sequence[int], losses: Mapping[str, Sequence[float]]) -> None:
         """Add the rounds of a training to the history, whose index counts the steps of all trainings."""
         history: dict[str, pd.DataFrame] = self.history_ or {}
@@ -316,106 +255,6 @@ class OmicsModel(Registered):
             frame = pd.DataFrame({name: np.array(column, dtype=np.float64)}, done)
             history[name] = pd.concat([before, frame] if len(before) else [frame]).rename_axis("step")
         self.history_ = history
-
-    # ---- embedding ----------------------------------------------------------------------------------------------
-
-    def get_latent_representation(
-        self,
-        data: AnnData | MuData | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-    ) -> np.ndarray:
-        """Embed rows; deterministic, and independent of their order and of the batch size.
-
-        Parameters
-        ----------
-        data
-            The object to embed; None for the registered one. Features are matched by name, modalities may be absent.
-        indices
-            Row numbers, or one boolean per row; None for all rows.
-        batch_size
-            Rows to embed at once; None for ``rows_at_once``.
-
-        Returns
-        -------
-        numpy.ndarray
-            (n_obs, n_latent) float32.
-
-        Raises
-        ------
-        ValueError
-            If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
-        """
-        embedding, _ = self._of_rows(data, indices, batch_size, self.module.n_latent, self._embed)
-        return embedding
-
-    def _embed(self, batch: Batch) -> Tensor:
-        return self.module.embed(self.parts.tokenizer(batch), batch).mean
-
-    @torch.inference_mode()
-    def _blocks(
-        self, manager: OmicsManager, rows: np.ndarray, batch_size: int | None, compute: Callable[[Batch], Tensor]
-    ) -> Iterator[np.ndarray]:
-        """Compute float32 values of some rows, as many at a time as are embedded at once."""
-        self.module.eval()
-        for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
-            yield compute(on_device(batch, self.device)).float().cpu().numpy()
-
-    def _of_rows(
-        self,
-        data: AnnData | MuData | None,
-        indices: Sequence[int] | np.ndarray | None,
-        batch_size: int | None,
-        width: int,
-        compute: Callable[[Batch], Tensor],
-    ) -> tuple[np.ndarray, pd.Index]:
-        """Compute (n, width) float32 of the rows that are asked for, some at a time; give it with their names."""
-        _check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
-        manager = self._manager_for(data)
-        rows = asked_rows(indices, manager.adata.n_obs)
-        values, start = np.empty((len(rows), width), dtype=np.float32), 0
-        for block in self._blocks(manager, rows, batch_size, compute):
-            values[start : start + len(block)] = block
-            start += len(block)
-        names = manager.adata.obs_names
-        return values, names if indices is None else names[rows]
-
-    def write_latent_representation(
-        self,
-        path: str | Path,
-        data: AnnData | MuData | None = None,
-        *,
-        key_added: str = "auto",
-        batch_size: int | None = None,
-    ) -> None:
-        """Write an object with its embedding to a new file, block by block; the embedding is never held as a whole.
-
-        Parameters
-        ----------
-        path
-            File to write: ``.h5ad`` for an AnnData, ``.h5mu`` for a MuData. It takes this name when it is whole; a file that
-            has it already is replaced then.
-        data
-            The object to embed; None for the registered one. Of one that is backed by a file, that file is copied, and its
-            values are read from there.
-        key_added
-            Key of ``.obsm``; "auto" for the family's own.
-        batch_size
-            Rows to embed at once; None for ``rows_at_once``.
-
-        Raises
-        ------
-        ValueError
-            If the file cannot be written, is the one that is read, or is not named for its kind of object; or as
-            :meth:`get_latent_representation` does. No file is left then.
-        """
-        _check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
-        key = self._checked_key(key_added, data)
-        assert key is not None
-        target = target_file(path, self.adata if data is None else data)
-        manager = self._manager_for(data)
-        blocks = self._blocks(manager, np.arange(manager.adata.n_obs), batch_size, self._embed)
-        target.write(key, self.module.n_latent, blocks)
 
     # ---- saving and loading -------------------------------------------------------------------------------------
 
@@ -516,24 +355,6 @@ class OmicsModel(Registered):
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
-
-
-def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
-    """Give row numbers, (n,) int64, from what the user asks for."""
-    rows = np.arange(n_obs) if indices is None else np.asarray(indices)
-    if rows.dtype == bool and rows.shape == (n_obs,):
-        return np.flatnonzero(rows)
-    if rows.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if rows.dtype.kind not in "iu" or rows.ndim != 1 or rows.min() < -n_obs or rows.max() >= n_obs:
-        wanted = f"row numbers below {n_obs}, or as many booleans"
-        raise mistake("indices", wanted, named(rows.ravel(), 3), "pass obs_names.get_indexer(names) for names")
-    return rows.astype(np.int64)
-
-
-def _check_positive(argument: str, number: int | None, remedy: str) -> None:
-    if number is not None and number < 1:
-        raise mistake(argument, "at least 1", str(number), remedy)
 
 
 def announce(line: str) -> None:

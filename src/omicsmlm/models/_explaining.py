@@ -18,7 +18,8 @@ from omicsmlm._types import Batch, Grid
 from omicsmlm.data import as_categories, find_column, row_loader
 from omicsmlm.training import on_device
 
-from ._base import EMBED_ROWS, OmicsModel, asked_rows
+from ._base import OmicsModel
+from ._embedding import EMBED_ROWS, asked_rows
 from ._feature_sums import Moments, Tally
 
 FeatureEmbedding = Literal["latent", "decoder"]

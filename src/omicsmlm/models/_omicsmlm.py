@@ -21,7 +21,7 @@ from omicsmlm.objectives import (
 from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
 from omicsmlm.training import Optimisation
 
-from ._base import EMBED_ROWS
+from ._embedding import EMBED_ROWS
 from ._explaining import ExplainingModel
 from ._imputing import ImputingModel
 from ._omicsmlm_config import KL_FACTORS, MOST_ADVERSARY, OmicsMLMConfig
