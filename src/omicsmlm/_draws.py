@@ -51,6 +51,17 @@ class Draws:
         position_g = torch.arange(math.prod(shape), device=word_n.device)
         return _unit(word_n[:, None] ^ _word(_mix(position_g))).view(len(word_n), *shape)
 
+    def chance(self, probability_n: Tensor, width: int) -> Tensor:
+        """Return (n, width) bool, true with the probability of the observation to 1 in 32,768; 0 is never and 1 always.
+
+        Each hash serves two, as 15 bits are enough to compare: a mask costs a fifth of as many uniform numbers.
+        """
+        n, half = len(probability_n), (width + 1) // 2
+        word_n, position_h = _word(self._mixed(self._keys_n)), torch.arange(half, device=probability_n.device)
+        bits_nw = _halves(word_n[:, None] ^ _word(_mix(position_h))).view(n, 2 * half)
+        most_n1 = (probability_n.float() * 2**15).round().sub_(1).to(torch.int16)[:, None]
+        return bits_nw.le_(most_n1)[:, :width].to(torch.int8).view(torch.bool)
+
     def normal(self, width: int) -> Tensor:
         """Return (n, width) float32 standard normal numbers (Box and Muller 1958)."""
         radius_nd = (-2 * torch.log1p(-self.uniform(width))).sqrt()
@@ -94,6 +105,15 @@ def _mix(keys: Tensor) -> Tensor:
 def _word(bits: Tensor) -> Tensor:
     """Return the upper half of int64 as int32."""
     return (bits >> 32).int()
+
+
+def _halves(word: Tensor) -> Tensor:
+    """Hash int32 once more, in place, and return 15 bits of each half as int16 from 0 on, twice as many."""
+    word.mul_(_WORD_FIRST)
+    word.bitwise_xor_((word >> 13).bitwise_and_((1 << 19) - 1))
+    word.mul_(_WORD_SECOND)
+    word.bitwise_xor_(word >> 16)  # which fills with the sign: that of the upper half is then 0
+    return word.bitwise_and_(-1 - (1 << 15)).view(torch.int16)
 
 
 def _unit(word: Tensor) -> Tensor:

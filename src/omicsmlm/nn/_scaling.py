@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from omicsmlm._stored import StoredGrid, as_numbers
 from omicsmlm._types import Grid, Kind
 
 DEPTH = 1e4
@@ -38,7 +39,7 @@ class Scaling(nn.Module, ABC):
 
     def amount(self, grid: Grid) -> Tensor:
         """Give how much is seen of each row, (n,): by default the number of values."""
-        return grid.seen.sum(1).float()
+        return as_numbers(grid.seen).sum(1)
 
     def evidence(self, grid: Grid) -> Tensor:
         """Give how much is seen of each row, (n,), relative to the median training row, at most twice that."""
@@ -71,9 +72,16 @@ class Standardised(Scaling):
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale."""
-        z_ng = ((self.transformed(grid) - self.mean) / self.deviation).clamp(-LIMIT, LIMIT) * grid.seen
-        visible_n1 = grid.seen.float().mean(1, keepdim=True)
-        return z_ng / visible_n1.clamp(min=1e-3).sqrt()
+        seen_ng = as_numbers(grid.seen)
+        z_ng = self.standardised(self.transformed(grid)).mul_(seen_ng)
+        return z_ng.mul_(_rescaling(seen_ng))
+
+    def standardised(self, y: Tensor, column_t: Tensor | None = None) -> Tensor:
+        """Standardise and clip transformed values, of all features or, packed, of those at some columns."""
+        mean, deviation = self.mean, self.deviation
+        if column_t is not None:
+            mean, deviation = mean.index_select(0, column_t), deviation.index_select(0, column_t)
+        return ((y - mean) / deviation).clamp_(-LIMIT, LIMIT)
 
 
 class CountScaling(Standardised):
@@ -102,9 +110,25 @@ class CountScaling(Standardised):
 
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
-        hidden_n = (~grid.seen).float() @ self.share
+        return torch.log1p(grid.values * self._factor(grid, as_numbers(grid.seen))[:, None])
+
+    def forward(self, grid: Grid) -> Tensor:
+        """Standardise, clip and rescale; where the grid knows its stored values, only those, as all zeros are alike."""
+        if not isinstance(grid, StoredGrid) or not grid.values.numel():
+            return super().forward(grid)
+        stored, seen_ng = grid.stored, as_numbers(grid.seen)
+        y_t = torch.log1p(stored.values_t * self._factor(grid, seen_ng).index_select(0, stored.row_t))
+        zero_g, rescaling_n1 = self.standardised(torch.zeros_like(self.mean)), _rescaling(seen_ng)
+        above_t = self.standardised(y_t, stored.column_t) - zero_g.index_select(0, stored.column_t)
+        z_ng = seen_ng.mul_(zero_g)
+        z_ng.view(-1).index_add_(0, stored.at_t, above_t)
+        return z_ng.mul_(rescaling_n1)
+
+    def _factor(self, grid: Grid, seen_ng: Tensor) -> Tensor:
+        """Return, (n,), what counts are multiplied with."""
+        hidden_n = self.share.sum() - seen_ng @ self.share
         depth_n = (grid.total / (1 - hidden_n).clamp(min=1e-3)).clamp(min=1)
-        return torch.log1p(grid.values * (DEPTH / depth_n)[:, None])
+        return DEPTH / depth_n
 
 
 class ProteinScaling(Standardised):
@@ -112,8 +136,9 @@ class ProteinScaling(Standardised):
 
     def transformed(self, grid: Grid) -> Tensor:
         """Take the centred log ratio."""
-        log_ng = torch.log1p(grid.values) * grid.seen
-        return log_ng - log_ng.sum(1, keepdim=True) / grid.seen.sum(1, keepdim=True).clamp(min=1)
+        seen_ng = as_numbers(grid.seen)
+        log_ng = torch.log1p(grid.values) * seen_ng
+        return log_ng - log_ng.sum(1, keepdim=True) / seen_ng.sum(1, keepdim=True).clamp(min=1)
 
 
 class AccessibilityScaling(Scaling):
@@ -133,12 +158,30 @@ class AccessibilityScaling(Scaling):
 
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible open regions."""
-        return (grid.values > 0).sum(1).float()
+        if isinstance(grid, StoredGrid):
+            return _sums(as_numbers(grid.stored.values_t > 0), grid)
+        return as_numbers(grid.values > 0).sum(1)
 
     def forward(self, grid: Grid) -> Tensor:
-        """Weight and normalise."""
-        x_ng = (grid.values > 0) * self.rarity
+        """Weight and normalise; where the grid knows its stored values, only those."""
+        if isinstance(grid, StoredGrid) and grid.values.numel():
+            stored = grid.stored
+            x_t = as_numbers(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
+            length_n = _sums(x_t.square(), grid).sqrt().clamp(min=1e-6)
+            x_t = x_t / length_n.index_select(0, stored.row_t)
+            return torch.zeros_like(grid.values).view(-1).index_add_(0, stored.at_t, x_t).view_as(grid.values)
+        x_ng = as_numbers(grid.values > 0) * self.rarity
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def _rescaling(seen_ng: Tensor) -> Tensor:
+    """Return 1/√(visible share), (n, 1)."""
+    return seen_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
+
+
+def _sums(x_t: Tensor, grid: StoredGrid) -> Tensor:
+    """Return (n,) sums of what stands for stored values."""
+    return x_t.new_zeros(len(grid.values)).index_add_(0, grid.stored.row_t, x_t)
 
 
 class Scalings(nn.Module):
@@ -163,8 +206,9 @@ class Scalings(nn.Module):
         self.in_order = nn.ModuleList([makers.get(kind, Standardised)(n_features[m]) for m, kind in kinds.items()])
 
     def forward(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
-        """Give (n, g) scaled values per modality."""
-        return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
+        """Give (n, g) float32 scaled values per modality, whatever autocast says: shares of a depth are small numbers."""
+        with torch.autocast(self.in_order[0].get_buffer("usual").device.type, enabled=False):
+            return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
 
     def evidence(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
         """Give (n,) per modality: how much is seen of each row, relative to the usual; 0 where it is absent."""
