@@ -40,6 +40,10 @@ class Combination(nn.Module):
 
     def forward(self, sums: Mapping[str, Tensor], evidence: Mapping[str, Tensor]) -> Tensor:
         """Give (n, d) from (n, d) sums and (n,) evidence per modality, 0 where a modality is absent."""
+        if len(self.names) == 1:  # nothing to weigh: the same, without a softmax over one
+            (name,) = self.names
+            has_n1 = (evidence[name] > 0)[:, None]
+            return torch.where(has_n1, sums[name] + self.offset[0], self.absent[0])
         evidence_nm = torch.stack([evidence[name] for name in self.names], 1)
         has_nm = evidence_nm > 0
         score_nmd = evidence_nm.clamp(min=1e-6).log()[:, :, None] + torch.stack(list(self.log_precision))

@@ -1,0 +1,157 @@
+r"""The negative binomial, value and gradient in one pass.
+
+With :math:`a = \log μ - \log θ` and the softplus :math:`s = \log(1 + e^a)`,
+
+.. math::
+    -\log p = (θ + x)\, s - x\, a - \log\frac{Γ(x + θ)}{Γ(θ)\, x!}, \qquad
+    \frac{\partial}{\partial \log μ} = (θ + x)\, σ(a) - x, \qquad
+    \frac{\partial}{\partial \log θ} = θ s - \frac{\partial}{\partial \log μ} - θ\,(ψ(x + θ) - ψ(θ))
+
+The gamma functions cancel where x = 0, so they are computed at the stored counts where these are known.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from omicsmlm._stored import Stored
+
+N_FACTORS = 4
+"""Where Stirling's series begins; it is good to 4e-8 from here on."""
+MOST = 80.0
+"""Largest log μ/θ: its exponential is still a float32."""
+
+
+def negative_binomial(
+    counts_ng: Tensor, log_mean_ng: Tensor, log_dispersion_ng: Tensor, stored: Stored | None = None
+) -> Tensor:
+    r"""Return the negative log-likelihood of a negative binomial of mean μ and inverse dispersion θ, (n,), float32.
+
+    The variance is μ + μ²/θ.
+
+    Parameters
+    ----------
+    counts_ng
+        Raw counts.
+    log_mean_ng, log_dispersion_ng
+        log μ and log θ.
+    stored
+        The counts that are not 0, where it is known which they are.
+
+    Examples
+    --------
+    >>> x, one = torch.tensor([[1.0]]), torch.zeros(1, 1)
+    >>> negative_binomial(x, one, one)  # μ = θ = 1: geometric, p(1) = 1/4
+    tensor([1.3863])
+    """
+    at_t = None if stored is None else stored.at_t
+    row_t = None if stored is None else stored.row_t
+    values_t = None if stored is None else stored.values_t
+    with torch.autocast(counts_ng.device.type, enabled=False):
+        return _NegativeBinomial.apply(*map(_precise, (counts_ng, log_mean_ng, log_dispersion_ng)), at_t, row_t, values_t)
+
+
+def _precise(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+class _NegativeBinomial(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        counts_ng: Tensor,
+        log_mean_ng: Tensor,
+        log_dispersion_ng: Tensor,
+        at_t: Tensor | None,
+        row_t: Tensor | None,
+        values_t: Tensor | None,
+    ) -> Tensor:  # type: ignore[override]
+        theta_ng = log_dispersion_ng.exp()
+        a_ng = (log_mean_ng - log_dispersion_ng).clamp_(max=MOST)
+        odds_ng = a_ng.exp()
+        one_more_ng = odds_ng + 1
+        softplus_ng, both_ng = one_more_ng.log(), theta_ng + counts_ng
+        dense_n = (both_ng * softplus_ng).sum(1) - a_ng.mul_(counts_ng).sum(1)
+        if at_t is None or row_t is None or values_t is None:
+            gammas_ng, slope_ng = _gammas(counts_ng, theta_ng)
+            loss_n = dense_n - gammas_ng.sum(1)
+        else:
+            gammas_t, slope_t = _gammas(values_t, theta_ng.view(-1).index_select(0, at_t))
+            loss_n = dense_n.index_add_(0, row_t, gammas_t, alpha=-1)
+        to_mean_ng = odds_ng.div_(one_more_ng).mul_(both_ng).sub_(counts_ng)
+        to_dispersion_ng = theta_ng.mul_(softplus_ng).sub_(to_mean_ng)
+        if at_t is None:
+            to_dispersion_ng.sub_(slope_ng)
+        else:
+            to_dispersion_ng.view(-1).index_add_(0, at_t, slope_t, alpha=-1)
+        ctx.save_for_backward(to_mean_ng, to_dispersion_ng)
+        return loss_n
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_n: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        to_mean_ng, to_dispersion_ng = ctx.saved_tensors
+        gradient_n1, (_, for_mean, for_dispersion, *_) = gradient_n[:, None], ctx.needs_input_grad
+        to_mean = to_mean_ng * gradient_n1 if for_mean else None
+        return None, to_mean, to_dispersion_ng * gradient_n1 if for_dispersion else None, None, None, None
+
+
+def _gammas(x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log Γ(x + θ) / (Γ(θ) x!) and its derivative by log θ, 0 where x is."""
+    log_rising, slope = rising_factorial(x, theta)
+    log_factorial, _ = rising_factorial(x, torch.ones_like(theta))
+    return log_rising - log_factorial, slope * theta
+
+
+def rising_factorial(x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return log Γ(x + θ) / Γ(θ) and its derivative by θ, by quick operations alone; 0 where x is.
+
+    By the recurrence, both arguments are led to θ + 4 =: z and beyond, where Stirling's series is good; its terms at z + x
+    and at z are subtracted one by one, so that nothing cancels where θ is large:
+
+    .. math::
+        x \log(z + x) + (z - ½) \log(1 + x/z) - x + r(z + x) - r(z) - \sum_{j<4} \log\Big(1 + \frac{x}{θ + j}\Big), \qquad
+        r(z) = \frac{1}{12 z} - \frac{1}{360 z^3} + \frac{1}{1260 z^5}
+
+    Parameters
+    ----------
+    x
+        Not negative.
+    theta
+        Positive.
+
+    Examples
+    --------
+    >>> value, _ = rising_factorial(torch.tensor([6.0]), torch.tensor([2.0]))
+    >>> value.exp().round()  # 2 · 3 · 4 · 5 · 6 · 7
+    tensor([5040.])
+    """
+    z = theta + N_FACTORS
+    end, log_ratio = z + x, torch.log1p(x / z)
+    value = x * end.log() + (z - 0.5) * log_ratio - x + (_remainder(end) - _remainder(z))
+    slope = log_ratio + (_remainder_slope(end) - _remainder_slope(z))
+    for first in range(0, N_FACTORS, 2):  # two by two: four would overflow for counts of a billion
+        product = torch.ones_like(z)
+        for j in (first, first + 1):
+            factor = theta + j
+            ratio = x / factor
+            slope.add_(ratio / factor.add_(x))
+            product.mul_(ratio.add_(1))
+        value.sub_(product.log_())
+    return value, slope
+
+
+def _remainder(z: Tensor) -> Tensor:
+    """Return what Stirling's log Γ(z) = (z - ½) log z - z + ½ log 2π lacks."""
+    inverse = z.reciprocal()
+    square = inverse * inverse
+    return (square / 1260 - 1 / 360).mul_(square).add_(1 / 12).mul_(inverse)
+
+
+def _remainder_slope(z: Tensor) -> Tensor:
+    """Return what log z lacks of the derivative of log Γ(z)."""
+    inverse = z.reciprocal()
+    square = inverse * inverse
+    return ((1 / 120 - square / 252).mul_(square).sub_(1 / 12)).mul_(square).sub_(inverse / 2)
