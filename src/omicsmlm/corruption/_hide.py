@@ -41,6 +41,8 @@ class HideFeatures:
 
 def lost_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
     """Choose, (n, m), at most one modality to lose per row, uniformly among those it has, if it has several."""
+    if has_nm.shape[1] == 1:
+        return torch.zeros_like(has_nm)
     score_nm = draws.uniform(has_nm.shape[1]) * has_nm
     loses_n = draws.uniform() < rate
     loses_n &= has_nm.sum(1) > 1

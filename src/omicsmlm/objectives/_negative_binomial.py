@@ -18,8 +18,6 @@ from torch.autograd.function import once_differentiable
 
 from omicsmlm._stored import Stored
 
-N_FACTORS = 4
-"""Where Stirling's series begins; it is good to 4e-8 from here on."""
 MOST = 80.0
 """Largest log μ/θ: its exponential is still a float32."""
 
@@ -101,19 +99,19 @@ class _NegativeBinomial(torch.autograd.Function):
 def _gammas(x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     """Return log Γ(x + θ) / (Γ(θ) x!) and its derivative by log θ, 0 where x is."""
     log_rising, slope = rising_factorial(x, theta)
-    log_factorial, _ = rising_factorial(x, torch.ones_like(theta))
-    return log_rising - log_factorial, slope * theta
+    return log_rising.sub_(torch.lgamma(x + 1)), slope.mul_(theta)
 
 
 def rising_factorial(x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     r"""Return log Γ(x + θ) / Γ(θ) and its derivative by θ, by quick operations alone; 0 where x is.
 
-    By the recurrence, both arguments are led to θ + 4 =: z and beyond, where Stirling's series is good; its terms at z + x
-    and at z are subtracted one by one, so that nothing cancels where θ is large:
+    By the recurrence, both arguments w are led to w + 4, where Stirling's series is good; its terms at z = θ + 4 and at z + x
+    are subtracted one by one, so that nothing cancels where θ is large:
 
     .. math::
-        x \log(z + x) + (z - ½) \log(1 + x/z) - x + r(z + x) - r(z) - \sum_{j<4} \log\Big(1 + \frac{x}{θ + j}\Big), \qquad
-        r(z) = \frac{1}{12 z} - \frac{1}{360 z^3} + \frac{1}{1260 z^5}
+        x \log(z + x) + (z - ½) \log(1 + x/z) - x + r(z + x) - r(z) - \log\frac{p(θ + x)}{p(θ)}, \qquad
+        r(z) = \frac{1}{12 z} - \frac{1}{360 z^3} + \frac{1}{1260 z^5}, \qquad
+        p(w) = w (w + 1) (w + 2) (w + 3) = q (q + 2), \quad q = w (w + 3)
 
     Parameters
     ----------
@@ -128,30 +126,15 @@ def rising_factorial(x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     >>> value.exp().round()  # 2 · 3 · 4 · 5 · 6 · 7
     tensor([5040.])
     """
-    z = theta + N_FACTORS
-    end, log_ratio = z + x, torch.log1p(x / z)
-    value = x * end.log() + (z - 0.5) * log_ratio - x + (_remainder(end) - _remainder(z))
-    slope = log_ratio + (_remainder_slope(end) - _remainder_slope(z))
-    for first in range(0, N_FACTORS, 2):  # two by two: four would overflow for counts of a billion
-        product = torch.ones_like(z)
-        for j in (first, first + 1):
-            factor = theta + j
-            ratio = x / factor
-            slope.add_(ratio / factor.add_(x))
-            product.mul_(ratio.add_(1))
-        value.sub_(product.log_())
-    return value, slope
-
-
-def _remainder(z: Tensor) -> Tensor:
-    """Return what Stirling's log Γ(z) = (z - ½) log z - z + ½ log 2π lacks."""
-    inverse = z.reciprocal()
+    both = torch.stack([theta, theta + x])  # one operation for the two arguments
+    q, ends = both * (both + 3), both + 4
+    q_more = q + 2
+    inverse = ends.reciprocal()
     square = inverse * inverse
-    return (square / 1260 - 1 / 360).mul_(square).add_(1 / 12).mul_(inverse)
-
-
-def _remainder_slope(z: Tensor) -> Tensor:
-    """Return what log z lacks of the derivative of log Γ(z)."""
-    inverse = z.reciprocal()
-    square = inverse * inverse
-    return ((1 / 120 - square / 252).mul_(square).sub_(1 / 12)).mul_(square).sub_(inverse / 2)
+    remainder = (square / 1260).sub_(1 / 360).mul_(square).add_(1 / 12).mul_(inverse)
+    z, end = ends.unbind()
+    log_ratio, ratio = torch.log1p(x / z), (q[1] / q[0]).mul_(q_more[1] / q_more[0])
+    value = (end.log() - 1).mul_(x).addcmul_(z - 0.5, log_ratio).add_(remainder[1] - remainder[0]).sub_(ratio.log_())
+    slope = (1 / 120 - square / 252).mul_(square).sub_(1 / 12).mul_(square).sub_(inverse / 2)
+    slope.sub_((2 * both + 3).mul_(2 * q + 2).div_(q.mul_(q_more)))
+    return value, log_ratio.add_(slope[1]).sub_(slope[0])
