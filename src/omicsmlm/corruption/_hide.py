@@ -35,7 +35,7 @@ class HideFeatures:
         inputs = {}
         for m, (name, grid) in enumerate(grids.items()):
             visible_n = torch.where(lost_nm[:, m], 0.0, 1 - rate_n)
-            inputs[name] = show(grid, grid.seen & draws.chance(visible_n, grid.values.shape[1]))
+            inputs[name] = show(grid, grid.seen & draws.chance(visible_n, grid.seen.shape[1]))
         return Corrupted(inputs=inputs, targets=grids)
 
 

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from torch.nn import functional as F
+
 from ._linear_start import Estimates
+from ._scaling import ScaledTokens
 
 LEAST_PRECISION = -3.0
 """Log precision of estimates that nothing is known of."""
@@ -84,9 +87,9 @@ class SetEncoder(nn.Module):
         self.features = nn.ModuleList([nn.Linear(g, width, bias=False) for g in n_features.values()])
         self.combination = Combination(self.names, width)
 
-    def forward(self, scaled: Mapping[str, Tensor], evidence: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, d) from (n, g) scaled values and (n,) evidence per modality, 0 where a modality is absent."""
-        sums = {name: features(scaled[name]) for name, features in zip(self.names, self.features, strict=True)}
+    def forward(self, scaled: Mapping[str, Tensor | ScaledTokens], evidence: Mapping[str, Tensor]) -> Tensor:
+        """Give (n, d) from scaled values, (n, g) or tokens, and (n,) evidence per modality, 0 where a modality is absent."""
+        sums = {name: summed(features, scaled[name]) for name, features in zip(self.names, self.features, strict=True)}
         return self.combination(sums, evidence)
 
     @torch.no_grad()
@@ -102,3 +105,16 @@ class SetEncoder(nn.Module):
         weight_dg = self.features[self.names.index(name)].get_parameter("weight")
         weight_dg[first:last] = torch.from_numpy(estimates.weights_gk.T)
         self.combination.start(name, estimates, first)
+
+
+def summed(features: nn.Module, scaled: Tensor | ScaledTokens) -> Tensor:
+    """Return (n, d) sums of scaled values × feature embeddings."""
+    if isinstance(scaled, Tensor):
+        found = features(scaled)
+        assert isinstance(found, Tensor)
+        return found
+    weight_gd = features.get_parameter("weight").T.contiguous()
+    above_nd = F.embedding_bag(
+        scaled.column_t, weight_gd, scaled.offsets[:-1], mode="sum", per_sample_weights=scaled.above_t
+    )
+    return above_nd + (scaled.zero_sg @ weight_gd)[scaled.panel_n]

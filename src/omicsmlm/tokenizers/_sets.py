@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._stored import Stored, StoredGrid, as_numbers
+from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, rows_of
 
 
@@ -52,17 +52,15 @@ class FeatureSets(nn.Module):
         measured_sv, panel_n = panels_of(batch, name)
         measured_sg = measured_sv if self.takes_all[name] else measured_sv[:, selected_g]
         factor_s = self._factors(position, measured_sv, measured_sg)
+        row_t = rows_of(tokens)
+        total_n = sums_by_row(row_t, tokens.values, n) * factor_s[panel_n]
         if self.kinds[name] in SPARSE_KINDS:
-            stored, _ = self._stored(position, name, tokens)
-            values_ng = laid_out(stored.at_t, stored.values_t, n, g)
-            sum_n = values_ng.sum(1) if self.takes_all[name] else sums_by_row(stored.row_t, tokens.values, n)
-            grid = Grid(values_ng, measured_sg.index_select(0, panel_n), sum_n * factor_s[panel_n])
-            return StoredGrid.of(grid, stored, as_numbers(measured_sg).sum(1)[panel_n] > 0)
-        total_n = sums_by_row(rows_of(tokens), tokens.values, n) * factor_s[panel_n]
+            stored, _ = self._stored(position, name, tokens, row_t)
+            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n)
         whole_nv = whole_rows(tokens, measured_sv.shape[1]) if tokens.ids.device.type == "cpu" else None
         if whole_nv is not None:  # laid out already, as the host can tell where the data are its own
             return Grid(whole_nv[:, selected_g], (tokens.offsets.diff() > 0)[:, None].expand(n, g), total_n)
-        stored, is_selected_t = self._stored(position, name, tokens)
+        stored, is_selected_t = self._stored(position, name, tokens, row_t)
         seen_ng = laid_out(stored.at_t, is_selected_t.view(torch.uint8), n, g).view(torch.bool)
         return Grid(laid_out(stored.at_t, stored.values_t, n, g), seen_ng, total_n)
 
@@ -72,17 +70,18 @@ class FeatureSets(nn.Module):
         covered_s = (as_numbers(measured_sv) * profile_v).sum(1).clamp(min=1e-3)
         return (1 - (as_numbers(~measured_sg) * profile_v[selected_g]).sum(1)) / covered_s
 
-    def _stored(self, position: int, name: str, tokens: Tokens) -> tuple[Stored, Tensor]:
+    def _stored(self, position: int, name: str, tokens: Tokens, row_t: Tensor) -> tuple[Stored, Tensor]:
         """Return where the tokens stand on the grid, and (t,) whether they do."""
-        row_t, column_t, values_t = rows_of(tokens), tokens.ids.long(), tokens.values
+        column_t, values_t = tokens.ids.long(), tokens.values
         if self.takes_all[name]:
             at_t = row_t * len(self.get_buffer(f"selected_{position}")) + column_t
-            return Stored(at_t, row_t, column_t, values_t), torch.ones_like(at_t, dtype=torch.bool)
+            return Stored(at_t, row_t, column_t, values_t, tokens.offsets), torch.ones_like(at_t, dtype=torch.bool)
         column_t = self.get_buffer(f"lookup_{position}").index_select(0, column_t)
         is_selected_t = column_t >= 0
         column_t = column_t.clamp(min=0)
         at_t = (row_t * len(self.get_buffer(f"selected_{position}")) + column_t) * is_selected_t
-        return Stored(at_t, row_t, column_t, values_t * as_numbers(is_selected_t)), is_selected_t
+        values_t = values_t * as_numbers(is_selected_t)
+        return Stored(at_t, row_t, column_t, values_t, tokens.offsets), is_selected_t
 
 
 def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
@@ -100,13 +99,6 @@ def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
     if name in batch.panels:
         measured_sv, panel_n = batch.panels[name].profiled, panel_n * (batch.panels[name].of_row + 1)
     return torch.cat([torch.zeros_like(measured_sv[:1]), measured_sv]), panel_n
-
-
-def laid_out(at_t: Tensor, values_t: Tensor, n: int, g: int) -> Tensor:
-    """Return (n, g) with values at places of the flattened grid, 0 elsewhere; those at one place are added up."""
-    if g == 0:
-        return values_t.new_zeros(n, g)
-    return values_t.new_zeros(n * g).index_add_(0, at_t, values_t).view(n, g)
 
 
 def sums_by_row(row_t: Tensor, values_t: Tensor, n: int) -> Tensor:
