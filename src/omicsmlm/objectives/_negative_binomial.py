@@ -66,19 +66,21 @@ class _NegativeBinomial(torch.autograd.Function):
         row_t: Tensor | None,
         values_t: Tensor | None,
     ) -> Tensor:  # type: ignore[override]
-        theta_ng = log_dispersion_ng.exp()
-        a_ng = (log_mean_ng - log_dispersion_ng).clamp_(max=MOST)
-        odds_ng = a_ng.exp()
-        one_more_ng = odds_ng + 1
-        softplus_ng, both_ng = one_more_ng.log(), theta_ng + counts_ng
-        dense_n = (both_ng * softplus_ng).sum(1) - a_ng.mul_(counts_ng).sum(1)
+        theta_ng, a_ng = log_dispersion_ng.exp(), (log_mean_ng - log_dispersion_ng).clamp_(max=MOST)
+        spare_ng = a_ng * counts_ng  # few buffers, each used again: at this size allocating takes longer than computing
+        loss_n = -spare_ng.sum(1)
         if at_t is None or row_t is None or values_t is None:
             gammas_ng, slope_ng = _gammas(counts_ng, theta_ng)
-            loss_n = dense_n - gammas_ng.sum(1)
+            loss_n.sub_(gammas_ng.sum(1))
         else:
             gammas_t, slope_t = _gammas(values_t, theta_ng.view(-1).index_select(0, at_t))
-            loss_n = dense_n.index_add_(0, row_t, gammas_t, alpha=-1)
-        to_mean_ng = odds_ng.div_(one_more_ng).mul_(both_ng).sub_(counts_ng)
+            loss_n.index_add_(0, row_t, gammas_t, alpha=-1)
+        odds_ng = a_ng.exp_()
+        one_more_ng = torch.add(odds_ng, 1, out=spare_ng)
+        to_mean_ng, softplus_ng = odds_ng.div_(one_more_ng), one_more_ng.log_()
+        both_ng = theta_ng + counts_ng
+        to_mean_ng.mul_(both_ng).sub_(counts_ng)
+        loss_n.add_(both_ng.mul_(softplus_ng).sum(1))
         to_dispersion_ng = theta_ng.mul_(softplus_ng).sub_(to_mean_ng)
         if at_t is None:
             to_dispersion_ng.sub_(slope_ng)
