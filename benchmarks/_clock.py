@@ -18,7 +18,7 @@ from omicsmlm.training._callbacks import History, KeptWeights
 from omicsmlm.training._plan import MaskedPlan
 
 REST = "Lightning's loop and the rest"
-CENSUS = "census (once an epoch)"
+REFRESH = "refreshes of the memory"
 BACKWARD = "backward: likelihood and terms", "backward: decoder, adversary", "backward: encoder"
 
 
@@ -51,12 +51,12 @@ class Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count what follows for a part; within the census everything counts for it."""
+        """Count what follows for a part; within a refresh everything counts for it."""
         if threading.get_ident() != self._thread:
             yield
             return
         self._turn()
-        self._open.append(CENSUS if CENSUS in self._open else name)
+        self._open.append(REFRESH if REFRESH in self._open else name)
         try:
             yield
         finally:
@@ -127,8 +127,8 @@ def instrumented(model: Any, clock: Clock) -> Iterator[None]:
         (MaskedPlan, "optimizer_step", "optimiser and schedule"),
         (MaskedPlan, "optimizer_zero_grad", "optimiser and schedule"),
         (MaskedPlan, "lr_scheduler_step", "optimiser and schedule"),
-        (MaskedPlan, "_logged", "logging"),
-        (MaskedPlan, "on_train_epoch_start", CENSUS),
+        (MaskedPlan, "_noted_loss", "logging"),
+        (MaskedPlan, "_refresh", REFRESH),
         (KeptWeights, "on_train_batch_end", "averaging of weights"),
         (History, "on_train_epoch_end", "logging"),
     ]

@@ -6,7 +6,7 @@ pbmc_3tech (3 batches, 1,764 genes, all of which the model looks at), its rows r
 full batches of 128. scVI has its defaults (n_hidden 128, n_layers 1, n_latent 10, zinb). The two take turns.
 
 steps      a step in each one's own loop, ``train()`` without validation, from its first step to its last, over the number
-           of steps: loader, logging, ours with the averaging of weights and the census at the start of an epoch; and a step
+           of steps: loader, logging, ours with the averaging of weights and the refreshes of the memory; and a step
            in a bare loop of loader, forward, backward, (ours) clipping, optimiser: no Lightning
 embedding  ``get_latent_representation`` of 6,000 rows, each with its own batch size (ours 1,024, scVI 128), and scVI with ours
 breakdown  where a step goes in our own loop, each part timed inside ``train()``
@@ -27,10 +27,11 @@ import lightning
 import numpy as np
 import scvi
 import torch
-from _clock import CENSUS, Clock, instrumented
+from _clock import REFRESH, Clock, instrumented
 from scvi.dataloaders import DataSplitter
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, datasets
+from omicsmlm._draws import Draws
 from omicsmlm.training._schedule import warmup_cosine
 
 BATCH, N_TRAINED, N_EMBEDDED = 128, 1536, 6000
@@ -110,7 +111,8 @@ def our_bare_loop(model: OmicsMLM, n_steps: int) -> float:
     with torch.no_grad():
         seen = list(row_loader(model.adata_manager, rows, 1024))
         means = torch.cat([module.embed(parts.tokenizer(batch), batch).mean for batch in seen])
-        parts.census.take(means, torch.cat([b.covariates for b in seen]), torch.cat([b.rows for b in seen]))
+        covariates, keys = (torch.cat([getattr(b, name) for b in seen]) for name in ("covariates", "rows"))
+        parts.memory.refresh(means, covariates, keys, is_whole=True)
     weights = list(module.parameters())
     optimizer = torch.optim.AdamW(
         weights, lr=o.learning_rate, betas=o.betas, eps=o.epsilon, weight_decay=o.weight_decay, fused=True
@@ -122,7 +124,8 @@ def our_bare_loop(model: OmicsMLM, n_steps: int) -> float:
     for step, batch in enumerate(islice(batches, n_steps)):
         optimizer.zero_grad()
         torch.default_generator.manual_seed(step)
-        corrupted = parts.corruption(parts.tokenizer(batch), torch.Generator().manual_seed(step))
+        batch = batch._replace(draws=Draws(step, batch.rows))
+        corrupted = parts.corruption(parts.tokenizer(batch), batch.draws)
         terms = parts.objective(module(corrupted.inputs, batch), corrupted, batch, step / n_steps)
         torch.stack([term.float() for term in terms.values()]).sum().backward()
         torch.nn.utils.clip_grad_norm_(weights, o.gradient_limit)
@@ -130,7 +133,7 @@ def our_bare_loop(model: OmicsMLM, n_steps: int) -> float:
         schedule.step()
     spent = time.process_time() - start
     module.eval()
-    parts.census.forget()
+    parts.memory.forget()
     return spent / n_steps
 
 
@@ -220,21 +223,21 @@ def overhead(adata: ad.AnnData, repeats: int, width: int) -> None:
     model = OmicsMLM(adata, OmicsMLMConfig(width=width), batch_key="batch")
     n_epochs, clock = 2, Clock()
     n_steps = n_epochs * (N_TRAINED // BATCH)
-    censuses = []
+    refreshes = []
 
     def own() -> float:
         with instrumented(model, clock):
             spent = our_own_loop(model, n_epochs, clock.restart)
-            censuses.append(clock.stop().get(CENSUS, 0.0) / n_steps)
+            refreshes.append(clock.stop().get(REFRESH, 0.0) / n_steps)
         return spent
 
     found = turns({"bare loop": lambda: our_bare_loop(model, n_steps), "train()": own}, repeats)
     bare, whole = np.median(found.seconds_rs, axis=0)
     ratios = found.seconds_rs[:, 1] / found.seconds_rs[:, 0] - 1
-    without = (found.seconds_rs[:, 1] - np.array(censuses[1:])) / found.seconds_rs[:, 0] - 1
+    without = (found.seconds_rs[:, 1] - np.array(refreshes[1:])) / found.seconds_rs[:, 0] - 1
     print(f"\ntrain() against a bare loop of the same steps, width {width} (goal at most 10 % at 100 ms and more)")
     print(f"  bare loop {1000 * bare:.1f} ms, train() {1000 * whole:.1f} ms a step: {np.median(ratios):+.1%}", end="")
-    print(f" ({ratios.min():+.1%} to {ratios.max():+.1%}); without the census {np.median(without):+.1%}")
+    print(f" ({ratios.min():+.1%} to {ratios.max():+.1%}); without the refreshes {np.median(without):+.1%}")
 
 
 def profiled(adata: ad.AnnData) -> None:

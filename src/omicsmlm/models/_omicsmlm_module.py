@@ -93,10 +93,13 @@ class OmicsMLMModule(QueryModule):
 
     def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed the visible part of a batch, by given scaled values if any; the batch it came from is not known here."""
+        evidence = self.scalings.evidence(grids)
+        if self.attention is None:
+            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, evidence)
+            return self.readout(h_nd, h_nd)
         scaled = self.scalings(grids) if scaled is None else scaled
-        h_nd = self.features(scaled, self.scalings.evidence(grids))
-        attended_nd = 0.0 if self.attention is None else self.attention(scaled, {m: g.seen for m, g in grids.items()})
-        return self.readout(h_nd, h_nd + attended_nd)
+        h_nd = self.features(scaled, evidence)
+        return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.seen for m, grid in grids.items()}))
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed, and move the rows of batches that a query has brought onto the reference."""
