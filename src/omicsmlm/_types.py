@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ._draws import Draws
+from ._sizes import host_knows
 
 Kind = Literal["counts", "accessibility", "protein", "fraction", "real"]
 """What the values of a modality are.
@@ -91,6 +92,8 @@ class Batch(NamedTuple):
     """Random numbers of the step, in training and validation; None where nothing is drawn."""
     n_ranks: int = 1
     """Processes that share the step: each holds a part of its observations."""
+    longest: Mapping[str, int] = {}
+    """Most tokens of an observation, per modality, where the data room has counted them: the host then need not ask."""
     whole_nd: Tensor | None = None
     """(n, d): embedding of the whole observations, where an objective's memory does not hold them all; no gradient."""
 
@@ -121,6 +124,8 @@ class Grid(NamedTuple):
     """(n, g) bool: padding, a missing modality, an unmeasured and a hidden feature are all just not seen."""
     total: Tensor
     """(n,) float32: what the row would sum to over the whole vocabulary, less what is hidden; the depth of counts."""
+    most: int | None = None
+    """Most features that are seen of a row, where that is known without looking; None where it may be all."""
 
 
 class TokenSet(NamedTuple):
@@ -144,6 +149,10 @@ class TokenSet(NamedTuple):
     """(g,) bool: the object has this feature of the vocabulary."""
     present: Tensor
     """(n,) bool: the row was measured in this modality."""
+    lengths: list[int] | None = None
+    """n lengths, where the host knows them; the tokens then end where the last row does."""
+    hidden: Tensor | None = None
+    """(s,) int64: places of the tokens whose value is hidden, where these have been found."""
 
 
 View = Grid | TokenSet | Letters
@@ -164,14 +173,20 @@ def rows_of(packed: Tokens | TokenSet) -> Tensor:
 def places_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
     """Return, (t,) int64 each, the owner of each packed token and its position among those of its owner.
 
+    On a device there may be tokens behind the last row's (:mod:`omicsmlm._sizes`); they are numbered as if they were its.
+
     Examples
     --------
     >>> places_of(torch.tensor([0, 2, 2, 3]), 3)
     (tensor([0, 0, 2]), tensor([0, 1, 0]))
     """
-    owners = torch.arange(len(offsets) - 1, device=offsets.device)
-    owner_t = torch.repeat_interleave(owners, offsets.diff(), output_size=n_tokens)
-    return owner_t, torch.arange(n_tokens, device=offsets.device) - offsets[owner_t]
+    n_owners, place_t = len(offsets) - 1, torch.arange(n_tokens, device=offsets.device)
+    if host_knows(offsets):
+        owners = torch.arange(n_owners, device=offsets.device)
+        owner_t = torch.repeat_interleave(owners, offsets.diff(), output_size=n_tokens)
+    else:
+        owner_t = torch.bucketize(place_t, offsets[1:], right=True).clamp(max=n_owners - 1)
+    return owner_t, place_t - offsets[owner_t]
 
 
 class Corrupted(NamedTuple):

@@ -129,6 +129,7 @@ class RowDataset(Dataset):
             rows=torch.from_numpy(rows),
             panels={name: found for name, found in panels.items() if found is not None},
             sequences=letters,
+            longest={name: int(tokens.offsets.diff().max()) for name, (tokens, _) in packed.items() if len(rows)},
         )
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:

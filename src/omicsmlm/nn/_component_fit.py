@@ -57,7 +57,7 @@ class ComponentFit(nn.Module):
         """
         return 1 - (self.strength_k.min() / self.strength_k).square()
 
-    def forward(self, values_ng: Tensor, seen_ng: Tensor, table_gk: Tensor) -> Tensor:
+    def forward(self, values_ng: Tensor, seen_ng: Tensor, table_gk: Tensor, most: int | None = None) -> Tensor:
         """Give the components, (n, k) float32.
 
         Parameters
@@ -68,24 +68,30 @@ class ComponentFit(nn.Module):
             Which of them are seen; nothing of a row gives zeros.
         table_gk
             Loadings, in units of their strength.
+        most
+            Most that is seen of a row, where that is known and rows show this and that: each is then solved by itself. None
+            where many rows show the same, for which a system is set up once.
         """
         with torch.autocast(values_ng.device.type, enabled=False):
             precision_g = (-self.log_noise_g.float() / 2).exp()
             loading_gk = table_gk.float() * self.strength_k * precision_g[:, None]
             z_ng = (values_ng.float() - self.mean_g) * precision_g * seen_ng
-            gram_pkk, pattern_n = _grams(loading_gk, seen_ng)
             prior_kk = torch.eye(len(self.strength_k), device=z_ng.device)
-            return torch.linalg.solve((gram_pkk + prior_kk)[pattern_n], z_ng @ loading_gk)
+            if most is None:
+                first_p, pattern_n = _patterns(seen_ng)
+                seen_pg = seen_ng[first_p]
+                longest = int(seen_pg.sum(1).max()) if len(seen_pg) else 0
+                gram_nkk = (_grams(loading_gk, seen_pg, longest) + prior_kk)[pattern_n]
+            else:
+                gram_nkk = _grams(loading_gk, seen_ng, most) + prior_kk
+            return torch.linalg.solve_ex(gram_nkk, z_ng @ loading_gk).result  # never singular: there is nothing to check
 
 
-def _grams(loading_gk: Tensor, seen_ng: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the sum of the outer products of the loadings of what is seen, of each distinct set of features, and each row's."""
-    first_p, pattern_n = _patterns(seen_ng)
-    seen_pg = seen_ng[first_p]
-    longest = int(seen_pg.sum(1).max()) if len(seen_pg) else 0
+def _grams(loading_gk: Tensor, seen_pg: Tensor, longest: int) -> Tensor:
+    """Give (p, k, k) sums of the outer products of the loadings of what is seen of each row, at most so many features."""
     id_pl = seen_pg.byte().topk(longest, dim=1).indices
     own_plk = loading_gk[id_pl] * seen_pg.gather(1, id_pl)[:, :, None]
-    return own_plk.transpose(1, 2) @ own_plk, pattern_n
+    return own_plk.transpose(1, 2) @ own_plk
 
 
 def _patterns(seen_ng: Tensor) -> tuple[Tensor, Tensor]:
