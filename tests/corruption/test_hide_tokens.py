@@ -46,12 +46,18 @@ def hide(
     closed=KINDS,
     in_sight=False,
 ) -> Corrupted:
-    hiding = HideTokens(drop, modality, value, identity, most, closed, identity_in_sight=in_sight)
+    common = {name: lambda name: common_of(sets[name]) for name, brings in closed.items() if brings}
+    hiding = HideTokens(drop, modality, value, identity, most, common, identity_in_sight=in_sight)
     return hiding(sets, draws_for(sets, seed))
 
 
+def common_of(part: TokenSet) -> torch.Tensor:
+    """Share of the rows that have each feature."""
+    return torch.bincount(part.ids, minlength=len(part.measured)) / part.present.sum().clamp(min=1)
+
+
 def same(a: dict[str, TokenSet], b: dict[str, TokenSet]) -> bool:
-    return all(torch.equal(x.nan_to_num(-9), y.nan_to_num(-9)) for m in a for x, y in zip(a[m], b[m], strict=True))
+    return all(torch.equal(x.nan_to_num(-9), y.nan_to_num(-9)) for m in a for x, y in zip(a[m][:7], b[m][:7], strict=True))
 
 
 def pairs(ids, part) -> list[tuple[int, int]]:

@@ -142,16 +142,13 @@ class ScMBERT(ImputingModel, QueryModel):
     def _hiding(self, rates: tuple[float, float], modality_rate: float) -> Corruption:
         """Drop tokens and modalities, and hide nothing else, while labels are learned."""
         c = self.config
-        return HideTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, self._brings_closed())
+        return HideTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})
 
     def _prepare_training(self, train_rows: np.ndarray) -> None:
         if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
             remedy = "call align() to move the new batches, which is all there is to adapt"
             raise mistake("train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy)
         super()._prepare_training(train_rows)
-
-    def _brings_closed(self) -> dict[str, bool]:
-        return {name: state["kind"] == "accessibility" for name, state in self.adata_manager.modalities.items()}
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         states = self.adata_manager.modalities
@@ -227,7 +224,7 @@ class ScMBERT(ImputingModel, QueryModel):
                 c.value_rate,
                 c.identity_rate,
                 c.max_training_tokens,
-                {name: kind == "accessibility" for name, kind in kinds.items()},
+                {name: module.summary.commonness for name, kind in kinds.items() if kind == "accessibility"},
                 identity_in_sight=c.identity_in_sight,
             ),
             module=module,
