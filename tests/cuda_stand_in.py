@@ -75,7 +75,7 @@ class OnCuda(Tensor):
             return getattr(read, func.__name__)(*args[1:], **kwargs)
         if func is nn.functional.one_hot:  # on a card it asks nothing
             return OnCuda(func(args[0].value, *args[1:], **kwargs))
-        if func in (Tensor.to, Tensor.type_as) and isinstance(args[1], OnCuda):
+        if func in (Tensor.to, Tensor.type_as) and isinstance([*args, None][1], OnCuda):
             return Tensor.to(args[0], device=CUDA, dtype=args[1].dtype)
         if func is Tensor.cpu or (func is Tensor.to and isinstance(args[0], OnCuda) and _is_cpu((*args[1:], *kwargs.values()))):
             return _FromCuda.apply(args[0])
@@ -219,8 +219,23 @@ def pretend(monkeypatch: Any) -> None:
         monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    _by_device(monkeypatch)
     monkeypatch.setattr(torch, "autocast", _Autocast)
     monkeypatch.setattr(torch.nn.attention.varlen, "varlen_attn", _varlen)
+
+
+def _by_device(monkeypatch: Any) -> None:
+    """Let what treats tensors many at a time take these as it does those of a card."""
+    group = torch.utils._foreach_utils._group_tensors_by_device_and_dtype
+
+    def grouped(lists: Any, with_indices: bool = False) -> Any:
+        found = group(lists, with_indices)
+        there = any(isinstance(leaf, OnCuda) for leaf in tree_leaves(lists))
+        return {(CUDA if there else device, dtype): parts for (device, dtype), parts in found.items()}
+
+    for module in (nn.utils.clip_grad, torch.optim.optimizer):
+        monkeypatch.setattr(module, "_group_tensors_by_device_and_dtype", grouped)
+    monkeypatch.setattr(nn.utils.clip_grad, "_has_foreach_support", lambda tensors, device: True)
 
 
 def on_cuda(tree: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -71,6 +72,19 @@ class Letters(NamedTuple):
     """(u, 2) int64: a hash of each whole sequence, the same in every object and every session."""
 
 
+class OnHost:
+    """Numbers that stay on the host: neither a loader nor a move to a device takes them for something of theirs.
+
+    Parameters
+    ----------
+    values
+        The numbers.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+
 class Batch(NamedTuple):
     """A batch of rows as it leaves the data room."""
 
@@ -92,8 +106,8 @@ class Batch(NamedTuple):
     """Random numbers of the step, in training and validation; None where nothing is drawn."""
     n_ranks: int = 1
     """Processes that share the step: each holds a part of its observations."""
-    longest: Mapping[str, int] = {}
-    """Most tokens of an observation, per modality, where the data room has counted them: the host then need not ask."""
+    lengths: Mapping[str, OnHost] = {}
+    """(n,) int64 per modality: tokens of each observation, on the host, which then need not ask the device."""
     whole_nd: Tensor | None = None
     """(n, d): embedding of the whole observations, where an objective's memory does not hold them all; no gradient."""
 
@@ -124,8 +138,16 @@ class Grid(NamedTuple):
     """(n, g) bool: padding, a missing modality, an unmeasured and a hidden feature are all just not seen."""
     total: Tensor
     """(n,) float32: what the row would sum to over the whole vocabulary, less what is hidden; the depth of counts."""
-    most: int | None = None
-    """Most features that are seen of a row, where that is known without looking; None where it may be all."""
+
+
+class FewSeen(NamedTuple):
+    """A :class:`Grid` of which few features are seen, so few that it is better gathered; on a device without asking it."""
+
+    values: Tensor
+    seen: Tensor
+    total: Tensor
+    most: int
+    """Most features that are seen of a row."""
 
 
 class TokenSet(NamedTuple):
@@ -155,7 +177,7 @@ class TokenSet(NamedTuple):
     """(s,) int64: places of the tokens whose value is hidden, where these have been found."""
 
 
-View = Grid | TokenSet | Letters
+View = Grid | FewSeen | TokenSet | Letters
 """One modality of a batch, as a family's encoder takes it."""
 
 

@@ -96,7 +96,7 @@ def test_a_row_does_not_know_its_neighbours():
     together = tokenizer(dataset[[4, 7, 0]])
     for i, row in enumerate([4, 7, 0]):
         for name, alone in tokenizer(dataset[[row]]).items():
-            for a, b in zip(together[name][:3], alone[:3], strict=True):
+            for a, b in zip(together[name], alone, strict=True):
                 assert torch.equal(a[i], b[0])
 
 

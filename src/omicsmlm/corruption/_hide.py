@@ -51,4 +51,4 @@ def lost_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
 def show(grid: Grid, visible_ng: Tensor) -> Grid:
     """Keep only the visible features of a grid."""
     values_ng = grid.values * visible_ng
-    return Grid(values_ng, visible_ng, grid.total - (grid.values - values_ng).sum(1), grid.most)
+    return Grid(values_ng, visible_ng, grid.total - (grid.values - values_ng).sum(1))

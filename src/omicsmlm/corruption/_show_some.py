@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Corrupted, Grid
+from omicsmlm._types import Corrupted, FewSeen, Grid
 
 from ._hide import show
 
@@ -36,7 +36,7 @@ class ShowSome(nn.Module):
         inputs = {name: self._shown(name, grid, draws) for name, grid in grids.items()}
         return Corrupted(inputs=inputs, targets=grids)
 
-    def _shown(self, name: str, grid: Grid, draws: Draws) -> Grid:
+    def _shown(self, name: str, grid: Grid, draws: Draws) -> FewSeen:
         """Draw the first to arrive, where a feature of weight w waits for a time of mean 1 / w."""
         time_ng = -torch.log1p(-draws.uniform(grid.values.shape[1]))
         if name in self.weighted:
@@ -47,4 +47,4 @@ class ShowSome(nn.Module):
         first = time_ng.topk(most, dim=1, largest=False).indices
         is_first = torch.arange(most, device=first.device) < shown_n[:, None]
         shown_ng = torch.zeros_like(grid.seen).scatter_(1, first, is_first) & grid.seen
-        return show(grid, shown_ng)._replace(most=most)
+        return FewSeen(*show(grid, shown_ng), most)

@@ -41,4 +41,4 @@ class WithPartialView:
 
 
 def _joined(first: Grid, second: Grid) -> Grid:
-    return Grid(*(torch.cat(parts) for parts in zip(first[:3], second[:3], strict=True)), first.most)
+    return Grid(*(torch.cat(parts) for parts in zip(first, second, strict=True)))

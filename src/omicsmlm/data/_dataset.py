@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import Dataset
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Panels, Tokens
+from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
@@ -129,7 +129,7 @@ class RowDataset(Dataset):
             rows=torch.from_numpy(rows),
             panels={name: found for name, found in panels.items() if found is not None},
             sequences=letters,
-            longest={name: int(tokens.offsets.diff().max()) for name, (tokens, _) in packed.items() if len(rows)},
+            lengths={name: OnHost(np.diff(tokens.offsets.numpy())) for name, (tokens, _) in packed.items()},
         )
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:

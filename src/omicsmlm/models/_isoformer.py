@@ -133,7 +133,7 @@ class IsoFormer(AttributedModel):
             return
         views = self._views(self.validation_indices)
         said = [self.module.answers(batch) for batch in views]
-        target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS][:3] for batch in views), strict=True)))
+        target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
         answers, sets = (torch.cat(parts) for parts in zip(*said, strict=True))
         fit_weights(self.module, answers, sets, target)
 

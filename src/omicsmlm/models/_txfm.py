@@ -147,7 +147,7 @@ class TxFM(ImputingModel, FineTunedModel):
         parts, first = [], 0
         for batch in sample:
             taken = torch.from_numpy(rows[(rows >= first) & (rows < first + len(batch.rows))] - first)
-            parts.append([part[taken] for part in self._counts(batch)[self._name][:3]])
+            parts.append([part[taken] for part in self._counts(batch)[self._name]])
             first += len(batch.rows)
         return Grid(*(torch.cat(part) for part in zip(*parts, strict=True))), rows
 

@@ -1,12 +1,12 @@
 """The network of TxFM."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Module
+from omicsmlm._types import Batch, Encoded, FewSeen, Grid, Module
 from omicsmlm.nn import ComponentFit, ConcatenatedTokens, PackedTransformer, ResidualDecoder
 
 from ._txfm_config import TxFMConfig
@@ -88,18 +88,18 @@ class TxFMModule(Module):
         component_nk = self.fit(values_ng, seen_ng, self.tokens.features.weight, most)
         return nn.functional.pad(component_nk * self.size_k, (0, 1))
 
-    def encode(self, views: dict[str, Grid]) -> Encoded:
+    def encode(self, views: dict[str, Any]) -> Encoded:
         """Embed what is seen of a batch, always alike: as ``config.embedded`` says."""
         grid = views[self.name]
         if self.config.embedded == "all":
-            return _certain(self._of_parts(grid, [grid.seen], grid.most))
+            return _certain(self._of_parts(grid, [grid.seen], _most(grid)))
         most = int(self.config.n_shown(torch.tensor([grid.seen.shape[1]])))
         return _certain(self._of_parts(grid, self._subsets(grid.seen), most))
 
-    def forward(self, views: dict[str, Grid], batch: Batch) -> Outputs:
+    def forward(self, views: dict[str, Any], batch: Batch) -> Outputs:
         """Embed from all that is seen at once, and give the logits of every gene."""
         grid = views[self.name]
-        state_nd = self._of_parts(grid, [grid.seen], grid.most)
+        state_nd = self._of_parts(grid, [grid.seen], _most(grid))
         return Outputs(_certain(state_nd), self.decoder(state_nd), self.log_dispersion)
 
     def _subsets(self, seen_ng: Tensor) -> Iterator[Tensor]:
@@ -113,7 +113,7 @@ class TxFMModule(Module):
         for s in range(int(n_sets_n1.max()) if len(seen_ng) else 0):
             yield set_ng == s
 
-    def _of_parts(self, grid: Grid, parts: Iterator[Tensor] | Sequence[Tensor], most: int | None) -> Tensor:
+    def _of_parts(self, grid: Grid | FewSeen, parts: Iterator[Tensor] | Sequence[Tensor], most: int | None) -> Tensor:
         """Average the states of parts of what is seen, over the parts in which a row has any; a row of nothing has one.
 
         The row's token starts, in each part, with what is known from all parts. No part has more than ``most`` genes of a row.
@@ -121,7 +121,7 @@ class TxFMModule(Module):
         values_ng = grid.values
         if not len(values_ng):
             return values_ng.new_zeros(0, self.n_latent)
-        first_nd = self.first(values_ng, grid.seen, grid.most)
+        first_nd = self.first(values_ng, grid.seen, _most(grid))
         sum_nd: Tensor = torch.zeros((), device=values_ng.device)
         n_parts_n1 = torch.zeros(len(values_ng), 1, device=values_ng.device)
         for s, part_ng in enumerate(parts):
@@ -146,6 +146,11 @@ class TxFMModule(Module):
     def initial_layer(self) -> list[nn.Parameter]:
         """Give the embeddings of the genes, and what the fit of components knows of them."""
         return [*self.tokens.features.parameters(), *([] if self.fit is None else self.fit.parameters())]
+
+
+def _most(grid: Grid | FewSeen) -> int | None:
+    """Give the most genes that are seen of a row, where that is known."""
+    return grid.most if isinstance(grid, FewSeen) else None
 
 
 def _certain(state_nd: Tensor) -> Encoded:

@@ -52,8 +52,9 @@ class TokenSets(nn.Module):
         """Tell whether a row is too long; where the host would have to wait to know, whether one may be."""
         if host_knows(length_n):
             return bool((length_n > self.max_tokens).any())
-        longest = [batch.longest.get(name, len(batch.tokens[name].ids)) for name in self.names]
-        return sum(longest) > self.max_tokens
+        if all(name in batch.lengths for name in self.names):
+            return bool((sum(batch.lengths[name].values for name in self.names) > self.max_tokens).any())
+        return sum(len(batch.tokens[name].ids) for name in self.names) > self.max_tokens
 
     def _set(self, m: int, name: str, batch: Batch, kept_t: Tensor | None, share_n: Tensor) -> TokenSet:
         tokens, measured = batch.tokens[name], batch.measured[name]
@@ -71,6 +72,7 @@ class TokenSets(nn.Module):
             covered=covered * share_n,
             measured=measured,
             present=batch.present[name],
+            lengths=batch.lengths[name].values.tolist() if kept_t is None and name in batch.lengths else None,
         )
 
     def _chosen(self, batch: Batch) -> dict[str, Tensor]:
