@@ -233,7 +233,7 @@ def _by_device(monkeypatch: Any) -> None:
         there = any(isinstance(leaf, OnCuda) for leaf in tree_leaves(lists))
         return {(CUDA if there else device, dtype): parts for (device, dtype), parts in found.items()}
 
-    for module in (nn.utils.clip_grad, torch.optim.optimizer):
+    for module in (nn.utils.clip_grad, sys.modules["torch.optim.optimizer"]):
         monkeypatch.setattr(module, "_group_tensors_by_device_and_dtype", grouped)
     monkeypatch.setattr(nn.utils.clip_grad, "_has_foreach_support", lambda tensors, device: True)
 

@@ -107,7 +107,7 @@ class Trained:
         return torch.cat([(p.value if isinstance(p, OnCuda) else p).flatten().float() for p in found])
 
 
-def first_batch(model: OmicsModel, n: int = 60) -> Batch:
+def first_batch(model: OmicsModel, n: int = 24) -> Batch:
     """Rows of a model's object as they leave the loader."""
     assert model.adata is not None
     return next(iter(row_loader(model.adata_manager, np.arange(min(n, model.adata.n_obs)), n)))
@@ -126,7 +126,6 @@ def read(tensor: torch.Tensor) -> torch.Tensor:
 @every_family
 def test_the_host_hardly_waits_in_a_step_and_no_two_devices_meet(family: Family):
     there = Trained(new(family).parts, first_batch(new(family)), is_there=True)
-    there.step(is_half=True)
     for what in (lambda: there.step(is_half=True), there.step, there.validate):
         what()
         found = counted(there.ledger)
@@ -142,7 +141,7 @@ def test_a_step_gives_on_a_device_what_it_gives_on_the_cpu(family: Family):
     pair = [Trained(model.parts, first_batch(model), is_there=is_there) for is_there in (False, True)]
     torch.testing.assert_close(read(pair[1].embed()), pair[0].embed(), rtol=1e-4, atol=1e-5)
     first = pair[0].weights()
-    losses = [[float(read(part.step().detach())) for _ in range(3)] for part in pair]
+    losses = [[float(read(part.step().detach())) for _ in range(2)] for part in pair]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     moved = [part.weights() - first for part in pair]
     assert float((moved[1] - moved[0]).norm() / moved[0].norm()) < 0.05, "AdamW leads rounding at zero to whole steps"
@@ -188,17 +187,24 @@ def timed(data: Any) -> Any:
     return data
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora"])
-@pytest.mark.parametrize("name", ["OmicsMLM, RNA", "ScMBERT, RNA", "MOJO", "TxFM"])
-def test_a_classifier_is_tuned_on_a_device(monkeypatch, name: str, tuning: str):
+@pytest.mark.parametrize(
+    ("name", "tuning", "n_waits"),
+    [
+        ("OmicsMLM, RNA", "full", 0),
+        ("OmicsMLM, RNA", "lora", 0),
+        ("ScMBERT, RNA", "lora", 1),
+        ("MOJO", "lora", 0),
+        ("TxFM", "full", 3),  # for the sets of genes that rows show, the largest of them, and the number of subsets
+    ],
+)
+def test_a_classifier_is_tuned_on_a_device(monkeypatch, name: str, tuning: str, n_waits: int):
     model = new(FAMILIES[name])
     config = ClassifierConfig(tuning=tuning)
     parts = parts_of_head(monkeypatch, lambda: Classifier.from_model(model, "type", config=config), "_classifier")
-    check_head(parts, first_batch(model), WAITS[type(model).__name__] + (name == "TxFM"))  # TxFM: for the number of subsets
+    check_head(parts, first_batch(model), n_waits)
 
 
-@pytest.mark.parametrize("likelihood", ["cox", "discrete"])
-@pytest.mark.parametrize("tuning", ["frozen", "full", "lora"])
+@pytest.mark.parametrize(("tuning", "likelihood"), [("frozen", "cox"), ("full", "cox"), ("lora", "discrete")])
 def test_a_survival_model_is_trained_on_a_device(monkeypatch, tuning: str, likelihood: str):
     model = new(FAMILIES["OmicsMLM, RNA"], timed(rna()))
     config = SurvivalConfig(tuning=tuning, likelihood=likelihood)

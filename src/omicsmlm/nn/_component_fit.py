@@ -25,11 +25,15 @@ class ComponentFit(nn.Module):
 
     mean_g: Tensor
     strength_k: Tensor
+    key_g: Tensor
 
     def __init__(self, n_features: int, n_components: int) -> None:
         super().__init__()
         self.register_buffer("mean_g", torch.zeros(n_features))
         self.register_buffer("strength_k", torch.ones(n_components))
+        generator = torch.Generator().manual_seed(0)
+        key_g = torch.randint(-(1 << 62), 1 << 62, (n_features,), generator=generator)
+        self.register_buffer("key_g", key_g, persistent=False)
         self.log_noise_g = nn.Parameter(torch.zeros(n_features))
 
     @torch.no_grad()
@@ -78,7 +82,7 @@ class ComponentFit(nn.Module):
             z_ng = (values_ng.float() - self.mean_g) * precision_g * seen_ng
             prior_kk = torch.eye(len(self.strength_k), device=z_ng.device)
             if most is None:
-                first_p, pattern_n = _patterns(seen_ng)
+                first_p, pattern_n = _patterns(seen_ng, self.key_g)
                 seen_pg = seen_ng[first_p]
                 longest = int(seen_pg.sum(1).max()) if len(seen_pg) else 0
                 gram_nkk = (_grams(loading_gk, seen_pg, longest) + prior_kk)[pattern_n]
@@ -94,10 +98,8 @@ def _grams(loading_gk: Tensor, seen_pg: Tensor, longest: int) -> Tensor:
     return own_plk.transpose(1, 2) @ own_plk
 
 
-def _patterns(seen_ng: Tensor) -> tuple[Tensor, Tensor]:
+def _patterns(seen_ng: Tensor, key_g: Tensor) -> tuple[Tensor, Tensor]:
     """Give a row of each distinct set of features, and the set of each row; sets are told apart by sums of random integers."""
-    generator = torch.Generator().manual_seed(0)
-    key_g = torch.randint(-(1 << 62), 1 << 62, (seen_ng.shape[1],), generator=generator).to(seen_ng.device)
     sum_n = torch.where(seen_ng, key_g, 0).sum(1)
     distinct_p, pattern_n = sum_n.unique(return_inverse=True)
     first_p = torch.zeros_like(distinct_p).index_copy_(0, pattern_n, torch.arange(len(sum_n), device=sum_n.device))
