@@ -77,7 +77,9 @@ class OnCuda(Tensor):
             return OnCuda(func(args[0].value, *args[1:], **kwargs))
         if func in (Tensor.to, Tensor.type_as) and isinstance([*args, None][1], OnCuda):
             return Tensor.to(args[0], device=CUDA, dtype=args[1].dtype)
-        if func is Tensor.cpu or (func is Tensor.to and isinstance(args[0], OnCuda) and _is_cpu((*args[1:], *kwargs.values()))):
+        if func is Tensor.cpu or (
+            func is Tensor.to and isinstance(args[0], OnCuda) and _is_cpu((*args[1:], *kwargs.values()))
+        ):
             return _FromCuda.apply(args[0])
         return super().__torch_function__(func, types, args, kwargs)
 
@@ -144,7 +146,9 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     to_cuda = asked == "cuda" or bool(there)
     if name == "copy_":
         to_cuda = isinstance(args[0], OnCuda)
-    elif there and name not in INDEXING and torch._C._current_graph_task_id() == -1:  # the engine makes zeros on the CPU
+    elif (
+        there and name not in INDEXING and torch._C._current_graph_task_id() == -1
+    ):  # the engine makes zeros on the CPU
         here = [leaf for leaf in leaves if isinstance(leaf, Tensor) and not isinstance(leaf, OnCuda) and leaf.dim()]
         assert not here, f"{func} meets tensors of two devices at {_place()}"
     if asked == "cuda":
@@ -163,11 +167,12 @@ def _value(leaf: Any) -> Any:
 def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, *where: Any) -> Tensor:
     """Do what the kernel does; what belongs to no row is whatever was in the memory, here NaN."""
     offsets, key_offsets, longest, longest_key = where
-    assert isinstance(offsets, OnCuda) and isinstance(key_offsets, OnCuda), "the kernel takes offsets on the device"
+    assert {type(offsets), type(key_offsets)} == {OnCuda}, "the kernel takes offsets on the device"
     length, key_length = (part.value.diff().tolist() for part in (offsets, key_offsets))
     rest, key_rest = len(query_thd) - sum(length), len(key_shd) - sum(key_length)
-    assert max(length) <= longest and max(key_length) <= longest_key, "rows longer than was said"
-    assert rest >= 0 and key_rest >= 0, "rows that end beyond the tokens"
+    assert max(length) <= longest, "rows longer than was said"
+    assert max(key_length) <= longest_key, "rows of keys longer than was said"
+    assert min(rest, key_rest) >= 0, "rows that end beyond the tokens"
     query, keys = query_thd.split([*length, rest]), key_shd.split([*key_length, key_rest])
     found = []
     for q, k, v in zip(query[:-1], keys[:-1], value_shd.split([*key_length, key_rest])[:-1], strict=True):

@@ -223,7 +223,9 @@ def check_head(parts: Parts, batch: Batch, n_waits: int) -> None:
     assert not pair[1].ledger.doubles
 
 
-@pytest.mark.parametrize("family", [FAMILIES["OmicsMLM, several"], FAMILIES["ScMBERT, several"]], ids=["OmicsMLM", "ScMBERT"])
+@pytest.mark.parametrize(
+    "family", [FAMILIES["OmicsMLM, several"], FAMILIES["ScMBERT, several"]], ids=["OmicsMLM", "ScMBERT"]
+)
 def test_a_query_is_trained_on_a_device(family: Family):
     reference, query = new(family), multiome(seed=1)
     reference.train(1, **QUIET)

@@ -57,7 +57,9 @@ def common_of(part: TokenSet) -> torch.Tensor:
 
 
 def same(a: dict[str, TokenSet], b: dict[str, TokenSet]) -> bool:
-    return all(torch.equal(x.nan_to_num(-9), y.nan_to_num(-9)) for m in a for x, y in zip(a[m][:7], b[m][:7], strict=True))
+    return all(
+        torch.equal(x.nan_to_num(-9), y.nan_to_num(-9)) for m in a for x, y in zip(a[m][:7], b[m][:7], strict=True)
+    )
 
 
 def pairs(ids, part) -> list[tuple[int, int]]:

@@ -50,7 +50,9 @@ def test_it_is_the_mean_surprise_of_each_kind():
     for name in terms:
         hidden = corrupted.scored[name].tolist()
         surprises = []
-        for letter, is_hidden, logit_a in zip("".join(texts[name]), hidden, outputs.letters[name].tolist(), strict=True):
+        for letter, is_hidden, logit_a in zip(
+            "".join(texts[name]), hidden, outputs.letters[name].tolist(), strict=True
+        ):
             if is_hidden and letter in ALPHABETS[name]:
                 norm = math.log(sum(math.exp(x) for x in logit_a))
                 surprises.append(norm - logit_a[ALPHABETS[name].index(letter)])

@@ -118,7 +118,10 @@ class HideTokens:
             extra, extra_row = marks.closed.ids[taken], marks.closed.rows[taken]
             row, order = torch.cat([row, extra_row]).sort(stable=True)
             none = torch.zeros_like(extra, dtype=torch.bool)
-            ids, truth = torch.cat([ids, extra])[order], torch.cat([truth, torch.zeros_like(extra, dtype=truth.dtype)])[order]
+            ids, truth = (
+                torch.cat([ids, extra])[order],
+                torch.cat([truth, torch.zeros_like(extra, dtype=truth.dtype)])[order],
+            )
             hides, asked = torch.cat([hides, ~none])[order], torch.cat([asked, none])[order]
         length_n = marks.length_n()
         hidden = part._replace(

@@ -84,6 +84,12 @@ class OmicsModel(Registered):
         """Where the weights are."""
         return next(self.module.parameters()).device
 
+    def to_device(self, device: str | int | torch.device) -> None:
+        """Move the weights, and what reads the data for them, to a device: embedding happens there from then on."""
+        self.module.to(device)
+        if isinstance(self.parts.tokenizer, torch.nn.Module):
+            self.parts.tokenizer.to(device)
+
     @property
     def rows_at_once(self) -> int:
         """Rows that are embedded, or validated, at once unless the user says otherwise; 1,024 unless rows are large."""
@@ -215,7 +221,9 @@ class OmicsModel(Registered):
         self._extend_history(fitted)
         self._remember(train_rows)
         if key is not None:
+            self.to_device(fitted.device)
             self.adata.obsm[key] = self.get_latent_representation()
+            self.to_device("cpu")
 
     def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
         """Return what a memory of training observations is refreshed from, and whether these are all."""

@@ -196,10 +196,16 @@ def _known(views: Sequence[Any]) -> list[_Known]:
     parts: list[Tensor] = []
     for view in views:
         is_sequence = isinstance(view, Letters)
-        parts += [view.offsets.diff(), view.of_row, view.digests.flatten()] if is_sequence else [view.seen.any(1).long()]
+        parts += (
+            [view.offsets.diff(), view.of_row, view.digests.flatten()] if is_sequence else [view.seen.any(1).long()]
+        )
     numbers, known = torch.cat(parts).tolist(), []
     for view in views:
-        sizes = [len(view.offsets) - 1, len(view.of_row), view.digests.numel()] if isinstance(view, Letters) else [len(view.seen)]
+        sizes = (
+            [len(view.offsets) - 1, len(view.of_row), view.digests.numel()]
+            if isinstance(view, Letters)
+            else [len(view.seen)]
+        )
         read = []
         for size in sizes:
             read.append(numbers[:size])

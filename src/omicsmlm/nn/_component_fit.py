@@ -88,7 +88,9 @@ class ComponentFit(nn.Module):
                 gram_nkk = (_grams(loading_gk, seen_pg, longest) + prior_kk)[pattern_n]
             else:
                 gram_nkk = _grams(loading_gk, seen_ng, most) + prior_kk
-            return torch.linalg.solve_ex(gram_nkk, z_ng @ loading_gk).result  # never singular: there is nothing to check
+            return torch.linalg.solve_ex(
+                gram_nkk, z_ng @ loading_gk
+            ).result  # never singular: there is nothing to check
 
 
 def _grams(loading_gk: Tensor, seen_pg: Tensor, longest: int) -> Tensor:

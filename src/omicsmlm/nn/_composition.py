@@ -122,7 +122,9 @@ class CompositionScores(nn.Module):
             self._known, self._known_of = {}, state
         keys = [(int(a), int(b)) for a, b in letters.digests.tolist()] if keys is None else keys
         if any(key not in self._known for key in keys):
-            with torch.autocast(letters.offsets.device.type, enabled=False):  # they are remembered, also for other precisions
+            with torch.autocast(
+                letters.offsets.device.type, enabled=False
+            ):  # they are remembered, also for other precisions
                 scores_uk = (self.composition(letters) - self.get_buffer("mean_f")) @ rotation_fk
             self._known.update(zip(keys, scores_uk.detach().clone(), strict=True))
         if not keys:

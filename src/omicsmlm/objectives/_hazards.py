@@ -96,7 +96,9 @@ class DiscreteHazards:
     def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, u) logits of hazards, per row."""
         rows = batch.rows
-        self.interval_n, self.event_n = (part.to(rows.device) for part in (self.interval_n, self.event_n))  # they stay there
+        self.interval_n, self.event_n = (
+            part.to(rows.device) for part in (self.interval_n, self.event_n)
+        )  # they stay there
         last_n, event_n = self.interval_n[rows], self.event_n[rows]
         interval_u = torch.arange(outputs.shape[1], device=rows.device)
         happens_nu = ((interval_u == last_n[:, None]) & event_n[:, None]).float()

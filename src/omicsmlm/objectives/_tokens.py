@@ -69,7 +69,8 @@ class BinCrossEntropy:
             total = F.cross_entropy(logits_tb, torch.where(is_there_t, bins_t, NOT_JUDGED), reduction="sum")
             terms[name] = step_mean(total, is_there_t.sum(), batch)
             if self.consistency:
-                divergences.append(divergence(*logits_tb.chunk(2), is_there_t.chunk(2)[0]))
+                full_tb, partial_tb = logits_tb.chunk(2)
+                divergences.append(divergence(full_tb, partial_tb, is_there_t.chunk(2)[0]))
         if self.consistency:
             full_nd, partial_nd = outputs.encoded.mean.chunk(2)
             terms["agreement"] = self.consistency * info_nce(full_nd, partial_nd, self.temperature)

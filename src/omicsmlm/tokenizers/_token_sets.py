@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +54,8 @@ class TokenSets(nn.Module):
         if host_knows(length_n):
             return bool((length_n > self.max_tokens).any())
         if all(name in batch.lengths for name in self.names):
-            return bool((sum(batch.lengths[name].values for name in self.names) > self.max_tokens).any())
+            known_nm = np.stack([batch.lengths[name].values for name in self.names], 1)
+            return bool((known_nm.sum(1) > self.max_tokens).any())
         return sum(len(batch.tokens[name].ids) for name in self.names) > self.max_tokens
 
     def _set(self, m: int, name: str, batch: Batch, kept_t: Tensor | None, share_n: Tensor) -> TokenSet:

@@ -82,6 +82,8 @@ class Fitted(NamedTuple):
     """Steps done at its end."""
     losses: dict[str, list[float]]
     """Means of all losses in it, by name."""
+    device: torch.device = torch.device("cpu")
+    """Where it was trained; Lightning has moved it back to the CPU."""
 
 
 def fit(
@@ -162,7 +164,7 @@ def fit(
         finally:
             rounds.close()
             parts.module.eval()
-    return Fitted(history.steps, history.values)
+    return Fitted(history.steps, history.values, trainer.strategy.root_device)
 
 
 def _n_steps(rounds: Rounds, n_accumulated: int) -> int:
