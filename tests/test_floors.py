@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "omicsmlm"
-GROUND = {"_types", "_checks", "_compat", "_cox", "_draws", "_risk_scores", "_stored"}
+GROUND = {"_types", "_checks", "_compat", "_cox", "_draws", "_risk_scores", "_sizes", "_stored"}
 STATIONS = {"data", "tokenizers", "corruption", "nn", "objectives", "training"}
 TOP = {"evaluation", "pl", "pp", "datasets"}
 MAY_IMPORT = (

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ._draws import Draws
+from ._sizes import host_knows
 
 Kind = Literal["counts", "accessibility", "protein", "fraction", "real"]
 """What the values of a modality are.
@@ -70,6 +72,19 @@ class Letters(NamedTuple):
     """(u, 2) int64: a hash of each whole sequence, the same in every object and every session."""
 
 
+class OnHost:
+    """Numbers that stay on the host: neither a loader nor a move to a device takes them for something of theirs.
+
+    Parameters
+    ----------
+    values
+        The numbers.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+
 class Batch(NamedTuple):
     """A batch of rows as it leaves the data room."""
 
@@ -91,6 +106,8 @@ class Batch(NamedTuple):
     """Random numbers of the step, in training and validation; None where nothing is drawn."""
     n_ranks: int = 1
     """Processes that share the step: each holds a part of its observations."""
+    lengths: Mapping[str, OnHost] = {}
+    """(n,) int64 per modality: tokens of each observation, on the host, which then need not ask the device."""
     whole_nd: Tensor | None = None
     """(n, d): embedding of the whole observations, where an objective's memory does not hold them all; no gradient."""
 
@@ -123,6 +140,16 @@ class Grid(NamedTuple):
     """(n,) float32: what the row would sum to over the whole vocabulary, less what is hidden; the depth of counts."""
 
 
+class FewSeen(NamedTuple):
+    """A :class:`Grid` of which few features are seen, so few that it is better gathered; on a device without asking it."""
+
+    values: Tensor
+    seen: Tensor
+    total: Tensor
+    most: int
+    """Most features that are seen of a row."""
+
+
 class TokenSet(NamedTuple):
     """One modality of a batch as what was found in each row: packed tokens, no padding.
 
@@ -144,9 +171,13 @@ class TokenSet(NamedTuple):
     """(g,) bool: the object has this feature of the vocabulary."""
     present: Tensor
     """(n,) bool: the row was measured in this modality."""
+    lengths: list[int] | None = None
+    """n lengths, where the host knows them; the tokens then end where the last row does."""
+    hidden: Tensor | None = None
+    """(s,) int64: places of the tokens whose value is hidden, where these have been found."""
 
 
-View = Grid | TokenSet | Letters
+View = Grid | FewSeen | TokenSet | Letters
 """One modality of a batch, as a family's encoder takes it."""
 
 
@@ -165,14 +196,20 @@ def rows_of(packed: Tokens | TokenSet) -> Tensor:
 def places_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
     """Return, (t,) int64 each, the owner of each packed token and its position among those of its owner.
 
+    On a device there may be tokens behind the last row's (:mod:`omicsmlm._sizes`); they are numbered as if they were its.
+
     Examples
     --------
     >>> places_of(torch.tensor([0, 2, 2, 3]), 3)
     (tensor([0, 0, 2]), tensor([0, 1, 0]))
     """
-    owners = torch.arange(len(offsets) - 1, device=offsets.device)
-    owner_t = torch.repeat_interleave(owners, offsets.diff(), output_size=n_tokens)
-    return owner_t, torch.arange(n_tokens, device=offsets.device) - offsets[owner_t]
+    n_owners, place_t = len(offsets) - 1, torch.arange(n_tokens, device=offsets.device)
+    if host_knows(offsets):
+        owners = torch.arange(n_owners, device=offsets.device)
+        owner_t = torch.repeat_interleave(owners, offsets.diff(), output_size=n_tokens)
+    else:
+        owner_t = torch.bucketize(place_t, offsets[1:], right=True).clamp(max=n_owners - 1)
+    return owner_t, place_t - offsets[owner_t]
 
 
 class Corrupted(NamedTuple):

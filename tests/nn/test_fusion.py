@@ -14,7 +14,7 @@ KINDS = ["cross_attention", "concatenation", "linear", "perceiver"]
 
 def states_of(lengths, seed):
     generator = torch.Generator().manual_seed(seed)
-    return States(torch.randn(sum(lengths), WIDTH, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
+    return States.of(torch.randn(sum(lengths), WIDTH, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
 
 
 def streams(rows=slice(None)):

@@ -12,7 +12,7 @@ LENGTHS = [3, 1, 7, 0, 4]
 
 def states_of(lengths=LENGTHS, width=2):
     generator = torch.Generator().manual_seed(0)
-    return States(torch.randn(sum(lengths), width, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
+    return States.of(torch.randn(sum(lengths), width, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
 
 
 def parts_of(states):
@@ -92,6 +92,6 @@ def test_windows_pass_gradients_on():
 
 def test_chosen_sequences_come_in_the_order_asked_for():
     letters = letters_of("AC", "GGG", "T")
-    found = chosen(letters, torch.tensor([2, 0]))
+    found = chosen(letters, torch.tensor([2, 0]), letters.offsets.diff().tolist(), [2, 0])
     assert texts(found) == ["T", "AC"]
     assert torch.equal(found.digests, letters.digests[[2, 0]])

@@ -19,6 +19,10 @@ class Read(NamedTuple):
     def logits(self, at_ng):
         return self.all[at_ng]
 
+    def logits_at(self, place_t, n_features):
+        assert n_features == self.all.shape[1]
+        return self.all.flatten(0, 1)[place_t]
+
 
 class Outputs(NamedTuple):
     encoded: Encoded

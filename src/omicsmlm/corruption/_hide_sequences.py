@@ -60,7 +60,10 @@ class MaskLetters:
             assert isinstance(view, Letters)
             places = places_of(view.offsets, len(view.letters))
             drawn_t = draws.by(view.digests[:, 0]).tokens(*places)
-            scored[name] = drawn_t < self.rate
+            own_t = (
+                torch.arange(len(drawn_t), device=drawn_t.device) < view.offsets[-1]
+            )  # behind it are letters of none
+            scored[name] = (drawn_t < self.rate) & own_t
             inputs[name] = view._replace(letters=view.letters.masked_fill(scored[name], MASK))
         return Corrupted(inputs, {name: views[name] for name in self.names}, scored)
 

@@ -1,18 +1,17 @@
 """Hiding in sets of tokens: some are dropped, of some the value is hidden, of some what they are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
+from omicsmlm._sizes import likely_most, places_of_true
 from omicsmlm._types import Corrupted, TokenSet, places_of
 
+from ._closed import Candidates, draw_closed
 from ._hide import lost_modality
-
-MOST_DRAWS = 8.0
-"""Most draws for one closed region; it takes more where nearly every row has nearly every region."""
 
 
 class HiddenValues(NamedTuple):
@@ -35,7 +34,7 @@ class HideTokens:
 
     In modalities of which only presence is told, a hidden value would be known: it is never zero. There each hidden token
     brings about one that is closed in the row, drawn so that a region is as often among the closed ones as it is among the
-    open ones of the batch: how common it is does not give the answer.
+    open ones: how common it is does not give the answer.
 
     Parameters
     ----------
@@ -48,7 +47,8 @@ class HideTokens:
     max_tokens
         Tokens to leave of a row, about: longer rows drop more.
     brings_closed
-        Per modality, whether hidden tokens bring closed ones.
+        Per modality of which hidden tokens bring closed ones, what gives, by its name, the share of all rows that have each
+        feature, (g,), on the device.
     identity_in_sight
         Whether the tokens whose modality is asked for show feature and modality all the same: then it is no question.
     """
@@ -60,7 +60,7 @@ class HideTokens:
         value_rate: float,
         identity_rate: float,
         max_tokens: int,
-        brings_closed: Mapping[str, bool],
+        brings_closed: Mapping[str, Callable[[str], Tensor]],
         *,
         identity_in_sight: bool = False,
     ) -> None:
@@ -73,67 +73,100 @@ class HideTokens:
         self.identity_in_sight = identity_in_sight
 
     def __call__(self, sets: dict[str, TokenSet], draws: Draws) -> Corrupted:
-        """Return what is left as inputs, everything as targets, and the true values of the inputs as what is scored."""
+        """Return what is left as inputs, everything as targets, and the true values of the inputs as what is scored.
+
+        On a device the host waits here once: for the number of tokens that are left of each row.
+        """
         has_nm = torch.stack([part.present for part in sets.values()], 1)
         low, high = self.drop_rates
         kept_n = 1 - (low + (high - low) * draws.uniform())
         length_n = torch.stack([part.offsets.diff() for part in sets.values()]).sum(0)
         kept_n = torch.minimum(kept_n, self.max_tokens / length_n.clamp(min=1))
         lost_nm = lost_modality(has_nm, self.modality_rate, draws)
+        marked = {
+            name: self._marked(name, part, torch.where(lost_nm[:, m], torch.zeros_like(kept_n), kept_n), draws)
+            for m, (name, part) in enumerate(sets.items())
+        }
+        counts = torch.stack([marks.counts() for marks in marked.values()]).tolist()
         inputs, scored = {}, {}
-        for m, (name, part) in enumerate(sets.items()):
-            shown_n = torch.where(lost_nm[:, m], torch.zeros_like(kept_n), kept_n)
-            inputs[name], scored[name] = self._hidden(part, shown_n, self.brings_closed[name], draws)
+        for (name, part), count in zip(sets.items(), counts, strict=True):
+            inputs[name], scored[name] = self._hidden(part, marked[name], count)
         return Corrupted(inputs=inputs, targets=sets, scored=scored)
 
-    def _hidden(
-        self, part: TokenSet, shown_n: Tensor, brings_closed: bool, draws: Draws
-    ) -> tuple[TokenSet, HiddenValues]:
+    def _marked(self, name: str, part: TokenSet, shown_n: Tensor, draws: Draws) -> "_Marks":
+        """Decide what happens to each token."""
         row_t, position_t = places_of(part.offsets, len(part.ids))
+        own_t = torch.arange(len(part.ids), device=row_t.device) < part.offsets[-1]
         drawn_t, role_t = draws.tokens(row_t, position_t), draws.tokens(row_t, position_t)
-        left = (drawn_t < shown_n[row_t]).nonzero()[:, 0]
-        ids, truth, row, role = part.ids[left], part.values[left], row_t[left], role_t[left]
-        hides_value = role < self.value_rate
-        asked = (role >= self.value_rate) & (role < self.value_rate + self.identity_rate)
-        if brings_closed:
-            extra, extra_row = _closed(part, row_t, row[hides_value], draws)
-            order = torch.cat([row, extra_row]).argsort(stable=True)
+        left_t = own_t & (drawn_t < shown_n[row_t])
+        hides_t = left_t & (role_t < self.value_rate)
+        asked_t = left_t & (role_t >= self.value_rate) & (role_t < self.value_rate + self.identity_rate)
+        closed = None
+        if name in self.brings_closed:
+            most = likely_most(len(part.ids), (1 - self.drop_rates[0]) * self.value_rate)
+            common_g = self.brings_closed[name](name)
+            closed = draw_closed(part, own_t, (row_t, position_t), hides_t, most, common_g, draws)
+        return _Marks(shown_n, row_t, own_t, left_t, hides_t, asked_t, closed)
+
+    def _hidden(self, part: TokenSet, marks: "_Marks", count: list[int]) -> tuple[TokenSet, HiddenValues]:
+        *lengths, n_left, n_closed, n_hidden = count
+        left = places_of_true(marks.left_t, n_left)[0]
+        ids, truth, row = part.ids[left], part.values[left], marks.row_t[left]
+        hides, asked = marks.hides_t[left], marks.asked_t[left]
+        if marks.closed is not None and n_closed:
+            taken = places_of_true(marks.closed.is_taken, n_closed)[0]
+            extra, extra_row = marks.closed.ids[taken], marks.closed.rows[taken]
+            row, order = torch.cat([row, extra_row]).sort(stable=True)
             none = torch.zeros_like(extra, dtype=torch.bool)
-            ids, row = torch.cat([ids, extra])[order], torch.cat([row, extra_row])[order]
-            truth = torch.cat([truth, torch.zeros_like(extra, dtype=truth.dtype)])[order]
-            hides_value, asked = (
-                torch.cat([hides_value, ~none])[order],
-                torch.cat([asked, none])[order],
+            ids, truth = (
+                torch.cat([ids, extra])[order],
+                torch.cat([truth, torch.zeros_like(extra, dtype=truth.dtype)])[order],
             )
-        length_n = torch.bincount(row, minlength=len(shown_n))
+            hides, asked = torch.cat([hides, ~none])[order], torch.cat([asked, none])[order]
+        length_n = marks.length_n()
         hidden = part._replace(
             ids=ids if self.identity_in_sight else torch.where(asked, -1, ids),
-            values=torch.where(hides_value, torch.nan, truth),
+            values=torch.where(hides, torch.nan, truth),
             offsets=torch.cat([length_n.new_zeros(1), length_n.cumsum(0)]),
-            share=part.share * shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
-            covered=part.covered * shown_n * (1 - self.value_rate),
-            present=part.present & (shown_n > 0),
+            share=part.share * marks.shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
+            covered=part.covered * marks.shown_n * (1 - self.value_rate),
+            present=part.present & (marks.shown_n > 0),
+            lengths=lengths,
+            hidden=places_of_true(hides, n_hidden)[0],
         )
-        total_n = part.values.new_zeros(len(shown_n)).index_add_(0, row_t, part.values) / part.covered
+        own = torch.where(marks.own_t, part.values, 0.0)
+        total_n = part.values.new_zeros(len(length_n)).index_add_(0, marks.row_t, own) / part.covered
         return hidden, HiddenValues(truth, total_n, asked)
 
 
-def _closed(part: TokenSet, row_t: Tensor, wanted_row: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """Draw features that rows lack, about as many as rows are given, each as often as it is found in the batch.
+class _Marks(NamedTuple):
+    """What happens to the tokens of one modality."""
 
-    A feature that a share p of the rows has is drawn in proportion to p / (1 - p), and left out where the row has it.
-    """
-    n_rows, size = part.present.sum(), len(part.measured)
-    n_having_g = torch.bincount(part.ids, minlength=size)
-    n_lacking_g = n_rows - n_having_g
-    weight_g = torch.where(n_lacking_g > 0, n_having_g / n_lacking_g.clamp(min=1), 0.0)
-    if len(wanted_row) == 0 or not bool(weight_g.any()):
-        return part.ids[:0], wanted_row[:0]
-    draws_for_one = weight_g.sum() * n_rows / (n_having_g * (n_lacking_g > 0)).sum()
-    n_draws = round(len(wanted_row) * float(draws_for_one.clamp(max=MOST_DRAWS)))
-    reached_g = weight_g.cumsum(0)
-    drawn = torch.searchsorted(reached_g, draws.shared(n_draws) * reached_g[-1], right=True).clamp(max=size - 1)
-    rows = wanted_row[(draws.shared(n_draws) * len(wanted_row)).long()]
-    key, known = torch.unique(rows * size + drawn), row_t * size + part.ids
-    key = key[~torch.isin(key, known)]
-    return key % size, key // size
+    shown_n: Tensor
+    """(n,) float32: share of its tokens that a row keeps."""
+    row_t: Tensor
+    """(t,) int64 row of each token."""
+    own_t: Tensor
+    """(t,) bool: it belongs to a row; those that no row has stand at the end."""
+    left_t: Tensor
+    """(t,) bool: it is not dropped."""
+    hides_t: Tensor
+    """(t,) bool: its value is hidden."""
+    asked_t: Tensor
+    """(t,) bool: its modality is asked for."""
+    closed: Candidates | None
+    """Closed regions that are brought."""
+
+    def length_n(self) -> Tensor:
+        """Give how many tokens each row is left with, (n,) int64."""
+        length_n = torch.zeros_like(self.shown_n, dtype=torch.int64).index_add_(0, self.row_t, self.left_t.long())
+        if self.closed is None:
+            return length_n
+        taken = self.closed.is_taken
+        return length_n.index_add_(0, torch.where(taken, self.closed.rows, 0), taken.long())
+
+    def counts(self) -> Tensor:
+        """Give the lengths of the rows, then how many are left, closed, and hidden: (n + 3,) int64."""
+        n_closed = self.left_t.new_zeros((), dtype=torch.int64) if self.closed is None else self.closed.is_taken.sum()
+        totals = torch.stack([self.left_t.sum(), n_closed, self.hides_t.sum() + n_closed])
+        return torch.cat([self.length_n(), totals])

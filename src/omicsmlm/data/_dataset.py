@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import Dataset
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Panels, Tokens
+from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
@@ -177,6 +177,7 @@ class RowDataset(Dataset):
             rows=row_n,
             panels={name: found for name, found in panels.items() if found is not None},
             sequences=letters,
+            lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
         )
 
 

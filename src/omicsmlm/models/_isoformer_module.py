@@ -3,14 +3,15 @@
 Tensor axes: n rows, u distinct sequences, p positions, d width, f fused width, t targets, e experts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from omicsmlm._sizes import places_of_true
 from omicsmlm._types import Batch, Encoded, Grid, Letters, Module
-from omicsmlm.corruption import MASK, has_modality
+from omicsmlm.corruption import has_modality
 from omicsmlm.nn import (
     ALPHABETS,
     CompositionScores,
@@ -116,29 +117,35 @@ class IsoFormerModule(Module):
         return [cast(nn.Parameter, e.embedding.weight) for e in self.encoders.values() if isinstance(e, LetterEncoder)]
 
     def _streams(self, views: dict[str, Any]) -> dict[str, States]:
-        streams = {}
+        streams, known = {}, _known([views[name] for name in [*self.sequences, *self.vectors]])
         for name in self.sequences:
-            streams[name] = self._sequence_states(name, views[name]).of_rows(views[name].of_row)
+            own, letters = known.pop(0), views[name]
+            states = self._sequence_states(name, letters._replace(letters=letters.letters[: sum(own.lengths)]), own)
+            streams[name] = states.of_rows(letters.of_row, own.of_row)
         for name in self.vectors:
-            streams[name] = self._vector_states(name, views[name])
+            streams[name] = self._vector_states(name, views[name], known.pop(0))
         return streams
 
-    def _sequence_states(self, name: str, letters: Letters) -> States:
+    def _sequence_states(self, name: str, letters: Letters, known: "_Known") -> States:
         """Give the states of distinct sequences; to each position is added what the whole sequence is made of."""
         if len(letters.offsets) == 1:
-            return States(torch.zeros(0, self.width, device=letters.offsets.device), letters.offsets)
-        encode = self.frozen[name] if name in self.frozen else self.encoders[name]
-        states = encode(letters)
+            return States(torch.zeros(0, self.width, device=letters.offsets.device), letters.offsets, [])
+        if name in self.frozen:
+            states = self.frozen[name](letters, known.keys)
+        else:
+            states = self.encoders[name](letters, known.lengths)
         states = states._replace(states=self.projections[name](states.states))
         if name not in self.summaries:
             return states
-        summary_ud = self.summaries[name](self.scores[name](letters))
+        summary_ud = self.summaries[name](self.scores[name](letters, known.keys))
         return states._replace(states=states.states + summary_ud[sequence_of(states)])
 
-    def _vector_states(self, name: str, grid: Grid) -> States:
+    def _vector_states(self, name: str, grid: Grid, known: "_Known") -> States:
         has_n = grid.seen.any(1)
-        x_ng = torch.cat([grid.values * grid.seen, grid.seen.to(grid.values.dtype)], 1)[has_n]
-        return States(self.readings[name](x_ng), torch.cat([has_n.new_zeros(1, dtype=torch.int64), has_n.cumsum(0)]))
+        place_p, _ = places_of_true(has_n, sum(known.lengths))
+        x_pg = torch.cat([grid.values * grid.seen, grid.seen.to(grid.values.dtype)], 1)[place_p]
+        offsets = torch.cat([has_n.new_zeros(1, dtype=torch.int64), has_n.cumsum(0)])
+        return States(self.readings[name](x_pg), offsets, known.lengths)
 
     # ---- experts --------------------------------------------------------------------------------------------------
 
@@ -173,11 +180,46 @@ class IsoFormerModule(Module):
             weight_se[s] = has_e / has_e.sum()
 
 
+class _Known(NamedTuple):
+    """What the host must know of a sequence, or a vector, of some rows."""
+
+    lengths: list[int]
+    """Of each distinct sequence; of a vector, 1 for a row that has it and 0 for one that has not."""
+    of_row: list[int]
+    """Sequence of each row, -1 for none; of a vector, nothing."""
+    keys: list[tuple[int, int]]
+    """Digest of each sequence; of a vector, nothing."""
+
+
+def _known(views: Sequence[Any]) -> list[_Known]:
+    """Read it all at once: on a device the host waits here, and nowhere else."""
+    parts: list[Tensor] = []
+    for view in views:
+        is_sequence = isinstance(view, Letters)
+        parts += (
+            [view.offsets.diff(), view.of_row, view.digests.flatten()] if is_sequence else [view.seen.any(1).long()]
+        )
+    numbers, known = torch.cat(parts).tolist(), []
+    for view in views:
+        sizes = (
+            [len(view.offsets) - 1, len(view.of_row), view.digests.numel()]
+            if isinstance(view, Letters)
+            else [len(view.seen)]
+        )
+        read = []
+        for size in sizes:
+            read.append(numbers[:size])
+            numbers = numbers[size:]
+        lengths, of_row, digests = [*read, [], []][:3]
+        known.append(_Known(lengths, of_row, list(zip(digests[::2], digests[1::2], strict=True))))
+    return known
+
+
 class LetterOutputs(NamedTuple):
-    """What is said of hidden letters."""
+    """What is said of letters."""
 
     letters: dict[str, Tensor]
-    """Per sequence: (s, a) logits of the hidden letters, in their order."""
+    """Per sequence: (t, a) logits of its letters, in their order."""
 
 
 class LetterModule(Module):
@@ -204,12 +246,12 @@ class LetterModule(Module):
         return Encoded(mean_nd, torch.zeros_like(mean_nd))
 
     def forward(self, views: dict[str, Any], batch: Batch) -> LetterOutputs:
-        """Guess the hidden letters."""
-        said = {}
-        for name, encoder in self.encoders.items():
+        """Guess all letters, of which some are hidden: the heads are small."""
+        said, known = {}, _known([views[name] for name in self.encoders])
+        for (name, encoder), own in zip(self.encoders.items(), known, strict=True):
             assert isinstance(encoder, LetterEncoder)
-            letters = views[name]
-            said[name] = self.heads[name](encoder.letter_states(letters)[letters.letters == MASK])
+            letters = views[name]._replace(letters=views[name].letters[: sum(own.lengths)])
+            said[name] = self.heads[name](encoder.letter_states(letters, own.lengths))
         return LetterOutputs(said)
 
 

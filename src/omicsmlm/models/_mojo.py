@@ -113,7 +113,7 @@ class MOJO(ImputingModel, FineTunedModel):
             tokenizer=tokenizer,
             corruption=corruption,
             module=MOJOModule(list(kinds), len(axis), c),
-            objective=BinCrossEntropy(c.consistency, c.temperature),
+            objective=BinCrossEntropy(c.consistency, c.temperature, c.mask_rate),
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:
@@ -123,7 +123,7 @@ class MOJO(ImputingModel, FineTunedModel):
         grids = [self.parts.tokenizer(batch) for batch in sample]
         start(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
         rows = np.random.default_rng(self.config.seed).permutation(len(sample[0].rows))[: self.rows_at_once]
-        part = {name: Grid(*(values[rows] for values in grid)) for name, grid in grids[0].items()}
+        part = {name: Grid(*(part[rows] for part in grid)) for name, grid in grids[0].items()}
         corruption = MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
         corrupted = corruption(part, Draws(self.config.seed, torch.from_numpy(rows)))
         with torch.no_grad():

@@ -62,6 +62,7 @@ class RiskNetwork(Module):
     def forward(self, views: dict[str, Any], batch: Batch) -> Tensor:
         """Give the (n, o) outputs of the head for rows that are learned from."""
         assert self.learned is not None
+        self.learned = self.learned.on(batch.rows.device)  # it stays there
         clinical, x_ng = self.learned.of(batch.rows)
         return self.head(self.embed(views, batch).mean, *clinical, x_ng)
 
@@ -89,7 +90,14 @@ class Learned(NamedTuple):
 
     def of(self, rows: Tensor) -> tuple[Clinical, Tensor]:
         """Give what is known of some rows, and their features."""
-        return self.clinical.of(rows), self.x_ng[self.position_n[rows.cpu()]].to(rows.device)
+        return Clinical(*(part[rows] for part in self.clinical)), self.x_ng[self.position_n[rows]]
+
+    def on(self, device: torch.device) -> "Learned":
+        """Move it to a device."""
+        if self.position_n.device == device:
+            return self
+        clinical = Clinical(*(part.to(device) for part in self.clinical))
+        return Learned(clinical, self.x_ng.to(device), self.position_n.to(device))
 
 
 def new_network(

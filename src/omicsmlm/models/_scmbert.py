@@ -142,7 +142,7 @@ class ScMBERT(ImputingModel, QueryModel):
     def _hiding(self, rates: tuple[float, float], modality_rate: float) -> Corruption:
         """Drop tokens and modalities, and hide nothing else, while labels are learned."""
         c = self.config
-        return HideTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, self._brings_closed())
+        return HideTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})
 
     def _prepare_training(self, train_rows: np.ndarray) -> None:
         if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
@@ -154,9 +154,6 @@ class ScMBERT(ImputingModel, QueryModel):
         """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
         n = len(self.adata_manager.modalities)
         return super()._n_stages() + 4 * n + n * (n - 1)
-
-    def _brings_closed(self) -> dict[str, bool]:
-        return {name: state["kind"] == "accessibility" for name, state in self.adata_manager.modalities.items()}
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         states = self.adata_manager.modalities
@@ -234,7 +231,7 @@ class ScMBERT(ImputingModel, QueryModel):
                 c.value_rate,
                 c.identity_rate,
                 c.max_training_tokens,
-                {name: kind == "accessibility" for name, kind in kinds.items()},
+                {name: module.summary.commonness for name, kind in kinds.items() if kind == "accessibility"},
                 identity_in_sight=c.identity_in_sight,
             ),
             module=module,

@@ -121,11 +121,12 @@ class ScMBERTModule(QueryModule):
     def states(self, parts: dict[str, TokenSet]) -> States:
         """Run the transformer over the tokens of each row and the row's own, which starts as their sum."""
         summed_nd, x_td, layout = self._joined(parts)
-        x_td = self.transformer(x_td, layout.offsets)
+        x_td = self.transformer(x_td, layout.offsets, layout.lengths)
         return States(summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()})
 
     def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, RowLayout]:
         """Give the sum of each row's tokens, the tokens of all rows, and where they stand."""
+        parts = with_lengths(parts)
         rows, bins = {name: rows_of(part) for name, part in parts.items()}, self.shown_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
         summed_nd = self.summary(parts, levels, rows)
@@ -141,7 +142,7 @@ class ScMBERTModule(QueryModule):
     def encode(self, views: dict[str, TokenSet]) -> Encoded:
         """Embed the visible part of a batch; the batch it came from is not known here."""
         summed_nd, x_td, layout = self._joined(views)
-        return self.readout(summed_nd, self.transformer.firsts(x_td, layout.offsets))
+        return self.readout(summed_nd, self.transformer.firsts(x_td, layout.offsets, layout.lengths))
 
     def forward(self, parts: dict[str, TokenSet], batch: Batch) -> Outputs:
         """Embed; predict hidden values and modalities from the states of their tokens, and the cell from its latent."""
@@ -251,7 +252,7 @@ class ScMBERTModule(QueryModule):
 
     def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
         """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
-        hidden_t = part.values.isnan()
+        hidden_t = part.values.isnan() if part.hidden is None else part.hidden
         token_sd = self.norm(states.tokens[name][hidden_t])
         row_sd = self.row_norm(states.row_nd)[rows_of(part)[hidden_t]]
         return self.values[m](torch.cat([token_sd, token_sd * row_sd], 1))
@@ -284,8 +285,21 @@ def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, Toke
             values=part.values[:0],
             offsets=torch.zeros_like(part.offsets),
             present=torch.zeros_like(part.present),
+            lengths=None,
+            hidden=None,
         )
     return {**parts, **emptied}
+
+
+def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
+    """Let the host know the lengths of the rows, for which it waits once where it does not, and leave tokens of no row out."""
+    if all(part.lengths is not None for part in parts.values()):
+        return parts
+    lengths = torch.stack([part.offsets.diff() for part in parts.values()]).tolist()
+    return {
+        name: part._replace(ids=part.ids[: sum(own)], values=part.values[: sum(own)], lengths=own)
+        for (name, part), own in zip(parts.items(), lengths, strict=True)
+    }
 
 
 def _head(kind: Kind, n_features: int, n_batches: int, config: ScMBERTConfig) -> Head:

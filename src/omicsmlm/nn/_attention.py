@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omicsmlm._checks import mistake
+from omicsmlm._sizes import host_knows
 
 Backend = Literal["varlen", "loop", "padded"]
 """``varlen``: one kernel for all rows (CUDA, half precision). ``loop``: a call per row. ``padded``: rows made equally long."""
@@ -23,23 +24,40 @@ class Rows(NamedTuple):
 
     offsets: Tensor
     """(n + 1,) int64: cumulative lengths."""
-    lengths: list[int]
-    """n lengths."""
+    lengths: list[int] | None
+    """n lengths; None where only the device knows them, and there may be tokens that are no row's behind the last one."""
+    most: int = 0
+    """Length of the longest row, or more, where the lengths are not known."""
 
     @classmethod
-    def of(cls, offsets: Tensor) -> Self:
-        """Read the lengths off (n + 1,) cumulative ones."""
-        return cls(offsets, offsets.diff().tolist())
+    def of(cls, offsets: Tensor, lengths: list[int] | None = None, longest: int | None = None) -> Self:
+        """Read the lengths off (n + 1,) cumulative ones, unless they, or what none is longer than, are known."""
+        if lengths is None and (longest is None or host_knows(offsets)):
+            lengths = offsets.diff().tolist()
+        return cls(offsets, lengths, longest or 0)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.offsets) - 1
 
     @property
     def longest(self) -> int:
-        """Length of the longest row, 0 where there is none."""
-        return max(self.lengths, default=0)
+        """Length of the longest row, or more; 0 where there is none."""
+        return self.most if self.lengths is None else max(self.lengths, default=0)
 
     @property
     def are_equal(self) -> bool:
-        """Whether all rows are of one length, and there are any."""
-        return len(set(self.lengths)) == 1
+        """Whether all rows are known to be of one length, and there are any."""
+        return self.lengths is not None and len(set(self.lengths)) == 1
+
+    def of_token(self, n_tokens: int) -> Tensor:
+        """Give the row of each token, (t,) int64; n for those that are no row's."""
+        if self.lengths is None:
+            place_t = torch.arange(n_tokens, device=self.offsets.device)
+            return torch.bucketize(place_t, self.offsets[1:], right=True)
+        row_n = torch.arange(self.n, device=self.offsets.device)
+        return torch.repeat_interleave(row_n, self.offsets.diff(), output_size=n_tokens)
 
 
 def attend(
@@ -94,16 +112,16 @@ def attend(
     key_rows = rows if key_rows is None else key_rows
     _check_covered("query", len(query_thd), rows)
     _check_covered("key", len(key_shd), key_rows)
-    if len(rows.lengths) != len(key_rows.lengths):
+    if rows.n != key_rows.n:
         raise mistake(
             "attention",
-            f"as many rows of keys as of queries ({len(rows.lengths)})",
-            str(len(key_rows.lengths)),
+            f"as many rows of keys as of queries ({rows.n})",
+            str(key_rows.n),
             "give a row without keys a length of 0",
         )
     if not query_thd.numel():
         return query_thd
-    match backend or _best(query_thd):
+    match backend or _best(query_thd, rows, key_rows):
         case "varlen":
             return _varlen(query_thd, key_shd, value_shd, rows, key_rows)
         case "loop":
@@ -116,8 +134,8 @@ def attend(
             )
 
 
-def _best(query_thd: Tensor) -> Backend:
-    if query_thd.device.type == "cpu":
+def _best(query_thd: Tensor, rows: Rows, key_rows: Rows) -> Backend:
+    if query_thd.device.type == "cpu" and rows.lengths is not None and key_rows.lengths is not None:
         return "loop"
     return "varlen" if _fits_varlen(query_thd) else "padded"
 
@@ -159,9 +177,9 @@ def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, k
 
 
 def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+    assert rows.lengths is not None and key_rows.lengths is not None
     if rows.are_equal and key_rows.are_equal and key_rows.longest:  # a grid needs no loop
-        n = len(rows.lengths)
-        query_nlhd, key_nmhd, value_nmhd = (x.unflatten(0, (n, -1)) for x in (query_thd, key_shd, value_shd))
+        query_nlhd, key_nmhd, value_nmhd = (x.unflatten(0, (rows.n, -1)) for x in (query_thd, key_shd, value_shd))
         return _dense(query_nlhd, key_nmhd, value_nmhd).flatten(0, 1)
     per_row = zip(
         query_thd.split(rows.lengths),
@@ -181,14 +199,15 @@ def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key
 def _padded(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
     if not key_rows.longest:
         return torch.zeros_like(query_thd)
-    place_t, place_s = _places(rows), _places(key_rows)
-    shape = len(rows.lengths), key_rows.longest
-    query_nlhd = _pad(query_thd, place_t, (len(rows.lengths), rows.longest))
+    place_t, place_s = _places(rows, len(query_thd)), _places(key_rows, len(key_shd))
+    shape = rows.n, key_rows.longest
+    query_nlhd = _pad(query_thd, place_t, (rows.n, rows.longest))
     key_nmhd, value_nmhd = _pad(key_shd, place_s, shape), _pad(value_shd, place_s, shape)
     length_n = key_rows.offsets.diff().clamp(min=1)  # one key of nothing, where there is none: a softmax needs one
     seen_nm = torch.arange(key_rows.longest, device=query_thd.device) < length_n[:, None]
     out_nlhd = _dense(query_nlhd, key_nmhd, value_nmhd, seen_nm[:, None, None, :])
-    return _without_keyless(out_nlhd.flatten(0, 1)[place_t], rows, key_rows)
+    out_thd = out_nlhd.flatten(0, 1)[place_t.clamp(max=rows.n * rows.longest - 1)]
+    return _without_keyless(out_thd, rows, key_rows)
 
 
 def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, seen: Tensor | None = None) -> Tensor:
@@ -196,31 +215,29 @@ def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, seen: Tenso
     return F.scaled_dot_product_attention(query_nhld, key_nhmd, value_nhmd, attn_mask=seen).transpose(1, 2)
 
 
-def _places(rows: Rows) -> Tensor:
-    """Give the (t,) position of each token among those of the padded rows."""
-    row_t = _row_of_token(rows)
-    return torch.arange(len(row_t), device=row_t.device) + row_t * rows.longest - rows.offsets[:-1][row_t]
-
-
-def _row_of_token(rows: Rows) -> Tensor:
-    row_n = torch.arange(len(rows.lengths), device=rows.offsets.device)
-    return torch.repeat_interleave(row_n, rows.offsets.diff(), output_size=sum(rows.lengths))
+def _places(rows: Rows, n_tokens: int) -> Tensor:
+    """Give the (t,) position of each token among those of the padded rows; the one behind them to those of no row."""
+    row_t = rows.of_token(n_tokens)
+    place_t = torch.arange(n_tokens, device=row_t.device) - rows.offsets[row_t]
+    return torch.where(row_t < rows.n, place_t + row_t * rows.longest, rows.n * rows.longest)
 
 
 def _pad(x_thd: Tensor, place_t: Tensor, shape: tuple[int, int]) -> Tensor:
-    padded = x_thd.new_zeros(shape[0] * shape[1], *x_thd.shape[1:])
-    return padded.index_copy(0, place_t, x_thd).unflatten(0, shape)
+    padded = x_thd.new_zeros(shape[0] * shape[1] + 1, *x_thd.shape[1:])
+    return padded.index_copy(0, place_t, x_thd)[:-1].unflatten(0, shape)
 
 
 def _without_keyless(out_thd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
-    """Set to zero what queries without keys got."""
-    if all(key_rows.lengths):
+    """Set to zero what queries without keys got, and those of no row: a kernel leaves there what was in the memory."""
+    if rows.lengths is not None and key_rows.lengths is not None and all(key_rows.lengths):
         return out_thd
-    is_keyless_t = (key_rows.offsets.diff() == 0)[_row_of_token(rows)]
-    return out_thd.masked_fill(is_keyless_t[:, None, None], 0)
+    is_keyless_m = torch.cat([key_rows.offsets.diff() == 0, key_rows.offsets.new_ones(1, dtype=torch.bool)])
+    return out_thd.masked_fill(is_keyless_m[rows.of_token(len(out_thd))][:, None, None], 0)
 
 
 def _check_covered(name: str, n_tokens: int, rows: Rows) -> None:
+    if rows.lengths is None:  # then only the device can tell
+        return
     if sum(rows.lengths) != n_tokens or min(rows.lengths, default=0) < 0:
         raise mistake(
             "attention",

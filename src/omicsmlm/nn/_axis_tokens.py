@@ -79,8 +79,16 @@ class TokenReading(NamedTuple):
 
     def hidden(self, at_ng: Tensor) -> Tensor:
         """Give (t, d) what the last layer makes these logits from."""
-        read_td = F.gelu(self.states[:, : at_ng.shape[1]][at_ng])
-        return F.gelu(F.linear(read_td, self.hidden_weight, self.hidden_bias))
+        return self._hidden(self.states[:, : at_ng.shape[1]][at_ng])
+
+    def logits_at(self, place_t: Tensor, n_features: int) -> Tensor:
+        """Give (t, n_tokens) logits at the places row · n_features + feature, (t,) int64."""
+        position_t = place_t // n_features * self.states.shape[1] + place_t % n_features
+        hidden_td = self._hidden(self.states.flatten(0, 1).index_select(0, position_t))
+        return F.linear(hidden_td, self.out_weight, self.out_bias)
+
+    def _hidden(self, states_td: Tensor) -> Tensor:
+        return F.gelu(F.linear(F.gelu(states_td), self.hidden_weight, self.hidden_bias))
 
 
 class TokenHead(nn.Module):

@@ -25,11 +25,15 @@ class ComponentFit(nn.Module):
 
     mean_g: Tensor
     strength_k: Tensor
+    key_g: Tensor
 
     def __init__(self, n_features: int, n_components: int) -> None:
         super().__init__()
         self.register_buffer("mean_g", torch.zeros(n_features))
         self.register_buffer("strength_k", torch.ones(n_components))
+        generator = torch.Generator().manual_seed(0)
+        key_g = torch.randint(-(1 << 62), 1 << 62, (n_features,), generator=generator)
+        self.register_buffer("key_g", key_g, persistent=False)
         self.log_noise_g = nn.Parameter(torch.zeros(n_features))
 
     @torch.no_grad()
@@ -57,7 +61,7 @@ class ComponentFit(nn.Module):
         """
         return 1 - (self.strength_k.min() / self.strength_k).square()
 
-    def forward(self, values_ng: Tensor, seen_ng: Tensor, table_gk: Tensor) -> Tensor:
+    def forward(self, values_ng: Tensor, seen_ng: Tensor, table_gk: Tensor, most: int | None = None) -> Tensor:
         """Give the components, (n, k) float32.
 
         Parameters
@@ -68,30 +72,36 @@ class ComponentFit(nn.Module):
             Which of them are seen; nothing of a row gives zeros.
         table_gk
             Loadings, in units of their strength.
+        most
+            Most that is seen of a row, where that is known and rows show this and that: each is then solved by itself. None
+            where many rows show the same, for which a system is set up once.
         """
         with torch.autocast(values_ng.device.type, enabled=False):
             precision_g = (-self.log_noise_g.float() / 2).exp()
             loading_gk = table_gk.float() * self.strength_k * precision_g[:, None]
             z_ng = (values_ng.float() - self.mean_g) * precision_g * seen_ng
-            gram_pkk, pattern_n = _grams(loading_gk, seen_ng)
             prior_kk = torch.eye(len(self.strength_k), device=z_ng.device)
-            return torch.linalg.solve((gram_pkk + prior_kk)[pattern_n], z_ng @ loading_gk)
+            if most is None:
+                first_p, pattern_n = _patterns(seen_ng, self.key_g)
+                seen_pg = seen_ng[first_p]
+                longest = int(seen_pg.sum(1).max()) if len(seen_pg) else 0
+                gram_nkk = (_grams(loading_gk, seen_pg, longest) + prior_kk)[pattern_n]
+            else:
+                gram_nkk = _grams(loading_gk, seen_ng, most) + prior_kk
+            return torch.linalg.solve_ex(
+                gram_nkk, z_ng @ loading_gk
+            ).result  # never singular: there is nothing to check
 
 
-def _grams(loading_gk: Tensor, seen_ng: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the sum of the outer products of the loadings of what is seen, of each distinct set of features, and each row's."""
-    first_p, pattern_n = _patterns(seen_ng)
-    seen_pg = seen_ng[first_p]
-    longest = int(seen_pg.sum(1).max()) if len(seen_pg) else 0
+def _grams(loading_gk: Tensor, seen_pg: Tensor, longest: int) -> Tensor:
+    """Give (p, k, k) sums of the outer products of the loadings of what is seen of each row, at most so many features."""
     id_pl = seen_pg.byte().topk(longest, dim=1).indices
     own_plk = loading_gk[id_pl] * seen_pg.gather(1, id_pl)[:, :, None]
-    return own_plk.transpose(1, 2) @ own_plk, pattern_n
+    return own_plk.transpose(1, 2) @ own_plk
 
 
-def _patterns(seen_ng: Tensor) -> tuple[Tensor, Tensor]:
+def _patterns(seen_ng: Tensor, key_g: Tensor) -> tuple[Tensor, Tensor]:
     """Give a row of each distinct set of features, and the set of each row; sets are told apart by sums of random integers."""
-    generator = torch.Generator().manual_seed(0)
-    key_g = torch.randint(-(1 << 62), 1 << 62, (seen_ng.shape[1],), generator=generator).to(seen_ng.device)
     sum_n = torch.where(seen_ng, key_g, 0).sum(1)
     distinct_p, pattern_n = sum_n.unique(return_inverse=True)
     first_p = torch.zeros_like(distinct_p).index_copy_(0, pattern_n, torch.arange(len(sum_n), device=sum_n.device))

@@ -73,7 +73,7 @@ class Composition(nn.Module):
             is_word &= (place_t < starts_u[sequence_t]) & (place_t % words.step == 0)
             region_t = place_t * words.n_regions // starts_u[sequence_t].clamp(min=1)
             at_t = (sequence_t * words.n_regions + region_t) * n_words + word_t
-            counts_uf = torch.bincount(at_t[is_word], minlength=len(counts_uf)).float()
+            counts_uf = counts_uf.index_add_(0, torch.where(is_word, at_t, 0), is_word.float())
         counts_urw = counts_uf.view(len(length_u), words.n_regions, n_words)
         return (counts_urw / counts_urw.sum(2, keepdim=True).clamp(min=1)).flatten(1)
 
@@ -114,15 +114,18 @@ class CompositionScores(nn.Module):
         self.get_buffer("mean_f").copy_(mean_f)
         self.get_buffer("rotation_fk").zero_()[:, :k] = weight_f[:, None] * vector_k.float()
 
-    def forward(self, letters: Letters) -> Tensor:
-        """Give (u, k) scores; those of a sequence that was met before are remembered by its digest."""
+    def forward(self, letters: Letters, keys: list[tuple[int, int]] | None = None) -> Tensor:
+        """Give (u, k) scores; those of a sequence that was met before are remembered by its digest, the key of each."""
         rotation_fk = self.get_buffer("rotation_fk")
         state = id(rotation_fk), rotation_fk._version
         if self._known_of != state:
             self._known, self._known_of = {}, state
-        keys = [(int(a), int(b)) for a, b in letters.digests.tolist()]
+        keys = [(int(a), int(b)) for a, b in letters.digests.tolist()] if keys is None else keys
         if any(key not in self._known for key in keys):
-            scores_uk = (self.composition(letters) - self.get_buffer("mean_f")) @ rotation_fk
+            with torch.autocast(
+                letters.offsets.device.type, enabled=False
+            ):  # they are remembered, also for other precisions
+                scores_uk = (self.composition(letters) - self.get_buffer("mean_f")) @ rotation_fk
             self._known.update(zip(keys, scores_uk.detach().clone(), strict=True))
         if not keys:
             return rotation_fk.new_zeros(0, rotation_fk.shape[1])

@@ -34,7 +34,8 @@ class CrossAttention(nn.Module):
         normed_pd, context_qd = self.norm(stream.states), self.context_norm(context.states)
         query_phd = self.query(normed_pd).unflatten(1, heads)
         key_qhd, value_qhd = self.key(context_qd).unflatten(1, heads), self.value(context_qd).unflatten(1, heads)
-        found_phd = attend(query_phd, key_qhd, value_qhd, Rows.of(stream.offsets), Rows.of(context.offsets))
+        rows, context_rows = (Rows.of(part.offsets, part.lengths) for part in (stream, context))
+        found_phd = attend(query_phd, key_qhd, value_qhd, rows, context_rows)
         return stream._replace(states=stream.states + self.dropout(self.out(found_phd.flatten(1))))
 
 
@@ -104,7 +105,7 @@ class Fusion(nn.Module):
         joined = _joined([streams[name] for name in self.names])
         n = len(joined.offsets) - 1
         offsets = torch.arange(n + 1, device=joined.offsets.device) * len(self.latents)
-        latents = States(self.latents.repeat(n, 1), offsets)
+        latents = States(self.latents.repeat(n, 1), offsets, n * [len(self.latents)])
         return self.reading(latents, joined).pooled()
 
 
@@ -117,6 +118,7 @@ def _joined(streams: Sequence[States]) -> States:
     for s, stream in enumerate(streams):
         shift_n = offsets[:-1] + before_ns[:, s] - stream.offsets[:-1]
         place_p = torch.arange(len(stream.states), device=offsets.device)
-        places.append(place_p + torch.repeat_interleave(shift_n, length_ns[:, s]))
+        places.append(place_p + torch.repeat_interleave(shift_n, length_ns[:, s], output_size=len(place_p)))
     states_pd = torch.cat([stream.states for stream in streams])
-    return States(torch.zeros_like(states_pd).index_copy(0, torch.cat(places), states_pd), offsets)
+    lengths = [sum(own) for own in zip(*(stream.lengths for stream in streams), strict=True)]
+    return States(torch.zeros_like(states_pd).index_copy(0, torch.cat(places), states_pd), offsets, lengths)

@@ -68,52 +68,61 @@ class LetterEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, letters: Letters) -> States:
-        """Give the states of each distinct sequence."""
-        states = self.local(letters)
+    def forward(self, letters: Letters, lengths: list[int] | None = None) -> States:
+        """Give the states of each distinct sequence; that the host has their lengths spares it to ask for them."""
+        states = self.local(letters, lengths)
         length_p = states.offsets.diff()[sequence_of(states)]
         x_pd = states.states + self.places[place_of(states) * self.n_windows // length_p.clamp(min=1)]
-        return states._replace(states=self.norm(self.transformer(x_pd, states.offsets)))
+        return states._replace(states=self.norm(self.transformer(x_pd, states.offsets, states.lengths)))
 
-    def local(self, letters: Letters) -> States:
+    def local(self, letters: Letters, lengths: list[int] | None = None) -> States:
         """Give what the convolutions see, in windows; sequences of like length are padded together."""
-        size_u = letters.offsets.diff().clamp(min=1).log2().ceil()
-        groups = [torch.nonzero(size_u == size).flatten() for size in size_u.unique().tolist()]
-        if len(groups) < 2:
-            return self._local(letters)
-        parts = [self._local(chosen(letters, group_g)) for group_g in groups]
+        lengths = letters.offsets.diff().tolist() if lengths is None else lengths
+        sizes = [max(0, length - 1).bit_length() for length in lengths]  # the next power of 2
+        order = sorted(range(len(sizes)), key=sizes.__getitem__)
+        if len(set(sizes)) < 2:
+            return self._local(letters, lengths)
+        powers = 2 ** torch.arange(max(sizes) + 1, device=letters.offsets.device)
+        order_u = torch.bucketize(letters.offsets.diff(), powers).argsort(stable=True)  # the same, on the device
+        parts, first = [], 0
+        for size in sorted(set(sizes)):
+            own = slice(first, first + sizes.count(size))
+            group = chosen(letters, order_u[own], lengths, order[own])
+            parts.append(self._local(group, [lengths[u] for u in order[own]]))
+            first = own.stop
         length_p = torch.cat([part.offsets.diff() for part in parts])
-        joined = States(
-            torch.cat([part.states for part in parts]), torch.cat([length_p.new_zeros(1), length_p.cumsum(0)])
-        )
-        return joined.of_rows(torch.cat(groups).argsort())
+        offsets = torch.cat([length_p.new_zeros(1), length_p.cumsum(0)])
+        joined = States(torch.cat([part.states for part in parts]), offsets, sum((part.lengths for part in parts), []))
+        return joined.of_rows(order_u.argsort(), sorted(range(len(order)), key=order.__getitem__))
 
-    def _local(self, letters: Letters) -> States:
-        x_uld, length_u = self._stem(letters)
+    def _local(self, letters: Letters, lengths: list[int]) -> States:
+        x_uld, length_u = self._stem(letters, max(lengths, default=0))
         for level, (norm, convolution) in enumerate(zip(self.norms, self.levels, strict=True)):
             x_uld, length_u = _averaged(x_uld, length_u, self.pool)
             x_uld = x_uld if level else self.widening(x_uld)
             x_uld = x_uld + F.gelu(_convolved(norm(x_uld), length_u, convolution))
-        is_there_ul = _within(length_u, x_uld.shape[1])
         offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)])
-        return windowed(States(x_uld[is_there_ul], offsets), self.n_windows)
+        shortening = self.pool ** len(self.levels)
+        shortened = [-(-length // shortening) for length in lengths]
+        at = States(x_uld.new_zeros(sum(shortened), 0), offsets, shortened)
+        return windowed(at._replace(states=x_uld[sequence_of(at), place_of(at)]), self.n_windows)
 
-    def letter_states(self, letters: Letters) -> Tensor:
+    def letter_states(self, letters: Letters, lengths: list[int] | None = None) -> Tensor:
         """Give (t, d): each letter as the first convolution sees it, plus the state of its window."""
-        x_uld, _ = self._stem(letters)
-        states, sequence_t, place_t = self(letters), sequence_of(letters), place_of(letters)
+        lengths = letters.offsets.diff().tolist() if lengths is None else lengths
+        x_uld, _ = self._stem(letters, max(lengths, default=0))
+        states, sequence_t, place_t = self(letters, lengths), sequence_of(letters), place_of(letters)
         shortening = self.pool ** len(self.levels)
         length_u, window_u = -(-letters.offsets.diff() // shortening), states.offsets.diff()
         window_t = place_t // shortening * window_u[sequence_t] // length_u[sequence_t]
         window_t = states.offsets[:-1][sequence_t] + window_t
         return self.widening(x_uld[sequence_t, place_t]) + states.states[window_t]
 
-    def _stem(self, letters: Letters) -> tuple[Tensor, Tensor]:
+    def _stem(self, letters: Letters, longest: int) -> tuple[Tensor, Tensor]:
         length_u = letters.offsets.diff()
-        longest = max(int(length_u.max()) if len(length_u) else 0, 1)
         at = sequence_of(letters), place_of(letters)
-        code_ul = torch.zeros(len(length_u), longest, dtype=torch.int64, device=length_u.device)
-        code_ul[at] = self.get_buffer("codes")[letters.letters.long()]
+        code_ul = torch.zeros(len(length_u), max(longest, 1), dtype=torch.int64, device=length_u.device)
+        code_ul.index_put_(at, self.get_buffer("codes")[letters.letters.long()])
         x_uld = self.dropout(self.embedding(code_ul))
         return F.gelu(_convolved(x_uld, length_u, self.stem)), length_u
 

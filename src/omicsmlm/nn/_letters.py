@@ -22,17 +22,28 @@ class States(NamedTuple):
     """(p, d)."""
     offsets: Tensor
     """(u + 1,) int64."""
+    lengths: list[int]
+    """The same on the host, as u lengths."""
 
-    def of_rows(self, of_row: Tensor) -> Self:
-        """Give each of n rows the states of its sequence; none where ``of_row`` is -1."""
+    @classmethod
+    def of(cls, states_pd: Tensor, offsets: Tensor) -> Self:
+        """Read the lengths off the offsets; the host waits for the device."""
+        return cls(states_pd, offsets, offsets.diff().tolist())
+
+    def of_rows(self, of_row: Tensor, on_host: list[int] | None = None) -> Self:
+        """Give each of n rows the states of its sequence; none where ``of_row`` is -1.
+
+        Where ``of_row`` is known on the host as well, it need not wait for the device.
+        """
+        on_host = of_row.tolist() if on_host is None else on_host
+        lengths = [self.lengths[u] if u >= 0 else 0 for u in on_host]
         has_n = of_row >= 0
         length_n = self.offsets.diff()[of_row.clamp(min=0)] * has_n if len(self.offsets) > 1 else of_row * 0
         offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
         start_n = self.offsets[:-1][of_row.clamp(min=0)] if len(self.offsets) > 1 else of_row * 0
-        place_p = torch.repeat_interleave(start_n - offsets[:-1], length_n)
-        return self._replace(
-            states=self.states[place_p + torch.arange(len(place_p), device=place_p.device)], offsets=offsets
-        )
+        place_p = torch.repeat_interleave(start_n - offsets[:-1], length_n, output_size=sum(lengths))
+        place_p = place_p + torch.arange(len(place_p), device=place_p.device)
+        return self._replace(states=self.states[place_p], offsets=offsets, lengths=lengths)
 
     def pooled(self) -> Tensor:
         """Give (n, d) means; zeros where there is no state."""
@@ -59,7 +70,8 @@ def letter_codes(kind: str) -> Tensor:
 def sequence_of(packed: Letters | States) -> Tensor:
     """Give the sequence of each letter, or state, (t,) int64."""
     length_u = packed.offsets.diff()
-    return torch.repeat_interleave(torch.arange(len(length_u), device=length_u.device), length_u)
+    sequence_u = torch.arange(len(length_u), device=length_u.device)
+    return torch.repeat_interleave(sequence_u, length_u, output_size=len(packed[0]))
 
 
 def place_of(packed: Letters | States) -> Tensor:
@@ -68,9 +80,9 @@ def place_of(packed: Letters | States) -> Tensor:
     return torch.arange(len(sequence_t), device=sequence_t.device) - packed.offsets[:-1][sequence_t]
 
 
-def chosen(letters: Letters, index_g: Tensor) -> Letters:
-    """Give some of the sequences, in this order; to no row belongs any."""
-    found = States(letters.letters[:, None], letters.offsets).of_rows(index_g)
+def chosen(letters: Letters, index_g: Tensor, lengths: list[int], on_host: list[int]) -> Letters:
+    """Give some of the sequences, whose lengths are known, in this order; to no row belongs any."""
+    found = States(letters.letters[:, None], letters.offsets, lengths).of_rows(index_g, on_host)
     return Letters(found.states[:, 0], found.offsets, index_g.new_zeros(0), letters.digests[index_g])
 
 
@@ -88,18 +100,18 @@ def windowed(states: States, n_windows: int) -> States:
 
     Examples
     --------
-    >>> four = States(torch.tensor([[1.0], [3.0], [5.0], [9.0]]), torch.tensor([0, 4]))
+    >>> four = States.of(torch.tensor([[1.0], [3.0], [5.0], [9.0]]), torch.tensor([0, 4]))
     >>> windowed(four, 2).states.flatten().tolist()
     [2.0, 7.0]
     """
     length_u = states.offsets.diff()
     window_u = length_u.clamp(max=n_windows)
-    if torch.equal(window_u, length_u):
+    if max(states.lengths, default=0) <= n_windows:
         return states
     offsets = torch.cat([window_u.new_zeros(1), window_u.cumsum(0)])
     owner_p, place_p = sequence_of(states), place_of(states)
     window_p = offsets[:-1][owner_p] + place_p * window_u[owner_p] // length_u[owner_p]
-    n_windows_all = int(offsets[-1])
-    count_w = torch.bincount(window_p, minlength=n_windows_all).clamp(min=1)
-    sum_wd = states.states.new_zeros(n_windows_all, states.states.shape[1]).index_add(0, window_p, states.states)
-    return States(sum_wd / count_w[:, None].to(sum_wd.dtype), offsets)
+    lengths = [min(length, n_windows) for length in states.lengths]
+    count_w = offsets.new_zeros(sum(lengths)).index_add_(0, window_p, torch.ones_like(window_p)).clamp(min=1)
+    sum_wd = states.states.new_zeros(sum(lengths), states.states.shape[1]).index_add(0, window_p, states.states)
+    return States(sum_wd / count_w[:, None].to(sum_wd.dtype), offsets, lengths)

@@ -7,6 +7,7 @@ and only when one is asked for.
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -114,14 +115,14 @@ class PretrainedEncoder(nn.Module):
                 part.eval()
         return self
 
-    def forward(self, letters: Letters) -> States:
-        """Give the states of each distinct sequence, (p, d) float32."""
+    def forward(self, letters: Letters, lengths: list[int] | None = None) -> States:
+        """Give the states of each distinct sequence, (p, d) float32; the host must read the letters."""
         embed = self._enformer_states if self.library == "enformer" else self._transformer_states
         found = [embed(text) for text in texts(letters)]
-        length_u = torch.tensor([len(states) for states in found], device=letters.offsets.device, dtype=torch.int64)
-        offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)])
+        lengths = [len(states) for states in found]
+        offsets = torch.tensor([0, *accumulate(lengths)], device=letters.offsets.device)
         states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=letters.offsets.device)
-        return windowed(States(states_pd.float(), offsets), self.n_windows)
+        return windowed(States(states_pd.float(), offsets, lengths), self.n_windows)
 
     def _transformer_states(self, text: str) -> Tensor:
         tokens = self.tokenizer(text, return_tensors="pt").to(self.get_buffer("codes").device)
@@ -167,16 +168,18 @@ class FrozenEncoder:
         return self
 
     @torch.no_grad()
-    def __call__(self, letters: Letters) -> States:
-        """Give the states of each distinct sequence, (p, d) float32."""
-        device, digests = letters.offsets.device, [(int(a), int(b)) for a, b in letters.digests.tolist()]
+    def __call__(self, letters: Letters, keys: list[tuple[int, int]] | None = None) -> States:
+        """Give the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
+        device, digests = letters.offsets.device, keys
+        if digests is None:
+            digests = [(int(a), int(b)) for a, b in letters.digests.tolist()]
         for i, digest in enumerate(digests):
             if not self.store.has(digest):
                 self.store.add(digest, self._loaded(device)(_single(letters, i)).states)
         found = [torch.from_numpy(self.store.get(digest).astype("float32")) for digest in digests]
-        length_u = torch.tensor([len(states) for states in found], dtype=torch.int64)
-        offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)]).to(device)
-        return States(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets)
+        lengths = [len(states) for states in found]
+        offsets = torch.tensor([0, *accumulate(lengths)], device=device)
+        return States(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets, lengths)
 
     def _loaded(self, device: torch.device) -> PretrainedEncoder:
         if self._encoder is None:

@@ -18,6 +18,8 @@ class RowLayout(NamedTuple):
     """(n,) int64: place of each row's own token."""
     places: dict[str, Tensor]
     """(t,) int64 per modality: place of each of its tokens."""
+    lengths: list[int] | None = None
+    """n lengths, where the host knows them."""
 
     @classmethod
     def of(cls, parts: Mapping[str, TokenSet], rows: Mapping[str, Tensor]) -> Self:
@@ -32,7 +34,9 @@ class RowLayout(NamedTuple):
             within_t = torch.arange(len(row_t), device=row_t.device) - part.offsets[row_t]
             places[name] = begin_n[row_t] + within_t
             begin_n = begin_n + lengths[name]
-        return cls(offsets, offsets[:-1], places)
+        known = [part.lengths for part in parts.values() if part.lengths is not None]
+        sums = [1 + sum(own) for own in zip(*known, strict=True)] if len(known) == len(parts) else None
+        return cls(offsets, offsets[:-1], places, sums)
 
     def join(self, first_nd: Tensor, tokens: Mapping[str, Tensor]) -> Tensor:
         """Put the rows' own tokens, (n, d), and those of each modality, (t, d), in their places: (all, d)."""

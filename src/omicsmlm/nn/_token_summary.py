@@ -66,6 +66,10 @@ class TokenSummary(nn.Module):
         sums = {name: self._sum(name, part, weights[name]) for name, part in parts.items()}
         return self.combination(sums, {name: self.evidence(name, part, rows[name]) for name, part in parts.items()})
 
+    def commonness(self, name: str) -> Tensor:
+        """Give the share of the rows that the model was started on that have each feature of a modality, (g,)."""
+        return 1 / torch.expm1(self.get_buffer(f"rarity_{self._place(name)}"))
+
     def evidence(self, name: str, part: TokenSet, row_t: Tensor) -> Tensor:
         """Give how much is seen of each row, (n,), relative to the usual row, at most twice that."""
         return (self._amount(name, part, row_t) / self.get_buffer(f"usual_{self._place(name)}")).clamp(max=2)

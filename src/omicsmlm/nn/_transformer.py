@@ -77,8 +77,8 @@ class _Block(nn.Module):
         """Drop a branch as a whole from some rows, in training; what is left makes up for it."""
         if not self.training or self.drop_rate == 0:
             return branch_td
-        kept_n = (torch.rand(len(rows.lengths), device=branch_td.device) >= self.drop_rate) / (1 - self.drop_rate)
-        kept_t = torch.repeat_interleave(kept_n, rows.offsets.diff(), output_size=len(branch_td))
+        kept_n = (torch.rand(rows.n, device=branch_td.device) >= self.drop_rate) / (1 - self.drop_rate)
+        kept_t = nn.functional.pad(kept_n, (0, 1))[rows.of_token(len(branch_td))]  # tokens of no row are dropped
         return branch_td * kept_t[:, None].to(branch_td.dtype)
 
 
@@ -134,19 +134,25 @@ class PackedTransformer(nn.Module):
             _Block(width, n_heads, feed_forward, dropout, layer_scale, drop_rate=rate) for rate in rates
         )
 
-    def forward(self, x_td: Tensor, offsets: Tensor) -> Tensor:
-        """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``."""
-        rows = Rows.of(offsets)
+    def forward(self, x_td: Tensor, offsets: Tensor, lengths: list[int] | None = None) -> Tensor:
+        """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``.
+
+        Lengths of the rows that the host has spare it to ask the device for them.
+        """
+        rows = Rows.of(offsets, lengths)
         for block in self.blocks:
             x_td = block(x_td, rows)
         return x_td
 
-    def firsts(self, x_td: Tensor, offsets: Tensor) -> Tensor:
+    def firsts(
+        self, x_td: Tensor, offsets: Tensor, lengths: list[int] | None = None, longest: int | None = None
+    ) -> Tensor:
         """Give the (n, d) states of the first token of each row alone; no row may be empty.
 
-        They are those that :meth:`forward` gives, but the last block computes no other.
+        They are those that :meth:`forward` gives, but the last block computes no other. That no row is longer than ``longest``
+        also spares the host to ask; there may then be tokens behind those of the last row.
         """
-        rows = Rows.of(offsets)
+        rows = Rows.of(offsets, lengths, longest)
         for block in self.blocks[:-1]:
             x_td = block(x_td, rows)
         if not len(self.blocks):
@@ -199,19 +205,19 @@ class LatentTransformer(nn.Module):
         self.blocks = nn.ModuleList(_Block(*shape) for _ in range(n_layers))
         self.write = _Block(*shape, crosses=True)
 
-    def forward(self, x_td: Tensor, offsets: Tensor) -> Tensor:
+    def forward(self, x_td: Tensor, offsets: Tensor, lengths: list[int] | None = None) -> Tensor:
         """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``."""
-        rows = Rows.of(offsets)
+        rows = Rows.of(offsets, lengths)
         return self.write(x_td, rows, *self._read(x_td, rows))
 
-    def firsts(self, x_td: Tensor, offsets: Tensor) -> Tensor:
+    def firsts(self, x_td: Tensor, offsets: Tensor, lengths: list[int] | None = None) -> Tensor:
         """Give the (n, d) states of the first token of each row alone; no row may be empty."""
-        rows = Rows.of(offsets)
+        rows = Rows.of(offsets, lengths)
         return self.write(x_td[offsets[:-1]], _firsts(rows), *self._read(x_td, rows))
 
     def _read(self, x_td: Tensor, rows: Rows) -> tuple[Tensor, Rows]:
         """Give the states of each row's latents, and where they stand."""
-        n, n_latents = len(rows.lengths), len(self.latents)
+        n, n_latents = rows.n, len(self.latents)
         latent_rows = Rows(n_latents * torch.arange(n + 1, device=x_td.device), n * [n_latents])
         latents_sd = self.latents.repeat(n, 1).to(x_td.dtype)
         latents_sd = self.read(latents_sd, latent_rows, x_td, rows)
@@ -222,8 +228,7 @@ class LatentTransformer(nn.Module):
 
 def _firsts(rows: Rows) -> Rows:
     """Give rows of one token each."""
-    n = len(rows.lengths)
-    return Rows(torch.arange(n + 1, device=rows.offsets.device), n * [1])
+    return Rows(torch.arange(rows.n + 1, device=rows.offsets.device), rows.n * [1])
 
 
 def _check_heads(width: int, n_heads: int) -> None:

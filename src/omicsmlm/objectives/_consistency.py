@@ -27,8 +27,10 @@ def info_nce(full_nd: Tensor, partial_nd: Tensor, temperature: float = 0.1) -> T
     return F.cross_entropy(cosine_nn / temperature, torch.arange(len(cosine_nn), device=cosine_nn.device))
 
 
-def divergence(full_logits_nc: Tensor, partial_logits_nc: Tensor) -> Tensor:
+def divergence(full_logits_nc: Tensor, partial_logits_nc: Tensor, counts_n: Tensor | None = None) -> Tensor:
     r"""Mean over rows of :math:`\mathrm{KL}(p_\text{full} \,\|\, p_\text{partial})`, in natural logarithms.
+
+    Only rows of which ``counts_n`` is true count; None for all.
 
     Examples
     --------
@@ -37,4 +39,7 @@ def divergence(full_logits_nc: Tensor, partial_logits_nc: Tensor) -> Tensor:
     """
     full_nc = F.log_softmax(full_logits_nc.detach().float(), 1)
     partial_nc = F.log_softmax(partial_logits_nc.float(), 1)
-    return F.kl_div(partial_nc, full_nc, reduction="sum", log_target=True) / max(1, len(full_nc))
+    if counts_n is None:
+        counts_n = torch.ones(len(full_nc), dtype=torch.bool, device=full_nc.device)
+    each_n = F.kl_div(partial_nc, full_nc, reduction="none", log_target=True).sum(1)
+    return (each_n * counts_n).sum() / counts_n.sum().clamp(min=1)

@@ -1,6 +1,5 @@
 """Telling who has the event sooner: Cox's partial likelihood, and hazards of intervals of time."""
 
-import warnings
 from collections.abc import Mapping
 
 import torch
@@ -10,11 +9,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Corrupted
 
-from ._reduction import observation_mean
+from ._reduction import observation_mean, step_mean
 
 
 class CoxObjective:
-    r"""Negative log partial likelihood of a batch, per event; tied events by Efron's method (torchsurv).
+    r"""Negative log partial likelihood of a batch, per event; tied events by Efron's method.
 
     A row is compared with the rows of its stratum in the batch. Batches therefore have to be large; one without events
     has nothing to say.
@@ -36,26 +35,49 @@ class CoxObjective:
 
     def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, 1) log relative hazards."""
-        from torchsurv.loss.cox import neg_partial_log_likelihood
-
         if batch.n_ranks > 1:
             remedy = "pass devices=1, or likelihood='discrete' in the config"
             raise mistake(
                 "devices", "one device for Cox's likelihood, which compares all of a batch", "several", remedy
             )
         rows = batch.rows
-        time_n, event_n, stratum_n = (
-            part.to(rows.device)[rows] for part in (self.time_n, self.event_n, self.stratum_n)
-        )
-        eta_n = outputs.float()[:, 0]
-        n_events = int(event_n.sum())
-        if n_events == 0 or len(rows) < 2:
-            return {"cox": eta_n.sum() * 0}
-        eta_n = eta_n - eta_n.detach().max()  # the likelihood does not mind; torchsurv's exponentials do
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # it tells of every tie
-            total = neg_partial_log_likelihood(eta_n, event_n, time_n, reduction="sum", strata=stratum_n)
-        return {"cox": total / n_events}
+        parts = self.time_n, self.event_n, self.stratum_n
+        self.time_n, self.event_n, self.stratum_n = (part.to(rows.device) for part in parts)  # they stay there
+        time_n, event_n, stratum_n = self.time_n[rows], self.event_n[rows], self.stratum_n[rows]
+        total = negative_log_partial_likelihood(outputs.float()[:, 0], time_n, event_n, stratum_n)
+        return {"cox": step_mean(total, event_n.sum(), batch)}
+
+
+def negative_log_partial_likelihood(eta_n: Tensor, time_n: Tensor, event_n: Tensor, stratum_n: Tensor) -> Tensor:
+    r"""Sum over events of Cox's negative log partial likelihood, ties by Efron's method, without asking the device.
+
+    For the events :math:`l = 0, \dots, m - 1` of one time and stratum, whose rows are D, among those at risk R,
+
+    .. math:: \sum_l \log\Big(\sum_{j \in R} e^{\eta_j} - \frac lm \sum_{j \in D} e^{\eta_j}\Big) - \sum_{j \in D} \eta_j
+
+    Parameters
+    ----------
+    eta_n, time_n, event_n, stratum_n
+        Log relative hazards, times, whether these are of the event (bool), and strata: pairs of rows are compared, n² numbers.
+
+    Examples
+    --------
+    Of two alike, the first to have the event does so with probability 1 / 2, the second for sure:
+
+    >>> one = torch.ones(2, dtype=torch.bool)
+    >>> negative_log_partial_likelihood(torch.zeros(2), torch.tensor([1.0, 2.0]), one, torch.zeros(2))
+    tensor(0.6931)
+    """
+    same_nn = stratum_n[:, None] == stratum_n
+    at_risk_nn = same_nn & (time_n >= time_n[:, None])
+    tied_nn = same_nn & (time_n == time_n[:, None]) & event_n & event_n[:, None]
+    share_n = tied_nn.tril(-1).sum(1) / tied_nn.sum(1).clamp(min=1)
+    eta_nn = eta_n.expand_as(at_risk_nn).masked_fill(~at_risk_nn, -torch.inf)
+    largest_n = eta_nn.detach().amax(1)  # each row is at its own risk, so that this is finite
+    hazard_nn = (eta_nn - largest_n[:, None]).exp()
+    left_n = hazard_nn.sum(1) - share_n * (hazard_nn * tied_nn).sum(1)
+    loss_n = largest_n + left_n.clamp(min=1e-30).log() - eta_n
+    return torch.where(event_n, loss_n, 0.0).sum()
 
 
 class DiscreteHazards:
@@ -80,7 +102,10 @@ class DiscreteHazards:
     def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, u) logits of hazards, per row."""
         rows = batch.rows
-        last_n, event_n = (part.to(rows.device)[rows] for part in (self.interval_n, self.event_n))
+        self.interval_n, self.event_n = (
+            part.to(rows.device) for part in (self.interval_n, self.event_n)
+        )  # they stay there
+        last_n, event_n = self.interval_n[rows], self.event_n[rows]
         interval_u = torch.arange(outputs.shape[1], device=rows.device)
         happens_nu = ((interval_u == last_n[:, None]) & event_n[:, None]).float()
         seen_nu = (interval_u <= last_n[:, None]).float()
@@ -95,4 +120,4 @@ def log_risk(outputs: Tensor) -> Tensor:
     """
     if outputs.shape[1] == 1:
         return outputs[:, 0]
-    return softplus(outputs).sum(1).clamp(min=1e-30).log()
+    return softplus(outputs.float()).sum(1).clamp(min=1e-30).log()

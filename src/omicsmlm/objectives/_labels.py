@@ -27,7 +27,9 @@ class LabelObjective:
 
     def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, c) logits."""
-        codes_n = self.codes_n.to(outputs.device)[batch.rows]
-        weight_c = self.weight_c.to(outputs.device)
-        total = cross_entropy(outputs.float(), codes_n, weight_c, reduction="sum")
-        return {"labels": step_mean(total, weight_c[codes_n].sum(), batch)}
+        self.codes_n, self.weight_c = (
+            part.to(outputs.device) for part in (self.codes_n, self.weight_c)
+        )  # they stay there
+        codes_n = self.codes_n[batch.rows]
+        total = cross_entropy(outputs.float(), codes_n, self.weight_c, reduction="sum")
+        return {"labels": step_mean(total, self.weight_c[codes_n].sum(), batch)}

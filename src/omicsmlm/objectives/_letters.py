@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,7 +15,7 @@ from ._reduction import step_mean
 class LetterCrossEntropy:
     """Mean cross-entropy, in nats, of the hidden letters of each kind of sequence; summed over kinds.
 
-    It judges ``outputs.letters[name]``, the (s, a) logits of the hidden letters in their order. Of an ambiguous letter (N, X)
+    It judges ``outputs.letters[name]``, the (t, a) logits of all letters, where they are hidden. Of an ambiguous letter (N, X)
     nothing is asked.
 
     Parameters
@@ -30,10 +31,12 @@ class LetterCrossEntropy:
         """Judge the letters."""
         assert corrupted.scored is not None
         terms = {}
-        for name, logits_sa in outputs.letters.items():
+        for name, logits_ta in outputs.letters.items():
             whole: Letters = corrupted.targets[name]
-            byte_s = whole.letters[corrupted.scored[name]].long()
-            code_s = self.codes[name].to(byte_s.device)[byte_s]
-            terms[name] = F.cross_entropy(logits_sa.float(), code_s.clamp(min=-1), ignore_index=-1, reduction="sum")
-            terms[name] = step_mean(terms[name], (code_s >= 0).sum(), batch)
+            n_letters = len(logits_ta)  # letters of no sequence, behind the last one, have been left out
+            byte_t = whole.letters[:n_letters].long()
+            self.codes[name] = self.codes[name].to(byte_t.device)  # once: it stays there
+            code_t = torch.where(corrupted.scored[name][:n_letters], self.codes[name][byte_t].clamp(min=-1), -1)
+            terms[name] = F.cross_entropy(logits_ta.float(), code_t, ignore_index=-1, reduction="sum")
+            terms[name] = step_mean(terms[name], (code_t >= 0).sum(), batch)
         return terms

@@ -16,6 +16,9 @@ from ._reduction import step_mean
 Digitize = Callable[[str, Tensor, Tensor], Tensor]
 """From a modality, (t,) values and the (t,) totals of their rows to (t,) bins."""
 
+NOT_ASKED = -100
+"""Target of a token whose modality is not asked for."""
+
 
 class Outputs(CellOutputs, Protocol):
     """What the objective needs of a module's outputs."""
@@ -67,10 +70,9 @@ class TokenPrediction:
             for logits, bins in zip(outputs.value_logits.values(), self.hidden_bins(corrupted).values(), strict=True)
         ]
         assert corrupted.scored is not None
-        asked = [logits[corrupted.scored[name].asked].float() for name, logits in outputs.modality_logits.items()]
         modalities = [
-            cross_entropy(logits, torch.full_like(logits[:, 0], m, dtype=torch.int64), reduction="sum")
-            for m, logits in enumerate(asked)
+            cross_entropy(logits.float(), torch.where(corrupted.scored[name].asked, m, NOT_ASKED), reduction="sum")
+            for m, (name, logits) in enumerate(outputs.modality_logits.items())
         ]
         terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.rows), batch)}
         if len(modalities) > 1:
@@ -85,7 +87,7 @@ class TokenPrediction:
         assert corrupted.scored is not None
         bins = {}
         for name, part in corrupted.inputs.items():
-            truth, hidden_t = corrupted.scored[name], part.values.isnan()
+            truth, hidden_t = corrupted.scored[name], part.values.isnan() if part.hidden is None else part.hidden
             total_t = truth.total[rows_of(part)]
             bins[name] = self.digitize(name, truth.values[hidden_t], total_t[hidden_t])
         return bins

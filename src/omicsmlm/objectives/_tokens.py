@@ -7,17 +7,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from omicsmlm._sizes import likely_most, places_of_true
 from omicsmlm._types import Batch, Corrupted, Encoded
 
 from ._consistency import divergence, info_nce
 from ._reduction import step_mean
 
+NOT_JUDGED = -100
+"""Target of a place that is not judged."""
+
 
 class Reading(Protocol):
     """A head that is read where it is asked: see :class:`omicsmlm.nn.TokenReading`."""
 
-    def logits(self, at_ng: Tensor) -> Tensor:
-        """Give (t, n_tokens) logits of the t tokens that are true, row by row."""
+    def logits_at(self, place_t: Tensor, n_features: int) -> Tensor:
+        """Give (t, n_tokens) logits at the places row · n_features + feature, (t,) int64."""
         ...
 
 
@@ -46,10 +50,12 @@ class BinCrossEntropy:
         the judged tokens, averaged over modalities. 0 for plain batches.
     temperature
         Of InfoNCE.
+    rate
+        Share of the tokens that is judged; how many the head is read at follows from it where the host cannot count them.
     """
 
-    def __init__(self, consistency: float = 0.0, temperature: float = 0.1) -> None:
-        self.consistency, self.temperature = consistency, temperature
+    def __init__(self, consistency: float = 0.0, temperature: float = 0.1, rate: float = 1.0) -> None:
+        self.consistency, self.temperature, self.rate = consistency, temperature, rate
 
     def __call__(self, outputs: TokenOutputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return a term per modality, and those of consistency."""
@@ -57,14 +63,24 @@ class BinCrossEntropy:
         terms, divergences = {}, []
         for name, reading in outputs.readings.items():
             scored_ng = corrupted.scored[name]
-            logits_tb = reading.logits(scored_ng).float()
-            bins_t = corrupted.targets[name].values[scored_ng].long()
-            total = F.cross_entropy(logits_tb, bins_t, reduction="sum")
-            terms[name] = step_mean(total, len(bins_t), batch)
+            place_t, is_there_t = self._places(scored_ng)
+            logits_tb = reading.logits_at(place_t, scored_ng.shape[1]).float()
+            bins_t = corrupted.targets[name].values.flatten()[place_t].long()
+            total = F.cross_entropy(logits_tb, torch.where(is_there_t, bins_t, NOT_JUDGED), reduction="sum")
+            terms[name] = step_mean(total, is_there_t.sum(), batch)
             if self.consistency:
-                divergences.append(divergence(*logits_tb.chunk(2)))  # both halves are judged at the same tokens
+                full_tb, partial_tb = logits_tb.chunk(2)
+                divergences.append(divergence(full_tb, partial_tb, is_there_t.chunk(2)[0]))
         if self.consistency:
             full_nd, partial_nd = outputs.encoded.mean.chunk(2)
             terms["agreement"] = self.consistency * info_nce(full_nd, partial_nd, self.temperature)
             terms["divergence"] = self.consistency * torch.stack(divergences).mean()
         return terms
+
+    def _places(self, scored_ng: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the places of the judged tokens, and which of these there are; of both halves of a doubled batch alike."""
+        if not self.consistency:
+            return places_of_true(scored_ng.flatten(), likely_most(scored_ng.numel(), self.rate))
+        half_ng = scored_ng[: len(scored_ng) // 2]
+        place_t, is_there_t = places_of_true(half_ng.flatten(), likely_most(half_ng.numel(), self.rate))
+        return torch.cat([place_t, place_t + half_ng.numel()]), is_there_t.repeat(2)

@@ -100,15 +100,16 @@ class AxisBins(nn.Module):
         values_t = tokens.values
         if is_sparse:
             values_t = log_per_million(values_t, self.depth(name, batch)[row_t])
-        kept_t = column_t >= 0
-        at = row_t[kept_t], column_t[kept_t]
-        bins_t = self._digitized(_through(values_t[kept_t], self._buffer("knots", name), self._buffer("levels", name)))
-        bins_ng = tokens.values.new_zeros(n, self.n_features).index_put_(at, bins_t.to(tokens.values.dtype))
+        column_t = torch.where(column_t >= 0, column_t, self.n_features)  # what is off the axis is laid beside it
+        at, shape = (row_t, column_t), (n, self.n_features + 1)
+        bins_t = self._digitized(_through(values_t, self._buffer("knots", name), self._buffer("levels", name)))
+        bins_ng = tokens.values.new_zeros(shape).index_put_(at, bins_t.to(tokens.values.dtype))[:, :-1]
         if is_sparse:
             on_axis_g = self._on_axis(batch.measured[name], column_v)
             seen_ng = batch.present[name][:, None] & on_axis_g
         else:
-            seen_ng = torch.zeros_like(bins_ng, dtype=torch.bool).index_put_(at, torch.ones_like(kept_t[kept_t]))
+            found_t = torch.ones_like(column_t, dtype=torch.bool)
+            seen_ng = found_t.new_zeros(shape).index_put_(at, found_t)[:, :-1]
         return Grid(bins_ng, seen_ng, bins_ng.sum(1))
 
     def _digitized(self, scaled_t: Tensor) -> Tensor:
@@ -118,9 +119,9 @@ class AxisBins(nn.Module):
 
     def _on_axis(self, measured_v: Tensor, column_v: Tensor) -> Tensor:
         """Tell which features of the axis the object has, (g,) bool."""
-        found_g = torch.zeros(self.n_features, dtype=torch.bool, device=column_v.device)
-        found_g[column_v[measured_v & (column_v >= 0)]] = True
-        return found_g
+        on_axis_v = measured_v & (column_v >= 0)
+        found_g = on_axis_v.new_zeros(self.n_features + 1)
+        return found_g.index_fill_(0, torch.where(on_axis_v, column_v, self.n_features), True)[:-1]
 
     def _buffer(self, part: str, name: str) -> Tensor:
         return self.get_buffer(f"{part}_{list(self.kinds).index(name)}")

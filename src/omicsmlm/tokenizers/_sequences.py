@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Grid, Letters, View, rows_of
+from omicsmlm._sizes import host_knows
+from omicsmlm._types import Batch, Grid, Letters, View, places_of, rows_of
 
 TARGETS = "expression"
 """Name of the modality that is foretold."""
@@ -66,16 +67,14 @@ class CroppedSequences(nn.Module):
 
     def _standardised(self, batch: Batch, name: str) -> Grid:
         (mean_g, scale_g), tokens = self._statistics(name), batch.tokens[name]
-        at = rows_of(tokens), tokens.ids.long()
-        values_ng = mean_g.new_zeros(len(batch.rows), len(mean_g))
-        seen_ng = torch.zeros_like(values_ng, dtype=torch.bool)
-        values_ng[at] = (tokens.values - mean_g[at[1]]) / scale_g[at[1]]
-        seen_ng[at] = True
-        return Grid(values_ng, seen_ng, values_ng.sum(1))
+        at, shape = (rows_of(tokens), tokens.ids.long()), (len(batch.rows), len(mean_g))
+        values_ng = mean_g.new_zeros(shape).index_put_(at, (tokens.values - mean_g[at[1]]) / scale_g[at[1]])
+        found_t = torch.ones_like(tokens.values, dtype=torch.bool)
+        return Grid(values_ng, found_t.new_zeros(shape).index_put_(at, found_t), values_ng.sum(1))
 
 
 def cropped(letters: Letters, crop: Crop) -> Letters:
-    """Keep at most so many letters of each sequence.
+    """Keep at most so many letters of each sequence; on a device, letters of none may be left behind the last one.
 
     Examples
     --------
@@ -86,11 +85,15 @@ def cropped(letters: Letters, crop: Crop) -> Letters:
     """
     length_u = letters.offsets.diff()
     kept_u = length_u.clamp(max=crop.length)
-    if torch.equal(kept_u, length_u):
+    knows = host_knows(length_u)
+    if knows and torch.equal(kept_u, length_u):
         return letters
     surplus_u = length_u - kept_u
     first_u = {"start": torch.zeros_like(surplus_u), "end": surplus_u, "centre": surplus_u // 2}[crop.keep]
     offsets = torch.cat([letters.offsets[:1], kept_u.cumsum(0)])
     shift_u = letters.offsets[:-1] + first_u - offsets[:-1]
-    place_t = torch.arange(int(offsets[-1]), device=offsets.device) + torch.repeat_interleave(shift_u, kept_u)
+    n_letters = int(offsets[-1]) if knows else len(letters.letters)
+    place_t = torch.arange(n_letters, device=offsets.device)
+    if len(shift_u):
+        place_t = (place_t + shift_u[places_of(offsets, n_letters)[0]]).clamp(max=len(letters.letters) - 1)
     return letters._replace(letters=letters.letters[place_t], offsets=offsets)

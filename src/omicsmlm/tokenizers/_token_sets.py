@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from omicsmlm._sizes import host_knows, places_of_true
 from omicsmlm._types import Batch, Tokens, TokenSet, rows_of
 
 from ._sets import FeatureSets
@@ -39,18 +41,31 @@ class TokenSets(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, TokenSet]:
         """Return one packed record per modality."""
-        length_n = torch.stack([batch.tokens[name].offsets.diff() for name in self.names]).sum(0)
-        kept = self._chosen(batch) if bool((length_n > self.max_tokens).any()) else {}
+        length_n = self._length_n(batch)
+        kept = self._chosen(batch) if self._may_be_long(batch, length_n) else {}
         share_n = (self.max_tokens / length_n.clamp(min=1)).clamp(max=1)
         return {name: self._set(m, name, batch, kept.get(name), share_n) for m, name in enumerate(self.names)}
+
+    def _length_n(self, batch: Batch) -> Tensor:
+        return torch.stack([batch.tokens[name].offsets.diff() for name in self.names]).sum(0)
+
+    def _may_be_long(self, batch: Batch, length_n: Tensor) -> bool:
+        """Tell whether a row is too long; where the host would have to wait to know, whether one may be."""
+        if host_knows(length_n):
+            return bool((length_n > self.max_tokens).any())
+        if all(name in batch.lengths for name in self.names):
+            known_nm = np.stack([batch.lengths[name].values for name in self.names], 1)
+            return bool((known_nm.sum(1) > self.max_tokens).any())
+        return sum(len(batch.tokens[name].ids) for name in self.names) > self.max_tokens
 
     def _set(self, m: int, name: str, batch: Batch, kept_t: Tensor | None, share_n: Tensor) -> TokenSet:
         tokens, measured = batch.tokens[name], batch.measured[name]
         covered = (self.get_buffer(f"profile_{m}") * measured).sum().clamp(min=1e-3)
         if kept_t is not None:
-            length_n = torch.bincount(rows_of(tokens)[kept_t], minlength=len(batch.rows))
+            length_n = torch.zeros_like(batch.rows).index_add_(0, rows_of(tokens), kept_t.long())
             offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
-            tokens = Tokens(tokens.ids[kept_t], tokens.values[kept_t], offsets)
+            place_t, _ = places_of_true(kept_t, self.max_tokens * len(batch.rows))
+            tokens = Tokens(tokens.ids[place_t], tokens.values[place_t], offsets)
         return TokenSet(
             ids=tokens.ids.long(),
             values=tokens.values,
@@ -59,6 +74,7 @@ class TokenSets(nn.Module):
             covered=covered * share_n,
             measured=measured,
             present=batch.present[name],
+            lengths=batch.lengths[name].values.tolist() if kept_t is None and name in batch.lengths else None,
         )
 
     def _chosen(self, batch: Batch) -> dict[str, Tensor]:
@@ -67,9 +83,8 @@ class TokenSets(nn.Module):
         row_t = torch.cat([rows_of(batch.tokens[name]) for name in self.names])
         by_rank = torch.cat(ranks).argsort(stable=True)
         order = by_rank[row_t[by_rank].argsort(stable=True)]
-        first_n = (
-            torch.bincount(row_t, minlength=len(batch.rows)).cumsum(0).roll(1).index_fill(0, row_t.new_zeros(1), 0)
-        )
+        length_n = self._length_n(batch)
+        first_n = length_n.cumsum(0) - length_n
         place_t = torch.arange(len(row_t), device=row_t.device)
         is_kept_t = torch.zeros_like(row_t, dtype=torch.bool)
         is_kept_t[order] = place_t - first_n[row_t[order]] < self.max_tokens

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
@@ -125,6 +125,8 @@ def fit(
     """
     trainer_options = dict(trainer_options)
     check_trainer_options(trainer_options)
+    if "precision" in trainer_options:  # of heads, whose train() does not name it
+        options = replace(options, precision=trainer_options.pop("precision"))
     if trainer_options.get("limit_val_batches") == 0:
         validation_loader = None
     n_accumulated = trainer_options.get("accumulate_grad_batches", 1)
