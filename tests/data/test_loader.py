@@ -76,6 +76,19 @@ def test_an_iteration_can_begin_in_the_middle_and_the_next_one_begins_anew(in_fi
 
 
 @pytest.mark.parametrize("in_file", [False, True])
+def test_the_epoch_is_that_of_the_first_request(in_file, tmp_path):
+    """Lightning makes the iterator of a resumed training before it sets the epoch."""
+    adata = rna(200)
+    loader = row_loader(manager_of(backed(adata, tmp_path) if in_file else adata), np.arange(200), 30, seed=1)
+    loader.sampler.set_epoch(3)
+    expected = order(loader)
+    loader.sampler.set_epoch(0)
+    batches = iter(loader)
+    loader.sampler.set_epoch(3)
+    assert [batch.rows.tolist() for batch in batches] == expected
+
+
+@pytest.mark.parametrize("in_file", [False, True])
 def test_processes_divide_each_batch(in_file, tmp_path):
     adata = rna(200)
     data = backed(adata, tmp_path) if in_file else adata

@@ -163,15 +163,17 @@ class RowLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Go through an epoch."""
+        """Go through an epoch: the one that is set when the first batch is asked for, as Lightning sets it late."""
+        batches = self._batches()
+        return ReadAhead(batches, self.n_ahead) if self.n_ahead else batches
+
+    def _batches(self) -> Iterator[Batch]:
         if self.sampler.in_blocks:
             pieces = self.sampler.pieces(partial(Buffer.of, self.dataset))
             batches: Iterator[Batch] = map(self.dataset.from_pieces, pieces)
         else:
             batches = map(self.dataset.__getitem__, self.sampler)
-        if self.pin_memory:
-            batches = map(pinned, batches)
-        return ReadAhead(batches, self.n_ahead) if self.n_ahead else batches
+        yield from map(pinned, batches) if self.pin_memory else batches
 
 
 def row_loader(

@@ -23,7 +23,7 @@ class _End(NamedTuple):
 
 
 class ReadAhead[T](Iterator[T]):
-    """Takes things from an iterable in a thread of its own, at most so many before they are asked for.
+    """Takes things from an iterable in a thread of its own, from the first request on, at most so many ahead of them.
 
     An error of the iterable is raised where the next thing is asked for. The thread ends with the iterable, with
     :meth:`close`, when nobody holds this iterator any more, and when Python exits.
@@ -45,10 +45,9 @@ class ReadAhead[T](Iterator[T]):
         waiting: Queue[Any] = Queue(n_ahead)
         stop = threading.Event()
         thread = threading.Thread(target=_fill, args=(source, waiting, stop), name="omicsmlm-read", daemon=True)
-        self._waiting = waiting
+        self._waiting, self._thread = waiting, thread
         # A finalizer, as it runs in all cases: at the end, on an error elsewhere, when dropped, at exit.
         self._finalize = weakref.finalize(self, _end, thread, waiting, stop)
-        thread.start()
 
     def __iter__(self) -> Self:
         """Iterate."""
@@ -58,6 +57,8 @@ class ReadAhead[T](Iterator[T]):
         """Wait for the next thing."""
         if not self._finalize.alive:
             raise StopIteration
+        if self._thread.ident is None:
+            self._thread.start()
         found = self._waiting.get()
         if isinstance(found, _End | _Failure):
             self.close()
@@ -94,7 +95,7 @@ def _end(thread: threading.Thread, waiting: Queue[Any], stop: threading.Event) -
             waiting.get_nowait()
     except Empty:
         pass
-    if thread is not threading.current_thread():
+    if thread.is_alive() and thread is not threading.current_thread():
         thread.join(PATIENCE)
 
 
