@@ -103,6 +103,7 @@ class RowSampler(Sampler[list[int]]):
 
     def _from_one_buffer(self, first: int, load: Callable[[np.ndarray], Any]) -> Iterator[list[Piece]]:
         """Go through a file that is shuffled as a whole: in the very order of memory."""
+        assert self.seed is not None
         positions = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
         buffer = load(self.rows)
         for batch in range(first, len(self)):
