@@ -177,7 +177,8 @@ def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, k
 
 
 def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
-    assert rows.lengths is not None and key_rows.lengths is not None
+    assert rows.lengths is not None
+    assert key_rows.lengths is not None
     if rows.are_equal and key_rows.are_equal and key_rows.longest:  # a grid needs no loop
         query_nlhd, key_nmhd, value_nmhd = (x.unflatten(0, (rows.n, -1)) for x in (query_thd, key_shd, value_shd))
         return _dense(query_nlhd, key_nmhd, value_nmhd).flatten(0, 1)
