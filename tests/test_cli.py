@@ -46,6 +46,8 @@ def test_embed_trains_and_a_saved_model_embeds_again_alike(monkeypatch, tmp_path
         (["{source}", "{folder}/out.h5ad", "--batch-key", "absent"], "column 'absent'"),
         (["{source}", "{folder}/out.h5ad", "--model", "{folder}/absent"], "without"),
         (["{source}", "{folder}/out.h5ad", "--max-epochs", "0"], "max_epochs"),
+        (["{source}", "{source}"], "which is the source"),
+        (["{source}", "{folder}/out.h5ad", "--save-model", "{folder}"], "save_model: expected a new folder"),
     ],
 )
 def test_wrong_input_gets_one_sentence(monkeypatch, capsys, tmp_path, source, arguments, said):
@@ -55,6 +57,23 @@ def test_wrong_input_gets_one_sentence(monkeypatch, capsys, tmp_path, source, ar
     assert said in out
     assert "Traceback" not in out + err
     assert not (tmp_path / "out.h5ad").exists()
+
+
+def test_a_model_folder_that_exists_is_refused_before_training(monkeypatch, tmp_path, source):
+    monkeypatch.setattr(OmicsMLM, "train", lambda *_, **__: pytest.fail("it trained"))
+    (tmp_path / "model").mkdir()
+    assert call(monkeypatch, "embed", source, tmp_path / "out.h5ad", "--save-model", tmp_path / "model") == 2
+
+
+def test_embed_reads_from_the_file(monkeypatch, tmp_path, source):
+    opened = []
+    reader = read_h5ad
+    monkeypatch.setattr("anndata.read_h5ad", lambda *a, **k: opened.append(reader(*a, **k)) or opened[-1])
+    assert call(monkeypatch, "embed", source, tmp_path / "out.h5ad", "--max-epochs", 1) == 0
+    assert opened[0].isbacked
+    found = read_h5ad(tmp_path / "out.h5ad")
+    assert found.obsm["X_omics"].shape[0] == 80
+    assert (found.X != read_h5ad(source).X).nnz == 0
 
 
 @pytest.mark.slow

@@ -353,7 +353,7 @@ def test_the_loss_falls(family):
     @torch.no_grad()
     def terms() -> dict[str, float]:
         """The terms of the loss of all rows, always under the same corruption."""
-        corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(0, batch.rows))
+        corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(99, batch.rows))
         found = model.parts.objective(model.module.eval()(corrupted.inputs, batch), corrupted, batch, 1.0)
         return {name: float(value) for name, value in found.items()}
 

@@ -28,8 +28,9 @@ def unit(word):
 def test_numbers_are_those_of_the_published_hashes():
     keys = [0, 5, 123_456_789_012]
     found = Draws(7, torch.tensor(keys)).uniform(3)
-    stream = hash((7, 1)) & 0x7FFF_FFFF_FFFF_FFFF
-    expected = [[unit((mix((key + stream) & LONG) >> 32) ^ (mix(g) >> 32)) for g in range(3)] for key in keys]
+    call = mix(hash((7, 1)) & 0x7FFF_FFFF_FFFF_FFFF) >> 32
+    words = [mix((key + mix(7)) & LONG) >> 32 for key in keys]
+    expected = [[unit(word ^ (mix(g) >> 32) ^ call) for g in range(3)] for word in words]
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
@@ -43,6 +44,29 @@ def test_numbers_are_uniform_and_independent_between_observations_places_calls_a
         assert abs(np.corrcoef(a.flatten(), b.flatten())[0, 1]) < 0.015
     spread = np.corrcoef(first.numpy())[np.triu_indices(400, 1)].std() * np.sqrt(300)
     assert spread == pytest.approx(1, abs=0.05), "rows correlate as much as independent ones do"
+
+
+@pytest.mark.parametrize("width", [1, 7, 300])
+def test_chances_are_as_asked_and_independent(width):
+    probability_n = torch.linspace(0, 1, 3000)
+    draws = Draws(2, torch.arange(3000))
+    first, second = draws.chance(probability_n, width), draws.chance(probability_n, width)
+    assert first.dtype == torch.bool
+    assert first.shape == (3000, width)
+    assert not first[0].any()
+    assert first[-1].all()
+    excess = first.float() - probability_n[:, None]
+    assert abs(float(excess.mean())) < 5 * float(excess.std()) / (3000 * width) ** 0.5
+    assert abs(float((excess * probability_n[:, None]).mean())) < 0.01, "each observation has its own probability"
+    others = [second.float() - probability_n[:, None], excess.roll(1, 0), *([excess.roll(1, 1)] if width > 1 else [])]
+    for other in others:
+        assert abs(np.corrcoef(excess.flatten(), other.flatten())[0, 1]) < 5 / (3000 * width) ** 0.5
+
+
+def test_a_chance_does_not_depend_on_the_company():
+    many, few = Draws(5, torch.arange(100)), Draws(5, torch.tensor([70, 3]))
+    half = torch.full((100,), 0.5)
+    assert torch.equal(many.chance(half, 9)[[70, 3]], few.chance(half[:2], 9))
 
 
 def test_normal_numbers_are_normal():

@@ -1,25 +1,32 @@
-"""One good embedding of any omics data: masked models for AnnData and MuData, in the manner of scvi-tools."""
+"""One good embedding of any omics data: masked models for AnnData and MuData, in the manner of scvi-tools.
 
+What is named here is imported when it is first asked for (PEP 562): ``import omicsmlm`` alone, and the command's ``--help``, wait
+neither for torch nor for Lightning.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from . import datasets, evaluation, pl, pp
-from .models import (
-    MOJO,
-    Classifier,
-    ClassifierConfig,
-    IsoFormer,
-    IsoFormerConfig,
-    MOJOConfig,
-    OmicsMLM,
-    OmicsMLMConfig,
-    ScMBERT,
-    ScMBERTConfig,
-    SequenceEncoder,
-    Survival,
-    SurvivalConfig,
-    TxFM,
-    TxFMConfig,
-)
+if TYPE_CHECKING:
+    from . import datasets, evaluation, models, pl, pp
+    from .models import (
+        MOJO,
+        Classifier,
+        ClassifierConfig,
+        IsoFormer,
+        IsoFormerConfig,
+        MOJOConfig,
+        OmicsMLM,
+        OmicsMLMConfig,
+        ScMBERT,
+        ScMBERTConfig,
+        SequenceEncoder,
+        Survival,
+        SurvivalConfig,
+        TxFM,
+        TxFMConfig,
+    )
 
 __version__ = version("omicsmlm")
 __all__ = [
@@ -43,3 +50,19 @@ __all__ = [
     "pl",
     "pp",
 ]
+
+if not TYPE_CHECKING:  # else any misspelt name would pass the type checker
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first asked for; Python keeps packages, and this function the classes."""
+        if name in ("datasets", "evaluation", "models", "pl", "pp"):
+            return import_module(f".{name}", __name__)
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = getattr(import_module(".models", __name__), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__", "models"]

@@ -5,25 +5,40 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pandas as pd
 import typer
-from anndata import AnnData, read_h5ad
-from mudata import MuData, read_h5mu
 from rich.console import Console
-from rich.table import Table
 
-from omicsmlm import datasets, evaluation, pl
-from omicsmlm._checks import mistake
-from omicsmlm.models import OmicsMLM
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
 
+# What takes seconds to import waits inside the commands: ``--help`` needs none of it.
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="One good embedding of any omics data.")
 console = Console(width=120)
 N_SCORED = 5000
 """Most cells that the demonstration scores, for the sake of its five minutes."""
 SHOWN = ["Total", "Bio conservation", "Batch correction"]
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from omicsmlm import __version__
+
+        console.print(f"omicsmlm {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and leave.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command()
@@ -37,6 +52,8 @@ def demo(
     The data are the SNARE-seq set of OMICSMLM_DATA if that is set, else a simulated multiome in which half of the rows
     lack a modality.
     """
+    from omicsmlm import OmicsMLM, evaluation, pl
+
     start = time.monotonic()
     _writable(out)
     mdata, name = _demo_data()
@@ -78,20 +95,28 @@ def embed(
     max_epochs: Annotated[int | None, typer.Option(help="Epochs of training; a sensible number if not given.")] = None,
     save_model: Annotated[Path | None, typer.Option(help="Folder to save the trained model to.")] = None,
 ) -> None:
-    """Embed a file: with a saved model, or with one trained on it."""
+    """Embed a file: with a saved model, or with one trained on it. The values stay in the file, however large it is."""
+    from omicsmlm import OmicsMLM
+    from omicsmlm._checks import mistake
+
     _writable(target.parent)
-    data = _read(source)
+    data = _opened(source)
     if target.suffix != source.suffix:
         raise mistake("target", f"a name that ends in {source.suffix}", repr(target.name), "rename it")
+    if target.exists() and target.samefile(source):
+        raise mistake("target", "a new file", f"{str(target)!r}, which is the source", "pass another name")
+    if save_model is not None and save_model.exists():
+        raise mistake("save_model", "a new folder", f"{str(save_model)!r}, which exists", "pass another or remove it")
     if model_dir is not None:
-        data.obsm[OmicsMLM.embedding_key] = OmicsMLM.load(model_dir).get_latent_representation(data)
+        model = OmicsMLM.load(model_dir)
     else:
         model = OmicsMLM(data, batch_key=batch_key)
-        model.train(max_epochs)
+        model.train(max_epochs, key_added=None)
         if save_model is not None:
             model.save(save_model)
-    data.write(target)
-    console.print(f"Wrote {target} with .obsm[{OmicsMLM.embedding_key!r}] of shape {data.obsm['X_omics'].shape}.")
+    model.write_latent_representation(target, data)
+    shape = data.n_obs, model.module.n_latent
+    console.print(f"Wrote {target} with .obsm[{OmicsMLM.embedding_key!r}] of shape {shape}.")
 
 
 def main() -> None:
@@ -105,23 +130,32 @@ def main() -> None:
         raise SystemExit(2) from error
 
 
-def _demo_data() -> tuple[MuData, str]:
+def _demo_data() -> "tuple[MuData, str]":
+    from omicsmlm import datasets
+
     if os.environ.get("OMICSMLM_DATA"):
         return datasets.snareseq(), "SNARE-seq of mouse cortex"
     return datasets.simulate_multiome(), "Simulated multiome, half of the cells without RNA or without ATAC"
 
 
-def _scored_rows(mdata: MuData) -> np.ndarray:
+def _scored_rows(mdata: "MuData") -> "np.ndarray":
     """Draw the cells to score: at most ``N_SCORED`` of those with a type, which SNARE-seq's miscellaneous have not."""
+    import numpy as np
+
     typed = np.flatnonzero(mdata.obs["cell_type"] != "Mis")
     return np.sort(np.random.default_rng(0).permutation(typed)[:N_SCORED])
 
 
-def _read(path: Path) -> AnnData | MuData:
+def _opened(path: Path) -> "AnnData | MuData":
+    from anndata import read_h5ad
+    from mudata import read_h5mu
+
+    from omicsmlm._checks import mistake
+
     readers = {".h5ad": read_h5ad, ".h5mu": read_h5mu}
     if path.suffix not in readers or not path.is_file():
         raise mistake("source", "an existing .h5ad or .h5mu file", repr(str(path)), "check the path")
-    return readers[path.suffix](path)
+    return readers[path.suffix](path, backed="r")
 
 
 def _writable(folder: Path) -> None:
@@ -131,10 +165,14 @@ def _writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        from omicsmlm._checks import mistake
+
         raise mistake("output", "a folder that can be written", str(error), "pass another path") from error
 
 
-def _print(table: pd.DataFrame) -> None:
+def _print(table: "pd.DataFrame") -> None:
+    from rich.table import Table
+
     shown = Table("embedding", *SHOWN)
     for name, row in table.sort_values("Total", ascending=False).iterrows():
         shown.add_row(str(name), *(f"{row[column]:.3f}" if column in row else "" for column in SHOWN))

@@ -13,6 +13,8 @@ from torch import Tensor
 
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 """Constants of SplitMix64 (Steele, Lea and Flood 2014)."""
+_LONG = 0xFFFF_FFFF_FFFF_FFFF
+"""64 bits."""
 _WORD_FIRST, _WORD_SECOND = -2048144789, -1028477387
 """Constants of MurmurHash3's 32-bit finaliser (0x85EBCA6B and 0xC2B2AE35 as signed numbers)."""
 _BITS = 24
@@ -40,6 +42,8 @@ class Draws:
         self._seed = seed
         self._keys_n = keys_n
         self._n_calls = 0
+        self._word_n: Tensor | None = None
+        self._word_g = torch.empty(0, dtype=torch.int32, device=keys_n.device)
 
     def by(self, keys_u: Tensor) -> Self:
         """Return draws of the same step for things other than observations, (u,) int64, say distinct sequences."""
@@ -47,9 +51,20 @@ class Draws:
 
     def uniform(self, *shape: int) -> Tensor:
         """Return (n, *shape) float32, uniform in [0, 1)."""
-        word_n = _word(self._mixed(self._keys_n))
-        position_g = torch.arange(math.prod(shape), device=word_n.device)
-        return _unit(word_n[:, None] ^ _word(_mix(position_g))).view(len(word_n), *shape)
+        if not shape:
+            return _unit(self._words() ^ self._call())
+        word_g = self._places(math.prod(shape)) ^ self._call()
+        return _unit(self._words()[:, None] ^ word_g).view(len(self._keys_n), *shape)
+
+    def chance(self, probability_n: Tensor, width: int) -> Tensor:
+        """Return (n, width) bool, true with the probability of the observation to 1 in 32,768; 0 is never and 1 always.
+
+        Each hash serves two, as 15 bits are enough to compare: a mask costs a fifth of as many uniform numbers.
+        """
+        n, half = len(probability_n), (width + 1) // 2
+        bits_nw = _halves(self._words()[:, None] ^ (self._places(half) ^ self._call())).view(n, 2 * half)
+        most_n1 = (probability_n.float() * 2**15).round().sub_(1).to(torch.int16)[:, None]
+        return bits_nw.le_(most_n1)[:, :width].to(torch.int8).view(torch.bool)
 
     def normal(self, width: int) -> Tensor:
         """Return (n, width) float32 standard normal numbers (Box and Muller 1958)."""
@@ -58,23 +73,44 @@ class Draws:
 
     def tokens(self, of_t: Tensor, position_t: Tensor) -> Tensor:
         """Return (t,) float32, uniform in [0, 1), for packed tokens: by the place of their observation and within it."""
-        return _unit(_word(self._mixed(self._keys_n))[of_t] ^ _word(_mix(position_t)))
+        return _unit((self._words() ^ self._call())[of_t] ^ _word(_mix(position_t)))
 
     def shared(self, size: int) -> Tensor:
         """Return (size,) float32, uniform in [0, 1), that all observations of the step have in common."""
-        return _unit(_word(self._mixed(torch.arange(size, device=self._keys_n.device))))
+        return _unit(self._places(size) ^ self._call())
 
     def _next(self) -> int:
         self._n_calls += 1
         return hash((self._seed, self._n_calls)) & 0x7FFF_FFFF_FFFF_FFFF
 
-    def _mixed(self, keys_n: Tensor) -> Tensor:
-        return _mix(keys_n + _signed(self._next()))
+    def _call(self) -> int:
+        """Return the word of the next call, which the host computes: as int32 reads it."""
+        return _signed(_mixed(self._next())) >> 32
+
+    def _words(self) -> Tensor:
+        """Return (n,) int32, a hash of the seed and of each key: once a step."""
+        if self._word_n is None:
+            self._word_n = _word(_mix(self._keys_n + _signed(_mixed(self._seed))))
+        return self._word_n
+
+    def _places(self, width: int) -> Tensor:
+        """Return (width,) int32, hashes of places."""
+        if len(self._word_g) < width:
+            self._word_g = _word(_mix(torch.arange(width, device=self._keys_n.device)))
+        return self._word_g[:width]
+
+
+def _mixed(number: int) -> int:
+    """Hash 64 bits by SplitMix64 on the host."""
+    bits = (number * _GOLDEN + _GOLDEN) & _LONG
+    bits = ((bits ^ (bits >> 30)) * _FIRST) & _LONG
+    bits = ((bits ^ (bits >> 27)) * _SECOND) & _LONG
+    return bits ^ (bits >> 31)
 
 
 def _signed(number: int) -> int:
     """Return the 64 bits of a number as int64 reads them."""
-    number &= 0xFFFF_FFFF_FFFF_FFFF
+    number &= _LONG
     return number - (1 << 64) if number >> 63 else number
 
 
@@ -94,6 +130,15 @@ def _mix(keys: Tensor) -> Tensor:
 def _word(bits: Tensor) -> Tensor:
     """Return the upper half of int64 as int32."""
     return (bits >> 32).int()
+
+
+def _halves(word: Tensor) -> Tensor:
+    """Hash int32 once more, in place, and return 15 bits of each half as int16 from 0 on, twice as many."""
+    word.mul_(_WORD_FIRST)
+    word.bitwise_xor_((word >> 13).bitwise_and_((1 << 19) - 1))
+    word.mul_(_WORD_SECOND)
+    word.bitwise_xor_(word >> 16)  # which fills with the sign: that of the upper half is then 0
+    return word.bitwise_and_(-1 - (1 << 15)).view(torch.int16)
 
 
 def _unit(word: Tensor) -> Tensor:

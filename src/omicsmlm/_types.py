@@ -217,7 +217,8 @@ def rows_of(packed: Tokens | TokenSet) -> Tensor:
     >>> rows_of(Tokens(torch.arange(3), torch.ones(3), torch.tensor([0, 2, 2, 3])))
     tensor([0, 0, 2])
     """
-    return places_of(packed.offsets, len(packed.ids))[0]
+    owners = torch.arange(len(packed.offsets) - 1, device=packed.offsets.device)
+    return torch.repeat_interleave(owners, packed.offsets.diff(), output_size=len(packed.ids))
 
 
 def places_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:

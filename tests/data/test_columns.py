@@ -7,7 +7,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm.data import find_column
-from omicsmlm.data._columns import as_categories
+from omicsmlm.data._columns import as_categories, category_codes
 from tests.objects import cells, multiome, rna
 
 
@@ -88,3 +88,36 @@ def test_two_columns_count_together():
     assert set(find_column(adata, "donor & run")) == {"its own"}
     with pytest.raises(ValueError, match="column 'nothing': expected a column of .obs"):
         find_column(adata, "donor & nothing")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([2, 1, 2]),
+        pd.Series([2.5, np.nan, 1]),
+        pd.Series(["b", None, "a"]),
+        pd.Series(["b", None, "a"], dtype=object),
+        pd.Series(["b", None, "a"], dtype="category"),
+        pd.Series([1, "1", 1.0, True], dtype=object),
+        pd.Series([1, "1", None], dtype="category"),
+        pd.Series([0.1, 0.2], dtype=np.float32),
+    ],
+)
+def test_codes_are_those_of_the_names(column):
+    codes, names = category_codes(column)
+    named = np.array([*names, None], dtype=object)[codes]
+    expected = as_categories(column)
+    assert [None if pd.isna(name) else name for name in expected] == named.tolist()
+    assert len(set(names)) == len(names)
+
+
+def test_two_columns_count_as_one():
+    adata = rna(6)
+    adata.obs["lane"] = [1, 2, 1, 2, 1, 2]
+    adata.obs.iloc[3, adata.obs.columns.get_loc("batch")] = None
+    found = find_column(adata, "batch & lane")
+    pairs = zip(adata.obs["batch"], adata.obs["lane"], strict=True)
+    expected = [f"{b} & {lane}" if isinstance(b, str) else None for b, lane in pairs]
+    assert [None if pd.isna(name) else name for name in found] == expected
+    assert found.name == "batch & lane"
+    assert found.index.equals(adata.obs_names)

@@ -68,7 +68,7 @@ def test_covariates_are_coded_by_name():
     state = field.register_field(adata)
     assert state == {"keys": ["batch", "type"], "categories": [["b0", "b1"], ["t0", "t1", "t2"]]}
     codes = field.codes(adata, state)
-    assert codes.dtype == np.int64
+    assert codes.dtype == np.int8
     assert codes[:, 0].tolist() == [0, 0, 0, 1, 1, 1] * 2
     assert codes[:, 1].tolist() == [0, 1, 2] * 4
 

@@ -1,8 +1,10 @@
 """A sample of rows as matrices."""
 
 import numpy as np
+import pytest
+from anndata import read_h5ad
 
-from omicsmlm.data import batch_codes, row_loader, stored_values
+from omicsmlm.data import batch_codes, row_loader, sample_rows, stored_values
 from tests.objects import manager_of, multiome, rna
 
 
@@ -23,3 +25,22 @@ def test_one_batch_is_none():
     adata.obs["batch"] = "only"
     assert batch_codes(list(row_loader(manager_of(adata, ["batch"]), range(72), 50))) is None
     assert batch_codes(list(row_loader(manager_of(adata), range(72), 50))) is None
+
+
+def test_a_sample_of_memory_is_drawn_at_random():
+    manager = manager_of(rna(500))
+    expected = np.sort(np.random.default_rng(3).choice(500, 100, replace=False))
+    assert sample_rows(manager, 100, 3).tolist() == expected.tolist()
+    assert sample_rows(manager, 500, 3).tolist() == list(range(500))
+
+
+@pytest.mark.parametrize("n", [100, 900, 130])
+def test_a_sample_of_a_file_is_drawn_in_groups_of_neighbours(n, tmp_path):
+    rna(1000).write_h5ad(tmp_path / "x.h5ad")
+    manager = manager_of(read_h5ad(tmp_path / "x.h5ad", backed="r"))
+    rows = sample_rows(manager, n, 3)
+    assert len(rows) == n
+    assert (np.diff(rows) > 0).all()
+    assert rows[-1] < 1000
+    assert rows.tolist() == sample_rows(manager, n, 3).tolist() != sample_rows(manager, n, 4).tolist()
+    assert abs(rows.mean() - 500) < 120, "from all over the file"

@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData, read_h5mu
 from scipy import sparse
 
-from omicsmlm import OmicsMLM, OmicsMLMConfig
+from omicsmlm import OmicsMLM, OmicsMLMConfig, datasets
 from tests.objects import QUIET, SMALL, cells, modality, multiome, rna
 
 KINDS = ["counts", "protein", "accessibility", "fraction", "real"]
@@ -370,3 +370,12 @@ def test_without_batch_strength_nothing_takes_the_batch_out():
     double = OmicsMLM(rna(), replace(SMALL, batch_strength=2.0), batch_key="batch")
     usual = OmicsMLM(rna(), SMALL, batch_key="batch")
     assert double.parts.objective.adversary_weight == 2 * usual.parts.objective.adversary_weight
+
+
+def test_the_usual_depth_is_that_of_the_features_looked_at():
+    mdata = datasets.simulate_multiome(1100, 60, 80, missing=0.3)
+    model = OmicsMLM(mdata, OmicsMLMConfig(n_variable=20, n_common=30))
+    for name, deep in (("rna", mdata["rna"].X), ("atac", mdata["atac"].X > 0)):
+        selected = model.choice["selected"][name]
+        assert len(selected) == {"rna": 20, "atac": 30}[name]
+        assert model.choice["depths"][name] == np.median(np.asarray(deep[:, selected].sum(1)).ravel())

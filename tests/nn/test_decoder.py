@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from omicsmlm._draws import Draws
 from omicsmlm.nn import Adversary, Decoder, Design, Head, reverse_gradient
 
 COVARIATES = torch.tensor([[0, 2], [1, 0], [-1, 1], [1, -1]])
@@ -16,15 +17,15 @@ def test_one_hot_columns_with_an_unknown_category_as_the_average():
     assert Design([2, 3]).width == 5
 
 
-def test_the_batch_is_the_first_column():
-    assert Design([2, 3]).batch(COVARIATES).tolist() == [[1, 0], [0, 1], [0.5, 0.5], [0, 1]]
+def test_the_batch_is_the_first_covariate_and_an_unknown_one_has_a_category_of_its_own():
+    assert Design([2, 3]).batch(COVARIATES).tolist() == [0, 1, 2, 1]
 
 
 def test_without_covariates_there_is_one_batch():
     none = torch.zeros(3, 0, dtype=torch.int64)
     assert Design([])(none).shape == (3, 0)
     assert Design([])(none).dtype == torch.float32
-    assert Design([]).batch(none).tolist() == [[1]] * 3
+    assert Design([]).batch(none).tolist() == [0] * 3
 
 
 @pytest.fixture
@@ -38,29 +39,28 @@ def head():
 
 
 def test_a_head_adds_the_bias_of_the_batch(head):
-    h, batch = torch.randn(2, 4), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    h, batch = torch.randn(3, 4), torch.tensor([0, 1, 2])  # 2: unknown, the average
+    bias, dispersion = (torch.cat([part, part.mean(0, keepdim=True)]) for part in (head.bias, head.log_dispersion))
     said = head.eval()(h, batch)
-    for i in range(2):
-        torch.testing.assert_close(said.logits[i], head.linear.weight @ h[i] + head.linear.bias + head.bias[i])
-        torch.testing.assert_close(said.log_dispersion[i], head.log_dispersion[i])
+    for i in range(3):
+        torch.testing.assert_close(said.logits[i], head.linear.weight @ h[i] + head.linear.bias + bias[i])
+        torch.testing.assert_close(said.log_dispersion[said.category[i]], dispersion[i])
     assert said.features is None
 
 
 def test_in_training_a_head_decodes_a_sample_of_features(head):
-    h, batch = torch.randn(2, 4), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    whole = head.eval()(h, batch)
-    head.train()
-    torch.manual_seed(1)
-    drawn = {tuple(sorted(head(h, batch).features.tolist())) for _ in range(20)}
+    h, batch = torch.randn(2, 4), torch.tensor([0, 1])
+    whole, draws = head(h, batch), Draws(1, torch.arange(2))
+    drawn = {tuple(sorted(head(h, batch, draws).features.tolist())) for _ in range(20)}
     assert len(drawn) > 1, "the sample is drawn anew each time"
-    part = head(h, batch)
+    part = head(h, batch, draws)
     assert len(set(part.features.tolist())) == 3
     torch.testing.assert_close(part.logits, whole.logits[:, part.features])
     torch.testing.assert_close(part.log_dispersion, whole.log_dispersion[:, part.features])
 
 
 def test_a_head_without_sampling_or_dispersion():
-    said = Head(4, 6, 1, dispersed=False, n_sampled=6).train()(torch.randn(2, 4), torch.ones(2, 1))
+    said = Head(4, 6, 1, dispersed=False, n_sampled=6).train()(torch.randn(2, 4), torch.zeros(2).long())
     assert said.log_dispersion is None
     assert said.features is None
     assert said.logits.shape == (2, 6)

@@ -26,6 +26,7 @@ class Said(NamedTuple):
     logits: torch.Tensor
     log_dispersion: torch.Tensor | None
     features: torch.Tensor | None = None
+    category: torch.Tensor = torch.arange(N)
 
 
 class Outputs(NamedTuple):

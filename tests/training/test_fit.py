@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -396,3 +397,191 @@ def test_on_a_gpu_training_runs_in_bfloat16():
     with torch.device("cpu"):
         run(accelerator="gpu", trainer_options={"callbacks": [look]}, module=Line())
     assert look.seen == ("bf16-mixed", "cuda")
+
+
+# ---- rounds, and what is left of a training that was cut short --------------------------------------------------------
+
+
+class Stop(Callback):
+    """Stops the process, as it were, at the end of a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == self.step:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("step", [1, 7, 8, 9, 39, 40])
+def test_one_pass_cut_short_at_any_step_is_resumed_to_the_same_weights(step, tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsmlm.training._rounds.ROUND_BATCHES", 8)
+
+    def one_pass(**options):
+        module = Line()
+        parts = Parts(tokenizer, Spy(), module, Spy())
+        chunks = [[i % N_ROWS, (i * 7 + 1) % N_ROWS] for i in range(40)]
+        trainer_options = options.pop("trainer_options", {})
+        settings = FitOptions(max_epochs=1, accelerator="cpu", progress_bar=False, patience=2, **options)
+        fitted = fit(parts, Optimisation(0.1), loader_of(chunks), loader(range(10)), settings, trainer_options)
+        return module.weight.detach(), fitted
+
+    unbroken, told = one_pass()
+    assert told.steps == [8, 16, 24, 32, 40], "a pass is validated, and written down, five times"
+    with pytest.raises(ZeroDivisionError):
+        one_pass(checkpoint_dir=tmp_path, trainer_options={"callbacks": Stop(step)})
+    begun = (tmp_path / "last.ckpt").exists()
+    assert begun == (step > 8)
+    resumed, again = one_pass(checkpoint_dir=tmp_path, resume_from=tmp_path if begun else None)
+    assert torch.equal(resumed, unbroken)
+    assert again.losses == told.losses
+    assert again.steps == told.steps
+
+
+def test_a_checkpoint_of_a_training_of_another_length_is_refused(tmp_path):
+    run(checkpoint_dir=tmp_path, max_epochs=2)
+    with pytest.raises(
+        ValueError, match=r"resume_from: expected a checkpoint of a training as long as this, got .*; pass"
+    ):
+        run(resume_from=tmp_path, max_epochs=1)
+
+
+def test_no_half_written_checkpoint_is_left(tmp_path, monkeypatch):
+    run(checkpoint_dir=tmp_path, max_epochs=2)
+    whole = (tmp_path / "last.ckpt").read_bytes()
+
+    def cut(self, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pathlib.Path.replace", cut)
+    with pytest.raises(OSError, match="disk full"):
+        run(checkpoint_dir=tmp_path, max_epochs=2)
+    assert (tmp_path / "last.ckpt").read_bytes() == whole
+
+
+class Memory(Spy):
+    """An objective with a memory, noting when it is refreshed."""
+
+    start = 0.2
+
+    def __init__(self):
+        super().__init__()
+        self.refreshed, self.rows = [], None
+
+    def refresh(self, embedding_md, covariates_mk, rows_m, *, is_whole):
+        assert len(embedding_md) == len(covariates_mk) == len(rows_m)
+        self.refreshed.append((len(self.progress), is_whole))
+        self.rows = rows_m
+
+    def forget(self):
+        self.rows = None
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "expected"), [(10, [8, 12, 16, 20, 24, 28, 32, 36]), (1, [1]), (2, [2, 4]), (4, [4, 8, 12])]
+)
+def test_the_memory_is_refreshed_by_steps(n_epochs, expected):
+    memory, module = Memory(), Line()
+    parts = Parts(tokenizer, memory, module, memory, memory)
+    options = FitOptions(n_epochs, "cpu", progress_bar=False)
+    fit(parts, Optimisation(0.1), loader(), None, options, {}, memory=(loader(range(3, 10)), False))
+    assert [step for step, _ in memory.refreshed] == expected
+    assert not any(is_whole for _, is_whole in memory.refreshed)
+    assert memory.rows is None, "nothing is left of the training observations"
+
+
+def test_of_a_sample_the_objective_is_told_the_whole_embedding():
+    class Look(Memory):
+        def __call__(self, *arguments):
+            if len(arguments) == 4:
+                batch = arguments[2]
+                assert (batch.whole_nd is not None) == bool(self.refreshed)
+                assert batch.whole_nd is None or not batch.whole_nd.requires_grad
+            return super().__call__(*arguments)
+
+    for is_whole in (True, False):
+        memory, module = Look() if not is_whole else Memory(), Line()
+        parts = Parts(tokenizer, memory, module, memory, memory)
+        options = FitOptions(3, "cpu", progress_bar=False)
+        fit(parts, Optimisation(0.1), loader(), loader(), options, {}, memory=(loader(range(3, 10)), is_whole))
+        assert memory.refreshed
+
+
+def test_steps_can_be_limited():
+    spy, _, _ = run(max_epochs=3, max_steps=5)
+    assert len(only(spy.draws, True)) == 5
+
+
+def test_loggers_are_told_every_term(tmp_path):
+    from lightning.pytorch.loggers import CSVLogger
+
+    run(trainer_options={"logger": CSVLogger(tmp_path, name="", version="")})
+    table = pd.read_csv(tmp_path / "metrics.csv")
+    assert {"train_loss", "train_square", "validation_half", "step"} <= set(table.columns)
+    assert table["train_loss"].notna().sum() == 3
+
+
+# ---- precision and devices --------------------------------------------------------------------------------------------
+
+
+def test_bfloat16_clips_and_trains():
+    _, module, values = run(precision="bf16-mixed")
+    _, plain, _ = run()
+    assert values["train_loss"][-1] < values["train_loss"][0]
+    assert torch.allclose(module.weight, plain.weight, atol=0.02)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true", "16-true", "transformer-engine", "half"])
+def test_other_precisions_get_a_sentence(precision):
+    with pytest.raises(
+        ValueError, match=r"precision: expected one of '32-true', 'bf16-mixed', '16-mixed', got .*; weights"
+    ):
+        run(precision=precision)
+
+
+def test_float16_needs_a_cuda_device():
+    with pytest.raises(ValueError, match=r"precision: expected a CUDA device for '16-mixed', got none; pass"):
+        run(precision="16-mixed")
+
+
+def test_a_step_whose_gradients_are_not_finite_is_left_out_and_told(caplog):
+    class Broken(Spy):
+        def __call__(self, *arguments):
+            terms = super().__call__(*arguments)
+            if len(arguments) == 4 and len(only(self.progress, True)) == 2 and torch.is_grad_enabled():
+                terms["square"] = terms["square"] * torch.nan
+            return terms
+
+    steps = Steps()
+    _, module, _ = run(Broken(), trainer_options={"callbacks": [steps]}, validated=False)
+    assert torch.equal(steps.stepped[0], steps.stepped[1]), "the second step was left out"
+    assert not torch.equal(steps.stepped[1], steps.stepped[2])
+    assert torch.isfinite(module.weight).all()
+    assert "1 steps of this round were left out, as their gradients were not finite." in caplog.text
+
+
+def test_several_devices_in_a_notebook_get_a_sentence(monkeypatch):
+    monkeypatch.setattr("sys.ps1", ">>> ", raising=False)
+    with pytest.raises(
+        ValueError, match=r"devices: expected one device in a notebook .* session, got 2; write .*torchrun"
+    ):
+        run(devices=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("num_workers", "in a thread"),
+        ("lr", "learning_rate"),
+        ("plan_kwargs", "config"),
+        ("colour", "lightning.Trainer"),
+    ],
+)
+def test_unknown_arguments_get_a_sentence(name, remedy):
+    with pytest.raises(ValueError, match=rf"train: expected arguments of train\(\) .*, got '{name}'; .*{remedy}"):
+        run(trainer_options={name: 1})
+
+
+def test_without_validation_batches_there_is_no_early_stopping():
+    _, _, values = run(trainer_options={"limit_val_batches": 0})
+    assert "validation_loss" not in values

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
+from omicsmlm._stored import StoredGrid, as_numbers, has_any
 from omicsmlm._types import Corrupted, Grid
 
 
@@ -28,19 +29,20 @@ class HideFeatures:
         A hidden value leaves no trace in the inputs: it is zeroed, and the row's total is reduced by it.
         """
         low, high = self.rates
-        rate_n1 = low + (high - low) * draws.uniform(1)
-        has_nm = torch.stack([g.seen.any(1) for g in grids.values()], 1)
+        rate_n = low + (high - low) * draws.uniform()
+        has_nm = torch.stack([has_any(grid) for grid in grids.values()], 1)
         lost_nm = lost_modality(has_nm, self.modality_rate, draws)
         inputs = {}
         for m, (name, grid) in enumerate(grids.items()):
-            drawn_ng = draws.uniform(grid.values.shape[1])
-            visible_ng = grid.seen & (drawn_ng >= rate_n1) & ~lost_nm[:, m, None]
-            inputs[name] = show(grid, visible_ng)
+            visible_n = torch.where(lost_nm[:, m], 0.0, 1 - rate_n)
+            inputs[name] = show(grid, grid.seen & draws.chance(visible_n, grid.seen.shape[1]))
         return Corrupted(inputs=inputs, targets=grids)
 
 
 def lost_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
     """Choose, (n, m), at most one modality to lose per row, uniformly among those it has, if it has several."""
+    if has_nm.shape[1] == 1:
+        return torch.zeros_like(has_nm)
     score_nm = draws.uniform(has_nm.shape[1]) * has_nm
     loses_n = draws.uniform() < rate
     loses_n &= has_nm.sum(1) > 1
@@ -50,5 +52,10 @@ def lost_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
 
 def show(grid: Grid, visible_ng: Tensor) -> Grid:
     """Keep only the visible features of a grid."""
-    values_ng = grid.values * visible_ng
-    return Grid(values_ng, visible_ng, grid.total - (grid.values - values_ng).sum(1))
+    values_ng = grid.values * as_numbers(visible_ng)
+    shown = Grid(values_ng, visible_ng, grid.total - (grid.values - values_ng).sum(1))
+    if not isinstance(grid, StoredGrid) or not values_ng.numel():
+        return shown
+    stored = grid.stored
+    values_t = stored.values_t * as_numbers(visible_ng.view(-1).index_select(0, stored.at_t))
+    return StoredGrid.of(shown, stored._replace(values_t=values_t))

@@ -1,5 +1,8 @@
 """Columns of ``obs``, from the top level of an object or from its modalities."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -34,18 +37,16 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
         If no place has the column; the message names the places that were searched.
     """
     if key in data.obs:
-        return data.obs[key]
+        return column_of(data.obs, key)
     found: pd.Series | None = None
     searched = list(map(str, data.obs.columns))
     for name, adata in data.mod.items() if isinstance(data, MuData) else ():
         searched += [f"{name}: {column}" for column in adata.obs.columns]
         if key in adata.obs:
-            values = _spread(adata.obs[key], rows_in(data, name), data.obs_names)
+            values = _spread(column_of(adata.obs, key), rows_in(data, name), data.obs_names)
             found = values if found is None else found.where(found.notna(), values)
     if found is None and BOTH in key:
-        columns = [as_categories(find_column(data, part)) for part in key.split(BOTH)]
-        joined = pd.concat(columns, axis=1).agg(lambda row: BOTH.join(row) if row.notna().all() else None, axis=1)
-        return joined.rename(key)
+        return _combined([find_column(data, part) for part in key.split(BOTH)]).rename(key)
     if found is None:
         where = ".obs and the .obs of every modality" if isinstance(data, MuData) else ".obs"
         raise mistake(
@@ -63,6 +64,47 @@ def as_categories(column: pd.Series) -> pd.Series:
     ['1', '2']
     """
     return column.astype(object).map(str, na_action="ignore")
+
+
+def category_codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return the category of each value, (n,) integers, -1 where it is missing, and the names of the categories.
+
+    The names are those of :func:`as_categories`, but no text is made for each value.
+
+    Examples
+    --------
+    >>> codes, names = category_codes(pd.Series([2, 1, 2]))
+    >>> codes.tolist(), names
+    ([0, 1, 0], ['2', '1'])
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, values = column.cat.codes.to_numpy(), column.cat.categories
+    elif column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) == "string":
+        codes, values = pd.factorize(column)
+    else:  # 1, 1.0 and True are equal, but have different names
+        codes, values = pd.factorize(as_categories(column))
+    of_value, names = pd.factorize(as_categories(pd.Series(values)))
+    if len(names) < len(of_value):
+        codes = np.append(of_value, -1)[codes]
+    return codes, [str(name) for name in names]
+
+
+def column_of(frame: Any, key: str) -> pd.Series:
+    """Give a column of ``obs`` or ``var``, also where the object was read lazily and its columns are in the file."""
+    column = frame[key]
+    return column if isinstance(column, pd.Series) else column.to_series()
+
+
+def _combined(columns: Sequence[pd.Series]) -> pd.Series:
+    """Count each combination of categories as one; missing where one of them is."""
+    codes_nk, names_k = zip(*map(category_codes, columns), strict=True)
+    combinations, code_n = np.unique(np.stack(codes_nk, axis=1), axis=0, return_inverse=True)
+    texts = [
+        BOTH.join(names[code] for names, code in zip(names_k, row, strict=True)) if min(row) >= 0 else None
+        for row in combinations.tolist()
+    ]
+    of_text, distinct = pd.factorize(np.array(texts, dtype=object))
+    return pd.Series(pd.Categorical.from_codes(of_text[code_n.ravel()], list(distinct)), index=columns[0].index)
 
 
 def _spread(column: pd.Series, row_n: np.ndarray, names: pd.Index) -> pd.Series:

@@ -1,7 +1,7 @@
 """Rows of a registered object as packed batches, paired or not."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,20 @@ from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
+from ._order import Layout, Piece
+from ._packing import Packed, gather
 from ._panels import read_panels
 from ._rows import modality_of, rows_in
 from ._sequences import SequenceField, SequenceRows, VectorField, VectorRows
 
 Field = ModalityField | SequenceField | VectorField | CovariatesField
 """Whatever is registered of an object."""
+
+
+WINDOW, WINDOW_BLOCKS, WINDOW_BYTES = 8192, 32, 2**25
+"""Observations of a file that are shuffled among one another: so many, or so many blocks, but within these bytes."""
+LEAST_WINDOW, MOST_BYTES = 2048, 2**27
+"""Where observations are large, at least so many, but within these bytes."""
 
 
 class ModalityRows:
@@ -40,37 +48,40 @@ class ModalityRows:
         vocabulary = pd.Index(state["vocabulary"])
         self.keep_zeros = state["kind"] not in SPARSE_KINDS
         self.profiled: torch.Tensor | None = None
+        self.row_of: np.ndarray | None = None
+        self.matrix: Matrix | None = None
+        self.measured = torch.zeros(len(vocabulary), dtype=torch.bool)
         if adata is None:
-            self.matrix = None
-            self.row_of = np.full(data.n_obs, -1, dtype=np.int64)
-            self.measured = torch.zeros(len(vocabulary), dtype=torch.bool)
             return
         self.matrix = Matrix.of(field.source, adata, field.layer)
         names = adata.var_names.astype(str)
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
-        self.measured = torch.from_numpy(vocabulary.isin(names))
-        self.row_of = rows_in(data, field.source)
+        self.measured[self.vocabulary_of_column[self.vocabulary_of_column >= 0]] = True
+        self.row_of = rows_in(data, field.source) if isinstance(data, MuData) else None
         table = read_panels(field.source, adata)
         if table is not None:
             column_v = pd.Index(names).get_indexer(vocabulary)
             self.profiled = torch.from_numpy(table.profiled[:, column_v] & (column_v >= 0))
             self.panel_of = table.of_row
 
+    def local(self, rows: np.ndarray) -> np.ndarray:
+        """Give the modality's own numbers of some rows, -1 for those that it lacks."""
+        if self.matrix is None:
+            return np.full(len(rows), -1)
+        return rows if self.row_of is None else self.row_of[rows].astype(np.int64)
+
     def panels(self, rows: np.ndarray) -> Panels | None:
         """Tell which data sets some rows are of, and what these profiled; None where the object does not say."""
         if self.profiled is None:
             return None
-        local = self.row_of[rows]
-        return Panels(self.profiled, torch.from_numpy(np.where(local >= 0, self.panel_of[local], -1)))
+        local = self.local(rows)
+        return Panels(self.profiled, torch.from_numpy(np.where(local >= 0, self.panel_of[local], -1).astype(np.int64)))
 
-    def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
-        """Give the packed tokens of some rows and, per row, whether the modality has it."""
-        local = self.row_of[rows]
+    def packed(self, rows: np.ndarray) -> Packed:
+        """Read the packed tokens of some rows."""
         if self.matrix is None:
-            empty = torch.empty(0, dtype=torch.int32), torch.empty(0), torch.zeros(len(rows) + 1, dtype=torch.int64)
-            return Tokens(*empty), torch.from_numpy(local >= 0)
-        packed = self.matrix.pack(local, self.vocabulary_of_column, self.keep_zeros)
-        return Tokens(*map(torch.from_numpy, packed)), torch.from_numpy(local >= 0)
+            return gather(len(rows), [])
+        return self.matrix.pack(self.local(rows), self.vocabulary_of_column, self.keep_zeros)
 
 
 class RowDataset(Dataset):
@@ -96,7 +107,7 @@ class RowDataset(Dataset):
         self.modalities: dict[str, ModalityRows] = {}
         self.sequences: dict[str, SequenceRows] = {}
         self.vectors: dict[str, VectorRows] = {}
-        covariates = np.empty((data.n_obs, 0), dtype=np.int64)
+        covariates = np.empty((data.n_obs, 0), dtype=np.int8)
         for field in fields:
             state = registry[field.registry_key]["state_registry"]
             if isinstance(field, ModalityField):
@@ -109,29 +120,74 @@ class RowDataset(Dataset):
                 covariates = field.codes(data, state)
         self.covariates = torch.from_numpy(covariates)
 
+    @property
+    def layout(self) -> Layout | None:
+        """How rows are best read where a modality is in a file; None where all are in memory."""
+        files = [m.matrix.file for m in self.modalities.values() if m.matrix is not None and m.matrix.file is not None]
+        if not files:
+            return None
+        block = max(file.block for file in files)
+        row_bytes = max(1.0, sum(file.row_bytes for file in files))
+        room = max(WINDOW_BYTES / row_bytes, min(LEAST_WINDOW, MOST_BYTES / row_bytes))
+        return Layout(block, int(min(max(WINDOW, WINDOW_BLOCKS * block), room)))
+
     def __len__(self) -> int:
         """Count the rows."""
         return self.n_obs
 
+    def read(self, rows: np.ndarray) -> dict[str, Packed]:
+        """Read the tokens of some rows, by modality."""
+        return {name: modality.packed(rows) for name, modality in self.modalities.items()}
+
     def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> Batch:
         """Gather some rows."""
         rows = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-        valued = self.modalities | self.vectors
-        packed = {name: modality.tokens(rows) for name, modality in valued.items()}
-        letters = {name: sequence.letters(rows) for name, sequence in self.sequences.items()}
-        panels = {name: modality.panels(rows) for name, modality in self.modalities.items()}
-        return Batch(
-            tokens={name: tokens for name, (tokens, _) in packed.items()},
-            present={name: present for name, (_, present) in packed.items()}
-            | {name: found.of_row >= 0 for name, found in letters.items()},
-            measured={name: modality.measured for name, modality in valued.items()},
-            covariates=self.covariates[rows],
-            rows=torch.from_numpy(rows),
-            panels={name: found for name, found in panels.items() if found is not None},
-            sequences=letters,
-            lengths={name: OnHost(np.diff(tokens.offsets.numpy())) for name, (tokens, _) in packed.items()},
-        )
+        return self._batch(rows, self.read(rows))
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         """Gather some rows: what ``Subset`` calls with a batch of them."""
         return self[rows]
+
+    def from_pieces(self, pieces: Sequence[Piece]) -> Batch:
+        """Gather a batch from buffers that were read before."""
+        n_rows = sum(len(piece.slots) for piece in pieces)
+        rows = np.empty(n_rows, dtype=np.int64)
+        for piece in pieces:
+            rows[piece.slots] = piece.buffer.rows[piece.positions]
+        packed = {
+            name: gather(n_rows, [(piece.buffer.tokens[name], piece.positions, piece.slots) for piece in pieces])
+            for name in self.modalities
+        }
+        return self._batch(rows, packed)
+
+    def _batch(self, rows: np.ndarray, packed: dict[str, Packed]) -> Batch:
+        tokens = {name: Tokens(*map(torch.from_numpy, part)) for name, part in packed.items()}
+        present = {name: torch.from_numpy(part.local(rows) >= 0) for name, part in self.modalities.items()}
+        for name, vector in self.vectors.items():
+            tokens[name], present[name] = vector.tokens(rows)
+        row_n = torch.from_numpy(rows)
+        letters = {name: sequence.letters(rows) for name, sequence in self.sequences.items()}
+        panels = {name: modality.panels(rows) for name, modality in self.modalities.items()}
+        valued = self.modalities | self.vectors
+        return Batch(
+            tokens=tokens,
+            present=present | {name: found.of_row >= 0 for name, found in letters.items()},
+            measured={name: modality.measured for name, modality in valued.items()},
+            covariates=self.covariates[row_n].long(),
+            rows=row_n,
+            panels={name: found for name, found in panels.items() if found is not None},
+            sequences=letters,
+            lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
+        )
+
+
+class Buffer(NamedTuple):
+    """Rows of a file that were read together."""
+
+    rows: np.ndarray
+    tokens: dict[str, Packed]
+
+    @classmethod
+    def of(cls, dataset: RowDataset, rows: np.ndarray) -> "Buffer":
+        """Read rows."""
+        return cls(rows, dataset.read(rows))

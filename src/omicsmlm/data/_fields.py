@@ -13,7 +13,7 @@ from scvi.data.fields import BaseAnnDataField
 
 from omicsmlm._checks import mistake, named
 
-from ._columns import as_categories, find_column
+from ._columns import category_codes, find_column
 from ._kinds import check_kind, infer_kind
 from ._matrix import Matrix
 from ._panels import read_panels
@@ -206,9 +206,7 @@ class CovariatesField(BaseAnnDataField):
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Store the categories, sorted, as strings."""
         self.validate_field(adata)
-        categories = [
-            [ALL] if key is None else sorted(as_categories(find_column(adata, key)).unique()) for key in self.keys
-        ]
+        categories = [[ALL] if key is None else _present(find_column(adata, key)) for key in self.keys]
         return {"keys": self.keys, "categories": categories}
 
     def transfer_field(
@@ -221,12 +219,17 @@ class CovariatesField(BaseAnnDataField):
         state = {**state_registry, "categories": [list(known) for known in state_registry["categories"]]}
         if kwargs.get("extend_categories") and self.keys and self.keys[0] is not None:
             known = state["categories"][0]
-            known += sorted(set(as_categories(find_column(adata_target, self.keys[0])).dropna()) - set(known))
+            known += [name for name in _present(find_column(adata_target, self.keys[0])) if name not in known]
         return state
 
     def codes(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
-        """Give (n, k) int64 positions in the stored categories, -1 for an unknown category or a missing column."""
-        codes = np.full((data.n_obs, len(self.keys)), -1, dtype=np.int64)
+        """Give (n, k) positions in the stored categories, -1 for an unknown category or a missing column.
+
+        The type is the smallest that holds them: with many observations it is what they cost.
+        """
+        most = max(map(len, state["categories"]), default=0)
+        kind = next(kind for kind in (np.int8, np.int16, np.int32) if most <= np.iinfo(kind).max)
+        codes = np.full((data.n_obs, len(self.keys)), -1, dtype=kind)
         for position, (key, categories) in enumerate(zip(self.keys, state["categories"], strict=True)):
             if key is None:
                 codes[:, position] = 0
@@ -236,7 +239,8 @@ class CovariatesField(BaseAnnDataField):
             except ValueError:
                 logger.info("column %r is not in this object: its rows count as of unknown category.", key)
                 continue
-            codes[:, position] = pd.Index(categories).get_indexer(as_categories(column))
+            code_n, names = category_codes(column)
+            codes[:, position] = np.append(pd.Index(categories).get_indexer(names), -1)[code_n]
         return codes
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
@@ -247,3 +251,9 @@ class CovariatesField(BaseAnnDataField):
     def view_state_registry(self, state_registry: dict[str, Any]) -> None:
         """Covariates have no table of their own."""
         return None
+
+
+def _present(column: pd.Series) -> list[str]:
+    """List the categories that occur, sorted."""
+    code_n, names = category_codes(column)
+    return sorted(names[code] for code in np.unique(code_n) if code >= 0)

@@ -8,6 +8,7 @@ from anndata import AnnData
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import SPARSE_KINDS, Kind
 
+from ._columns import column_of
 from ._matrix import Summary
 
 ACCESSIBILITY_NAMES = re.compile(r"atac|peak|access|chromatin|dnase", re.IGNORECASE)
@@ -68,7 +69,7 @@ def infer_kind(place: str, adata: AnnData, summary: Summary) -> Kind:
 
 
 def _integer_kind(place: str, adata: AnnData) -> str:
-    types = list(map(str, adata.var["feature_types"].unique())) if "feature_types" in adata.var else []
+    types = list(map(str, column_of(adata.var, "feature_types").unique())) if "feature_types" in adata.var else []
     by_type = {_kind_named(name) for name in types}
     if len(by_type) > 1:
         raise mistake(

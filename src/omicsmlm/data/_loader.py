@@ -1,84 +1,208 @@
-"""Minibatches of rows, in an order that a seed fixes."""
+"""Minibatches of observations, in an order that a seed fixes, from memory or from files."""
 
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
-from torch import Generator
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
-from omicsmlm._types import Loader
+from omicsmlm._checks import mistake
+from omicsmlm._types import Batch
 
+from ._dataset import Buffer, RowDataset
 from ._manager import OmicsManager
+from ._order import FileOrder, Layout, Piece, Sizes, file_batches
+from ._read_ahead import ReadAhead, pinned
+
+N_AHEAD = 4
+"""Batches that wait while others are computed with."""
 
 
 class RowSampler(Sampler[list[int]]):
-    """Yields lists of row numbers, shuffled anew each epoch if a seed is given.
+    """Yields lists of observations, shuffled anew each epoch if a seed is given.
 
-    The order of an epoch depends only on the seed and on the number of the epoch (``set_epoch``, which Lightning
-    calls), so that a resumed training goes through the same batches as an uninterrupted one.
+    The order of an epoch depends only on the seed, on the number of the epoch (``set_epoch``, which Lightning calls) and
+    on the observations, so that a resumed training goes through the same batches as an uninterrupted one, and several
+    processes divide the same batches among them.
+
+    Parameters
+    ----------
+    rows
+        (n,) observations.
+    batch_size
+        Most observations of a global batch. Shuffled batches are balanced: their sizes differ by at most one.
+    seed
+        Seed of the shuffling, or None to keep the order.
+    layout
+        How a file is best read; None for what is in memory, where any order costs the same.
     """
 
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int | None) -> None:
+    def __init__(self, rows: np.ndarray, batch_size: int, seed: int | None, layout: Layout | None = None) -> None:
         self.rows = np.asarray(rows, dtype=np.int64)
         self.batch_size = batch_size
         self.seed = seed
+        self.layout = layout
         self.epoch = 0
+        self.rank, self.world_size = 0, 1
         self._first = 0
-        self._rank, self._n_ranks = 0, 1
-
-    def start_at(self, batch: int) -> None:
-        """Begin the next iteration, and only that, at this batch of the epoch."""
-        self._first = batch
-
-    def divide(self, rank: int, n_ranks: int) -> None:
-        """Leave to this process every ``n_ranks``-th row of each batch, from ``rank`` on."""
-        self._rank, self._n_ranks = rank, n_ranks
+        if layout is not None and seed is not None and (np.diff(self.rows) < 0).any():
+            self.rows = np.sort(self.rows)
 
     @property
     def smallest_batch(self) -> int:
-        """Rows of the smallest batch."""
-        return min((len(part) for part in self._batches(self.rows)), default=0)
-
-    def _batches(self, rows: np.ndarray) -> list[np.ndarray]:
-        if self.seed is not None:
-            return np.array_split(rows, len(self)) if len(rows) else []
-        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+        """Observations of the smallest global batch."""
+        return self._size(len(self) - 1) if len(self) else 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order is drawn next."""
         self.epoch = epoch
 
+    def start_at(self, batch: int) -> None:
+        """Begin the next iteration, and only that, with this global batch of the epoch."""
+        if not 0 <= batch <= len(self):
+            raise mistake("start_at", f"a batch from 0 to {len(self)}", str(batch), "count batches within an epoch")
+        self._first = batch
+
+    def divide(self, rank: int, world_size: int) -> None:
+        """Yield, of each global batch, only the slots ``[rank::world_size]``: what one of several processes does.
+
+        Raises
+        ------
+        ValueError
+            If a batch would have fewer observations than there are processes.
+        """
+        if not 0 <= rank < world_size:
+            raise mistake("divide", "a rank below the number of processes", f"{rank} of {world_size}", "count from 0")
+        smallest = min(self._size(0), self._size(len(self) - 1)) if len(self) else world_size
+        if smallest < world_size:
+            wanted = f"batches of at least {world_size} observations, one for each process"
+            found = f"{smallest} observations in the smallest"
+            raise mistake("batch_size", wanted, found, "use larger batches or fewer processes")
+        self.rank, self.world_size = rank, world_size
+
     def __len__(self) -> int:
-        """Count the batches."""
+        """Count the global batches of an epoch."""
         return -(-len(self.rows) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Go through all rows once."""
+        """Go through an epoch."""
+        if not self.in_blocks:
+            return (rows.tolist() for rows in self._whole_batches())
+        return map(_rows_of, self.pieces(lambda rows: rows))
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether observations come from blocks of a file that are shuffled in buffers."""
+        return self.layout is not None and self.seed is not None
+
+    def pieces(self, load: Callable[[np.ndarray], Any]) -> Iterator[list[Piece]]:
+        """Go through an epoch of a shuffled file; `load` reads the observations of a buffer when it is their turn."""
+        assert self.layout is not None
+        assert self.seed is not None
+        first, self._first = self._first, 0
+        order = FileOrder(self.rows, self._sizes, self.layout, [self.seed, self.epoch])
+        return file_batches(order, first, self.rank, self.world_size, load)
+
+    def _whole_batches(self) -> Iterator[np.ndarray]:
+        first, self._first = self._first, 0
         rows = self.rows
         if self.seed is not None:
             rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
-        first, self._first = self._first, 0
-        for part in self._batches(rows)[first:]:
-            yield part[self._rank :: self._n_ranks].tolist()
+        bounds = [(self._start(batch), self._size(batch)) for batch in range(first, len(self))]
+        own = slice(self.rank, None, self.world_size)
+        return (rows[start : start + size][own] for start, size in bounds)
+
+    def _start(self, batch: int) -> int:
+        return batch * self.batch_size if self.seed is None else self._sizes.start(batch)
+
+    def _size(self, batch: int) -> int:
+        if self.seed is not None:
+            return self._sizes.of_batch(batch)
+        return min(self.batch_size, len(self.rows) - batch * self.batch_size)
+
+    @property
+    def _sizes(self) -> Sizes:
+        return Sizes.of(len(self.rows), self.batch_size)
+
+
+def _rows_of(pieces: Sequence[Piece]) -> list[int]:
+    rows = np.empty(sum(len(piece.slots) for piece in pieces), dtype=np.int64)
+    for piece in pieces:
+        rows[piece.slots] = piece.buffer[piece.positions]
+    return rows.tolist()
+
+
+class RowLoader:
+    """Batches of a registered object: an iterable that goes through an epoch each time.
+
+    Parameters
+    ----------
+    dataset
+        The observations.
+    sampler
+        Which of them, in what order.
+    n_ahead
+        Batches to read ahead, in a thread; 0 to read each when it is asked for.
+    pin_memory
+        Whether batches come in page-locked memory; needs CUDA.
+    """
+
+    batch_sampler = None
+    """Lightning asks for it: the sampler itself yields batches."""
+
+    def __init__(self, dataset: RowDataset, sampler: RowSampler, n_ahead: int, pin_memory: bool) -> None:
+        self.dataset = dataset
+        self.sampler = sampler
+        self.batch_size = sampler.batch_size
+        self.n_ahead = n_ahead
+        self.pin_memory = pin_memory
+
+    def __len__(self) -> int:
+        """Count the global batches of an epoch."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go through an epoch: the one that is set when the first batch is asked for, as Lightning sets it late."""
+        batches = self._batches()
+        return ReadAhead(batches, self.n_ahead) if self.n_ahead else batches
+
+    def _batches(self) -> Iterator[Batch]:
+        if self.sampler.in_blocks:
+            pieces = self.sampler.pieces(partial(Buffer.of, self.dataset))
+            batches: Iterator[Batch] = map(self.dataset.from_pieces, pieces)
+        else:
+            batches = map(self.dataset.__getitem__, self.sampler)
+        yield from map(pinned, batches) if self.pin_memory else batches
 
 
 def row_loader(
-    manager: OmicsManager, rows: Sequence[int] | np.ndarray, batch_size: int, seed: int | None = None
-) -> Loader:
-    """Load rows of a registered object in batches: in the given order, or shuffled each epoch by a seed.
+    manager: OmicsManager,
+    rows: Sequence[int] | np.ndarray,
+    batch_size: int,
+    seed: int | None = None,
+    *,
+    pin_memory: bool = False,
+    n_ahead: int | None = None,
+) -> RowLoader:
+    """Load observations of a registered object in batches: in the given order, or shuffled each epoch by a seed.
 
     Parameters
     ----------
     manager
         Manager of the object.
     rows
-        Row numbers.
+        Observations. Where they are read from a file and shuffled, their order is that of the file whatever is given.
     batch_size
-        Rows in a batch; the last one may be smaller.
+        Observations in a batch; without a seed, the last one may be smaller.
     seed
         Seed of the shuffling, or None to keep the order.
+    pin_memory
+        Whether batches come in page-locked memory; needs CUDA.
+    n_ahead
+        Batches to read ahead, in a thread; None for some where observations are read from files, else 0.
     """
-    sampler = RowSampler(np.asarray(rows), batch_size, seed)
-    own = Generator()  # without it, a loader takes a number from the caller's random state
-    return cast(Loader, DataLoader(manager.create_torch_dataset(), sampler=sampler, batch_size=None, generator=own))
+    dataset = manager.row_dataset()
+    sampler = RowSampler(np.asarray(rows), batch_size, seed, dataset.layout)
+    n_ahead = (0 if dataset.layout is None else N_AHEAD) if n_ahead is None else n_ahead
+    return RowLoader(dataset, sampler, n_ahead, pin_memory)

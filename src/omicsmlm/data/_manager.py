@@ -187,6 +187,10 @@ class OmicsManager(AnnDataManager):
 
         The arguments are those of scvi-tools, whose loaders call this; records always hold every field, packed.
         """
-        self._assert_anndata_registered()
-        dataset = RowDataset(self.adata, self.fields, self.registry["field_registries"])
+        dataset = self.row_dataset()
         return dataset if indices is None else Subset(dataset, indices)  # type: ignore[arg-type]
+
+    def row_dataset(self) -> RowDataset:
+        """Give all rows as a dataset."""
+        self._assert_anndata_registered()
+        return RowDataset(self.adata, self.fields, self.registry["field_registries"])

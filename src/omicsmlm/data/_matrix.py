@@ -1,30 +1,27 @@
-"""Reading rows from whatever holds a modality: CSR, dense, or backed by a file."""
+"""Reading rows from whatever holds a modality: CSR or dense, in memory, in a file, or behind dask."""
 
 import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from anndata import AnnData
-from anndata.abc import CSCDataset, CSRDataset
-from numba import njit
 from scipy import sparse
+from tqdm.auto import tqdm
 
 from omicsmlm._checks import mistake
+
+from ._disk import CSRInFile, DiskRows, on_disk
+from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
 
 logger = logging.getLogger(__name__)
 
 BLOCK = 4096
 """Rows that a scan holds at once."""
-
-
-class Packed(NamedTuple):
-    """Tokens of some rows as arrays: see :class:`omicsmlm._types.Tokens`."""
-
-    ids: np.ndarray
-    values: np.ndarray
-    offsets: np.ndarray
+SCAN_BYTES = 2**26
+"""Bytes of values that a scan of a file holds at once."""
+LONG_SCAN = 2**30
+"""Bytes of values from which on a scan shows a bar."""
 
 
 class Summary(NamedTuple):
@@ -37,6 +34,11 @@ class Summary(NamedTuple):
     all_integers: bool
     all_zero: bool
 
+    @property
+    def are_counts(self) -> bool:
+        """Whether nothing but whole numbers from zero on was found."""
+        return self.all_integers and self.minimum >= 0 and not (self.has_nan or self.has_infinity)
+
 
 class Matrix:
     """The values of one modality, read by rows; the data themselves are never copied as a whole.
@@ -46,23 +48,24 @@ class Matrix:
     place
         Name of the modality, for messages.
     values
-        CSR or CSC matrix, dense array, or either CSR or dense in an open ``.h5ad`` file.
+        CSR or CSC matrix or dense array in memory; CSR or dense in an open HDF5 or zarr file; a dask array of rows.
 
     Raises
     ------
     ValueError
-        If the array type is not one of these (dask, say).
+        If the array type is not one of these, or lies in its file by columns.
     """
 
     def __init__(self, place: str, values: Any) -> None:
+        self.place = place
         if sparse.issparse(values) and values.format != "csr":
             logger.info("%s: %s matrix converted to CSR for reading by rows.", place, values.format.upper())
             values = sparse.csr_matrix(values)
         if sparse.issparse(values) and not values.has_canonical_format:
             values = values.copy()
             values.sum_duplicates()
-        in_file = isinstance(values, CSRDataset | h5py.Dataset)
-        if not (in_file or sparse.issparse(values) or isinstance(values, np.ndarray)) or isinstance(values, CSCDataset):
+        self.file: DiskRows | None = None if sparse.issparse(values) else on_disk(place, values)
+        if self.file is None and not (sparse.issparse(values) or isinstance(values, np.ndarray)):
             raise mistake(
                 place,
                 "a CSR or dense matrix, in memory or backed",
@@ -72,7 +75,6 @@ class Matrix:
         if values.dtype.kind not in "buif" or values.dtype.itemsize > 8:
             raise mistake(place, "numbers", f"values of type {values.dtype}", "convert them, for example to float32")
         self.values = values
-        self.in_file = in_file
         self.shape: tuple[int, int] = tuple(values.shape)
 
     @classmethod
@@ -100,94 +102,81 @@ class Matrix:
         keep_zeros
             Whether a zero is a value like any other (fractions, real values) or is not stored (counts).
         """
-        if not self.in_file and sparse.issparse(self.values) and not keep_zeros:
-            matrix = self.values
-            return Packed(*_pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column))
-        wanted, position = np.unique(rows[rows >= 0], return_inverse=True)
-        block = self._block(wanted)
-        local = np.full(len(rows), -1, dtype=np.int64)
-        local[rows >= 0] = position
-        if sparse.issparse(block) and not keep_zeros:
-            return Packed(*_pack_csr(block.indptr, block.indices, block.data, local, vocabulary_of_column))
-        dense = block.toarray() if sparse.issparse(block) else block
-        return Packed(
-            *_pack_dense(np.ascontiguousarray(dense, dtype=np.float32), local, vocabulary_of_column, keep_zeros)
-        )
+        if self.file is not None:
+            return self._pack_file(self.file, rows, vocabulary_of_column, keep_zeros)
+        matrix = self.values
+        if sparse.issparse(matrix) and not keep_zeros:
+            return Packed(*pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column)[:3])
+        if len(rows) and rows.min() >= 0:
+            block, local = matrix[rows], np.arange(len(rows))
+        else:
+            wanted, position = np.unique(rows[rows >= 0], return_inverse=True)
+            block = matrix[wanted] if len(wanted) else np.zeros((0, self.shape[1]), dtype=np.float32)
+            local = np.full(len(rows), -1, dtype=np.int64)
+            local[rows >= 0] = position
+        dense = np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
+        return Packed(*pack_dense(dense, local, vocabulary_of_column, keep_zeros))
 
-    def _block(self, wanted: np.ndarray) -> Any:
-        if len(wanted) == 0:
-            return np.zeros((0, self.shape[1]), dtype=np.float32)
-        return self.values[wanted]
+    def _pack_file(self, file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Packed:
+        """Read ascending rows stretch by stretch, then bring them to the order that was asked for."""
+        wanted, position = np.unique(rows[rows >= 0], return_inverse=True)
+        if isinstance(file, CSRInFile) and not keep_zeros:
+            packed = file.pack(wanted, lut)
+        else:
+            packed = Packed.joined([*_parts(file, wanted, lut, keep_zeros)])
+        if len(wanted) == len(rows) and (position == np.arange(len(rows))).all():
+            return packed
+        return gather(len(rows), [(packed, position, np.flatnonzero(rows >= 0))])
 
     def _chunks(self) -> Iterator[np.ndarray]:
-        if not self.in_file and sparse.issparse(self.values):
+        if self.file is None and sparse.issparse(self.values):
             for start in range(0, len(self.values.data), BLOCK * 256):
                 yield self.values.data[start : start + BLOCK * 256]
             return
-        for start in range(0, self.shape[0], BLOCK):
-            block = self.values[start : start + BLOCK]
-            yield block.data if sparse.issparse(block) else np.asarray(block).ravel()
+        if self.file is None:
+            yield from (self.values[start : start + BLOCK].ravel() for start in range(0, self.shape[0], BLOCK))
+            return
+        step = max(1, int(SCAN_BYTES / max(1.0, self.file.row_bytes)))
+        for start in range(0, self.shape[0], step):
+            for block, local in self.file.parts(np.arange(start, min(self.shape[0], start + step))):
+                if sparse.issparse(block):
+                    block.sum_duplicates()
+                    yield block.data if len(local) == block.shape[0] else block[local].data
+                else:
+                    yield block[local].ravel()
 
     def summary(self) -> Summary:
         """Scan every stored value once, by blocks; values that are not stored are zeros."""
-        low, high, has_nan, has_infinity, integers, anything = np.inf, -np.inf, False, False, True, False
-        for chunk in self._chunks():
-            finite = chunk if np.issubdtype(chunk.dtype, np.integer) else chunk[np.isfinite(chunk)]
-            if len(finite) < len(chunk):
-                has_nan |= bool(np.isnan(chunk).any())
-                has_infinity |= bool(np.isinf(chunk).any())
-            if len(finite):
-                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-                integers = integers and bool((finite == np.round(finite)).all())
-                anything = anything or bool(finite.any())
-        if low > high:
-            low = high = 0.0
-        return Summary(low, high, has_nan, has_infinity, integers, not anything)
+        stored = None if self.file is None else self.file.stored()
+        if stored is None:
+            return self._summary_of(self._chunks())
+        # Entries of a file may add up to the value of a place: whole numbers stay whole, all else is read again by rows.
+        found = self._summary_of(stored)
+        return found if found.are_counts else self._summary_of(self._chunks())
+
+    def _summary_of(self, chunks: Iterator[np.ndarray]) -> Summary:
+        total = 0 if self.file is None else int(self.file.row_bytes / 8 * self.shape[0])
+        found = Scan()
+        with tqdm(
+            total=total, desc=f"{self.place}: reading values", unit="", unit_scale=True, disable=total * 8 < LONG_SCAN
+        ) as bar:
+            for chunk in chunks:
+                found = scan(found, chunk)
+                bar.update(len(chunk))
+        low, high = (found.minimum, found.maximum) if found.minimum <= found.maximum else (0.0, 0.0)
+        return Summary(low, high, found.has_nan, found.has_infinity, found.all_integers, not found.has_nonzero)
 
 
-@njit(cache=True, nogil=True)
-def _pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    for i, row in enumerate(rows):
-        count = 0
-        if row >= 0:
-            for j in range(indptr[row], indptr[row + 1]):
-                if lut[indices[j]] >= 0 and data[j] != 0:
-                    count += 1
-        offsets[i + 1] = offsets[i] + count
-    ids = np.empty(offsets[-1], dtype=np.int32)
-    values = np.empty(offsets[-1], dtype=np.float32)
-    for i, row in enumerate(rows):
-        if row >= 0:
-            at = offsets[i]
-            for j in range(indptr[row], indptr[row + 1]):
-                if lut[indices[j]] >= 0 and data[j] != 0:
-                    ids[at] = lut[indices[j]]
-                    values[at] = data[j]
-                    at += 1
-    return ids, values, offsets
-
-
-@njit(cache=True, nogil=True)
-def _pack_dense(block, rows, lut, keep_zeros):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    for i, row in enumerate(rows):
-        count = 0
-        if row >= 0:
-            for j in range(block.shape[1]):
-                value = block[row, j]
-                if lut[j] >= 0 and not np.isnan(value) and (keep_zeros or value != 0):
-                    count += 1
-        offsets[i + 1] = offsets[i] + count
-    ids = np.empty(offsets[-1], dtype=np.int32)
-    values = np.empty(offsets[-1], dtype=np.float32)
-    for i, row in enumerate(rows):
-        if row >= 0:
-            at = offsets[i]
-            for j in range(block.shape[1]):
-                value = block[row, j]
-                if lut[j] >= 0 and not np.isnan(value) and (keep_zeros or value != 0):
-                    ids[at] = lut[j]
-                    values[at] = value
-                    at += 1
-    return ids, values, offsets
+def _parts(file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Iterator[Packed]:
+    """Read ascending rows part by part."""
+    for block, local in file.parts(rows):
+        if sparse.issparse(block) and not keep_zeros:
+            packed = pack_csr(block.indptr, block.indices, block.data, local, lut)
+            if not packed[-1]:
+                block.sum_duplicates()
+                packed = pack_csr(block.indptr, block.indices, block.data, local, lut)
+            yield Packed(*packed[:3])
+            continue
+        if sparse.issparse(block):
+            block, local = block[local].toarray(), np.arange(len(local))
+        yield Packed(*pack_dense(np.ascontiguousarray(block, dtype=np.float32), local, lut, keep_zeros))

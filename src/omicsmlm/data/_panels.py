@@ -1,6 +1,6 @@
 """Objects of several data sets put together, each of which profiled some features and not others."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,8 @@ from anndata import AnnData
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import DATASET, PROFILED
+
+from ._columns import category_codes, column_of
 
 
 class PanelTable(NamedTuple):
@@ -43,7 +45,9 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
     """
     if PROFILED not in adata.varm:
         return None
-    table = adata.varm[PROFILED]
+    table: Any = adata.varm[PROFILED]
+    if hasattr(table, "to_memory"):  # read lazily
+        table = table.to_memory()
     if not isinstance(table, pd.DataFrame) or not all(kind == np.dtype(bool) for kind in table.dtypes):
         remedy = f'make it with datasets.read_many, or delete .varm["{PROFILED}"]'
         raise mistake(f'{place}: .varm["{PROFILED}"]', "a boolean column per data set", "something else", remedy)
@@ -51,9 +55,11 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
         found = f"columns {named(adata.obs.columns)}"
         remedy = f'add it, or delete .varm["{PROFILED}"]'
         raise mistake(f"{place}: .obs", f"a column {DATASET!r} with the data set of each row", found, remedy)
-    of_row = pd.Index(table.columns.astype(str)).get_indexer(adata.obs[DATASET].astype(str))
+    code_n, names = category_codes(column_of(adata.obs, DATASET))
+    position = np.append(pd.Index(table.columns.astype(str)).get_indexer(names), -1)
+    of_row = position[code_n]
     if (of_row < 0).any():
-        unknown = named(adata.obs[DATASET].astype(str)[of_row < 0].unique())
+        unknown = named(np.array([*names, "nan"], dtype=object)[np.unique(code_n[of_row < 0])])
         remedy = f'add the features that they profiled as columns of .varm["{PROFILED}"]'
         raise mistake(f"{place}: column {DATASET!r}", f"data sets among {named(table.columns)}", unknown, remedy)
     return PanelTable(table.to_numpy().T.copy(), of_row.astype(np.int64))

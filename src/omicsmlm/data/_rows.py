@@ -1,10 +1,14 @@
 """Which row of a modality stands for a row of the whole object."""
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import mistake
+
+SOME = 65_536
+"""Names that are compared at once."""
 
 
 def modality_of(data: AnnData | MuData, name: str) -> AnnData | None:
@@ -26,7 +30,7 @@ def rows_in(data: AnnData | MuData, name: str) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        (n_obs,) int64, -1 where the modality lacks the row.
+        (n_obs,) integers of the smallest type, -1 where the modality lacks the row.
 
     Raises
     ------
@@ -36,11 +40,12 @@ def rows_in(data: AnnData | MuData, name: str) -> np.ndarray:
     """
     if not isinstance(data, MuData):
         return np.arange(data.n_obs)
-    names = data.mod[name].obs_names.to_numpy()
+    names = data.mod[name].obs_names
     row_n = np.asarray(data.obsmap[name]).ravel().astype(np.int64) - 1 if name in data.obsmap else np.empty(0, int)
+    row_n = row_n.astype(np.min_scalar_type(-len(names) - 1))  # the smallest type: one number per observation
     has_n = row_n >= 0
     whole = len(row_n) == data.n_obs and row_n.max(initial=-1) < len(names) and has_n.sum() == len(names)
-    if not whole or (names[row_n[has_n]] != data.obs_names.to_numpy()[has_n]).any():
+    if not whole or not _same_names(names, row_n[has_n], data.obs_names, np.flatnonzero(has_n)):
         raise mistake(
             name,
             "the rows that the MuData lists for this modality",
@@ -48,3 +53,11 @@ def rows_in(data: AnnData | MuData, name: str) -> np.ndarray:
             "run mdata.update() first",
         )
     return row_n
+
+
+def _same_names(names: pd.Index, row_k: np.ndarray, all_names: pd.Index, at_k: np.ndarray) -> bool:
+    """Compare names, some at a time: as objects they take more memory than all else that is known of an observation."""
+    return all(
+        (names[row_k[start : start + SOME]] == all_names[at_k[start : start + SOME]]).all()
+        for start in range(0, len(row_k), SOME)
+    )

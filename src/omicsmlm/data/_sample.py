@@ -7,6 +7,11 @@ from scipy import sparse
 
 from omicsmlm._types import Batch
 
+from ._manager import OmicsManager
+
+LEAST_BLOCKS = 64
+"""Groups of neighbours that a sample of a file consists of at least."""
+
 
 def stored_values(sample: Sequence[Batch], name: str, n_vocabulary: int) -> sparse.csr_matrix:
     """Put the tokens of a modality together.
@@ -36,3 +41,38 @@ def batch_codes(sample: Sequence[Batch]) -> np.ndarray | None:
     """Give the batch of each row, (n,) int64; None where there is no batch, or only one."""
     codes_nk = np.concatenate([batch.covariates.numpy() for batch in sample])
     return codes_nk[:, 0] if codes_nk.shape[1] and len(np.unique(codes_nk[:, 0])) > 1 else None
+
+
+def sample_rows(manager: OmicsManager, n: int, seed: int, among: np.ndarray | None = None) -> np.ndarray:
+    """Draw the observations that statistics are read from, or that stand for many others.
+
+    Parameters
+    ----------
+    manager
+        Manager of an object.
+    n
+        How many; all where there are no more.
+    seed
+        Seed of the draw.
+    among
+        Observations to draw from, ascending; None for all.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) int64, ascending. From a file: neighbours, at least 64 groups of them at random places, as single ones take
+        several times as long to read.
+    """
+    known = np.arange(manager.adata.n_obs) if among is None else among
+    n_obs = len(known)
+    if n_obs <= n:
+        return known
+    draw = np.random.default_rng(seed)
+    layout = manager.row_dataset().layout
+    if layout is None:
+        return known[np.sort(draw.choice(n_obs, n, replace=False))]
+    block = max(1, min(layout.block, n // LEAST_BLOCKS))
+    n_blocks = -(-n_obs // block)
+    starts = block * draw.choice(n_blocks, min(n_blocks, n // block + 1), replace=False)  # the last one may be short
+    places = (np.sort(starts)[:, None] + np.arange(block)).ravel()
+    return known[places[places < n_obs][:n]]

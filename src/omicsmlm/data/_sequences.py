@@ -14,6 +14,8 @@ from scvi.data.fields import BaseAnnDataField
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Letters, Tokens
 
+from ._columns import column_of
+
 logger = logging.getLogger(__name__)
 
 SequenceKind = Literal["nucleotide", "protein"]
@@ -118,7 +120,7 @@ class SequenceField(_RowField):
         """Give the distinct sequences, upper-case, and the one of each row: (n,) int64, -1 where there is none."""
         if self.key not in data.obs:
             return [], np.full(data.n_obs, -1, dtype=np.int64)
-        column = data.obs[self.key].astype(object)
+        column = column_of(data.obs, self.key).astype(object)
         codes_n, values = pd.factorize(column.where(column.notna() & (column != ""), None))
         wrong = [value for value in values if not isinstance(value, str)]
         if wrong:

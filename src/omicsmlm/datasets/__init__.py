@@ -1,5 +1,6 @@
 """Simulated data, and real data found through ``OMICSMLM_DATA``."""
 
+from omicsmlm.datasets._collections import open_files, write_collection
 from omicsmlm.datasets._files import load, mixology, papalexi, pbmc_3tech, snareseq, teaseq
 from omicsmlm.datasets._many import read_many
 from omicsmlm.datasets._sequences import isoforms, mpra_utr, tissues61
@@ -10,6 +11,7 @@ __all__ = [
     "load",
     "mixology",
     "mpra_utr",
+    "open_files",
     "papalexi",
     "pbmc_3tech",
     "read_many",
@@ -18,4 +20,5 @@ __all__ = [
     "snareseq",
     "teaseq",
     "tissues61",
+    "write_collection",
 ]

@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,24 +13,22 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
-from torch import Tensor
 
-from omicsmlm._checks import mistake, named
-from omicsmlm._types import Batch, Corruption, Loader, Module, Parts
+from omicsmlm._checks import mistake
+from omicsmlm._types import Batch, Corruption, Loader, Parts
 from omicsmlm.corruption import HideFeatures
-from omicsmlm.data import OmicsManager, row_loader
+from omicsmlm.data import OmicsManager, row_loader, sample_rows
 from omicsmlm.training import (
     FitOptions,
-    Fitted,
     Optimisation,
     check_trainer_options,
     fit,
-    on_device,
     sensible_epochs,
 )
 
+from ._embedding import EMBED_ROWS, EmbeddingModel, check_positive
 from ._files import Saved, read_model, write_model
-from ._registration import Registered
+from ._stages import Stages
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +40,9 @@ VALIDATION_ROWS = 5000
 """Observations that are validated after each round; a random sample where more are held out."""
 STEPS = "steps of "
 """Stands, in a saved history, before the name of the losses whose steps are listed."""
-EMBED_ROWS = 1024
-"""Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
 
 
-class OmicsModel(Registered):
+class OmicsModel(EmbeddingModel):
     """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
 
     Parameters
@@ -58,12 +54,16 @@ class OmicsModel(Registered):
         Hyper-parameters; None for the defaults.
     batch_key
         Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
+
+    Notes
+    -----
+    Where this takes more than two seconds, a bar names the stage; ``logging.getLogger("omicsmlm").setLevel("WARNING")`` silences
+    it, like the line that a finished model logs.
     """
 
-    embedding_key: ClassVar[str]
     config_class: ClassVar[type]
     history_: dict[str, pd.DataFrame] | None
-    module: Module
+    _stages: Stages | None = None
 
     def __init__(
         self, data: AnnData | MuData, config: Any = None, *, batch_key: str | Sequence[str] | None = None
@@ -71,29 +71,17 @@ class OmicsModel(Registered):
         super().__init__(data, batch_key=batch_key)
         self.config = self._configured(config, data.n_obs)
         self.n_trainings = 0
-        sample = self._sample()
-        self.choice = self._choose(sample)
-        self._build()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            self._start(sample)
+        with Stages(type(self).__name__, self._n_stages()) as self._stages:
+            self._stage("reading values")
+            sample = self._sample()
+            self.choice = self._choose(sample)
+            self._stage("building")
+            self._build()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.config.seed)
+                self._start(sample)
+        self._stages = None
         announce(f"{type(self).__name__}: {self._describe()}.")
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.module.parameters()).device
-
-    def to_device(self, device: str | int | torch.device) -> None:
-        """Move the weights, and what reads the data for them, to a device: embedding happens there from then on."""
-        self.module.to(device)
-        if isinstance(self.parts.tokenizer, torch.nn.Module):
-            self.parts.tokenizer.to(device)
-
-    @property
-    def rows_at_once(self) -> int:
-        """Rows that are embedded, or validated, at once unless the user says otherwise; 1,024 unless rows are large."""
-        return EMBED_ROWS
 
     # ---- what a family says -------------------------------------------------------------------------------------
 
@@ -108,6 +96,15 @@ class OmicsModel(Registered):
     @abstractmethod
     def _start(self, sample: Sequence[Batch]) -> None:
         """Fit scalings and starting weights to the data."""
+
+    def _n_stages(self) -> int:
+        """Count the stages that construction names: reading and building, and what the family names by :meth:`_stage`."""
+        return 2
+
+    def _stage(self, name: str) -> None:
+        """Name what construction does next, for the bar."""
+        if self._stages is not None:
+            self._stages(name)
 
     def _configured(self, config: Any, n_rows: int) -> Any:
         """Give the hyper-parameters of a model of this many rows, from what the user gave, if anything."""
@@ -184,9 +181,9 @@ class OmicsModel(Registered):
         """
         manager = self._manager_for(None)
         key = self._checked_key(key_added)
-        _check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
-        _check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
-        _check_positive("batch_size", batch_size, "pass 128, say")
+        check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
+        check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
+        check_positive("batch_size", batch_size, "pass 128, say")
         check_trainer_options(trainer_options)
         train_rows, validation_rows = self._split(train_size)
         self._prepare_training(train_rows)
@@ -204,7 +201,7 @@ class OmicsModel(Registered):
             max_steps=max_steps,
             precision=precision,
         )
-        validated = _drawn(validation_rows, VALIDATION_ROWS, seed)
+        validated = sample_rows(manager, VALIDATION_ROWS, seed, validation_rows)
         validation = row_loader(manager, validated, self.rows_at_once) if len(validated) else None
         fitted = fit(
             self.parts,
@@ -218,16 +215,14 @@ class OmicsModel(Registered):
         self.train_indices, self.validation_indices = train_rows, validation_rows
         self.is_trained_ = True
         self.n_trainings += 1
-        self._extend_history(fitted)
+        self._extend_history(fitted.steps, fitted.losses)
         self._remember(train_rows)
         if key is not None:
-            self.to_device(fitted.device)
-            self.adata.obsm[key] = self.get_latent_representation()
-            self.to_device("cpu")
+            self.adata.obsm[key] = self._embedded_by(fitted.ranks)
 
     def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
         """Return what a memory of training observations is refreshed from, and whether these are all."""
-        rows = _drawn(train_rows, MEMORY_ROWS, seed)
+        rows = sample_rows(manager, MEMORY_ROWS, seed, train_rows)
         return row_loader(manager, rows, self.rows_at_once), len(rows) == len(train_rows)
 
     def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
@@ -251,80 +246,15 @@ class OmicsModel(Registered):
         order = np.random.default_rng(self.config.seed).permutation(n_obs)
         return np.sort(order[:n_train]), np.sort(order[n_train:])
 
-    def _checked_key(self, key_added: str | None) -> str | None:
-        key = self.embedding_key if key_added == "auto" else key_added
-        if key is not None and isinstance(self.adata, MuData) and key in self.adata.mod:
-            raise mistake(
-                "key_added",
-                "a key of its own",
-                f"{key!r}, which .obsm reserves for a modality",
-                f"pass another, such as {self.embedding_key!r}",
-            )
-        return key
-
-    def _extend_history(self, fitted: Fitted) -> None:
+    def _extend_history(self, steps: Sequence[int], losses: Mapping[str, Sequence[float]]) -> None:
         """Add the rounds of a training to the history, whose index counts the steps of all trainings."""
         history: dict[str, pd.DataFrame] = self.history_ or {}
-        for name, column in fitted.losses.items():
+        for name, column in losses.items():
             before = history.get(name, pd.DataFrame({name: np.empty(0)}, pd.Index([], dtype=np.int64)))
-            steps = np.array(fitted.steps, dtype=np.int64) + (before.index[-1] if len(before) else 0)
-            frame = pd.DataFrame({name: np.array(column, dtype=np.float64)}, steps)
+            done = np.array(steps, dtype=np.int64) + (before.index[-1] if len(before) else 0)
+            frame = pd.DataFrame({name: np.array(column, dtype=np.float64)}, done)
             history[name] = pd.concat([before, frame] if len(before) else [frame]).rename_axis("step")
         self.history_ = history
-
-    # ---- embedding ----------------------------------------------------------------------------------------------
-
-    def get_latent_representation(
-        self,
-        data: AnnData | MuData | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-    ) -> np.ndarray:
-        """Embed rows; deterministic, and independent of their order and of the batch size.
-
-        Parameters
-        ----------
-        data
-            The object to embed; None for the registered one. Features are matched by name, modalities may be absent.
-        indices
-            Row numbers, or one boolean per row; None for all rows.
-        batch_size
-            Rows to embed at once; None for ``rows_at_once``.
-
-        Returns
-        -------
-        numpy.ndarray
-            (n_obs, n_latent) float32.
-
-        Raises
-        ------
-        ValueError
-            If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
-        """
-        embedding, _ = self._of_rows(data, indices, batch_size, self.module.n_latent, self._embed)
-        return embedding
-
-    def _embed(self, batch: Batch) -> Tensor:
-        return self.module.embed(self.parts.tokenizer(batch), batch).mean
-
-    @torch.inference_mode()
-    def _of_rows(
-        self,
-        data: AnnData | MuData | None,
-        indices: Sequence[int] | np.ndarray | None,
-        batch_size: int | None,
-        width: int,
-        compute: Callable[[Batch], Tensor],
-    ) -> tuple[np.ndarray, pd.Index]:
-        """Compute (n, width) float32 of the rows that are asked for, some at a time; give it with their names."""
-        _check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
-        manager = self._manager_for(data)
-        rows = asked_rows(indices, manager.adata.n_obs)
-        self.module.eval()
-        parts = [np.zeros((0, width), dtype=np.float32)]
-        for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
-            parts.append(compute(on_device(batch, self.device)).float().cpu().numpy())
-        return np.concatenate(parts), manager.adata.obs_names[rows]
 
     # ---- saving and loading -------------------------------------------------------------------------------------
 
@@ -375,7 +305,7 @@ class OmicsModel(Registered):
         for name, column in saved.history.items():
             steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
             if not name.startswith(STEPS):
-                model._extend_history(Fitted([int(step) for step in steps], {name: column}))
+                model._extend_history([int(step) for step in steps], {name: column})
         if adata is not None:
             model._adopt(manager.transfer_fields(adata), adata)
         return model
@@ -412,42 +342,19 @@ class OmicsModel(Registered):
     def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
         """Read rows of an object, the model's own by default, from which statistics are taken."""
         manager = manager or self.adata_manager
-        n_obs = manager.adata.n_obs
-        rows = np.arange(n_obs)
-        if n_obs > SAMPLE_ROWS:
-            rows = np.sort(np.random.default_rng(self.config.seed).choice(n_obs, SAMPLE_ROWS, replace=False))
-        return list(row_loader(manager, rows, EMBED_ROWS))
+        rows = sample_rows(manager, SAMPLE_ROWS, self.config.seed)
+        sample = []
+        for batch in row_loader(manager, rows, EMBED_ROWS):
+            sample.append(batch)
+            if self._stages is not None:
+                self._stages.go_on()
+        return sample
 
     def _describe(self) -> str:
         modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
         return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
-
-
-def _drawn(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return some rows, or a random sample of them, in order, where there are too many."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-
-
-def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
-    """Give row numbers, (n,) int64, from what the user asks for."""
-    rows = np.arange(n_obs) if indices is None else np.asarray(indices)
-    if rows.dtype == bool and rows.shape == (n_obs,):
-        return np.flatnonzero(rows)
-    if rows.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if rows.dtype.kind not in "iu" or rows.ndim != 1 or rows.min() < -n_obs or rows.max() >= n_obs:
-        wanted = f"row numbers below {n_obs}, or as many booleans"
-        raise mistake("indices", wanted, named(rows.ravel(), 3), "pass obs_names.get_indexer(names) for names")
-    return rows.astype(np.int64)
-
-
-def _check_positive(argument: str, number: int | None, remedy: str) -> None:
-    if number is not None and number < 1:
-        raise mistake(argument, "at least 1", str(number), remedy)
 
 
 def announce(line: str) -> None:

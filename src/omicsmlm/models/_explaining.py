@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from captum.attr import IntegratedGradients
 from mudata import MuData
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -19,7 +18,8 @@ from omicsmlm._types import Batch, Grid
 from omicsmlm.data import as_categories, find_column, row_loader
 from omicsmlm.training import on_device
 
-from ._base import EMBED_ROWS, OmicsModel, asked_rows
+from ._base import OmicsModel
+from ._embedding import EMBED_ROWS, asked_rows
 from ._feature_sums import Moments, Tally
 
 FeatureEmbedding = Literal["latent", "decoder"]
@@ -211,6 +211,8 @@ class ExplainingModel(OmicsModel):
 
         self.module.eval()
         start, end = ([fill(scaled[m]) for m in names] for fill in (torch.zeros_like, torch.ones_like))
+        from captum.attr import IntegratedGradients  # brings matplotlib along
+
         # One step at a time, so that the rows captum passes are always those of the batch.
         found = IntegratedGradients(projected).attribute(
             tuple(end), n_steps=n_steps, internal_batch_size=len(directions_nd)

@@ -14,6 +14,7 @@ from packaging.version import Version
 from safetensors.torch import load_file, save_file
 
 from omicsmlm._checks import mistake, named
+from omicsmlm.training import is_first_rank
 
 WEIGHTS, CONFIG, REGISTRY, HISTORY = "weights.safetensors", "config.json", "registry.json", "history.json"
 FILES = (WEIGHTS, CONFIG, REGISTRY, HISTORY)
@@ -42,6 +43,8 @@ def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None
     ValueError
         If the directory exists and is not to be overwritten, is not a model's, or cannot be written.
     """
+    if not is_first_rank():
+        return  # the processes that trained a model have the same; two would write over one another
     directory = Path(directory)
     try:
         _check_free(directory, overwrite)

@@ -186,9 +186,8 @@ class IsoFormer(AttributedModel):
         validation = row_loader(manager, validation_rows, 64) if len(validation_rows) else None
         training = row_loader(manager, train_rows, batch_size, seed=self.config.seed)
         fitted = fit(parts, self.optimisation, training, validation, options, {})
-        self._extend_history(
-            fitted._replace(losses={f"pretrain_{name}": column for name, column in fitted.losses.items()})
-        )
+        losses = {f"pretrain_{name}": column for name, column in fitted.losses.items()}
+        self._extend_history(fitted.steps, losses)
 
     # ---- what the model can say -----------------------------------------------------------------------------------
 

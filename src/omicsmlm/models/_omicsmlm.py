@@ -18,9 +18,10 @@ from omicsmlm.objectives import (
     Pull,
     expected_values,
 )
-from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
+from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
 from omicsmlm.training import Optimisation
 
+from ._embedding import EMBED_ROWS
 from ._explaining import ExplainingModel
 from ._imputing import ImputingModel
 from ._omicsmlm_config import KL_FACTORS, MOST_ADVERSARY, OmicsMLMConfig
@@ -70,6 +71,11 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     def _configured(self, config: OmicsMLMConfig | None, n_rows: int) -> OmicsMLMConfig:
         return (config or OmicsMLMConfig()).for_rows(n_rows)
 
+    def _n_stages(self) -> int:
+        """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
+        n = len(self.adata_manager.modalities)
+        return super()._n_stages() + 4 * n + n * (n - 1)
+
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         read = {name: self._read(name, state, sample) for name, state in self.adata_manager.modalities.items()}
         weights = self._weights(informative_only=True)
@@ -83,12 +89,14 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
 
     def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> dict[str, Any]:
         """Read off rows which features of a modality to look at, their shares, and how deep rows are."""
+        self._stage(f"choosing features of {name}")
         groups_n = batch_codes(sample)
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
         groups = None if groups_n is None else groups_n[present_n]
-        values = stored_values(sample, name, len(state["vocabulary"]))[present_n]
+        values = stored_values(sample, name, len(state["vocabulary"]))
+        values = values if present_n.all() else values[present_n]
         selected = _select(state["kind"], values, groups, self.config)
-        depth = float(np.median(_evidence(state["kind"], values[:, selected])))
+        depth = float(np.median(_evidence(state["kind"], values, selected)))
         return {"selected": selected.tolist(), "profiles": _profile(state["kind"], values), "depths": depth}
 
     def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
@@ -147,7 +155,13 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
 
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
-        self.module.start([self.parts.tokenizer(batch) for batch in sample], batch_codes(sample), self.config)
+        assert isinstance(self.parts.tokenizer, FeatureSets)
+        found = {}
+        for name in self.module.kinds:
+            self._stage(f"gathering {name}")
+            found[name] = sample_values(self.parts.tokenizer, name, sample)
+        values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
+        self.module.start(values, has, batch_codes(sample), self.config, self._stage)
 
     def _decoded_features(self, modality: str) -> np.ndarray:
         return np.asarray(self.choice["selected"][modality], dtype=np.int64)
@@ -189,6 +203,15 @@ def _profile(kind: Kind, values: sparse.csr_matrix) -> list[float]:
     return [float(f"{share:.6g}") for share in sums_g / max(sums_g.sum(), 1.0)]
 
 
-def _evidence(kind: Kind, values: sparse.csr_matrix) -> np.ndarray:
-    """Give how much each row says: its counts, its open regions, or its measured values."""
-    return np.asarray(values.sum(1)).ravel() if kind in ("counts", "protein") else values.getnnz(1)
+def _evidence(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np.ndarray:
+    """Give how much each row says by selected features: its counts, its open regions, or its measured values."""
+    is_selected_g = np.zeros(values.shape[1], dtype=np.float32)
+    is_selected_g[selected] = 1
+    if kind in ("counts", "protein"):
+        return values @ is_selected_g
+    counts = []
+    for first in range(0, values.shape[0], EMBED_ROWS):
+        block = values[first : first + EMBED_ROWS]
+        n_before_t = np.concatenate([[0], np.cumsum(is_selected_g[block.indices] > 0)])
+        counts.append(np.diff(n_before_t[block.indptr]))
+    return np.concatenate(counts) if counts else np.zeros(0)

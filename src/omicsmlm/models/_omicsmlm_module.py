@@ -1,10 +1,11 @@
 """The network of OmicsMLM."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from omicsmlm._types import Batch, Encoded, Grid, Kind
@@ -92,10 +93,13 @@ class OmicsMLMModule(QueryModule):
 
     def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed the visible part of a batch, by given scaled values if any; the batch it came from is not known here."""
+        evidence = self.scalings.evidence(grids)
+        if self.attention is None:
+            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, evidence)
+            return self.readout(h_nd, h_nd)
         scaled = self.scalings(grids) if scaled is None else scaled
-        h_nd = self.features(scaled, self.scalings.evidence(grids))
-        attended_nd = 0.0 if self.attention is None else self.attention(scaled, {m: g.seen for m, g in grids.items()})
-        return self.readout(h_nd, h_nd + attended_nd)
+        h_nd = self.features(scaled, evidence)
+        return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.seen for m, grid in grids.items()}))
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed, and move the rows of batches that a query has brought onto the reference."""
@@ -109,25 +113,38 @@ class OmicsMLMModule(QueryModule):
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
         return Outputs(encoded, self.decoder(z_nd, batch.covariates, draws), batch_logits)
 
-    def start(self, grids: Sequence[dict[str, Grid]], groups_n: np.ndarray | None, config: OmicsMLMConfig) -> None:
+    def start(
+        self,
+        values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
+        has: Mapping[str, np.ndarray],
+        groups_n: np.ndarray | None,
+        config: OmicsMLMConfig,
+        stage: Callable[[str], None],
+    ) -> None:
         """Fit the scalings; start the encoder at principal components and the decoder at log means.
 
         Parameters
         ----------
-        grids
-            Rows to read the statistics from.
+        values
+            What rows have of each modality, to read the statistics from: see :func:`omicsmlm.tokenizers.sample_values`.
+        has
+            (n,) bool per modality: which rows have it.
         groups_n
             Batch of each of these rows, or None for one batch.
         config
             Hyper-parameters.
+        stage
+            Is told what is done next.
         """
         latent, n_directions = config.latent, min(self.features.width, N_DIRECTIONS)
         self.readout.start(latent.residual_scale)
         self.features.calm()
-        x = {name: self.scalings.fit(name, [only_present(grid[name]) for grid in grids]) for name in self.kinds}
-        has = {name: np.concatenate([grid[name].seen.any(1).numpy() for grid in grids]) for name in self.kinds}
+        x = {}
+        for name in self.kinds:
+            stage(f"scaling {name}")
+            x[name] = self.scalings.fit(name, values[name])
         shares = {name: self._share(name, n_directions) for name in self.kinds}
-        for name, found in component_starts(x, has, shares, groups_n, config.seed).items():
+        for name, found in component_starts(x, has, shares, groups_n, config.seed, stage).items():
             for other, estimates in found.estimates.items():
                 self.features.start(other, estimates, found.first)
             strength_k = COMPONENT_SCALES.get(self.kinds[name], 1.0) * torch.from_numpy(found.strength_k)
@@ -135,7 +152,7 @@ class OmicsMLMModule(QueryModule):
             self.readout.lead(found.first, scale_k, latent.linear_scale)
         for name, kind in self.kinds.items():
             groups, head = None if groups_n is None else groups_n[has[name]], self.decoder.head(name)
-            head.start(log_means([only_present(grid[name]) for grid in grids], kind, groups, len(head.bias)))
+            head.start(log_means(values[name], kind, groups, len(head.bias)))
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give what sums the features."""

@@ -12,7 +12,8 @@ from omicsmlm.data import row_loader, stored_values
 from omicsmlm.nn import Scalings, only_present
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
 
-from ._base import EMBED_ROWS, OmicsModel
+from ._base import OmicsModel
+from ._embedding import EMBED_ROWS
 
 MOST: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
 """Most features that are read: the most variable counts, the most common open regions; of other kinds all."""

@@ -16,7 +16,7 @@ from omicsmlm._types import SPARSE_KINDS, Batch, Corruption, Kind, Parts
 from omicsmlm.corruption import HideTokens
 from omicsmlm.data import OmicsManager, batch_codes, stored_values
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
-from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, variable_features
+from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
 from omicsmlm.training import Optimisation
 
 from ._imputing import ImputingModel
@@ -150,6 +150,11 @@ class ScMBERT(ImputingModel, QueryModel):
             raise mistake("train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy)
         super()._prepare_training(train_rows)
 
+    def _n_stages(self) -> int:
+        """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
+        n = len(self.adata_manager.modalities)
+        return super()._n_stages() + 4 * n + n * (n - 1)
+
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         states = self.adata_manager.modalities
         for name, state in states.items():
@@ -175,10 +180,12 @@ class ScMBERT(ImputingModel, QueryModel):
 
     def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> dict[str, Any]:
         """Read off rows which features of a modality to rebuild, their shares, and how deep rows are."""
+        self._stage(f"choosing features of {name}")
         groups_n = batch_codes(sample)
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
         groups = None if groups_n is None else groups_n[present_n]
-        values = stored_values(sample, name, len(state["vocabulary"]))[present_n]
+        values = stored_values(sample, name, len(state["vocabulary"]))
+        values = values if present_n.all() else values[present_n]
         if state["kind"] == "accessibility":
             selected, depth_n = common_features(values, self.config.n_common), values.getnnz(1)
         else:
@@ -258,8 +265,12 @@ class ScMBERT(ImputingModel, QueryModel):
     def _start(self, sample: Sequence[Batch]) -> None:
         tokenizer = self.parts.tokenizer
         assert isinstance(tokenizer, TokenSets)
-        sets, grids = [tokenizer(batch) for batch in sample], [tokenizer.grids(batch) for batch in sample]
-        self._own.start(sets, grids, batch_codes(sample), self._selected(self.choice), self.config)
+        values = {}
+        for name in self._own.kinds:
+            self._stage(f"gathering {name}")
+            values[name] = sample_values(tokenizer.grids, name, sample)[0]
+        sets = [tokenizer(batch) for batch in sample]
+        self._own.start(sets, values, batch_codes(sample), self._selected(self.choice), self.config, self._stage)
 
     def _start_added(self, added: list[str]) -> None:
         tokenizer, sample = self.parts.tokenizer, self._sample()

@@ -1,6 +1,6 @@
 """The network of ScMBERT."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -166,37 +166,44 @@ class ScMBERTModule(QueryModule):
     def start(
         self,
         sets: Sequence[dict[str, TokenSet]],
-        grids: Sequence[dict[str, Grid]],
+        values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
         groups_n: np.ndarray | None,
         chosen: Mapping[str, Tensor],
         config: ScMBERTConfig,
+        stage: Callable[[str], None],
     ) -> None:
         """Fit the bins; start embeddings at loadings of principal components, and the decoder at log means.
 
         Parameters
         ----------
-        sets, grids
-            Rows to read the statistics from, as tokens and on the grid of the decoder.
+        sets, values
+            Rows to read the statistics from: as tokens, and by modality what the decoder's grid holds of those that have it (see
+            :func:`omicsmlm.tokenizers.sample_values`).
         groups_n
             Batch of each of these rows, or None for one batch.
         chosen
             Positions in the vocabulary of the features of that grid.
         config
             Hyper-parameters.
+        stage
+            Is told what is done next.
         """
         c = config
         self.readout.start(c.residual_scale)
-        x = {name: self._fit(name, sets, chosen[name]) for name in self.kinds}
+        x = {}
+        for name in self.kinds:
+            stage(f"scaling {name}")
+            x[name] = self._fit(name, sets, chosen[name])
         has = {name: torch.cat([parts[name].present for parts in sets]).numpy() for name in self.kinds}
         shares = {name: self._share(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
-        components = component_starts(x, has, shares, groups_n, c.seed)
+        components = component_starts(x, has, shares, groups_n, c.seed, stage)
         self.summary.start(components, chosen)
         for name, kind in self.kinds.items():
             strength_k = COMPONENT_SCALES.get(kind, 1.0) * torch.from_numpy(components[name].strength_k)
             scale_k = strength_k[: self._share(name, c.n_linear)] ** c.linear_power
             self.readout.lead(components[name].first, scale_k, c.linear_scale)
             groups, head = None if groups_n is None else groups_n[has[name]], self.decoder.head(name)
-            head.start(log_means([only_present(grid[name]) for grid in grids], kind, groups, len(head.bias)))
+            head.start(log_means(values[name], kind, groups, len(head.bias)))
 
     @torch.no_grad()
     def start_added(

@@ -16,9 +16,12 @@ class Decoded(NamedTuple):
     logits: Tensor
     """(n, s): log share (counts, accessibility), log mean (protein), logit (fraction) or mean (real)."""
     log_dispersion: Tensor | None
-    """(n, s): log inverse dispersion of counts, log precision of real values; None where there is none."""
+    """(c, s) per category of the batch, the unknown one last: log inverse dispersion of counts, log precision of real values;
+    None where there is none."""
     features: Tensor | None
     """(s,): the features that were decoded; None for all."""
+    category: Tensor
+    """(n,) int64: which of these categories each observation is of."""
 
 
 class Design(nn.Module):
@@ -44,15 +47,21 @@ class Design(nn.Module):
         return torch.cat(columns, 1) if columns else covariates_nk.new_zeros(len(covariates_nk), 0, dtype=torch.float32)
 
     def batch(self, covariates_nk: Tensor) -> Tensor:
-        """Give the columns of the batch alone, (n, n_batches); one column of ones where there is no batch."""
+        """Give (n,) the category of the batch, the number of batches where it is unknown; 0 where there is no batch."""
         if not self.n_categories:
-            return torch.ones(len(covariates_nk), 1, device=covariates_nk.device)
-        return _one_hot(covariates_nk[:, 0], self.n_categories[0])
+            return torch.zeros(len(covariates_nk), dtype=torch.int64, device=covariates_nk.device)
+        code_n = covariates_nk[:, 0]
+        return torch.where(code_n < 0, self.n_categories[0], code_n)
 
 
 def _one_hot(code_n: Tensor, size: int) -> Tensor:
     known = F.one_hot(code_n.clamp(min=0), size).float()
     return torch.where((code_n >= 0)[:, None], known, torch.full_like(known, 1 / size))
+
+
+def _with_unknown(table_bg: Tensor) -> Tensor:
+    """Return (b + 1, g): after the known categories the unknown one, which counts as their average."""
+    return torch.cat([table_bg, table_bg.mean(0, keepdim=True)])
 
 
 @torch.no_grad()
@@ -95,15 +104,21 @@ class Head(nn.Module):
         if self.log_dispersion is not None and other.log_dispersion is not None:
             _take_rows(self.log_dispersion, other.log_dispersion)
 
-    def forward(self, h_nd: Tensor, batch_nb: Tensor, draws: Draws | None = None) -> Decoded:
-        """Decode all features, or, with draws, a sample of them."""
+    def forward(self, h_nd: Tensor, category_n: Tensor, draws: Draws | None = None) -> Decoded:
+        """Decode all features, or, with draws, a sample of them; batches are categories of :meth:`Design.batch`."""
+        weight_gd: Tensor = self.linear.weight
+        bias_g: Tensor = self.linear.bias
+        bias_bg: Tensor = self.bias
+        dispersion_bg: Tensor | None = self.log_dispersion
+        chosen = None
         if draws is not None and self.n_sampled:
             chosen = draws.shared(self.bias.shape[1]).topk(self.n_sampled, sorted=False).indices
-            logits_ns = F.linear(h_nd, self.linear.weight[chosen], self.linear.bias[chosen])
-            dispersion = None if self.log_dispersion is None else batch_nb @ self.log_dispersion[:, chosen]
-            return Decoded(logits_ns + batch_nb @ self.bias[:, chosen], dispersion, chosen)
-        dispersion = None if self.log_dispersion is None else batch_nb @ self.log_dispersion
-        return Decoded(self.linear(h_nd) + batch_nb @ self.bias, dispersion, None)
+            weight_gd = weight_gd.index_select(0, chosen)
+            bias_g, bias_bg = bias_g.index_select(0, chosen), bias_bg.index_select(1, chosen)
+            dispersion_bg = None if dispersion_bg is None else dispersion_bg.index_select(1, chosen)
+        bias_ng = F.embedding(category_n, _with_unknown(bias_bg + bias_g))  # whose gradient is a sum by batch, in order
+        dispersion = None if dispersion_bg is None else _with_unknown(dispersion_bg)
+        return Decoded(torch.addmm(bias_ng, h_nd, weight_gd.T), dispersion, chosen, category_n)
 
 
 class Decoder(nn.Module):
@@ -160,5 +175,5 @@ class Decoder(nn.Module):
     def forward(self, z_nd: Tensor, covariates_nk: Tensor, draws: Draws | None = None) -> dict[str, Decoded]:
         """Return what each head says; draws are for heads that decode a sample of their features in a training step."""
         h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk)], 1))
-        batch_nb = self.design.batch(covariates_nk)
-        return {name: head(h_nd, batch_nb, draws) for name, head in zip(self.names, self.heads, strict=True)}
+        category_n = self.design.batch(covariates_nk)
+        return {name: head(h_nd, category_n, draws) for name, head in zip(self.names, self.heads, strict=True)}

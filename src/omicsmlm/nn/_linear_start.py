@@ -1,6 +1,6 @@
 """The linear solution that a network starts from: principal components for the encoder, log means for the decoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ RIDGE_ROWS = 5000
 """Most rows that a regression of one modality on another uses."""
 RIDGE_STRENGTH = 3.0
 """Strength of the ridge, relative to the mean eigenvalue of the kernel."""
+GRAM_FEATURES = 1000
+"""Features that are laid out at once where rows are multiplied with each other."""
 CORRELATIONS = (0.05, 0.98)
 """Least and most that an estimate is believed to correlate with the truth."""
 
@@ -89,21 +91,68 @@ def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray,
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(target_nk))[:RIDGE_ROWS])
     mean_k = target_nk[rows].mean(0)
-    x_ng, target_nk = x_ng[rows], target_nk[rows] - mean_k
-    gram_nn = np.asarray((x_ng @ x_ng.T).toarray() if sparse.issparse(x_ng) else x_ng @ x_ng.T, dtype=np.float32)
-    centre_n = gram_nn.mean(0)
-    gram_nn += centre_n.mean() - centre_n[:, None] - centre_n[None, :]
-    gram_nn[np.diag_indices(len(rows))] += RIDGE_STRENGTH * np.trace(gram_nn) / len(rows)
-    lower_nn, _ = linalg.cho_factor(gram_nn, lower=True, overwrite_a=True)
-    dual_nk = linalg.cho_solve((lower_nn, True), target_nk.astype(np.float32))
-    inverse_nn, _ = linalg.lapack.spotri(lower_nn, lower=1)
-    left_out_nk = target_nk - dual_nk / np.diag(inverse_nn)[:, None]
+    x_ng, target_nk = x_ng[rows], (target_nk[rows] - mean_k).astype(np.float32)
+    mean_g = np.asarray(x_ng.mean(0)).ravel()
+    # What is solved is as large as there are features or rows, whichever are fewer: the solution is the same.
+    solve = _by_features if not sparse.issparse(x_ng) and x_ng.shape[1] < len(rows) else _by_rows
+    weights_gk, residual_nk = solve(x_ng, mean_g, target_nk)
+    left_out_nk = target_nk - residual_nk
     r_k = _correlations(left_out_nk, target_nk).clip(*CORRELATIONS)
     size_k = target_nk.std(0) / np.maximum(left_out_nk.std(0), 1e-9)
-    weights_gk = x_ng.T @ (dual_nk - dual_nk.mean(0)) * size_k
-    offset_k = mean_k - np.asarray(x_ng.mean(0)).ravel() @ weights_gk
-    found = weights_gk, offset_k, r_k**2 / (1 - r_k**2)
+    weights_gk = weights_gk * size_k
+    found = weights_gk, mean_k - mean_g @ weights_gk, r_k**2 / (1 - r_k**2)
     return Estimates(*(np.asarray(part, dtype=np.float32) for part in found))
+
+
+def _by_features(x_ng: np.ndarray, mean_g: np.ndarray, target_nk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""Give weights (g, k), and the residuals (n, k) of each row if it is left out.
+
+    With :math:`L L^\top = X^\top X + \lambda I`, the leverage of a row is :math:`h_n = \|L^{-1} x_n\|^2`, and its residual when
+    it is left out that of the fit divided by :math:`1 - h_n`.
+    """
+    x_ng = x_ng - mean_g
+    gram_gg = np.asfortranarray(x_ng.T @ x_ng)
+    gram_gg[np.diag_indices(len(gram_gg))] += RIDGE_STRENGTH * np.trace(gram_gg) / len(x_ng)
+    lower_gg = linalg.cholesky(gram_gg, lower=True, overwrite_a=True, check_finite=False)
+    weights_gk = linalg.cho_solve((lower_gg, True), x_ng.T @ target_nk, check_finite=False)
+    turned_gn = linalg.solve_triangular(lower_gg, x_ng.T, lower=True, check_finite=False)
+    leverage_n = np.einsum("gn,gn->n", turned_gn, turned_gn)
+    return weights_gk, (target_nk - x_ng @ weights_gk) / (1 - leverage_n)[:, None]
+
+
+def _by_rows(
+    x_ng: np.ndarray | sparse.csr_matrix, mean_g: np.ndarray, target_nk: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Give the same from the kernel :math:`K = X X^\top`: the residual of a row left out is :math:`(G c)_n / G_{nn}`.
+
+    The diagonal of the inverse is the sum of squares of the columns of the inverse Cholesky factor.
+    """
+    gram_nn = _gram(x_ng)
+    centre_n = np.asarray(x_ng @ mean_g).ravel().astype(np.float32)
+    gram_nn -= centre_n[:, None]
+    gram_nn -= centre_n - centre_n.mean()
+    gram_nn[np.diag_indices(len(gram_nn))] += RIDGE_STRENGTH * np.trace(gram_nn) / len(gram_nn)
+    lower_nn = linalg.cholesky(gram_nn, lower=True, overwrite_a=True, check_finite=False)
+    dual_nk = linalg.cho_solve((lower_nn, True), target_nk, check_finite=False)
+    inverse_nn, _ = linalg.lapack.strtri(lower_nn, lower=1, overwrite_c=1)
+    residual_nk = dual_nk / np.einsum("nm,nm->m", inverse_nn, inverse_nn)[:, None]
+    return x_ng.T @ (dual_nk - dual_nk.mean(0)), residual_nk
+
+
+def _gram(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+    """Give the lower triangle of X Xᵀ, (n, n) float32 in Fortran's order; sparse values are laid out some features at a time.
+
+    Nearly all products of a sparse matrix with its own transpose are of cells that share some of thousands of regions: dense
+    blocks are ten times as fast.
+    """
+    n, g = x_ng.shape
+    columns = x_ng if isinstance(x_ng, np.ndarray) else sparse.csc_matrix(x_ng)
+    gram_nn = np.zeros((n, n), dtype=np.float32, order="F")
+    for first in range(0, g, GRAM_FEATURES):
+        block = columns[:, first : first + GRAM_FEATURES]
+        block_ng = block if isinstance(block, np.ndarray) else block.toarray(order="F")
+        gram_nn = linalg.blas.ssyrk(1.0, block_ng, beta=1.0, c=gram_nn, lower=1, overwrite_c=1)
+    return gram_nn
 
 
 def _correlations(a_nk: np.ndarray, b_nk: np.ndarray) -> np.ndarray:
@@ -117,8 +166,8 @@ def own_estimates(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, 
     How precise they are follows from the correlation r of two random halves of the features: the whole has twice the
     signal over noise of a half, r / (1 − r) (Spearman and Brown).
     """
-    first_g = np.random.default_rng(seed).random(x_ng.shape[1]) < 0.5
-    halves = [x_ng[:, chosen] @ weights_gk[chosen] for chosen in (first_g, ~first_g)]
+    first_g: np.ndarray = np.random.default_rng(seed).random(len(weights_gk)) < 0.5
+    halves = [x_ng @ (weights_gk * chosen[:, None]) for chosen in (first_g, ~first_g)]
     r_k = _correlations(*halves).clip(*CORRELATIONS)
     return Estimates(weights_gk, np.zeros_like(r_k, dtype=np.float32), (2 * r_k / (1 - r_k)).astype(np.float32))
 
@@ -140,6 +189,7 @@ def component_starts(
     n_components: Mapping[str, int],
     groups_n: np.ndarray | None,
     seed: int,
+    stage: Callable[[str], None] | None = None,
 ) -> dict[str, Component]:
     """Find the components of each modality, and how the other modalities tell them.
 
@@ -155,20 +205,30 @@ def component_starts(
         (n,) group of each row, or None for one group.
     seed
         Seed of the randomised algorithms.
+    stage
+        Is told what is found next, if given: the components of each modality, and what each other one tells of them.
     """
     starts, first = {}, 0
+    stage = stage or (lambda name: None)
     for name, x_ng in x.items():
+        stage(f"components of {name}")
         groups = None if groups_n is None else groups_n[has[name]]
         found = principal_directions(x_ng, n_components[name], groups, seed)
         estimates = {name: own_estimates(x_ng, found.weights_gk, seed)}
         for other in (m for m in x if m != name):
+            stage(f"{name} as {other} tells it")
             both_n = has[name] & has[other]
             if both_n.sum() >= FEWEST_PAIRED:
-                target_nk = x_ng[both_n[has[name]]] @ found.weights_gk
-                estimates[other] = ridge_estimates(x[other][both_n[has[other]]], target_nk, seed)
+                target_nk = _those(x_ng, both_n[has[name]]) @ found.weights_gk
+                estimates[other] = ridge_estimates(_those(x[other], both_n[has[other]]), target_nk, seed)
         starts[name] = Component(first, found.strength_k, estimates)
         first += found.weights_gk.shape[1]
     return starts
+
+
+def _those(x_ng: np.ndarray | sparse.csr_matrix, rows_n: np.ndarray) -> np.ndarray | sparse.csr_matrix:
+    """Take some rows; all of them without a copy."""
+    return x_ng if rows_n.all() else x_ng[rows_n]
 
 
 def _centred_within(x_ng: np.ndarray, groups_n: np.ndarray | None) -> np.ndarray:
@@ -186,13 +246,15 @@ def only_present(grid: Grid) -> Grid:
     return Grid(grid.values[has_n], grid.seen[has_n], grid.total[has_n])
 
 
-def log_means(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_groups: int) -> Tensor:
+def log_means(
+    values: Sequence[Grid] | sparse.csr_matrix, kind: Kind, groups_n: np.ndarray | None, n_groups: int
+) -> Tensor:
     """Average each feature within each group, on the scale of a decoder's logits.
 
     Parameters
     ----------
-    grids
-        Rows that have the modality.
+    values
+        Rows that have the modality; of open regions also (n, g) values, in rows that were measured in all of them.
     kind
         Fixes the scale: log mean share of the row's total (counts, accessibility), log mean (protein), logit of the mean
         (fraction), mean (real).
@@ -206,14 +268,10 @@ def log_means(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_
     Tensor
         (n_groups, g).
     """
-    values_ng = torch.cat([grid.values for grid in grids])
-    seen_ng = torch.cat([grid.seen for grid in grids])
-    group_n = torch.zeros(len(values_ng), dtype=torch.int64) if groups_n is None else torch.from_numpy(groups_n)
-    if kind in ("counts", "accessibility"):
-        values_ng = (values_ng > 0).float() if kind == "accessibility" else values_ng
-        values_ng = values_ng / values_ng.sum(1, keepdim=True).clamp(min=1)
-    sum_bg = torch.zeros(n_groups, values_ng.shape[1]).index_add_(0, group_n, values_ng * seen_ng)
-    n_bg = torch.zeros_like(sum_bg).index_add_(0, group_n, seen_ng.float())
+    if sparse.issparse(values):
+        sum_bg, n_bg = _open_sums(values, groups_n, n_groups)
+    else:
+        sum_bg, n_bg = _sums(values, kind, groups_n, n_groups)
     overall_g = sum_bg.sum(0) / n_bg.sum(0).clamp(min=1)
     mean_bg = torch.where(n_bg > 0, sum_bg / n_bg.clamp(min=1), overall_g)
     if kind == "fraction":
@@ -221,3 +279,33 @@ def log_means(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_
     if kind == "real":
         return mean_bg
     return torch.log(mean_bg + (1e-2 if kind == "protein" else 1e-6))
+
+
+def _sums(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_groups: int) -> tuple[Tensor, Tensor]:
+    """Sum each feature over the rows of a group where it was seen, and count these, both (n_groups, g)."""
+    n_features = grids[0].values.shape[1]
+    sum_bg, n_bg, first = torch.zeros(n_groups, n_features), torch.zeros(n_groups, n_features), 0
+    for grid in grids:
+        values_ng, last = grid.values, first + len(grid.values)
+        group_n = torch.zeros(len(values_ng), dtype=torch.int64)
+        if groups_n is not None:
+            group_n = torch.from_numpy(groups_n[first:last])
+        if kind in ("counts", "accessibility"):
+            values_ng = (values_ng > 0).float() if kind == "accessibility" else values_ng
+            values_ng = values_ng / values_ng.sum(1, keepdim=True).clamp(min=1)
+        sum_bg.index_add_(0, group_n, values_ng * grid.seen)
+        n_bg.index_add_(0, group_n, grid.seen.float())
+        first = last
+    return sum_bg, n_bg
+
+
+def _open_sums(values: sparse.csr_matrix, groups_n: np.ndarray | None, n_groups: int) -> tuple[Tensor, Tensor]:
+    """Sum the share of each open region in its row's over the rows of a group, and count these, both (n_groups, g)."""
+    n, g = (int(size) for size in values.shape)
+    group_n = np.zeros(n, dtype=np.int64) if groups_n is None else groups_n
+    share_n = 1 / np.maximum(values.getnnz(1), 1)
+    share_t = sparse.csr_matrix((np.repeat(share_n, values.getnnz(1)), values.indices, values.indptr), shape=(n, g))
+    of_group_bn = sparse.csr_matrix((np.ones(n), (group_n, np.arange(n))), shape=(n_groups, n))
+    n_b = np.bincount(group_n, minlength=n_groups)
+    sum_bg = (of_group_bn @ share_t).toarray().astype(np.float32)
+    return torch.from_numpy(sum_bg), torch.from_numpy(n_b.astype(np.float32))[:, None].expand(n_groups, g)

@@ -5,18 +5,35 @@ A hidden feature contributes 0. What remains is rescaled, so that the size of th
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out
 from omicsmlm._types import Grid, Kind
 
 DEPTH = 1e4
 """Counts are normalised to this total before the logarithm."""
 LIMIT = 10.0
 """Standardised values are clipped to plus or minus this."""
+
+
+class ScaledTokens(NamedTuple):
+    """Scaled values of unmasked counts: what a zero is scaled to, and how far the stored ones are above it."""
+
+    column_t: Tensor
+    """(t,) int64: feature."""
+    above_t: Tensor
+    """(t,) float32."""
+    offsets: Tensor
+    """(n + 1,) int64: cumulative lengths."""
+    zero_sg: Tensor
+    """(s, g) float32: scaled zeros of what was measured in a panel, 0 elsewhere."""
+    panel_n: Tensor
+    """(n,) int64: panel of each observation."""
 
 
 class Scaling(nn.Module, ABC):
@@ -36,9 +53,13 @@ class Scaling(nn.Module, ABC):
     def forward(self, grid: Grid) -> Tensor:
         """Give (n, g) float32 scaled values, 0 where not seen."""
 
+    def tokens(self, grid: UnmaskedGrid) -> ScaledTokens | None:
+        """Give the scaled values as tokens; None where zeros are not all alike, or where there are too few of them."""
+        return None
+
     def amount(self, grid: Grid) -> Tensor:
         """Give how much is seen of each row, (n,): by default the number of values."""
-        return grid.seen.sum(1).float()
+        return as_numbers(grid.seen).sum(1)
 
     def evidence(self, grid: Grid) -> Tensor:
         """Give how much is seen of each row, (n,), relative to the median training row, at most twice that."""
@@ -71,9 +92,16 @@ class Standardised(Scaling):
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale."""
-        z_ng = ((self.transformed(grid) - self.mean) / self.deviation).clamp(-LIMIT, LIMIT) * grid.seen
-        visible_n1 = grid.seen.float().mean(1, keepdim=True)
-        return z_ng / visible_n1.clamp(min=1e-3).sqrt()
+        seen_ng = as_numbers(grid.seen)
+        z_ng = self.standardised(self.transformed(grid)).mul_(seen_ng)
+        return z_ng.mul_(_rescaling(seen_ng))
+
+    def standardised(self, y: Tensor, column_t: Tensor | None = None) -> Tensor:
+        """Standardise and clip transformed values, of all features or, packed, of those at some columns."""
+        mean, deviation = self.mean, self.deviation
+        if column_t is not None:
+            mean, deviation = mean.index_select(0, column_t), deviation.index_select(0, column_t)
+        return ((y - mean) / deviation).clamp_(-LIMIT, LIMIT)
 
 
 class CountScaling(Standardised):
@@ -98,13 +126,47 @@ class CountScaling(Standardised):
 
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible molecules."""
-        return grid.values.sum(1)
+        return _sums(grid.stored.values_t, grid) if isinstance(grid, UnmaskedGrid) else grid.values.sum(1)
 
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
-        hidden_n = (~grid.seen).float() @ self.share
-        depth_n = (grid.total / (1 - hidden_n).clamp(min=1e-3)).clamp(min=1)
-        return torch.log1p(grid.values * (DEPTH / depth_n)[:, None])
+        return torch.log1p(grid.values * self._factor(grid, as_numbers(grid.seen))[:, None])
+
+    def forward(self, grid: Grid) -> Tensor:
+        """Standardise, clip and rescale; where the grid knows its stored values, only those, as all zeros are alike."""
+        if not isinstance(grid, StoredGrid):
+            return super().forward(grid)
+        seen_ng = as_numbers(grid.seen)
+        above_t, zero_g = self._above(grid, self._factor(grid, seen_ng))
+        rescaling_n1 = _rescaling(seen_ng)
+        z_ng = seen_ng.mul_(zero_g)
+        if z_ng.numel():
+            z_ng.view(-1).index_add_(0, grid.stored.at_t, above_t)
+        return z_ng.mul_(rescaling_n1)
+
+    def tokens(self, grid: UnmaskedGrid) -> ScaledTokens | None:
+        """Give the scaled values as tokens, where at most a third is stored."""
+        stored, seen_sg = grid.stored, as_numbers(grid.measured_sg)
+        if 3 * len(stored.at_t) > grid.panel_n.numel() * seen_sg.shape[1]:
+            return None
+        above_t, zero_g = self._above(grid, self._factor(grid, seen_sg, grid.panel_n))
+        rescaling_s1 = _rescaling(seen_sg)
+        above_t.mul_(rescaling_s1[grid.panel_n, 0].index_select(0, stored.row_t))
+        zero_sg = seen_sg.mul_(zero_g).mul_(rescaling_s1)
+        return ScaledTokens(stored.column_t, above_t, stored.offsets, zero_sg, grid.panel_n)
+
+    def _above(self, grid: StoredGrid, factor_n: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how far stored values are above zeros, (t,), and what zeros are, (g,); standardised."""
+        stored = grid.stored
+        y_t = torch.log1p(stored.values_t * factor_n.index_select(0, stored.row_t))
+        zero_g = self.standardised(torch.zeros_like(self.mean))
+        return self.standardised(y_t, stored.column_t) - zero_g.index_select(0, stored.column_t), zero_g
+
+    def _factor(self, grid: Grid, seen: Tensor, panel_n: Tensor | None = None) -> Tensor:
+        """Return, (n,), what counts are multiplied with; what is seen is given by observation or by panel."""
+        visible = 1 - self.share.sum() + seen @ self.share
+        visible_n = visible if panel_n is None else visible[panel_n]
+        return DEPTH / (grid.total / visible_n.clamp(min=1e-3)).clamp(min=1)
 
 
 class ProteinScaling(Standardised):
@@ -112,8 +174,9 @@ class ProteinScaling(Standardised):
 
     def transformed(self, grid: Grid) -> Tensor:
         """Take the centred log ratio."""
-        log_ng = torch.log1p(grid.values) * grid.seen
-        return log_ng - log_ng.sum(1, keepdim=True) / grid.seen.sum(1, keepdim=True).clamp(min=1)
+        seen_ng = as_numbers(grid.seen)
+        log_ng = torch.log1p(grid.values) * seen_ng
+        return log_ng - log_ng.sum(1, keepdim=True) / seen_ng.sum(1, keepdim=True).clamp(min=1)
 
 
 class AccessibilityScaling(Scaling):
@@ -133,12 +196,52 @@ class AccessibilityScaling(Scaling):
 
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible open regions."""
-        return (grid.values > 0).sum(1).float()
+        if isinstance(grid, StoredGrid):
+            return _sums(as_numbers(grid.stored.values_t > 0), grid)
+        return as_numbers(grid.values > 0).sum(1)
 
     def forward(self, grid: Grid) -> Tensor:
-        """Weight and normalise."""
-        x_ng = (grid.values > 0) * self.rarity
+        """Weight and normalise; where the grid knows its stored values, only those."""
+        if isinstance(grid, StoredGrid):
+            return laid_out(grid.stored.at_t, self._weighted(grid), len(grid.total), len(self.rarity))
+        x_ng = as_numbers(grid.values > 0) * self.rarity
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
+
+    def fit_sparse(self, open_ng: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Set the same statistics from (n, g) values in rows that were measured in all regions; give what is scaled of them.
+
+        The values that are stored are those above 0.
+        """
+        n, n_g = open_ng.shape[0], np.bincount(open_ng.indices, minlength=open_ng.shape[1])
+        self.rarity.copy_(torch.from_numpy(np.log1p(n / np.maximum(n_g, 1))))
+        length_n = open_ng.getnnz(1)
+        self.usual.copy_(torch.from_numpy(length_n.astype(np.float32)).median().clamp(min=1))
+        x_t = self.rarity.numpy()[open_ng.indices]
+        squares_ng = sparse.csr_matrix((np.square(x_t), open_ng.indices, open_ng.indptr), shape=open_ng.shape)
+        norm_n = np.sqrt(np.asarray(squares_ng.sum(1))).ravel().clip(1e-6)
+        x_t /= np.repeat(norm_n, length_n)
+        return sparse.csr_matrix((x_t, open_ng.indices, open_ng.indptr), shape=open_ng.shape)
+
+    def tokens(self, grid: UnmaskedGrid) -> ScaledTokens:
+        """Give the scaled values as tokens: zeros stay 0."""
+        zero_sg = torch.zeros_like(grid.measured_sg, dtype=torch.float32)
+        return ScaledTokens(grid.stored.column_t, self._weighted(grid), grid.stored.offsets, zero_sg, grid.panel_n)
+
+    def _weighted(self, grid: StoredGrid) -> Tensor:
+        """Return scaled stored values, (t,)."""
+        stored = grid.stored
+        x_t = as_numbers(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
+        return x_t / _sums(x_t.square(), grid).sqrt().clamp(min=1e-6).index_select(0, stored.row_t)
+
+
+def _rescaling(seen_ng: Tensor) -> Tensor:
+    """Return 1/√(visible share), (n, 1)."""
+    return seen_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
+
+
+def _sums(x_t: Tensor, grid: StoredGrid) -> Tensor:
+    """Return (n,) sums of what stands for stored values."""
+    return x_t.new_zeros(len(grid.total)).index_add_(0, grid.stored.row_t, x_t)
 
 
 class Scalings(nn.Module):
@@ -163,8 +266,19 @@ class Scalings(nn.Module):
         self.in_order = nn.ModuleList([makers.get(kind, Standardised)(n_features[m]) for m, kind in kinds.items()])
 
     def forward(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
-        """Give (n, g) scaled values per modality."""
-        return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
+        """Give (n, g) float32 scaled values per modality, whatever autocast says: shares of a depth are small numbers."""
+        with torch.autocast(self.in_order[0].get_buffer("usual").device.type, enabled=False):
+            return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
+
+    def tokens(self, grids: Mapping[str, Grid]) -> dict[str, Tensor | ScaledTokens]:
+        """Give scaled values per modality as tokens, where that is quicker and the grid is of stored counts; or as (n, g)."""
+        with torch.autocast(self.in_order[0].get_buffer("usual").device.type, enabled=False):
+            return {name: self._tokens(name, grids[name]) for name in self.kinds}
+
+    def _tokens(self, name: str, grid: Grid) -> Tensor | ScaledTokens:
+        scaling = self._scaling(name)
+        tokens = scaling.tokens(grid) if isinstance(grid, UnmaskedGrid) else None
+        return scaling(grid) if tokens is None else tokens
 
     def evidence(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
         """Give (n,) per modality: how much is seen of each row, relative to the usual; 0 where it is absent."""
@@ -176,12 +290,18 @@ class Scalings(nn.Module):
         return scaling
 
     @torch.no_grad()
-    def fit(self, name: str, grids: Sequence[Grid]) -> np.ndarray | sparse.csr_matrix:
-        """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions."""
+    def fit(self, name: str, values: Sequence[Grid] | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
+        """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions.
+
+        Open regions may be given as (n, g) values, if the rows were measured in all of them.
+        """
         scaling = self._scaling(name)
-        scaling.fit(grids)
-        scaling.usual.copy_(torch.cat([scaling.amount(grid) for grid in grids]).median().clamp(min=1))
-        blocks = (scaling(grid).numpy() for grid in grids)
+        if sparse.issparse(values):
+            assert isinstance(scaling, AccessibilityScaling)
+            return scaling.fit_sparse(values)
+        scaling.fit(values)
+        scaling.usual.copy_(torch.cat([scaling.amount(grid) for grid in values]).median().clamp(min=1))
+        blocks = (scaling(grid).numpy() for grid in values)
         if self.kinds[name] == "accessibility":
             return sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
         return np.concatenate(list(blocks))

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ._linear_start import Estimates
+from ._scaling import ScaledTokens
 
 LEAST_PRECISION = -3.0
 """Log precision of estimates that nothing is known of."""
@@ -40,6 +42,10 @@ class Combination(nn.Module):
 
     def forward(self, sums: Mapping[str, Tensor], evidence: Mapping[str, Tensor]) -> Tensor:
         """Give (n, d) from (n, d) sums and (n,) evidence per modality, 0 where a modality is absent."""
+        if len(self.names) == 1:  # nothing to weigh: the same, without a softmax over one
+            (name,) = self.names
+            has_n1 = (evidence[name] > 0)[:, None]
+            return torch.where(has_n1, sums[name] + self.offset[0], self.absent[0])
         evidence_nm = torch.stack([evidence[name] for name in self.names], 1)
         has_nm = evidence_nm > 0
         score_nmd = evidence_nm.clamp(min=1e-6).log()[:, :, None] + torch.stack(list(self.log_precision))
@@ -80,9 +86,9 @@ class SetEncoder(nn.Module):
         self.features = nn.ModuleList([nn.Linear(g, width, bias=False) for g in n_features.values()])
         self.combination = Combination(self.names, width)
 
-    def forward(self, scaled: Mapping[str, Tensor], evidence: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, d) from (n, g) scaled values and (n,) evidence per modality, 0 where a modality is absent."""
-        sums = {name: features(scaled[name]) for name, features in zip(self.names, self.features, strict=True)}
+    def forward(self, scaled: Mapping[str, Tensor | ScaledTokens], evidence: Mapping[str, Tensor]) -> Tensor:
+        """Give (n, d) from scaled values, (n, g) or tokens, and (n,) evidence per modality, 0 where a modality is absent."""
+        sums = {name: summed(features, scaled[name]) for name, features in zip(self.names, self.features, strict=True)}
         return self.combination(sums, evidence)
 
     @torch.no_grad()
@@ -98,3 +104,16 @@ class SetEncoder(nn.Module):
         weight_dg = self.features[self.names.index(name)].get_parameter("weight")
         weight_dg[first:last] = torch.from_numpy(estimates.weights_gk.T)
         self.combination.start(name, estimates, first)
+
+
+def summed(features: nn.Module, scaled: Tensor | ScaledTokens) -> Tensor:
+    """Return (n, d) sums of scaled values × feature embeddings."""
+    if isinstance(scaled, Tensor):
+        found = features(scaled)
+        assert isinstance(found, Tensor)
+        return found
+    weight_gd = features.get_parameter("weight").T.contiguous()
+    above_nd = F.embedding_bag(
+        scaled.column_t, weight_gd, scaled.offsets[:-1], mode="sum", per_sample_weights=scaled.above_t
+    )
+    return above_nd + (scaled.zero_sg @ weight_gd)[scaled.panel_n]

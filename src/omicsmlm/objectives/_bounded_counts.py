@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Batch, Corrupted
 
-from ._likelihoods import negative_binomial
+from ._negative_binomial import negative_binomial
 from ._reduction import step_mean
 
 Activation = Literal["rectified tanh", "clamped ReLU", "softmax"]

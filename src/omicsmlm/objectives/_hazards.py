@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Corrupted
 
 from ._reduction import observation_mean, step_mean
@@ -34,6 +35,11 @@ class CoxObjective:
 
     def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, 1) log relative hazards."""
+        if batch.n_ranks > 1:
+            remedy = "pass devices=1, or likelihood='discrete' in the config"
+            raise mistake(
+                "devices", "one device for Cox's likelihood, which compares all of a batch", "several", remedy
+            )
         rows = batch.rows
         parts = self.time_n, self.event_n, self.stratum_n
         self.time_n, self.event_n, self.stratum_n = (part.to(rows.device) for part in parts)  # they stay there

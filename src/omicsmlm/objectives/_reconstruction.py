@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from omicsmlm._stored import StoredGrid, as_numbers, has_any
 from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Kind
 
-from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial, negative_binomial
+from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
+from ._negative_binomial import negative_binomial
 from ._pulls import Pull
 from ._reduction import observation_mean, step_mean
 
@@ -23,6 +25,7 @@ class Head(Protocol):
     logits: Tensor
     log_dispersion: Tensor | None
     features: Tensor | None
+    category: Tensor
 
 
 class Outputs(Protocol):
@@ -78,7 +81,7 @@ class LatentReconstruction:
         terms = {}
         for name, kind in self.kinds.items():
             nll_n = negative_log_likelihood(kind, outputs.decoded[name], corrupted.targets[name])
-            has_n = corrupted.targets[name].seen.any(1)
+            has_n = has_any(corrupted.targets[name])
             terms[name] = self.weights[name] * observation_mean(torch.where(has_n, nll_n, 0.0), batch)
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
         terms["kl"] = self.kl_weight * ramp * observation_mean(gaussian_kl(*outputs.encoded), batch)
@@ -102,28 +105,43 @@ class LatentReconstruction:
 
 
 def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
-    """Give each row's negative log-likelihood, (n,), over its measured features.
+    """Give each row's negative log-likelihood, (n,) float32, over its measured features.
 
     Accessibility is scaled up where only a sample of the regions was decoded.
     """
+    with torch.autocast(target.values.device.type, enabled=False):
+        return _negative_log_likelihood(kind, head.logits.float(), head, target)
+
+
+def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: Head, target: Grid) -> Tensor:
     values_ng, seen_ng = target.values, target.seen
     if kind == "fraction":
-        return bernoulli(values_ng, head.logits, seen_ng)
+        return bernoulli(values_ng, logits_ns, seen_ng)
     if kind == "real":
-        assert head.log_dispersion is not None
-        return gaussian(values_ng, head.logits, head.log_dispersion.clamp(-8, 8), seen_ng)
+        return gaussian(values_ng, logits_ns, _log_dispersion(head, -8), seen_ng)
     if kind == "accessibility":
-        chosen = slice(None) if head.features is None else head.features
-        open_ns, logits_ns = (values_ng > 0).float()[:, chosen], head.logits.masked_fill(~seen_ng[:, chosen], UNSEEN)
-        return values_ng.shape[1] / open_ns.shape[1] * multinomial(open_ns, logits_ns)
-    assert head.log_dispersion is not None
-    log_dispersion_ng = head.log_dispersion.clamp(-6, 8)
+        if head.features is not None:
+            values_ng, seen_ng = values_ng.index_select(1, head.features), seen_ng.index_select(1, head.features)
+        scale = target.values.shape[1] / values_ng.shape[1]
+        return scale * multinomial(as_numbers(values_ng > 0), _masked(logits_ns, seen_ng))
     if kind == "protein":
-        log_mean_ng = head.logits.clamp(-6, 12).masked_fill(~seen_ng, UNSEEN)
+        log_mean_ng = _masked(logits_ns.clamp(-6, 12), seen_ng)
     else:
         depth_n1 = values_ng.sum(1, keepdim=True).clamp(min=1)
-        log_mean_ng = F.log_softmax(head.logits.masked_fill(~seen_ng, UNSEEN), 1) + depth_n1.log()
-    return negative_binomial(values_ng, log_mean_ng, log_dispersion_ng)
+        log_mean_ng = F.log_softmax(_masked(logits_ns, seen_ng), 1) + depth_n1.log()
+    stored = target.stored if isinstance(target, StoredGrid) and 2 * len(target.stored.at_t) < seen_ng.numel() else None
+    return negative_binomial(values_ng, log_mean_ng, _log_dispersion(head, -6), stored)
+
+
+def _log_dispersion(head: Head, least: float) -> Tensor:
+    """Return (n, s) log dispersions of observations; of a category, they are bounded once."""
+    assert head.log_dispersion is not None
+    return F.embedding(head.category, head.log_dispersion.float().clamp(least, 8))
+
+
+def _masked(logits_ng: Tensor, seen_ng: Tensor) -> Tensor:
+    """Return logits that are next to -∞ where nothing was measured; no gradient comes back from there."""
+    return torch.add(logits_ng, as_numbers(~seen_ng), alpha=UNSEEN)
 
 
 def expected_values(kind: Kind, head: Head, grid: Grid, usual_depth: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from ._bins import AxisBins, Scale, fit_scale, row_depth
 from ._log_counts import Library, LogCounts, expected_shares
+from ._sample_values import sample_values
 from ._selection import common_features, variable_features
 from ._sequences import TARGETS, Crop, CroppedSequences, cropped
 from ._sets import FeatureSets
@@ -22,5 +23,6 @@ __all__ = [
     "expected_shares",
     "fit_scale",
     "row_depth",
+    "sample_values",
     "variable_features",
 ]

@@ -4,11 +4,14 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import scanpy as sc
-from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm._compat import threads_kept
+DEPTH = 1e4
+"""Counts are brought to this total before the logarithm."""
+N_BINS = 20
+"""Bins of genes of about the same mean."""
+BLOCK = 2048
+"""Rows whose moments are taken at once."""
 
 
 def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
@@ -30,36 +33,92 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
     """
     if counts.shape[1] <= n_features:
         return np.arange(counts.shape[1])
-    adata = AnnData(counts.astype(np.float32))
-    with warnings.catch_warnings(), threads_kept():
-        warnings.simplefilter("ignore")
-        sc.pp.normalize_total(adata, target_sum=1e4)
-        sc.pp.log1p(adata)
-        chosen = _ranked(adata, n_features, groups_n)
+    log_ng = _log_normalised(counts)
+    chosen = _ranked(log_ng, n_features, groups_n)
     if len(chosen) < n_features:
-        log_ng = sparse.csr_matrix(adata.X)
         variance_g = np.asarray(log_ng.multiply(log_ng).mean(0) - np.square(log_ng.mean(0))).ravel()
         chosen = np.concatenate([chosen, np.setdiff1d(np.argsort(-variance_g, kind="stable"), chosen, True)])
     return np.sort(chosen[:n_features])
 
 
-def _ranked(adata: AnnData, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
-    """Rank genes by scanpy's normalised dispersion; none where groups are too small or too much alike for that."""
-    if groups_n is not None:
-        adata.obs["group"] = pd.Categorical(groups_n)
-    try:
-        sc.pp.highly_variable_genes(
-            adata, n_top_genes=n_features, flavor="seurat", batch_key=None if groups_n is None else "group"
-        )
-    except (IndexError, ValueError):  # what scanpy raises where no gene of a group varies
+def _log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Give log(1 + x) of counts brought to a total of 10⁴ a row, float32."""
+    total_n = np.asarray(counts.sum(1, dtype=np.float64)).ravel() / DEPTH
+    total_n[total_n == 0] = 1
+    data = (counts.data / np.repeat(total_n, counts.getnnz(1))).astype(np.float32)
+    return sparse.csr_matrix((np.log1p(data, out=data), counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _ranked(log_ng: sparse.csr_matrix, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
+    """Rank genes by their normalised dispersion (Satija et al. 2015), as scanpy's "seurat" flavour does, without compiling.
+
+    Within groups, genes come first that are among the most variable of many groups, then those of the largest mean normalised
+    dispersion over the groups that have them. None are given where groups are too small or too much alike for that.
+    """
+    n_genes = log_ng.shape[1]
+    if groups_n is None:
+        scores = [_dispersions(log_ng, np.ones(n_genes, dtype=bool))]
+    else:
+        parts = [log_ng[groups_n == group] for group in np.unique(groups_n)]
+        scores = [_dispersions(part, np.bincount(part.indices, minlength=n_genes) > 0) for part in parts]
+    if not all(np.isfinite(score_g[found_g]).any() for score_g, found_g in scores):
         return np.empty(0, dtype=np.int64)
-    chosen = np.flatnonzero(adata.var["highly_variable"].to_numpy())
-    return chosen[np.argsort(-adata.var["dispersions_norm"].to_numpy()[chosen], kind="stable")]
+    chosen_sg = np.stack([score_g >= _nth_highest(score_g[found_g], n_features) for score_g, found_g in scores])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # genes of which no group has a dispersion
+        mean_g = np.nanmean(np.stack([np.where(found_g, score_g, 0.0) for score_g, found_g in scores]), 0)
+    if groups_n is None:
+        return _descending(mean_g, np.flatnonzero(chosen_sg[0]))
+    by_name = np.argsort(np.arange(n_genes).astype(str), kind="stable")  # how scanpy breaks ties
+    order = by_name[np.lexsort((-mean_g[by_name], -chosen_sg.sum(0)[by_name]))]
+    return _descending(mean_g, np.sort(order[:n_features]))
+
+
+def _descending(score_g: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    return genes[np.argsort(-score_g[genes], kind="stable")]
+
+
+def _nth_highest(scores: np.ndarray, n: int) -> float:
+    known = np.sort(scores[~np.isnan(scores)])[::-1]
+    return float(known[min(n, len(known)) - 1])
+
+
+def _dispersions(log_ng: sparse.csr_matrix, found_g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give each gene's log dispersion, standardised among genes of about the same mean, NaN where it has none; and ``found_g``.
+
+    Genes that are not in ``found_g`` are left out of the comparison.
+    """
+    n, n_genes = log_ng.shape
+    sum_g, squares_g = np.zeros(n_genes), np.zeros(n_genes)
+    for first in range(0, n, BLOCK):
+        block = log_ng[first : first + BLOCK]
+        x_t = np.expm1(block.data)
+        sum_g += np.bincount(block.indices, x_t, n_genes)
+        squares_g += np.bincount(block.indices, np.square(x_t), n_genes)
+    mean_g = sum_g[found_g] / n
+    variance_g = (squares_g[found_g] / n - mean_g**2) * (n / max(n - 1, 1))
+    mean_g[mean_g == 0] = 1e-12
+    score_g = np.full(n_genes, np.nan)
+    if not len(mean_g):
+        return score_g, found_g
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio_g = variance_g / mean_g
+        log_g = np.log(np.where(ratio_g == 0, np.nan, ratio_g))
+        table = pd.DataFrame({"bin": pd.cut(np.log1p(mean_g), N_BINS, labels=False), "dispersion": log_g})
+        bins = table.groupby("bin")["dispersion"].agg(["mean", "std"])
+        alone = bins["std"].isna()  # a gene that is alone in its bin gets 1
+        bins.loc[alone, "std"], bins.loc[alone, "mean"] = bins.loc[alone, "mean"], 0.0
+        own = bins.loc[table["bin"]]
+        score_g[found_g] = (log_g - own["mean"].to_numpy()) / own["std"].to_numpy()
+    return score_g, found_g
 
 
 def common_features(values: sparse.csr_matrix, n_features: int) -> np.ndarray:
     """Choose the regions that are open in most rows; ascending positions, int64."""
     if values.shape[1] <= n_features:
         return np.arange(values.shape[1])
-    n_open_g = np.asarray((values > 0).sum(0)).ravel()
+    n_open_g = np.zeros(values.shape[1], dtype=np.int64)
+    for first in range(0, values.shape[0], BLOCK):
+        block = values[first : first + BLOCK]
+        n_open_g += np.bincount(block.indices[block.data > 0], minlength=len(n_open_g))
     return np.sort(np.argsort(-n_open_g, kind="stable")[:n_features])

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, measured_in, rows_of
+from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out
+from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, rows_of
 
 
 class FeatureSets(nn.Module):
-    """Lays each modality's packed tokens on a grid of chosen features.
+    """Lays each modality's packed tokens on a grid of chosen features, without a number that the host has to wait for.
 
     Parameters
     ----------
@@ -33,6 +34,7 @@ class FeatureSets(nn.Module):
     ) -> None:
         super().__init__()
         self.kinds = dict(kinds)
+        self.takes_all = {name: selected[name].tolist() == list(range(len(profiles[name]))) for name in kinds}
         for position, name in enumerate(kinds):
             lookup = torch.full((len(profiles[name]),), -1, dtype=torch.int64)
             lookup[selected[name]] = torch.arange(len(selected[name]))
@@ -44,29 +46,73 @@ class FeatureSets(nn.Module):
         """Return one (n, g) grid per modality."""
         return {name: self._grid(position, name, batch) for position, name in enumerate(self.kinds)}
 
+    def grid(self, name: str, batch: Batch) -> Grid:
+        """Return the (n, g) grid of one modality."""
+        return self._grid(list(self.kinds).index(name), name, batch)
+
+    def features(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return (g,) the positions of a modality's selected features, and (v,) where each feature stands among them, or -1."""
+        position = list(self.kinds).index(name)
+        return self.get_buffer(f"selected_{position}"), self.get_buffer(f"lookup_{position}")
+
     def _grid(self, position: int, name: str, batch: Batch) -> Grid:
-        tokens, present_n = batch.tokens[name], batch.present[name]
-        selected_g, lookup = self.get_buffer(f"selected_{position}"), self.get_buffer(f"lookup_{position}")
-        n, g = len(present_n), len(selected_g)
+        tokens, selected_g = batch.tokens[name], self.get_buffer(f"selected_{position}")
+        n, g = len(batch.present[name]), len(selected_g)
+        measured_sv, panel_n = panels_of(batch, name)
+        measured_sg = measured_sv if self.takes_all[name] else measured_sv[:, selected_g]
+        factor_s = self._factors(position, measured_sv, measured_sg)
         row_t = rows_of(tokens)
-        whole_nv = None if self.kinds[name] in SPARSE_KINDS else whole_rows(tokens, len(lookup))
-        if whole_nv is not None:  # laid out already: what follows would give the same, ten times slower
-            values_ng = whole_nv[:, selected_g]
-            seen_ng = (tokens.offsets.diff() > 0)[:, None].expand(n, g)
-        else:
-            column_t = lookup[tokens.ids.long()]
-            kept_t = column_t >= 0
-            at = row_t[kept_t], column_t[kept_t]
-            values_ng = tokens.values.new_zeros(n, g).index_put_(at, tokens.values[kept_t])
-            if self.kinds[name] in SPARSE_KINDS:
-                seen_ng = present_n[:, None] & measured_in(batch, name)[:, selected_g]
-            else:
-                seen_ng = torch.zeros_like(values_ng, dtype=torch.bool).index_put_(at, torch.ones_like(kept_t[kept_t]))
-        total_n = tokens.values.new_zeros(n).index_add_(0, row_t, tokens.values)
-        profile, measured_nv = self.get_buffer(f"profile_{position}"), measured_in(batch, name)
-        covered_n = (profile * measured_nv).sum(1).clamp(min=1e-3)
-        unmeasured_n = (profile[selected_g] * ~measured_nv[:, selected_g]).sum(1)
-        return Grid(values_ng, seen_ng, total_n * (1 - unmeasured_n) / covered_n)
+        total_n = sums_by_row(row_t, tokens.values, n) * factor_s[panel_n]
+        if self.kinds[name] in SPARSE_KINDS:
+            stored, _ = self._stored(position, name, tokens, row_t)
+            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n)
+        whole_nv = whole_rows(tokens, measured_sv.shape[1]) if tokens.ids.device.type == "cpu" else None
+        if whole_nv is not None:  # laid out already, as the host can tell where the data are its own
+            return Grid(whole_nv[:, selected_g], (tokens.offsets.diff() > 0)[:, None].expand(n, g), total_n)
+        stored, is_selected_t = self._stored(position, name, tokens, row_t)
+        seen_ng = laid_out(stored.at_t, is_selected_t.view(torch.uint8), n, g).view(torch.bool)
+        return Grid(laid_out(stored.at_t, stored.values_t, n, g), seen_ng, total_n)
+
+    def _factors(self, position: int, measured_sv: Tensor, measured_sg: Tensor) -> Tensor:
+        """Return, (s,), what leads the sum of an observation of a panel to its total."""
+        profile_v, selected_g = self.get_buffer(f"profile_{position}"), self.get_buffer(f"selected_{position}")
+        covered_s = (as_numbers(measured_sv) * profile_v).sum(1).clamp(min=1e-3)
+        return (1 - (as_numbers(~measured_sg) * profile_v[selected_g]).sum(1)) / covered_s
+
+    def _stored(self, position: int, name: str, tokens: Tokens, row_t: Tensor) -> tuple[Stored, Tensor]:
+        """Return where the tokens stand on the grid, and (t,) whether they do."""
+        column_t, values_t = tokens.ids.long(), tokens.values
+        if self.takes_all[name]:
+            at_t = row_t * len(self.get_buffer(f"selected_{position}")) + column_t
+            return Stored(at_t, row_t, column_t, values_t, tokens.offsets), torch.ones_like(at_t, dtype=torch.bool)
+        column_t = self.get_buffer(f"lookup_{position}").index_select(0, column_t)
+        is_selected_t = column_t >= 0
+        column_t = column_t.clamp(min=0)
+        at_t = (row_t * len(self.get_buffer(f"selected_{position}")) + column_t) * is_selected_t
+        values_t = values_t * as_numbers(is_selected_t)
+        return Stored(at_t, row_t, column_t, values_t, tokens.offsets), is_selected_t
+
+
+def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
+    """Return, (s, v) bool, what there is to be measured in, nothing first; and, (n,), what each observation was measured in.
+
+    Examples
+    --------
+    >>> nothing, two = torch.zeros(2, 0, dtype=torch.int64), torch.arange(2)
+    >>> batch = Batch({}, {"rna": torch.tensor([True, False])}, {"rna": torch.tensor([True, True])}, nothing, two)
+    >>> measured_sv, panel_n = panels_of(batch, "rna")
+    >>> measured_sv[panel_n].tolist()
+    [[True, True], [False, False]]
+    """
+    measured_sv, panel_n = batch.measured[name][None], batch.present[name].long()
+    if name in batch.panels:
+        measured_sv, panel_n = batch.panels[name].profiled, panel_n * (batch.panels[name].of_row + 1)
+    return torch.cat([torch.zeros_like(measured_sv[:1]), measured_sv]), panel_n
+
+
+def sums_by_row(row_t: Tensor, values_t: Tensor, n: int) -> Tensor:
+    """Return (n,) sums of values by row."""
+    return values_t.new_zeros(n).index_add_(0, row_t, values_t)
 
 
 def whole_rows(tokens: Tokens, n_features: int) -> Tensor | None:

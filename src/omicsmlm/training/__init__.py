@@ -3,6 +3,7 @@
 from ._device import on_device
 from ._fit import FitOptions, Fitted, check_trainer_options, fit
 from ._plan import MaskedPlan, Optimisation
+from ._ranks import Ranks, current_ranks, gathered, is_first_rank
 from ._schedule import sensible_epochs, warmup_cosine
 
 __all__ = [
@@ -10,8 +11,12 @@ __all__ = [
     "Fitted",
     "MaskedPlan",
     "Optimisation",
+    "Ranks",
     "check_trainer_options",
+    "current_ranks",
     "fit",
+    "gathered",
+    "is_first_rank",
     "on_device",
     "sensible_epochs",
     "warmup_cosine",

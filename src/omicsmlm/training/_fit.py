@@ -22,6 +22,7 @@ from omicsmlm._types import Loader, Parts
 
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
 from ._plan import Loaders, MaskedPlan, Optimisation
+from ._ranks import Ranks
 from ._rounds import Rounds
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -82,8 +83,8 @@ class Fitted(NamedTuple):
     """Steps done at its end."""
     losses: dict[str, list[float]]
     """Means of all losses in it, by name."""
-    device: torch.device = torch.device("cpu")
-    """Where it was trained; Lightning has moved it back to the CPU."""
+    ranks: Ranks
+    """Where it was."""
 
 
 def fit(
@@ -164,7 +165,8 @@ def fit(
         finally:
             rounds.close()
             parts.module.eval()
-    return Fitted(history.steps, history.values, trainer.strategy.root_device)
+    ranks = Ranks(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
+    return Fitted(history.steps, history.values, ranks)
 
 
 def _n_steps(rounds: Rounds, n_accumulated: int) -> int:

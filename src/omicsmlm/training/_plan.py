@@ -139,7 +139,7 @@ class MaskedPlan(lightning.LightningModule):
     def _divide(self, loader: Loader, name: str) -> int:
         """Give this process its part of each batch; all of it where a batch has not one observation for each."""
         n_ranks = self.trainer.world_size
-        if name == "validation" and loader.sampler.smallest_batch < n_ranks:
+        if name != "train" and loader.sampler.smallest_batch < n_ranks:
             n_ranks = 1
         if n_ranks > 1:
             loader.sampler.divide(self.trainer.global_rank, n_ranks)

@@ -1,8 +1,31 @@
 """What several processes that train one model tell one another."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
-from torch.distributed import all_gather, all_reduce
+from torch.distributed import all_gather, all_reduce, get_rank, get_world_size, is_initialized
+
+
+class Ranks(NamedTuple):
+    """The place of this process among those that train one model."""
+
+    rank: int
+    n_ranks: int
+    device: torch.device
+    """Where it trains."""
+
+
+def current_ranks(device: torch.device) -> Ranks:
+    """Return the place of this process among those that have joined, which is alone where none have."""
+    if not is_initialized():
+        return Ranks(0, 1, device)
+    return Ranks(get_rank(), get_world_size(), device)
+
+
+def is_first_rank() -> bool:
+    """Tell whether this process is the one that writes files."""
+    return not is_initialized() or get_rank() == 0
 
 
 def gathered(part_n: Tensor, n_ranks: int) -> Tensor:

@@ -1,0 +1,157 @@
+"""Values in files: read by stretches, the same as in memory, or one sentence."""
+
+import dask.array
+import h5py
+import numpy as np
+import pytest
+import zarr
+from anndata import AnnData
+from anndata.io import sparse_dataset, write_elem
+from scipy import sparse
+
+from omicsmlm.data import Matrix
+from omicsmlm.data._disk import stretches
+
+ROWS = np.array([3, 0, -1, 90, 3, 41, 40])
+KEPT = np.array([2, -1, 0, 1, -1, 4], dtype=np.int32)
+
+
+@pytest.fixture
+def dense(rng):
+    return rng.poisson(0.8, (100, 6)).astype(np.float32)
+
+
+def in_h5(matrix, folder, **options):
+    file = h5py.File(folder / "x.h5", "w")
+    write_elem(file, "x", matrix, dataset_kwargs=options)
+    return sparse_dataset(file["x"]) if sparse.issparse(matrix) else file["x"]
+
+
+def in_zarr(matrix, folder):
+    group = zarr.open_group(folder / "x.zarr", mode="w")
+    write_elem(group, "x", matrix)
+    return sparse_dataset(group["x"]) if sparse.issparse(matrix) else group["x"]
+
+
+def untidy(dense, seed=0):
+    """Each value as two entries that add up to it, in any order."""
+    rng = np.random.default_rng(seed)
+    found = sparse.coo_matrix(dense)
+    order = np.argsort(np.repeat(found.row, 2) + 0.5 * rng.random(2 * found.nnz), kind="stable")
+    data = np.repeat(found.data, 2) * np.tile(np.float32([0.25, 0.75]), found.nnz)
+    indptr = np.append(0, np.cumsum(2 * np.bincount(found.row, minlength=len(dense))))
+    parts = data[order], np.repeat(found.col, 2)[order].astype(np.int32), indptr
+    return sparse.csr_matrix(parts, shape=dense.shape)
+
+
+def compact(matrix):
+    """A CSR matrix with the smallest type of indices, as annbatch writes it."""
+    found = sparse.csr_matrix(matrix)
+    found.indices = found.indices.astype(np.uint16)
+    return found
+
+
+def written_by_hand(dense, folder, kind):
+    """A CSR group whose arrays have types that AnnData would not write."""
+    found, group = sparse.csr_matrix(dense), h5py.File(folder / "y.h5", "w").create_group("x")
+    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": dense.shape})
+    for name, values in (("data", found.data.astype(kind)), ("indices", found.indices.astype(np.uint16))):
+        group.create_dataset(name, data=values)
+    group.create_dataset("indptr", data=found.indptr)
+    return sparse_dataset(group)
+
+
+FORMS = {
+    "h5": lambda x, folder: in_h5(sparse.csr_matrix(x), folder),
+    "h5, compressed": lambda x, folder: in_h5(sparse.csr_matrix(x), folder, compression="gzip"),
+    "h5, float64": lambda x, folder: in_h5(sparse.csr_matrix(x.astype(np.float64)), folder),
+    "h5, int64": lambda x, folder: in_h5(sparse.csr_matrix(x.astype(np.int64)), folder),
+    "h5, big-endian": lambda x, folder: written_by_hand(x, folder, ">f4"),
+    "h5, half": lambda x, folder: written_by_hand(x, folder, np.float16),
+    "h5, untidy": lambda x, folder: in_h5(untidy(x), folder),
+    "h5, dense": in_h5,
+    "h5, dense by chunks": lambda x, folder: in_h5(x, folder, chunks=(30, 6)),
+    "zarr": lambda x, folder: in_zarr(sparse.csr_matrix(x), folder),
+    "zarr, untidy": lambda x, folder: in_zarr(untidy(x), folder),
+    "zarr, dense": in_zarr,
+    "dask": lambda x, _: dask.array.from_array(sparse.csr_matrix(x), chunks=(30, 6)),
+    "dask, untidy": lambda x, _: dask.array.map_blocks(
+        lambda b: untidy(b), dask.array.from_array(x, chunks=(30, 6)), meta=sparse.csr_matrix((0, 0), dtype=x.dtype)
+    ),
+    "dask, dense": lambda x, _: dask.array.from_array(x, chunks=(30, 6)),
+    "dask, dense by columns as well": lambda x, _: dask.array.from_array(x, chunks=(30, 4)),
+}
+
+
+@pytest.mark.parametrize("keep_zeros", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("lut", [KEPT, np.arange(6, dtype=np.int32)])
+def test_rows_are_those_of_memory(dense, form, keep_zeros, lut, tmp_path):
+    ours = Matrix("rna", FORMS[form](dense, tmp_path))
+    theirs = Matrix("rna", dense)
+    for rows in (ROWS, np.arange(100), np.array([], dtype=np.int64), np.array([-1])):
+        found, expected = ours.pack(rows, lut, keep_zeros), theirs.pack(rows, lut, keep_zeros)
+        for a, b in zip(found, expected, strict=True):
+            assert a.tolist() == b.tolist()
+            assert a.dtype == b.dtype
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_summary_is_that_of_memory(dense, form, tmp_path):
+    dense[5, 5] = 12
+    ours, theirs = Matrix("rna", FORMS[form](dense, tmp_path)).summary(), Matrix("rna", dense).summary()
+    assert ours._replace(minimum=0) == theirs, "the minimum is that of the stored values"
+    assert ours.are_counts
+
+
+def test_rows_are_read_by_stretches(dense, tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsmlm.data._disk.GAP_BYTES", 100)
+    monkeypatch.setattr("omicsmlm.data._disk.STRETCH_BYTES", 200)
+    for form in ("h5", "h5, untidy", "h5, dense", "zarr"):
+        (tmp_path / form).mkdir()
+        ours, theirs = Matrix("rna", FORMS[form](dense, tmp_path / form)), Matrix("rna", dense)
+        for rows in (ROWS, np.arange(100), np.arange(0, 100, 7)):
+            for a, b in zip(ours.pack(rows, KEPT, False), theirs.pack(rows, KEPT, False), strict=True):
+                assert a.tolist() == b.tolist()
+
+
+def test_stretches_end_where_rows_are_far_apart_or_many():
+    rows = np.array([0, 1, 2, 3, 9, 5000, 5001])
+    assert list(stretches(rows, 1000.0)) == [(0, 5), (5, 7)]
+    assert [last - first for first, last in stretches(np.arange(30_000), 1000.0)] == [8388, 8388, 8388, 4836]
+    assert list(stretches(rows, 1e9)) == [(k, k + 1) for k in range(7)]
+    assert list(stretches(rows[:0], 1.0)) == []
+
+
+def test_what_lies_by_columns_is_refused(dense, tmp_path):
+    by_columns = in_h5(sparse.csc_matrix(dense), tmp_path)
+    with pytest.raises(
+        ValueError, match=r"^rna: expected values that can be read by rows, got a CSC .*csr_matrix\(adata"
+    ):
+        Matrix("rna", by_columns)
+    chunks = dask.array.from_array(sparse.csc_matrix(dense), chunks=(100, 2))
+    with pytest.raises(
+        ValueError, match="^rna: expected values that can be read by rows, got a dask array of CSC chunks"
+    ):
+        Matrix("rna", chunks)
+
+
+def test_a_long_scan_shows_how_far_it_is(dense, tmp_path, monkeypatch, capsys):
+    matrix = Matrix("rna", FORMS["h5"](dense, tmp_path))
+    matrix.summary()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("omicsmlm.data._matrix.LONG_SCAN", 10)
+    matrix.summary()
+    assert "rna: reading values" in capsys.readouterr().err
+
+
+def test_anndata_in_a_layer(dense, tmp_path):
+    adata = AnnData(layers={"counts": sparse.csr_matrix(dense)}, shape=dense.shape)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    from anndata import read_h5ad
+
+    found = Matrix.of("rna", read_h5ad(tmp_path / "x.h5ad", backed="r"), "counts")
+    assert (
+        found.pack(np.array([7]), KEPT, False).values.tolist()
+        == Matrix("rna", dense).pack(np.array([7]), KEPT, False).values.tolist()
+    )
