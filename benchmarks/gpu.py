@@ -7,7 +7,7 @@ families  each family: trained for some steps, then embedded on the CPU and on t
           a training step as ``train()`` does it (bfloat16, fused AdamW, clipping): seconds, rows a second, useful FLOPs counted
           by ``torch.utils.flop_counter`` as a share of a measured matrix product, peak memory, the share of the time in which the
           loader is waited for, and how often the host waits in a step as PyTorch counts it (``set_sync_debug_mode``)
-data      the same step of TxFM from the loader in memory, from pinned memory where the loader offers that, and from a CSR matrix
+data      the same step of TxFM from the loader in memory, from pinned memory read ahead, and from a CSR matrix
           that lies on the card and is tokenised there
 presets   one step each of the papers' sizes, of MOJO and TxFM
 
@@ -17,7 +17,6 @@ kernel (``varlen_attn``) is not known to the counter of FLOPs; these are added i
 
 import argparse
 import copy
-import inspect
 import subprocess
 import sys
 import time
@@ -204,10 +203,6 @@ def loader_of(model: OmicsModel, batch_size: int, **options: Any) -> Callable[[]
     return lambda: loader
 
 
-def offers(option: str) -> bool:
-    return option in inspect.signature(row_loader).parameters
-
-
 class Resident:
     """Counts of a modality as a CSR matrix on the card: a batch is gathered there, and the host knows its size.
 
@@ -315,7 +310,7 @@ def family_row(name: str, model: OmicsModel, batch_size: int, sizes: Sizes, devi
     there_nd = model.get_latent_representation(indices=rows)
     model.to_device("cpu")
     step = Step(model.parts, device)
-    found = measure(step, loader_of(model, batch_size, **({"pin_memory": True} if pins(device) else {})), sizes.n_steps)
+    found = measure(step, loader_of(model, batch_size, pin_memory=device.type == "cuda", n_ahead=2), sizes.n_steps)
     waits = count_waits(step, next(iter(loader_of(model, batch_size)())))
     difference = np.abs(here_nd - there_nd).max() / max(1e-12, here_nd.std())
     return {
@@ -339,17 +334,13 @@ def line(found: Measured, batch_size: int, peak: float) -> dict[str, Any]:
     }
 
 
-def pins(device: torch.device) -> bool:
-    return device.type == "cuda" and offers("pin_memory")
-
-
 def data_rows(sizes: Sizes, device: torch.device, peak: float) -> Iterator[dict]:
     """The same steps from memory, from pinned memory, and from the card."""
     model = TxFM(counts(sizes.n_rows if sizes is SMALL else sizes.n_rows // 4, sizes.n_genes))
     resident = Resident(model, device)
     sources = {"from memory": loader_of(model, sizes.batch_size)}
-    if pins(device):
-        sources["from pinned memory, ahead"] = loader_of(model, sizes.batch_size, pin_memory=True)
+    if device.type == "cuda":
+        sources["from pinned memory, ahead"] = loader_of(model, sizes.batch_size, pin_memory=True, n_ahead=2)
     sources[f"on the card ({resident.n_bytes / 2**20:.0f} MiB)"] = lambda: resident.batches(sizes.batch_size)
     for name, make in sources.items():
         yield {
