@@ -28,8 +28,6 @@ from tests.test_contract import FAMILIES, Family, every_family, new
 WAITS = {"OmicsMLM": 0, "ScMBERT": 1, "MOJO": 0, "TxFM": 0, "IsoFormer": 1}
 """Times in a step that the host may wait. ScMBERT: for the number of tokens that are left of each row. IsoFormer: for the lengths
 and the digests of sequences, and for the rows that have them."""
-ELSEWHERE = ("tokenizers/_sets.py", "objectives/_likelihoods.py")
-"""Files whose waits are not counted yet."""
 
 
 @pytest.fixture(autouse=True)
@@ -113,11 +111,6 @@ def first_batch(model: OmicsModel, n: int = 24) -> Batch:
     return next(iter(row_loader(model.adata_manager, np.arange(min(n, model.adata.n_obs)), n)))
 
 
-def counted(ledger: Ledger) -> list[str]:
-    """The waits that count."""
-    return [wait for wait in ledger.waits if not any(f"at {file}" in wait for file in ELSEWHERE)]
-
-
 def read(tensor: torch.Tensor) -> torch.Tensor:
     """Give the values."""
     return tensor.value if isinstance(tensor, OnCuda) else tensor
@@ -128,7 +121,7 @@ def test_the_host_hardly_waits_in_a_step_and_no_two_devices_meet(family: Family)
     there = Trained(new(family).parts, first_batch(new(family)), is_there=True)
     for what in (lambda: there.step(is_half=True), there.step, there.validate):
         what()
-        found = counted(there.ledger)
+        found = there.ledger.waits
         assert len(found) <= WAITS[family.model.__name__], found
         assert not there.ledger.doubles, "some devices, Apple's, have none"
     assert isinstance(there.embed(), OnCuda)
@@ -156,7 +149,7 @@ def test_aligning_batches_asks_no_more(name: str, is_whole: bool):
     for part in pair:
         part.refresh(is_whole=is_whole)
         part.step()
-    there, found = pair[1].step(), counted(pair[1].ledger)
+    there, found = pair[1].step(), pair[1].ledger.waits
     assert len(found) <= WAITS[type(model).__name__], found
     assert not pair[1].ledger.doubles
     assert float(read(there.detach())) == pytest.approx(float(pair[0].step().detach()), rel=1e-3)
@@ -219,7 +212,7 @@ def check_head(parts: Parts, batch: Batch, n_waits: int) -> None:
     losses = [float(read(part.step().detach())) for part in pair]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     pair[1].step(is_half=True)
-    assert len(counted(pair[1].ledger)) <= n_waits, counted(pair[1].ledger)
+    assert len(pair[1].ledger.waits) <= n_waits, pair[1].ledger.waits
     assert not pair[1].ledger.doubles
 
 

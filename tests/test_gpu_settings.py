@@ -1,5 +1,7 @@
 """What a GPU run trains with (bfloat16, a fused optimiser, clipping), on the CPU, held against float32."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, ScMBERT, Survival, SurvivalConfig
 from omicsmlm._draws import Draws
 from omicsmlm.data import row_loader
+from omicsmlm.training import on_device
 from tests.objects import QUIET, multiome, rna
 from tests.test_contract import FAMILIES, Family, every_family, new
 
@@ -93,3 +96,43 @@ def test_nothing_overflows_in_float16(family: Family):
             assert all(term.dtype == torch.float32 for term in terms.values())
             losses.append(torch.stack(list(terms.values())))
     torch.testing.assert_close(losses[1], losses[0], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.gpu
+@every_family
+def test_on_a_gpu_every_family_trains_and_embeds_as_on_a_cpu(family: Family):
+    model = new(family)
+    before_nd = model.get_latent_representation()
+    model.train(3, **{**QUIET, "accelerator": "gpu"})
+    assert model.device.type == "cpu", "as Lightning leaves it"
+    here_nd = model.get_latent_representation()
+    assert np.isfinite(here_nd).all()
+    assert distance(here_nd, before_nd) > 1e-3, "it trains"
+    model.to_device("cuda")
+    assert distance(model.get_latent_representation(), here_nd) < 1e-2, "TF32 and the order of sums"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("name", "n_waits"), [("OmicsMLM, several", 0), ("ScMBERT, several", 1), ("MOJO", 0), ("TxFM", 0), ("IsoFormer", 1)]
+)
+def test_on_a_gpu_the_host_hardly_waits_in_a_step(name: str, n_waits: int):
+    model = new(FAMILIES[name])
+    model.module.train()
+    model.to_device("cuda")
+    parts, batch = model.parts, next(iter(row_loader(model.adata_manager, np.arange(24), 24)))
+    batch = on_device(batch, torch.device("cuda"))
+    batch = batch._replace(draws=Draws(0, batch.rows))
+    for _ in range(2):  # the first step compiles and allocates
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                with torch.autocast("cuda", torch.bfloat16):
+                    masked = parts.corruption(parts.tokenizer(batch), batch.draws)
+                    terms = parts.objective(model.module(masked.inputs, batch), masked, batch, 0.5)
+                torch.stack(list(terms.values())).sum().backward()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+    found = [str(line.message) for line in caught if "called a synchronizing" in str(line.message)]
+    assert len(found) <= n_waits, found

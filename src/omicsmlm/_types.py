@@ -171,10 +171,38 @@ class TokenSet(NamedTuple):
     """(g,) bool: the object has this feature of the vocabulary."""
     present: Tensor
     """(n,) bool: the row was measured in this modality."""
-    lengths: list[int] | None = None
-    """n lengths, where the host knows them; the tokens then end where the last row does."""
-    hidden: Tensor | None = None
-    """(s,) int64: places of the tokens whose value is hidden, where these have been found."""
+    known: "Known | None" = None
+    """What has been read off these tokens already: see :func:`lengths_of` and :func:`hidden_of`."""
+
+
+class Known:
+    """What has been read off tokens, so that the host need not ask the device again; of other tokens it says nothing.
+
+    Parameters
+    ----------
+    offsets, lengths
+        Cumulative lengths of the rows, and on the host, as n lengths; the tokens end where the last row does.
+    values, hidden
+        Values, and the places, (s,) int64, of those that are hidden.
+    """
+
+    def __init__(
+        self, offsets: Tensor, lengths: list[int], values: Tensor | None = None, hidden: Tensor | None = None
+    ) -> None:
+        self.offsets, self.lengths, self.values, self.hidden = offsets, lengths, values, hidden
+
+
+def lengths_of(part: TokenSet) -> list[int] | None:
+    """Return the n lengths of the rows, if they have been read."""
+    is_it = part.known is not None and part.known.offsets is part.offsets
+    return part.known.lengths if is_it and part.known is not None else None
+
+
+def hidden_of(part: TokenSet) -> Tensor:
+    """Return the places of the tokens whose value is hidden, (s,) int64; the host waits if they have not been found yet."""
+    if part.known is None or part.known.values is not part.values or part.known.hidden is None:
+        return part.values.isnan().nonzero()[:, 0]
+    return part.known.hidden
 
 
 View = Grid | FewSeen | TokenSet | Letters

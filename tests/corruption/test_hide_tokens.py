@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from omicsmlm._draws import Draws
 from omicsmlm._types import Corrupted, TokenSet, rows_of
 from omicsmlm.corruption import HideTokens
 from tests.objects import draws_for
@@ -271,6 +272,35 @@ def test_closed_regions_are_as_many_and_as_common_as_hidden_open_ones(density):
     at_random = torch.randint(400, (len(ids),), generator=torch.Generator().manual_seed(0))
     scores = popular_g[torch.where(is_open, ids, at_random)]
     assert roc_auc_score(is_open, scores) > 0.55, "popularity would tell regions drawn alike"
+
+
+def rows_only(part: TokenSet, rows: list[int]) -> TokenSet:
+    """Some of the rows."""
+    own = torch.cat([torch.arange(int(part.offsets[i]), int(part.offsets[i + 1])) for i in rows])
+    lengths = part.offsets.diff()[rows]
+    return part._replace(
+        ids=part.ids[own],
+        values=part.values[own],
+        offsets=torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]),
+        share=part.share[rows],
+        covered=part.covered[rows],
+        present=part.present[rows],
+    )
+
+
+def test_what_happens_to_a_row_does_not_depend_on_the_others():
+    """So that two ranks do as one process; closed regions are drawn by how common they are in all of the data."""
+    sets, chosen = sets_of(), [31, 4, 17]
+    common = {"atac": lambda name: common_of(sets[name])}
+    hiding = HideTokens((0.1, 0.6), 0.3, 0.3, 0.2, 25, common)
+    whole = hiding(sets, Draws(5, torch.arange(40)))
+    few = {name: rows_only(part, chosen) for name, part in sets.items()}
+    alone = hiding(few, Draws(5, torch.tensor(chosen)))
+    for name, part in alone.inputs.items():
+        wanted = rows_only(whole.inputs[name], chosen)
+        for found, expected in zip(part[:7], wanted[:7], strict=True):
+            assert torch.equal(found.nan_to_num(-9), expected.nan_to_num(-9))
+    assert (alone.scored["atac"].values == 0).any()
 
 
 def test_a_row_that_has_every_region_has_no_closed_one():

@@ -153,3 +153,24 @@ def test_on_a_gpu_full_precision_is_padded():
 def test_mistakes(lengths, key_lengths, backend, sentence):
     with pytest.raises(ValueError, match=sentence):
         attend(*drawn([7], [7]), rows_of(lengths), rows_of(key_lengths), backend)
+
+
+@pytest.mark.parametrize("n_behind", [0, 4])
+@pytest.mark.parametrize("empty", [False, True])
+def test_rows_whose_lengths_the_host_does_not_know_are_padded_with_the_same_result(n_behind, empty):
+    """Only a limit is known; tokens behind the last row are no row's, get zeros and are heard by none."""
+    lengths, key_lengths = [3, 0, 5, 1], [2, 4, 0 if empty else 6, 3]
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(sum(lengths) + n_behind, 2, 4, generator=generator)
+    key, value = torch.randn(2, sum(key_lengths) + n_behind, 2, 4, generator=generator).unbind()
+    ends, key_ends = (torch.tensor([0, *n]).cumsum(0) for n in (lengths, key_lengths))
+    t, s = sum(lengths), sum(key_lengths)
+    wanted = attend(query[:t], key[:s], value[:s], Rows.of(ends), Rows.of(key_ends))
+    unknown, unknown_keys = Rows(ends, None, 7), Rows(key_ends, None, 6)
+    key[s:], value[s:] = torch.nan, torch.nan
+    for rows, key_rows in ((unknown, unknown_keys), (Rows.of(ends), unknown_keys), (unknown, Rows.of(key_ends))):
+        own = t if rows.lengths is not None else len(query)
+        keys = s if key_rows.lengths is not None else len(key)
+        found = attend(query[:own], key[:keys], value[:keys], rows, key_rows)
+        torch.testing.assert_close(found[:t], wanted)
+        assert not found[t:].any()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from omicsmlm._draws import Draws
 from omicsmlm._sizes import likely_most, places_of_true
-from omicsmlm._types import Corrupted, TokenSet, places_of
+from omicsmlm._types import Corrupted, Known, TokenSet, places_of
 
 from ._closed import Candidates, draw_closed
 from ._hide import lost_modality
@@ -124,15 +124,15 @@ class HideTokens:
             )
             hides, asked = torch.cat([hides, ~none])[order], torch.cat([asked, none])[order]
         length_n = marks.length_n()
+        offsets, values = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)]), torch.where(hides, torch.nan, truth)
         hidden = part._replace(
             ids=ids if self.identity_in_sight else torch.where(asked, -1, ids),
-            values=torch.where(hides, torch.nan, truth),
-            offsets=torch.cat([length_n.new_zeros(1), length_n.cumsum(0)]),
+            values=values,
+            offsets=offsets,
             share=part.share * marks.shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
             covered=part.covered * marks.shown_n * (1 - self.value_rate),
             present=part.present & (marks.shown_n > 0),
-            lengths=lengths,
-            hidden=places_of_true(hides, n_hidden)[0],
+            known=Known(offsets, lengths, values, places_of_true(hides, n_hidden)[0]),
         )
         own = torch.where(marks.own_t, part.values, 0.0)
         total_n = part.values.new_zeros(len(length_n)).index_add_(0, marks.row_t, own) / part.covered

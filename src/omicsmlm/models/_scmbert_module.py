@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenSet, rows_of
+from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, hidden_of, lengths_of, rows_of
 from omicsmlm.nn import (
     Adversary,
     Alignment,
@@ -252,7 +252,7 @@ class ScMBERTModule(QueryModule):
 
     def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
         """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
-        hidden_t = part.values.isnan() if part.hidden is None else part.hidden
+        hidden_t = hidden_of(part)
         token_sd = self.norm(states.tokens[name][hidden_t])
         row_sd = self.row_norm(states.row_nd)[rows_of(part)[hidden_t]]
         return self.values[m](torch.cat([token_sd, token_sd * row_sd], 1))
@@ -285,21 +285,20 @@ def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, Toke
             values=part.values[:0],
             offsets=torch.zeros_like(part.offsets),
             present=torch.zeros_like(part.present),
-            lengths=None,
-            hidden=None,
         )
     return {**parts, **emptied}
 
 
 def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
     """Let the host know the lengths of the rows, for which it waits once where it does not, and leave tokens of no row out."""
-    if all(part.lengths is not None for part in parts.values()):
+    if all(lengths_of(part) is not None for part in parts.values()):
         return parts
     lengths = torch.stack([part.offsets.diff() for part in parts.values()]).tolist()
-    return {
-        name: part._replace(ids=part.ids[: sum(own)], values=part.values[: sum(own)], lengths=own)
-        for (name, part), own in zip(parts.items(), lengths, strict=True)
-    }
+    known = {}
+    for (name, part), own in zip(parts.items(), lengths, strict=True):
+        n = sum(own)
+        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], known=Known(part.offsets, own))
+    return known
 
 
 def _head(kind: Kind, n_features: int, n_batches: int, config: ScMBERTConfig) -> Head:

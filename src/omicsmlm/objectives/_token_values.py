@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from omicsmlm._types import Batch, Corrupted, Grid, rows_of
+from omicsmlm._types import Batch, Corrupted, Grid, hidden_of, rows_of
 
 from ._reconstruction import LatentReconstruction
 from ._reconstruction import Outputs as CellOutputs
@@ -87,7 +87,7 @@ class TokenPrediction:
         assert corrupted.scored is not None
         bins = {}
         for name, part in corrupted.inputs.items():
-            truth, hidden_t = corrupted.scored[name], part.values.isnan() if part.hidden is None else part.hidden
+            truth, hidden_t = corrupted.scored[name], hidden_of(part)
             total_t = truth.total[rows_of(part)]
             bins[name] = self.digitize(name, truth.values[hidden_t], total_t[hidden_t])
         return bins

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._sizes import host_knows, places_of_true
-from omicsmlm._types import Batch, Tokens, TokenSet, rows_of
+from omicsmlm._types import Batch, Known, Tokens, TokenSet, rows_of
 
 from ._sets import FeatureSets
 
@@ -53,13 +53,14 @@ class TokenSets(nn.Module):
         """Tell whether a row is too long; where the host would have to wait to know, whether one may be."""
         if host_knows(length_n):
             return bool((length_n > self.max_tokens).any())
-        if all(name in batch.lengths for name in self.names):
-            known_nm = np.stack([batch.lengths[name].values for name in self.names], 1)
-            return bool((known_nm.sum(1) > self.max_tokens).any())
+        known = [found for name in self.names if (found := _known(name, batch)) is not None]
+        if len(known) == len(self.names):
+            return bool((np.stack(known, 1).sum(1) > self.max_tokens).any())
         return sum(len(batch.tokens[name].ids) for name in self.names) > self.max_tokens
 
     def _set(self, m: int, name: str, batch: Batch, kept_t: Tensor | None, share_n: Tensor) -> TokenSet:
         tokens, measured = batch.tokens[name], batch.measured[name]
+        known_n = _known(name, batch) if kept_t is None else None
         covered = (self.get_buffer(f"profile_{m}") * measured).sum().clamp(min=1e-3)
         if kept_t is not None:
             length_n = torch.zeros_like(batch.rows).index_add_(0, rows_of(tokens), kept_t.long())
@@ -74,7 +75,7 @@ class TokenSets(nn.Module):
             covered=covered * share_n,
             measured=measured,
             present=batch.present[name],
-            lengths=batch.lengths[name].values.tolist() if kept_t is None and name in batch.lengths else None,
+            known=None if known_n is None else Known(tokens.offsets, known_n.tolist()),
         )
 
     def _chosen(self, batch: Batch) -> dict[str, Tensor]:
@@ -89,3 +90,12 @@ class TokenSets(nn.Module):
         is_kept_t = torch.zeros_like(row_t, dtype=torch.bool)
         is_kept_t[order] = place_t - first_n[row_t[order]] < self.max_tokens
         return dict(zip(self.names, is_kept_t.split([len(rank) for rank in ranks]), strict=True))
+
+
+def _known(name: str, batch: Batch) -> np.ndarray | None:
+    """Give the lengths of a modality's rows, (n,) int64, if the host has been told those of these very tokens."""
+    tokens = batch.tokens[name]
+    if host_knows(tokens.offsets):
+        return tokens.offsets.diff().numpy()
+    lengths = batch.lengths.get(name)
+    return lengths.values if lengths is not None and lengths.values.sum() == len(tokens.ids) else None

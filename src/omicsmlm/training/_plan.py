@@ -111,6 +111,8 @@ class MaskedPlan(lightning.LightningModule):
         self.module: Module = parts.module
         if isinstance(parts.tokenizer, nn.Module):
             self.tokenizer = parts.tokenizer
+        if isinstance(parts.corruption, nn.Module):
+            self.corruption = parts.corruption
         self.optimisation = optimisation
         self.seed = seed
         self.loaders = loaders
