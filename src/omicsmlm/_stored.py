@@ -99,6 +99,17 @@ def laid_out(at_t: Tensor, values_t: Tensor, n: int, g: int) -> Tensor:
     return values_t.new_zeros(n * g).index_add_(0, at_t, values_t).view(n, g)
 
 
+def sums_by_row(row_t: Tensor, x_t: Tensor, n: int) -> Tensor:
+    """Return (n,) sums of packed numbers by observation.
+
+    Examples
+    --------
+    >>> sums_by_row(torch.tensor([0, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 3)
+    tensor([3., 0., 3.])
+    """
+    return x_t.new_zeros(n).index_add_(0, row_t, x_t)
+
+
 def has_any(grid: Grid) -> Tensor:
     """Tell which observations have any feature of a grid, (n,) bool.
 

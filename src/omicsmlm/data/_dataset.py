@@ -48,7 +48,9 @@ class ModalityRows:
         self.matrix = Matrix.of(field.source, adata, field.layer)
         names = adata.var_names.astype(str)
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
-        self.measured = torch.from_numpy(vocabulary.isin(names))
+        known = self.vocabulary_of_column[self.vocabulary_of_column >= 0]
+        self.measured = torch.zeros(len(vocabulary), dtype=torch.bool)
+        self.measured[torch.from_numpy(known).long()] = True
         self.row_of = rows_in(data, field.source)
         table = read_panels(field.source, adata)
         if table is not None:

@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out
+from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out, sums_by_row
 from omicsmlm._types import Grid, Kind
 
 DEPTH = 1e4
@@ -126,7 +126,11 @@ class CountScaling(Standardised):
 
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible molecules."""
-        return _sums(grid.stored.values_t, grid) if isinstance(grid, UnmaskedGrid) else grid.values.sum(1)
+        return (
+            sums_by_row(grid.stored.row_t, grid.stored.values_t, len(grid.total))
+            if isinstance(grid, UnmaskedGrid)
+            else grid.values.sum(1)
+        )
 
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
@@ -197,7 +201,7 @@ class AccessibilityScaling(Scaling):
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible open regions."""
         if isinstance(grid, StoredGrid):
-            return _sums(as_numbers(grid.stored.values_t > 0), grid)
+            return sums_by_row(grid.stored.row_t, as_numbers(grid.stored.values_t > 0), len(grid.total))
         return as_numbers(grid.values > 0).sum(1)
 
     def forward(self, grid: Grid) -> Tensor:
@@ -216,17 +220,13 @@ class AccessibilityScaling(Scaling):
         """Return scaled stored values, (t,)."""
         stored = grid.stored
         x_t = as_numbers(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
-        return x_t / _sums(x_t.square(), grid).sqrt().clamp(min=1e-6).index_select(0, stored.row_t)
+        length_n = sums_by_row(stored.row_t, x_t.square(), len(grid.total)).sqrt().clamp(min=1e-6)
+        return x_t / length_n.index_select(0, stored.row_t)
 
 
 def _rescaling(seen_ng: Tensor) -> Tensor:
     """Return 1/√(visible share), (n, 1)."""
     return seen_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
-
-
-def _sums(x_t: Tensor, grid: StoredGrid) -> Tensor:
-    """Return (n,) sums of what stands for stored values."""
-    return x_t.new_zeros(len(grid.total)).index_add_(0, grid.stored.row_t, x_t)
 
 
 class Scalings(nn.Module):

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-
 from torch.nn import functional as F
 
 from ._linear_start import Estimates

@@ -1,6 +1,5 @@
 """Negative log-likelihoods, one per kind of value; each gives (n,) sums over the features of a row."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +27,7 @@ def gaussian_kl(mean_nd: Tensor, log_variance_nd: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> gaussian_kl(torch.ones(1, 2), torch.zeros(1, 2))
     tensor([1.])
     """

@@ -48,7 +48,9 @@ def negative_binomial(
     row_t = None if stored is None else stored.row_t
     values_t = None if stored is None else stored.values_t
     with torch.autocast(counts_ng.device.type, enabled=False):
-        return _NegativeBinomial.apply(*map(_precise, (counts_ng, log_mean_ng, log_dispersion_ng)), at_t, row_t, values_t)
+        return _NegativeBinomial.apply(
+            *map(_precise, (counts_ng, log_mean_ng, log_dispersion_ng)), at_t, row_t, values_t
+        )
 
 
 def _precise(x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out
+from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out, sums_by_row
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, rows_of
 
 
@@ -99,11 +99,6 @@ def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
     if name in batch.panels:
         measured_sv, panel_n = batch.panels[name].profiled, panel_n * (batch.panels[name].of_row + 1)
     return torch.cat([torch.zeros_like(measured_sv[:1]), measured_sv]), panel_n
-
-
-def sums_by_row(row_t: Tensor, values_t: Tensor, n: int) -> Tensor:
-    """Return (n,) sums of values by row."""
-    return values_t.new_zeros(n).index_add_(0, row_t, values_t)
 
 
 def whole_rows(tokens: Tokens, n_features: int) -> Tensor | None:
