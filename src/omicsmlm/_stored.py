@@ -49,13 +49,23 @@ class UnmaskedGrid(StoredGrid):
     panel_n: Tensor
     """(n,) int64: which of these each observation was measured in."""
     _laid_out: tuple[Tensor, Tensor] | None = None
+    _sum_n: Tensor | None = None
 
     @classmethod
-    def laid_out_later(cls, stored: Stored, total_n: Tensor, measured_sg: Tensor, panel_n: Tensor) -> Self:
-        """Return a grid of stored values."""
+    def laid_out_later(
+        cls, stored: Stored, total_n: Tensor, measured_sg: Tensor, panel_n: Tensor, sum_n: Tensor | None = None
+    ) -> Self:
+        """Return a grid of stored values, whose sums by observation may be known already."""
         made = tuple.__new__(cls, (stored.values_t, measured_sg, total_n))
-        made.stored, made.measured_sg, made.panel_n = stored, measured_sg, panel_n
+        made.stored, made.measured_sg, made.panel_n, made._sum_n = stored, measured_sg, panel_n, sum_n
         return made
+
+    @property
+    def sum_n(self) -> Tensor:
+        """(n,) float32: sums of the values."""
+        if self._sum_n is None:
+            self._sum_n = sums_by_row(self.stored.row_t, self.stored.values_t, len(self.panel_n))
+        return self._sum_n
 
     @property
     def values(self) -> Tensor:  # type: ignore[override]

@@ -53,10 +53,12 @@ class FeatureSets(nn.Module):
         measured_sg = measured_sv if self.takes_all[name] else measured_sv[:, selected_g]
         factor_s = self._factors(position, measured_sv, measured_sg)
         row_t = rows_of(tokens)
-        total_n = sums_by_row(row_t, tokens.values, n) * factor_s[panel_n]
+        sum_n = sums_by_row(row_t, tokens.values, n)
+        total_n = sum_n * factor_s[panel_n]
         if self.kinds[name] in SPARSE_KINDS:
             stored, _ = self._stored(position, name, tokens, row_t)
-            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n)
+            known_n = sum_n if self.takes_all[name] else None
+            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n, known_n)
         whole_nv = whole_rows(tokens, measured_sv.shape[1]) if tokens.ids.device.type == "cpu" else None
         if whole_nv is not None:  # laid out already, as the host can tell where the data are its own
             return Grid(whole_nv[:, selected_g], (tokens.offsets.diff() > 0)[:, None].expand(n, g), total_n)
