@@ -229,11 +229,10 @@ def test_a_layer_of_dask():
     adata = rna()
     dask = pytest.importorskip("dask.array")
     adata.layers["counts"] = dask.from_array(adata.X.toarray())
-    found = r"^rna: expected a CSR or dense matrix, .*got dask\.array\.\S+; convert it first, .*\.compute\(\)"
-    with pytest.raises(ValueError, match=found):
-        OmicsMLM.setup_anndata(adata, layer="counts")
+    OmicsMLM.setup_anndata(adata, layer="counts")
     assert isinstance(adata.layers["counts"], dask.Array)
-    assert dict(adata.uns) == {}
+    found = OmicsMLM(adata, SMALL).get_latent_representation()
+    np.testing.assert_allclose(found, OmicsMLM(rna(), SMALL).get_latent_representation(), atol=1e-5)
 
 
 def test_columns_in_a_file(tmp_path):
@@ -241,7 +240,9 @@ def test_columns_in_a_file(tmp_path):
     adata.X = sparse.csc_matrix(adata.X)
     adata.write_h5ad(tmp_path / "x.h5ad")
     backed = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
-    with pytest.raises(ValueError, match=r"^rna: expected a CSR or dense matrix, in memory or backed, got .*CSC"):
+    with pytest.raises(
+        ValueError, match=r"^rna: expected values that can be read by rows, got a CSC matrix in a file; "
+    ):
         OmicsMLM(backed, SMALL)
     assert dict(backed.uns) == {}
 
@@ -389,7 +390,8 @@ def test_fewer_epochs_than_the_checkpoint_has(tmp_path):
     adata = rna()
     model = OmicsMLM(adata, SMALL)
     with refused(
-        r"^max_epochs: expected at least the 2 of the checkpoint, got 1; pass the number of all epochs", adata
+        r"^resume_from: expected a checkpoint of a training as long as this, got one of 2 rounds .* of 1 of .*; pass",
+        adata,
     ):
         model.train(1, resume_from=tmp_path, **QUIET)
 

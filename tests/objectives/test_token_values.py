@@ -116,7 +116,10 @@ def test_the_cell_is_judged_on_the_whole_row():
     generator = torch.Generator().manual_seed(0)
     outputs.encoded = Encoded(torch.randn(2, 3, generator=generator), torch.zeros(2, 3))
     head = SimpleNamespace(
-        logits=torch.randn(2, 4, generator=generator), log_dispersion=torch.zeros(2, 4), features=None
+        logits=torch.randn(2, 4, generator=generator),
+        log_dispersion=torch.zeros(1, 4),
+        features=None,
+        category=torch.zeros(2, dtype=torch.int64),
     )
     outputs.decoded, outputs.batch_logits = {"rna": head}, None
     values = torch.tensor([[1.0, 0, 3, 2], [0, 5, 1, 0]])
