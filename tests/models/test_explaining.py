@@ -72,10 +72,10 @@ def test_weights_of_the_decoder_are_those_that_make_the_logits(model):
     assert (found.dtypes == np.float32).all()
     head = model.module.decoder.head("rna")
     h_nw = torch.randn(3, found.shape[1])
-    design = torch.zeros(3, len(head.bias))
-    logits = h_nw.numpy() @ found.to_numpy().T + head.linear.bias.detach().numpy()
+    category_n = torch.zeros(3, dtype=torch.int64)
+    logits = h_nw.numpy() @ found.to_numpy().T + (head.linear.bias + head.bias[0]).detach().numpy()
     with torch.no_grad():
-        np.testing.assert_allclose(head.eval()(h_nw, design).logits, logits, atol=1e-5)
+        np.testing.assert_allclose(head.eval()(h_nw, category_n).logits, logits, atol=1e-5)
     found.iloc[:] = 0
     assert (model.get_feature_embedding("rna", which="decoder") != 0).any(axis=None), "a copy"
 
