@@ -288,14 +288,19 @@ class MaskedPlan(lightning.LightningModule):
         """Limit the norm of the gradients, and leave out a step whose gradients are not finite.
 
         Lightning refuses to clip for a fused optimiser, as with a gradient scaler that one unscales by itself: under float16
-        the optimiser is therefore not fused, and under bfloat16 gradients have no scale. The decision is taken on the device:
-        fused AdamW reads ``found_inf`` there.
+        the optimiser is therefore not fused, and under bfloat16 gradients have no scale. Fused AdamW takes from the device
+        what it divides the gradients by (``grad_scale``) and whether to leave the step out (``found_inf``), as it does for
+        gradient scalers: nobody waits, and the gradients are gone through once less.
         """
-        norm = nn.utils.clip_grad_norm_(self._trained(), self.gradient_limit, foreach=True)
+        gradients = [weight.grad for weight in self._trained() if weight.grad is not None]
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
         is_bad = ~norm.isfinite()
         self._skipped += is_bad
         if self._is_fused:
+            optimizer.grad_scale = (norm / self.gradient_limit).float().clamp(min=1)  # type: ignore[attr-defined]
             optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
+        else:
+            nn.utils.clip_grads_with_norm_(self._trained(), self.gradient_limit, norm, foreach=True)
 
     def _trained(self) -> list[nn.Parameter]:
         return [p for p in self.module.parameters() if p.requires_grad]
