@@ -49,13 +49,23 @@ class UnmaskedGrid(StoredGrid):
     panel_n: Tensor
     """(n,) int64: which of these each observation was measured in."""
     _laid_out: tuple[Tensor, Tensor] | None = None
+    _sum_n: Tensor | None = None
 
     @classmethod
-    def laid_out_later(cls, stored: Stored, total_n: Tensor, measured_sg: Tensor, panel_n: Tensor) -> Self:
-        """Return a grid of stored values."""
+    def laid_out_later(
+        cls, stored: Stored, total_n: Tensor, measured_sg: Tensor, panel_n: Tensor, sum_n: Tensor | None = None
+    ) -> Self:
+        """Return a grid of stored values, whose sums by observation may be known already."""
         made = tuple.__new__(cls, (stored.values_t, measured_sg, total_n))
-        made.stored, made.measured_sg, made.panel_n = stored, measured_sg, panel_n
+        made.stored, made.measured_sg, made.panel_n, made._sum_n = stored, measured_sg, panel_n, sum_n
         return made
+
+    @property
+    def sum_n(self) -> Tensor:
+        """(n,) float32: sums of the values."""
+        if self._sum_n is None:
+            self._sum_n = sums_by_row(self.stored.row_t, self.stored.values_t, len(self.panel_n))
+        return self._sum_n
 
     @property
     def values(self) -> Tensor:  # type: ignore[override]
@@ -97,6 +107,17 @@ def laid_out(at_t: Tensor, values_t: Tensor, n: int, g: int) -> Tensor:
     if g == 0:
         return values_t.new_zeros(n, g)
     return values_t.new_zeros(n * g).index_add_(0, at_t, values_t).view(n, g)
+
+
+def sums_by_row(row_t: Tensor, x_t: Tensor, n: int) -> Tensor:
+    """Return (n,) sums of packed numbers by observation.
+
+    Examples
+    --------
+    >>> sums_by_row(torch.tensor([0, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 3)
+    tensor([3., 0., 3.])
+    """
+    return x_t.new_zeros(n).index_add_(0, row_t, x_t)
 
 
 def has_any(grid: Grid) -> Tensor:

@@ -135,7 +135,10 @@ OPENED = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("is_sparse", [True, False])
 @pytest.mark.parametrize("form", OPENED)
-def test_batches_of_a_file_are_those_of_memory(form, is_sparse, tmp_path):
+@pytest.mark.parametrize("window", [64, 8192])
+def test_batches_of_a_file_are_those_of_memory(form, is_sparse, window, tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsmlm.data._dataset.WINDOW", window)
+    monkeypatch.setattr("omicsmlm.data._dataset.WINDOW_BLOCKS", 1)
     adata = rna(300, 20)
     adata.X = adata.X if is_sparse else adata.X.toarray()
     adata.write_h5ad(tmp_path / "x.h5ad")
@@ -144,6 +147,8 @@ def test_batches_of_a_file_are_those_of_memory(form, is_sparse, tmp_path):
     assert loader.sampler.in_blocks
     found = list(loader)
     assert sorted(torch.cat([batch.rows for batch in found]).tolist()) == list(range(10, 290))
+    if window == 8192:
+        assert order(loader) == order(row_loader(memory, np.arange(10, 290), 32, seed=1)), "small files: as in memory"
     for batch in found:
         equal(batch, memory.row_dataset()[batch.rows.numpy()])
     for batch in row_loader(manager_of(data, ["batch"]), [299, 5, 5, 17, 130], 4):

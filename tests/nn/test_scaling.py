@@ -7,9 +7,12 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
+from omicsmlm._stored import Stored, StoredGrid, UnmaskedGrid
 from omicsmlm._types import Grid
 from omicsmlm.corruption import show
 from omicsmlm.nn import Scalings
+from omicsmlm.nn._scaling import ScaledTokens
+from omicsmlm.nn._set_encoder import summed
 
 G = 12
 
@@ -154,3 +157,43 @@ def test_statistics_are_saved_with_the_weights(whole, part, kind):
     again.load_state_dict(scalings.state_dict())
     assert np.array_equal(scaled_by(again, part), scaled_by(scalings, part))
     assert not list(scalings.parameters())
+
+
+def stored_of(grid):
+    """The same grid with its stored values, laid out later, one feature unmeasured in every second row."""
+    measured = torch.ones(3, G, dtype=torch.bool)
+    measured[0], measured[2, 4] = False, False
+    panel_n = torch.arange(60) % 2 + 1
+    values = grid.values * measured[panel_n]
+    row_t, column_t = values.nonzero(as_tuple=True)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(row_t, minlength=60).cumsum(0)])
+    stored = Stored(row_t * G + column_t, row_t, column_t, values[row_t, column_t], offsets)
+    return UnmaskedGrid.laid_out_later(stored, grid.total, measured, panel_n)
+
+
+@pytest.mark.parametrize("kind", ["counts", "accessibility"])
+def test_stored_values_alone_give_the_same(whole, part, kind):
+    whole = whole._replace(values=(whole.values - 4).clamp(min=0))
+    scalings, _ = fitted(kind, whole)
+    unmasked = stored_of(whole)
+    masked = show(unmasked, unmasked.seen & part.seen)
+    assert isinstance(masked, StoredGrid)
+    for grid in (unmasked, masked):
+        np.testing.assert_allclose(scaled_by(scalings, grid), scaled_by(scalings, Grid(*grid)), atol=2e-6)
+        np.testing.assert_allclose(scalings.evidence({"m": grid})["m"], scalings.evidence({"m": Grid(*grid)})["m"])
+
+
+@pytest.mark.parametrize("kind", ["counts", "accessibility"])
+def test_sums_of_tokens_are_those_of_the_grid(whole, kind):
+    whole = whole._replace(values=(whole.values - 7).clamp(min=0))
+    scalings, _ = fitted(kind, whole)
+    unmasked, features = stored_of(whole), torch.nn.Linear(G, 5, bias=False)
+    tokens = scalings.tokens({"m": unmasked})["m"]
+    assert isinstance(tokens, ScaledTokens)
+    torch.testing.assert_close(summed(features, tokens), features(scalings({"m": unmasked})["m"]), atol=1e-5, rtol=1e-5)
+
+
+def test_scaling_stays_in_float32_under_autocast(whole):
+    scalings, scaled = fitted("counts", whole)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_allclose(scaled_by(scalings, whole), scaled, atol=1e-6)

@@ -86,3 +86,17 @@ def test_it_starts_at_estimates_in_their_dimensions():
     h = combination(sums, {"a": torch.ones(1), "b": torch.ones(1)})
     small = np.exp(-3)
     assert h[0].tolist() == pytest.approx([0.5, 0.5, 2 * 4 / (4 + small), 3 * 9 / (9 + small), 0.5], rel=1e-4)
+
+
+def test_one_modality_alone_counts_as_it_does_beside_one_that_is_absent():
+    torch.manual_seed(0)
+    alone, beside = Combination(["a"], 5), Combination(["a", "b"], 5)
+    with torch.no_grad():
+        for part in (alone.offset[0], alone.absent[0], alone.log_precision[0]):
+            part.normal_()
+        for mine, other in ((alone.offset, beside.offset), (alone.absent, beside.absent)):
+            other[0].copy_(mine[0])
+    sums_nd, evidence_n = torch.randn(4, 5), torch.tensor([1.0, 0.0, 0.3, 2.0])
+    found = alone({"a": sums_nd}, {"a": evidence_n})
+    torch.testing.assert_close(found, beside({"a": sums_nd, "b": sums_nd}, {"a": evidence_n, "b": torch.zeros(4)}))
+    torch.testing.assert_close(found[1], alone.absent[0])

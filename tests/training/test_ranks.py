@@ -11,6 +11,7 @@ import torch
 from torch.distributed import destroy_process_group, init_process_group
 from torch.multiprocessing import spawn
 
+import omicsmlm
 from omicsmlm.training import gathered
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +54,39 @@ def test_parts_of_unequal_size_are_gathered_in_the_order_of_ranks(tmp_path):
 def test_alone_there_is_nothing_to_gather(n):
     part = torch.randn(n, 2)
     assert gathered(part, 1) is part
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["alone", "torchrun", "slurm"])
+def test_the_script_of_the_docs_trains_and_goes_on(launcher, tmp_path):
+    from anndata import read_h5ad
+
+    from omicsmlm.datasets import simulate_multiome
+
+    rna = simulate_multiome(300, 30, 40)["rna"].copy()
+    n_obs = rna.n_obs
+    rna.obs["batch"] = np.arange(rna.n_obs) % 2
+    rna.write_h5ad(tmp_path / "cells.h5ad")
+    script = [str(ROOT / "docs" / "scripts" / "train.py"), "cells.h5ad", "embedded.h5ad"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    job = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    job |= {"SLURM_NNODES": "1", "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost", "MASTER_PORT": "29511"}
+    for _ in range(2):  # the second time it goes on from the end of the first
+        if launcher == "slurm":
+            tasks = [
+                subprocess.Popen(
+                    [sys.executable, *script],
+                    cwd=tmp_path,
+                    env=environment | job | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+                )
+                for rank in (0, 1)
+            ]
+            assert [task.wait(timeout=300) for task in tasks] == [0, 0]
+        else:
+            run = ["-m", "torch.distributed.run", "--nproc-per-node", "2"] if launcher == "torchrun" else []
+            subprocess.run([sys.executable, *run, *script], check=True, cwd=tmp_path, env=environment, timeout=300)
+        embedded = read_h5ad(tmp_path / "embedded.h5ad")
+        assert embedded.obsm["X_omics"].shape == (n_obs, 80)
+        assert np.isfinite(embedded.obsm["X_omics"]).all()
+        model = omicsmlm.OmicsMLM.load(tmp_path / "model")
+        np.testing.assert_allclose(model.get_latent_representation(rna), embedded.obsm["X_omics"], atol=1e-4)

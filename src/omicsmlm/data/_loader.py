@@ -101,8 +101,20 @@ class RowSampler(Sampler[list[int]]):
         assert self.layout is not None
         assert self.seed is not None
         first, self._first = self._first, 0
+        if len(self.rows) <= self.layout.window:
+            return self._from_one_buffer(first, load)
         order = FileOrder(self.rows, self._sizes, self.layout, [self.seed, self.epoch])
         return file_batches(order, first, self.rank, self.world_size, load)
+
+    def _from_one_buffer(self, first: int, load: Callable[[np.ndarray], Any]) -> Iterator[list[Piece]]:
+        """Go through a file that is shuffled as a whole: in the very order of memory."""
+        assert self.seed is not None
+        positions = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
+        buffer = load(self.rows)
+        for batch in range(first, len(self)):
+            start = self._start(batch)
+            own = positions[start : start + self._size(batch)][self.rank :: self.world_size]
+            yield [Piece(np.arange(len(own)), buffer, own)]
 
     def _whole_batches(self) -> Iterator[np.ndarray]:
         first, self._first = self._first, 0

@@ -238,11 +238,18 @@ class OmicsModel(EmbeddingModel):
         return None
 
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
-        """Divide the rows, at random but always alike, into those to learn from and those to validate on."""
+        """Divide the observations, at random but always alike, into those to learn from and those to validate on.
+
+        Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
+        """
         if not 0 < train_size <= 1:
             raise mistake("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
         n_obs = self.adata.n_obs
         n_train = min(n_obs, max(1, round(train_size * n_obs)))
+        layout = self.adata_manager.row_dataset().layout
+        if layout is not None and n_obs > layout.window and n_train < n_obs:
+            held_out = sample_rows(self.adata_manager, n_obs - n_train, self.config.seed)
+            return np.setdiff1d(np.arange(n_obs), held_out, assume_unique=True), held_out
         order = np.random.default_rng(self.config.seed).permutation(n_obs)
         return np.sort(order[:n_train]), np.sort(order[n_train:])
 

@@ -106,19 +106,15 @@ class Head(nn.Module):
 
     def forward(self, h_nd: Tensor, category_n: Tensor, draws: Draws | None = None) -> Decoded:
         """Decode all features, or, with draws, a sample of them; batches are categories of :meth:`Design.batch`."""
-        weight_gd: Tensor = self.linear.weight
-        bias_g: Tensor = self.linear.bias
-        bias_bg: Tensor = self.bias
+        chosen, weight_dg, bias_bg = None, self.linear.weight.T, self.bias + self.linear.bias
         dispersion_bg: Tensor | None = self.log_dispersion
-        chosen = None
         if draws is not None and self.n_sampled:
             chosen = draws.shared(self.bias.shape[1]).topk(self.n_sampled, sorted=False).indices
-            weight_gd = weight_gd.index_select(0, chosen)
-            bias_g, bias_bg = bias_g.index_select(0, chosen), bias_bg.index_select(1, chosen)
+            weight_dg, bias_bg = self.linear.weight.index_select(0, chosen).T, bias_bg.index_select(1, chosen)
             dispersion_bg = None if dispersion_bg is None else dispersion_bg.index_select(1, chosen)
-        bias_ng = F.embedding(category_n, _with_unknown(bias_bg + bias_g))  # whose gradient is a sum by batch, in order
+        bias_ng = F.embedding(category_n, _with_unknown(bias_bg))  # whose gradient is a sum by batch, in order
         dispersion = None if dispersion_bg is None else _with_unknown(dispersion_bg)
-        return Decoded(torch.addmm(bias_ng, h_nd, weight_gd.T), dispersion, chosen, category_n)
+        return Decoded(torch.addmm(bias_ng, h_nd, weight_dg), dispersion, chosen, category_n)
 
 
 class Decoder(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out
+from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out, sums_by_row
 from omicsmlm._types import Grid, Kind
 
 DEPTH = 1e4
@@ -34,6 +34,8 @@ class ScaledTokens(NamedTuple):
     """(s, g) float32: scaled zeros of what was measured in a panel, 0 elsewhere."""
     panel_n: Tensor
     """(n,) int64: panel of each observation."""
+    factor_n: Tensor
+    """(n,) float32: what all of an observation is multiplied with."""
 
 
 class Scaling(nn.Module, ABC):
@@ -126,7 +128,11 @@ class CountScaling(Standardised):
 
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible molecules."""
-        return _sums(grid.stored.values_t, grid) if isinstance(grid, UnmaskedGrid) else grid.values.sum(1)
+        return (
+            sums_by_row(grid.stored.row_t, grid.stored.values_t, len(grid.total))
+            if isinstance(grid, UnmaskedGrid)
+            else grid.values.sum(1)
+        )
 
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
@@ -150,10 +156,8 @@ class CountScaling(Standardised):
         if 3 * len(stored.at_t) > grid.panel_n.numel() * seen_sg.shape[1]:
             return None
         above_t, zero_g = self._above(grid, self._factor(grid, seen_sg, grid.panel_n))
-        rescaling_s1 = _rescaling(seen_sg)
-        above_t.mul_(rescaling_s1[grid.panel_n, 0].index_select(0, stored.row_t))
-        zero_sg = seen_sg.mul_(zero_g).mul_(rescaling_s1)
-        return ScaledTokens(stored.column_t, above_t, stored.offsets, zero_sg, grid.panel_n)
+        factor_n = _rescaling(seen_sg)[:, 0].index_select(0, grid.panel_n)
+        return ScaledTokens(stored.column_t, above_t, stored.offsets, seen_sg.mul_(zero_g), grid.panel_n, factor_n)
 
     def _above(self, grid: StoredGrid, factor_n: Tensor) -> tuple[Tensor, Tensor]:
         """Return how far stored values are above zeros, (t,), and what zeros are, (g,); standardised."""
@@ -197,13 +201,15 @@ class AccessibilityScaling(Scaling):
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible open regions."""
         if isinstance(grid, StoredGrid):
-            return _sums(as_numbers(grid.stored.values_t > 0), grid)
+            return sums_by_row(grid.stored.row_t, as_numbers(grid.stored.values_t > 0), len(grid.total))
         return as_numbers(grid.values > 0).sum(1)
 
     def forward(self, grid: Grid) -> Tensor:
         """Weight and normalise; where the grid knows its stored values, only those."""
         if isinstance(grid, StoredGrid):
-            return laid_out(grid.stored.at_t, self._weighted(grid), len(grid.total), len(self.rarity))
+            x_t, factor_n = self._weighted(grid)
+            x_t.mul_(factor_n.index_select(0, grid.stored.row_t))
+            return laid_out(grid.stored.at_t, x_t, len(grid.total), len(self.rarity))
         x_ng = as_numbers(grid.values > 0) * self.rarity
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
@@ -224,24 +230,21 @@ class AccessibilityScaling(Scaling):
 
     def tokens(self, grid: UnmaskedGrid) -> ScaledTokens:
         """Give the scaled values as tokens: zeros stay 0."""
+        x_t, factor_n = self._weighted(grid)
         zero_sg = torch.zeros_like(grid.measured_sg, dtype=torch.float32)
-        return ScaledTokens(grid.stored.column_t, self._weighted(grid), grid.stored.offsets, zero_sg, grid.panel_n)
+        return ScaledTokens(grid.stored.column_t, x_t, grid.stored.offsets, zero_sg, grid.panel_n, factor_n)
 
-    def _weighted(self, grid: StoredGrid) -> Tensor:
-        """Return scaled stored values, (t,)."""
+    def _weighted(self, grid: StoredGrid) -> tuple[Tensor, Tensor]:
+        """Return weighted stored values, (t,), and what normalises them, (n,)."""
         stored = grid.stored
         x_t = as_numbers(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
-        return x_t / _sums(x_t.square(), grid).sqrt().clamp(min=1e-6).index_select(0, stored.row_t)
+        length_n = sums_by_row(stored.row_t, x_t.square(), len(grid.total)).sqrt()
+        return x_t, 1 / length_n.clamp(min=1e-6)
 
 
 def _rescaling(seen_ng: Tensor) -> Tensor:
     """Return 1/√(visible share), (n, 1)."""
     return seen_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
-
-
-def _sums(x_t: Tensor, grid: StoredGrid) -> Tensor:
-    """Return (n,) sums of what stands for stored values."""
-    return x_t.new_zeros(len(grid.total)).index_add_(0, grid.stored.row_t, x_t)
 
 
 class Scalings(nn.Module):

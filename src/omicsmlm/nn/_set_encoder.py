@@ -116,4 +116,5 @@ def summed(features: nn.Module, scaled: Tensor | ScaledTokens) -> Tensor:
     above_nd = F.embedding_bag(
         scaled.column_t, weight_gd, scaled.offsets[:-1], mode="sum", per_sample_weights=scaled.above_t
     )
-    return above_nd + (scaled.zero_sg @ weight_gd)[scaled.panel_n]
+    zero_nd = (scaled.zero_sg @ weight_gd).index_select(0, scaled.panel_n)
+    return (above_nd + zero_nd) * scaled.factor_n[:, None]

@@ -27,6 +27,7 @@ def gaussian_kl(mean_nd: Tensor, log_variance_nd: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> gaussian_kl(torch.ones(1, 2), torch.zeros(1, 2))
     tensor([1.])
     """

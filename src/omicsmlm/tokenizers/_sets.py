@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out
+from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out, sums_by_row
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, rows_of
 
 
@@ -62,10 +62,12 @@ class FeatureSets(nn.Module):
         measured_sg = measured_sv if self.takes_all[name] else measured_sv[:, selected_g]
         factor_s = self._factors(position, measured_sv, measured_sg)
         row_t = rows_of(tokens)
-        total_n = sums_by_row(row_t, tokens.values, n) * factor_s[panel_n]
+        sum_n = sums_by_row(row_t, tokens.values, n)
+        total_n = sum_n * factor_s[panel_n]
         if self.kinds[name] in SPARSE_KINDS:
             stored, _ = self._stored(position, name, tokens, row_t)
-            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n)
+            known_n = sum_n if self.takes_all[name] else None
+            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n, known_n)
         whole_nv = whole_rows(tokens, measured_sv.shape[1]) if tokens.ids.device.type == "cpu" else None
         if whole_nv is not None:  # laid out already, as the host can tell where the data are its own
             return Grid(whole_nv[:, selected_g], (tokens.offsets.diff() > 0)[:, None].expand(n, g), total_n)
@@ -108,11 +110,6 @@ def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
     if name in batch.panels:
         measured_sv, panel_n = batch.panels[name].profiled, panel_n * (batch.panels[name].of_row + 1)
     return torch.cat([torch.zeros_like(measured_sv[:1]), measured_sv]), panel_n
-
-
-def sums_by_row(row_t: Tensor, values_t: Tensor, n: int) -> Tensor:
-    """Return (n,) sums of values by row."""
-    return values_t.new_zeros(n).index_add_(0, row_t, values_t)
 
 
 def whole_rows(tokens: Tokens, n_features: int) -> Tensor | None:
