@@ -281,7 +281,7 @@ def test_of_long_rows_always_the_same_tokens_are_seen(reference, tmp_path):
 def test_without_the_cell_term_only_tokens_are_judged():
     model = ScMBERT(multiome(60), replace(SMALL_SCMBERT, cell_weight=0.0), batch_key="batch")
     assert model.module.adversary is None
-    assert model.parts.census is None
+    assert model.parts.memory is None
     before = weights(model)
     model.train(2, train_size=1.0, **QUIET)
     assert set(model.history) == {"train_loss", "train_values", "train_modality"}

@@ -8,6 +8,7 @@ import torch
 
 from omicsmlm._types import Batch, Corrupted, Encoded, Grid, TokenSet
 from omicsmlm.corruption import HiddenValues
+from omicsmlm.nn import Decoded
 from omicsmlm.objectives import LatentReconstruction, TokenPrediction
 
 NAN = float("nan")
@@ -115,9 +116,8 @@ def test_the_cell_is_judged_on_the_whole_row():
     outputs, corrupted, batch = case()
     generator = torch.Generator().manual_seed(0)
     outputs.encoded = Encoded(torch.randn(2, 3, generator=generator), torch.zeros(2, 3))
-    head = SimpleNamespace(
-        logits=torch.randn(2, 4, generator=generator), log_dispersion=torch.zeros(2, 4), features=None
-    )
+    logits_ns, alike_n = torch.randn(2, 4, generator=generator), torch.zeros(2, dtype=torch.int64)
+    head = Decoded(logits_ns, torch.zeros(1, 4), None, alike_n)
     outputs.decoded, outputs.batch_logits = {"rna": head}, None
     values = torch.tensor([[1.0, 0, 3, 2], [0, 5, 1, 0]])
     grids = {"rna": Grid(values, torch.ones(2, 4).bool(), values.sum(1))}
