@@ -128,9 +128,29 @@ def test_the_host_hardly_waits_in_a_step_and_no_two_devices_meet(family: Family)
     assert not there.ledger.doubles
 
 
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("ScMBERT, several", {"max_tokens": 20}),
+    ("ScMBERT, several", {"identity_in_sight": True, "drop_rates": (0.0, 0.0)}),
+    ("TxFM", {"shown": "frequency", "gene_start": "random", "stochastic_depth": 0.2}),
+    ("TxFM", {"embedded": "all"}),
+    ("MOJO", {"consistency": 0.5}),
+    ("ScMBERT, several", {"exact_tokens": 1, "n_latents": 4}),
+    ("IsoFormer", {"fusion": "perceiver"}),
+    ("IsoFormer", {"encoders": {"dna": {"max_length": 40}, "protein": {"max_length": 20, "keep": "end"}}}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+def test_variants_give_on_a_device_what_they_give_on_the_cpu(name: str, changes: dict[str, Any]):
+    check_alike(new(FAMILIES[name], **changes))
+
+
 @every_family
 def test_a_step_gives_on_a_device_what_it_gives_on_the_cpu(family: Family):
-    model = new(family)
+    check_alike(new(family))
+
+
+def check_alike(model: OmicsModel) -> None:
     pair = [Trained(model.parts, first_batch(model), is_there=is_there) for is_there in (False, True)]
     torch.testing.assert_close(read(pair[1].embed()), pair[0].embed(), rtol=1e-4, atol=1e-5)
     first = pair[0].weights()
@@ -139,6 +159,7 @@ def test_a_step_gives_on_a_device_what_it_gives_on_the_cpu(family: Family):
     moved = [part.weights() - first for part in pair]
     assert float((moved[1] - moved[0]).norm() / moved[0].norm()) < 0.05, "AdamW leads rounding at zero to whole steps"
     assert float(moved[0].norm()) > 0
+    assert len(pair[1].ledger.waits) <= WAITS[type(model).__name__], pair[1].ledger.waits
 
 
 @pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "sample"])
