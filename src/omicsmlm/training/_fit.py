@@ -216,16 +216,17 @@ def _devices(options: FitOptions, trainer_options: Mapping[str, Any]) -> dict[st
 def _precision(options: FitOptions) -> str:
     """Return what is computed in: bfloat16 on a CUDA device, float32 elsewhere, unless one is asked for."""
     if options.precision is None:
-        return "bf16-mixed" if _on_cuda(options.accelerator) else "32-true"
+        return "bf16-mixed" if on_cuda(options.accelerator) else "32-true"
     if options.precision not in PRECISIONS:
         remedy = "weights stay float32; pass one of these, or leave it out"
         raise mistake("precision", f"one of {named(PRECISIONS)}", repr(options.precision), remedy)
-    if options.precision == "16-mixed" and not _on_cuda(options.accelerator):
+    if options.precision == "16-mixed" and not on_cuda(options.accelerator):
         raise mistake("precision", "a CUDA device for '16-mixed'", "none", "pass 'bf16-mixed' or '32-true'")
     return options.precision
 
 
-def _on_cuda(accelerator: str) -> bool:
+def on_cuda(accelerator: str) -> bool:
+    """Tell whether a training of this accelerator runs on a CUDA device."""
     return accelerator == "cuda" or (accelerator in ("gpu", "auto") and torch.cuda.is_available())
 
 
