@@ -132,9 +132,10 @@ def fit(
     n_accumulated = trainer_options.get("accumulate_grad_batches", 1)
     limit = float(trainer_options.pop("gradient_clip_val", None) or optimisation.gradient_limit)
     n_batches = options.max_epochs * len(train_loader)
+    is_limited = options.max_steps is not None and options.max_steps * n_accumulated < n_batches
     if options.max_steps is not None:
         n_batches = min(n_batches, options.max_steps * n_accumulated)
-    rounds = Rounds(train_loader, n_batches)
+    rounds = Rounds(train_loader, n_batches, at_most=is_limited)
     loaders = Loaders(rounds, validation_loader, *(memory or (None, True)))
     history = History()
     callbacks = [
@@ -171,8 +172,7 @@ def fit(
 
 def _n_steps(rounds: Rounds, n_accumulated: int) -> int:
     """Count the steps of the optimiser, which takes one at the end of each round, too."""
-    whole, rest = divmod(rounds.n_batches, rounds.size)
-    return whole * -(-rounds.size // n_accumulated) + -(-rest // n_accumulated)
+    return rounds.n_rounds * -(-rounds.size // n_accumulated)
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:
