@@ -14,6 +14,8 @@ from ._packing import Packed, pack_csr, settle
 
 BLOCK = 64
 """Rows that are read together where the file does not say otherwise."""
+BLOCK_ZARR, BLOCK_BYTES = 1024, 2**24
+"""Rows of a zarr array that are read together, which takes longer to begin a read; but within these bytes."""
 GAP_BYTES = 350_000
 """Bytes that are rather read in vain than skipped: one more read costs about as much."""
 STRETCH_BYTES = 2**23
@@ -50,7 +52,8 @@ class CSRInFile:
         self.dtype = self.data.dtype
         self.indptr = np.asarray(values.group["indptr"][:])
         self.row_bytes = 8 * len(self) / max(1, self.shape[0])
-        self.block = BLOCK
+        is_zarr = not isinstance(self.data, h5py.Dataset)
+        self.block = max(BLOCK, min(BLOCK_ZARR, int(BLOCK_BYTES / max(1.0, self.row_bytes)))) if is_zarr else BLOCK
 
     def __len__(self) -> int:
         """Count the stored values."""
