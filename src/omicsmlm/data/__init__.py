@@ -7,7 +7,6 @@ from ._manager import ADDED, OmicsManager
 from ._matrix import Matrix
 from ._sample import batch_codes, sample_rows, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField
-from ._stack import SOURCES, Source
 
 __all__ = [
     "ADDED",
@@ -18,10 +17,8 @@ __all__ = [
     "OmicsManager",
     "RowLoader",
     "RowSampler",
-    "SOURCES",
     "SequenceField",
     "SequenceKind",
-    "Source",
     "VectorField",
     "as_categories",
     "batch_codes",

@@ -1,25 +1,15 @@
 """CSR matrices of several files below one another, each read from where it lies and not through dask."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from anndata.abc import CSRDataset
 from scipy import sparse
 
-from ._disk import CSRInFile, DiskRows, on_disk
+from omicsmlm._types import SOURCES, Source
+
+from ._disk import CSRInFile, DiskRows, is_dask_array, on_disk
 from ._packing import Packed, pack_csr
-
-SOURCES = "omicsmlm_sources"
-"""Annotation of a dask array's own layer: the tuple of :class:`Source` that its observations are, in this order."""
-
-
-class Source(NamedTuple):
-    """CSR matrix of one file, and where its features are among those of the whole."""
-
-    values: CSRDataset
-    column_of: np.ndarray | None
-    """(features of the file,) column of the whole for each; None where they are the same."""
 
 
 class StackedCSR:
@@ -104,7 +94,6 @@ def in_files(place: str, values: Any) -> DiskRows | None:
 
 def _sources(values: Any) -> tuple[Source, ...] | None:
     """Return what a dask array is read from, if it says so; anything that is computed from it is a layer of its own."""
-    if type(values).__module__.partition(".")[0] != "dask":
+    if not is_dask_array(values) or values.name not in getattr(values.dask, "layers", ()):
         return None
-    layer = getattr(values, "dask", None) and values.dask.layers.get(values.name)
-    return layer.annotations.get(SOURCES) if layer and layer.annotations else None
+    return (values.dask.layers[values.name].annotations or {}).get(SOURCES)

@@ -17,8 +17,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from omicsmlm._checks import mistake, named
-from omicsmlm._types import DATASET, PROFILED
-from omicsmlm.data import SOURCES, Source
+from omicsmlm._types import DATASET, PROFILED, SOURCES, Source
 
 logger = logging.getLogger(__name__)
 
@@ -251,8 +250,8 @@ def _values(stores: Sequence[_Store], features: pd.Index) -> Any:
     Its layer says what it is read from, so that training can do without dask.
     """
     try:
-        import dask
         import dask.array as da
+        from dask.base import annotate
     except ImportError as error:
         raise ImportError(f"open_files needs dask: {INSTALL}") from error
     is_sparse = {isinstance(store.values, ad.abc.CSRDataset) for store in stores}
@@ -272,7 +271,7 @@ def _values(stores: Sequence[_Store], features: pd.Index) -> Any:
     lengths = tuple(block.stop - block.start for block in blocks)
     kind = np.result_type(*(store.values.dtype for store in stores))
     meta = sp.csr_matrix((0, 0), dtype=kind) if is_sparse == {True} else np.empty((0, 0), kind)
-    with dask.annotate(**({SOURCES: tuple(sources)} if is_sparse == {True} else {})):
+    with annotate(**({SOURCES: tuple(sources)} if is_sparse == {True} else {})):
         # A name of its own: without it dask would read through the files to make one of their content.
         return da.map_blocks(
             partial(_read_block, blocks),
