@@ -124,6 +124,7 @@ def test_the_summary_is_that_of_memory(dense, form, tmp_path):
 def test_rows_are_read_by_stretches(dense, tmp_path, monkeypatch):
     monkeypatch.setattr("omicsmlm.data._disk.GAP_BYTES", 100)
     monkeypatch.setattr("omicsmlm.data._disk.STRETCH_BYTES", 200)
+    monkeypatch.setattr("omicsmlm.data._disk.BLOCK_BYTES", 200)
     for form in ("h5", "h5, untidy", "h5, dense", "zarr", "zarr, shards"):
         (tmp_path / form).mkdir()
         ours, theirs = Matrix("rna", FORMS[form](dense, tmp_path / form)), Matrix("rna", dense)
@@ -153,10 +154,10 @@ def test_zarr_is_decoded_without_a_coroutine_for_each_chunk_unless_the_user_chos
 
 def test_stretches_end_where_rows_are_far_apart_or_many():
     rows = np.array([0, 1, 2, 3, 9, 5000, 5001])
-    assert list(stretches(rows, 1000.0)) == [(0, 5), (5, 7)]
-    assert [last - first for first, last in stretches(np.arange(30_000), 1000.0)] == [8388, 8388, 8388, 4836]
-    assert list(stretches(rows, 1e9)) == [(k, k + 1) for k in range(7)]
-    assert list(stretches(rows[:0], 1.0)) == []
+    assert list(stretches(rows, 1000.0, 2**23)) == [(0, 5), (5, 7)]
+    assert [last - first for first, last in stretches(np.arange(30_000), 1000.0, 2**23)] == [8388, 8388, 8388, 4836]
+    assert list(stretches(rows, 1e9, 2**23)) == [(k, k + 1) for k in range(7)]
+    assert list(stretches(rows[:0], 1.0, 2**23)) == []
 
 
 def test_what_lies_by_columns_is_refused(dense, tmp_path):

@@ -56,6 +56,8 @@ class CSRInFile:
         self.row_bytes = 8 * len(self) / max(1, self.shape[0])
         is_zarr = not isinstance(self.data, h5py.Dataset)
         self.block = max(BLOCK, min(BLOCK_ZARR, int(BLOCK_BYTES / max(1.0, self.row_bytes)))) if is_zarr else BLOCK
+        # A block of zarr is not read in two: the chunk between them would be decoded twice.
+        self.at_once = BLOCK_BYTES if is_zarr else STRETCH_BYTES
 
     def __len__(self) -> int:
         """Count the stored values."""
@@ -86,7 +88,7 @@ class CSRInFile:
         lut
             (columns,) int32 position of each column in the vocabulary, -1 for a feature that is not in it.
         """
-        places = list(stretches(rows, self.row_bytes))
+        places = list(stretches(rows, self.row_bytes, self.at_once))
         first_p, last_p = rows[[first for first, _ in places]], rows[[last - 1 for _, last in places]]
         span_p = self.indptr[last_p + 1] - self.indptr[first_p]
         # What is read lies behind what is kept, so that there is room for all that is kept and for one whole stretch.
@@ -115,7 +117,7 @@ class CSRInFile:
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
         """Read ascending rows."""
-        for first, last in stretches(rows, self.row_bytes):
+        for first, last in stretches(rows, self.row_bytes, self.at_once):
             yield self.read(int(rows[first]), int(rows[last - 1]) + 1), rows[first:last] - rows[first]
 
     def stored(self) -> Iterator[np.ndarray]:
@@ -137,7 +139,7 @@ class DenseInFile:
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Read ascending rows."""
-        for first, last in stretches(rows, self.row_bytes):
+        for first, last in stretches(rows, self.row_bytes, STRETCH_BYTES):
             start = int(rows[first])
             yield np.asarray(self.values[start : int(rows[last - 1]) + 1]), rows[first:last] - start
 
@@ -268,10 +270,10 @@ def _by_columns(place: str, found: str) -> ValueError:
     return mistake(place, "values that can be read by rows", found, remedy)
 
 
-def stretches(rows: np.ndarray, row_bytes: float) -> Iterator[tuple[int, int]]:
-    """Cut ascending rows into stretches that are read at once: the first place in `rows`, and the one after the last."""
+def stretches(rows: np.ndarray, row_bytes: float, at_once: float) -> Iterator[tuple[int, int]]:
+    """Cut ascending rows into stretches of at most so many bytes that are read at once: their places in `rows`."""
     gap = max(1.0, GAP_BYTES / max(1.0, row_bytes))
-    most = max(1, int(STRETCH_BYTES / max(1.0, row_bytes)))
+    most = max(1, int(at_once / max(1.0, row_bytes)))
     start = 0
     for gap_end in np.append(np.flatnonzero(np.diff(rows) > gap) + 1, len(rows)).tolist():
         while start < gap_end:
