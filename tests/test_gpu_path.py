@@ -43,7 +43,7 @@ class Trained:
         self.parts, self.is_there = copy.deepcopy(parts), is_there
         self.batch = on_cuda(batch) if is_there else batch
         if is_there:
-            for part in (self.parts.module, self.parts.tokenizer, self.parts.corruption):
+            for part in (self.parts.module, self.parts.tokenizer, self.parts.masking):
                 if isinstance(part, nn.Module):
                     move(part)
         self.plan = MaskedPlan(self.parts, Optimisation(), 0, Loaders(None), 10, 50.0)  # type: ignore[arg-type]
@@ -254,7 +254,7 @@ def test_letters_are_guessed_on_a_device():
     model = new(FAMILIES["IsoFormer"])
     names, module = list(model.module.encoders), model.module
     codes = {name: torch.arange(256) % 4 - 1 for name in names}
-    from omicsmlm.corruption import MaskLetters
+    from omicsmlm.masking import MaskLetters
 
     guessing = isoformer.LetterModule(module, names)
     parts = Parts(model.parts.tokenizer, MaskLetters(0.15, names), guessing, LetterCrossEntropy(codes))

@@ -150,8 +150,8 @@ def test_a_lost_modality_cannot_leak(trained):
     batch = trained.adata_manager.create_torch_dataset()[list(range(72))]
     views = trained.parts.tokenizer(batch)
     lose = replace(SMALL_ISOFORMER, modality_rate=1.0)
-    corruption = IsoFormer(transcripts(), lose).parts.corruption
-    inputs = corruption(views, draws_for(views)).inputs
+    masking = IsoFormer(transcripts(), lose).parts.masking
+    inputs = masking(views, draws_for(views)).inputs
     assert "expression" not in inputs
     lost_n = batch.present["protein"] & (inputs["protein"].of_row < 0)
     assert lost_n.any()

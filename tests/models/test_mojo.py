@@ -13,7 +13,7 @@ from scipy import sparse
 
 from omicsmlm import MOJO, Classifier, ClassifierConfig, MOJOConfig
 from omicsmlm._draws import Draws
-from omicsmlm.corruption import WithPartialView
+from omicsmlm.masking import WithPartialView
 from omicsmlm.models._mojo_module import MOJOModule
 from omicsmlm.models._mojo_start import solve_heads
 from tests.objects import QUIET, SMALL_MOJO, bulk, modality
@@ -204,23 +204,23 @@ def test_the_heads_start_with_what_is_usual():
     adata, _ = latent_rows()
     model = MOJO(adata, replace(SMALL_MOJO, start="random"))
     batch = rows_of(model)
-    corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(0, batch.rows))
+    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(0, batch.rows))
 
     def loss():
         with torch.no_grad():
-            return float(model.parts.objective(model.module(corrupted.inputs, batch), corrupted, batch, 1.0)["rna"])
+            return float(model.parts.objective(model.module(masked.inputs, batch), masked, batch, 1.0)["rna"])
 
     before = loss()
     hidden = model.module.heads[0].hidden.weight.clone()
     with torch.no_grad():
-        outputs = model.module(corrupted.inputs, batch)
-    solve_heads(model.module, outputs, corrupted)
+        outputs = model.module(masked.inputs, batch)
+    solve_heads(model.module, outputs, masked)
     assert loss() < before - 0.1
     assert torch.equal(model.module.heads[0].hidden.weight, hidden), "the last layer alone is solved"
     gradient = torch.autograd.grad(
         torch.nn.functional.cross_entropy(
-            model.module.heads[0].out(outputs.readings["rna"].hidden(corrupted.scored["rna"])),
-            corrupted.targets["rna"].values[corrupted.scored["rna"]].long(),
+            model.module.heads[0].out(outputs.readings["rna"].hidden(masked.scored["rna"])),
+            masked.targets["rna"].values[masked.scored["rna"]].long(),
         ),
         model.module.heads[0].out.bias,
     )[0]
@@ -283,7 +283,7 @@ def test_genes_have_embeddings_of_their_own(trained):
 
 def test_consistency_trains_a_doubled_batch():
     model = MOJO(bulk(), replace(SMALL_MOJO, consistency=1.0, modality_rate=0.0))
-    assert isinstance(model.parts.corruption, WithPartialView)
+    assert isinstance(model.parts.masking, WithPartialView)
     model.train(12, train_size=1.0, **QUIET)
     for term in ("agreement", "divergence"):
         losses = model.history[f"train_{term}"][f"train_{term}"].to_numpy()

@@ -115,14 +115,14 @@ def auroc(is_right: list[bool], score: list[float]) -> float:
 def by_loop(model: ScMBERT) -> pd.DataFrame:
     """The table, token by token."""
     batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
-    corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(model.config.seed, batch.rows))
-    outputs = model.module.eval()(corrupted.inputs, batch)
+    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(model.config.seed, batch.rows))
+    outputs = model.module.eval()(masked.inputs, batch)
     rows, asked = {}, []
-    for m, (name, part) in enumerate(corrupted.inputs.items()):
-        truth, row_t, bins = corrupted.scored[name], rows_of(part), model.module.bins
+    for m, (name, part) in enumerate(masked.inputs.items()):
+        truth, row_t, bins = masked.scored[name], rows_of(part), model.module.bins
         shown = bins(name, part, row_t)
         popular = {}
-        for feature in corrupted.targets[name].ids.tolist():
+        for feature in masked.targets[name].ids.tolist():
             popular[feature] = popular.get(feature, 0) + 1
         right, answers, is_open, score, popularity, s = [], [], [], [], [], 0
         for t in range(len(part.ids)):

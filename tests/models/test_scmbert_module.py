@@ -21,9 +21,9 @@ def model(request):
     return model
 
 
-def corrupted_batch(model):
+def masked_batch(model):
     batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
-    return batch, model.parts.corruption(model.parts.tokenizer(batch), Draws(1, batch.rows))
+    return batch, model.parts.masking(model.parts.tokenizer(batch), Draws(1, batch.rows))
 
 
 def one_row(part: TokenSet, i: int) -> TokenSet:
@@ -35,12 +35,12 @@ def one_row(part: TokenSet, i: int) -> TokenSet:
 
 @torch.no_grad()
 def test_outputs_are_those_of_a_loop_over_rows_and_tokens(model):
-    module, (batch, corrupted) = model.module.eval(), corrupted_batch(model)
-    outputs = module(corrupted.inputs, batch)
+    module, (batch, masked) = model.module.eval(), masked_batch(model)
+    outputs = module(masked.inputs, batch)
     read_md = torch.stack(list(module.modality_read))
     value_logits, modality_logits = ({name: [] for name in module.kinds} for _ in range(2))
     for i in range(model.adata.n_obs):
-        parts = {name: one_row(part, i) for name, part in corrupted.inputs.items()}
+        parts = {name: one_row(part, i) for name, part in masked.inputs.items()}
         row_t = {name: torch.zeros(len(part.ids)).long() for name, part in parts.items()}
         bins = {name: module.bins(name, part, row_t[name]) for name, part in parts.items()}
         levels = {name: module.bins.level(name)[bins[name]] for name in parts}
@@ -72,18 +72,18 @@ def test_outputs_are_those_of_a_loop_over_rows_and_tokens(model):
 
 @torch.no_grad()
 def test_embedding_alone_gives_what_the_whole_does(model):
-    batch, corrupted = corrupted_batch(model)
-    for views in (corrupted.inputs, corrupted.targets):
+    batch, masked = masked_batch(model)
+    for views in (masked.inputs, masked.targets):
         whole, alone = model.module.eval()(views, batch).encoded, model.module.encode(views)
         torch.testing.assert_close(alone.mean, whole.mean, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(alone.log_variance, whole.log_variance, atol=1e-5, rtol=1e-5)
 
 
 def test_every_weight_learns(model):
-    module, (batch, corrupted) = model.module, corrupted_batch(model)
+    module, (batch, masked) = model.module, masked_batch(model)
     module.train()
     try:
-        terms = model.parts.objective(module(corrupted.inputs, batch), corrupted, batch, 1.0)
+        terms = model.parts.objective(module(masked.inputs, batch), masked, batch, 1.0)
         torch.stack(list(terms.values())).sum().backward()
         idle = {name for name, weight in module.named_parameters() if weight.grad is None or not weight.grad.any()}
     finally:

@@ -84,10 +84,10 @@ def test_gradients_are_alive_at_the_start(gene_start):
     data.X[5, 3] = 1  # a gene that is hardly ever found
     model = TxFM(data, replace(SMALL_TXFM, gene_start=gene_start))
     views, batch = views_of(model)
-    corrupted = model.parts.corruption(views, draws_for(views))
-    outputs = model.module.train()(corrupted.inputs, batch)
+    masked = model.parts.masking(views, draws_for(views))
+    outputs = model.module.train()(masked.inputs, batch)
     assert (outputs.logits > 0).float().mean() > 0.999
-    sum(model.parts.objective(outputs, corrupted, batch, 0.0).values()).backward()
+    sum(model.parts.objective(outputs, masked, batch, 0.0).values()).backward()
     for name, weight in model.module.named_parameters():
         if not name.endswith("attention.key.bias"):  # which a softmax does not see
             assert (weight.grad != 0).any(), name
@@ -147,20 +147,20 @@ def test_components_are_those_within_data_sets_each_of_which_counts_alike():
 def test_training_shows_so_many_genes_zeros_among_them_and_scores_all():
     model = TxFM(rna(), SMALL_TXFM)
     views, _ = views_of(model)
-    corrupted = model.parts.corruption(views, draws_for(views))
-    shown = corrupted.inputs["rna"].seen
+    masked = model.parts.masking(views, draws_for(views))
+    shown = masked.inputs["rna"].seen
     assert shown.sum(1).tolist() == [12] * 72
     assert (shown & (views["rna"].values == 0)).any()
-    assert corrupted.targets["rna"].seen.all()
+    assert masked.targets["rna"].seen.all()
     few = TxFM(rna(), replace(SMALL_TXFM, most_visible=0.2))
-    assert few.parts.corruption(views, draws_for(views)).inputs["rna"].seen.sum(1).tolist() == [6] * 72
+    assert few.parts.masking(views, draws_for(views)).inputs["rna"].seen.sum(1).tolist() == [6] * 72
 
 
 def test_genes_that_are_found_more_often_are_shown_more_often_if_asked():
     model = TxFM(rna(400), replace(SMALL_TXFM, shown="frequency", n_visible=6))
     frequency = np.asarray((model.adata.X > 0).mean(0)).ravel()
     np.testing.assert_allclose(model.choice["frequencies"], frequency, rtol=1e-4)
-    shown = model.parts.corruption(views_of(model)[0], draws_for(views_of(model)[0])).inputs["rna"].seen
+    shown = model.parts.masking(views_of(model)[0], draws_for(views_of(model)[0])).inputs["rna"].seen
     assert np.corrcoef(shown.float().mean(0).numpy(), frequency)[0, 1] > 0.8
 
 
@@ -229,13 +229,13 @@ def test_genes_that_a_set_did_not_profile_are_neither_shown_nor_scored(of_sets):
     profiled = of_sets.adata.varm["profiled"]
     for i, name in enumerate(of_sets.adata.obs["dataset"]):
         assert views["rna"].seen[i].tolist() == profiled[name].tolist()
-    corrupted = of_sets.parts.corruption(views, draws_for(views))
-    outputs = of_sets.module.train()(corrupted.inputs, batch)
+    masked = of_sets.parts.masking(views, draws_for(views))
+    outputs = of_sets.module.train()(masked.inputs, batch)
     outputs.logits.retain_grad()
-    sum(of_sets.parts.objective(outputs, corrupted, batch, 0.0).values()).backward()
+    sum(of_sets.parts.objective(outputs, masked, batch, 0.0).values()).backward()
     of_sets.module.zero_grad()
     of_sets.module.eval()
-    assert not (corrupted.inputs["rna"].seen & ~views["rna"].seen).any()
+    assert not (masked.inputs["rna"].seen & ~views["rna"].seen).any()
     assert (outputs.logits.grad[~views["rna"].seen] == 0).all()
 
 

@@ -15,9 +15,9 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import mistake
-from omicsmlm._types import Batch, Corruption, Loader, Parts
-from omicsmlm.corruption import HideFeatures
+from omicsmlm._types import Batch, Loader, Masking, Parts
 from omicsmlm.data import OmicsManager, row_loader, sample_rows
+from omicsmlm.masking import MaskFeatures
 from omicsmlm.training import (
     FitOptions,
     Optimisation,
@@ -115,9 +115,9 @@ class OmicsModel(EmbeddingModel):
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
 
-    def _hiding(self, rates: tuple[float, float], modality_rate: float) -> Corruption:
-        """Give what hides features and whole modalities while labels are learned: by default that of grids."""
-        return HideFeatures(rates, modality_rate)
+    def _masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
+        """Return what masks features and whole modalities while labels are learned: by default that of grids."""
+        return MaskFeatures(rates, modality_rate)
 
     # ---- training -----------------------------------------------------------------------------------------------
 

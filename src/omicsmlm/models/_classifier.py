@@ -268,8 +268,8 @@ class Classifier(Answering):
         adapted = None if c.tuning == "full" else Adapted(self.model, c.tuning, c.rank, c.seed)
         weight_c = label_weights(code_n[rows], len(self.labels), c.balance)
         objective = LabelObjective(torch.from_numpy(code_n), torch.from_numpy(weight_c).float())
-        hiding = self.model._hiding(c.hidden_rates, c.modality_rate)
-        parts = Parts(self.model.parts.tokenizer, hiding, self.module, objective)
+        masking = self.model._masking(c.hidden_rates, c.modality_rate)
+        parts = Parts(self.model.parts.tokenizer, masking, self.module, objective)
         frozen = [w for w in self.model.module.initial_layer() if c.freeze_initial and w.requires_grad]
         for weight in frozen:
             weight.requires_grad_(False)

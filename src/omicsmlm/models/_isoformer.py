@@ -11,8 +11,8 @@ from torch import Tensor
 
 from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Grid, Parts
-from omicsmlm.corruption import DropModalities, MaskLetters
 from omicsmlm.data import row_loader
+from omicsmlm.masking import DropModalities, MaskLetters
 from omicsmlm.nn import LetterEncoder, letter_codes, state_width
 from omicsmlm.objectives import LetterCrossEntropy, TargetError
 from omicsmlm.tokenizers import TARGETS, CroppedSequences
@@ -103,7 +103,7 @@ class IsoFormer(AttributedModel):
         widths = {name: len(found["mean"]) for name, found in vectors.items()}
         return Parts(
             tokenizer=CroppedSequences(crops, statistics, mean_t, scale_t),
-            corruption=DropModalities(c.modality_rate, TARGETS),
+            masking=DropModalities(c.modality_rate, TARGETS),
             module=IsoFormerModule(choice["sequences"], widths, choice["widths"], len(mean_t), c),
             objective=TargetError(TARGETS),
         )
@@ -172,8 +172,8 @@ class IsoFormer(AttributedModel):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             guessing = LetterModule(self.module, names)
-        corruption = MaskLetters(self.config.mask_rate, names)
-        parts = Parts(self.parts.tokenizer, corruption, guessing, LetterCrossEntropy(codes))
+        masking = MaskLetters(self.config.mask_rate, names)
+        parts = Parts(self.parts.tokenizer, masking, guessing, LetterCrossEntropy(codes))
         options = FitOptions(
             max_epochs,
             accelerator,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from omicsmlm._checks import mistake
 from omicsmlm._types import Batch, Letters
-from omicsmlm.corruption import MASK, without
+from omicsmlm.masking import MASK, without
 from omicsmlm.nn import place_of, sequence_of
 from omicsmlm.tokenizers import TARGETS
 

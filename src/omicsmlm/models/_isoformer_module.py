@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from omicsmlm._sizes import places_of_true
 from omicsmlm._types import Batch, Encoded, Grid, Letters, Module
-from omicsmlm.corruption import has_modality
+from omicsmlm.masking import has_modality
 from omicsmlm.nn import (
     ALPHABETS,
     CompositionScores,

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._draws import Draws
-from omicsmlm._types import SPARSE_KINDS, Batch, Corruption, Grid, Kind, Parts
-from omicsmlm.corruption import MaskBins, WithPartialView
+from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Parts
 from omicsmlm.data import stored_values
+from omicsmlm.masking import MaskBins, WithPartialView
 from omicsmlm.objectives import BinCrossEntropy
 from omicsmlm.tokenizers import AxisBins, Scale, fit_scale, row_depth
 from omicsmlm.training import Optimisation
@@ -106,12 +106,12 @@ class MOJO(ImputingModel, FineTunedModel):
             {name: Scale(**scale) for name, scale in choice["scales"].items()},
             {name: torch.tensor(profile) for name, profile in choice["profiles"].items()},
         )
-        corruption: Corruption = MaskBins(c.n_bins, c.mask_rate, c.modality_rate)
+        masking: Masking = MaskBins(c.n_bins, c.mask_rate, c.modality_rate)
         if c.consistency:
-            corruption = WithPartialView(corruption)
+            masking = WithPartialView(masking)
         return Parts(
             tokenizer=tokenizer,
-            corruption=corruption,
+            masking=masking,
             module=MOJOModule(list(kinds), len(axis), c),
             objective=BinCrossEntropy(c.consistency, c.temperature, c.mask_rate),
         )
@@ -124,11 +124,11 @@ class MOJO(ImputingModel, FineTunedModel):
         start(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
         rows = np.random.default_rng(self.config.seed).permutation(len(sample[0].rows))[: self.rows_at_once]
         part = {name: Grid(*(part[rows] for part in grid)) for name, grid in grids[0].items()}
-        corruption = MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
-        corrupted = corruption(part, Draws(self.config.seed, torch.from_numpy(rows)))
+        masking = MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
+        masked = masking(part, Draws(self.config.seed, torch.from_numpy(rows)))
         with torch.no_grad():
-            outputs = self.module(corrupted.inputs, sample[0])
-        solve_heads(self.module, outputs, corrupted)
+            outputs = self.module(masked.inputs, sample[0])
+        solve_heads(self.module, outputs, masked)
 
     # ---- what the model can say ---------------------------------------------------------------------------------
 

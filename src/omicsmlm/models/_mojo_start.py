@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omicsmlm._types import Corrupted, Grid
+from omicsmlm._types import Grid, Masked
 from omicsmlm.nn import AxisEmbedding, RotaryBlock, TokenHead, TokenReading, TowerLevel
 
 from ._mojo_module import MOJOModule, Outputs
@@ -123,7 +123,7 @@ def _near(layer: nn.Conv2d | nn.ConvTranspose2d, into_oi: Tensor, taps: list[int
     layer.bias.zero_()
 
 
-def solve_heads(module: MOJOModule, outputs: Outputs, corrupted: Corrupted) -> None:
+def solve_heads(module: MOJOModule, outputs: Outputs, masked: Masked) -> None:
     """Solve the last layer of each head for the bins of the judged tokens.
 
     Parameters
@@ -131,14 +131,14 @@ def solve_heads(module: MOJOModule, outputs: Outputs, corrupted: Corrupted) -> N
     module
         Module whose heads are solved.
     outputs
-        What it makes of some corrupted rows.
-    corrupted
+        What it makes of some masked rows.
+    masked
         These.
     """
-    assert corrupted.scored is not None
+    assert masked.scored is not None
     for name, head in zip(module.modalities, module.heads, strict=True):
-        scored_ng = corrupted.scored[name]
-        bins_t = corrupted.targets[name].values[scored_ng].long()
+        scored_ng = masked.scored[name]
+        bins_t = masked.targets[name].values[scored_ng].long()
         assert isinstance(head, TokenHead)
         if len(bins_t):
             _solve(head.out, outputs.readings[name], scored_ng, bins_t)

@@ -9,8 +9,8 @@ from scipy import sparse
 from torch import Tensor
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Parts
-from omicsmlm.corruption import HideFeatures
 from omicsmlm.data import OmicsManager, batch_codes, stored_values
+from omicsmlm.masking import MaskFeatures
 from omicsmlm.objectives import (
     ClusterAlignment,
     LatentReconstruction,
@@ -147,7 +147,7 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
         )
         return Parts(
             tokenizer=FeatureSets(kinds, selected, profiles),
-            corruption=HideFeatures(c.hidden_rates, c.modality_rate),
+            masking=MaskFeatures(c.hidden_rates, c.modality_rate),
             module=module,
             objective=objective,
             memory=objective if pulls else None,

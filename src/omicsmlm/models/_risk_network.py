@@ -146,7 +146,7 @@ def train_network(
     if c.tuning == "frozen":
         network.encoder.requires_grad_(False)
     parts = Parts(
-        own.parts.tokenizer, own._hiding(c.hidden_rates, c.modality_rate), network, _objective(times, rows, config)
+        own.parts.tokenizer, own._masking(c.hidden_rates, c.modality_rate), network, _objective(times, rows, config)
     )
     optimisation = Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay)
     loader = row_loader(manager, rows, batch_size, seed=options.seed)

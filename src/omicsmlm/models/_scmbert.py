@@ -12,9 +12,9 @@ from torch import Tensor
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._draws import Draws
-from omicsmlm._types import SPARSE_KINDS, Batch, Corruption, Kind, Parts
-from omicsmlm.corruption import HideTokens
+from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
 from omicsmlm.data import OmicsManager, batch_codes, stored_values
+from omicsmlm.masking import MaskTokens
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
 from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
 from omicsmlm.training import Optimisation
@@ -124,9 +124,9 @@ class ScMBERT(ImputingModel, QueryModel):
         assert isinstance(objective, TokenPrediction)
 
         def look(batch: Batch) -> Tensor:
-            corrupted = self.parts.corruption(self.parts.tokenizer(batch), Draws(self.config.seed, batch.rows))
-            outputs, shown_bins = self._own(corrupted.inputs, batch), self._own.shown_bins(corrupted.inputs)
-            report.add(outputs, corrupted, objective.hidden_bins(corrupted), shown_bins)
+            masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.rows))
+            outputs, shown_bins = self._own(masked.inputs, batch), self._own.shown_bins(masked.inputs)
+            report.add(outputs, masked, objective.hidden_bins(masked), shown_bins)
             return torch.zeros(len(batch.rows), 1)
 
         self._of_rows(data, indices, batch_size, 1, look)
@@ -139,10 +139,10 @@ class ScMBERT(ImputingModel, QueryModel):
         assert isinstance(self.module, ScMBERTModule)
         return self.module
 
-    def _hiding(self, rates: tuple[float, float], modality_rate: float) -> Corruption:
+    def _masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
         """Drop tokens and modalities, and hide nothing else, while labels are learned."""
         c = self.config
-        return HideTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})
+        return MaskTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})
 
     def _prepare_training(self, train_rows: np.ndarray) -> None:
         if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
@@ -225,7 +225,7 @@ class ScMBERT(ImputingModel, QueryModel):
         cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
         return Parts(
             tokenizer=tokenizer,
-            corruption=HideTokens(
+            masking=MaskTokens(
                 c.drop_rates,
                 c.modality_rate,
                 c.value_rate,

@@ -60,7 +60,7 @@ class ScMBERTConfig:
         Weight of an adversary that guesses the batch from the embedding (as in scGPT's recipe), for each batch but one and
         at most 30; 0 switches it off. The batch is told to the decoder alone.
     alignment_weight
-        Weight of a pull of the corrupted row's embedding to that of the whole row; 0 switches it off.
+        Weight of a pull of the masked row's embedding to that of the whole row; 0 switches it off.
     n_nonlinear, n_linear
         Dimensions of the embedding that the network fills, and that start as principal components.
     linear_scale, linear_power, residual_scale

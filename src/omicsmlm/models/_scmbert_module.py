@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, hidden_of, lengths_of, rows_of
+from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, lengths_of, masked_of, rows_of
 from omicsmlm.nn import (
     Adversary,
     Alignment,
@@ -252,7 +252,7 @@ class ScMBERTModule(QueryModule):
 
     def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
         """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
-        hidden_t = hidden_of(part)
+        hidden_t = masked_of(part)
         token_sd = self.norm(states.tokens[name][hidden_t])
         row_sd = self.row_norm(states.row_nd)[rows_of(part)[hidden_t]]
         return self.values[m](torch.cat([token_sd, token_sd * row_sd], 1))

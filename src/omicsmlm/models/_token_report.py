@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from omicsmlm._types import Corrupted, Kind
+from omicsmlm._types import Kind, Masked
 
 from ._scmbert_module import Outputs
 
@@ -34,23 +34,23 @@ class Report:
     def add(
         self,
         outputs: Outputs,
-        corrupted: Corrupted,
+        masked: Masked,
         hidden_bins: Mapping[str, Tensor],
         shown_bins: Mapping[str, Tensor],
     ) -> None:
-        """Take what a module says of a corrupted batch, the true bins of hidden values, and the bins of all tokens."""
-        assert corrupted.scored is not None
-        for m, (name, part) in enumerate(corrupted.inputs.items()):
+        """Take what a module says of a masked batch, the true bins of hidden values, and the bins of all tokens."""
+        assert masked.scored is not None
+        for m, (name, part) in enumerate(masked.inputs.items()):
             self.logits[name].append(outputs.value_logits[name].float().cpu().numpy())
             self.bins[name].append(hidden_bins[name].cpu().numpy())
             self.ids[name].append(part.ids[part.values.isnan()].cpu().numpy())
-            whole = corrupted.targets[name]
+            whole = masked.targets[name]
             counts = torch.bincount(whole.ids, minlength=len(whole.measured)).cpu().numpy()
             self.count_g[name] = self.count_g.get(name, 0) + counts
-            guessed = outputs.modality_logits[name][corrupted.scored[name].asked].argmax(1).cpu().numpy()
+            guessed = outputs.modality_logits[name][masked.scored[name].asked].argmax(1).cpu().numpy()
             self.guessed_modality.append(guessed)
             self.modality.append(np.full(len(guessed), m))
-            self.shown_bin.append(shown_bins[name][corrupted.scored[name].asked].cpu().numpy())
+            self.shown_bin.append(shown_bins[name][masked.scored[name].asked].cpu().numpy())
 
 
 def judged(report: Report) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._types import Batch, Grid, Parts
-from omicsmlm.corruption import ShowSome
 from omicsmlm.data import stored_values
+from omicsmlm.masking import MaskAllBut
 from omicsmlm.objectives import CountReconstruction, expected_log_counts, rectified_tanh_inverse
 from omicsmlm.tokenizers import LogCounts, expected_shares
 from omicsmlm.training import Optimisation
@@ -123,7 +123,7 @@ class TxFM(ImputingModel, FineTunedModel):
         weights = {name: torch.tensor(choice["frequencies"])} if c.shown == "frequency" else None
         return Parts(
             tokenizer=LogCounts(name, shares, c.library, c.library_size),
-            corruption=ShowSome(c.n_shown, weights),
+            masking=MaskAllBut(c.n_shown, weights),
             module=TxFMModule(name, len(shares), c),
             objective=CountReconstruction(name, c.loss, c.activation, c.library_size),
         )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.corruption import ShowSome
+from omicsmlm.masking import MaskAllBut
 from tests.objects import draws_for
 
 
@@ -17,9 +17,9 @@ def grid(n, g, *, seen=None):
     return Grid(values * seen, seen, (values * seen).sum(1))
 
 
-def shown(whole, n_shown, weights=None, seed=0):
-    corruption = ShowSome(n_shown, None if weights is None else {"rna": weights})
-    return corruption({"rna": whole}, draws_for({"rna": whole}, seed)).inputs["rna"]
+def shown(whole, n_visible, weights=None, seed=0):
+    masking = MaskAllBut(n_visible, None if weights is None else {"rna": weights})
+    return masking({"rna": whole}, draws_for({"rna": whole}, seed)).inputs["rna"]
 
 
 def fixed(k):
@@ -75,6 +75,6 @@ def test_the_generator_alone_decides():
 def test_everything_is_the_target_and_no_rows_are_no_trouble():
     whole = {"rna": grid(5, 4)}
     before = [part.clone() for part in whole["rna"]]
-    assert ShowSome(fixed(2))(whole, draws_for(whole)).targets is whole
+    assert MaskAllBut(fixed(2))(whole, draws_for(whole)).targets is whole
     assert all(torch.equal(a, b) for a, b in zip(whole["rna"], before, strict=True)), "the targets were changed"
     assert shown(grid(0, 4), fixed(2)).seen.shape == (0, 4)

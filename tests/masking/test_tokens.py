@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Corrupted, TokenSet, rows_of
-from omicsmlm.corruption import HideTokens
+from omicsmlm._types import Masked, TokenSet, rows_of
+from omicsmlm.masking import MaskTokens
 from tests.objects import draws_for
 
 KINDS = {"rna": False, "atac": True}
@@ -46,9 +46,9 @@ def hide(
     seed=0,
     closed=KINDS,
     in_sight=False,
-) -> Corrupted:
+) -> Masked:
     common = {name: lambda name: common_of(sets[name]) for name, brings in closed.items() if brings}
-    hiding = HideTokens(drop, modality, value, identity, most, common, identity_in_sight=in_sight)
+    hiding = MaskTokens(drop, modality, value, identity, most, common, identity_in_sight=in_sight)
     return hiding(sets, draws_for(sets, seed))
 
 
@@ -73,9 +73,9 @@ def pairs(ids, part) -> list[tuple[int, int]]:
 
 def test_each_row_keeps_some_of_its_own_tokens_in_order():
     sets = sets_of(tagged=True)
-    corrupted = hide(sets)
-    for name, part in corrupted.inputs.items():
-        truth, whole, row_t = corrupted.scored[name], sets[name], rows_of(part)
+    masked = hide(sets)
+    for name, part in masked.inputs.items():
+        truth, whole, row_t = masked.scored[name], sets[name], rows_of(part)
         assert part.offsets[0] == 0
         assert part.offsets[-1] == len(part.ids) == len(part.values) == len(truth.values) == len(truth.asked)
         owner = dict(zip(whole.values.tolist(), pairs(whole.ids, whole), strict=True))
@@ -95,8 +95,8 @@ def test_each_row_keeps_some_of_its_own_tokens_in_order():
 def test_everything_is_the_target():
     sets = sets_of()
     before = {name: [x.clone() for x in part[:7]] for name, part in sets.items()}
-    corrupted = hide(sets)
-    assert corrupted.targets is sets
+    masked = hide(sets)
+    assert masked.targets is sets
     assert all(torch.equal(a, b) for name in sets for a, b in zip(sets[name][:7], before[name], strict=True))
 
 
@@ -115,8 +115,8 @@ def test_what_is_hidden_or_dropped_leaves_no_trace():
 
 def test_what_is_dropped_or_hidden_of_a_feature_leaves_no_trace_either():
     tagged = {"rna": token_set(tagged=True)}
-    corrupted = hide(tagged, closed={"rna": False})
-    part, truth = corrupted.inputs["rna"], corrupted.scored["rna"]
+    masked = hide(tagged, closed={"rna": False})
+    part, truth = masked.inputs["rna"], masked.scored["rna"]
     named = torch.isin(tagged["rna"].values, truth.values[~truth.asked])
     changed = tagged["rna"]._replace(ids=torch.where(named, tagged["rna"].ids, 29 - tagged["rna"].ids))
     assert same({"rna": part}, hide({"rna": changed}, closed={"rna": False}).inputs)
@@ -124,11 +124,11 @@ def test_what_is_dropped_or_hidden_of_a_feature_leaves_no_trace_either():
 
 def test_nothing_is_hidden_at_rates_of_zero():
     sets = sets_of()
-    corrupted = hide(sets, (0.0, 0.0), 0.0, 0.0, 0.0)
-    assert same(corrupted.inputs, sets)
+    masked = hide(sets, (0.0, 0.0), 0.0, 0.0, 0.0)
+    assert same(masked.inputs, sets)
     for name, part in sets.items():
-        assert torch.equal(corrupted.scored[name].values, part.values)
-        assert not corrupted.scored[name].asked.any()
+        assert torch.equal(masked.scored[name].values, part.values)
+        assert not masked.scored[name].asked.any()
 
 
 # ---- how much -------------------------------------------------------------------------------------------------------
@@ -148,9 +148,9 @@ def test_the_share_of_dropped_tokens_is_drawn_per_row_for_all_modalities(rates):
 
 def test_values_and_identities_are_hidden_at_their_rates_and_never_both():
     sets = {name: token_set(400, 60, seed=i) for i, name in enumerate("ab")}
-    corrupted = hide(sets, (0.2, 0.2), 0.0, 0.3, 0.2, closed={"a": False, "b": False})
+    masked = hide(sets, (0.2, 0.2), 0.0, 0.3, 0.2, closed={"a": False, "b": False})
     for name in sets:
-        part, truth = corrupted.inputs[name], corrupted.scored[name]
+        part, truth = masked.inputs[name], masked.scored[name]
         hides_value, hides_identity = part.values.isnan(), part.ids < 0
         assert not (hides_value & hides_identity).any()
         assert torch.equal(hides_identity, truth.asked)
@@ -160,9 +160,9 @@ def test_values_and_identities_are_hidden_at_their_rates_and_never_both():
 
 def test_identities_in_sight_are_asked_for_all_the_same():
     sets = sets_of()
-    corrupted, hidden = hide(sets, in_sight=True), hide(sets)
-    for name, part in corrupted.inputs.items():
-        truth = corrupted.scored[name]
+    masked, hidden = hide(sets, in_sight=True), hide(sets)
+    for name, part in masked.inputs.items():
+        truth = masked.scored[name]
         assert truth.asked.any()
         assert torch.equal(truth.asked, hidden.scored[name].asked)
         assert (part.ids >= 0).all()
@@ -228,12 +228,12 @@ def test_rows_within_the_limit_drop_no_more_for_it():
 
 def test_the_true_total_of_a_row_is_that_of_all_its_tokens():
     sets = sets_of()
-    corrupted = hide(sets)
+    masked = hide(sets)
     for name, part in sets.items():
         for i in range(40):
             own = part.values[part.offsets[i] : part.offsets[i + 1]]
             total = float(own.double().sum() / part.covered[i])
-            assert float(corrupted.scored[name].total[i]) == pytest.approx(total, rel=1e-5)
+            assert float(masked.scored[name].total[i]) == pytest.approx(total, rel=1e-5)
 
 
 # ---- closed regions -------------------------------------------------------------------------------------------------
@@ -241,8 +241,8 @@ def test_the_true_total_of_a_row_is_that_of_all_its_tokens():
 
 def test_closed_regions_are_not_in_the_row_and_hidden():
     sets = sets_of(n=200, g=60, density=0.1)
-    corrupted = hide(sets)
-    part, truth = corrupted.inputs["atac"], corrupted.scored["atac"]
+    masked = hide(sets)
+    part, truth = masked.inputs["atac"], masked.scored["atac"]
     open_pairs = set(pairs(sets["atac"].ids, sets["atac"]))
     found = [pair for pair, value in zip(pairs(part.ids, part), truth.values.tolist(), strict=True) if value == 0]
     assert len(found) > 100
@@ -252,7 +252,7 @@ def test_closed_regions_are_not_in_the_row_and_hidden():
     assert part.values[closed].isnan().all()
     assert not truth.asked[closed].any()
     assert (part.ids[closed] >= 0).all()
-    assert not (corrupted.scored["rna"].values == 0).any(), "a modality of values brings none"
+    assert not (masked.scored["rna"].values == 0).any(), "a modality of values brings none"
 
 
 @pytest.mark.parametrize("density", [0.05, 0.2])
@@ -260,8 +260,8 @@ def test_closed_regions_are_as_many_and_as_common_as_hidden_open_ones(density):
     sets = {"atac": token_set(600, 400, density)}
     is_open, ids = [], []
     for seed in range(3):
-        corrupted = hide(sets, (0.0, 0.6), value=0.2, seed=seed, closed={"atac": True})
-        part, truth = corrupted.inputs["atac"], corrupted.scored["atac"]
+        masked = hide(sets, (0.0, 0.6), value=0.2, seed=seed, closed={"atac": True})
+        part, truth = masked.inputs["atac"], masked.scored["atac"]
         hidden = part.values.isnan()
         is_open.append(truth.values[hidden] > 0)
         ids.append(part.ids[hidden])
@@ -292,7 +292,7 @@ def test_what_happens_to_a_row_does_not_depend_on_the_others():
     """So that two ranks do as one process; closed regions are drawn by how common they are in all of the data."""
     sets, chosen = sets_of(), [31, 4, 17]
     common = {"atac": lambda name: common_of(sets[name])}
-    hiding = HideTokens((0.1, 0.6), 0.3, 0.3, 0.2, 25, common)
+    hiding = MaskTokens((0.1, 0.6), 0.3, 0.3, 0.2, 25, common)
     whole = hiding(sets, Draws(5, torch.arange(40)))
     few = {name: rows_only(part, chosen) for name, part in sets.items()}
     alone = hiding(few, Draws(5, torch.tensor(chosen)))
@@ -308,8 +308,8 @@ def test_a_row_that_has_every_region_has_no_closed_one():
     full = whole._replace(
         ids=torch.arange(4).repeat(6), values=torch.ones(24), offsets=torch.arange(0, 25, 4), share=torch.ones(6)
     )
-    corrupted = hide({"atac": full}, value=0.9, identity=0.0, closed={"atac": True})
-    assert (corrupted.scored["atac"].values == 1).all()
+    masked = hide({"atac": full}, value=0.9, identity=0.0, closed={"atac": True})
+    assert (masked.scored["atac"].values == 1).all()
 
 
 # ---- whole modalities -----------------------------------------------------------------------------------------------
@@ -317,13 +317,13 @@ def test_a_row_that_has_every_region_has_no_closed_one():
 
 def test_a_row_loses_one_of_its_modalities_at_the_rate_and_each_as_often():
     sets = {name: token_set(3000, 5, 0.9, i) for i, name in enumerate("abc")}
-    corrupted = hide(sets, (0.0, 0.0), 0.3, 0.3, 0.2, closed=dict.fromkeys("abc", True))
-    lost = torch.stack([~corrupted.inputs[name].present for name in "abc"], 1)
+    masked = hide(sets, (0.0, 0.0), 0.3, 0.3, 0.2, closed=dict.fromkeys("abc", True))
+    lost = torch.stack([~masked.inputs[name].present for name in "abc"], 1)
     assert int(lost.sum(1).max()) == 1
     assert float(lost.any(1).float().mean()) == pytest.approx(0.3, abs=0.03)
     for m, name in enumerate("abc"):
         assert float(lost[:, m].float().mean()) == pytest.approx(0.1, abs=0.02)
-        part = corrupted.inputs[name]
+        part = masked.inputs[name]
         assert not part.offsets.diff()[lost[:, m]].any(), "nothing of it is left, nor closed ones brought"
         assert not part.share[lost[:, m]].any()
         assert (part.share[~lost[:, m]] > 0).all()
@@ -347,13 +347,13 @@ def test_a_row_never_loses_its_last_modality():
 @pytest.mark.parametrize("brings_closed", [False, True])
 def test_a_modality_without_tokens_is_no_trouble(brings_closed):
     none = token_set(40, 30, present=np.zeros(40, bool))
-    corrupted = hide({"rna": token_set(), "atac": none}, modality=1.0, closed={"rna": False, "atac": brings_closed})
-    part = corrupted.inputs["atac"]
+    masked = hide({"rna": token_set(), "atac": none}, modality=1.0, closed={"rna": False, "atac": brings_closed})
+    part = masked.inputs["atac"]
     assert len(part.ids) == len(part.values) == 0
     assert part.offsets.tolist() == [0] * 41
     assert not part.present.any()
-    assert corrupted.scored["atac"].total.tolist() == [0.0] * 40
-    assert len(corrupted.inputs["rna"].ids) > 0
+    assert masked.scored["atac"].total.tolist() == [0.0] * 40
+    assert len(masked.inputs["rna"].ids) > 0
 
 
 # ---- randomness -----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.corruption import MASK, DropModalities, MaskLetters, has_modality, without
+from omicsmlm.masking import MASK, DropModalities, MaskLetters, has_modality, without
 from tests.objects import draws_for, letters_of
 
 
@@ -28,10 +28,10 @@ def drop(rate, whole, seed=0):
 
 def test_targets_are_never_shown():
     whole = views()
-    corrupted = drop(0.5, whole)
-    assert set(corrupted.inputs) == {"dna", "rna", "vector"}
-    assert set(corrupted.targets) == {"y"}
-    assert corrupted.targets["y"] is whole["y"]
+    masked = drop(0.5, whole)
+    assert set(masked.inputs) == {"dna", "rna", "vector"}
+    assert set(masked.targets) == {"y"}
+    assert masked.targets["y"] is whole["y"]
 
 
 def test_a_row_loses_one_of_several_and_never_its_last():
@@ -86,25 +86,25 @@ def mask(rate, whole, names=("dna",), seed=0):
 
 def test_masked_letters_are_those_that_are_guessed():
     whole = {"dna": letters_of("ACGT" * 1000, "GG" * 500), "rna": letters_of("AC"), "y": views(2)["y"]}
-    corrupted = mask(0.15, whole)
-    assert set(corrupted.inputs) == set(corrupted.targets) == set(corrupted.scored) == {"dna"}
-    scored, letters = corrupted.scored["dna"], corrupted.inputs["dna"].letters
+    masked = mask(0.15, whole)
+    assert set(masked.inputs) == set(masked.targets) == set(masked.scored) == {"dna"}
+    scored, letters = masked.scored["dna"], masked.inputs["dna"].letters
     assert (letters[scored] == MASK).all()
     assert torch.equal(letters[~scored], whole["dna"].letters[~scored])
     assert float(scored.float().mean()) == pytest.approx(0.15, abs=0.02)
-    assert corrupted.targets["dna"] is whole["dna"]
+    assert masked.targets["dna"] is whole["dna"]
     assert not (whole["dna"].letters == MASK).any(), "the views given are not changed"
 
 
 def test_a_batch_without_sequences_has_nothing_to_guess():
-    corrupted = mask(0.5, {"dna": letters_of(of_row=[-1, -1])})
-    assert corrupted.scored["dna"].shape == (0,)
+    masked = mask(0.5, {"dna": letters_of(of_row=[-1, -1])})
+    assert masked.scored["dna"].shape == (0,)
 
 
-@pytest.mark.parametrize("corrupt", [lambda seed: drop(0.5, views(), seed), lambda seed: mask(0.5, views(), seed=seed)])
-def test_the_generator_alone_decides(corrupt):
+@pytest.mark.parametrize("mask", [lambda seed: drop(0.5, views(), seed), lambda seed: mask(0.5, views(), seed=seed)])
+def test_the_generator_alone_decides(mask):
     state = torch.get_rng_state()
-    first, again, other = (corrupt(seed).inputs["dna"] for seed in (3, 3, 4))
+    first, again, other = (mask(seed).inputs["dna"] for seed in (3, 3, 4))
     assert torch.equal(state, torch.get_rng_state()), "the global random state was used"
     same = [torch.equal(a, b) for a, b in zip(first, again, strict=True)]
     assert all(same)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.corruption import HideFeatures, show
+from omicsmlm.masking import MaskFeatures, keep_visible
 from tests.objects import draws_for
 
 
@@ -16,7 +16,7 @@ def grid(n, g, seed=0, *, seen=None):
 
 
 def hide(grids, rates=(0.1, 0.8), modality_rate=0.2, seed=0):
-    return HideFeatures(rates, modality_rate)(grids, draws_for(grids, seed))
+    return MaskFeatures(rates, modality_rate)(grids, draws_for(grids, seed))
 
 
 def test_a_hidden_value_is_zeroed_and_taken_from_the_total():
@@ -37,8 +37,8 @@ def test_a_hidden_value_is_zeroed_and_taken_from_the_total():
 def test_everything_is_the_target():
     grids = {"rna": grid(5, 4)}
     before = [part.clone() for part in grids["rna"]]
-    corrupted = hide(grids)
-    assert corrupted.targets is grids
+    masked = hide(grids)
+    assert masked.targets is grids
     assert all(torch.equal(a, b) for a, b in zip(grids["rna"], before, strict=True)), "the targets were changed"
 
 
@@ -110,7 +110,7 @@ def test_a_row_of_nothing_is_no_trouble():
 
 
 def test_show_keeps_what_is_named():
-    shown = show(
+    shown = keep_visible(
         Grid(torch.tensor([[2.0, 3.0]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([9.0])),
         torch.tensor([[True, False]]),
     )

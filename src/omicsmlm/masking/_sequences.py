@@ -1,16 +1,16 @@
-"""Hiding of sequences: whole modalities of a row, or single letters."""
+"""Masking of sequences: whole modalities of an observation, or single letters."""
 
 from collections.abc import Sequence
 
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Corrupted, Grid, Letters, View, places_of
+from omicsmlm._types import Grid, Letters, Masked, View, places_of
 
-from ._hide import lost_modality, show
+from ._features import dropped_modality, keep_visible
 
 MASK = ord("?")
-"""What stands in the place of a hidden letter."""
+"""What stands in the place of a masked letter."""
 
 
 class DropModalities:
@@ -28,13 +28,13 @@ class DropModalities:
         self.rate = rate
         self.target = target
 
-    def __call__(self, views: dict[str, View], draws: Draws) -> Corrupted:
+    def __call__(self, views: dict[str, View], draws: Draws) -> Masked:
         """Return what is left as inputs, and the targets."""
         shown = {name: view for name, view in views.items() if name != self.target}
         has_nm = torch.stack([has_modality(view) for view in shown.values()], 1)
-        lost_nm = lost_modality(has_nm, self.rate, draws)
+        lost_nm = dropped_modality(has_nm, self.rate, draws)
         inputs = {name: without(view, lost_nm[:, m]) for m, (name, view) in enumerate(shown.items())}
-        return Corrupted(inputs, {self.target: views[self.target]})
+        return Masked(inputs, {self.target: views[self.target]})
 
 
 class MaskLetters:
@@ -43,16 +43,16 @@ class MaskLetters:
     Parameters
     ----------
     rate
-        Share of the letters that are hidden; the same for all sequences.
+        Share of the letters that are masked; the same for all sequences.
     names
-        Sequences in which letters are hidden.
+        Sequences in which letters are masked.
     """
 
     def __init__(self, rate: float, names: Sequence[str]) -> None:
         self.rate = rate
         self.names = list(names)
 
-    def __call__(self, views: dict[str, View], draws: Draws) -> Corrupted:
+    def __call__(self, views: dict[str, View], draws: Draws) -> Masked:
         """Return masked sequences, whole ones as targets, and (t,) bool of the letters that are guessed."""
         inputs, scored = {}, {}
         for name in self.names:
@@ -65,7 +65,7 @@ class MaskLetters:
             )  # behind it are letters of none
             scored[name] = (drawn_t < self.rate) & own_t
             inputs[name] = view._replace(letters=view.letters.masked_fill(scored[name], MASK))
-        return Corrupted(inputs, {name: views[name] for name in self.names}, scored)
+        return Masked(inputs, {name: views[name] for name in self.names}, scored)
 
 
 def has_modality(view: View) -> torch.Tensor:
@@ -81,4 +81,4 @@ def without(view: View, lost_n: torch.Tensor) -> View:
     if isinstance(view, Letters):
         return view._replace(of_row=view.of_row.masked_fill(lost_n, -1))
     assert isinstance(view, Grid)
-    return show(view, view.seen & ~lost_n[:, None])
+    return keep_visible(view, view.seen & ~lost_n[:, None])

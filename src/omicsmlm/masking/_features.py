@@ -1,20 +1,20 @@
-"""Hiding features and whole modalities: what the encoder does not see it must rebuild."""
+"""Masking features and whole modalities: what the encoder does not see it must rebuild."""
 
 import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
 from omicsmlm._stored import StoredGrid, as_numbers, has_any
-from omicsmlm._types import Corrupted, Grid
+from omicsmlm._types import Grid, Masked
 
 
-class HideFeatures:
-    """Hides a share of the features of each row, drawn per row, and sometimes a whole modality.
+class MaskFeatures:
+    """Masks a share of the features of each observation, drawn per observation, and sometimes a whole modality.
 
     Parameters
     ----------
     rates
-        Lowest and highest share of hidden features; each row draws its own, uniformly, for all of its modalities.
+        Lowest and highest share of masked features; each observation draws its own, uniformly, for all of its modalities.
     modality_rate
         Probability that a row with several modalities loses one of them; it never loses its last one.
     """
@@ -23,23 +23,23 @@ class HideFeatures:
         self.rates = rates
         self.modality_rate = modality_rate
 
-    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
         """Return the visible part as inputs and everything as targets.
 
-        A hidden value leaves no trace in the inputs: it is zeroed, and the row's total is reduced by it.
+        A masked value leaves no trace in the inputs: it is zeroed, and the row's total is reduced by it.
         """
         low, high = self.rates
         rate_n = low + (high - low) * draws.uniform()
         has_nm = torch.stack([has_any(grid) for grid in grids.values()], 1)
-        lost_nm = lost_modality(has_nm, self.modality_rate, draws)
+        lost_nm = dropped_modality(has_nm, self.modality_rate, draws)
         inputs = {}
         for m, (name, grid) in enumerate(grids.items()):
             visible_n = torch.where(lost_nm[:, m], 0.0, 1 - rate_n)
-            inputs[name] = show(grid, grid.seen & draws.chance(visible_n, grid.seen.shape[1]))
-        return Corrupted(inputs=inputs, targets=grids)
+            inputs[name] = keep_visible(grid, grid.seen & draws.chance(visible_n, grid.seen.shape[1]))
+        return Masked(inputs=inputs, targets=grids)
 
 
-def lost_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
+def dropped_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
     """Choose, (n, m), at most one modality to lose per row, uniformly among those it has, if it has several."""
     if has_nm.shape[1] == 1:
         return torch.zeros_like(has_nm)
@@ -50,7 +50,7 @@ def lost_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
     return chosen_nm & loses_n[:, None]
 
 
-def show(grid: Grid, visible_ng: Tensor) -> Grid:
+def keep_visible(grid: Grid, visible_ng: Tensor) -> Grid:
     """Keep only the visible features of a grid."""
     values_ng = grid.values * as_numbers(visible_ng)
     shown = Grid(values_ng, visible_ng, grid.total - (grid.values - values_ng).sum(1))

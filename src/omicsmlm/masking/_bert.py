@@ -3,9 +3,9 @@
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Corrupted, Grid
+from omicsmlm._types import Grid, Masked
 
-from ._hide import lost_modality
+from ._features import dropped_modality
 
 MASKED, REPLACED = 0.8, 0.1
 """Of the tokens that are judged, the share that is masked and the share that gets a random bin; the others stay."""
@@ -31,10 +31,10 @@ class MaskBins:
     def __init__(self, n_bins: int, rate: float = 0.15, modality_rate: float = 0.0) -> None:
         self.n_bins, self.rate, self.modality_rate = n_bins, rate, modality_rate
 
-    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
         """Return what is seen, everything, and per modality which of it is judged, (n, g) bool."""
         has_nm = torch.stack([grid.seen.any(1) for grid in grids.values()], 1)
-        lost_nm = lost_modality(has_nm, self.modality_rate, draws)
+        lost_nm = dropped_modality(has_nm, self.modality_rate, draws)
         inputs, scored = {}, {}
         for m, (name, grid) in enumerate(grids.items()):
             drawn_ng = draws.uniform(grid.values.shape[1])
@@ -45,4 +45,4 @@ class MaskBins:
             other_ng = (draws.uniform(grid.values.shape[1]) * self.n_bins).floor()
             values_ng = torch.where(replaced_ng, other_ng, grid.values) * seen_ng
             inputs[name] = Grid(values_ng, seen_ng, values_ng.sum(1))
-        return Corrupted(inputs, grids, scored)
+        return Masked(inputs, grids, scored)

@@ -1,4 +1,4 @@
-"""Closed regions beside the hidden open ones, so that a hidden value is a question where only presence is told."""
+"""Closed regions beside the masked open ones, so that a masked value is a question where only presence is told."""
 
 import math
 from typing import NamedTuple

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Corrupted, Corruption, Grid
+from omicsmlm._types import Grid, Masked, Masking
 
-from ._hide import lost_modality, show
+from ._features import dropped_modality, keep_visible
 
 
 class WithPartialView:
@@ -17,27 +17,27 @@ class WithPartialView:
 
     Parameters
     ----------
-    corruption
-        What hides the other things; alike in both halves.
+    masking
+        What masks the other things; alike in both halves.
     """
 
-    def __init__(self, corruption: Corruption) -> None:
-        self.corruption = corruption
+    def __init__(self, masking: Masking) -> None:
+        self.masking = masking
 
-    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
         """Return 2 n rows."""
-        once = self.corruption(grids, draws)
+        once = self.masking(grids, draws)
         has_nm = torch.stack([grid.seen.any(1) for grid in once.inputs.values()], 1)
-        lost_nm = lost_modality(has_nm, 1.0, draws)
+        lost_nm = dropped_modality(has_nm, 1.0, draws)
         inputs = {
-            name: _joined(grid, show(grid, grid.seen & ~lost_nm[:, m, None]))
+            name: _joined(grid, keep_visible(grid, grid.seen & ~lost_nm[:, m, None]))
             for m, (name, grid) in enumerate(once.inputs.items())
         }
         targets = {name: _joined(grid, grid) for name, grid in once.targets.items()}
         scored: dict[str, Any] | None = None
         if once.scored is not None:
             scored = {name: torch.cat([scored_ng, scored_ng]) for name, scored_ng in once.scored.items()}
-        return Corrupted(inputs, targets, scored)
+        return Masked(inputs, targets, scored)
 
 
 def _joined(first: Grid, second: Grid) -> Grid:
