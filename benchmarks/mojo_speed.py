@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from omicsmlm import MOJOConfig
 from omicsmlm._types import Batch, Encoded, Grid, Module
 from omicsmlm.masking import MaskBins
-from omicsmlm.models._mojo_module import MOJOModule, Outputs
+from omicsmlm.models.mojo._module import MOJOModule, Outputs
 from omicsmlm.nn import AxisEmbedding, RotaryTransformer, TokenHead
 from omicsmlm.objectives import BinCrossEntropy
 

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from omicsmlm import TxFMConfig
 from omicsmlm._types import Batch, Grid, Masked
 from omicsmlm.masking import MaskAllBut
-from omicsmlm.models._txfm_module import TxFMModule
+from omicsmlm.models.txfm._module import TxFMModule
 from omicsmlm.nn import ConcatenatedTokens, PackedTransformer
 from omicsmlm.objectives import CountReconstruction
 
