@@ -1,4 +1,4 @@
-"""A new family is one file: the smallest complete one stands here, and nothing in ``src`` knows of it.
+"""A new family is one room: the smallest complete one stands here, in one file, and nothing in ``src`` knows of it.
 
 It takes one modality of counts, hides values by a rate of its own, encodes log values with one linear layer and rebuilds
 them with another. Should a family ever need more than this, the house has a crack.
