@@ -118,19 +118,5 @@ FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, re
 MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=2.0, residual_scale=0.2)
 KL_FACTORS = (0.1, 25.0)
 """Least and most that the depth of the rows makes of the KL weight."""
-MOST_ADVERSARY = 30.0
-"""Largest weight of the adversary, however many batches there are."""
 MANY_ROWS = 5000
 """Rows from which on a model has ``MANY``, not ``FEW``."""
-N_DIRECTIONS = 80
-"""Principal components that the first layer starts with."""
-COMPONENT_SHARES: dict[str, float] = {
-    "counts": 1.0,
-    "protein": 0.6,
-    "accessibility": 0.48,
-    "fraction": 1.0,
-    "real": 1.0,
-}
-"""Share of the starting components that a modality gets, relative to the others."""
-COMPONENT_SCALES: dict[str, float] = {"accessibility": 0.4}
-"""Strength of a modality's first component beside that of the others; 1 where it is not given."""

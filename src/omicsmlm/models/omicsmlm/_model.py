@@ -8,10 +8,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Parts
-from omicsmlm.data import OmicsManager, batch_codes, stored_values
+from omicsmlm._types import Batch, Grid, Kind, Parts
+from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskFeatures
-from omicsmlm.models.base import EMBED_ROWS, REMEMBERED_ROWS, ExplainingModel, ImputingModel, QueryModel, batch_counts
+from omicsmlm.models.base import EMBED_ROWS, MOST_ADVERSARY, ComponentModel, ExplainingModel, batch_counts
 from omicsmlm.objectives import (
     ClusterAlignment,
     LatentReconstruction,
@@ -20,13 +20,12 @@ from omicsmlm.objectives import (
     expected_values,
 )
 from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
-from omicsmlm.training import Optimisation
 
-from ._config import KL_FACTORS, MOST_ADVERSARY, OmicsMLMConfig
+from ._config import KL_FACTORS, OmicsMLMConfig
 from ._module import OmicsMLMModule
 
 
-class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
+class OmicsMLM(ComponentModel, ExplainingModel):
     """Masked autoencoder over any set of modalities, single cell or bulk, paired or not.
 
     Hides features and whole modalities at random, encodes what is left as a set, and rebuilds everything from one
@@ -59,49 +58,18 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
     ) -> None:
         super().__init__(data, config, batch_key=batch_key)
 
-    @property
-    def optimisation(self) -> Optimisation:
-        """How the family is optimised."""
-        decay = 0.0 if self.is_query else self.config.weight_decay  # it would move what a query must not move
-        return Optimisation(learning_rate=self.config.learning_rate, weight_decay=decay)
-
     def _configured(self, config: OmicsMLMConfig | None, n_rows: int) -> OmicsMLMConfig:
         return (config or OmicsMLMConfig()).for_rows(n_rows)
 
-    def _n_stages(self) -> int:
-        """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
-        n = len(self.adata_manager.modalities)
-        return super()._n_stages() + 4 * n + n * (n - 1)
-
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
-        read = {name: self._read(name, state, sample) for name, state in self.adata_manager.modalities.items()}
-        weights = self._weights(informative_only=True)
-        return {
-            **{
-                part: {name: found[part] for name, found in read.items()} for part in ("selected", "profiles", "depths")
-            },
-            "evidence": sum(weights[name] * found["depths"] for name, found in read.items()),
-            "n_remembered": min(REMEMBERED_ROWS, self.adata.n_obs),
-        }
+        choice, weights = super()._choose(sample), self._weights(informative_only=True)
+        return {**choice, "evidence": sum(weights[name] * depth for name, depth in choice["depths"].items())}
 
-    def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> dict[str, Any]:
-        """Read off rows which features of a modality to look at, their shares, and how deep rows are."""
-        self._stage(f"choosing features of {name}")
-        groups_n = batch_codes(sample)
-        present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
-        groups = None if groups_n is None else groups_n[present_n]
-        values = stored_values(sample, name, len(state["vocabulary"]))
-        values = values if present_n.all() else values[present_n]
-        selected = _select(state["kind"], values, groups, self.config)
-        depth = float(np.median(_evidence(state["kind"], values, selected)))
-        return {"selected": selected.tolist(), "profiles": _profile(state["kind"], values), "depths": depth}
-
-    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
-        sample, choice = self._sample(manager), {**self.choice, "added": added}
-        for name in added:
-            for part, found in self._read(name, manager.modalities[name], sample).items():
-                choice[part] = {**choice[part], name: found}
-        return choice
+    def _select_features(
+        self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        selected = _select(kind, values, groups_n, self.config)
+        return selected, _evidence(kind, values, selected)
 
     def _start_added(self, added: list[str]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
@@ -160,9 +128,6 @@ class OmicsMLM(ImputingModel, ExplainingModel, QueryModel):
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
         self.module.start(values, has, batch_codes(sample), self.config, self._stage)
 
-    def _decoded_features(self, modality: str) -> np.ndarray:
-        return np.asarray(self.choice["selected"][modality], dtype=np.int64)
-
     def _encoded_features(self, modality: str) -> np.ndarray:
         return self._decoded_features(modality)
 
@@ -192,12 +157,6 @@ def _select(kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None, 
     if kind == "accessibility":
         return common_features(values, config.n_common)
     return np.arange(values.shape[1])
-
-
-def _profile(kind: Kind, values: sparse.csr_matrix) -> list[float]:
-    """Give each feature's share of all counts; equal shares for kinds that have no depth."""
-    sums_g = np.asarray(values.sum(0)).ravel() if kind in SPARSE_KINDS else np.ones(values.shape[1])
-    return [float(f"{share:.6g}") for share in sums_g / max(sums_g.sum(), 1.0)]
 
 
 def _evidence(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np.ndarray:

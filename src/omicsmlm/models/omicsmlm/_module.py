@@ -9,26 +9,20 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from omicsmlm._types import Batch, Encoded, Grid, Kind
-from omicsmlm.models.base import QueryModule
+from omicsmlm.models.base import N_DIRECTIONS, Batches, ComponentModule
 from omicsmlm.nn import (
-    Adversary,
-    Alignment,
     Decoded,
-    Decoder,
-    Design,
-    Head,
     LatentAttention,
     Readout,
     Scalings,
     SetEncoder,
     component_starts,
     drawn,
-    log_means,
     only_present,
     ridge_estimates,
 )
 
-from ._config import COMPONENT_SCALES, COMPONENT_SHARES, N_DIRECTIONS, OmicsMLMConfig
+from ._config import OmicsMLMConfig
 
 
 class Outputs(NamedTuple):
@@ -39,7 +33,7 @@ class Outputs(NamedTuple):
     batch_logits: Tensor | None
 
 
-class OmicsMLMModule(QueryModule):
+class OmicsMLMModule(ComponentModule):
     """Encoder: sum of scaled values × feature embeddings → two layers → latent, plus a linear path; decoder per kind.
 
     Parameters
@@ -81,15 +75,13 @@ class OmicsMLMModule(QueryModule):
             else None
         )
         self.readout = Readout(width, config.latent.n_nonlinear, config.latent.n_linear, config.dropout)
-        self.n_latent = self.readout.n_latent
-        n_batches = n_categories[0] if n_categories else 1
-        heads = {name: _head(kind, n_features[name], n_batches, config) for name, kind in kinds.items()}
-        self.decoder = Decoder(self.n_latent, width, Design(n_categories), heads)
-        self.register_buffer("memory_md", torch.zeros(n_remembered, self.n_latent))
-        is_query = n_fixed is not None
-        self.alignment = None if n_fixed is None else Alignment(self.n_latent, n_fixed, n_batches)
-        adversary = n_batches > 1 and config.adversary_weight * config.batch_strength > 0 and not is_query
-        self.adversary = Adversary(self.n_latent, n_batches) if adversary else None
+        self._set_up_decoder(
+            width,
+            n_features,
+            config.n_sampled,
+            Batches(n_categories, n_fixed, n_remembered),
+            has_adversary=config.adversary_weight * config.batch_strength > 0,
+        )
 
     def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed the visible part of a batch, by given scaled values if any; the batch it came from is not known here."""
@@ -143,16 +135,13 @@ class OmicsMLMModule(QueryModule):
         for name in self.kinds:
             stage(f"scaling {name}")
             x[name] = self.scalings.fit(name, values[name])
-        shares = {name: self._share(name, n_directions) for name in self.kinds}
+        shares = {name: self._component_share(name, n_directions) for name in self.kinds}
         for name, found in component_starts(x, has, shares, groups_n, config.seed, stage).items():
             for other, estimates in found.estimates.items():
                 self.features.start(other, estimates, found.first)
-            strength_k = COMPONENT_SCALES.get(self.kinds[name], 1.0) * torch.from_numpy(found.strength_k)
-            scale_k = strength_k[: self._share(name, latent.n_linear)] ** latent.linear_power
-            self.readout.lead(found.first, scale_k, latent.linear_scale)
-        for name, kind in self.kinds.items():
-            groups, head = None if groups_n is None else groups_n[has[name]], self.decoder.head(name)
-            head.start(log_means(values[name], kind, groups, len(head.bias)))
+            self._lead_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)
+        for name in self.kinds:
+            self._start_head(name, values[name], groups_n, has[name])
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give what sums the features."""
@@ -181,21 +170,9 @@ class OmicsMLMModule(QueryModule):
         for name in added:
             has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
             self.features.start(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
-            head, groups = self.decoder.head(name), None if groups_n is None else groups_n[has_n]
-            head.start(log_means(own[name], self.kinds[name], groups, len(head.bias)))
+            self._start_head(name, own[name], groups_n, has_n)
 
     def _summed(self, grids: dict[str, Grid], without: Sequence[str] = ()) -> Tensor:
         evidence = self.scalings.evidence(grids)
         shown = {name: e_n * 0 if name in without else e_n for name, e_n in evidence.items()}
         return self.features(self.scalings(grids), shown)
-
-    def _share(self, name: str, n_components: int) -> int:
-        """Divide a number of components among the modalities."""
-        shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
-        return max(1, int(n_components * shares[name] / sum(shares.values())))
-
-
-def _head(kind: Kind, n_features: int, n_batches: int, config: OmicsMLMConfig) -> Head:
-    n_sampled = config.n_sampled if kind == "accessibility" else 0
-    dispersed = kind in ("counts", "protein", "real")
-    return Head(config.width, n_features, n_batches, dispersed=dispersed, n_sampled=n_sampled)

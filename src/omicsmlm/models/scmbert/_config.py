@@ -142,13 +142,3 @@ class ScMBERTConfig:
         usual = self.n_open_bins if kind == "accessibility" else self.n_bins
         bins = self.bins or {}
         return bins.get(modality, bins.get(modality.rstrip(ADDED), usual))
-
-
-COMPONENT_SHARES: dict[str, float] = {"counts": 1.0, "protein": 0.6, "accessibility": 0.48}
-"""Share of the starting components that a modality gets, relative to the others."""
-COMPONENT_SCALES: dict[str, float] = {"accessibility": 0.4}
-"""Strength of a modality's first component beside that of the others; 1 where it is not given."""
-N_DIRECTIONS = 80
-"""Principal components that the embeddings of features start with."""
-MOST_ADVERSARY = 30.0
-"""Largest weight of the adversary, however many batches there are."""

@@ -8,24 +8,24 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
+from scipy import sparse
 from torch import Tensor
 
 from omicsmlm._checks import mistake, named
 from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
-from omicsmlm.data import OmicsManager, batch_codes, stored_values
+from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskTokens
-from omicsmlm.models.base import REMEMBERED_ROWS, ImputingModel, QueryModel, batch_counts
+from omicsmlm.models.base import MOST_ADVERSARY, ComponentModel, batch_counts
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
 from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
-from omicsmlm.training import Optimisation
 
-from ._config import MOST_ADVERSARY, ScMBERTConfig
+from ._config import ScMBERTConfig
 from ._module import ScMBERTModule
 from ._token_report import Report, judged
 
 
-class ScMBERT(ImputingModel, QueryModel):
+class ScMBERT(ComponentModel):
     """BERT over the non-zero features of a cell, of RNA and of ATAC, each a token of feature, value bin and modality.
 
     Hides values and predicts their bins (MVP), hides features and predicts their modality (DMP), and rebuilds the whole cell
@@ -62,12 +62,6 @@ class ScMBERT(ImputingModel, QueryModel):
         self, data: Any, config: ScMBERTConfig | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, config, batch_key=batch_key)
-
-    @property
-    def optimisation(self) -> Optimisation:
-        """How the family is optimised."""
-        decay = 0.0 if self.is_query else self.config.weight_decay  # it would move what a query must not move
-        return Optimisation(learning_rate=self.config.learning_rate, weight_decay=decay)
 
     # ---- what it can say --------------------------------------------------------------------------------------------
 
@@ -149,11 +143,6 @@ class ScMBERT(ImputingModel, QueryModel):
             raise mistake("train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy)
         super()._prepare_training(train_rows)
 
-    def _n_stages(self) -> int:
-        """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
-        n = len(self.adata_manager.modalities)
-        return super()._n_stages() + 4 * n + n * (n - 1)
-
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         states = self.adata_manager.modalities
         for name, state in states.items():
@@ -167,39 +156,17 @@ class ScMBERT(ImputingModel, QueryModel):
             raise mistake(
                 "bins", f"modalities among {named(list(states))}", named(unknown), "name these, or leave it out"
             )
-        read = {name: self._read(name, state, sample) for name, state in states.items()}
         lengths = [torch.stack([t.offsets.diff() for t in batch.tokens.values()]).sum(0).max() for batch in sample]
-        return {
-            **{
-                part: {name: found[part] for name, found in read.items()} for part in ("selected", "profiles", "depths")
-            },
-            "is_exact": int(min(max(lengths), self.config.max_tokens)) <= self.config.exact_tokens,
-            "n_remembered": min(REMEMBERED_ROWS, self.adata.n_obs),
-        }
+        is_exact = int(min(max(lengths), self.config.max_tokens)) <= self.config.exact_tokens
+        return {**super()._choose(sample), "is_exact": is_exact}
 
-    def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> dict[str, Any]:
-        """Read off rows which features of a modality to rebuild, their shares, and how deep rows are."""
-        self._stage(f"choosing features of {name}")
-        groups_n = batch_codes(sample)
-        present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
-        groups = None if groups_n is None else groups_n[present_n]
-        values = stored_values(sample, name, len(state["vocabulary"]))
-        values = values if present_n.all() else values[present_n]
-        if state["kind"] == "accessibility":
-            selected, depth_n = common_features(values, self.config.n_common), values.getnnz(1)
-        else:
-            selected = variable_features(values, self.config.n_variable, groups)
-            depth_n = np.asarray(values[:, selected].sum(1)).ravel()
-        sums_g = np.asarray(values.sum(0)).ravel()
-        profile = [float(f"{share:.6g}") for share in sums_g / max(sums_g.sum(), 1.0)]
-        return {"selected": selected.tolist(), "profiles": profile, "depths": float(np.median(depth_n))}
-
-    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
-        sample, choice = self._sample(manager), {**self.choice, "added": added}
-        for name in added:
-            for part, found in self._read(name, manager.modalities[name], sample).items():
-                choice[part] = {**choice[part], name: found}
-        return choice
+    def _select_features(
+        self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if kind == "accessibility":
+            return common_features(values, self.config.n_common), values.getnnz(1)
+        selected = variable_features(values, self.config.n_variable, groups_n)
+        return selected, np.asarray(values[:, selected].sum(1)).ravel()
 
     def _assemble(self, choice: dict[str, Any]) -> Parts:
         c, states = self.config, self.adata_manager.modalities
@@ -277,9 +244,6 @@ class ScMBERT(ImputingModel, QueryModel):
         sets, grids = [tokenizer(batch) for batch in sample], [tokenizer.grids(batch) for batch in sample]
         chosen = {name: positions for name, positions in self._selected(self.choice).items() if name in added}
         self._own.start_added(sets, grids, batch_codes(sample), chosen, self.config.seed)
-
-    def _decoded_features(self, modality: str) -> np.ndarray:
-        return np.asarray(self.choice["selected"][modality], dtype=np.int64)
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         tokenizer = self.parts.tokenizer

@@ -9,14 +9,9 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, lengths_of, masked_of, rows_of
-from omicsmlm.models.base import QueryModule
+from omicsmlm.models.base import N_DIRECTIONS, Batches, ComponentModule
 from omicsmlm.nn import (
-    Adversary,
-    Alignment,
     Decoded,
-    Decoder,
-    Design,
-    Head,
     LatentTransformer,
     PackedTransformer,
     Readout,
@@ -25,12 +20,11 @@ from omicsmlm.nn import (
     ValueBins,
     component_starts,
     drawn,
-    log_means,
     only_present,
     ridge_estimates,
 )
 
-from ._config import COMPONENT_SCALES, COMPONENT_SHARES, N_DIRECTIONS, ScMBERTConfig
+from ._config import ScMBERTConfig
 
 
 class Outputs(NamedTuple):
@@ -54,7 +48,7 @@ class States(NamedTuple):
     """(t, d) per modality: states of the tokens."""
 
 
-class ScMBERTModule(QueryModule):
+class ScMBERTModule(ComponentModule):
     """Tokens of feature + value bin + modality, and one of the row; transformer; readout; heads for tokens and cells.
 
     Parameters
@@ -102,17 +96,16 @@ class ScMBERTModule(QueryModule):
             PackedTransformer(d, *shape) if is_exact else LatentTransformer(d, c.n_latents, *shape)
         )
         self.readout = Readout(d, c.n_nonlinear, c.n_linear, c.dropout)
-        self.n_latent = self.readout.n_latent
         self.norm, self.row_norm = nn.LayerNorm(d), nn.LayerNorm(d)
         self.values = nn.ModuleList([nn.Linear(2 * d, self.bins.n_bins[name] + 1) for name in kinds])
         self.modality_read = nn.ParameterList([d**-0.5 * torch.randn(d) for _ in kinds])
-        n_batches = n_categories[0] if n_categories else 1
-        heads = {name: _head(kind, n_decoded[name], n_batches, c) for name, kind in kinds.items()}
-        self.decoder = Decoder(self.n_latent, d, Design(n_categories), heads)
-        self.register_buffer("memory_md", torch.zeros(n_remembered, self.n_latent))
-        self.alignment = None if n_fixed is None else Alignment(self.n_latent, n_fixed, n_batches)
-        has_adversary = n_batches > 1 and c.adversary_weight > 0 and c.cell_weight > 0 and n_fixed is None
-        self.adversary = Adversary(self.n_latent, n_batches) if has_adversary else None
+        self._set_up_decoder(
+            d,
+            n_decoded,
+            c.n_sampled,
+            Batches(n_categories, n_fixed, n_remembered),
+            has_adversary=c.adversary_weight > 0 and c.cell_weight > 0,
+        )
 
     def shown_bins(self, parts: dict[str, TokenSet]) -> dict[str, Tensor]:
         """Give the bin of each token, (t,) per modality, as it is shown."""
@@ -195,15 +188,12 @@ class ScMBERTModule(QueryModule):
             stage(f"scaling {name}")
             x[name] = self._fit(name, sets, chosen[name])
         has = {name: torch.cat([parts[name].present for parts in sets]).numpy() for name in self.kinds}
-        shares = {name: self._share(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
+        shares = {name: self._component_share(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
         components = component_starts(x, has, shares, groups_n, c.seed, stage)
         self.summary.start(components, chosen)
-        for name, kind in self.kinds.items():
-            strength_k = COMPONENT_SCALES.get(kind, 1.0) * torch.from_numpy(components[name].strength_k)
-            scale_k = strength_k[: self._share(name, c.n_linear)] ** c.linear_power
-            self.readout.lead(components[name].first, scale_k, c.linear_scale)
-            groups, head = None if groups_n is None else groups_n[has[name]], self.decoder.head(name)
-            head.start(log_means(values[name], kind, groups, len(head.bias)))
+        for name in self.kinds:
+            self._lead_latent(name, components[name], c.n_linear, c.linear_scale, c.linear_power)
+            self._start_head(name, values[name], groups_n, has[name])
 
     @torch.no_grad()
     def start_added(
@@ -234,9 +224,7 @@ class ScMBERTModule(QueryModule):
             estimates = ridge_estimates(x_ng, summed_nd[has_n], seed)
             self.summary.combination.start(name, estimates, 0)
             self.summary.set_loadings(m, chosen[name], torch.from_numpy(estimates.weights_gk), self.summary.width)
-            head, groups = self.decoder.head(name), None if groups_n is None else groups_n[has_n]
-            own = [only_present(grid[name]) for grid in grids]
-            head.start(log_means(own, self.kinds[name], groups, len(head.bias)))
+            self._start_head(name, [only_present(grid[name]) for grid in grids], groups_n, has_n)
 
     def _fit(self, name: str, sets: Sequence[dict[str, TokenSet]], chosen: Tensor) -> np.ndarray | sparse.csr_matrix:
         """Fit bins and summary of a modality; give scaled values of the chosen features, of rows that have it."""
@@ -244,11 +232,6 @@ class ScMBERTModule(QueryModule):
         self.bins.fit(name, own)
         levels = [self.bins.level(name)[self.bins(name, part, rows_of(part))] for part in own]
         return self.summary.fit(name, own, levels, chosen)
-
-    def _share(self, name: str, n_components: int) -> int:
-        """Divide a number of components among the modalities."""
-        shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
-        return max(1, int(n_components * shares[name] / sum(shares.values())))
 
     def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
         """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
@@ -299,8 +282,3 @@ def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
         n = sum(own)
         known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], known=Known(part.offsets, own))
     return known
-
-
-def _head(kind: Kind, n_features: int, n_batches: int, config: ScMBERTConfig) -> Head:
-    n_sampled = config.n_sampled if kind == "accessibility" else 0
-    return Head(config.width, n_features, n_batches, dispersed=kind in ("counts", "protein"), n_sampled=n_sampled)
