@@ -387,6 +387,13 @@ def test_the_optimiser_is_as_it_was_asked_for():
     assert look.seen["weight_decay"] == pytest.approx(1 / (0.1 * 20)), "one over rate times steps"
 
 
+@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="needs Apple's MPS")
+def test_on_mps_training_runs_in_float32():
+    _, module, values = run(accelerator="mps")
+    assert values["train_loss"][-1] < values["train_loss"][0]
+    assert module.weight.dtype == torch.float32
+
+
 @pytest.mark.gpu
 def test_on_a_gpu_training_runs_in_bfloat16():
     class Look(Callback):
@@ -507,9 +514,16 @@ def test_of_a_sample_the_objective_is_told_the_whole_embedding():
         assert memory.refreshed
 
 
-def test_steps_can_be_limited():
-    spy, _, _ = run(max_epochs=3, max_steps=5)
-    assert len(only(spy.draws, True)) == 5
+@pytest.mark.parametrize(("max_steps", "expected"), [(5, 5), (1, 1), (11, 11), (12, 12), (50, 12)])
+def test_steps_can_be_limited(max_steps, expected):
+    spy, _, values = run(max_epochs=3, max_steps=max_steps)
+    assert len(only(spy.draws, True)) == expected
+    assert len(values["validation_loss"]) == len(values["train_loss"])
+
+
+def test_every_round_is_validated_anew():
+    _, _, values = run(max_epochs=7, optimisation=Optimisation(learning_rate=0.01, averaging=0.0))
+    assert len(set(values["validation_loss"])) == len(values["validation_loss"])
 
 
 def test_loggers_are_told_every_term(tmp_path):

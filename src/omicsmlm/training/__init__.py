@@ -1,7 +1,7 @@
 """One plan, one fit, one schedule for all families."""
 
 from ._device import on_device
-from ._fit import FitOptions, Fitted, check_trainer_options, fit
+from ._fit import FitOptions, Fitted, check_trainer_options, fit, on_cuda
 from ._plan import MaskedPlan, Optimisation
 from ._ranks import Ranks, current_ranks, gathered, is_first_rank
 from ._schedule import sensible_epochs, warmup_cosine
@@ -17,6 +17,7 @@ __all__ = [
     "fit",
     "gathered",
     "is_first_rank",
+    "on_cuda",
     "on_device",
     "sensible_epochs",
     "warmup_cosine",

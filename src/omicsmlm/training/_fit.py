@@ -132,9 +132,10 @@ def fit(
     n_accumulated = trainer_options.get("accumulate_grad_batches", 1)
     limit = float(trainer_options.pop("gradient_clip_val", None) or optimisation.gradient_limit)
     n_batches = options.max_epochs * len(train_loader)
+    is_limited = options.max_steps is not None and options.max_steps * n_accumulated < n_batches
     if options.max_steps is not None:
         n_batches = min(n_batches, options.max_steps * n_accumulated)
-    rounds = Rounds(train_loader, n_batches)
+    rounds = Rounds(train_loader, n_batches, at_most=is_limited)
     loaders = Loaders(rounds, validation_loader, *(memory or (None, True)))
     history = History()
     callbacks = [
@@ -171,8 +172,7 @@ def fit(
 
 def _n_steps(rounds: Rounds, n_accumulated: int) -> int:
     """Count the steps of the optimiser, which takes one at the end of each round, too."""
-    whole, rest = divmod(rounds.n_batches, rounds.size)
-    return whole * -(-rounds.size // n_accumulated) + -(-rest // n_accumulated)
+    return rounds.n_rounds * -(-rounds.size // n_accumulated)
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:
@@ -216,16 +216,17 @@ def _devices(options: FitOptions, trainer_options: Mapping[str, Any]) -> dict[st
 def _precision(options: FitOptions) -> str:
     """Return what is computed in: bfloat16 on a CUDA device, float32 elsewhere, unless one is asked for."""
     if options.precision is None:
-        return "bf16-mixed" if _on_cuda(options.accelerator) else "32-true"
+        return "bf16-mixed" if on_cuda(options.accelerator) else "32-true"
     if options.precision not in PRECISIONS:
         remedy = "weights stay float32; pass one of these, or leave it out"
         raise mistake("precision", f"one of {named(PRECISIONS)}", repr(options.precision), remedy)
-    if options.precision == "16-mixed" and not _on_cuda(options.accelerator):
+    if options.precision == "16-mixed" and not on_cuda(options.accelerator):
         raise mistake("precision", "a CUDA device for '16-mixed'", "none", "pass 'bf16-mixed' or '32-true'")
     return options.precision
 
 
-def _on_cuda(accelerator: str) -> bool:
+def on_cuda(accelerator: str) -> bool:
+    """Tell whether a training of this accelerator runs on a CUDA device."""
     return accelerator == "cuda" or (accelerator in ("gpu", "auto") and torch.cuda.is_available())
 
 

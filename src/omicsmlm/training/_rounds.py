@@ -23,21 +23,26 @@ class Rounds:
     loader
         Batches of an epoch.
     n_batches
-        Batches of the training.
+        Batches of the training, about: rounds are of equal size, as Lightning validates whole ones only, so that there may
+        be some more, less than one a round.
+    at_most
+        Whether there must not be more; there may then be less by a hundredth.
 
     Examples
     --------
     A set of 11 batches, 64 times; of one batch, 700 times; of 7,031 batches, once:
 
-    >>> [(round_size(704, 11)), (round_size(700, 1)), (round_size(7031, 7031))]
-    [11, 11, 391]
+    >>> [n_batches // n_rounds_of(n_batches, n) for n_batches, n in ((704, 11), (700, 1), (7031, 7031))]
+    [11, 10, 390]
     """
 
-    def __init__(self, loader: Loader, n_batches: int) -> None:
+    def __init__(self, loader: Loader, n_batches: int, *, at_most: bool = False) -> None:
         self.loader = loader
-        self.n_batches = n_batches
-        self.size = round_size(n_batches, len(loader))
-        self.n_rounds = math.ceil(n_batches / self.size)
+        self.n_rounds = n_rounds_of(n_batches, len(loader))
+        if at_most:  # as many rounds as leave at most a hundredth of the batches over
+            self.n_rounds = next(n for n in range(self.n_rounds, 0, -1) if 100 * (n_batches % n) <= n_batches)
+        self.size = n_batches // self.n_rounds if at_most else math.ceil(n_batches / self.n_rounds)
+        self.n_batches = self.n_rounds * self.size
         self.round = 0
         self._position = -1
         self._live: Iterator[Batch] = iter(())
@@ -52,7 +57,7 @@ class Rounds:
         self.round = epoch
 
     def __len__(self) -> int:
-        """Count the batches of a round; the last one may have fewer."""
+        """Count the batches of a round."""
         return self.size
 
     def __iter__(self) -> Iterator[Batch]:
@@ -60,7 +65,7 @@ class Rounds:
         first = self.round * self.size
         if first != self._position:  # where the last round ended, reading goes on ahead of it
             self._open(first)
-        for _ in range(min(self.size, self.n_batches - first)):
+        for _ in range(self.size):
             batch = next(self._live, None)
             if batch is None:
                 self._open(self._position)
@@ -79,7 +84,7 @@ class Rounds:
         self._live, self._position = iter(self.loader), position
 
 
-def round_size(n_batches: int, n_in_epoch: int) -> int:
-    """Return the batches of a round: those of an epoch, unless that is very long or the training many times as long."""
+def n_rounds_of(n_batches: int, n_in_epoch: int) -> int:
+    """Return how many rounds a training has: one an epoch, unless epochs are very long or many times as many."""
     wanted = max(math.ceil(n_batches / MOST_ROUNDS), min(n_in_epoch, ROUND_BATCHES))
-    return math.ceil(n_batches / max(1, round(n_batches / wanted)))
+    return max(1, round(n_batches / wanted))

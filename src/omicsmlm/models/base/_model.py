@@ -23,6 +23,7 @@ from omicsmlm.training import (
     Optimisation,
     check_trainer_options,
     fit,
+    on_cuda,
     sensible_epochs,
 )
 
@@ -38,6 +39,8 @@ MEMORY_ROWS = 20_000
 """Training observations whose embeddings a memory holds; a random sample where there are more."""
 VALIDATION_ROWS = 5000
 """Observations that are validated after each round; a random sample where more are held out."""
+AHEAD = 4
+"""Batches that a thread has ready, in page-locked memory, for a CUDA device."""
 STEPS = "steps of "
 """Stands, in a saved history, before the name of the losses whose steps are listed."""
 
@@ -203,10 +206,11 @@ class OmicsModel(EmbeddingModel):
         )
         validated = sample_rows(manager, VALIDATION_ROWS, seed, validation_rows)
         validation = row_loader(manager, validated, self.rows_at_once) if len(validated) else None
+        is_cuda = on_cuda(accelerator)
         fitted = fit(
             self.parts,
             self.optimisation,
-            row_loader(manager, train_rows, batch_size, seed=seed),
+            row_loader(manager, train_rows, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None),
             validation,
             options,
             trainer_options,

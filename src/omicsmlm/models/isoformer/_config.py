@@ -107,7 +107,7 @@ class IsoFormerConfig:
     cache_dir
         Folder for states of frozen encoders; None for ``~/.cache/omicsmlm/sequences``.
     patience
-        Epochs without a better validation loss before training stops.
+        Rounds (of steps: see ``train``) without a better validation loss before training stops.
     seed
         Seed of everything random.
     """

@@ -55,7 +55,7 @@ class MOJOConfig:
         heads know the usual bins of each gene (ours, see ``_mojo_start.py``; in place of Gene2Vec, which embeds
         co-expression too), or "random".
     patience
-        Epochs without a better validation loss before training stops (ours).
+        Rounds (of steps: see ``train``) without a better validation loss before training stops (ours).
     seed
         Seed of everything random.
     """

@@ -55,7 +55,7 @@ class OmicsMLMConfig:
     learning_rate, weight_decay
         Of AdamW.
     patience
-        Epochs without a better validation loss before training stops.
+        Rounds (of steps: see ``train``) without a better validation loss before training stops.
     seed
         Seed of everything random.
     """

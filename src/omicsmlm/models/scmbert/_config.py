@@ -74,7 +74,7 @@ class ScMBERTConfig:
     learning_rate, weight_decay
         Of AdamW.
     patience
-        Epochs without a better validation loss before training stops.
+        Rounds (of steps: see ``train``) without a better validation loss before training stops.
     seed
         Seed of everything random.
     """

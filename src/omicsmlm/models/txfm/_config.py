@@ -75,7 +75,7 @@ class TxFMConfig:
     averaging
         Share that a step leaves in place of the moving average of the weights, which is kept (ours); 0 for none.
     patience
-        Epochs without a better validation loss before training stops (ours).
+        Rounds (of steps: see ``train``) without a better validation loss before training stops (ours).
     seed
         Seed of everything random.
 
