@@ -92,7 +92,7 @@ def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], toleran
 
 
 def views_of(model: OmicsModel, data: Any = None) -> dict[str, View]:
-    manager = model._manager_for(data)
+    manager = model.manager_for(data)
     return model.parts.tokenizer(manager.create_torch_dataset()[list(range(manager.adata.n_obs))])
 
 

@@ -108,9 +108,28 @@ def broken_rules(src: Path) -> Iterator[str]:
                 yield f"{place}: {name} belongs inside the function that needs it"
 
 
+def private_uses(src: Path) -> Iterator[str]:
+    """A line for each private member that is taken of an object of another room."""
+    trees = {file.relative_to(src): list(ast.walk(ast.parse(file.read_text()))) for file in sorted(src.rglob("*.py"))}
+    held: dict[tuple[str, ...], set[str]] = {}
+    for place, nodes in trees.items():
+        names = held.setdefault(room_of(place.parts), set())
+        names |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        stored = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Store)]
+        names |= {node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in stored}
+    ours = set().union(*held.values())
+    for place, nodes in trees.items():
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls", "super()"):
+                is_private = node.attr.startswith("_") and not node.attr.startswith("__")
+                if is_private and node.attr in ours - held[room_of(place.parts)]:
+                    yield f"{place}: {ast.unparse(node)} is private to another room"
+
+
 def test_the_house_keeps_its_floors():
     assert list(SRC.rglob("*.py"))
     assert list(broken_rules(SRC)) == []
+    assert list(private_uses(SRC)) == []
 
 
 def test_the_rooms_of_models_are_few_and_so_are_the_arrows_between_them():
@@ -172,6 +191,21 @@ def test_a_broken_rule_is_seen(tmp_path, place, line, complaint):
     (report,) = broken_rules(tmp_path)
     assert report.startswith(place)
     assert report.endswith(complaint) or complaint in report
+
+
+def test_a_private_member_of_another_room_is_seen(tmp_path):
+    texts = {
+        "models/base/_model.py": "class Base:\n    def _embed(self):\n        self._seen = 1",
+        "models/base/_files.py": "def write(model):\n    model._embed()\n    model._replace(x=1)",
+        "models/heads/_copy.py": "def read(model):\n    return model._embed(), model._seen, model.__class__, model._replace()",
+        "models/mojo/_model.py": "class MOJO(Base):\n    def f(self):\n        return self._embed()",
+    }
+    for place, text in texts.items():
+        file = tmp_path / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    expected = [f"models/heads/_copy.py: model.{name} is private to another room" for name in ("_embed", "_seen")]
+    assert sorted(private_uses(tmp_path)) == expected
 
 
 def test_what_is_allowed_passes(tmp_path):

@@ -121,14 +121,16 @@ def test_a_query_is_matched_by_feature_name(classifier, model):
 
 def test_a_view_of_one_modality_is_the_row_without_the_others(model):
     batch = model.adata_manager.create_torch_dataset()[[3, 30, 60]]
-    manager = model._manager_for(MuData({"atac": model.adata["atac"].copy()}))
+    manager = model.manager_for(MuData({"atac": model.adata["atac"].copy()}))
     rows = manager.adata.obs_names.get_indexer(model.adata.obs_names[[3, 30, 60]])
     shown = alone(batch, "atac")
     assert isinstance(shown.tokens["rna"], Tokens)
     has_n = rows >= 0
     with torch.no_grad():
-        found = model._embed(shown)[torch.from_numpy(has_n)]
-        torch.testing.assert_close(found, model._embed(manager.create_torch_dataset()[rows[has_n]]), atol=1e-5, rtol=0)
+        found = model.embed_batch(shown)[torch.from_numpy(has_n)]
+        torch.testing.assert_close(
+            found, model.embed_batch(manager.create_torch_dataset()[rows[has_n]]), atol=1e-5, rtol=0
+        )
 
 
 def test_wrong_labels_are_noticed_and_do_little_harm():

@@ -133,7 +133,7 @@ def test_targets_are_matched_by_name():
     model = IsoFormer(transcripts(), SMALL_ISOFORMER)
     turned = transcripts()[:, ["heart", "liver", "brain"]].copy()
     views = [
-        model.parts.tokenizer(model._manager_for(data).create_torch_dataset()[list(range(72))])["expression"]
+        model.parts.tokenizer(model.manager_for(data).create_torch_dataset()[list(range(72))])["expression"]
         for data in (transcripts(), turned)
     ]
     assert torch.equal(views[0].values, views[1].values)
@@ -309,7 +309,7 @@ def test_attribution_of_a_region_is_the_change_when_its_letters_are_unknown(trai
     module = trained.module
     codes = module.encoders["dna"].codes
     assert codes[ord("N")] != codes[ord("?")], "to the encoder an unknown letter and a hidden one are two signs"
-    hidden_views = trained.parts.tokenizer(trained._manager_for(hidden).create_torch_dataset()[list(range(72))])
+    hidden_views = trained.parts.tokenizer(trained.manager_for(hidden).create_torch_dataset()[list(range(72))])
     letters = hidden_views["dna"]
     hidden_views["dna"] = letters._replace(letters=letters.letters.masked_fill(letters.letters == ord("N"), ord("?")))
     with torch.no_grad():

@@ -71,7 +71,7 @@ def test_a_config_out_of_range_is_refused(changes, message):
 
 
 def views_of(model, data=None):
-    manager = model._manager_for(data)
+    manager = model.manager_for(data)
     batch = manager.create_torch_dataset()[list(range(manager.adata.n_obs))]
     return model.parts.tokenizer(batch), batch
 

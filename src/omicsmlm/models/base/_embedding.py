@@ -81,10 +81,11 @@ class EmbeddingModel(Registered):
         ValueError
             If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
         """
-        embedding, _ = self._of_rows(data, indices, batch_size, self.module.n_latent, self._embed)
+        embedding, _ = self.map_observations(data, indices, batch_size, self.module.n_latent, self.embed_batch)
         return embedding
 
-    def _embed(self, batch: Batch) -> Tensor:
+    def embed_batch(self, batch: Batch) -> Tensor:
+        """Return the embedding of a batch on the model's device, (n, n_latent), with gradients where they are on."""
         return self.module.embed(self.parts.tokenizer(batch), batch).mean
 
     @torch.inference_mode()
@@ -96,7 +97,7 @@ class EmbeddingModel(Registered):
         for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
             yield compute(on_device(batch, self.device)).float().cpu().numpy()
 
-    def _of_rows(
+    def map_observations(
         self,
         data: AnnData | MuData | None,
         indices: Sequence[int] | np.ndarray | None,
@@ -104,9 +105,33 @@ class EmbeddingModel(Registered):
         width: int,
         compute: Callable[[Batch], Tensor],
     ) -> tuple[np.ndarray, pd.Index]:
-        """Compute (n, width) float32 of the rows that are asked for, some at a time; give it with their names."""
+        """Compute something of each observation that is asked for, some observations at a time; without gradients.
+
+        Parameters
+        ----------
+        data
+            The object; None for the registered one.
+        indices
+            Row numbers, or one boolean per observation; None for all.
+        batch_size
+            Observations at a time; None for as many as are embedded at once.
+        width
+            Numbers that ``compute`` returns of each observation.
+        compute
+            From a batch on the model's device to (n, width).
+
+        Returns
+        -------
+        tuple of numpy.ndarray and pandas.Index
+            (n, width) float32, and the names of the observations.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the object does not fit the model.
+        """
         check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
-        manager = self._manager_for(data)
+        manager = self.manager_for(data)
         rows = asked_rows(indices, manager.adata.n_obs)
         values, start = np.empty((len(rows), width), dtype=np.float32), 0
         for block in self._blocks(manager, rows, batch_size, compute):
@@ -152,11 +177,11 @@ class EmbeddingModel(Registered):
         key = self._checked_key(key_added, data)
         assert key is not None
         target = target_file(path, self.adata if data is None else data)
-        manager = self._manager_for(data)
+        manager = self.manager_for(data)
         if across_ranks:
             blocks = self._shared_blocks(manager, current_ranks(self.device), batch_size)
         else:
-            blocks = self._blocks(manager, np.arange(manager.adata.n_obs), batch_size, self._embed)
+            blocks = self._blocks(manager, np.arange(manager.adata.n_obs), batch_size, self.embed_batch)
         if is_first_rank():
             target.write(key, self.module.n_latent, blocks)
         elif across_ranks:
@@ -172,7 +197,7 @@ class EmbeddingModel(Registered):
             rows = np.array_split(np.arange(start, min(start + SHARED_ROWS, n_obs)), ranks.n_ranks)[ranks.rank]
             own = [
                 np.empty((0, self.module.n_latent), np.float32),
-                *self._blocks(manager, rows, batch_size, self._embed),
+                *self._blocks(manager, rows, batch_size, self.embed_batch),
             ]
             own_nd = torch.from_numpy(np.concatenate(own)).to(ranks.device)
             yield gathered(own_nd, ranks.n_ranks).cpu().numpy()

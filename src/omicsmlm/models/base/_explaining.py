@@ -102,7 +102,7 @@ class ExplainingModel(OmicsModel):
         features = np.asarray(self.adata_manager.modalities[name]["vocabulary"])[self._encoded_features(name)]
         if which == "decoder":
             return pd.DataFrame(self._decoder_weights(name).detach().cpu().numpy().copy(), index=features)
-        manager = self._manager_for(data)
+        manager = self.manager_for(data)
         rows = asked_rows(indices, manager.adata.n_obs)
         q_nd = torch.from_numpy(_whitened(self.get_latent_representation(data, indices, batch_size)))
         q_nd = q_nd.to(device=self.device, dtype=torch.float32)
@@ -172,7 +172,7 @@ class ExplainingModel(OmicsModel):
         """
         if n_steps < 1:
             raise mistake("n_steps", "at least 1", str(n_steps), "leave it out for 50")
-        manager = self._manager_for(data)
+        manager = self.manager_for(data)
         label_n = _label_column(self.adata if data is None else data, labels)
         rows = asked_rows(indices, manager.adata.n_obs)
         rows = rows[label_n.iloc[rows].notna().to_numpy()]

@@ -71,7 +71,7 @@ class ImputingModel(OmicsModel):
                 part.covariates[:, 0] = code
             return self._expected(part, name)
 
-        values, row_names = self._of_rows(data, indices, batch_size, len(features), expected)
+        values, row_names = self.map_observations(data, indices, batch_size, len(features), expected)
         return pd.DataFrame(values, index=row_names, columns=features)
 
     def _batch_code(self, batch: str) -> int:

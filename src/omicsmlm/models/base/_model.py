@@ -118,8 +118,16 @@ class OmicsModel(EmbeddingModel):
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
 
-    def _masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
-        """Return what masks features and whole modalities while labels are learned: by default that of grids."""
+    def fine_tuning_masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
+        """Return what masks features and whole modalities while a head is fine-tuned: by default that of grids.
+
+        Parameters
+        ----------
+        rates
+            Lowest and highest fraction of an observation's features that are masked.
+        modality_rate
+            Probability that an observation with several modalities loses one.
+        """
         return MaskFeatures(rates, modality_rate)
 
     # ---- training -----------------------------------------------------------------------------------------------
@@ -182,7 +190,7 @@ class OmicsModel(EmbeddingModel):
         ValueError
             If an argument is out of range or there is nothing to train on; the object is then left as it was.
         """
-        manager = self._manager_for(None)
+        manager = self.manager_for(None)
         key = self._checked_key(key_added)
         check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
         check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
@@ -220,7 +228,7 @@ class OmicsModel(EmbeddingModel):
         self.is_trained_ = True
         self.n_trainings += 1
         self._extend_history(fitted.steps, fitted.losses)
-        self._remember(train_rows)
+        self.finish_training(train_rows)
         if key is not None:
             self.adata.obsm[key] = self._embedded_by(fitted.ranks)
 
@@ -237,8 +245,8 @@ class OmicsModel(EmbeddingModel):
         """Solve what need not be trained; by default nothing."""
         return None
 
-    def _remember(self, train_rows: np.ndarray) -> None:
-        """Keep what later uses of the model need to know of the rows it learned from; by default nothing."""
+    def finish_training(self, train_rows: np.ndarray) -> None:
+        """Read off the trained network what later uses of it need, by the observations it learned from; by default nothing."""
         return None
 
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -142,7 +142,7 @@ class QueryModel(OmicsModel):
                 "use the embedding as it is, or name a batch_key when you make the reference",
             )
         code_n = self.adata_manager.create_torch_dataset().covariates[:, 0].numpy()
-        latent_nd, _ = self._of_rows(None, None, None, self.module.n_latent, self._encode)
+        latent_nd, _ = self.map_observations(None, None, None, self.module.n_latent, self._encode)
         for batch in range(self.choice[KNOWN], self.choice[KNOWN] + len(self._new_batches())):
             assert self._network.alignment is not None
             latent_bd = torch.from_numpy(latent_nd[code_n == batch]).to(self.device)
@@ -153,7 +153,7 @@ class QueryModel(OmicsModel):
         assert isinstance(self.module, QueryModule)
         return self.module
 
-    def _remember(self, train_rows: np.ndarray) -> None:
+    def finish_training(self, train_rows: np.ndarray) -> None:
         """Keep the embedding of some rows, for queries to be aligned with."""
         memory_md = self._network.memory_md
         if not self.is_query:

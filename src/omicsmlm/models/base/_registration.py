@@ -161,8 +161,14 @@ class Registered(BaseModelClass):
         manager.register_fields(data)
         cls.register_manager(manager)
 
-    def _manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
-        """Give the manager of an object: the model's own, or one transferred by feature name."""
+    def manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
+        """Return the manager of an object: the model's own, or one transferred by feature name.
+
+        Raises
+        ------
+        ValueError
+            If there is no object, or it does not fit the model.
+        """
         if data is None and self.adata is None:
             raise mistake("data", "an object", "none, as the model was loaded without one", "pass data=…")
         if data is None or data is self.adata:

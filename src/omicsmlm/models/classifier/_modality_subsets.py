@@ -30,14 +30,14 @@ def embedded_views(model: OmicsModel, rows: np.ndarray) -> tuple[np.ndarray, np.
 
     def whole(batch: Batch) -> Tensor:
         present = torch.stack([batch.present[name] for name in names], 1)
-        return torch.cat([model._embed(batch), present.float()], 1)
+        return torch.cat([model.embed_batch(batch), present.float()], 1)
 
-    values, _ = model._of_rows(None, rows, None, width + len(names), whole)
+    values, _ = model.map_observations(None, rows, None, width + len(names), whole)
     embeddings, positions = [values[:, :width]], [np.arange(len(rows))]
     has_nm = values[:, width:] > 0
     for name, has_n in zip(names, has_nm.T, strict=True):
         shown = np.flatnonzero(has_n & (has_nm.sum(1) > 1))
-        part, _ = model._of_rows(None, rows[shown], None, width, partial(_embedded_alone, model, name))
+        part, _ = model.map_observations(None, rows[shown], None, width, partial(_embedded_alone, model, name))
         embeddings.append(part)
         positions.append(shown)
     return np.concatenate(embeddings), np.concatenate(positions)
@@ -66,7 +66,7 @@ def shown_views(features: RowFeatures, model: OmicsModel, rows: np.ndarray) -> t
         return torch.cat([features(batch), features.patterns(batch)[:, None].float()], 1)
 
     features.to(model.device)
-    values, _ = model._of_rows(None, rows, None, features.n_features + 1, whole)
+    values, _ = model.map_observations(None, rows, None, features.n_features + 1, whole)
     x_ng, pattern_n = values[:, :-1], values[:, -1].astype(np.int64)
     blocks, patterns = [x_ng], [pattern_n]
     for m, span in enumerate(features.spans.values()):
@@ -78,7 +78,7 @@ def shown_views(features: RowFeatures, model: OmicsModel, rows: np.ndarray) -> t
 
 
 def _embedded_alone(model: OmicsModel, name: str, batch: Batch) -> Tensor:
-    return model._embed(alone(batch, name))
+    return model.embed_batch(alone(batch, name))
 
 
 def alone(batch: Batch, name: str) -> Batch:

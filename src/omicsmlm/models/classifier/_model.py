@@ -204,7 +204,7 @@ class Classifier(Answering):
                 seed=self.config.seed,
             )
             self._tune(rows[kept_n], rows[~kept_n], learned_n, batch_size, (options, trainer_options))
-            self.model._remember(rows)
+            self.model.finish_training(rows)
             self._judge_tuned(rows[kept_n], rows[~kept_n], learned_n)
         self.is_trained = True
         logger.info("Classifier: %d labels from %d rows; held out: %s.", len(self.labels), len(rows), self._summary())
@@ -264,7 +264,7 @@ class Classifier(Answering):
         adapted = None if c.tuning == "full" else Adapted(self.model, c.tuning, c.rank, c.seed)
         weight_c = label_weights(code_n[rows], len(self.labels), c.balance)
         objective = LabelObjective(torch.from_numpy(code_n), torch.from_numpy(weight_c).float())
-        masking = self.model._masking(c.hidden_rates, c.modality_rate)
+        masking = self.model.fine_tuning_masking(c.hidden_rates, c.modality_rate)
         parts = Parts(self.model.parts.tokenizer, masking, self.module, objective)
         frozen = [w for w in self.model.module.initial_layer() if c.freeze_initial and w.requires_grad]
         for weight in frozen:

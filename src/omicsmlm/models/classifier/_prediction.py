@@ -97,7 +97,7 @@ class Answering(ABC):
             As in :meth:`predict`.
         """
         values, names = self._of_rows(
-            data, indices, batch_size, 1, lambda batch: self.module.head.novelty(self.model._embed(batch))[:, None]
+            data, indices, batch_size, 1, lambda batch: self.module.head.novelty(self.model.embed_batch(batch))[:, None]
         )
         return pd.Series(values[:, 0], index=names, name="novelty")
 
@@ -182,11 +182,11 @@ class Answering(ABC):
         for part in (self.module, self.features, self.anchor):
             if part is not None:
                 part.to(self.model.device).eval()
-        return self.model._of_rows(data, indices, batch_size, width, compute)
+        return self.model.map_observations(data, indices, batch_size, width, compute)
 
     def _answer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Give the (n, c) logits of rows, by the anchor if there is one, and their (n, 1) novelty."""
-        head, z_nd = self.module.head, self.model._embed(batch)
+        head, z_nd = self.module.head, self.model.embed_batch(batch)
         if self.features is None or self.anchor is None:
             return head(z_nd), head.novelty(z_nd)[:, None]
         logits_nc = self.anchor.chosen(self.features(batch), self.features.patterns(batch), head.scaled(z_nd))
@@ -224,7 +224,7 @@ class Answering(ABC):
             raise mistake("predict_candidates", "a classifier with an anchor", "one without", remedy)
 
         def each(batch: Batch) -> Tensor:
-            z_nd = head.scaled(self.model._embed(batch))
+            z_nd = head.scaled(self.model.embed_batch(batch))
             logits_n4c = anchor(features(batch), features.patterns(batch), z_nd)
             return (logits_n4c / head.temperature).softmax(2).flatten(1)
 

@@ -76,7 +76,7 @@ def embedding_layers(model: OmicsModel) -> list[str]:
     try:
         batch = model.adata_manager.create_torch_dataset()[np.arange(min(2, model.adata.n_obs))]
         with torch.no_grad():
-            model._embed(on_device(batch, model.device))
+            model.embed_batch(on_device(batch, model.device))
     finally:
         for handle in handles:
             handle.remove()

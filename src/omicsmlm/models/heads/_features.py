@@ -92,7 +92,7 @@ class RowFeatures(nn.Module):
     def of_rows(self, model: OmicsModel, rows: np.ndarray) -> np.ndarray:
         """Give (n, g) float32 of rows of a model's object."""
         self.to(model.device)
-        return model._of_rows(None, rows, None, self.n_features, self)[0]
+        return model.map_observations(None, rows, None, self.n_features, self)[0]
 
 
 def _chosen(name: str, state: Mapping[str, Any], sample: list[Batch]) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ class AttributedModel(SequenceModel):
                 changes.append(torch.where(lost_n[:, None], whole_nt - rest_nt, torch.nan))
             return torch.cat(changes, 1)
 
-        values, rows = self._of_rows(data, None, None, len(names) * len(targets), change)
+        values, rows = self.map_observations(data, None, None, len(names) * len(targets), change)
         return pd.DataFrame(values, index=rows, columns=pd.MultiIndex.from_product([names, targets]))
 
     def attribute_regions(
@@ -105,7 +105,7 @@ class AttributedModel(SequenceModel):
                 changes.append(whole_n - self._from_views({**views, modality: hidden})[:, at])
             return torch.where(letters.of_row[:, None] >= 0, torch.stack(changes, 1), torch.nan)
 
-        values, rows = self._of_rows(data, None, None, n_regions, change)
+        values, rows = self.map_observations(data, None, None, n_regions, change)
         return pd.DataFrame(values, index=rows, columns=np.arange(n_regions))
 
 

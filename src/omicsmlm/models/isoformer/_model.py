@@ -126,7 +126,7 @@ class IsoFormer(AttributedModel):
         announce(f"IsoFormer: held-out variance that the composition of sequences explains: {listed or 'none'}.")
 
     @torch.inference_mode()
-    def _remember(self, train_rows: np.ndarray) -> None:
+    def finish_training(self, train_rows: np.ndarray) -> None:
         """Solve how much each expert counts, on the validation rows."""
         self.module.reset_weights()
         if not len(self.validation_indices):
@@ -212,7 +212,7 @@ class IsoFormer(AttributedModel):
             (n_obs, n_targets) float32 in the units of training, with the names of rows and variables.
         """
         targets = self.adata_manager.modalities[TARGETS]["vocabulary"]
-        values, names_n = self._of_rows(data, indices, batch_size, len(targets), self._foretold)
+        values, names_n = self.map_observations(data, indices, batch_size, len(targets), self._foretold)
         return pd.DataFrame(values, index=names_n, columns=targets)
 
     def _foretold(self, batch: Batch) -> Tensor:

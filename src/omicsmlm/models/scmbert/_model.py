@@ -122,7 +122,7 @@ class ScMBERT(ComponentModel):
             report.add(outputs, masked, objective.hidden_bins(masked), shown_bins)
             return torch.zeros(len(batch.rows), 1)
 
-        self._of_rows(data, indices, batch_size, 1, look)
+        self.map_observations(data, indices, batch_size, 1, look)
         return judged(report)
 
     # ---- what makes it ----------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class ScMBERT(ComponentModel):
         assert isinstance(self.module, ScMBERTModule)
         return self.module
 
-    def _masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
+    def fine_tuning_masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
         """Drop tokens and modalities, and hide nothing else, while labels are learned."""
         c = self.config
         return MaskTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})

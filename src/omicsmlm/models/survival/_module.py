@@ -139,13 +139,16 @@ def train_network(
     """
     batch_size, options, trainer_options = how
     c, manager = config, own.adata_manager
-    z_nd, _ = own._of_rows(None, rows, None, own.module.n_latent, own._embed)
+    z_nd, _ = own.map_observations(None, rows, None, own.module.n_latent, own.embed_batch)
     network.head.cpu().fit_scale(torch.from_numpy(z_nd))
     adapted = Adapted(own, c.tuning, c.rank, options.seed) if c.tuning in ("lora", "ia3") else None
     if c.tuning == "frozen":
         network.encoder.requires_grad_(False)
     parts = Parts(
-        own.parts.tokenizer, own._masking(c.hidden_rates, c.modality_rate), network, _objective(times, rows, config)
+        own.parts.tokenizer,
+        own.fine_tuning_masking(c.hidden_rates, c.modality_rate),
+        network,
+        _objective(times, rows, config),
     )
     optimisation = Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay)
     loader = row_loader(manager, rows, batch_size, seed=options.seed)
@@ -163,7 +166,7 @@ def network_risk(own: OmicsModel, network: RiskNetwork, rows: np.ndarray) -> np.
         return log_risk(network(own.parts.tokenizer(batch), batch))[:, None]
 
     network.to(own.device).eval()
-    return own._of_rows(None, rows, None, 1, compute)[0][:, 0]
+    return own.map_observations(None, rows, None, 1, compute)[0][:, 0]
 
 
 def _objective(times: Times, rows: np.ndarray, config: SurvivalConfig) -> Objective:

@@ -205,7 +205,7 @@ class RiskAnswering(ABC):
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Give the scores of rows and their strata."""
         self._check_trained("predict")
-        whole = self.model._manager_for(data).adata
+        whole = self.model.manager_for(data).adata
         clinical = self._clinical(whole)
         device = self.model.device
         for part in (self.features, self.anchor, self.networks):
@@ -217,7 +217,7 @@ class RiskAnswering(ABC):
             network_n = self._network_mean(batch, own, x_ng)
             return torch.cat([anchor_n2, network_n[:, None], own.stratum_n[:, None].float()], 1)
 
-        values, names = self.model._of_rows(data, indices, batch_size, len(PARTS) + 1, compute)
+        values, names = self.model.map_observations(data, indices, batch_size, len(PARTS) + 1, compute)
         stratum_n = values[:, -1].astype(np.int64)
         table = pd.DataFrame(values[:, :-1].astype(np.float64), index=names, columns=PARTS)
         table["log risk"] = self.combination.log_risk(table.to_numpy(), stratum_n)
