@@ -32,6 +32,22 @@ DATASET, PROFILED = "dataset", "profiled"
 """Where an object put together of several data sets says so: ``obs["dataset"]`` has the data set of each row, and
 ``varm["profiled"]`` a boolean column per data set, true for the features that it profiled."""
 
+SOURCES = "omicsmlm_sources"
+"""Annotation of a dask array's own layer: the :class:`Source` s that its observations are, in this order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The values of one file in an object put together of several: read from there, not through dask.
+
+    Equal to nothing but itself, as dask compares annotations.
+    """
+
+    values: Any
+    """CSR dataset (``anndata.abc.CSRDataset``) in HDF5 or zarr."""
+    column_of: np.ndarray | None
+    """(features of the file,) column of the whole for each; None where they are the same."""
+
 
 class Tokens(NamedTuple):
     """The values of one modality for a batch of rows, packed without padding.

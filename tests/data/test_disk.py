@@ -8,9 +8,11 @@ import zarr
 from anndata import AnnData
 from anndata.io import sparse_dataset, write_elem
 from scipy import sparse
+from zarr.core.codec_pipeline import BatchedCodecPipeline, FusedCodecPipeline
+from zarr.registry import register_pipeline
 
 from omicsmlm.data import Matrix
-from omicsmlm.data._disk import stretches
+from omicsmlm.data._disk import BATCHED, CSRInFile, stretches
 
 ROWS = np.array([3, 0, -1, 90, 3, 41, 40])
 KEPT = np.array([2, -1, 0, 1, -1, 4], dtype=np.int32)
@@ -31,6 +33,15 @@ def in_zarr(matrix, folder):
     group = zarr.open_group(folder / "x.zarr", mode="w")
     write_elem(group, "x", matrix)
     return sparse_dataset(group["x"]) if sparse.issparse(matrix) else group["x"]
+
+
+def in_shards(dense, folder):
+    """A CSR group as annbatch writes it: small types, compressed chunks in shards that rows do not end with."""
+    found, group = compact(dense), zarr.open_group(folder / "s.zarr", mode="w").create_group("x")
+    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": dense.shape})
+    for name in ("data", "indices", "indptr"):
+        group.create_array(name, data=getattr(found, name), chunks=(10,), shards=(70,))
+    return sparse_dataset(group)
 
 
 def untidy(dense, seed=0):
@@ -61,6 +72,10 @@ def written_by_hand(dense, folder, kind):
     return sparse_dataset(group)
 
 
+class Chosen(BatchedCodecPipeline):
+    """What a user might have registered."""
+
+
 FORMS = {
     "h5": lambda x, folder: in_h5(sparse.csr_matrix(x), folder),
     "h5, compressed": lambda x, folder: in_h5(sparse.csr_matrix(x), folder, compression="gzip"),
@@ -72,6 +87,8 @@ FORMS = {
     "h5, dense": in_h5,
     "h5, dense by chunks": lambda x, folder: in_h5(x, folder, chunks=(30, 6)),
     "zarr": lambda x, folder: in_zarr(sparse.csr_matrix(x), folder),
+    "zarr, float64": lambda x, folder: in_zarr(sparse.csr_matrix(x.astype(np.float64)), folder),
+    "zarr, shards": lambda x, folder: in_shards(x, folder),
     "zarr, untidy": lambda x, folder: in_zarr(untidy(x), folder),
     "zarr, dense": in_zarr,
     "dask": lambda x, _: dask.array.from_array(sparse.csr_matrix(x), chunks=(30, 6)),
@@ -107,7 +124,8 @@ def test_the_summary_is_that_of_memory(dense, form, tmp_path):
 def test_rows_are_read_by_stretches(dense, tmp_path, monkeypatch):
     monkeypatch.setattr("omicsmlm.data._disk.GAP_BYTES", 100)
     monkeypatch.setattr("omicsmlm.data._disk.STRETCH_BYTES", 200)
-    for form in ("h5", "h5, untidy", "h5, dense", "zarr"):
+    monkeypatch.setattr("omicsmlm.data._disk.BLOCK_BYTES", 200)
+    for form in ("h5", "h5, untidy", "h5, dense", "zarr", "zarr, shards"):
         (tmp_path / form).mkdir()
         ours, theirs = Matrix("rna", FORMS[form](dense, tmp_path / form)), Matrix("rna", dense)
         for rows in (ROWS, np.arange(100), np.arange(0, 100, 7)):
@@ -115,12 +133,31 @@ def test_rows_are_read_by_stretches(dense, tmp_path, monkeypatch):
                 assert a.tolist() == b.tolist()
 
 
+def test_blocks_of_zarr_are_long_but_bounded(dense, tmp_path, monkeypatch):
+    found = CSRInFile(FORMS["zarr"](dense, tmp_path))
+    assert found.block == 1024
+    assert CSRInFile(FORMS["h5"](dense, tmp_path)).block == 64
+    monkeypatch.setattr("omicsmlm.data._disk.BLOCK_BYTES", 100 * found.row_bytes)
+    assert CSRInFile(FORMS["zarr"](dense, tmp_path)).block == 100
+    monkeypatch.setattr("omicsmlm.data._disk.BLOCK_BYTES", found.row_bytes)
+    assert CSRInFile(FORMS["zarr"](dense, tmp_path)).block == 64
+
+
+def test_zarr_is_decoded_without_a_coroutine_for_each_chunk_unless_the_user_chose(dense, tmp_path):
+    values = FORMS["zarr, shards"](dense, tmp_path)
+    assert isinstance(CSRInFile(values).data.async_array.codec_pipeline, FusedCodecPipeline)
+    assert zarr.config.get("codec_pipeline.path") == BATCHED, "only these arrays are opened so"
+    with zarr.config.set({"codec_pipeline.path": f"{Chosen.__module__}.{Chosen.__name__}"}):
+        register_pipeline(Chosen)
+        assert isinstance(CSRInFile(values).data.async_array.codec_pipeline, Chosen)
+
+
 def test_stretches_end_where_rows_are_far_apart_or_many():
     rows = np.array([0, 1, 2, 3, 9, 5000, 5001])
-    assert list(stretches(rows, 1000.0)) == [(0, 5), (5, 7)]
-    assert [last - first for first, last in stretches(np.arange(30_000), 1000.0)] == [8388, 8388, 8388, 4836]
-    assert list(stretches(rows, 1e9)) == [(k, k + 1) for k in range(7)]
-    assert list(stretches(rows[:0], 1.0)) == []
+    assert list(stretches(rows, 1000.0, 2**23)) == [(0, 5), (5, 7)]
+    assert [last - first for first, last in stretches(np.arange(30_000), 1000.0, 2**23)] == [8388, 8388, 8388, 4836]
+    assert list(stretches(rows, 1e9, 2**23)) == [(k, k + 1) for k in range(7)]
+    assert list(stretches(rows[:0], 1.0, 2**23)) == []
 
 
 def test_what_lies_by_columns_is_refused(dense, tmp_path):

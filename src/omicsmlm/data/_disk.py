@@ -14,12 +14,16 @@ from ._packing import Packed, pack_csr, settle
 
 BLOCK = 64
 """Rows that are read together where the file does not say otherwise."""
+BLOCK_ZARR, BLOCK_BYTES = 1024, 2**24
+"""Rows of a zarr array that are read together, which takes longer to begin a read; but within these bytes."""
 GAP_BYTES = 350_000
 """Bytes that are rather read in vain than skipped: one more read costs about as much."""
 STRETCH_BYTES = 2**23
 """Bytes that are read at once."""
 SCAN_BYTES = 2**25
 """Bytes that a scan over all values holds at once."""
+BATCHED, FUSED = (f"zarr.core.codec_pipeline.{name}CodecPipeline" for name in ("Batched", "Fused"))
+"""How zarr decodes if nobody says otherwise, and how it does so without a coroutine for each chunk."""
 
 
 class DiskRows(Protocol):
@@ -50,7 +54,10 @@ class CSRInFile:
         self.dtype = self.data.dtype
         self.indptr = np.asarray(values.group["indptr"][:])
         self.row_bytes = 8 * len(self) / max(1, self.shape[0])
-        self.block = BLOCK
+        is_zarr = not isinstance(self.data, h5py.Dataset)
+        self.block = max(BLOCK, min(BLOCK_ZARR, int(BLOCK_BYTES / max(1.0, self.row_bytes)))) if is_zarr else BLOCK
+        # A block of zarr is not read in two: the chunk between them would be decoded twice.
+        self.at_once = BLOCK_BYTES if is_zarr else STRETCH_BYTES
 
     def __len__(self) -> int:
         """Count the stored values."""
@@ -81,7 +88,7 @@ class CSRInFile:
         lut
             (columns,) int32 position of each column in the vocabulary, -1 for a feature that is not in it.
         """
-        places = list(stretches(rows, self.row_bytes))
+        places = list(stretches(rows, self.row_bytes, self.at_once))
         first_p, last_p = rows[[first for first, _ in places]], rows[[last - 1 for _, last in places]]
         span_p = self.indptr[last_p + 1] - self.indptr[first_p]
         # What is read lies behind what is kept, so that there is room for all that is kept and for one whole stretch.
@@ -110,7 +117,7 @@ class CSRInFile:
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
         """Read ascending rows."""
-        for first, last in stretches(rows, self.row_bytes):
+        for first, last in stretches(rows, self.row_bytes, self.at_once):
             yield self.read(int(rows[first]), int(rows[last - 1]) + 1), rows[first:last] - rows[first]
 
     def stored(self) -> Iterator[np.ndarray]:
@@ -132,7 +139,7 @@ class DenseInFile:
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Read ascending rows."""
-        for first, last in stretches(rows, self.row_bytes):
+        for first, last in stretches(rows, self.row_bytes, STRETCH_BYTES):
             start = int(rows[first])
             yield np.asarray(self.values[start : int(rows[last - 1]) + 1]), rows[first:last] - start
 
@@ -200,13 +207,22 @@ def on_disk(place: str, values: Any) -> DiskRows | None:
     library = type(values).__module__.partition(".")[0]
     if isinstance(values, h5py.Dataset) or (library == "zarr" and hasattr(values, "chunks")):
         return DenseInFile(values)
-    return DaskRows(place, values) if library == "dask" and hasattr(values, "to_delayed") else None
+    return DaskRows(place, values) if is_dask_array(values) else None
+
+
+def is_dask_array(values: Any) -> bool:
+    """Tell whether values are a dask array or, as in a view of an AnnData, something that is made of one."""
+    return any(kind.__module__.partition(".")[0] == "dask" for kind in type(values).__mro__) and hasattr(
+        values, "to_delayed"
+    )
 
 
 def _opened(group: Any, name: str) -> Any:
     """Open an array of a group; in HDF5 without the cache of chunks, which costs a copy where nothing is compressed."""
     found = group[name]
-    if not isinstance(found, h5py.Dataset) or found.chunks is None or found.id.get_create_plist().get_nfilters():
+    if not isinstance(found, h5py.Dataset):
+        return _opened_zarr(group, name)
+    if found.chunks is None or found.id.get_create_plist().get_nfilters():
         return found
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
     access.set_chunk_cache(1, 0, 1.0)
@@ -214,12 +230,31 @@ def _opened(group: Any, name: str) -> Any:
     return h5py.Dataset(h5py.h5d.open(group.id, name.encode(), access))
 
 
+def _opened_zarr(group: Any, name: str) -> Any:
+    """Open an array of a zarr group so that its chunks are decoded one after the other, where zarr can (3.4).
+
+    The way of older versions, a coroutine for each chunk of a shard, takes two to four times as long. A way that the
+    user has chosen (``zarr.config``) stays.
+    """
+    import zarr
+    from zarr.core import codec_pipeline
+
+    chosen = zarr.config.get("codec_pipeline.path")
+    if chosen != BATCHED or not hasattr(codec_pipeline, FUSED.rpartition(".")[2]):
+        return group[name]
+    with zarr.config.set({"codec_pipeline.path": FUSED}):
+        return group[name]
+
+
 def _read_into(source: Any, start: int, out: np.ndarray) -> None:
     """Read neighbouring values of a one-dimensional array in a file."""
-    if not isinstance(source, h5py.Dataset) or source.dtype.kind not in "iuf":
+    if not isinstance(source, h5py.Dataset) and source.dtype == out.dtype:
+        from zarr.buffer.cpu import NDBuffer
+
+        source.get_basic_selection(slice(start, start + len(out)), out=NDBuffer.from_numpy_array(out))
+    elif not isinstance(source, h5py.Dataset) or source.dtype.kind not in "iuf":
         out[:] = source[start : start + len(out)]
-        return
-    if len(out):
+    elif len(out):
         space = source.id.get_space()
         space.select_hyperslab((start,), (len(out),))
         source.id.read(h5py.h5s.create_simple((len(out),)), space, out)
@@ -235,10 +270,10 @@ def _by_columns(place: str, found: str) -> ValueError:
     return mistake(place, "values that can be read by rows", found, remedy)
 
 
-def stretches(rows: np.ndarray, row_bytes: float) -> Iterator[tuple[int, int]]:
-    """Cut ascending rows into stretches that are read at once: the first place in `rows`, and the one after the last."""
+def stretches(rows: np.ndarray, row_bytes: float, at_once: float) -> Iterator[tuple[int, int]]:
+    """Cut ascending rows into stretches of at most so many bytes that are read at once: their places in `rows`."""
     gap = max(1.0, GAP_BYTES / max(1.0, row_bytes))
-    most = max(1, int(STRETCH_BYTES / max(1.0, row_bytes)))
+    most = max(1, int(at_once / max(1.0, row_bytes)))
     start = 0
     for gap_end in np.append(np.flatnonzero(np.diff(rows) > gap) + 1, len(rows)).tolist():
         while start < gap_end:

@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 
 from omicsmlm._checks import mistake
 
-from ._disk import CSRInFile, DiskRows, on_disk
+from ._disk import CSRInFile, DiskRows
 from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
+from ._stack import StackedCSR, in_files
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Matrix:
         if sparse.issparse(values) and not values.has_canonical_format:
             values = values.copy()
             values.sum_duplicates()
-        self.file: DiskRows | None = None if sparse.issparse(values) else on_disk(place, values)
+        self.file: DiskRows | None = None if sparse.issparse(values) else in_files(place, values)
         if self.file is None and not (sparse.issparse(values) or isinstance(values, np.ndarray)):
             raise mistake(
                 place,
@@ -120,7 +121,7 @@ class Matrix:
     def _pack_file(self, file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Packed:
         """Read ascending rows stretch by stretch, then bring them to the order that was asked for."""
         wanted, position = np.unique(rows[rows >= 0], return_inverse=True)
-        if isinstance(file, CSRInFile) and not keep_zeros:
+        if isinstance(file, CSRInFile | StackedCSR) and not keep_zeros:
             packed = file.pack(wanted, lut)
         else:
             packed = Packed.joined([*_parts(file, wanted, lut, keep_zeros)])

@@ -17,7 +17,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from omicsmlm._checks import mistake, named
-from omicsmlm._types import DATASET, PROFILED
+from omicsmlm._types import DATASET, PROFILED, SOURCES, Source
 
 logger = logging.getLogger(__name__)
 
@@ -245,34 +245,41 @@ class _Block(NamedTuple):
 
 
 def _values(stores: Sequence[_Store], features: pd.Index) -> Any:
-    """Put the values of all stores below one another, as a dask array that reads a block at a time."""
+    """Put the values of all stores below one another, as a dask array that reads a block at a time.
+
+    Its layer says what it is read from, so that training can do without dask.
+    """
     try:
         import dask.array as da
+        from dask.base import annotate
     except ImportError as error:
         raise ImportError(f"open_files needs dask: {INSTALL}") from error
     is_sparse = {isinstance(store.values, ad.abc.CSRDataset) for store in stores}
     if len(is_sparse) > 1:
         raise mistake("paths", "sets that are all sparse or all dense", "both", "write all as CSR")
     blocks: list[_Block] = []
+    sources: list[Source] = []
     for store in stores:
         column_of = None if store.var_names.equals(features) else features.get_indexer(store.var_names)
         if column_of is not None and is_sparse == {False}:
             remedy = "write them as CSR, or with the same features in the same order"
             raise mistake(store.name, "the features of the first file", "others, of dense values", remedy)
+        sources.append(Source(store.values, column_of))
         for start in range(0, len(store.obs), store.block):
             stop = min(len(store.obs), start + store.block)
             blocks.append(_Block(store.values, start, stop, column_of, len(features)))
     lengths = tuple(block.stop - block.start for block in blocks)
     kind = np.result_type(*(store.values.dtype for store in stores))
     meta = sp.csr_matrix((0, 0), dtype=kind) if is_sparse == {True} else np.empty((0, 0), kind)
-    # A name of its own: without it dask would read through the files to make one of their content.
-    return da.map_blocks(
-        partial(_read_block, blocks),
-        chunks=(lengths, (len(features),)),
-        dtype=kind,
-        meta=meta,
-        name=f"omicsmlm-files-{uuid.uuid4().hex}",
-    )
+    with annotate(**({SOURCES: tuple(sources)} if is_sparse == {True} else {})):
+        # A name of its own: without it dask would read through the files to make one of their content.
+        return da.map_blocks(
+            partial(_read_block, blocks),
+            chunks=(lengths, (len(features),)),
+            dtype=kind,
+            meta=meta,
+            name=f"omicsmlm-files-{uuid.uuid4().hex}",
+        )
 
 
 def _read_block(blocks: list[_Block], block_id: tuple[int, int]) -> Any:
