@@ -213,7 +213,7 @@ def test_what_is_allowed_passes(tmp_path):
         "__init__.py": "from omicsmlm.models import OmicsMLM",
         "_cli.py": "import omicsmlm\nfrom omicsmlm.models import OmicsMLM",
         "_compat.py": "from scvi.data._constants import X",
-        "data/__init__.py": "from omicsmlm._checks import mistake\nfrom omicsmlm.data._rows import Rows",
+        "data/__init__.py": "from omicsmlm._checks import value_error\nfrom omicsmlm.data._rows import Rows",
         "training/fit.py": "import lightning.pytorch\nfrom scvi.train import TrainRunner",
         "models/__init__.py": "from omicsmlm.models.mojo import MOJO\nfrom .txfm import TxFM",
         "models/survival/_model.py": "from omicsmlm.models.heads import copied\nfrom omicsmlm.models.base import Base",

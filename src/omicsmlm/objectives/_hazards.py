@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Masked
 
 from ._reduction import observation_mean, step_mean
@@ -37,7 +37,7 @@ class CoxObjective:
         """Return the one term, of (n, 1) log relative hazards."""
         if batch.n_ranks > 1:
             remedy = "pass devices=1, or likelihood='discrete' in the config"
-            raise mistake(
+            raise value_error(
                 "devices", "one device for Cox's likelihood, which compares all of a batch", "several", remedy
             )
         rows = batch.rows

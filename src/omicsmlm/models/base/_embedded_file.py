@@ -14,7 +14,7 @@ from anndata import AnnData
 from anndata.io import write_elem
 from mudata import MuData
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 EMBEDDING_CHUNK = 4096
 """Rows of the embedding that lie together in the file."""
@@ -39,7 +39,7 @@ class Target(NamedTuple):
         try:
             descriptor, name = tempfile.mkstemp(self.path.suffix, f".{self.path.stem}-", self.path.parent)
         except OSError as error:
-            raise mistake("path", "a folder that can be written", str(error), "pass another path") from error
+            raise value_error("path", "a folder that can be written", str(error), "pass another path") from error
         os.close(descriptor)
         part = Path(name)
         try:
@@ -50,7 +50,7 @@ class Target(NamedTuple):
             part.chmod(0o666 & ~_umask())  # a temporary file is its owner's alone
             part.replace(self.path)
         except OSError as error:
-            raise mistake(
+            raise value_error(
                 "path", "a file that can be written", str(error), "free some space or pass another"
             ) from error
         finally:
@@ -76,12 +76,12 @@ def target_file(path: str | Path, data: AnnData | MuData) -> Target:
     """
     path, suffix = Path(path), ".h5mu" if isinstance(data, MuData) else ".h5ad"
     if path.suffix != suffix:
-        raise mistake("path", f"a name that ends in {suffix}", repr(path.name), "rename it")
+        raise value_error("path", f"a name that ends in {suffix}", repr(path.name), "rename it")
     if not path.parent.is_dir():
-        raise mistake("path", "a file in a folder that exists", repr(str(path)), "make the folder first")
+        raise value_error("path", "a file in a folder that exists", repr(str(path)), "make the folder first")
     source = _source(data)
     if source is not None and path.exists() and path.samefile(source):
-        raise mistake("path", "a new file", f"{str(path)!r}, which is being read", "pass another name")
+        raise value_error("path", "a new file", f"{str(path)!r}, which is being read", "pass another name")
     return Target(path, data, source)
 
 
@@ -95,7 +95,9 @@ def _source(data: AnnData | MuData) -> Path | None:
         n_obs = len(names["values"] if isinstance(names, h5py.Group) else names)  # texts are stored in two ways
     if n_obs != data.n_obs:
         found = f"{n_obs} observations in the file, {data.n_obs} in the object"
-        raise mistake("data", "an object with the observations of its file", found, "read the file again, or copy it")
+        raise value_error(
+            "data", "an object with the observations of its file", found, "read the file again, or copy it"
+        )
     return source
 
 

@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch, Module, Parts
 from omicsmlm.data import OmicsManager, row_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
@@ -216,7 +216,7 @@ class EmbeddingModel(Registered):
     def _checked_key(self, key_added: str | None, data: AnnData | MuData | None = None) -> str | None:
         key, data = self.embedding_key if key_added == "auto" else key_added, self.adata if data is None else data
         if key is not None and isinstance(data, MuData) and key in data.mod:
-            raise mistake(
+            raise value_error(
                 "key_added",
                 "a key of its own",
                 f"{key!r}, which .obsm reserves for a modality",
@@ -234,7 +234,7 @@ def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.nda
         return np.empty(0, dtype=np.int64)
     if rows.dtype.kind not in "iu" or rows.ndim != 1 or rows.min() < -n_obs or rows.max() >= n_obs:
         wanted = f"row numbers below {n_obs}, or as many booleans"
-        raise mistake("indices", wanted, named(rows.ravel(), 3), "pass obs_names.get_indexer(names) for names")
+        raise value_error("indices", wanted, named(rows.ravel(), 3), "pass obs_names.get_indexer(names) for names")
     return rows.astype(np.int64)
 
 
@@ -247,4 +247,4 @@ def check_positive(argument: str, number: int | None, remedy: str) -> None:
         If it is not.
     """
     if number is not None and number < 1:
-        raise mistake(argument, "at least 1", str(number), remedy)
+        raise value_error(argument, "at least 1", str(number), remedy)

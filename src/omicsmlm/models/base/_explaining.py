@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid
 from omicsmlm.data import as_categories, find_column, row_loader
 from omicsmlm.training import on_device
@@ -98,7 +98,7 @@ class ExplainingModel(OmicsModel):
         """
         name = self._asked_modality(modality)
         if which not in get_args(FeatureEmbedding):
-            raise mistake("which", "'latent' or 'decoder'", repr(which), "pass one of these")
+            raise value_error("which", "'latent' or 'decoder'", repr(which), "pass one of these")
         features = np.asarray(self.adata_manager.modalities[name]["vocabulary"])[self._encoded_features(name)]
         if which == "decoder":
             return pd.DataFrame(self._decoder_weights(name).detach().cpu().numpy().copy(), index=features)
@@ -113,7 +113,7 @@ class ExplainingModel(OmicsModel):
                 found.add(self._scaled(grids)[name], grids[name].seen, q_nd[k * size : (k + 1) * size])
         if found.n_rows < 3:
             n_rows = str(found.n_rows)
-            raise mistake("data", f"at least 3 rows that were measured in {name!r}", n_rows, "pass more rows")
+            raise value_error("data", f"at least 3 rows that were measured in {name!r}", n_rows, "pass more rows")
         return pd.DataFrame(found.correlations(), index=features)
 
     # ---- attributions -------------------------------------------------------------------------------------------
@@ -171,14 +171,14 @@ class ExplainingModel(OmicsModel):
         et al., ICML 2017), computed by captum with :math:`α = t^4`.
         """
         if n_steps < 1:
-            raise mistake("n_steps", "at least 1", str(n_steps), "leave it out for 50")
+            raise value_error("n_steps", "at least 1", str(n_steps), "leave it out for 50")
         manager = self.manager_for(data)
         label_n = _label_column(self.adata if data is None else data, labels)
         rows = asked_rows(indices, manager.adata.n_obs)
         rows = rows[label_n.iloc[rows].notna().to_numpy()]
         code_n, names = pd.factorize(label_n.iloc[rows], sort=True)
         if len(names) < 2:
-            raise mistake("labels", "at least two different ones", str(len(names)), "pass rows of several labels")
+            raise value_error("labels", "at least two different ones", str(len(names)), "pass rows of several labels")
         directions_kd = _directions(self.get_latent_representation(data, rows, batch_size), code_n, len(names))
         directions_kd = directions_kd.to(self.device)
         tallies = {m: Tally(len(names), len(self._encoded_features(m))) for m in self.adata_manager.modalities}
@@ -234,11 +234,11 @@ class ExplainingModel(OmicsModel):
 def _label_column(data: AnnData | MuData, labels: str | Sequence[object] | np.ndarray | pd.Series | None) -> pd.Series:
     """Give one label per row, as text; missing ones stay missing."""
     if labels is None:
-        raise mistake("labels", "a column of obs, or one label per row", "none", 'pass labels="cell_type", say')
+        raise value_error("labels", "a column of obs, or one label per row", "none", 'pass labels="cell_type", say')
     column = find_column(data, labels) if isinstance(labels, str) else pd.Series(np.asarray(labels, dtype=object))
     if len(column) != data.n_obs:
         found = f"{len(column)} of them"
-        raise mistake("labels", f"one for each of {data.n_obs} rows", found, "pass a column of obs")
+        raise value_error("labels", f"one for each of {data.n_obs} rows", found, "pass a column of obs")
     return as_categories(column)
 
 

@@ -13,7 +13,7 @@ import torch
 from packaging.version import Version
 from safetensors.torch import load_file, save_file
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm.training import is_first_rank
 
 WEIGHTS, CONFIG, REGISTRY, HISTORY = "weights.safetensors", "config.json", "registry.json", "history.json"
@@ -55,19 +55,21 @@ def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None
             for file in FILES:
                 shutil.move(Path(name) / file, directory / file)
     except OSError as error:
-        raise mistake("save", "a directory that can be written", str(error), "pass another path") from error
+        raise value_error("save", "a directory that can be written", str(error), "pass another path") from error
 
 
 def _check_free(directory: Path, overwrite: bool) -> None:
     if not directory.exists():
         return
     if not directory.is_dir():
-        raise mistake("save", "a directory", f"{str(directory)!r}, which is a file", "pass another path")
+        raise value_error("save", "a directory", f"{str(directory)!r}, which is a file", "pass another path")
     if not overwrite:
-        raise mistake("save", "a new directory", f"{str(directory)!r}, which exists", "pass overwrite=True or another")
+        raise value_error(
+            "save", "a new directory", f"{str(directory)!r}, which exists", "pass overwrite=True or another"
+        )
     if any(directory.iterdir()) and not (directory / CONFIG).exists():
         found = f"{str(directory)!r} with other files"
-        raise mistake("save", "a directory that holds a model", found, "pass another directory")
+        raise value_error("save", "a directory that holds a model", found, "pass another directory")
 
 
 def _write_files(directory: Path, saved: Saved) -> None:
@@ -93,7 +95,7 @@ def read_model(directory: str | Path, class_name: str) -> Saved:
     directory = Path(directory)
     missing = [file for file in FILES if not (directory / file).is_file()]
     if missing:
-        raise mistake(
+        raise value_error(
             f"load {str(directory)!r}",
             f"the files {named(FILES)}",
             f"a directory without {named(missing)}",
@@ -103,32 +105,36 @@ def read_model(directory: str | Path, class_name: str) -> Saved:
     _check_config(config, class_name)
     for file, digest in config["sha256"].items():
         if _digest(directory / file) != digest:
-            raise mistake("load", f"the {file} that was saved", "a file that has been changed", "save the model again")
+            raise value_error(
+                "load", f"the {file} that was saved", "a file that has been changed", "save the model again"
+            )
     try:
         weights = load_file(directory / WEIGHTS)
     except safetensors.SafetensorError as error:
-        raise mistake("load", "a readable tensor file", str(error), "save the model again") from error
+        raise value_error("load", "a readable tensor file", str(error), "save the model again") from error
     return Saved(weights, config, _read_json(directory / REGISTRY), _read_json(directory / HISTORY))
 
 
 def _check_config(config: dict[str, Any], class_name: str) -> None:
     absent = {"class", "version", "sha256", "config", "choice"} - set(config)
     if absent:
-        raise mistake(f"load {CONFIG}", "a whole file", f"one without {named(sorted(absent))}", "save the model again")
+        raise value_error(
+            f"load {CONFIG}", "a whole file", f"one without {named(sorted(absent))}", "save the model again"
+        )
     if config["class"] != class_name:
-        raise mistake("load", f"a saved {class_name}", f"a {config['class']}", "load it with its own class")
+        raise value_error("load", f"a saved {class_name}", f"a {config['class']}", "load it with its own class")
     ours, theirs = Version(version("omicsmlm")), Version(config["version"])
     if theirs > ours:
-        raise mistake("load", f"a model of omicsmlm {ours} or older", f"one of {theirs}", "update omicsmlm")
+        raise value_error("load", f"a model of omicsmlm {ours} or older", f"one of {theirs}", "update omicsmlm")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise mistake(f"load {path.name}", "a whole JSON file", str(error), "save the model again") from error
+        raise value_error(f"load {path.name}", "a whole JSON file", str(error), "save the model again") from error
     if not isinstance(content, dict):
-        raise mistake(f"load {path.name}", "a JSON object", type(content).__name__, "save the model again")
+        raise value_error(f"load {path.name}", "a JSON object", type(content).__name__, "save the model again")
     return content
 
 

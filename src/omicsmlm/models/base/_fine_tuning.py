@@ -6,7 +6,7 @@ from typing import Self
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 from ._model import OmicsModel, announce
 
@@ -40,7 +40,7 @@ class FineTunedModel(OmicsModel):
         source = cls.load(reference) if isinstance(reference, str | Path) else reference
         if type(source) is not cls or not source.is_trained_:
             found = "one that is not" if type(source) is cls else f"a {type(source).__name__}"
-            raise mistake("reference", f"a trained {cls.__name__}", found, "call train() on the reference first")
+            raise value_error("reference", f"a trained {cls.__name__}", found, "call train() on the reference first")
         manager = source.adata_manager.transfer_fields(query)
         model = cls._bare(manager, source.config, source.choice)
         model.module.load_state_dict(source.module.state_dict())

@@ -9,7 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
 
 from ._model import OmicsModel
@@ -78,8 +78,8 @@ class ImputingModel(OmicsModel):
         covariates = self.adata_manager.covariates
         key = next(iter(covariates), None)
         if key is None:
-            raise mistake("batch", "a model with a batch", "one without", "leave the argument out")
+            raise value_error("batch", "a model with a batch", "one without", "leave the argument out")
         if batch not in covariates[key]:
             known = named(covariates[key])
-            raise mistake("batch", f"a category of {key!r} in training ({known})", repr(batch), "name one of these")
+            raise value_error("batch", f"a category of {key!r} in training ({known})", repr(batch), "name one of these")
         return covariates[key].index(batch)

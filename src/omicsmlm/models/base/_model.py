@@ -14,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Loader, Masking, Parts
 from omicsmlm.data import OmicsManager, row_loader, sample_rows
 from omicsmlm.masking import MaskFeatures
@@ -255,7 +255,7 @@ class OmicsModel(EmbeddingModel):
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
         if not 0 < train_size <= 1:
-            raise mistake("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
+            raise value_error("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
         n_obs = self.adata.n_obs
         n_train = min(n_obs, max(1, round(train_size * n_obs)))
         layout = self.adata_manager.row_dataset().layout

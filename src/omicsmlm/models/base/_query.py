@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
 from omicsmlm.data import ADDED, OmicsManager
 
@@ -78,9 +78,9 @@ class QueryModel(OmicsModel):
         """
         source = reference if isinstance(reference, OmicsModel) else cls.load(reference)
         if type(source) is not cls:
-            raise mistake("reference", f"an {cls.__name__}", type(source).__name__, "load it with its own class")
+            raise value_error("reference", f"an {cls.__name__}", type(source).__name__, "load it with its own class")
         if not source.is_trained_:
-            raise mistake("reference", "a trained model", "one that is not", "call train() on the reference first")
+            raise value_error("reference", "a trained model", "one that is not", "call train() on the reference first")
         known = _n_batches(source.adata_manager)
         whole = source.adata_manager.extended(query) if extend_vocabulary else source.adata_manager
         manager = whole.transfer_fields(query, extend_categories=True)
@@ -135,7 +135,7 @@ class QueryModel(OmicsModel):
             If none of its batches is new.
         """
         if not self._new_batches():
-            raise mistake(
+            raise value_error(
                 "train",
                 "a query with batches that the reference does not know",
                 "none, so that there is nothing to adapt",

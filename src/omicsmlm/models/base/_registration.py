@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm.data import BOTH, OmicsManager
 
 
@@ -33,11 +33,11 @@ class Registered(BaseModelClass):
         _check_object(data)
         if data.n_obs < 2:
             remedy = "pass the data set, not a single row of it"
-            raise mistake("data", "at least 2 rows to learn from", str(data.n_obs), remedy)
+            raise value_error("data", "at least 2 rows to learn from", str(data.n_obs), remedy)
         known = self._setup_adata_manager_store.get(data.uns.get("_scvi_uuid"))
         if known is not None and batch_key is not None:
             found = f"{batch_key!r} for an object that was set up already"
-            raise mistake("batch_key", "a batch that is named once", found, "name it in the setup method alone")
+            raise value_error("batch_key", "a batch that is named once", found, "name it in the setup method alone")
         if known is None:
             self._setup_unasked(data, batch_key)
         elif known.adata is not data:
@@ -92,7 +92,7 @@ class Registered(BaseModelClass):
         """
         _check_object(mdata)
         if not isinstance(mdata, MuData):
-            raise mistake("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
+            raise value_error("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
         cls._setup(mdata, modalities, layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
 
     @classmethod
@@ -119,7 +119,7 @@ class Registered(BaseModelClass):
         """
         _check_object(adata)
         if not isinstance(adata, AnnData):
-            raise mistake("setup_anndata", "an AnnData", "a MuData", "call setup_mudata with it")
+            raise value_error("setup_anndata", "an AnnData", "a MuData", "call setup_mudata with it")
         layers = None if layer is None else {modalities: layer}
         kinds = None if kind is None else {modalities: kind}
         cls._setup(adata, [modalities], layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
@@ -137,14 +137,18 @@ class Registered(BaseModelClass):
             modalities = list(data.mod) if isinstance(data, MuData) else ["rna"]
         names = _listed(modalities)
         if not names:
-            raise mistake("modalities", "at least one modality", "none", "name those to use, or leave the argument out")
+            raise value_error(
+                "modalities", "at least one modality", "none", "name those to use, or leave the argument out"
+            )
         dotted = [name for name in names if "." in name]
         if dotted:
-            raise mistake("modalities", "names without a dot", named(dotted), "rename them, as in mdata.mod['rna']")
+            raise value_error("modalities", "names without a dot", named(dotted), "rename them, as in mdata.mod['rna']")
         for argument, given in (("layers", layers), ("kinds", kinds)):
             unknown = [name for name in given or {} if name not in names]
             if unknown:
-                raise mistake(argument, f"names among {names}", named(unknown), "name modalities that are registered")
+                raise value_error(
+                    argument, f"names among {names}", named(unknown), "name modalities that are registered"
+                )
         setup = {
             "modalities": names,
             "layers": None if layers is None else dict(layers),
@@ -170,7 +174,7 @@ class Registered(BaseModelClass):
             If there is no object, or it does not fit the model.
         """
         if data is None and self.adata is None:
-            raise mistake("data", "an object", "none, as the model was loaded without one", "pass data=…")
+            raise value_error("data", "an object", "none, as the model was loaded without one", "pass data=…")
         if data is None or data is self.adata:
             return self.adata_manager
         return self.adata_manager.transfer_fields(data)
@@ -181,13 +185,13 @@ class Registered(BaseModelClass):
             return known[0]
         if modality is None or modality not in known:
             remedy = "name one that the model was trained on"
-            raise mistake("modality", f"one of {known}", repr(modality), remedy)
+            raise value_error("modality", f"one of {known}", repr(modality), remedy)
         return modality
 
 
 def _check_object(data: object) -> None:
     if not isinstance(data, AnnData | MuData):
-        raise mistake("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
+        raise value_error("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:

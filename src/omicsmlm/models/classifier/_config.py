@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.models.heads import LEARNING_RATES, Tuning
 
 FEW_ROWS = 2000
@@ -80,7 +80,7 @@ class ClassifierConfig:
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
-                raise mistake(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
 
     def is_anchored(self, kinds: Iterable[str], n_labelled: int) -> bool:
         """Say whether there is an anchor, for modalities of these kinds and so many labelled rows."""

@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import confounded, mistake, named
+from omicsmlm._checks import confounded, named, value_error
 from omicsmlm._types import Parts
 from omicsmlm.data import find_column, row_loader
 from omicsmlm.models.base import OmicsModel, QueryModel, Saved, read_model, write_model
@@ -110,7 +110,7 @@ class Classifier(Answering):
         labels = sorted(names.dropna().unique())
         if len(labels) < 2:
             remedy = "pass a column with more"
-            raise mistake(f"column {labels_key!r}", "at least two labels", named(labels), remedy)
+            raise value_error(f"column {labels_key!r}", "at least two labels", named(labels), remedy)
         classifier = cls(model, labels_key, unlabeled_category, labels, config or ClassifierConfig())
         classifier._warn_of_confounding(names)
         return classifier
@@ -139,7 +139,7 @@ class Classifier(Answering):
         source._check_trained("load_query_data")
         family = type(source.model)
         if not issubclass(family, QueryModel):
-            raise mistake("reference", "a model that maps queries", family.__name__, "pass the query to predict()")
+            raise value_error("reference", "a model that maps queries", family.__name__, "pass the query to predict()")
         model = family.load_query_data(query, source.model)
         mapped = cls(model, source.labels_key, source.unlabeled_category, source.labels, source.config)
         mapped.module.head.load_state_dict(source.module.head.state_dict())
@@ -157,7 +157,7 @@ class Classifier(Answering):
             If there is no query, or none of its batches is new.
         """
         if not isinstance(self.model, QueryModel) or not self.model.is_query:
-            raise mistake("adapt", "a classifier of a query", "one of a reference", "call load_query_data() first")
+            raise value_error("adapt", "a classifier of a query", "one of a reference", "call load_query_data() first")
         self.model.align()
 
     # ---- training -----------------------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ class Classifier(Answering):
 
     def _registered(self) -> AnnData | MuData:
         if self.model.adata is None:
-            raise mistake("train", "a classifier with its object", "one loaded alone", "load it with adata=…")
+            raise value_error("train", "a classifier with its object", "one loaded alone", "load it with adata=…")
         return self.model.adata
 
     def _codes(self, data: AnnData | MuData) -> np.ndarray:
@@ -399,7 +399,7 @@ class Classifier(Answering):
         kept_n = order.groupby(label_n).rank().to_numpy() % n_parts != 0
         if kept_n.all():
             most = f"at most {np.bincount(label_n).max()} rows of a label"
-            raise mistake("train", f"a label of at least {n_parts} rows", most, 'pass tuning="frozen"')
+            raise value_error("train", f"a label of at least {n_parts} rows", most, 'pass tuning="frozen"')
         return kept_n
 
     def _scaled(self, z_nd: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
 from omicsmlm.data import as_categories, find_column
 from omicsmlm.models.base import OmicsModel, state_under
@@ -137,7 +137,7 @@ class Answering(ABC):
         code_n = truth.map({label: code for code, label in enumerate(self.labels)}).fillna(-1).to_numpy().astype(int)
         if not (code_n >= 0).any():
             remedy = "pass the labels_key that holds such labels"
-            raise mistake("evaluate", f"labels among {named(self.labels)}", named(truth.dropna().unique()), remedy)
+            raise value_error("evaluate", f"labels among {named(self.labels)}", named(truth.dropna().unique()), remedy)
         n = len(self.labels)
 
         def both(batch: Batch) -> Tensor:
@@ -221,7 +221,7 @@ class Answering(ABC):
         features, anchor, head = self.features, self.anchor, self.module.head
         if features is None or anchor is None:
             remedy = "make it with ClassifierConfig(anchor=True)"
-            raise mistake("predict_candidates", "a classifier with an anchor", "one without", remedy)
+            raise value_error("predict_candidates", "a classifier with an anchor", "one without", remedy)
 
         def each(batch: Batch) -> Tensor:
             z_nd = head.scaled(self.model.embed_batch(batch))
@@ -265,7 +265,7 @@ class Answering(ABC):
 
     def _check_trained(self, verb: str) -> None:
         if not self.is_trained:
-            raise mistake(verb, "a trained classifier", "one that is not", "call train() first")
+            raise value_error(verb, "a trained classifier", "one that is not", "call train() first")
 
 
 def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd.Series:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.training import on_device
 
@@ -81,5 +81,5 @@ def embedding_layers(model: OmicsModel) -> list[str]:
         for handle in handles:
             handle.remove()
     if not used:
-        raise mistake("tuning", "an encoder with linear layers", "one without", 'pass tuning="full"')
+        raise value_error("tuning", "an encoder with linear layers", "one without", 'pass tuning="full"')
     return sorted(set(used))

@@ -7,7 +7,7 @@ from pathlib import Path
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.models.base import OmicsModel
 
 MODEL = "model"
@@ -31,9 +31,9 @@ def check_model(model: object) -> None:
         If it is not.
     """
     if not isinstance(model, OmicsModel):
-        raise mistake("model", "a model of omicsmlm", type(model).__name__, "pass an omicsmlm.OmicsMLM, say")
+        raise value_error("model", "a model of omicsmlm", type(model).__name__, "pass an omicsmlm.OmicsMLM, say")
     if model.adata is None:
-        raise mistake("model", "one with its object", "one loaded alone", "load it with adata=…")
+        raise value_error("model", "one with its object", "one loaded alone", "load it with adata=…")
 
 
 def load_model(directory: str | Path, class_name: str, adata: AnnData | MuData | None, what: str) -> OmicsModel:
@@ -57,7 +57,7 @@ def load_model(directory: str | Path, class_name: str, adata: AnnData | MuData |
     """
     family = next((f for f in _families() if f.__name__ == class_name), None)
     if family is None:
-        raise mistake("load", f"a {what} of a known family", repr(class_name), "import its module first")
+        raise value_error("load", f"a {what} of a known family", repr(class_name), "import its module first")
     return family.load(Path(directory) / MODEL, adata)
 
 

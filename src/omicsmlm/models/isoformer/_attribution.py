@@ -12,7 +12,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Letters
 from omicsmlm.masking import MASK, without
 from omicsmlm.nn import place_of, sequence_of
@@ -88,11 +88,11 @@ class AttributedModel(SequenceModel):
         """
         targets, known = self.adata_manager.modalities[TARGETS]["vocabulary"], list(self.adata_manager.sequences)
         if modality not in known:
-            raise mistake("modality", f"one of {known}", repr(modality), "name a sequence of the model")
+            raise value_error("modality", f"one of {known}", repr(modality), "name a sequence of the model")
         if target not in targets:
-            raise mistake("target", f"one of the {len(targets)} variables", repr(target), "see adata.var_names")
+            raise value_error("target", f"one of the {len(targets)} variables", repr(target), "see adata.var_names")
         if n_regions < 1:
-            raise mistake("n_regions", "at least 1", str(n_regions), "pass 16, say")
+            raise value_error("n_regions", "at least 1", str(n_regions), "pass 16, say")
         at = targets.index(target)
 
         def change(batch: Batch) -> Tensor:

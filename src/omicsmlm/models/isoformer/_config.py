@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.nn import FusionKind, Source
 from omicsmlm.tokenizers import Crop
 
@@ -53,9 +53,9 @@ class SequenceEncoder:
         }
         for name, (value, known) in choices.items():
             if value not in known:
-                raise mistake(name, " or ".join(map(repr, known)), repr(value), "pass one of these")
+                raise value_error(name, " or ".join(map(repr, known)), repr(value), "pass one of these")
         if self.library != "scratch" and self.path is None:
-            raise mistake("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
+            raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
 
     def crop(self, name: str) -> Crop:
         """What is looked at of a sequence of this name."""
@@ -159,7 +159,7 @@ class IsoFormerConfig:
         for name, (is_right, wanted) in ranges.items():
             if not is_right:
                 found = str(unknown) if name == "encoders" else str(getattr(self, name))
-                raise mistake(name, wanted, found, "pass a value in range")
+                raise value_error(name, wanted, found, "pass a value in range")
 
     @property
     def cache_folder(self) -> Path:

@@ -9,7 +9,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import row_loader
 from omicsmlm.masking import DropModalities, MaskLetters
@@ -166,7 +166,7 @@ class IsoFormer(AttributedModel):
         """
         names = [n for n, e in self.module.encoders.items() if isinstance(e, LetterEncoder)]
         if not names:
-            raise mistake("pretrain", "an encoder of our own", "published ones alone", "call train()")
+            raise value_error("pretrain", "an encoder of our own", "published ones alone", "call train()")
         train_rows, validation_rows = self._split(0.9)
         codes = {name: letter_codes(KINDS[name]) for name in names}
         with torch.random.fork_rng(devices=[]):

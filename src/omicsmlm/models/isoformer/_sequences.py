@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm.data import find_column
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
@@ -60,16 +60,18 @@ class SequenceModel(FineTunedModel):
             If there is no sequence, or a column does not hold what it should; the object is then left as it was.
         """
         if not isinstance(adata, AnnData):
-            raise mistake("setup_anndata", "an AnnData", type(adata).__name__, "pass transcripts as rows of an AnnData")
+            raise value_error(
+                "setup_anndata", "an AnnData", type(adata).__name__, "pass transcripts as rows of an AnnData"
+            )
         keys = {"dna": dna_key, "rna": rna_key, "protein": protein_key}
         sequences = {name: [key, KINDS[name]] for name, key in keys.items() if key is not None}
         vectors = dict(vector_keys or {})
         taken = [name for name in vectors if name in (*KINDS, TARGETS) or "." in name]
         if taken:
-            raise mistake("vector_keys", "names of their own, without a dot", named(taken), "name them otherwise")
+            raise value_error("vector_keys", "names of their own, without a dot", named(taken), "name them otherwise")
         if not sequences and not vectors:
             remedy = "pass dna_key=…, rna_key=… or protein_key=…"
-            raise mistake("setup_anndata", "at least one column with sequences", "none", remedy)
+            raise value_error("setup_anndata", "at least one column with sequences", "none", remedy)
         if group_key is not None:
             find_column(adata, group_key)
         setup = {
@@ -87,17 +89,17 @@ class SequenceModel(FineTunedModel):
     @classmethod
     def setup_mudata(cls, mdata: MuData, **_: Any) -> None:  # type: ignore[override]
         """Raise: IsoFormer takes an AnnData, whose rows are transcripts."""
-        raise mistake("setup_mudata", "an AnnData of transcripts", "a MuData", "call setup_anndata with one")
+        raise value_error("setup_mudata", "an AnnData of transcripts", "a MuData", "call setup_anndata with one")
 
     @classmethod
     def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
         if not isinstance(data, AnnData):
-            raise mistake("data", "an AnnData of transcripts", type(data).__name__, "pass transcripts as rows")
+            raise value_error("data", "an AnnData of transcripts", type(data).__name__, "pass transcripts as rows")
         found = {name: next((key for key in keys if key in data.obs), None) for name, keys in USUAL.items()}
         if not any(found.values()):
             wanted = f"a column of .obs among {[key for keys in USUAL.values() for key in keys]}"
             remedy = "call setup_anndata and name the columns"
-            raise mistake("data", wanted, f"columns {named(data.obs.columns)}", remedy)
+            raise value_error("data", wanted, f"columns {named(data.obs.columns)}", remedy)
         dna_key, rna_key, protein_key = (found[name] for name in USUAL)
         cls.setup_anndata(data, dna_key=dna_key, rna_key=rna_key, protein_key=protein_key, batch_key=batch_key)
 

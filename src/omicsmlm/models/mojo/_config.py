@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class MOJOConfig:
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
-                raise mistake(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
 
     def n_positions(self, n_genes: int) -> int:
         """Count the positions of the axis: the genes, padded to a multiple of 2^n_levels.

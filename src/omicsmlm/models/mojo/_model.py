@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Parts
 from omicsmlm.data import stored_values
@@ -194,7 +194,7 @@ def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
     found = "; ".join(f"{named(vocabulary[:2])} of {name}" for name, vocabulary in vocabularies.items())
     remedy = "name features by gene, as omicsmlm.pp.aggregate_methylation does"
     if axis == "intersection" and not shared:
-        raise mistake("modalities", "genes that all of them have", found, f'{remedy}, or pass axis="union"')
+        raise value_error("modalities", "genes that all of them have", found, f'{remedy}, or pass axis="union"')
     if not shared:
         logger.warning("MOJO: the modalities have no gene in common (%s); %s.", found, remedy)
     return [gene for gene in union if gene in shared] if axis == "intersection" else union

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.data import ADDED
 
 
@@ -135,7 +135,7 @@ class ScMBERTConfig:
         }
         for name, (holds, wanted, found) in ranges.items():
             if not holds:
-                raise mistake(name, wanted, repr(found), "leave it out for the default")
+                raise value_error(name, wanted, repr(found), "leave it out for the default")
 
     def bins_of(self, modality: str, kind: str) -> int:
         """Give the number of value bins of a modality; features that a query adds to it have as many."""

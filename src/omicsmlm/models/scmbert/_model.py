@@ -11,7 +11,7 @@ from mudata import MuData
 from scipy import sparse
 from torch import Tensor
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
 from omicsmlm.data import batch_codes
@@ -140,7 +140,9 @@ class ScMBERT(ComponentModel):
     def _prepare_training(self, train_rows: np.ndarray) -> None:
         if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
             remedy = "call align() to move the new batches, which is all there is to adapt"
-            raise mistake("train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy)
+            raise value_error(
+                "train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy
+            )
         super()._prepare_training(train_rows)
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
@@ -148,12 +150,12 @@ class ScMBERT(ComponentModel):
         for name, state in states.items():
             if state["kind"] not in SPARSE_KINDS:
                 remedy = "leave it out, or use OmicsMLM"
-                raise mistake(
+                raise value_error(
                     name, f"counts ({named(sorted(SPARSE_KINDS))})", f"values of kind {state['kind']!r}", remedy
                 )
         unknown = [name for name in self.config.bins or {} if name not in states]
         if unknown:
-            raise mistake(
+            raise value_error(
                 "bins", f"modalities among {named(list(states))}", named(unknown), "name these, or leave it out"
             )
         lengths = [torch.stack([t.offsets.diff() for t in batch.tokens.values()]).sum(0).max() for batch in sample]

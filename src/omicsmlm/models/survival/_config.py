@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.models.heads import LEARNING_RATES, Tuning
 
 Likelihood = Literal["cox", "discrete"]
@@ -81,4 +81,4 @@ class SurvivalConfig:
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
-                raise mistake(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")

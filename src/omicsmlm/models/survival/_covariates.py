@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm.data import as_categories, find_column
 
@@ -50,13 +50,17 @@ class Columns:
         rows = np.flatnonzero(known_n)
         if not times.event_n[rows].any():
             found = f"none in {len(rows)} rows with a time"
-            raise mistake(f"column {self.event_key!r}", "rows with the event", found, "pass the column that marks it")
+            raise value_error(
+                f"column {self.event_key!r}", "rows with the event", found, "pass the column that marks it"
+            )
         self.strata = [ALL] if names is None else sorted(names.iloc[rows].unique())
         self.mean_k, self.deviation_k = [], []
         for key in self.covariate_keys:
             value_n = _numbers(data, key)[rows]
             if not np.isfinite(value_n).any():
-                raise mistake(f"column {key!r}", "numbers", "none in the rows with a time", "leave this covariate out")
+                raise value_error(
+                    f"column {key!r}", "numbers", "none in the rows with a time", "leave this covariate out"
+                )
             self.mean_k.append(float(np.nanmean(value_n)))
             self.deviation_k.append(float(np.nanstd(value_n)) or 1.0)
         return rows
@@ -66,10 +70,10 @@ class Columns:
         time_n, event_n = _numbers(data, self.time_key), _numbers(data, self.event_key)
         if (time_n < 0).any():
             found = f"times down to {np.nanmin(time_n):g}"
-            raise mistake(f"column {self.time_key!r}", "times that are not negative", found, "count from the start")
+            raise value_error(f"column {self.time_key!r}", "times that are not negative", found, "count from the start")
         if not np.isin(event_n[~np.isnan(event_n)], (0, 1)).all():
             found = ", ".join(f"{value:g}" for value in np.unique(event_n[~np.isnan(event_n)])[:5])
-            raise mistake(f"column {self.event_key!r}", "0 (censored) and 1 (event)", found, "code it so")
+            raise value_error(f"column {self.event_key!r}", "0 (censored) and 1 (event)", found, "code it so")
         known_n = np.isfinite(time_n) & ~np.isnan(event_n)
         times = Times(np.where(known_n, time_n, 0.0), known_n & (event_n == 1), self.stratum_codes(data))
         return times, known_n
@@ -102,7 +106,7 @@ def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
         values = pd.to_numeric(column.astype(object).where(column.notna(), np.nan))
     except (TypeError, ValueError) as error:
         remedy = "code it as numbers (as several columns of 0 and 1, if there is no order)"
-        raise mistake(f"column {key!r}", "numbers", named(column.dropna().unique(), 3), remedy) from error
+        raise value_error(f"column {key!r}", "numbers", named(column.dropna().unique(), 3), remedy) from error
     return values.to_numpy(dtype=np.float64)
 
 

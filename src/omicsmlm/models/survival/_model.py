@@ -12,7 +12,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm.models.base import OmicsModel, Saved, read_model, state_under, write_model
 from omicsmlm.models.heads import MODEL, RowFeatures, check_model, copied, load_model
@@ -100,7 +100,7 @@ class Survival(RiskAnswering):
         check_model(model)
         if model.adata_manager.sequences:
             found = f"an {type(model).__name__} of {named(model.adata_manager.sequences)}"
-            raise mistake("model", "one of values of features", found, "pass an omicsmlm.OmicsMLM, say")
+            raise value_error("model", "one of values of features", found, "pass an omicsmlm.OmicsMLM, say")
         columns = Columns(time_key, event_key, stratum_key, listed(covariate_keys))
         assert model.adata is not None
         columns.learn(model.adata)
@@ -130,7 +130,7 @@ class Survival(RiskAnswering):
             Rows in a step; as rows are compared within it, small batches teach little.
         """
         if self.model.adata is None:
-            raise mistake("train", "a survival model with its object", "one loaded alone", "load it with adata=…")
+            raise value_error("train", "a survival model with its object", "one loaded alone", "load it with adata=…")
         rows = self.columns.learn(self.model.adata)
         times, _ = self.columns.times(self.model.adata)
         self.features = RowFeatures.of(self.model, rows)

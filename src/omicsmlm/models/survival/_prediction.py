@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
@@ -135,7 +135,7 @@ class RiskAnswering(ABC):
         """
         time_t = np.asarray(times, dtype=np.float64).ravel()
         if not (np.isfinite(time_t).all() and time_t.min(initial=0) >= 0):
-            raise mistake("times", "times that are not negative", named(time_t, 3), "count from the start")
+            raise value_error("times", "times that are not negative", named(time_t, 3), "count from the start")
         table, stratum_n = self._judged(data, indices, batch_size)
         survival_nt = self.combination.survival(table["log risk"].to_numpy(), stratum_n, time_t)
         return pd.DataFrame(survival_nt, index=table.index, columns=time_t)
@@ -169,7 +169,7 @@ class RiskAnswering(ABC):
         times, known_n = self.columns.times(data)
         rows = np.flatnonzero(known_n)
         if not len(rows):
-            raise mistake("evaluate", "rows with a time and an event", "none", "pass an object that holds them")
+            raise value_error("evaluate", "rows with a time and an event", "none", "pass an object that holds them")
         table, stratum_n = self._judged(data, rows, None)
         return self._scored(table["log risk"].to_numpy(), times.only(rows)._replace(stratum_n=stratum_n))
 
@@ -241,4 +241,4 @@ class RiskAnswering(ABC):
 
     def _check_trained(self, verb: str) -> None:
         if not self.is_trained:
-            raise mistake(verb, "a trained survival model", "one that is not", "call train() first")
+            raise value_error(verb, "a trained survival model", "one that is not", "call train() first")

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.objectives import Activation, CountLoss
 from omicsmlm.tokenizers import Library
 
@@ -139,7 +139,7 @@ class TxFMConfig:
         for name, among in {**names, "gene_start": GeneStart}.items():
             if getattr(self, name) not in get_args(among):
                 wanted = "one of " + ", ".join(map(repr, get_args(among)))
-                raise mistake(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
         ranges = {
             "width": (self.width >= 2, "at least 2"),
             "n_layers": (self.n_layers >= 1, "at least 1"),
@@ -151,7 +151,7 @@ class TxFMConfig:
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
-                raise mistake(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
 
     def n_shown(self, n_seen_n: Tensor) -> Tensor:
         """Give how many genes are shown of rows of which so many were profiled, (n,) int64.

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskAllBut
@@ -99,7 +99,7 @@ class TxFM(ImputingModel, FineTunedModel):
         if [state["kind"] for state in states.values()] != ["counts"]:
             found = named(f"{name} ({state['kind']})" for name, state in states.items())
             remedy = 'name the one that holds RNA: TxFM.setup_mudata(mdata, modalities=["rna"])'
-            raise mistake("modalities", "one modality of raw counts", found, remedy)
+            raise value_error("modalities", "one modality of raw counts", found, remedy)
         counts_ng = stored_values(sample, self._name, len(states[self._name]["vocabulary"]))
         profiled, panel_n = self._panels(sample)
         choice = {"shares": _brief(expected_shares(counts_ng, profiled, panel_n))}
@@ -201,7 +201,7 @@ class TxFM(ImputingModel, FineTunedModel):
         """
         name = self._asked_modality(modality)
         if which not in N_PROCESSED:
-            raise mistake("which", "'encoder' or 'decoder'", repr(which), "pass one of these")
+            raise value_error("which", "'encoder' or 'decoder'", repr(which), "pass one of these")
         weight = self.module.tokens.features.weight if which == "encoder" else self.module.decoder.out.weight
         table_gd = weight.detach().cpu().numpy().copy()
         if processed:
