@@ -141,7 +141,7 @@ def instrumented(model: Any, clock: Clock) -> Iterator[None]:
         for owner, attribute, name, after in followed:
             run = clock.followed(name, getattr(owner, attribute), after)
             stack.enter_context(patch.object(owner, attribute, run))
-        corruption = Timed(clock, "masking", parts.corruption)
+        masking = Timed(clock, "masking", parts.masking)
         objective = Timed(clock, "other terms of the objective", parts.objective)
-        stack.enter_context(patch.object(model, "parts", replace(parts, corruption=corruption, objective=objective)))
+        stack.enter_context(patch.object(model, "parts", replace(parts, masking=masking, objective=objective)))
         yield

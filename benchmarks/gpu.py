@@ -65,7 +65,7 @@ class Step:
 
     def __init__(self, parts: Parts, device: torch.device) -> None:
         self.parts, self.device, self.n_done = copy.deepcopy(parts), device, 0
-        for part in (self.parts.module, self.parts.tokenizer, self.parts.corruption):
+        for part in (self.parts.module, self.parts.tokenizer, self.parts.masking):
             if isinstance(part, nn.Module):
                 part.to(device)
         self.parts.module.train()
@@ -77,7 +77,7 @@ class Step:
         self.n_done += 1
         batch = batch._replace(draws=Draws(self.n_done, batch.rows))
         with torch.autocast(self.device.type, torch.bfloat16):
-            masked = self.parts.corruption(self.parts.tokenizer(batch), batch.draws)
+            masked = self.parts.masking(self.parts.tokenizer(batch), batch.draws)
             terms = self.parts.objective(self.parts.module(masked.inputs, batch), masked, batch, 0.5)
         torch.stack([term.float() for term in terms.values()]).sum().backward()
         nn.utils.clip_grad_norm_(self.weights, 50.0, foreach=True)

@@ -58,8 +58,8 @@ def main() -> None:
         def step() -> float:
             start = time.process_time()
             optimiser.zero_grad()
-            corrupted = model.parts.corruption(views, torch.Generator().manual_seed(0))
-            terms = model.parts.objective(module(corrupted.inputs, batch), corrupted, batch, 1.0)
+            masked = model.parts.masking(views, torch.Generator().manual_seed(0))
+            terms = model.parts.objective(module(masked.inputs, batch), masked, batch, 1.0)
             sum(terms.values()).backward()
             optimiser.step()
             return time.process_time() - start

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from omicsmlm import MOJOConfig
 from omicsmlm._types import Batch, Encoded, Grid, Module
-from omicsmlm.corruption import MaskBins
-from omicsmlm.models._mojo_module import MOJOModule, Outputs
+from omicsmlm.masking import MaskBins
+from omicsmlm.models.mojo._module import MOJOModule, Outputs
 from omicsmlm.nn import AxisEmbedding, RotaryTransformer, TokenHead
 from omicsmlm.objectives import BinCrossEntropy
 
@@ -76,15 +76,15 @@ def views_of(n_rows: int, n_genes: int, n_bins: int) -> dict[str, Grid]:
 def step(module: Module, views: dict[str, Grid], config: MOJOConfig, bf16: bool) -> Step:
     """A training step."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
-    corruption, objective = MaskBins(config.n_bins, config.mask_rate), BinCrossEntropy()
+    masking, objective = MaskBins(config.n_bins, config.mask_rate), BinCrossEntropy()
     generator = torch.Generator().manual_seed(0)
     batch: Any = None  # neither looks at it
 
     def run() -> None:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            corrupted = corruption(views, generator)
-            terms = objective(module(corrupted.inputs, batch), corrupted, batch, 0.0)
+            masked = masking(views, generator)
+            terms = objective(module(masked.inputs, batch), masked, batch, 0.0)
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
 

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omicsmlm import TxFMConfig
-from omicsmlm._types import Batch, Corrupted, Grid
-from omicsmlm.corruption import ShowSome
-from omicsmlm.models._txfm_module import TxFMModule
+from omicsmlm._types import Batch, Grid, Masked
+from omicsmlm.masking import MaskAllBut
+from omicsmlm.models.txfm._module import TxFMModule
 from omicsmlm.nn import ConcatenatedTokens, PackedTransformer
 from omicsmlm.objectives import CountReconstruction
 
@@ -257,17 +257,17 @@ def txfm(bf16: bool) -> list[Contest]:
         counts_ng = torch.poisson(torch.rand(2, n_genes) * 2)
         seen_ng = torch.ones(2, n_genes, dtype=torch.bool)
         views = {"rna": Grid(counts_ng.log1p(), seen_ng, counts_ng.sum(1))}
-        corrupted = ShowSome(config.n_shown)(views, torch.Generator().manual_seed(0))
+        masked = MaskAllBut(config.n_shown)(views, torch.Generator().manual_seed(0))
         batch = Batch({}, {}, {}, torch.zeros(2, 0, dtype=torch.int64), torch.arange(2))
         module, other = TxFMModule("rna", n_genes, config).train(), FullLength(n_genes).train()
-        logits = lambda module=module, c=corrupted, b=batch: module(c.inputs, b).logits
-        others = lambda other=other, c=corrupted: other(c.inputs["rna"])
-        ours, theirs = (trained(m, f, corrupted, batch, bf16) for m, f in ((module, logits), (other, others)))
+        logits = lambda module=module, c=masked, b=batch: module(c.inputs, b).logits
+        others = lambda other=other, c=masked: other(c.inputs["rna"])
+        ours, theirs = (trained(m, f, masked, batch, bf16) for m, f in ((module, logits), (other, others)))
         contests.append(Contest(f"full-length BertModel, {n_genes:,} genes", goal, ours, theirs, 0.0))
     return contests
 
 
-def trained(model: nn.Module, logits: Callable[[], Tensor], corrupted: Corrupted, batch: Batch, bf16: bool) -> Step:
+def trained(model: nn.Module, logits: Callable[[], Tensor], masked: Masked, batch: Batch, bf16: bool) -> Step:
     """Make a training step that rebuilds the counts of all genes."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     objective = CountReconstruction("rna")
@@ -276,7 +276,7 @@ def trained(model: nn.Module, logits: Callable[[], Tensor], corrupted: Corrupted
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
             outputs = Logits(logits())
-        objective(outputs, corrupted, batch, 0.0)["counts"].backward()
+        objective(outputs, masked, batch, 0.0)["counts"].backward()
         optimizer.step()
 
     return run

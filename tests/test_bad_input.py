@@ -513,7 +513,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(model, tmp_path, monkeypat
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("omicsmlm.models._files.save_file", full)
+    monkeypatch.setattr("omicsmlm.models.base._files.save_file", full)
     with refused(r"^save: expected a directory that can be written, got .*No space left on device; pass another"):
         model.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from omicsmlm._checks import confounded, mistake, named
+from omicsmlm._checks import confounded, named, value_error
 
 
 def test_a_mistake_is_a_value_error_of_one_sentence():
-    error = mistake("rna", "raw counts", "floats", 'pass layer="counts"')
+    error = value_error("rna", "raw counts", "floats", 'pass layer="counts"')
     assert isinstance(error, ValueError)
     assert str(error) == 'rna: expected raw counts, got floats; pass layer="counts".'
 

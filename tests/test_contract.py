@@ -19,7 +19,7 @@ from scipy import sparse
 from omicsmlm import MOJO, IsoFormer, OmicsMLM, ScMBERT, TxFM
 from omicsmlm._draws import Draws
 from omicsmlm._types import Grid, View, rows_of
-from omicsmlm.corruption import show
+from omicsmlm.masking import keep_visible
 from omicsmlm.models import OmicsModel
 from tests.objects import (
     QUIET,
@@ -92,7 +92,7 @@ def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], toleran
 
 
 def views_of(model: OmicsModel, data: Any = None) -> dict[str, View]:
-    manager = model._manager_for(data)
+    manager = model.manager_for(data)
     return model.parts.tokenizer(manager.create_torch_dataset()[list(range(manager.adata.n_obs))])
 
 
@@ -101,16 +101,16 @@ def encoded(model: OmicsModel, views: dict[str, View]) -> np.ndarray:
     return model.module.eval().encode(views).mean.numpy()
 
 
-def corrupted(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
+def masked(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
     """What is left of some views, always the same part."""
-    return model.parts.corruption(views, draws_for(views, 5)).inputs
+    return model.parts.masking(views, draws_for(views, 5)).inputs
 
 
 def changed_where_hidden(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
-    """Other values wherever the corruption hides them."""
+    """Other values wherever the masking hides them."""
     changed: dict[str, View] = {}
     tagged = {name: v._replace(values=1.0 + torch.arange(len(v.values))) for name, v in views.items() if not is_grid(v)}
-    shown = corrupted(model, views) if not tagged else corrupted(model, tagged)
+    shown = masked(model, views) if not tagged else masked(model, tagged)
     for name, view in views.items():
         if is_grid(view):
             hidden = view.seen & ~shown[name].seen
@@ -132,13 +132,13 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
     name, view = next(iter(views.items()))
     kept = torch.from_numpy(kept_g)
     if isinstance(model, TxFM):  # its values are relative to what there is of a row, and to the share that this is
-        counts = show(view, view.seen & kept).values.expm1()
+        counts = keep_visible(view, view.seen & kept).values.expm1()
         library = model.config.library_size * model.parts.tokenizer.get_buffer("share_g")[kept].sum()
         values = (counts * (library / counts.sum(1, keepdim=True))).log1p()
         return {**views, name: Grid(values, view.seen & kept, values.sum(1))}
     if is_grid(view):
         assert view.seen.shape[1] == len(kept), "the family looks at every feature of its small object"
-        return {**views, name: show(view, view.seen & kept)}
+        return {**views, name: keep_visible(view, view.seen & kept)}
     kept_t = kept[view.ids]
     length_n = torch.bincount(rows_of(view)[kept_t], minlength=len(view.present))
     share = model.parts.tokenizer.get_buffer("profile_0")[kept].sum()
@@ -155,7 +155,7 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
 def without_modality(view: View) -> View:
     """A modality as if no row had it."""
     if is_grid(view):
-        return show(view, torch.zeros_like(view.seen))
+        return keep_visible(view, torch.zeros_like(view.seen))
     nothing = {"ids": view.ids[:0], "values": view.values[:0], "offsets": torch.zeros_like(view.offsets)}
     return view._replace(present=torch.zeros_like(view.present), **nothing)
 
@@ -274,7 +274,7 @@ def test_a_hidden_value_cannot_leak(family, trained):
     model = trained(family)
     views = views_of(model)
     changed = changed_where_hidden(model, views)
-    inputs, others = corrupted(model, views), corrupted(model, changed)
+    inputs, others = masked(model, views), masked(model, changed)
     np.testing.assert_allclose(encoded(model, others), encoded(model, inputs), atol=1e-6)
     assert not np.allclose(encoded(model, changed), encoded(model, views), atol=1e-2), "seen values do matter"
 
@@ -283,7 +283,7 @@ def test_a_hidden_value_cannot_leak(family, trained):
 def test_the_values_reach_the_module_through_the_inputs_alone(family, trained):
     model = trained(family)
     batch = model.adata_manager.create_torch_dataset()[[0, 1, 2, 3]]
-    inputs = model.parts.corruption(model.parts.tokenizer(batch), Draws(5, batch.rows)).inputs
+    inputs = model.parts.masking(model.parts.tokenizer(batch), Draws(5, batch.rows)).inputs
     tokens = {name: t._replace(values=t.values * 3 + 1) for name, t in batch.tokens.items()}
     with torch.no_grad():
         one, other = (model.module.eval()(inputs, b) for b in (batch, batch._replace(tokens=tokens)))
@@ -352,9 +352,9 @@ def test_the_loss_falls(family):
 
     @torch.no_grad()
     def terms() -> dict[str, float]:
-        """The terms of the loss of all rows, always under the same corruption."""
-        corrupted = model.parts.corruption(model.parts.tokenizer(batch), Draws(99, batch.rows))
-        found = model.parts.objective(model.module.eval()(corrupted.inputs, batch), corrupted, batch, 1.0)
+        """The terms of the loss of all rows, always under the same masking."""
+        masked = model.parts.masking(model.parts.tokenizer(batch), Draws(99, batch.rows))
+        found = model.parts.objective(model.module.eval()(masked.inputs, batch), masked, batch, 1.0)
         return {name: float(value) for name, value in found.items()}
 
     before = {name: value for name, value in terms().items() if value}  # some terms begin later

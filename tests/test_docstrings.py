@@ -12,7 +12,7 @@ NAMES = [module.name for module in pkgutil.walk_packages(omicsmlm.__path__, "omi
 ROOMS = (
     "omicsmlm.data",
     "omicsmlm.tokenizers",
-    "omicsmlm.corruption",
+    "omicsmlm.masking",
     "omicsmlm.nn",
     "omicsmlm.objectives",
     "omicsmlm.pp",

@@ -1,4 +1,4 @@
-"""A new family is one file: the smallest complete one stands here, and nothing in ``src`` knows of it.
+"""A new family is one room: the smallest complete one stands here, in one file, and nothing in ``src`` knows of it.
 
 It takes one modality of counts, hides values by a rate of its own, encodes log values with one linear layer and rebuilds
 them with another. Should a family ever need more than this, the house has a crack.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Module, Parts
+from omicsmlm._types import Batch, Encoded, Grid, Masked, Module, Parts
 from omicsmlm.models import OmicsModel
 from omicsmlm.training import Optimisation
 from tests.objects import QUIET, multiome, rna
@@ -48,18 +48,18 @@ class LogCounts:
         return {self.name: Grid(values_ng, seen_ng, values_ng.sum(1))}
 
 
-class HideSome:
-    """Corruption: every value is hidden with the same probability."""
+class MaskSome:
+    """Masking: every value is masked with the same probability."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
 
-    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Corrupted:
+    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
         inputs = {}
         for name, grid in grids.items():
             kept = draws.uniform(grid.values.shape[1]) >= self.rate
             inputs[name] = Grid(grid.values * kept, grid.seen & kept, grid.total)
-        return Corrupted(inputs, grids)
+        return Masked(inputs, grids)
 
 
 class Rebuilt(NamedTuple):
@@ -92,8 +92,8 @@ class Squares:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, outputs: Any, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        target, hidden = corrupted.targets[self.name], ~corrupted.inputs[self.name].seen
+    def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        target, hidden = masked.targets[self.name], ~masked.inputs[self.name].seen
         return {"squares": ((outputs.values - target.values).square() * (hidden & target.seen)).mean()}
 
 
@@ -116,7 +116,7 @@ class Toy(OmicsModel):
         name, n_features = choice["name"], choice["n_features"]
         return Parts(
             tokenizer=LogCounts(name, n_features),
-            corruption=HideSome(self.config.rate),
+            masking=MaskSome(self.config.rate),
             module=ToyModule(name, n_features, self.config.n_latent),
             objective=Squares(name),
         )

@@ -18,7 +18,7 @@ from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, ScMBERT, Survival, 
 from omicsmlm._types import Batch, Parts
 from omicsmlm.data import row_loader
 from omicsmlm.models import OmicsModel
-from omicsmlm.models import _isoformer_module as isoformer
+from omicsmlm.models.isoformer import _module as isoformer
 from omicsmlm.objectives import LetterCrossEntropy
 from omicsmlm.training._plan import Loaders, MaskedPlan, Optimisation
 from tests.cuda_stand_in import CUDA, Ledger, OnCuda, move, noted, on_cuda, pretend
@@ -43,7 +43,7 @@ class Trained:
         self.parts, self.is_there = copy.deepcopy(parts), is_there
         self.batch = on_cuda(batch) if is_there else batch
         if is_there:
-            for part in (self.parts.module, self.parts.tokenizer, self.parts.corruption):
+            for part in (self.parts.module, self.parts.tokenizer, self.parts.masking):
                 if isinstance(part, nn.Module):
                     move(part)
         self.plan = MaskedPlan(self.parts, Optimisation(), 0, Loaders(None), 10, 50.0)  # type: ignore[arg-type]
@@ -214,7 +214,7 @@ def timed(data: Any) -> Any:
 def test_a_classifier_is_tuned_on_a_device(monkeypatch, name: str, tuning: str, n_waits: int):
     model = new(FAMILIES[name])
     config = ClassifierConfig(tuning=tuning)
-    parts = parts_of_head(monkeypatch, lambda: Classifier.from_model(model, "type", config=config), "_classifier")
+    parts = parts_of_head(monkeypatch, lambda: Classifier.from_model(model, "type", config=config), "classifier._model")
     check_head(parts, first_batch(model), n_waits)
 
 
@@ -223,7 +223,7 @@ def test_a_survival_model_is_trained_on_a_device(monkeypatch, tuning: str, likel
     model = new(FAMILIES["OmicsMLM, RNA"], timed(rna()))
     config = SurvivalConfig(tuning=tuning, likelihood=likelihood)
     made = parts_of_head(
-        monkeypatch, lambda: Survival.from_model(model, "time", "event", config=config), "_risk_network"
+        monkeypatch, lambda: Survival.from_model(model, "time", "event", config=config), "survival._module"
     )
     check_head(made, first_batch(model), 0)
 
@@ -254,7 +254,7 @@ def test_letters_are_guessed_on_a_device():
     model = new(FAMILIES["IsoFormer"])
     names, module = list(model.module.encoders), model.module
     codes = {name: torch.arange(256) % 4 - 1 for name in names}
-    from omicsmlm.corruption import MaskLetters
+    from omicsmlm.masking import MaskLetters
 
     guessing = isoformer.LetterModule(module, names)
     parts = Parts(model.parts.tokenizer, MaskLetters(0.15, names), guessing, LetterCrossEntropy(codes))

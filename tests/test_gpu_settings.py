@@ -91,7 +91,7 @@ def test_nothing_overflows_in_float16(family: Family):
             part.p = 0.0
     with torch.no_grad():
         views = model.parts.tokenizer(batch)
-        masked = model.parts.corruption(views, batch.draws)
+        masked = model.parts.masking(views, batch.draws)
         losses = []
         for is_half in (False, True):
             with torch.autocast("cpu", torch.float16, enabled=is_half):
@@ -132,7 +132,7 @@ def test_on_a_gpu_the_host_hardly_waits_in_a_step(name: str, n_waits: int):
             torch.cuda.set_sync_debug_mode("warn")
             try:
                 with torch.autocast("cuda", torch.bfloat16):
-                    masked = parts.corruption(parts.tokenizer(batch), batch.draws)
+                    masked = parts.masking(parts.tokenizer(batch), batch.draws)
                     terms = parts.objective(model.module(masked.inputs, batch), masked, batch, 0.5)
                 torch.stack(list(terms.values())).sum().backward()
             finally:

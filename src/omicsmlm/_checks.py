@@ -10,7 +10,7 @@ ONE_BATCH = 0.95
 """Share of the rows of a label from which on one batch is said to hold it alone."""
 
 
-def mistake(place: str, expected: str, found: str, remedy: str) -> ValueError:
+def value_error(place: str, expected: str, found: str, remedy: str) -> ValueError:
     """Build the one sentence that a user meets on wrong input; the caller raises it.
 
     Parameters
@@ -22,7 +22,7 @@ def mistake(place: str, expected: str, found: str, remedy: str) -> ValueError:
 
     Examples
     --------
-    >>> str(mistake("rna", "raw counts (non-negative integers)", "values down to -1", 'pass layer="counts"'))
+    >>> str(value_error("rna", "raw counts (non-negative integers)", "values down to -1", 'pass layer="counts"'))
     'rna: expected raw counts (non-negative integers), got values down to -1; pass layer="counts".'
     """
     return ValueError(f"{place}: expected {expected}, got {found}; {remedy}.")

@@ -97,16 +97,18 @@ def embed(
 ) -> None:
     """Embed a file: with a saved model, or with one trained on it. The values stay in the file, however large it is."""
     from omicsmlm import OmicsMLM
-    from omicsmlm._checks import mistake
+    from omicsmlm._checks import value_error
 
     _writable(target.parent)
     data = _opened(source)
     if target.suffix != source.suffix:
-        raise mistake("target", f"a name that ends in {source.suffix}", repr(target.name), "rename it")
+        raise value_error("target", f"a name that ends in {source.suffix}", repr(target.name), "rename it")
     if target.exists() and target.samefile(source):
-        raise mistake("target", "a new file", f"{str(target)!r}, which is the source", "pass another name")
+        raise value_error("target", "a new file", f"{str(target)!r}, which is the source", "pass another name")
     if save_model is not None and save_model.exists():
-        raise mistake("save_model", "a new folder", f"{str(save_model)!r}, which exists", "pass another or remove it")
+        raise value_error(
+            "save_model", "a new folder", f"{str(save_model)!r}, which exists", "pass another or remove it"
+        )
     if model_dir is not None:
         model = OmicsMLM.load(model_dir)
     else:
@@ -150,11 +152,11 @@ def _opened(path: Path) -> "AnnData | MuData":
     from anndata import read_h5ad
     from mudata import read_h5mu
 
-    from omicsmlm._checks import mistake
+    from omicsmlm._checks import value_error
 
     readers = {".h5ad": read_h5ad, ".h5mu": read_h5mu}
     if path.suffix not in readers or not path.is_file():
-        raise mistake("source", "an existing .h5ad or .h5mu file", repr(str(path)), "check the path")
+        raise value_error("source", "an existing .h5ad or .h5mu file", repr(str(path)), "check the path")
     return readers[path.suffix](path, backed="r")
 
 
@@ -165,9 +167,9 @@ def _writable(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        from omicsmlm._checks import mistake
+        from omicsmlm._checks import value_error
 
-        raise mistake("output", "a folder that can be written", str(error), "pass another path") from error
+        raise value_error("output", "a folder that can be written", str(error), "pass another path") from error
 
 
 def _print(table: "pd.DataFrame") -> None:

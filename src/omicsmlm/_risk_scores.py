@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 
 class LogRank(NamedTuple):
@@ -35,11 +35,11 @@ def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.n
     for name, column in columns.items():
         if len(column) != len(time_n):
             found = f"{len(column)} of {name} for {len(time_n)} times"
-            raise mistake(place, "as many entries of each", found, "pass the same rows")
+            raise value_error(place, "as many entries of each", found, "pass the same rows")
     if not np.isfinite(time_n).all() or time_n.min(initial=0) < 0:
-        raise mistake(place, "finite times that are not negative", "others", "leave these rows out")
+        raise value_error(place, "finite times that are not negative", "others", "leave these rows out")
     if not np.isin(event_n, (0, 1)).all():
-        raise mistake(place, "events that are 0 or 1", "others", "code them as 1 for the event, 0 for censored")
+        raise value_error(place, "events that are 0 or 1", "others", "code them as 1 for the event, 0 for censored")
     columns["event"] = event_n.astype(bool)
     return list(columns.values())
 
@@ -239,7 +239,7 @@ def log_rank(time: Any, event: Any, group: Any, stratum: Any = None) -> LogRank:
     time_n, event_n, group_n = checked_times("log_rank", time, event, group=np.asarray(group, dtype=str))
     names, code_n = np.unique(group_n, return_inverse=True)
     if len(names) < 2:
-        raise mistake("log_rank", "at least two groups", f"{len(names)}", "divide the rows otherwise")
+        raise value_error("log_rank", "at least two groups", f"{len(names)}", "divide the rows otherwise")
     stratum_n = np.zeros(len(time_n), dtype=str) if stratum is None else np.asarray(stratum, dtype=str)
     difference_g, variance_gg = np.zeros(len(names)), np.zeros((len(names), len(names)))
     for name in np.unique(stratum_n):

@@ -151,9 +151,9 @@ class Grid(NamedTuple):
     values: Tensor
     """(n, g) float32 in the modality's own units; 0 where not seen."""
     seen: Tensor
-    """(n, g) bool: padding, a missing modality, an unmeasured and a hidden feature are all just not seen."""
+    """(n, g) bool: padding, a missing modality, an unmeasured and a masked feature are all just not seen."""
     total: Tensor
-    """(n,) float32: what the row would sum to over the whole vocabulary, less what is hidden; the depth of counts."""
+    """(n,) float32: what the row would sum to over the whole vocabulary, less what is masked; the depth of counts."""
 
 
 class FewSeen(NamedTuple):
@@ -174,9 +174,9 @@ class TokenSet(NamedTuple):
     """
 
     ids: Tensor
-    """(t,) int64: position of the feature in the modality's vocabulary, -1 where it is hidden."""
+    """(t,) int64: position of the feature in the modality's vocabulary, -1 where it is masked."""
     values: Tensor
-    """(t,) float32 in the modality's own units, NaN where the value is hidden."""
+    """(t,) float32 in the modality's own units, NaN where the value is masked."""
     offsets: Tensor
     """(n + 1,) int64: cumulative lengths."""
     share: Tensor
@@ -188,7 +188,7 @@ class TokenSet(NamedTuple):
     present: Tensor
     """(n,) bool: the row was measured in this modality."""
     known: "Known | None" = None
-    """What has been read off these tokens already: see :func:`lengths_of` and :func:`hidden_of`."""
+    """What has been read off these tokens already: see :func:`lengths_of` and :func:`masked_of`."""
 
 
 class Known:
@@ -198,14 +198,14 @@ class Known:
     ----------
     offsets, lengths
         Cumulative lengths of the rows, and on the host, as n lengths; the tokens end where the last row does.
-    values, hidden
-        Values, and the places, (s,) int64, of those that are hidden.
+    values, masked
+        Values, and the places, (s,) int64, of those that are masked.
     """
 
     def __init__(
-        self, offsets: Tensor, lengths: list[int], values: Tensor | None = None, hidden: Tensor | None = None
+        self, offsets: Tensor, lengths: list[int], values: Tensor | None = None, masked: Tensor | None = None
     ) -> None:
-        self.offsets, self.lengths, self.values, self.hidden = offsets, lengths, values, hidden
+        self.offsets, self.lengths, self.values, self.masked = offsets, lengths, values, masked
 
 
 def lengths_of(part: TokenSet) -> list[int] | None:
@@ -214,11 +214,11 @@ def lengths_of(part: TokenSet) -> list[int] | None:
     return part.known.lengths if is_it and part.known is not None else None
 
 
-def hidden_of(part: TokenSet) -> Tensor:
-    """Return the places of the tokens whose value is hidden, (s,) int64; the host waits if they have not been found yet."""
-    if part.known is None or part.known.values is not part.values or part.known.hidden is None:
+def masked_of(part: TokenSet) -> Tensor:
+    """Return the places of the tokens whose value is masked, (s,) int64; the host waits if they have not been found yet."""
+    if part.known is None or part.known.values is not part.values or part.known.masked is None:
         return part.values.isnan().nonzero()[:, 0]
-    return part.known.hidden
+    return part.known.masked
 
 
 View = Grid | FewSeen | TokenSet | Letters
@@ -256,7 +256,7 @@ def places_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
     return owner_t, place_t - offsets[owner_t]
 
 
-class Corrupted(NamedTuple):
+class Masked(NamedTuple):
     """What the encoder may look at, and what it is judged on."""
 
     inputs: dict[str, Any]
@@ -277,7 +277,7 @@ class Encoded(NamedTuple):
 
 
 class Module(nn.Module, ABC):
-    """The network of a family. Its ``forward`` makes, of a corrupted batch, what the family's objective judges."""
+    """The network of a family. Its ``forward`` makes, of a masked batch, what the family's objective judges."""
 
     n_latent: int
     """Width of the embedding."""
@@ -345,10 +345,10 @@ class Tokenizer(Protocol):
         ...
 
 
-class Corruption(Protocol):
-    """Hides part of the input; all of its randomness comes from the draws."""
+class Masking(Protocol):
+    """Masks part of the input; all of its randomness comes from the draws."""
 
-    def __call__(self, views: dict[str, Any], draws: Draws, /) -> Corrupted:
+    def __call__(self, views: dict[str, Any], draws: Draws, /) -> Masked:
         """Return the visible part and the targets."""
         ...
 
@@ -356,7 +356,7 @@ class Corruption(Protocol):
 class Objective(Protocol):
     """Judges the outputs of a module."""
 
-    def __call__(self, outputs: Any, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return named scalar terms; training minimises their sum. ``progress`` runs from 0 to 1."""
         ...
 
@@ -384,7 +384,7 @@ class Parts:
     """
 
     tokenizer: Tokenizer
-    corruption: Corruption
+    masking: Masking
     module: Module
     objective: Objective
     memory: Memory | None = None

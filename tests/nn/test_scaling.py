@@ -9,7 +9,7 @@ from scipy import sparse
 
 from omicsmlm._stored import Stored, StoredGrid, UnmaskedGrid
 from omicsmlm._types import Grid
-from omicsmlm.corruption import show
+from omicsmlm.masking import keep_visible
 from omicsmlm.nn import Scalings
 from omicsmlm.nn._scaling import ScaledTokens
 from omicsmlm.nn._set_encoder import summed
@@ -28,7 +28,7 @@ def whole(rng):
 def part(whole, rng):
     """The same rows, of which each sees a share of its own."""
     share_n1 = rng.uniform(0.2, 0.9, (60, 1))
-    return show(whole, torch.from_numpy(rng.random((60, G)) < share_n1))
+    return keep_visible(whole, torch.from_numpy(rng.random((60, G)) < share_n1))
 
 
 def fitted(kind, grid):
@@ -82,7 +82,7 @@ def test_the_depth_is_right_where_rows_are_as_expected():
     scaling = fitted("counts", Grid(*(x.repeat(20, *[1] * (x.ndim - 1)) for x in whole)))[0].in_order[0]
     seen = torch.ones(3, G, dtype=torch.bool)
     seen[:, ::3] = False
-    shown = scaling.transformed(show(whole, seen))
+    shown = scaling.transformed(keep_visible(whole, seen))
     torch.testing.assert_close(shown[seen], scaling.transformed(whole)[seen])
 
 
@@ -103,14 +103,14 @@ def test_proteins_are_centred_over_those_that_are_seen(whole, part):
 @pytest.mark.parametrize("kind", ["fraction", "real"])
 def test_other_values_are_standardised_over_what_is_measured(whole, kind, rng):
     measured = torch.from_numpy(rng.random((60, G)) < 0.7)
-    grid = show(whole, measured)
+    grid = keep_visible(whole, measured)
     expected = standardised(whole.values.numpy(), measured.numpy(), whole.values.numpy(), measured.numpy())
     np.testing.assert_allclose(fitted(kind, grid)[1], expected, atol=1e-4)
 
 
 def test_open_regions_are_weighted_by_rarity_and_have_length_one(whole, part):
     whole = whole._replace(values=(whole.values - 4).clamp(min=0))
-    part = show(whole, part.seen)
+    part = keep_visible(whole, part.seen)
     scalings, scaled = fitted("accessibility", whole)
     assert sparse.issparse(scaled)
     opened = whole.values.numpy() > 0
@@ -130,7 +130,7 @@ def test_hidden_values_are_zero_and_do_not_leak(whole, part, kind):
     scaled = scaled_by(scalings, part)
     assert not scaled[~part.seen.numpy()].any()
     changed = whole.values + torch.where(part.seen, 0.0, 5.0)
-    other = show(Grid(changed, whole.seen, whole.total + (changed - whole.values).sum(1)), part.seen)
+    other = keep_visible(Grid(changed, whole.seen, whole.total + (changed - whole.values).sum(1)), part.seen)
     np.testing.assert_allclose(scaled_by(scalings, other), scaled, atol=1e-6)
 
 
@@ -176,7 +176,7 @@ def test_stored_values_alone_give_the_same(whole, part, kind):
     whole = whole._replace(values=(whole.values - 4).clamp(min=0))
     scalings, _ = fitted(kind, whole)
     unmasked = stored_of(whole)
-    masked = show(unmasked, unmasked.seen & part.seen)
+    masked = keep_visible(unmasked, unmasked.seen & part.seen)
     assert isinstance(masked, StoredGrid)
     for grid in (unmasked, masked):
         np.testing.assert_allclose(scaled_by(scalings, grid), scaled_by(scalings, Grid(*grid)), atol=2e-6)

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._types import Corrupted, Grid
+from omicsmlm._types import Grid, Masked
 from omicsmlm.objectives import (
     CountReconstruction,
     bounded_poisson,
@@ -118,9 +118,7 @@ SLOW = {
 def test_the_mean_over_profiled_features_then_over_rows_that_have_any(loss):
     logits, target = made()
     inputs = target._replace(values=target.values * 0, seen=torch.zeros_like(target.seen))  # all of it hidden
-    terms = CountReconstruction("rna", loss)(
-        Outputs(logits), Corrupted({"rna": inputs}, {"rna": target}), NO_BATCH, 0.0
-    )
+    terms = CountReconstruction("rna", loss)(Outputs(logits), Masked({"rna": inputs}, {"rna": target}), NO_BATCH, 0.0)
     means = []
     for i in (0, 1, 3):
         costs = [
@@ -138,7 +136,7 @@ def test_the_negative_binomial_over_profiled_features():
     log_dispersion = torch.linspace(-1, 2, 6)
     outputs = Outputs(logits, log_dispersion)
     objective = CountReconstruction("rna", "negative binomial")
-    found = objective(outputs, Corrupted({"rna": target}, {"rna": target}), NO_BATCH, 0.0)["counts"]
+    found = objective(outputs, Masked({"rna": target}, {"rna": target}), NO_BATCH, 0.0)["counts"]
     mean, theta = rectified_tanh(logits).exp().double().numpy(), log_dispersion.exp().double().numpy()
     count = target.values.exp().double().numpy()
     log_p = (  # scipy's own rounds counts down to integers
@@ -157,9 +155,9 @@ def test_the_negative_binomial_over_profiled_features():
 def test_what_was_not_profiled_is_not_scored(activation):
     logits, target = made()
     objective = CountReconstruction("rna", activation=activation)
-    corrupted = Corrupted({"rna": target}, {"rna": target})
+    masked = Masked({"rna": target}, {"rna": target})
     logits.requires_grad_()
-    objective(Outputs(logits), corrupted, NO_BATCH, 0.0)["counts"].backward()
+    objective(Outputs(logits), masked, NO_BATCH, 0.0)["counts"].backward()
     assert (logits.grad[~target.seen] == 0).all()
     assert (logits.grad[target.seen & (logits > 0)] != 0).any()
 
@@ -167,5 +165,5 @@ def test_what_was_not_profiled_is_not_scored(activation):
 def test_rows_without_the_modality_alone_cost_nothing():
     nothing = Grid(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool), torch.zeros(2))
     logits = torch.ones(2, 3, requires_grad=True)
-    loss = CountReconstruction("rna")(Outputs(logits), Corrupted({"rna": nothing}, {"rna": nothing}), NO_BATCH, 0.0)
+    loss = CountReconstruction("rna")(Outputs(logits), Masked({"rna": nothing}, {"rna": nothing}), NO_BATCH, 0.0)
     assert loss["counts"].item() == 0

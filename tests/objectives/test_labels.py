@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from omicsmlm._types import Batch, Corrupted
+from omicsmlm._types import Batch, Masked
 from omicsmlm.objectives import LabelObjective
 
 
@@ -11,4 +11,4 @@ def test_weighted_cross_entropy_of_the_rows_of_the_batch():
     batch = Batch({}, {}, {}, torch.zeros(2, 0), torch.tensor([3, 0]))  # labels 1 and 0
     p = logits_nc.softmax(1)
     by_hand = -(3 * p[0, 1].log() + 1 * p[1, 0].log()) / 4
-    assert objective(logits_nc, Corrupted({}, {}), batch, 0.5)["labels"] == pytest.approx(float(by_hand), abs=1e-6)
+    assert objective(logits_nc, Masked({}, {}), batch, 0.5)["labels"] == pytest.approx(float(by_hand), abs=1e-6)

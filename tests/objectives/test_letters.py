@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from omicsmlm._types import Corrupted
+from omicsmlm._types import Masked
 from omicsmlm.objectives import LetterCrossEntropy
 from tests.objects import NO_BATCH, letters_of
 
@@ -35,20 +35,20 @@ def case(**sequences):
         whole[name] = letters_of(*texts)
         scored[name] = torch.rand(len(whole[name].letters), generator=generator) < 0.5
         logits[name] = torch.randn(len(scored[name]), len(ALPHABETS[name]), generator=generator).requires_grad_()
-    return Outputs(logits), Corrupted({}, whole, scored)
+    return Outputs(logits), Masked({}, whole, scored)
 
 
-def judged(outputs, corrupted):
-    return LetterCrossEntropy(CODES)(outputs, corrupted, NO_BATCH, 0.5)
+def judged(outputs, masked):
+    return LetterCrossEntropy(CODES)(outputs, masked, NO_BATCH, 0.5)
 
 
 def test_it_is_the_mean_surprise_of_each_kind():
     texts = {"dna": ["ACGTNACGTAACGN", "NN", "TTAC"], "protein": ["ACDX", "DDCAAXXX"]}
-    outputs, corrupted = case(**texts)
-    terms = judged(outputs, corrupted)
+    outputs, masked = case(**texts)
+    terms = judged(outputs, masked)
     assert set(terms) == {"dna", "protein"}
     for name in terms:
-        hidden = corrupted.scored[name].tolist()
+        hidden = masked.scored[name].tolist()
         surprises = []
         for letter, is_hidden, logit_a in zip(
             "".join(texts[name]), hidden, outputs.letters[name].tolist(), strict=True
@@ -61,15 +61,15 @@ def test_it_is_the_mean_surprise_of_each_kind():
 
 
 def test_of_ambiguous_letters_nothing_is_asked():
-    outputs, corrupted = case(dna=["NNNNNNNN"])
-    loss = judged(outputs, corrupted)["dna"]
+    outputs, masked = case(dna=["NNNNNNNN"])
+    loss = judged(outputs, masked)["dna"]
     loss.backward()
     assert float(loss.detach()) == 0
     assert (outputs.letters["dna"].grad == 0).all()
 
 
 def test_where_nothing_is_hidden_nothing_is_lost_and_training_goes_on():
-    outputs, corrupted = case(dna=[])
-    loss = judged(outputs, corrupted)["dna"]
+    outputs, masked = case(dna=[])
+    loss = judged(outputs, masked)["dna"]
     assert float(loss.detach()) == 0
     loss.backward()

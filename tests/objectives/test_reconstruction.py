@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from omicsmlm._types import Batch, Corrupted, Encoded, Grid
+from omicsmlm._types import Batch, Encoded, Grid, Masked
 from omicsmlm.objectives import (
     LatentReconstruction,
     bernoulli,
@@ -123,7 +123,7 @@ def test_terms_are_means_over_rows_and_a_row_without_the_modality_adds_nothing(k
     target.seen[1] = False
     target.values[1] = 0
     out = outputs(kind)
-    terms = objective(kind)(out, Corrupted({}, {"m": target}), batch(), 1.0)
+    terms = objective(kind)(out, Masked({}, {"m": target}), batch(), 1.0)
     nll_n = negative_log_likelihood(kind, out.decoded["m"], target)
     torch.testing.assert_close(terms["m"], 1.5 * (nll_n[0] + nll_n[2] + nll_n[3]) / N)
 
@@ -131,26 +131,26 @@ def test_terms_are_means_over_rows_and_a_row_without_the_modality_adds_nothing(k
 @pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)])
 def test_the_divergence_rises_over_the_warm_up(target, progress, share):
     out = outputs("real")
-    terms = objective("real")(out, Corrupted({}, {"m": target}), batch(), progress)
+    terms = objective("real")(out, Masked({}, {"m": target}), batch(), progress)
     torch.testing.assert_close(terms["kl"], 2.0 * share * gaussian_kl(*out.encoded).mean())
 
 
 def test_without_warm_up_the_divergence_counts_at_once(target):
     out = outputs("real")
-    terms = objective("real", kl_warmup=0.0)(out, Corrupted({}, {"m": target}), batch(), 0.0)
+    terms = objective("real", kl_warmup=0.0)(out, Masked({}, {"m": target}), batch(), 0.0)
     torch.testing.assert_close(terms["kl"], 2.0 * gaussian_kl(*out.encoded).mean())
 
 
 def test_the_adversary_is_judged_on_known_batches(target):
     logits = torch.randn(N, 2)
-    corrupted = Corrupted({}, {"m": target})
-    terms = objective("real")(outputs("real", logits), corrupted, batch((0, -1, 1, -1)), 1.0)
+    masked = Masked({}, {"m": target})
+    terms = objective("real")(outputs("real", logits), masked, batch((0, -1, 1, -1)), 1.0)
     torch.testing.assert_close(terms["adversary"], 3.0 * F.cross_entropy(logits[[0, 2]], torch.tensor([0, 1])))
-    assert "adversary" not in objective("real")(outputs("real"), corrupted, batch(), 1.0)
+    assert "adversary" not in objective("real")(outputs("real"), masked, batch(), 1.0)
 
 
 def test_no_known_batch_at_all_is_no_trouble(target):
-    terms = objective("real")(outputs("real", torch.randn(N, 2)), Corrupted({}, {"m": target}), batch((-1,) * N), 1.0)
+    terms = objective("real")(outputs("real", torch.randn(N, 2)), Masked({}, {"m": target}), batch((-1,) * N), 1.0)
     assert float(terms["adversary"]) == 0
 
 

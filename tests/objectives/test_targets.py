@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from omicsmlm._types import Corrupted, Grid
+from omicsmlm._types import Grid, Masked
 from omicsmlm.objectives import TargetError
 from tests.objects import NO_BATCH
 
@@ -22,8 +22,8 @@ def case():
 
 
 def judged(said, grid):
-    corrupted = Corrupted({}, {"y": grid, "other": None})
-    return TargetError("y")(Outputs(said), corrupted, NO_BATCH, 0.5)
+    masked = Masked({}, {"y": grid, "other": None})
+    return TargetError("y")(Outputs(said), masked, NO_BATCH, 0.5)
 
 
 def test_it_is_the_mean_over_what_was_measured():

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from omicsmlm._types import Batch, Corrupted, Encoded, Grid, TokenSet
-from omicsmlm.corruption import HiddenValues
+from omicsmlm._types import Batch, Encoded, Grid, Masked, TokenSet
+from omicsmlm.masking import MaskedValues
 from omicsmlm.objectives import LatentReconstruction, TokenPrediction
 
 NAN = float("nan")
@@ -24,17 +24,17 @@ def digitize(name, values_t, total_t):
     return (10 * values_t / total_t).long()
 
 
-def case() -> tuple[SimpleNamespace, Corrupted, Batch]:
+def case() -> tuple[SimpleNamespace, Masked, Batch]:
     """Two rows. Hidden values: RNA 2 of 20 (bin 1) and 9 of 30 (bin 3), ATAC 0 of 5 (bin 0)."""
     inputs = {
         "rna": part_of([0, 1, -1, 2], [NAN, 4.0, 6.0, NAN], [0, 2, 4]),
         "atac": part_of([1, -1], [NAN, 1.0], [0, 1, 2]),
     }
     scored = {
-        "rna": HiddenValues(
+        "rna": MaskedValues(
             torch.tensor([2.0, 4, 6, 9]), torch.tensor([20.0, 30]), torch.tensor([False, False, True, False])
         ),
-        "atac": HiddenValues(torch.tensor([0.0, 1]), torch.tensor([5.0, 6]), torch.tensor([False, True])),
+        "atac": MaskedValues(torch.tensor([0.0, 1]), torch.tensor([5.0, 6]), torch.tensor([False, True])),
     }
     value_logits = {
         "rna": torch.tensor([[0.0, math.log(3), 0, 0], [0, 0, 0, math.log(5)]]),  # −log 3/6, −log 5/8
@@ -46,7 +46,7 @@ def case() -> tuple[SimpleNamespace, Corrupted, Batch]:
     }
     outputs = SimpleNamespace(value_logits=value_logits, modality_logits=modality_logits)
     batch = Batch({}, {}, {}, torch.zeros(2, 0).long(), torch.arange(2))
-    return outputs, Corrupted(inputs, inputs, scored), batch
+    return outputs, Masked(inputs, inputs, scored), batch
 
 
 def no_grids(batch):
@@ -58,61 +58,61 @@ MODALITIES = -math.log(2 / 3) - math.log(7 / 8)
 
 
 def test_the_terms_are_sums_over_a_row_and_means_over_rows():
-    outputs, corrupted, batch = case()
-    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, corrupted, batch, 0.5)
+    outputs, masked, batch = case()
+    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert set(terms) == {"values", "modality"}
     assert float(terms["values"]) == pytest.approx(VALUES / 2)
     assert float(terms["modality"]) == pytest.approx(MODALITIES / 2)
 
 
 def test_the_terms_have_weights():
-    outputs, corrupted, batch = case()
-    terms = TokenPrediction(digitize, 0.5, 3.0, no_grids, None)(outputs, corrupted, batch, 0.5)
+    outputs, masked, batch = case()
+    terms = TokenPrediction(digitize, 0.5, 3.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert float(terms["values"]) == pytest.approx(0.5 * VALUES / 2)
     assert float(terms["modality"]) == pytest.approx(3 * MODALITIES / 2)
 
 
 def test_only_hidden_values_and_modalities_that_are_asked_for_are_judged():
-    outputs, corrupted, batch = case()
+    outputs, masked, batch = case()
     for name, asked in (("rna", [2]), ("atac", [1])):
         for t in range(len(outputs.modality_logits[name])):
             if t not in asked:
                 outputs.modality_logits[name][t] = torch.tensor([5.0, -7.0])
-        truth = corrupted.scored[name]
-        shown = ~corrupted.inputs[name].values.isnan()
-        corrupted.scored[name] = truth._replace(values=torch.where(shown, 99.0, truth.values))
-    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, corrupted, batch, 0.5)
+        truth = masked.scored[name]
+        shown = ~masked.inputs[name].values.isnan()
+        masked.scored[name] = truth._replace(values=torch.where(shown, 99.0, truth.values))
+    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert float(terms["values"]) == pytest.approx(VALUES / 2)
     assert float(terms["modality"]) == pytest.approx(MODALITIES / 2)
 
 
 def test_the_hidden_bins_are_those_of_true_values_in_true_totals():
-    _, corrupted, _ = case()
-    found = TokenPrediction(digitize, 1.0, 1.0, no_grids, None).hidden_bins(corrupted)
+    _, masked, _ = case()
+    found = TokenPrediction(digitize, 1.0, 1.0, no_grids, None).hidden_bins(masked)
     assert {name: bins.tolist() for name, bins in found.items()} == {"rna": [1, 3], "atac": [0]}
 
 
 def test_with_one_modality_there_is_no_question_of_it():
-    outputs, corrupted, batch = case()
-    for held in (outputs.value_logits, outputs.modality_logits, corrupted.inputs, corrupted.scored):
+    outputs, masked, batch = case()
+    for held in (outputs.value_logits, outputs.modality_logits, masked.inputs, masked.scored):
         del held["atac"]
-    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, corrupted, batch, 0.5)
+    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert list(terms) == ["values"]
     assert float(terms["values"]) == pytest.approx((-math.log(3 / 6) - math.log(5 / 8)) / 2)
 
 
 def test_a_batch_in_which_nothing_is_hidden_costs_nothing():
-    outputs, corrupted, batch = case()
-    for name, part in corrupted.inputs.items():
-        corrupted.inputs[name] = part._replace(values=part.values.nan_to_num(1.0))
-        corrupted.scored[name] = corrupted.scored[name]._replace(asked=torch.zeros(len(part.ids)).bool())
+    outputs, masked, batch = case()
+    for name, part in masked.inputs.items():
+        masked.inputs[name] = part._replace(values=part.values.nan_to_num(1.0))
+        masked.scored[name] = masked.scored[name]._replace(asked=torch.zeros(len(part.ids)).bool())
         outputs.value_logits[name] = outputs.value_logits[name][:0]
-    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, corrupted, batch, 0.5)
+    terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert {name: float(term) for name, term in terms.items()} == {"values": 0.0, "modality": 0.0}
 
 
 def test_the_cell_is_judged_on_the_whole_row():
-    outputs, corrupted, batch = case()
+    outputs, masked, batch = case()
     generator = torch.Generator().manual_seed(0)
     outputs.encoded = Encoded(torch.randn(2, 3, generator=generator), torch.zeros(2, 3))
     head = SimpleNamespace(
@@ -131,10 +131,10 @@ def test_the_cell_is_judged_on_the_whole_row():
         asked.append(given)
         return grids
 
-    terms = TokenPrediction(digitize, 1.0, 1.0, lay, cell)(outputs, corrupted, batch, 0.4)
+    terms = TokenPrediction(digitize, 1.0, 1.0, lay, cell)(outputs, masked, batch, 0.4)
     assert len(asked) == 1
     assert asked[0] is batch
-    expected = cell(outputs, Corrupted(grids, grids), batch, 0.4)
+    expected = cell(outputs, Masked(grids, grids), batch, 0.4)
     assert set(terms) == {"values", "modality", "rna", "kl"}
     assert float(terms["rna"]) == float(expected["rna"]) > 0
     assert float(terms["kl"]) == float(expected["kl"]) > 0

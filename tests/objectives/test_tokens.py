@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from omicsmlm._types import Corrupted, Encoded, Grid
+from omicsmlm._types import Encoded, Grid, Masked
 from omicsmlm.objectives import BinCrossEntropy, divergence, info_nce
 from tests.objects import NO_BATCH
 
@@ -40,30 +40,30 @@ def case(n=4, g=5, b=6, seed=0):
         grids[name] = Grid(values, seen, values.sum(1))
     mean = torch.randn(n, 3, generator=generator)
     outputs = Outputs(Encoded(mean, torch.zeros(n, 3)), {name: Read(part) for name, part in logits.items()})
-    return outputs, Corrupted(grids, grids, scored)
+    return outputs, Masked(grids, grids, scored)
 
 
-def by_loop(outputs, corrupted, name):
+def by_loop(outputs, masked, name):
     losses = []
     logits = outputs.readings[name].all
-    for i, j in corrupted.scored[name].nonzero().tolist():
+    for i, j in masked.scored[name].nonzero().tolist():
         p = logits[i, j].double().softmax(0)
-        losses.append(-math.log(p[int(corrupted.targets[name].values[i, j])]))
+        losses.append(-math.log(p[int(masked.targets[name].values[i, j])]))
     return sum(losses) / len(losses)
 
 
 def test_the_cross_entropy_of_the_judged_tokens():
-    outputs, corrupted = case()
-    terms = BinCrossEntropy()(outputs, corrupted, NO_BATCH, 1.0)
+    outputs, masked = case()
+    terms = BinCrossEntropy()(outputs, masked, NO_BATCH, 1.0)
     assert set(terms) == {"rna", "meth"}, "one term each, without weights"
     for name in terms:
-        assert float(terms[name]) == pytest.approx(by_loop(outputs, corrupted, name), rel=1e-5)
+        assert float(terms[name]) == pytest.approx(by_loop(outputs, masked, name), rel=1e-5)
 
 
 def test_a_modality_without_judged_tokens_costs_nothing():
-    outputs, corrupted = case()
-    corrupted.scored["meth"].zero_()
-    terms = BinCrossEntropy()(outputs, corrupted, NO_BATCH, 1.0)
+    outputs, masked = case()
+    masked.scored["meth"].zero_()
+    terms = BinCrossEntropy()(outputs, masked, NO_BATCH, 1.0)
     assert float(terms["meth"]) == 0
     assert float(terms["rna"]) > 0
 
@@ -100,15 +100,15 @@ def test_the_full_view_is_the_teacher():
 
 
 def test_consistency_compares_the_halves_of_a_doubled_batch():
-    outputs, corrupted = case(n=6)
-    for scored in corrupted.scored.values():
+    outputs, masked = case(n=6)
+    for scored in masked.scored.values():
         scored[3:] = scored[:3]
-    terms = BinCrossEntropy(consistency=2.0, temperature=0.3)(outputs, corrupted, NO_BATCH, 1.0)
+    terms = BinCrossEntropy(consistency=2.0, temperature=0.3)(outputs, masked, NO_BATCH, 1.0)
     assert set(terms) == {"rna", "meth", "agreement", "divergence"}
     mean = outputs.encoded.mean
     assert float(terms["agreement"]) == pytest.approx(2 * float(info_nce(mean[:3], mean[3:], 0.3)))
     parts = []
     for name, read in outputs.readings.items():
-        at = corrupted.scored[name][:3]
+        at = masked.scored[name][:3]
         parts.append(float(divergence(read.all[:3][at], read.all[3:][at])))
     assert float(terms["divergence"]) == pytest.approx(sum(parts), rel=1e-5)

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader
 
-from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Module, Parts
+from omicsmlm._types import Batch, Encoded, Grid, Masked, Module, Parts
 from omicsmlm.training import FitOptions, Optimisation, fit
 
 N_ROWS, BATCH = 20, 5
@@ -45,7 +45,7 @@ class Line(Module):
 
 
 class Spy:
-    """Corruption and objective in one, noting what they are given."""
+    """Masking and objective in one, noting what they are given."""
 
     def __init__(self, losses=None):
         self.draws, self.progress, self.modes, self.losses = [], [], [], losses
@@ -54,7 +54,7 @@ class Spy:
         if len(arguments) == 2:
             grids, draws = arguments
             self.draws.append((torch.is_grad_enabled(), tuple(draws.uniform().tolist()), float(torch.rand(()))))
-            return Corrupted(grids, grids)
+            return Masked(grids, grids)
         (guess, dropped), _, batch, progress = arguments
         self.progress.append((torch.is_grad_enabled(), progress))
         self.modes.append((torch.is_grad_enabled(), bool((dropped == 0).any())))
@@ -175,7 +175,7 @@ def test_the_module_is_given_what_is_left_and_the_objective_everything():
         def __call__(self, *arguments):
             if len(arguments) == 2:
                 (grid,) = arguments[0].values()
-                return Corrupted({"m": grid._replace(values=grid.values + 7)}, arguments[0])
+                return Masked({"m": grid._replace(values=grid.values + 7)}, arguments[0])
             assert float(arguments[1].targets["m"].values.sum()) == 0
             return super().__call__(*arguments)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 from ._rows import rows_in
 
@@ -49,7 +49,7 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
         return _combined([find_column(data, part) for part in key.split(BOTH)]).rename(key)
     if found is None:
         where = ".obs and the .obs of every modality" if isinstance(data, MuData) else ".obs"
-        raise mistake(
+        raise value_error(
             f"column {key!r}", f"a column of {where}", f"columns {named(searched, most=12)}", "pass an existing name"
         )
     return found

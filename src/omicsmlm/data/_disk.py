@@ -8,7 +8,7 @@ import numpy as np
 from anndata.abc import CSCDataset, CSRDataset
 from scipy import sparse
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 from ._packing import Packed, pack_csr, settle
 
@@ -267,7 +267,7 @@ def _plain(values: np.ndarray) -> np.ndarray:
 
 def _by_columns(place: str, found: str) -> ValueError:
     remedy = "read it into memory, or write it as CSR: adata.X = scipy.sparse.csr_matrix(adata.X)"
-    return mistake(place, "values that can be read by rows", found, remedy)
+    return value_error(place, "values that can be read by rows", found, remedy)
 
 
 def stretches(rows: np.ndarray, row_bytes: float, at_once: float) -> Iterator[tuple[int, int]]:

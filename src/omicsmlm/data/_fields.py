@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data.fields import BaseAnnDataField
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 from ._columns import category_codes, find_column
 from ._kinds import check_kind, infer_kind
@@ -89,14 +89,16 @@ class ModalityField(BaseAnnDataField):
         found = modality_of(adata, self.source)
         if found is None:
             known = list(adata.mod) if isinstance(adata, MuData) else []
-            raise mistake("modalities", f"a modality {self.name!r}", f"{known}", "name modalities that the object has")
+            raise value_error(
+                "modalities", f"a modality {self.name!r}", f"{known}", "name modalities that the object has"
+            )
         if found.n_obs == 0 or found.n_vars == 0:
-            raise mistake(
+            raise value_error(
                 self.name, "rows and features", f"{found.n_obs} x {found.n_vars}", "leave this modality out or fill it"
             )
         if not found.var_names.is_unique:
             twice = found.var_names[found.var_names.duplicated()].unique()
-            raise mistake(
+            raise value_error(
                 self.name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
             )
         rows_in(adata, self.source)
@@ -126,7 +128,7 @@ class ModalityField(BaseAnnDataField):
         if state["n_shared"] == 0 and self.source != self.name:
             return state
         if state["n_shared"] == 0:
-            raise mistake(
+            raise value_error(
                 self.name,
                 f"features of the trained vocabulary such as {named(vocabulary[:2])}",
                 f"features such as {named(found.var_names[:2])}",
@@ -196,7 +198,7 @@ class CovariatesField(BaseAnnDataField):
         for key in filter(None, self.keys):
             column = find_column(adata, key)
             if column.isna().any():
-                raise mistake(
+                raise value_error(
                     f"column {key!r}",
                     "a category for every row",
                     f"{int(column.isna().sum())} missing",

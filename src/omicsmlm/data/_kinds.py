@@ -5,7 +5,7 @@ from typing import get_args
 
 from anndata import AnnData
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import SPARSE_KINDS, Kind
 
 from ._columns import column_of
@@ -28,17 +28,17 @@ def check_kind(place: str, kind: str, summary: Summary) -> Kind:
     """
     known = get_args(Kind)
     if kind not in known:
-        raise mistake(place, f"a kind among {known}", repr(kind), "pass one of them")
+        raise value_error(place, f"a kind among {known}", repr(kind), "pass one of them")
     if summary.has_infinity:
-        raise mistake(place, "finite values", "infinity", "replace it; NaN means not measured")
+        raise value_error(place, "finite values", "infinity", "replace it; NaN means not measured")
     if summary.all_zero:
         found = "nothing but zeros and NaN" if summary.has_nan else "zeros only"
-        raise mistake(place, "at least one value that is not zero", found, "leave this modality out")
+        raise value_error(place, "at least one value that is not zero", found, "leave this modality out")
     if kind in SPARSE_KINDS:
         _check_counts(place, summary)
     if kind == "fraction" and not (summary.minimum >= 0 and summary.maximum <= 1):
         found = f"values from {summary.minimum:g} to {summary.maximum:g}"
-        raise mistake(place, "fractions between 0 and 1", found, 'pass kind "real" if these are not fractions')
+        raise value_error(place, "fractions between 0 and 1", found, 'pass kind "real" if these are not fractions')
     return kind  # type: ignore[return-value]
 
 
@@ -72,7 +72,7 @@ def _integer_kind(place: str, adata: AnnData) -> str:
     types = list(map(str, column_of(adata.var, "feature_types").unique())) if "feature_types" in adata.var else []
     by_type = {_kind_named(name) for name in types}
     if len(by_type) > 1:
-        raise mistake(
+        raise value_error(
             place,
             "features of one type",
             f"the feature_types {named(types)}",
@@ -99,4 +99,4 @@ def _check_counts(place: str, summary: Summary) -> None:
     else:
         return
     remedy = 'name the layer that holds raw counts when you set the object up, or the kind "real" for log values'
-    raise mistake(place, "raw counts (non-negative integers)", found, remedy)
+    raise value_error(place, "raw counts (non-negative integers)", found, remedy)

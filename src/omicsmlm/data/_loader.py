@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Sampler
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._types import Batch
 
 from ._dataset import Buffer, RowDataset
@@ -61,7 +61,7 @@ class RowSampler(Sampler[list[int]]):
     def start_at(self, batch: int) -> None:
         """Begin the next iteration, and only that, with this global batch of the epoch."""
         if not 0 <= batch <= len(self):
-            raise mistake("start_at", f"a batch from 0 to {len(self)}", str(batch), "count batches within an epoch")
+            raise value_error("start_at", f"a batch from 0 to {len(self)}", str(batch), "count batches within an epoch")
         self._first = batch
 
     def divide(self, rank: int, world_size: int) -> None:
@@ -73,12 +73,14 @@ class RowSampler(Sampler[list[int]]):
             If a batch would have fewer observations than there are processes.
         """
         if not 0 <= rank < world_size:
-            raise mistake("divide", "a rank below the number of processes", f"{rank} of {world_size}", "count from 0")
+            raise value_error(
+                "divide", "a rank below the number of processes", f"{rank} of {world_size}", "count from 0"
+            )
         smallest = min(self._size(0), self._size(len(self) - 1)) if len(self) else world_size
         if smallest < world_size:
             wanted = f"batches of at least {world_size} observations, one for each process"
             found = f"{smallest} observations in the smallest"
-            raise mistake("batch_size", wanted, found, "use larger batches or fewer processes")
+            raise value_error("batch_size", wanted, found, "use larger batches or fewer processes")
         self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from mudata import MuData
 from scvi.data import AnnDataManager
 from torch.utils.data import Dataset, Subset
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._compat import AnnDataManagerValidationCheck
 from omicsmlm._types import SPARSE_KINDS
 
@@ -77,13 +77,15 @@ class OmicsManager(AnnDataManager):
             self._validate_anndata_object(target)
             target = MuData({self._best_match(target): target})
         if isinstance(target, MuData) and not set(target.mod) & set(self._sources):
-            raise mistake(
+            raise value_error(
                 "data", f"a modality among {self._sources}", f"{list(target.mod)}", "rename it as in training"
             )
         entries = {f.name: f.key for f in self.fields if isinstance(f, SequenceField | VectorField)}
         if entries and not any(key in target.obs or key in target.obsm for key in entries.values()):
             found = f"an object without {named(entries.values())}"
-            raise mistake("data", f"a column or an entry with one of {named(entries)}", found, "name it as in training")
+            raise value_error(
+                "data", f"a column or an entry with one of {named(entries)}", found, "name it as in training"
+            )
         names = {key: self.registry[key] for key in ("model_name", "setup_method_name", "setup_args")}
         manager = OmicsManager(self.fields, names, self.validation_checks)
         manager.register_fields(target, self.registry, **kwargs)
@@ -127,7 +129,7 @@ class OmicsManager(AnnDataManager):
         best = [m for m in close if n_shared[m] == max(n_shared[m] for m in close)]
         if most and len(best) > 1:
             found = f"features that {named(best)} have alike"
-            raise mistake("data", "an object of one modality", found, f"pass MuData({{{best[0]!r}: adata}}), say")
+            raise value_error("data", "an object of one modality", found, f"pass MuData({{{best[0]!r}: adata}}), say")
         return best[0]
 
     def _has_kind(self, name: str, adata: AnnData) -> bool:
@@ -167,15 +169,17 @@ class OmicsManager(AnnDataManager):
 
     def _validate_anndata_object(self, adata: AnnData | MuData) -> None:
         if not isinstance(adata, AnnData | MuData):
-            raise mistake("data", "an AnnData or MuData", type(adata).__name__, "read the file with anndata or mudata")
+            raise value_error(
+                "data", "an AnnData or MuData", type(adata).__name__, "read the file with anndata or mudata"
+            )
         layers = list(adata.mod.items()) if isinstance(adata, MuData) else []
         for place, part in [("data", adata), *layers]:
             if part.is_view:
-                raise mistake(
+                raise value_error(
                     place, "an object of its own", "a view of another", "take a copy first: data = data.copy()"
                 )
         if adata.n_obs == 0:
-            raise mistake("data", "at least one row", "none", "check the filter that made it")
+            raise value_error("data", "at least one row", "none", "check the filter that made it")
 
     def create_torch_dataset(
         self,

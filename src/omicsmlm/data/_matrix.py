@@ -9,7 +9,7 @@ from anndata import AnnData
 from scipy import sparse
 from tqdm.auto import tqdm
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 from ._disk import CSRInFile, DiskRows
 from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
@@ -67,14 +67,16 @@ class Matrix:
             values.sum_duplicates()
         self.file: DiskRows | None = None if sparse.issparse(values) else in_files(place, values)
         if self.file is None and not (sparse.issparse(values) or isinstance(values, np.ndarray)):
-            raise mistake(
+            raise value_error(
                 place,
                 "a CSR or dense matrix, in memory or backed",
                 f"{type(values).__module__}.{type(values).__name__}",
                 "convert it first, for example with .compute() or scipy.sparse.csr_matrix",
             )
         if values.dtype.kind not in "buif" or values.dtype.itemsize > 8:
-            raise mistake(place, "numbers", f"values of type {values.dtype}", "convert them, for example to float32")
+            raise value_error(
+                place, "numbers", f"values of type {values.dtype}", "convert them, for example to float32"
+            )
         self.values = values
         self.shape: tuple[int, int] = tuple(values.shape)
 
@@ -83,12 +85,12 @@ class Matrix:
         """Open ``adata.X`` or ``adata.layers[layer]``."""
         if layer is not None and layer not in adata.layers:
             known = [name for name in adata.layers.keys() if name is not None]
-            raise mistake(
+            raise value_error(
                 place, f"a layer {layer!r}", f"layers {known}", "pass the name of an existing layer, or none for X"
             )
         values = adata.X if layer is None else adata.layers[layer]
         if values is None:
-            raise mistake(place, "values in X", "none", 'pass layer="…" to name the layer that holds them')
+            raise value_error(place, "values in X", "none", 'pass layer="…" to name the layer that holds them')
         return cls(place, values)
 
     def pack(self, rows: np.ndarray, vocabulary_of_column: np.ndarray, keep_zeros: bool) -> Packed:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import DATASET, PROFILED
 
 from ._columns import category_codes, column_of
@@ -50,16 +50,16 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
         table = table.to_memory()
     if not isinstance(table, pd.DataFrame) or not all(kind == np.dtype(bool) for kind in table.dtypes):
         remedy = f'make it with datasets.read_many, or delete .varm["{PROFILED}"]'
-        raise mistake(f'{place}: .varm["{PROFILED}"]', "a boolean column per data set", "something else", remedy)
+        raise value_error(f'{place}: .varm["{PROFILED}"]', "a boolean column per data set", "something else", remedy)
     if DATASET not in adata.obs:
         found = f"columns {named(adata.obs.columns)}"
         remedy = f'add it, or delete .varm["{PROFILED}"]'
-        raise mistake(f"{place}: .obs", f"a column {DATASET!r} with the data set of each row", found, remedy)
+        raise value_error(f"{place}: .obs", f"a column {DATASET!r} with the data set of each row", found, remedy)
     code_n, names = category_codes(column_of(adata.obs, DATASET))
     position = np.append(pd.Index(table.columns.astype(str)).get_indexer(names), -1)
     of_row = position[code_n]
     if (of_row < 0).any():
         unknown = named(np.array([*names, "nan"], dtype=object)[np.unique(code_n[of_row < 0])])
         remedy = f'add the features that they profiled as columns of .varm["{PROFILED}"]'
-        raise mistake(f"{place}: column {DATASET!r}", f"data sets among {named(table.columns)}", unknown, remedy)
+        raise value_error(f"{place}: column {DATASET!r}", f"data sets among {named(table.columns)}", unknown, remedy)
     return PanelTable(table.to_numpy().T.copy(), of_row.astype(np.int64))

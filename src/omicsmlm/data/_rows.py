@@ -5,7 +5,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 SOME = 65_536
 """Names that are compared at once."""
@@ -46,7 +46,7 @@ def rows_in(data: AnnData | MuData, name: str) -> np.ndarray:
     has_n = row_n >= 0
     whole = len(row_n) == data.n_obs and row_n.max(initial=-1) < len(names) and has_n.sum() == len(names)
     if not whole or not _same_names(names, row_n[has_n], data.obs_names, np.flatnonzero(has_n)):
-        raise mistake(
+        raise value_error(
             name,
             "the rows that the MuData lists for this modality",
             f"{len(names)} rows that were changed since",

@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data.fields import BaseAnnDataField
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Letters, Tokens
 
 from ._columns import column_of
@@ -75,7 +75,9 @@ class SequenceField(_RowField):
     def __init__(self, name: str, key: str, kind: SequenceKind) -> None:
         super().__init__(name, key)
         if kind not in get_args(SequenceKind):
-            raise mistake(name, " or ".join(map(repr, get_args(SequenceKind))), repr(kind), "say what its letters are")
+            raise value_error(
+                name, " or ".join(map(repr, get_args(SequenceKind))), repr(kind), "say what its letters are"
+            )
         self.kind = kind
 
     @property
@@ -87,7 +89,7 @@ class SequenceField(_RowField):
         """Check that the column holds sequences of this kind, and not of the other one."""
         if self.key not in adata.obs:
             found = f"columns {named(adata.obs.columns, most=12)}"
-            raise mistake(f"column {self.key!r}", "a column of .obs", found, "pass an existing name")
+            raise value_error(f"column {self.key!r}", "a column of .obs", found, "pass an existing name")
         distinct, _ = self.read(adata)
         alphabet = np.zeros(256, dtype=bool)
         alphabet[np.frombuffer(LETTERS[self.kind].encode(), np.uint8)] = True
@@ -95,7 +97,7 @@ class SequenceField(_RowField):
             strange = ~alphabet[np.frombuffer(sequence, np.uint8)]
             if strange.any():
                 letters = {chr(sequence[i]) for i in np.flatnonzero(strange)}
-                raise mistake(
+                raise value_error(
                     f"column {self.key!r}",
                     f"{self.kind} sequences of the letters {LETTERS[self.kind]}",
                     f"{named(sorted(letters))} in {sequence[:20].decode('latin1')!r}…",
@@ -125,7 +127,9 @@ class SequenceField(_RowField):
         wrong = [value for value in values if not isinstance(value, str)]
         if wrong:
             found = f"{wrong[0]!r}"
-            raise mistake(f"column {self.key!r}", "sequences as text", found, "name the column that holds sequences")
+            raise value_error(
+                f"column {self.key!r}", "sequences as text", found, "name the column that holds sequences"
+            )
         table = str.maketrans("U", "T") if self.kind == "nucleotide" else {}
         # Spellings of the same sequence, in lower case or with U, count as one.
         code_v, distinct = pd.factorize(np.array([value.upper().translate(table) for value in values], dtype=object))
@@ -179,13 +183,13 @@ class VectorField(_RowField):
         """Check that there are vectors of finite numbers or NaN."""
         if self.key not in adata.obsm:
             known = [key for key in adata.obsm if isinstance(key, str)]
-            raise mistake(
+            raise value_error(
                 self.name, f"an entry {self.key!r} of .obsm", named(known), "pass the name of an existing one"
             )
         values = np.asarray(adata.obsm[self.key])
         if values.ndim != 2 or values.dtype.kind not in "biuf" or np.isinf(values).any():
             found = f"an array of shape {values.shape} and type {values.dtype}"
-            raise mistake(self.name, "(n_obs, width) finite numbers or NaN", found, "convert it to float32")
+            raise value_error(self.name, "(n_obs, width) finite numbers or NaN", found, "convert it to float32")
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
         """Store where the vectors are, and their width."""
@@ -203,7 +207,7 @@ class VectorField(_RowField):
         state = self.register_field(adata_target)
         if state["width"] != state_registry["width"]:
             wanted = f"vectors of width {state_registry['width']}, as in training"
-            raise mistake(self.name, wanted, str(state["width"]), f"check .obsm[{self.key!r}]")
+            raise value_error(self.name, wanted, str(state["width"]), f"check .obsm[{self.key!r}]")
         return state
 
     def read(self, data: AnnData | MuData) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import DATASET, PROFILED, SOURCES, Source
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def open_files(
     """
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     if not listed:
-        raise mistake("paths", "at least one file", "none", "pass paths of .h5ad files or .zarr folders")
+        raise value_error("paths", "at least one file", "none", "pass paths of .h5ad files or .zarr folders")
     stores = [store for path in listed for store in _stores(Path(path), layer, obs_columns)]
     features = stores[0].var_names
     same = all(set(store.var_names) == set(features) for store in stores)
@@ -128,10 +128,10 @@ def write_collection(
     out, listed = Path(out), [paths] if isinstance(paths, str | Path) else list(paths)
     if out.suffix != ".zarr" or out.exists():
         found = f"{str(out)!r}, which exists" if out.exists() else repr(str(out))
-        raise mistake("out", "a new folder whose name ends in .zarr", found, "pass another")
+        raise value_error("out", "a new folder whose name ends in .zarr", found, "pass another")
     for path in listed:
         if Path(path).suffix != ".h5ad" or not Path(path).is_file():
-            raise mistake("paths", "existing .h5ad files", repr(str(path)), "check the path")
+            raise value_error("paths", "existing .h5ad files", repr(str(path)), "check the path")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
         part = Path(folder) / out.name
@@ -169,10 +169,10 @@ def _stores(path: Path, layer: str | None, obs_columns: Sequence[str] | None) ->
             numbers = sorted(int(name.split("_")[1]) for name in group.keys() if re.fullmatch(r"dataset_\d+", name))
             groups = {f"{path.stem}_{number}": group[f"dataset_{number}"] for number in numbers}
     else:
-        raise mistake("paths", wanted, repr(str(path)), remedy)
+        raise value_error("paths", wanted, repr(str(path)), remedy)
     for name, group in groups.items():
         if "obs" not in group or "var" not in group:
-            raise mistake("paths", wanted, f"{str(path)!r} without obs and var", remedy)
+            raise value_error("paths", wanted, f"{str(path)!r} without obs and var", remedy)
         yield _store(name, group, layer, obs_columns, BLOCK_H5AD if path.suffix == ".h5ad" else BLOCK_ZARR)
 
 
@@ -180,23 +180,25 @@ def _store(name: str, group: Any, layer: str | None, obs_columns: Sequence[str] 
     if layer is not None and (known := group.get("layers", {})) is not None and layer not in known:
         raise _no_layer(name, layer, known)
     if layer is None and "X" not in group:
-        raise mistake(name, "values in X", "none", 'pass layer="…" to name the layer that holds them')
+        raise value_error(name, "values in X", "none", 'pass layer="…" to name the layer that holds them')
     values = group["X"] if layer is None else group[f"layers/{layer}"]
     kind = values.attrs["encoding-type"]
     if kind == "csc_matrix":
         remedy = "write it as CSR: adata.X = scipy.sparse.csr_matrix(adata.X)"
-        raise mistake(name, "values that can be read by rows", "a CSC matrix in a file", remedy)
+        raise value_error(name, "values that can be read by rows", "a CSC matrix in a file", remedy)
     obs, index = group["obs"], group["obs"].attrs["_index"]
     known = [str(column) for column in obs.attrs["column-order"]]
     missing = [column for column in obs_columns or () if column not in known]
     if missing:
-        raise mistake(f"{name}: obs_columns", f"columns among {named(known)}", named(missing), "pass existing names")
+        raise value_error(
+            f"{name}: obs_columns", f"columns among {named(known)}", named(missing), "pass existing names"
+        )
     columns = {column: ad.io.read_elem(obs[column]) for column in (known if obs_columns is None else obs_columns)}
     frame = pd.DataFrame(columns, index=_texts(obs[index]))
     var_names = _texts(group["var"][group["var"].attrs["_index"]])
     if not var_names.is_unique:
         twice = named(var_names[var_names.duplicated()].unique())
-        raise mistake(name, "distinct feature names", f"duplicates {twice}", "run .var_names_make_unique() first")
+        raise value_error(name, "distinct feature names", f"duplicates {twice}", "run .var_names_make_unique() first")
     return _Store(name, ad.io.sparse_dataset(values) if kind == "csr_matrix" else values, frame, var_names, block)
 
 
@@ -207,7 +209,7 @@ def _texts(stored: Any) -> pd.Index:
 
 def _no_layer(place: str, layer: str, known: Any) -> ValueError:
     names = [name for name in known if name is not None]
-    return mistake(place, f"a layer {layer!r}", f"layers {names}", "name another one, or none for X")
+    return value_error(place, f"a layer {layer!r}", f"layers {names}", "name another one, or none for X")
 
 
 def _obs(stores: Sequence[_Store], noted: bool) -> pd.DataFrame:
@@ -256,14 +258,14 @@ def _values(stores: Sequence[_Store], features: pd.Index) -> Any:
         raise ImportError(f"open_files needs dask: {INSTALL}") from error
     is_sparse = {isinstance(store.values, ad.abc.CSRDataset) for store in stores}
     if len(is_sparse) > 1:
-        raise mistake("paths", "sets that are all sparse or all dense", "both", "write all as CSR")
+        raise value_error("paths", "sets that are all sparse or all dense", "both", "write all as CSR")
     blocks: list[_Block] = []
     sources: list[Source] = []
     for store in stores:
         column_of = None if store.var_names.equals(features) else features.get_indexer(store.var_names)
         if column_of is not None and is_sparse == {False}:
             remedy = "write them as CSR, or with the same features in the same order"
-            raise mistake(store.name, "the features of the first file", "others, of dense values", remedy)
+            raise value_error(store.name, "the features of the first file", "others, of dense values", remedy)
         sources.append(Source(store.values, column_of))
         for start in range(0, len(store.obs), store.block):
             stop = min(len(store.obs), start + store.block)

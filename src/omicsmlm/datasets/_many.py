@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import DATASET, PROFILED
 
 logger = logging.getLogger(__name__)
@@ -112,17 +112,17 @@ def read_many(
 
 def _named(sources: Sequence[Source] | Mapping[str, Source]) -> dict[str, Source]:
     if isinstance(sources, ad.AnnData | str | Path):
-        raise mistake("sources", "several data sets", "one", "pass a list of them, or by name")
+        raise value_error("sources", "several data sets", "one", "pass a list of them, or by name")
     if isinstance(sources, Mapping):
         found = {str(name): source for name, source in sources.items()}
     else:
         names = [Path(s).stem if isinstance(s, str | Path) else f"set{i}" for i, s in enumerate(sources)]
         if len(set(names)) < len(names):
             remedy = "pass them by name: {name: source}"
-            raise mistake("sources", "data sets of distinct names", f"{named(names)}", remedy)
+            raise value_error("sources", "data sets of distinct names", f"{named(names)}", remedy)
         found = dict(zip(names, sources, strict=True))
     if not found:
-        raise mistake("sources", "at least one data set", "none", "pass AnnData objects or paths of .h5ad files")
+        raise value_error("sources", "at least one data set", "none", "pass AnnData objects or paths of .h5ad files")
     return found
 
 
@@ -131,15 +131,15 @@ def _part(name: str, source: object, layer: str | None, min_rows: int, min_featu
     adata = ad.read_h5ad(source, backed="r") if isinstance(source, str | Path) else source
     if not isinstance(adata, ad.AnnData):
         remedy = 'pass one modality of it, such as mdata["rna"]'
-        raise mistake(name, "an AnnData or a path", type(adata).__name__, remedy)
+        raise value_error(name, "an AnnData or a path", type(adata).__name__, remedy)
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()].unique()
-        raise mistake(
+        raise value_error(
             name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
         )
     if layer is not None and layer not in adata.layers:
         known = [key for key in adata.layers.keys() if key is not None]
-        raise mistake(name, f"a layer {layer!r}", f"layers {known}", "name another one, or none for X")
+        raise value_error(name, f"a layer {layer!r}", f"layers {known}", "name another one, or none for X")
     row_n, n_rows_g = [np.zeros(0, dtype=np.int64)], np.zeros(adata.n_vars, dtype=np.int64)
     for start in range(0, adata.n_obs, _BLOCK):
         row_b = np.arange(start, min(start + _BLOCK, adata.n_obs))
@@ -152,7 +152,7 @@ def _part(name: str, source: object, layer: str | None, min_rows: int, min_featu
     part = _Part(name, adata, layer, np.concatenate(row_n), n_rows_g >= min_rows)
     if not len(part.row_n) or not part.is_kept.any():
         found_text = f"{len(part.row_n)} rows and {part.is_kept.sum()} features"
-        raise mistake(name, "rows and features after filtering", found_text, "lower min_features or min_rows")
+        raise value_error(name, "rows and features after filtering", found_text, "lower min_features or min_rows")
     return part
 
 
@@ -165,7 +165,7 @@ def _check_counts(name: str, values: np.ndarray) -> None:
     if not np.isfinite(values).all() or (values < 0).any() or (values != np.round(values)).any():
         wanted, remedy = "raw counts (non-negative integers)", "name the layer that holds them"
         bad = values[~np.isfinite(values) | (values < 0) | (values != np.round(values))]
-        raise mistake(name, wanted, f"values such as {bad[0]:g}", remedy)
+        raise value_error(name, wanted, f"values such as {bad[0]:g}", remedy)
 
 
 def _joined_obs(parts: Sequence[_Part]) -> pd.DataFrame:
@@ -189,7 +189,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 def _write(path: Path, blocks: Iterator[sp.csr_matrix], obs: pd.DataFrame, table: pd.DataFrame) -> None:
     """Write an ``.h5ad`` file whose values are appended block by block."""
     if path.exists():
-        raise mistake("path", "a new file", f"{str(path)!r}, which exists", "remove it or pass another")
+        raise value_error("path", "a new file", f"{str(path)!r}, which exists", "remove it or pass another")
     light = ad.AnnData(obs=obs, var=table[[]])
     light.varm[PROFILED] = table
     light.write_h5ad(path)

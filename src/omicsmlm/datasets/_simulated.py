@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 _BLOCK = 512  # rows whose rates are dense at any one time
 _PROGRAMS = 6  # continuous axes shared by the modalities of a cell
@@ -148,9 +148,9 @@ def _describe(cells: _Cells) -> pd.DataFrame:
 def _check(n_obs: int, n_types: int, n_batches: int, density: float | None) -> None:
     for name, value in (("n_obs", n_obs), ("n_types", n_types), ("n_batches", n_batches)):
         if value < 1:
-            raise mistake(name, "at least 1", str(value), "pass a positive whole number")
+            raise value_error(name, "at least 1", str(value), "pass a positive whole number")
     if density is not None and not 0 < density < 1:
-        raise mistake("density", "a share between 0 and 1", str(density), "pass e.g. density=0.08")
+        raise value_error("density", "a share between 0 and 1", str(density), "pass e.g. density=0.08")
 
 
 def simulate_rna(
@@ -251,7 +251,7 @@ def simulate_multiome(
     """
     _check(n_obs, n_types, n_batches, density)
     if not 0 <= missing <= 1:
-        raise mistake("missing", "a share from 0 to 1", str(missing), "pass e.g. missing=0.5")
+        raise value_error("missing", "a share from 0 to 1", str(missing), "pass e.g. missing=0.5")
     rng = np.random.default_rng(seed)
     cells = _draw_cells(n_obs, n_types, n_batches, rng)
     rna = _draw_counts(cells, _draw_profile(n_genes, cells, 0, 1.2, rng), density or 0.2, 2.0, rng)

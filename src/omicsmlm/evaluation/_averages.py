@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm.evaluation._benchmark import check_embedding
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,9 @@ def avg_bio_batch(
     _check_arguments(clustering, n_neighbors, min_cells)
     taken = embeddings if isinstance(embeddings, Mapping) else {"embedding": embeddings}
     if not taken:
-        raise mistake("embeddings", "at least one embedding", "none", "pass an array (n_obs, d), or several by name")
+        raise value_error(
+            "embeddings", "at least one embedding", "none", "pass an array (n_obs, d), or several by name"
+        )
     taken = {str(name): np.asarray(values, dtype=np.float64) for name, values in taken.items()}
     label_n = _entries("labels", labels)
     batch_n = None if batches is None else _entries("batches", batches)
@@ -110,30 +112,32 @@ def avg_bio_batch(
 
 def _check_arguments(clustering: str, n_neighbors: int, min_cells: int) -> None:
     if clustering not in get_args(Clustering):
-        raise mistake("clustering", f"one of {named(get_args(Clustering))}", repr(clustering), "pass one of these")
+        raise value_error("clustering", f"one of {named(get_args(Clustering))}", repr(clustering), "pass one of these")
     if n_neighbors < 2:
-        raise mistake("n_neighbors", "at least 2, the row itself being one", str(n_neighbors), "pass 15, say")
+        raise value_error("n_neighbors", "at least 2, the row itself being one", str(n_neighbors), "pass 15, say")
     if min_cells < 2:
-        raise mistake("min_cells", "at least 2", str(min_cells), "pass 10, say")
+        raise value_error("min_cells", "at least 2", str(min_cells), "pass 10, say")
 
 
 def _entries(argument: str, values: Any) -> np.ndarray:
     entry_n = np.asarray(values, dtype=object)
     if entry_n.ndim != 1:
-        raise mistake(argument, "one entry per row", f"an array of shape {entry_n.shape}", "pass a column of .obs")
+        raise value_error(argument, "one entry per row", f"an array of shape {entry_n.shape}", "pass a column of .obs")
     return entry_n
 
 
 def _scored_rows(label_n: np.ndarray, batch_n: np.ndarray | None, min_cells: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Whether a row has a batch and a label that `min_cells` such rows carry; and what is left out."""
     if batch_n is not None and len(batch_n) != len(label_n):
-        raise mistake("batches", f"{len(label_n)}, one per label", str(len(batch_n)), "pass columns of the same .obs")
+        raise value_error(
+            "batches", f"{len(label_n)}, one per label", str(len(batch_n)), "pass columns of the same .obs"
+        )
     usable_n = ~pd.isna(label_n) if batch_n is None else ~pd.isna(label_n) & ~pd.isna(batch_n)
     counts = pd.Series(label_n[usable_n].astype(str)).value_counts()
     rare = sorted(counts.index[counts < min_cells])
     if len(counts) - len(rare) < 2:
         found = f"{len(counts) - len(rare)} with {min_cells} rows or more"
-        raise mistake("labels", "at least two to tell apart", found, "pass other labels or a smaller min_cells")
+        raise value_error("labels", "at least two to tell apart", found, "pass other labels or a smaller min_cells")
     if rare:
         logger.info("avg_bio_batch: labels with fewer than %d rows are left out: %s.", min_cells, ", ".join(rare))
     scored_n = usable_n & ~np.isin(label_n.astype(str), rare)
@@ -215,6 +219,6 @@ def _batch(x_nd: np.ndarray, graph: sparse.csr_array, label_n: np.ndarray, batch
             widths.append(1 - np.abs(silhouette_samples(x_nd[row_m], batch_n[row_m])).mean())
     if not widths:
         found = "each label in one batch alone"
-        raise mistake("batches", "a label that several batches hold", found, "pass batches=None for AvgBIO alone")
+        raise value_error("batches", "a label that several batches hold", found, "pass batches=None for AvgBIO alone")
     asw, connectivity = float(np.mean(widths)), float(np.mean(connected))
     return {"ASW batch": asw, "graph connectivity": connectivity, "AvgBATCH": (asw + connectivity) / 2}

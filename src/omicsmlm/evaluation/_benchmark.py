@@ -11,7 +11,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import confounded, mistake, named
+from omicsmlm._checks import confounded, named, value_error
 from omicsmlm.evaluation import baselines as plain
 from omicsmlm.evaluation.baselines._measured import roles
 
@@ -30,14 +30,14 @@ _REQUESTED: dict[str, Callable[[ad.AnnData | md.MuData, str | None], np.ndarray]
 
 def _required(batch_key: str | None) -> str:
     if batch_key is None:
-        raise mistake("Harmony", "a batch_key", "None", 'pass batch_key= or leave "Harmony" out of baselines')
+        raise value_error("Harmony", "a batch_key", "None", 'pass batch_key= or leave "Harmony" out of baselines')
     return batch_key
 
 
 def _column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray:
     if key not in data.obs:
         found = f"no such column among {named(data.obs.columns)}"
-        raise mistake(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
+        raise value_error(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
     column = pd.Series(list(data.obs[key]), dtype=object)
     return column.where(column.isna(), column.astype(str)).to_numpy()
 
@@ -50,10 +50,10 @@ def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str,
         missing = [key for key in keys if key not in data.obsm]
         if missing:
             found = f"only {named(data.obsm)}"
-            raise mistake(f"keys {missing}", "embeddings in .obsm", found, "pass keys that are there")
+            raise value_error(f"keys {missing}", "embeddings in .obsm", found, "pass keys that are there")
         keys = {key: data.obsm[key] for key in keys}
     if not keys:
-        raise mistake("keys", "at least one embedding", "none", "pass e.g. keys=['X_omics']")
+        raise value_error("keys", "at least one embedding", "none", "pass e.g. keys=['X_omics']")
     taken = {name: np.asarray(values, dtype=np.float32) for name, values in keys.items()}
     for name, values in taken.items():
         check_embedding(name, values, data.n_obs)
@@ -61,7 +61,7 @@ def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str,
     for i, name in enumerate(names):
         for other in names[:i]:
             if np.array_equal(taken[name], taken[other]):
-                raise mistake(
+                raise value_error(
                     f"key {name!r}", "an embedding of its own", f"the same values as {other!r}", "leave one out"
                 )
     return taken
@@ -71,12 +71,12 @@ def check_embedding(name: str, values: np.ndarray, n_obs: int) -> None:
     """Refuse an embedding that is not (n_obs, d), not finite, or the same in all rows."""
     place = f"key {name!r}"
     if values.ndim != 2 or len(values) != n_obs:
-        raise mistake(place, f"an array ({n_obs}, d)", f"shape {values.shape}", "pass one row per observation")
+        raise value_error(place, f"an array ({n_obs}, d)", f"shape {values.shape}", "pass one row per observation")
     if not np.isfinite(values).all():
         n_bad = int((~np.isfinite(values)).any(axis=1).sum())
-        raise mistake(place, "finite values", f"NaN or infinity in {n_bad} of {n_obs} rows", "embed these rows too")
+        raise value_error(place, "finite values", f"NaN or infinity in {n_bad} of {n_obs} rows", "embed these rows too")
     if np.ptp(values, axis=0).max() == 0:
-        raise mistake(place, "rows that differ", f"the same row {n_obs} times", "train the model first")
+        raise value_error(place, "rows that differ", f"the same row {n_obs} times", "train the model first")
 
 
 def _baseline_rows(
@@ -85,7 +85,7 @@ def _baseline_rows(
     """PCA of 50 and of `n_dims` dimensions, RNA with the second modality, and the rows asked for."""
     unknown = [name for name in requested if name not in _REQUESTED]
     if unknown:
-        raise mistake(f"baselines {unknown}", f"names among {list(_REQUESTED)}", "others", "pass these names only")
+        raise value_error(f"baselines {unknown}", f"names among {list(_REQUESTED)}", "others", "pass these names only")
     rows = {"PCA": plain.pca(data, 50)}
     if n_dims != 50:
         rows[f"PCA ({n_dims})"] = plain.pca(data, n_dims)
@@ -123,10 +123,10 @@ def _scored_rows(
         logger.info(message, int((~covered_n).sum()), len(label_n), note["n_scored"])
     if batch_n is not None and len(pd.unique(batch_n[scored_n])) == 1:
         found = f"only {batch_n[scored_n][0]!r} in the rows to score"
-        raise mistake("batch_key", "at least two batches", found, "pass batch_key=None")
+        raise value_error("batch_key", "at least two batches", found, "pass batch_key=None")
     if len(np.unique(label_n[scored_n].astype(str))) < 2:
         found = f"{len(counts) - len(rare)} type(s) with {min_cells} cells or more in {usable_n.sum()} usable rows"
-        raise mistake("benchmark", "at least two types to score", found, "pass other labels or a smaller min_cells")
+        raise value_error("benchmark", "at least two types to score", found, "pass other labels or a smaller min_cells")
     return scored_n, note
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 NUCLEOTIDES = "ACGT"
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -29,11 +29,11 @@ def texts(place: str, sequences: Sequence[Any]) -> list[str]:
     ['ACG', '', '', '']
     """
     if isinstance(sequences, str):
-        raise mistake(place, "a list of sequences", "one sequence", "put it into a list")
+        raise value_error(place, "a list of sequences", "one sequence", "put it into a list")
     found = ["" if text is None or text is pd.NA or text != text else text for text in sequences]
     bad = next((text for text in found if not isinstance(text, str)), None)
     if bad is not None:
-        raise mistake(place, "sequences as text, None where absent", type(bad).__name__, "pass text")
+        raise value_error(place, "sequences as text, None where absent", type(bad).__name__, "pass text")
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 MOST_EXACT = 14
 """Pairs up to which all signs are gone through."""
@@ -99,7 +99,7 @@ def _pair(place: str, first: Any, second: Any) -> tuple[np.ndarray, np.ndarray]:
     first_n, second_n = (np.asarray(values, dtype=np.float64).ravel() for values in (first, second))
     if len(first_n) != len(second_n) or not len(first_n):
         found = f"{len(first_n)} and {len(second_n)} scores"
-        raise mistake(place, "as many scores of both", found, "pass those of the same samples")
+        raise value_error(place, "as many scores of both", found, "pass those of the same samples")
     if not (np.isfinite(first_n).all() and np.isfinite(second_n).all()):
-        raise mistake(place, "finite scores", "NaN or infinity", "leave these pairs out")
+        raise value_error(place, "finite scores", "NaN or infinity", "leave these pairs out")
     return first_n, second_n

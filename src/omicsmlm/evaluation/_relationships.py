@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 _MOST_PAIRS = 60_000_000
 """Pairs up to which the two tails are exact; a random sample of as many beyond."""
@@ -89,7 +89,7 @@ def relationship_recall(
         rows[source] = {"n": len(ends), "recall": is_low + is_high, "low": is_low, "high": is_high}
     if not rows:
         found = f"none, among names such as {named(index[:2])}"
-        raise mistake("pairs", "a pair of which both are there", found, "use the same kind of names in both")
+        raise value_error("pairs", "a pair of which both are there", found, "use the same kind of names in both")
     table = pd.DataFrame.from_dict(rows, orient="index")
     if matched_on is None:
         table.attrs["thresholds"] = float(low_cc[0, 0]), float(high_cc[0, 0])
@@ -99,14 +99,16 @@ def relationship_recall(
 def _check(x_gd: np.ndarray, index: pd.Index, pairs: pd.DataFrame, tail: float) -> None:
     if x_gd.ndim != 2 or len(x_gd) != len(index) or len(index) < 3 or not np.isfinite(x_gd).all():
         found = f"shape {x_gd.shape} for {len(index)} names" if np.isfinite(x_gd).all() else "NaN or infinity"
-        raise mistake("embedding", "finite values (g, d), one row per name, of 3 names or more", found, "pass such")
+        raise value_error("embedding", "finite values (g, d), one row per name, of 3 names or more", found, "pass such")
     if not index.is_unique:
-        raise mistake("names", "distinct names", f"duplicates {named(index[index.duplicated()])}", "leave one of each")
+        raise value_error(
+            "names", "distinct names", f"duplicates {named(index[index.duplicated()])}", "leave one of each"
+        )
     missing = [column for column in _COLUMNS if column not in pairs]
     if missing:
-        raise mistake("pairs", f"columns {named(_COLUMNS)}", f"{named(pairs.columns)}", "rename them")
+        raise value_error("pairs", f"columns {named(_COLUMNS)}", f"{named(pairs.columns)}", "rename them")
     if not 0 < tail < 0.5:
-        raise mistake("tail", "a share between 0 and 0.5", str(tail), "pass 0.05, say")
+        raise value_error("tail", "a share between 0 and 0.5", str(tail), "pass 0.05, say")
 
 
 def _classes(matched_on: Any, n_names: int) -> np.ndarray:
@@ -116,7 +118,9 @@ def _classes(matched_on: Any, n_names: int) -> np.ndarray:
     number_g = np.asarray(matched_on, dtype=np.float64)
     if number_g.shape != (n_names,) or not np.isfinite(number_g).all():
         found = f"shape {number_g.shape} for {n_names} names" if np.isfinite(number_g).all() else "NaN or infinity"
-        raise mistake("matched_on", "a finite number of each name", found, "pass the mean expression of the genes, say")
+        raise value_error(
+            "matched_on", "a finite number of each name", found, "pass the mean expression of the genes, say"
+        )
     n_classes = min(_CLASSES, n_names // 2)
     return number_g.argsort(kind="stable").argsort() * n_classes // n_names
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation._kmers import AMINO_ACIDS, NUCLEOTIDES, kmer_blocks, texts
 
 K_NUCLEOTIDES, K_AMINO_ACIDS = 16, 5
@@ -57,12 +57,14 @@ def homology_groups(sequences: Sequences, *, k: int | None = None, min_shared: f
     [0, 1, 0, 2]
     """
     if not 0 < min_shared <= 1:
-        raise mistake("min_shared", "a share above 0 and up to 1", str(min_shared), "pass 0.2, say")
+        raise value_error("min_shared", "a share above 0 and up to 1", str(min_shared), "pass 0.2, say")
     named = sequences if isinstance(sequences, Mapping) else {"sequences": sequences}
     listed = {modality: texts(modality, given) for modality, given in named.items()}
     lengths = {len(given) for given in listed.values()}
     if len(lengths) != 1:
-        raise mistake("sequences", "modalities of as many rows", str(sorted(lengths)), "pass those of the same rows")
+        raise value_error(
+            "sequences", "modalities of as many rows", str(sorted(lengths)), "pass those of the same rows"
+        )
     (n,) = lengths
     pairs = [_linked(given, k, min_shared) for given in listed.values()]
     return _components(n, np.hstack(pairs))
@@ -110,7 +112,7 @@ def sequence_split(
     """
     if not (test >= 0 and val >= 0 and test + val < 1):
         found = f"{test} and {val}"
-        raise mistake("test, val", "shares of the rows, together below 1", found, "pass 0.1 and 0.1, say")
+        raise value_error("test, val", "shares of the rows, together below 1", found, "pass 0.1 and 0.1, say")
     group_n = _joined(sequences, groups, k, min_shared)
     size_g = np.bincount(group_n)
     room = {"test": round(test * len(group_n)), "val": round(val * len(group_n))}
@@ -124,14 +126,14 @@ def sequence_split(
     empty = [part for part, share in {"test": test, "val": val}.items() if share > 0 and not (found == part).any()]
     if empty:
         what = f"{len(size_g)} groups, of which the largest has {size_g.max(initial=0)} of {len(found)} rows"
-        raise mistake(empty[0], "a group that fits into it", what, "ask for a larger share, or raise min_shared")
+        raise value_error(empty[0], "a group that fits into it", what, "ask for a larger share, or raise min_shared")
     return found
 
 
 def _joined(sequences: Sequences | None, groups: Any, k: int | None, min_shared: float) -> np.ndarray:
     """The groups of rows that share a name or a near-copy."""
     if sequences is None and groups is None:
-        raise mistake("sequence_split", "sequences or groups", "neither", "pass one of them, or both")
+        raise value_error("sequence_split", "sequences or groups", "neither", "pass one of them, or both")
     if sequences is None:
         return _named_groups(groups)
     alike_n = homology_groups(sequences, k=k, min_shared=min_shared)
@@ -139,7 +141,7 @@ def _joined(sequences: Sequences | None, groups: Any, k: int | None, min_shared:
         return alike_n
     name_n = _named_groups(groups)
     if len(name_n) != len(alike_n):
-        raise mistake("groups", f"one per row, {len(alike_n)}", str(len(name_n)), "pass those of the same rows")
+        raise value_error("groups", f"one per row, {len(alike_n)}", str(len(name_n)), "pass those of the same rows")
     rows = np.arange(len(name_n))
     firsts = [np.unique(code_n, return_index=True)[1][code_n] for code_n in (alike_n, name_n)]
     return _components(len(rows), np.hstack([np.stack([rows, first]) for first in firsts]))
@@ -161,7 +163,7 @@ def _linked(sequences: list[str], k: int | None, min_shared: float) -> np.ndarra
     alphabet = NUCLEOTIDES if is_dna else AMINO_ACIDS
     k = (K_NUCLEOTIDES if is_dna else K_AMINO_ACIDS) if k is None else k
     if not 1 <= k <= np.log(2**62) / np.log(len(alphabet)):
-        raise mistake("k", "1 or more, and fewer than a number of 62 bits can tell apart", str(k), "pass 16, say")
+        raise value_error("k", "1 or more, and fewer than a number of 62 bits can tell apart", str(k), "pass 16, say")
     holds = _incidence(sequences, k, alphabet)
     first_p, second_p = pairs = _candidates(holds, min_shared)
     shared_p = np.zeros(len(first_p))

@@ -3,7 +3,7 @@
 import mudata as md
 import numpy as np
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 
 def shuffle_modality(mdata: md.MuData, modality: str, seed: int = 0) -> md.MuData:
@@ -30,7 +30,7 @@ def shuffle_modality(mdata: md.MuData, modality: str, seed: int = 0) -> md.MuDat
         If there is no such modality.
     """
     if modality not in mdata.mod:
-        raise mistake("modality", f"one of {named(mdata.mod)}", repr(modality), "pass one of these")
+        raise value_error("modality", f"one of {named(mdata.mod)}", repr(modality), "pass one of these")
     shuffled = mdata.copy()
     part = shuffled.mod[modality]
     order = np.random.default_rng(seed).permutation(part.n_obs)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 
 class Fold(NamedTuple):
@@ -54,12 +54,12 @@ def splits(stratify: Any, groups: Any = None, *, n_folds: int = 5, n_repeats: in
     code_n = code_n.where(counts >= n_folds, -1).to_numpy()
     group_n = np.arange(len(code_n)) if groups is None else pd.factorize(pd.Series(np.asarray(groups, dtype=object)))[0]
     if len(group_n) != len(code_n):
-        raise mistake("groups", f"one per row, {len(code_n)}", str(len(group_n)), "pass those of the same rows")
+        raise value_error("groups", f"one per row, {len(code_n)}", str(len(group_n)), "pass those of the same rows")
     if (group_n < 0).any():
-        raise mistake("groups", "a group for each row", "missing ones", "give such rows groups of their own")
+        raise value_error("groups", "a group for each row", "missing ones", "give such rows groups of their own")
     n_groups = len(np.unique(group_n))
     if not 2 <= n_folds <= n_groups:
-        raise mistake("n_folds", f"a number from 2 to that of groups, {n_groups}", str(n_folds), "pass fewer folds")
+        raise value_error("n_folds", f"a number from 2 to that of groups, {n_groups}", str(n_folds), "pass fewer folds")
     if (code_n == -1).sum() < n_folds:  # sklearn cannot divide a class that has fewer rows than folds
         code_n = np.where(code_n == -1, pd.Series(code_n).mode()[0], code_n)
     kind, found = StratifiedKFold if groups is None else StratifiedGroupKFold, []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._risk_scores import LogRank, brier, calibration, concordance, concordances, kaplan_meier, log_rank
 
 __all__ = [
@@ -52,9 +52,9 @@ def risk_groups(risk: Any, n_groups: int = 2, stratum: Any = None) -> np.ndarray
     """
     risk_n = np.asarray(risk, dtype=np.float64)
     if n_groups < 2:
-        raise mistake("risk_groups", "at least two groups", str(n_groups), "pass 2 or 3")
+        raise value_error("risk_groups", "at least two groups", str(n_groups), "pass 2 or 3")
     if not np.isfinite(risk_n).all():
-        raise mistake("risk_groups", "finite risks", "NaN or infinity", "leave these rows out")
+        raise value_error("risk_groups", "finite risks", "NaN or infinity", "leave these rows out")
     names = {2: ["low", "high"], 3: ["low", "middle", "high"]}.get(n_groups, [str(k + 1) for k in range(n_groups)])
     stratum_n = np.zeros(len(risk_n), dtype=str) if stratum is None else np.asarray(stratum, dtype=str)
     group_n = np.zeros(len(risk_n), dtype=np.int64)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._sizes import host_knows
 
 Backend = Literal["varlen", "loop", "padded"]
@@ -113,7 +113,7 @@ def attend(
     _check_covered("query", len(query_thd), rows)
     _check_covered("key", len(key_shd), key_rows)
     if rows.n != key_rows.n:
-        raise mistake(
+        raise value_error(
             "attention",
             f"as many rows of keys as of queries ({rows.n})",
             str(key_rows.n),
@@ -129,7 +129,7 @@ def attend(
         case "padded":
             return _padded(query_thd, key_shd, value_shd, rows, key_rows)
         case other:
-            raise mistake(
+            raise value_error(
                 "backend", " or ".join(map(repr, get_args(Backend))), repr(other), "leave it out for the best"
             )
 
@@ -154,7 +154,7 @@ def _fits_varlen(query_thd: Tensor) -> bool:
 
 def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
     if not _fits_varlen(query_thd):
-        raise mistake(
+        raise value_error(
             "backend",
             "for 'varlen' heads of a multiple of 8 up to 256 in bfloat16 or float16, on a CUDA device of capability 8.0, "
             "with PyTorch 2.10",
@@ -240,7 +240,7 @@ def _check_covered(name: str, n_tokens: int, rows: Rows) -> None:
     if rows.lengths is None:  # then only the device can tell
         return
     if sum(rows.lengths) != n_tokens or min(rows.lengths, default=0) < 0:
-        raise mistake(
+        raise value_error(
             "attention",
             f"rows that cover the {n_tokens} {name} tokens",
             f"lengths that sum to {sum(rows.lengths)}",

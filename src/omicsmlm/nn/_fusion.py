@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 from ._attention import Rows, attend
 from ._letters import States
@@ -71,7 +71,7 @@ class Fusion(nn.Module):
     ) -> None:
         super().__init__()
         if kind not in get_args(FusionKind):
-            raise mistake("fusion", " or ".join(map(repr, get_args(FusionKind))), repr(kind), "pass one of these")
+            raise value_error("fusion", " or ".join(map(repr, get_args(FusionKind))), repr(kind), "pass one of these")
         self.names, self.kind = list(names), kind
         self.n_fused = width if kind in ("linear", "perceiver") else width * len(self.names)
         if kind == "cross_attention":

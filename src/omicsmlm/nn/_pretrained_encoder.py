@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Letters
 
 from ._letters import States, letter_codes, texts, windowed
@@ -52,11 +52,11 @@ class Source(NamedTuple):
         folder = Path(self.path)
         if folder.is_dir() and not (folder / "config.json").is_file():  # libraries would guess one from its name
             remedy = "pass the directory that save_pretrained made"
-            raise mistake("encoder", "a directory with config.json", f"{self.path!r} without it", remedy)
+            raise value_error("encoder", "a directory with config.json", f"{self.path!r} without it", remedy)
         if not folder.is_dir() and self.revision is None:
             found = f"{self.path!r}, which is no directory here, without a revision"
             remedy = "pass revision=… (the hash of a commit on the hub), or the path of a local copy"
-            raise mistake("encoder", "a local directory or a name with a pinned revision", found, remedy)
+            raise value_error("encoder", "a local directory or a name with a pinned revision", found, remedy)
 
     def key(self) -> str:
         """Name what the weights are: of a directory the sizes and times of its files, of a name its commit."""
@@ -100,7 +100,7 @@ class PretrainedEncoder(nn.Module):
                 network, self.tokenizer, self.width = _transformer(source)
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             remedy = "check the path, and that it holds model.safetensors and, for transformers, a tokenizer"
-            raise mistake("encoder", "weights of a known kind", f"{source.path!r}: {error}", remedy) from error
+            raise value_error("encoder", "weights of a known kind", f"{source.path!r}: {error}", remedy) from error
         if tuning == "lora":
             network = _with_lora(network)
         elif tuning == "frozen":
@@ -259,4 +259,4 @@ def state_width(source: Source) -> int:
         raise ImportError(f"published encoders need their libraries; {HINT}.") from error
     except (AttributeError, OSError, ValueError) as error:
         remedy = "check the path, or the name and its revision"
-        raise mistake("encoder", "a configuration of a known kind", f"{source.path!r}: {error}", remedy) from error
+        raise value_error("encoder", "a configuration of a known kind", f"{source.path!r}: {error}", remedy) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 STATES, INDEX = "states.f16", "index.bin"
 _ENTRY = np.dtype([("digest", np.int64, 2), ("start", np.int64), ("length", np.int64)])
@@ -37,7 +37,9 @@ class StateStore:
             for name in (STATES, INDEX):
                 (self.directory / name).touch()
         except OSError as error:
-            raise mistake("cache_dir", "a directory that can be written", str(error), "pass another path") from error
+            raise value_error(
+                "cache_dir", "a directory that can be written", str(error), "pass another path"
+            ) from error
         written = np.fromfile(self.directory / INDEX, np.uint8)
         entries: np.ndarray = written[: len(written) // _ENTRY.itemsize * _ENTRY.itemsize].view(_ENTRY)
         fields = (entries[name].tolist() for name in ("digest", "start", "length"))

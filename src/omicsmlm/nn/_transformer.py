@@ -6,7 +6,7 @@ Tensor axes: n rows, t tokens, s tokens of the context, l latents, h heads, d wi
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 from ._attention import Rows, attend
 
@@ -233,4 +233,4 @@ def _firsts(rows: Rows) -> Rows:
 
 def _check_heads(width: int, n_heads: int) -> None:
     if n_heads < 1 or width % n_heads:
-        raise mistake("n_heads", f"a divisor of the width, {width}", str(n_heads), "pass 4 or 8, say")
+        raise value_error("n_heads", f"a divisor of the width, {width}", str(n_heads), "pass 4 or 8, say")

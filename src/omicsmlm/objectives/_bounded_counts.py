@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._types import Batch, Corrupted
+from omicsmlm._types import Batch, Masked
 
 from ._negative_binomial import negative_binomial
 from ._reduction import step_mean
@@ -125,9 +125,9 @@ class CountReconstruction:
     ) -> None:
         self.name, self.loss, self.activation, self.library = name, loss, activation, library
 
-    def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term: the mean over the rows that have the modality."""
-        target = corrupted.targets[self.name]
+        target = masked.targets[self.name]
         expected_ng = expected_log_counts(self.activation, outputs.logits.float(), target.seen, self.library)
         cost_n = self._cost(expected_ng, target.values.float(), target.seen, outputs.log_dispersion)
         n_seen_n = target.seen.sum(1)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from omicsmlm._checks import mistake
-from omicsmlm._types import Batch, Corrupted
+from omicsmlm._checks import value_error
+from omicsmlm._types import Batch, Masked
 
 from ._reduction import observation_mean, step_mean
 
@@ -33,11 +33,11 @@ class CoxObjective:
         self.event_n = event_n
         self.stratum_n = stratum_n
 
-    def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: Tensor, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, 1) log relative hazards."""
         if batch.n_ranks > 1:
             remedy = "pass devices=1, or likelihood='discrete' in the config"
-            raise mistake(
+            raise value_error(
                 "devices", "one device for Cox's likelihood, which compares all of a batch", "several", remedy
             )
         rows = batch.rows
@@ -99,7 +99,7 @@ class DiscreteHazards:
         self.interval_n = interval_n
         self.event_n = event_n
 
-    def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: Tensor, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, u) logits of hazards, per row."""
         rows = batch.rows
         self.interval_n, self.event_n = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from omicsmlm._types import Batch, Corrupted
+from omicsmlm._types import Batch, Masked
 
 from ._reduction import step_mean
 
@@ -25,7 +25,7 @@ class LabelObjective:
         self.codes_n = codes_n
         self.weight_c = weight_c
 
-    def __call__(self, outputs: Tensor, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: Tensor, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, c) logits."""
         self.codes_n, self.weight_c = (
             part.to(outputs.device) for part in (self.codes_n, self.weight_c)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._types import Batch, Corrupted, Letters
+from omicsmlm._types import Batch, Letters, Masked
 
 from ._reduction import step_mean
 
@@ -27,16 +27,16 @@ class LetterCrossEntropy:
     def __init__(self, codes: Mapping[str, Tensor]) -> None:
         self.codes = dict(codes)
 
-    def __call__(self, outputs: Any, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Judge the letters."""
-        assert corrupted.scored is not None
+        assert masked.scored is not None
         terms = {}
         for name, logits_ta in outputs.letters.items():
-            whole: Letters = corrupted.targets[name]
+            whole: Letters = masked.targets[name]
             n_letters = len(logits_ta)  # letters of no sequence, behind the last one, have been left out
             byte_t = whole.letters[:n_letters].long()
             self.codes[name] = self.codes[name].to(byte_t.device)  # once: it stays there
-            code_t = torch.where(corrupted.scored[name][:n_letters], self.codes[name][byte_t].clamp(min=-1), -1)
+            code_t = torch.where(masked.scored[name][:n_letters], self.codes[name][byte_t].clamp(min=-1), -1)
             terms[name] = F.cross_entropy(logits_ta.float(), code_t, ignore_index=-1, reduction="sum")
             terms[name] = step_mean(terms[name], (code_t >= 0).sum(), batch)
         return terms

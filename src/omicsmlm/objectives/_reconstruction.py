@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omicsmlm._stored import StoredGrid, as_numbers, has_any
-from omicsmlm._types import Batch, Corrupted, Encoded, Grid, Kind
+from omicsmlm._types import Batch, Encoded, Grid, Kind, Masked
 
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
 from ._negative_binomial import negative_binomial
@@ -76,12 +76,12 @@ class LatentReconstruction:
         self.adversary_weight = adversary_weight
         self.pulls = dict(pulls or {})
 
-    def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms."""
         terms = {}
         for name, kind in self.kinds.items():
-            nll_n = negative_log_likelihood(kind, outputs.decoded[name], corrupted.targets[name])
-            has_n = has_any(corrupted.targets[name])
+            nll_n = negative_log_likelihood(kind, outputs.decoded[name], masked.targets[name])
+            has_n = has_any(masked.targets[name])
             terms[name] = self.weights[name] * observation_mean(torch.where(has_n, nll_n, 0.0), batch)
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
         terms["kl"] = self.kl_weight * ramp * observation_mean(gaussian_kl(*outputs.encoded), batch)

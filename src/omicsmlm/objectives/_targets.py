@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from omicsmlm._types import Batch, Corrupted, Grid
+from omicsmlm._types import Batch, Grid, Masked
 
 from ._reduction import step_mean
 
@@ -27,8 +27,8 @@ class TargetError:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, outputs: Any, corrupted: Corrupted, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Judge ``outputs.predicted``, (n, t)."""
-        target: Grid = corrupted.targets[self.name]
+        target: Grid = masked.targets[self.name]
         squares_nt = (outputs.predicted.float() - target.values).square() * target.seen
         return {"squared_error": step_mean(squares_nt.sum(), target.seen.sum(), batch)}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from omicsmlm._types import Batch, Corrupted, Grid, hidden_of, rows_of
+from omicsmlm._types import Batch, Grid, Masked, masked_of, rows_of
 
 from ._reconstruction import LatentReconstruction
 from ._reconstruction import Outputs as CellOutputs
@@ -63,15 +63,15 @@ class TokenPrediction:
         self.grids = grids
         self.cell = cell
 
-    def __call__(self, outputs: Outputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms."""
         values = [
             cross_entropy(logits.float(), bins, reduction="sum")
-            for logits, bins in zip(outputs.value_logits.values(), self.hidden_bins(corrupted).values(), strict=True)
+            for logits, bins in zip(outputs.value_logits.values(), self.hidden_bins(masked).values(), strict=True)
         ]
-        assert corrupted.scored is not None
+        assert masked.scored is not None
         modalities = [
-            cross_entropy(logits.float(), torch.where(corrupted.scored[name].asked, m, NOT_ASKED), reduction="sum")
+            cross_entropy(logits.float(), torch.where(masked.scored[name].asked, m, NOT_ASKED), reduction="sum")
             for m, (name, logits) in enumerate(outputs.modality_logits.items())
         ]
         terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.rows), batch)}
@@ -79,15 +79,15 @@ class TokenPrediction:
             terms["modality"] = self.modality_weight * step_mean(torch.stack(modalities).sum(), len(batch.rows), batch)
         if self.cell is not None:
             grids = self.grids(batch)
-            terms |= self.cell(outputs, Corrupted(grids, grids), batch, progress)
+            terms |= self.cell(outputs, Masked(grids, grids), batch, progress)
         return terms
 
-    def hidden_bins(self, corrupted: Corrupted) -> dict[str, Tensor]:
+    def hidden_bins(self, masked: Masked) -> dict[str, Tensor]:
         """Give the true bins of the tokens whose value is hidden, (s,) per modality, in order."""
-        assert corrupted.scored is not None
+        assert masked.scored is not None
         bins = {}
-        for name, part in corrupted.inputs.items():
-            truth, hidden_t = corrupted.scored[name], hidden_of(part)
+        for name, part in masked.inputs.items():
+            truth, hidden_t = masked.scored[name], masked_of(part)
             total_t = truth.total[rows_of(part)]
             bins[name] = self.digitize(name, truth.values[hidden_t], total_t[hidden_t])
         return bins

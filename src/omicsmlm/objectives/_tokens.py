@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omicsmlm._sizes import likely_most, places_of_true
-from omicsmlm._types import Batch, Corrupted, Encoded
+from omicsmlm._types import Batch, Encoded, Masked
 
 from ._consistency import divergence, info_nce
 from ._reduction import step_mean
@@ -45,7 +45,7 @@ class BinCrossEntropy:
     Parameters
     ----------
     consistency
-        Weight of two more terms, for batches that :class:`omicsmlm.corruption.WithPartialView` has doubled: the InfoNCE
+        Weight of two more terms, for batches that :class:`omicsmlm.masking.WithPartialView` has doubled: the InfoNCE
         loss of the partial views' embeddings among those of the full views, and the divergence of their predictions of
         the judged tokens, averaged over modalities. 0 for plain batches.
     temperature
@@ -57,15 +57,15 @@ class BinCrossEntropy:
     def __init__(self, consistency: float = 0.0, temperature: float = 0.1, rate: float = 1.0) -> None:
         self.consistency, self.temperature, self.rate = consistency, temperature, rate
 
-    def __call__(self, outputs: TokenOutputs, corrupted: Corrupted, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def __call__(self, outputs: TokenOutputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return a term per modality, and those of consistency."""
-        assert corrupted.scored is not None
+        assert masked.scored is not None
         terms, divergences = {}, []
         for name, reading in outputs.readings.items():
-            scored_ng = corrupted.scored[name]
+            scored_ng = masked.scored[name]
             place_t, is_there_t = self._places(scored_ng)
             logits_tb = reading.logits_at(place_t, scored_ng.shape[1]).float()
-            bins_t = corrupted.targets[name].values.flatten()[place_t].long()
+            bins_t = masked.targets[name].values.flatten()[place_t].long()
             total = F.cross_entropy(logits_tb, torch.where(is_there_t, bins_t, NOT_JUDGED), reduction="sum")
             terms[name] = step_mean(total, is_there_t.sum(), batch)
             if self.consistency:

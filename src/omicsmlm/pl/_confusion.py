@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.pl._figure import ink, new_figure, saved
 
 _CELL = 0.52  # inches
@@ -31,7 +31,7 @@ def _counted(truth: Any, predicted: Any, unknown: str) -> pd.DataFrame:
     true_n, called_n = (pd.Series(values).reset_index(drop=True) for values in (truth, predicted))
     if len(true_n) != len(called_n):
         found = f"{len(called_n)} for {len(true_n)} true labels"
-        raise mistake("predicted", "one label per row", found, "pass labels of the same rows")
+        raise value_error("predicted", "one label per row", found, "pass labels of the same rows")
     known = _names(called_n)
     if not isinstance(called_n.dtype, pd.CategoricalDtype):
         known = sorted(set(known) | set(_names(true_n)))
@@ -55,11 +55,11 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     table = table.rename(index=str, columns=str)
     numeric = all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes)
     if not numeric or not np.isfinite(table.to_numpy(dtype=float)).all() or (table.to_numpy() < 0).any():
-        raise mistake("table", "counts of rows", "other values", "pass true and predicted labels instead")
+        raise value_error("table", "counts of rows", "other values", "pass true and predicted labels instead")
     if not table.index.is_unique or not table.columns.is_unique:
-        raise mistake("table", "each label once", "labels twice", "add up their counts")
+        raise value_error("table", "each label once", "labels twice", "add up their counts")
     if table.to_numpy().sum() == 0:
-        raise mistake("table", "at least one row with both labels", "none", "check the labels")
+        raise value_error("table", "at least one row with both labels", "none", "check the labels")
     return table.astype(int)
 
 
@@ -118,7 +118,7 @@ def confusion(
     """
     if predicted is None and not isinstance(table_or_truth, pd.DataFrame):
         found = f"a {type(table_or_truth).__name__} alone"
-        raise mistake("table_or_truth", "a table of counts, or two arrays of labels", found, "pass predicted=… too")
+        raise value_error("table_or_truth", "a table of counts, or two arrays of labels", found, "pass predicted=… too")
     counted = table_or_truth if predicted is None else _counted(table_or_truth, predicted, unknown)
     table, n_known = _arranged(_checked(counted), unknown)
     share = table.div(table.sum(axis=1).clip(lower=1), axis=0).to_numpy()

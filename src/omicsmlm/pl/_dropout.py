@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.pl._figure import ink, new_figure, saved
 
 _CELL, _ROW, _LETTER = 0.85, 0.36, 0.085  # inches
@@ -89,15 +89,15 @@ def dropout_table(
         If the table has no values, has columns of three levels, or holds what is no number.
     """
     if table.empty:
-        raise mistake("table", "at least one method and one column", "an empty table", "pass the values to draw")
+        raise value_error("table", "at least one method and one column", "an empty table", "pass the values to draw")
     if table.columns.nlevels > 2:
         found = f"{table.columns.nlevels} levels"
-        raise mistake("table", "columns of one or two levels", found, "keep what is measured and the metric")
+        raise value_error("table", "columns of one or two levels", found, "keep what is measured and the metric")
     odd = [
         str(c) for c, kind in zip(table.columns, table.dtypes, strict=True) if not pd.api.types.is_numeric_dtype(kind)
     ]
     if odd:
-        raise mistake(f"columns {odd}", "numbers", "other values", "leave them out")
+        raise value_error(f"columns {odd}", "numbers", "other values", "leave them out")
     flat = table.columns.nlevels == 1
     columns = pd.MultiIndex.from_tuples([(name, "") for name in table.columns] if flat else list(table.columns))
     left_x = _places([str(group) for group, _ in columns])

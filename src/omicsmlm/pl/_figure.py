@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 
 class Picture(Figure):
@@ -43,7 +43,7 @@ def saved(figure: Figure, save: str | Path | None) -> Figure:
     try:
         figure.savefig(save, dpi=150, bbox_inches="tight", facecolor="white")
     except (OSError, ValueError) as error:
-        raise mistake(
+        raise value_error(
             "save", "a file that can be written, such as figure.png", str(error), "pass another path"
         ) from error
     return figure

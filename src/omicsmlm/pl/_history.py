@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.pl._figure import new_figure, saved
 
 _SETS = {"train": "#1f77b4", "validation": "#d62728"}
@@ -58,7 +58,7 @@ def history(history: Mapping[str, Any] | pd.DataFrame, *, save: str | Path | Non
         if len(curve):
             panels.setdefault(quantity, {})[rows] = curve
     if not panels:
-        raise mistake("history", "at least one curve", "none", "train the model first")
+        raise value_error("history", "at least one curve", "none", "train the model first")
     n_columns = min(len(panels), 3)
     n_rows = -(-len(panels) // n_columns)
     figure = new_figure(4.2 * n_columns, 2.9 * n_rows)

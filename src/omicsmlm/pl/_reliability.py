@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm.pl._figure import new_figure, saved
 
 _COLUMNS = ("confidence", "accuracy", "n")
@@ -24,14 +24,14 @@ def _interval(share_b: np.ndarray, n_b: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
-        raise mistake(
+        raise value_error(
             "table", f"the columns {named(_COLUMNS)}", f"one without {named(missing)}", "pass evaluation.reliability(…)"
         )
     held = table.loc[table["n"] > 0, list(_COLUMNS)].sort_values("confidence")
     if held.empty:
-        raise mistake("table", "at least one bin with rows", "none", "pass evaluation.reliability(…)")
+        raise value_error("table", "at least one bin with rows", "none", "pass evaluation.reliability(…)")
     if not held[["confidence", "accuracy"]].apply(lambda column: column.between(0, 1).all()).all():
-        raise mistake("table", "shares from 0 to 1", "other values", "pass evaluation.reliability(…)")
+        raise value_error("table", "shares from 0 to 1", "other values", "pass evaluation.reliability(…)")
     return held
 
 

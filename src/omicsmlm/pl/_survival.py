@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._risk_scores import checked_times, kaplan_meier, log_rank
 from omicsmlm.pl._figure import new_figure, saved
 
@@ -95,7 +95,7 @@ def survival(
     time_n, event_n, group_n = checked
     names = sorted(np.unique(group_n), key=lambda name: (_ORDER.get(name, 9), name))
     if not 2 <= len(names) <= len(_MANY):
-        raise mistake("group", f"two to {len(_MANY)} groups", str(len(names)), "divide the rows otherwise")
+        raise value_error("group", f"two to {len(_MANY)} groups", str(len(names)), "divide the rows otherwise")
     test = log_rank(time_n, event_n, group_n, stratum)
     colors = _COLORS.get(len(names), _MANY)
     figure = new_figure(6.8, 4.2 + 0.22 * len(names) + 0.3 * bool(title))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.pl._figure import ink, new_figure, saved
 
 _MEANS = ("Batch correction", "Bio conservation", "Total")
@@ -97,10 +97,12 @@ def benchmark_table(table: pd.DataFrame, *, title: str | None = None, save: str 
         If the table has no rows or a column that is not numeric.
     """
     if table.empty:
-        raise mistake("table", "at least one embedding", "an empty table", "pass the result of evaluation.benchmark")
+        raise value_error(
+            "table", "at least one embedding", "an empty table", "pass the result of evaluation.benchmark"
+        )
     odd = [str(column) for column in table if not pd.api.types.is_numeric_dtype(table[column])]
     if odd:
-        raise mistake(f"columns {odd}", "numbers", "other values", "pass the result of evaluation.benchmark")
+        raise value_error(f"columns {odd}", "numbers", "other values", "pass the result of evaluation.benchmark")
     means = [column for column in _MEANS if column in table]
     ordered = table.sort_values(means[-1], ascending=False) if means else table
     columns = _columns(ordered)

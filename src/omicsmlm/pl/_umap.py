@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._compat import threads_kept
 from omicsmlm.pl._figure import new_figure, saved
 
@@ -129,15 +129,19 @@ def umap(
     missing = [column for column in columns if column not in data.obs]
     if missing or not columns:
         expected = "columns of the top-level .obs"
-        raise mistake(f"color {missing}", expected, f"only {named(data.obs.columns)}", "pass columns that are there")
+        raise value_error(
+            f"color {missing}", expected, f"only {named(data.obs.columns)}", "pass columns that are there"
+        )
     if key not in data.obsm:
-        raise mistake(
+        raise value_error(
             f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another"
         )
     embedding_nd = np.asarray(data.obsm[key])
     finite_n = np.isfinite(embedding_nd).all(axis=1)
     if finite_n.sum() < 3:
-        raise mistake(f"key {key!r}", "at least three finite rows", str(int(finite_n.sum())), "embed the rows first")
+        raise value_error(
+            f"key {key!r}", "at least three finite rows", str(int(finite_n.sum())), "embed the rows first"
+        )
     xy_n2 = umap_coordinates(embedding_nd[finite_n], n_neighbors=n_neighbors, seed=seed)
     figure = new_figure(5.6 * min(len(columns), 3), 4.2 * -(-len(columns) // 3))
     panels = figure.subplots(-(-len(columns) // 3), min(len(columns), 3), squeeze=False).ravel()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 FEATURES = ("exon", "CDS", "stop_codon", "Selenocysteine")
 _FRAMES = {"0": 0, "1": 1, "2": 2}
@@ -39,7 +39,7 @@ def read_gtf(path: str | Path, transcripts: Iterable[str] | None = None) -> pd.D
 
     path = Path(path)
     if not path.is_file():
-        raise mistake("gtf", "the path of a GTF file", f"{str(path)!r}, which is no file", "correct the path")
+        raise value_error("gtf", "the path of a GTF file", f"{str(path)!r}, which is no file", "correct the path")
     # quoting=3: quotation marks are part of the attributes; comments are told by the first letter of a line alone
     lines = bioframe.read_table(str(path), schema="gtf", dtype=str, quoting=3, na_filter=False, on_bad_lines="skip")
     lines = lines[lines["feature"].isin(FEATURES) & ~lines["chrom"].str.startswith("#")]
@@ -49,7 +49,7 @@ def read_gtf(path: str | Path, transcripts: Iterable[str] | None = None) -> pd.D
     lines = lines[(lines["transcript_id"].fillna("") != "") & lines["transcript_id"].isin(with_place)]
     if not (lines["feature"] == "exon").any():
         remedy = "pass a GTF (not a GFF3) that has these"
-        raise mistake(path.name, 'lines of exons with transcript_id "…"', "none", remedy)
+        raise value_error(path.name, 'lines of exons with transcript_id "…"', "none", remedy)
     if transcripts is not None:
         lines = _asked_for(lines, transcripts)
     return _checked(path.name, lines)
@@ -64,7 +64,7 @@ def _asked_for(lines: pd.DataFrame, transcripts: Iterable[str]) -> pd.DataFrame:
     plain = lines["transcript_id"].str.replace(r"\.\d+$", "", regex=True)
     versions = absent.astype(str).str.replace(r"\.\d+$", "", regex=True).isin(plain).any()
     remedy = "write their versions (.1, .2 …) as the GTF does" if versions else "leave these out"
-    raise mistake("transcripts", "some that are in the GTF", found, remedy)
+    raise value_error("transcripts", "some that are in the GTF", found, remedy)
 
 
 def _checked(place: str, lines: pd.DataFrame) -> pd.DataFrame:
@@ -74,13 +74,13 @@ def _checked(place: str, lines: pd.DataFrame) -> pd.DataFrame:
     if bad.any():
         first = " ".join(lines.loc[bad, ["feature", "chrom", "start", "end", "strand"]].iloc[0])
         found = f"{int(bad.sum())} other(s), first {first}"
-        raise mistake(place, "1 <= start <= end and a strand, + or -", found, "correct these lines")
+        raise value_error(place, "1 <= start <= end and a strand, + or -", found, "correct these lines")
     start, end = bounds.astype(np.int64).T
     places = lines[["transcript_id", "chrom", "strand"]].drop_duplicates()
     torn = places.loc[places["transcript_id"].duplicated(), "transcript_id"].unique()
     if len(torn):
         remedy = "rename the copies, of genes on X and Y say"
-        raise mistake(place, "each transcript on one strand of one chromosome", f"others: {named(torn, 3)}", remedy)
+        raise value_error(place, "each transcript on one strand of one chromosome", f"others: {named(torn, 3)}", remedy)
     table = lines[["transcript_id", "gene_id", "gene_name", "chrom", "strand", "feature"]].copy()
     for name in ("gene_id", "gene_name"):
         table[name] = table[name].astype(object).where(table[name].notna(), None)

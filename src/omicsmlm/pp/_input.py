@@ -9,7 +9,7 @@ from anndata.abc import CSCDataset, CSRDataset
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 type Values = Any
 """A scipy CSR matrix or array, or a numpy array; scipy brings no types."""
@@ -26,9 +26,9 @@ def one_modality(place: str, data: object) -> AnnData:
     if isinstance(data, MuData):
         name = place if place in data.mod else next(iter(data.mod.keys()), place)
         remedy = f"pass one of them, such as mdata[{name!r}]"
-        raise mistake(place, "the AnnData of one modality", f"a MuData of {named(data.mod)}", remedy)
+        raise value_error(place, "the AnnData of one modality", f"a MuData of {named(data.mod)}", remedy)
     if not isinstance(data, AnnData):
-        raise mistake(place, "an AnnData", type(data).__name__, "put the values into one, with names in var_names")
+        raise value_error(place, "an AnnData", type(data).__name__, "put the values into one, with names in var_names")
     return data
 
 
@@ -42,7 +42,9 @@ def values_of(place: str, adata: AnnData, layer: str | None) -> Values:
     """
     layers = [name for name in adata.layers.keys() if name is not None]  # anndata 0.13 lists X among them, as None
     if layer is not None and layer not in layers:
-        raise mistake(place, f"a layer {layer!r}", f"the layers {named(layers)}", "pass one of these, or none for X")
+        raise value_error(
+            place, f"a layer {layer!r}", f"the layers {named(layers)}", "pass one of these, or none for X"
+        )
     values: Any = adata.X if layer is None else adata.layers[layer]
     if isinstance(values, CSRDataset | CSCDataset):
         values = values.to_memory()
@@ -52,7 +54,7 @@ def values_of(place: str, adata: AnnData, layer: str | None) -> Values:
         return values.tocsr()
     if not isinstance(values, np.ndarray):
         found = f"{type(values).__module__}.{type(values).__name__}"
-        raise mistake(place, "a sparse or dense matrix", found, "convert it first, for example with .compute()")
+        raise value_error(place, "a sparse or dense matrix", found, "convert it first, for example with .compute()")
     return np.asarray(values)
 
 
@@ -67,7 +69,7 @@ def check_amounts(place: str, values: Values, *, whole: bool) -> None:
     wanted = "raw counts (non-negative integers)" if whole else "counts (non-negative numbers)"
     stored = values.data if sparse.issparse(values) else values
     if stored.dtype.kind not in "buif":
-        raise mistake(place, wanted, f"values of type {stored.dtype}", "convert them, for example to float32")
+        raise value_error(place, wanted, f"values of type {stored.dtype}", "convert them, for example to float32")
     if stored.size == 0 or stored.dtype.kind in "bu":
         return
     low, high = float(stored.min()), float(stored.max())
@@ -79,4 +81,4 @@ def check_amounts(place: str, values: Values, *, whole: bool) -> None:
         found = f"floats up to {high:g}"
     else:
         return
-    raise mistake(place, wanted, found, "pass layer= with the layer that holds counts")
+    raise value_error(place, wanted, found, "pass layer= with the layer that holds counts")

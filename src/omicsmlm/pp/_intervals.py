@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 COORDINATES = ["chrom", "start", "end"]
 Regions = str | Path | pd.DataFrame | Sequence[str] | pd.Index | pd.Series | np.ndarray
@@ -40,7 +40,7 @@ def named_intervals(place: str, names: Iterable[object]) -> pd.DataFrame:
     if bad.any():
         wanted = "names such as chr1:100-200, chr1-100-200 or chr1_100_200"
         found = f"{int(bad.sum())} of {len(bad)} others: {named(index[bad], 3)}"
-        raise mistake(place, wanted, found, "rename them, or put chrom, start and end into columns")
+        raise value_error(place, wanted, found, "rename them, or put chrom, start and end into columns")
     return _checked(place, parts.set_axis(COORDINATES, axis=1).set_axis(index))
 
 
@@ -54,7 +54,7 @@ def tabled_intervals(place: str, table: pd.DataFrame) -> pd.DataFrame:
     """
     chromosome = next((name for name in _CHROMOSOME if name in table), None)
     if chromosome is None or "start" not in table or "end" not in table:
-        raise mistake(place, f"the columns {named(COORDINATES)}", named(table.columns), "name the columns so")
+        raise value_error(place, f"the columns {named(COORDINATES)}", named(table.columns), "name the columns so")
     others = [name for name in table if name not in (chromosome, "start", "end")]
     renamed = table[[chromosome, "start", "end", *others]].rename(columns={chromosome: "chrom"})
     return _checked(place, renamed)
@@ -83,7 +83,7 @@ def read_bed(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         remedy = "correct the path; a single region goes into a list"
-        raise mistake("regions", "the path of a BED file", f"{str(path)!r}, which is no file", remedy)
+        raise value_error("regions", "the path of a BED file", f"{str(path)!r}, which is no file", remedy)
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
     columns: dict[str, list[object]] = {"chrom": [], "start": [], "end": [], "name": []}
@@ -97,7 +97,7 @@ def read_bed(path: str | Path) -> pd.DataFrame:
             except (IndexError, ValueError):
                 wanted = "chromosome, start and end, separated by tabs or spaces"
                 remedy = "take the line out, or begin it with # if it is a heading"
-                raise mistake(f"{path.name}, line {number}", wanted, repr(line.strip()[:60]), remedy) from None
+                raise value_error(f"{path.name}, line {number}", wanted, repr(line.strip()[:60]), remedy) from None
             for values, value in zip(columns.values(), (fields[0], *bounds, *fields[3:4]), strict=False):
                 values.append(value)
     if len(columns["name"]) < len(columns["chrom"]):
@@ -114,7 +114,7 @@ def region_names(intervals: pd.DataFrame) -> pd.Index:
 def _checked(place: str, table: pd.DataFrame) -> pd.DataFrame:
     """Make ``start`` and ``end`` whole numbers (int64) and ``chrom`` text; refuse what is no interval."""
     if len(table) == 0:
-        raise mistake(place, "at least one interval", "none", "pass some")
+        raise value_error(place, "at least one interval", "none", "pass some")
     bounds = table[["start", "end"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     bad = ~np.isfinite(bounds).all(axis=1) | (bounds != np.round(bounds)).any(axis=1)
     bad |= (bounds[:, 0] < 0) | (bounds[:, 1] <= bounds[:, 0]) | table["chrom"].isna().to_numpy()
@@ -123,6 +123,6 @@ def _checked(place: str, table: pd.DataFrame) -> pd.DataFrame:
             table.loc[bad, COORDINATES].iloc[0].tolist() if table.index.is_unique else table[bad].iloc[0].tolist()[:3]
         )
         found = f"{int(bad.sum())} other(s), first {' '.join(map(str, first))}"
-        raise mistake(place, "intervals with 0 <= start < end", found, "correct them or leave them out")
+        raise value_error(place, "intervals with 0 <= start < end", found, "correct them or leave them out")
     start, end = bounds.astype(np.int64).T
     return table.assign(chrom=table["chrom"].astype(str), start=start, end=end)

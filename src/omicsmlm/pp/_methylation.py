@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 from ._input import Values, one_modality, values_of
 
@@ -96,15 +96,15 @@ def aggregate_methylation(
     1  NaN   0.5
     """
     if region not in get_args(Region):
-        raise mistake("region", f"one of {named(get_args(Region))}", repr(region), "pass one of these")
+        raise value_error("region", f"one of {named(get_args(Region))}", repr(region), "pass one of these")
     if promoter < 0:
-        raise mistake("promoter", "base pairs, 0 or more", str(promoter), "pass 1500, say")
+        raise value_error("promoter", "base pairs, 0 or more", str(promoter), "pass 1500, say")
     cpg = one_modality("cpg", cpg)
     values = values_of("cpg", cpg, layer)
     known = _of_object(_pairs(annotation, region, promoter), cpg.var_names)
     kept = known[_in_region(known, region)]
     if kept.empty:
-        raise mistake(
+        raise value_error(
             "annotation", f"a probe with the region {region!r}", "none", 'pass region="both", or a wider promoter'
         )
     code, genes = pd.factorize(kept["gene"], sort=True)
@@ -148,7 +148,7 @@ def _pairs(annotation: pd.DataFrame | str | Path, region: Region, promoter: int)
         near_t = inside_t = np.ones(len(table), dtype=bool)
     else:
         wanted = f"tss_distance, or {named(_COORDINATES)}, or group, to tell promoter from body"
-        raise mistake("annotation", wanted, f"the columns {named(table)}", 'add them, or pass region="both"')
+        raise value_error("annotation", wanted, f"the columns {named(table)}", 'add them, or pass region="both"')
     placed = pd.DataFrame({"probe": table["probe"], "gene": table["gene"], "promoter": near_t, "body": inside_t})
     return placed.groupby(["probe", "gene"], as_index=False).any()
 
@@ -161,14 +161,16 @@ def _read(annotation: pd.DataFrame | str | Path) -> pd.DataFrame:
         path = Path(annotation)
         if not path.is_file():
             found = f"{str(path)!r}, which is no file"
-            raise mistake("annotation", "a table or the path of a .csv or .tsv file", found, "correct the path")
+            raise value_error("annotation", "a table or the path of a .csv or .tsv file", found, "correct the path")
         table = pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", low_memory=False)
     for name, others in _NAMES.items():
         column = next((column for column in (name, *others) if column in table), None)
         if column is not None:
             table = table.rename(columns={column: name})
         elif name != "group":
-            raise mistake("annotation", f"a column {name!r}", f"the columns {named(table, 12)}", f"name it so: {name}")
+            raise value_error(
+                "annotation", f"a column {name!r}", f"the columns {named(table, 12)}", f"name it so: {name}"
+            )
     return table
 
 
@@ -182,12 +184,14 @@ def _one_gene_a_row(table: pd.DataFrame) -> pd.DataFrame:
     uneven = split["gene"].str.len() != split[lists[-1]].str.len()
     if uneven.any():
         first = split.loc[uneven, "probe"].iloc[0]
-        raise mistake("annotation", "as many groups as genes in each row", f"others for {first!r}", "correct the rows")
+        raise value_error(
+            "annotation", "as many groups as genes in each row", f"others for {first!r}", "correct the rows"
+        )
     table = split.explode(lists, ignore_index=True)
     table["gene"] = table["gene"].str.strip()
     table = table[table["gene"] != ""]
     if table.empty:
-        raise mistake("annotation", "at least one probe with a gene", "none", "pass another table")
+        raise value_error("annotation", "at least one probe with a gene", "none", "pass another table")
     return table
 
 
@@ -195,22 +199,22 @@ def _number(table: pd.DataFrame, column: str) -> np.ndarray:
     try:
         return pd.to_numeric(table[column]).to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise mistake(f"annotation, column {column!r}", "numbers", f"text ({error})", "correct it") from None
+        raise value_error(f"annotation, column {column!r}", "numbers", f"text ({error})", "correct it") from None
 
 
 def _by_coordinates(table: pd.DataFrame, promoter: int) -> tuple[np.ndarray, np.ndarray]:
     missing = [name for name in _COORDINATES if name not in table]
     if missing:
         found = f"no {named(missing)}"
-        raise mistake("annotation", f"the columns {named(_COORDINATES)}", found, "add what is missing")
+        raise value_error("annotation", f"the columns {named(_COORDINATES)}", found, "add what is missing")
     strand_t = table["strand"].astype(str).to_numpy()
     other = sorted(set(strand_t) - {"+", "-"})
     if other:
-        raise mistake("annotation, column 'strand'", "+ or -", named(other), "correct these rows or leave them out")
+        raise value_error("annotation, column 'strand'", "+ or -", named(other), "correct these rows or leave them out")
     position_t, start_t, end_t = (_number(table, name) for name in _COORDINATES[:3])
     if (start_t > end_t).any():
         found = f"{int((start_t > end_t).sum())} gene(s) that start behind their end"
-        raise mistake("annotation", "gene_start below gene_end, on either strand", found, "swap them")
+        raise value_error("annotation", "gene_start below gene_end, on either strand", found, "swap them")
     tss_t = np.where(strand_t == "+", start_t, end_t)
     return np.abs(position_t - tss_t) <= promoter, (start_t <= position_t) & (position_t <= end_t)
 
@@ -218,12 +222,12 @@ def _by_coordinates(table: pd.DataFrame, promoter: int) -> tuple[np.ndarray, np.
 def _by_group(table: pd.DataFrame, promoter: int) -> tuple[np.ndarray, np.ndarray]:
     if promoter != ILLUMINA_PROMOTER:
         remedy = "leave promoter out, or give positions in place of groups"
-        raise mistake("promoter", f"{ILLUMINA_PROMOTER}, which groups stand for", str(promoter), remedy)
+        raise value_error("promoter", f"{ILLUMINA_PROMOTER}, which groups stand for", str(promoter), remedy)
     group_t = table["group"].str.strip()
     unknown = sorted(set(group_t) - {"", "nan", *_GROUPS["promoter"], *_GROUPS["body"]})
     if unknown:
         known = named([*_GROUPS["promoter"], *_GROUPS["body"]], 9)
-        raise mistake("annotation, column 'group'", f"one of {known}", named(unknown), "rename these groups")
+        raise value_error("annotation, column 'group'", f"one of {known}", named(unknown), "rename these groups")
     return group_t.isin(_GROUPS["promoter"]).to_numpy(), group_t.isin(_GROUPS["body"]).to_numpy()
 
 
@@ -231,11 +235,11 @@ def _of_object(pairs: pd.DataFrame, probes: pd.Index) -> pd.DataFrame:
     """The pairs whose probe the object has, with its ``column``."""
     if not probes.is_unique:
         twice = probes[probes.duplicated()]
-        raise mistake("cpg", "one name per probe", f"{named(twice, 3)} more than once", "make var_names unique")
+        raise value_error("cpg", "one name per probe", f"{named(twice, 3)} more than once", "make var_names unique")
     column_t = probes.get_indexer(pairs["probe"])
     if (column_t < 0).all():
         expected = f"probes named as in the data ({named(probes, 3)})"
-        raise mistake("annotation", expected, named(pairs["probe"], 3), "pass the annotation of this array")
+        raise value_error("annotation", expected, named(pairs["probe"], 3), "pass the annotation of this array")
     return pairs.assign(column=column_t)[column_t >= 0]
 
 
@@ -268,4 +272,4 @@ def _check_fractions(beta: np.ndarray) -> None:
     low, high = beta.min(initial=0.0), beta.max(initial=0.0)
     if low < 0 or high > 1:
         remedy = "divide percentages by 100, or turn M-values m into 2**m / (2**m + 1)"
-        raise mistake("cpg", "beta values between 0 and 1", f"values from {low:g} to {high:g}", remedy)
+        raise value_error("cpg", "beta values between 0 and 1", f"values from {low:g} to {high:g}", remedy)

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 from ._input import Values, check_amounts, one_modality, values_of
 from ._intervals import (
@@ -87,9 +87,9 @@ def map_regions(
     0.571
     """
     if multiple not in get_args(Multiple):
-        raise mistake("multiple", f"one of {named(get_args(Multiple))}", repr(multiple), "pass one of these")
+        raise value_error("multiple", f"one of {named(get_args(Multiple))}", repr(multiple), "pass one of these")
     if min_overlap < 1:
-        raise mistake("min_overlap", "at least 1 base pair", str(min_overlap), "pass 1, say")
+        raise value_error("min_overlap", "at least 1 base pair", str(min_overlap), "pass 1, say")
     atac = one_modality("atac", atac)
     counts = values_of("atac", atac, layer)
     check_amounts("atac", counts, whole=True)
@@ -125,7 +125,9 @@ def _reference(regions: Regions) -> pd.DataFrame:
     once = table[~table.duplicated(COORDINATES)]
     if not once.index.is_unique:
         twice = once.index[once.index.duplicated()]
-        raise mistake("regions", "one name per region", f"{named(twice, 3)} more than once", "make the names unique")
+        raise value_error(
+            "regions", "one name per region", f"{named(twice, 3)} more than once", "make the names unique"
+        )
     return table
 
 
@@ -152,13 +154,13 @@ def _nothing_overlaps(ours: set[str], theirs: set[str], min_overlap: int) -> Val
     if ours & theirs:
         expected = f"a region that shares {min_overlap} bp with a peak"
         found = f"none, although both have the chromosomes {named(sorted(ours & theirs), 3)}"
-        return mistake("regions", expected, found, "check that peaks and regions are of the same genome assembly")
+        return value_error("regions", expected, found, "check that peaks and regions are of the same genome assembly")
     bare = [{re.sub("^chr", "", name, flags=re.IGNORECASE) for name in names} for names in (ours, theirs)]
     remedy = "rename the chromosomes of one of them"
     if bare[0] & bare[1]:
         remedy = 'put "chr" before the chromosomes of one of them, or take it away, so that both are named alike'
     expected = f"chromosomes named as those of the peaks ({named(sorted(ours), 3)})"
-    return mistake("regions", expected, named(sorted(theirs), 3), remedy)
+    return value_error("regions", expected, named(sorted(theirs), 3), remedy)
 
 
 def _report(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 from ._gtf import FEATURES, read_gtf
 
@@ -105,7 +105,7 @@ def extract_sequences(
     ['NGGA', 'GATGAAATAGC', 'ATGAAATAG', 'MK']
     """
     if width is not None and width < 1:
-        raise mistake("width", "1 base pair or more, or None", str(width), "pass 2048, say")
+        raise value_error("width", "1 base pair or more, or None", str(width), "pass 2048, say")
     codes = [_code_table(number) for number in genetic_codes]
     lines = read_gtf(gtf, transcripts)
     with _genome(fasta) as genome:
@@ -122,14 +122,14 @@ def _rows(place: str, genome: Any, lines: pd.DataFrame, width: int | None, codes
     """All transcripts, by chromosome."""
     absent = pd.Index(lines["chrom"].unique()).difference(genome.keys(), sort=False)
     if len(absent):
-        raise mistake(place, f"the chromosomes {named(absent, 3)}", named(genome.keys(), 3), _CHROMOSOMES)
+        raise value_error(place, f"the chromosomes {named(absent, 3)}", named(genome.keys(), 3), _CHROMOSOMES)
     rows: dict[str, _Row] = {}
     for chrom, of_chrom in lines.groupby("chrom", sort=False):
         # whole chromosomes, one after the other: many times faster than exon by exon, for some 250 MB
         sequence = genome[chrom][:].seq
         if of_chrom["end"].max() > len(sequence):
             wanted, found = f"{chrom} of {of_chrom['end'].max():,} bp or more", f"{len(sequence):,}"
-            raise mistake(place, wanted, found, "pass the genome that the GTF was made for")
+            raise value_error(place, wanted, found, "pass the genome that the GTF was made for")
         code = codes[1] if chrom in _MITOCHONDRIA else codes[0]
         windows: dict[tuple[int, str], str] = {}
         for transcript, parts in _parts(of_chrom).items():
@@ -144,7 +144,7 @@ def _code_table(number: int) -> Any:
     except ImportError as error:
         raise ImportError('extract_sequences needs Biopython; run pip install "omicsmlm[sequences]".') from error
     if number not in CodonTable.ambiguous_dna_by_id:
-        raise mistake("genetic_codes", "numbers of NCBI's tables", str(number), "pass (1, 2), say")
+        raise value_error("genetic_codes", "numbers of NCBI's tables", str(number), "pass (1, 2), say")
     return CodonTable.ambiguous_dna_by_id[number]
 
 
@@ -156,16 +156,16 @@ def _genome(path: str | Path) -> Any:
         raise ImportError('extract_sequences needs pyfaidx; run pip install "omicsmlm[sequences]".') from error
     path = Path(path)
     if not path.is_file():
-        raise mistake("fasta", "the path of a FASTA file", f"{str(path)!r}, which is no file", "correct the path")
+        raise value_error("fasta", "the path of a FASTA file", f"{str(path)!r}, which is no file", "correct the path")
     try:
         return pyfaidx.Fasta(str(path), sequence_always_upper=True)
     except pyfaidx.UnsupportedCompressionFormat:
         remedy = f"decompress it, or run gunzip -c {path.name} | bgzip"
-        raise mistake(path.name, "a FASTA file, plain or made by bgzip", "another compression", remedy) from None
+        raise value_error(path.name, "a FASTA file, plain or made by bgzip", "another compression", remedy) from None
     except (pyfaidx.FastaIndexingError, OSError) as error:
         found = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         remedy = "pass one, in a folder in which its index can be written"
-        raise mistake(path.name, "a FASTA file that can be indexed", found, remedy) from error
+        raise value_error(path.name, "a FASTA file that can be indexed", found, remedy) from error
 
 
 def _parts(of_chrom: pd.DataFrame) -> dict[str, _Parts]:

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 from ._input import Values, check_amounts, one_modality, values_of
 
@@ -62,7 +62,7 @@ def log_tpm(
     [[500000.0, 500000.0]]
     """
     if base is not None and not base > 1:
-        raise mistake("base", "a number above 1", str(base), "pass 10, or None for the TPM itself")
+        raise value_error("base", "a number above 1", str(base), "pass 10, or None for the TPM itself")
     counts = one_modality("counts", counts)
     values = values_of("counts", counts, layer)
     check_amounts("counts", values, whole=False)
@@ -82,7 +82,7 @@ def _lengths(counts: AnnData, given: Any) -> np.ndarray:
     """The length of each gene of the object, (g,) float64."""
     if isinstance(given, str):
         if given not in counts.var:
-            raise mistake(
+            raise value_error(
                 "gene_lengths", "a column of var", f"{given!r}, not among {named(counts.var)}", "pass one of these"
             )
         by_name = counts.var[given]
@@ -90,17 +90,19 @@ def _lengths(counts: AnnData, given: Any) -> np.ndarray:
         by_name = pd.Series(given)
         if not by_name.index.is_unique:
             twice = by_name.index[by_name.index.duplicated()]
-            raise mistake("gene_lengths", "one length per gene", f"several for {named(twice, 3)}", "keep one of them")
+            raise value_error(
+                "gene_lengths", "one length per gene", f"several for {named(twice, 3)}", "keep one of them"
+            )
         by_name = by_name.reindex(counts.var_names)
     else:
         remedy = "pass pd.Series(lengths, index=gene_names)"
-        raise mistake("gene_lengths", "lengths by name, or a column of var", type(given).__name__, remedy)
+        raise value_error("gene_lengths", "lengths by name, or a column of var", type(given).__name__, remedy)
     length_g = pd.to_numeric(by_name, errors="coerce").to_numpy(dtype=np.float64)
     for what, bad_g in {"a length for each gene": np.isnan(length_g), "positive lengths": ~(length_g > 0)}.items():
         if bad_g.any():
             found = f"{'none' if np.isnan(length_g).any() else 'others'} for {bad_g.sum()} of {len(bad_g)}"
             genes = named(counts.var_names[bad_g], 3)
-            raise mistake("gene_lengths", what, f"{found}: {genes}", "add them, or leave these genes out")
+            raise value_error("gene_lengths", what, f"{found}: {genes}", "add them, or leave these genes out")
     return length_g
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid, measured_in, rows_of
 
 Library = Literal["profiled", "expected", "none"]
@@ -44,7 +44,7 @@ class LogCounts(nn.Module):
         super().__init__()
         if library not in get_args(Library):
             wanted = ", ".join(map(repr, get_args(Library)))
-            raise mistake("library", f"one of {wanted}", repr(library), "leave it out for the default")
+            raise value_error("library", f"one of {wanted}", repr(library), "leave it out for the default")
         self.name, self.library, self.size = name, library, size
         self.register_buffer("share_g", share_g)
 

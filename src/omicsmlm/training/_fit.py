@@ -17,7 +17,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._types import Loader, Parts
 
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
@@ -188,7 +188,7 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
         if name in known:
             continue
         remedy = ELSEWHERE.get(name, "see lightning.Trainer for those that are passed on")
-        raise mistake("train", "arguments of train() or of lightning.Trainer", f"{name!r}", remedy)
+        raise value_error("train", "arguments of train() or of lightning.Trainer", f"{name!r}", remedy)
 
 
 def _devices(options: FitOptions, trainer_options: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _devices(options: FitOptions, trainer_options: Mapping[str, Any]) -> dict[st
     several = n_nodes > 1 or (devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1))
     if several and hasattr(sys, "ps1"):
         remedy = "write the training as a script and start it with `torchrun --nproc-per-node 2 script.py`"
-        raise mistake("devices", "one device in a notebook or an interactive session", repr(devices), remedy)
+        raise value_error("devices", "one device in a notebook or an interactive session", repr(devices), remedy)
     strategy = trainer_options.get("strategy", "auto")
     return {
         "accelerator": options.accelerator,
@@ -219,9 +219,9 @@ def _precision(options: FitOptions) -> str:
         return "bf16-mixed" if on_cuda(options.accelerator) else "32-true"
     if options.precision not in PRECISIONS:
         remedy = "weights stay float32; pass one of these, or leave it out"
-        raise mistake("precision", f"one of {named(PRECISIONS)}", repr(options.precision), remedy)
+        raise value_error("precision", f"one of {named(PRECISIONS)}", repr(options.precision), remedy)
     if options.precision == "16-mixed" and not on_cuda(options.accelerator):
-        raise mistake("precision", "a CUDA device for '16-mixed'", "none", "pass 'bf16-mixed' or '32-true'")
+        raise value_error("precision", "a CUDA device for '16-mixed'", "none", "pass 'bf16-mixed' or '32-true'")
     return options.precision
 
 
@@ -254,7 +254,9 @@ def _check_writable(directory: Path) -> None:
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise mistake("checkpoint_dir", "a directory that can be written", str(error), "pass another path") from error
+        raise value_error(
+            "checkpoint_dir", "a directory that can be written", str(error), "pass another path"
+        ) from error
 
 
 def _checkpoint(path: Path, plan: MaskedPlan, rounds: Rounds) -> str:
@@ -262,20 +264,20 @@ def _checkpoint(path: Path, plan: MaskedPlan, rounds: Rounds) -> str:
     file = path / "last.ckpt" if path.is_dir() else path
     wanted = "a checkpoint that train(checkpoint_dir=…) wrote"
     if not file.is_file():
-        raise mistake("resume_from", wanted, f"no file {str(file)!r}", "check the path")
+        raise value_error("resume_from", wanted, f"no file {str(file)!r}", "check the path")
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
         shapes, n_rounds = {name: value.shape for name, value in saved["state_dict"].items()}, saved["epoch"] + 1
         size = saved["round_size"]
     except (OSError, EOFError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
-        raise mistake("resume_from", wanted, f"{str(file)!r}, which cannot be read", "begin anew") from error
+        raise value_error("resume_from", wanted, f"{str(file)!r}, which cannot be read", "begin anew") from error
     if shapes != {name: value.shape for name, value in plan.state_dict().items()}:
         found = f"{str(file)!r} with other weights"
-        raise mistake("resume_from", "a checkpoint of this model", found, "make the model as it was made then")
+        raise value_error("resume_from", "a checkpoint of this model", found, "make the model as it was made then")
     if size != rounds.size or rounds.n_rounds < n_rounds:
         found = f"one of {n_rounds} rounds of {size} batches for a training of {rounds.n_rounds} of {rounds.size}"
         remedy = "pass the max_epochs, max_steps, batch_size and train_size of the training that wrote it"
-        raise mistake("resume_from", "a checkpoint of a training as long as this", found, remedy)
+        raise value_error("resume_from", "a checkpoint of a training as long as this", found, remedy)
     return str(file)
 
 

@@ -111,8 +111,8 @@ class MaskedPlan(lightning.LightningModule):
         self.module: Module = parts.module
         if isinstance(parts.tokenizer, nn.Module):
             self.tokenizer = parts.tokenizer
-        if isinstance(parts.corruption, nn.Module):
-            self.corruption = parts.corruption
+        if isinstance(parts.masking, nn.Module):
+            self.masking = parts.masking
         self.optimisation = optimisation
         self.seed = seed
         self.loaders = loaders
@@ -227,7 +227,7 @@ class MaskedPlan(lightning.LightningModule):
         if self._refreshed >= 0 and not self.loaders.memory_is_whole:
             batch = batch._replace(whole_nd=self._whole(views, batch))
         assert batch.draws is not None
-        masked = self.parts.corruption(views, batch.draws)
+        masked = self.parts.masking(views, batch.draws)
         outputs = self.module(masked.inputs, batch)
         return self.parts.objective(outputs, masked, batch, progress)
 

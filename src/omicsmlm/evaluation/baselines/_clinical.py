@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times, ridge_cox
 from omicsmlm._risk_scores import checked_times
 
@@ -61,7 +61,7 @@ def cox(
     time_n, event_n = (np.asarray(values, dtype=np.float64) for values in (time, event))
     checked_times("cox", time_n[chosen_n], event_n[chosen_n])
     if features is None and covariates is None:
-        raise mistake("cox", "features or covariates", "neither", "pass one of them")
+        raise value_error("cox", "features or covariates", "neither", "pass one of them")
     stratum_n = np.zeros(len(time_n), dtype=str) if stratum is None else np.asarray(stratum, dtype=str)
     risk_n = np.full(len(time_n), np.nan)
     for name in np.unique(stratum_n):
@@ -115,11 +115,11 @@ def logistic_regression(
     x_ng = np.asarray(features, dtype=np.float64)
     if not len(x_ng) == len(chosen_n) == len(label_n):
         found = f"{len(x_ng)}, {len(label_n)} and {len(chosen_n)}"
-        raise mistake("logistic_regression", "as many features, labels and rows", found, "pass the same rows")
+        raise value_error("logistic_regression", "as many features, labels and rows", found, "pass the same rows")
     known = label_n[chosen_n]
     if known.isna().any() or known.nunique() < 2:
         found = "rows without one" if known.isna().any() else named(known.unique())
-        raise mistake("labels", "at least two labels, and one for each training row", found, "leave such rows out")
+        raise value_error("labels", "at least two labels, and one for each training row", found, "leave such rows out")
     x_ng = _standardised(x_ng, chosen_n)
     # Rotated to the space of the training rows, the problem is the same, and small.
     most = min(chosen_n.sum(), x_ng.shape[1]) if n_comps is None else n_comps

@@ -9,7 +9,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation.baselines._measured import measured
 from omicsmlm.evaluation.baselines._variational import _WARM_UP, _few_genes, _light, _seeded
 
@@ -61,13 +61,13 @@ def ridge_imputation(
     if not len(x_nd) == len(y_ng) == len(chosen_n) or chosen_n.dtype != bool:
         wanted = f"as many booleans and rows of targets as rows of predictors, {len(x_nd)}"
         found = f"{len(chosen_n)} of {chosen_n.dtype} and {len(y_ng)}"
-        raise mistake("trained_n, targets_ng", wanted, found, "pass one per row")
+        raise value_error("trained_n, targets_ng", wanted, found, "pass one per row")
     if chosen_n.sum() < 2:
-        raise mistake("trained_n", "at least two rows to fit on", str(chosen_n.sum()), "pass more")
+        raise value_error("trained_n", "at least two rows to fit on", str(chosen_n.sum()), "pass more")
     for name, values in (("predictors_nd", x_nd), ("targets_ng", y_ng[chosen_n])):
         if not np.isfinite(values).all():
             n_bad = int((~np.isfinite(values)).any(axis=1).sum())
-            raise mistake(name, "finite values", f"NaN or infinity in {n_bad} rows", "leave these rows out")
+            raise value_error(name, "finite values", f"NaN or infinity in {n_bad} rows", "leave these rows out")
     ridge = RidgeCV(np.asarray(strengths), alpha_per_target=y_ng.shape[1] > 1).fit(x_nd[chosen_n], y_ng[chosen_n])
     return np.asarray(ridge.predict(x_nd), dtype=np.float32).reshape(y_ng.shape)
 
@@ -111,11 +111,11 @@ def totalvi_imputation(
     hidden_n = np.asarray(hidden_n)
     if len(rna.rows_n) < data.n_obs or len(protein.rows_n) < data.n_obs:
         found = f"{len(rna.rows_n)} and {len(protein.rows_n)} of {data.n_obs}"
-        raise mistake("data", "rows that all have RNA and protein", found, "leave the others out")
+        raise value_error("data", "rows that all have RNA and protein", found, "leave the others out")
     if hidden_n.shape != (data.n_obs,) or hidden_n.dtype != bool or hidden_n.all() or not hidden_n.any():
         wanted = f"{data.n_obs} booleans, some of them True and some False"
         found = f"{hidden_n.sum()} True in shape {hidden_n.shape} of {hidden_n.dtype}"
-        raise mistake("hidden_n", wanted, found, "pass one boolean per row")
+        raise value_error("hidden_n", wanted, found, "pass one boolean per row")
     obs = pd.DataFrame({"batch": pd.Categorical(np.where(hidden_n, "hidden", "shown"))}, index=data.obs_names)
     rows_n = np.arange(data.n_obs)
     with _seeded(seed), warnings.catch_warnings():  # making a MuData draws random numbers too

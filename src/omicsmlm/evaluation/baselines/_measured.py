@@ -8,7 +8,7 @@ import mudata as md
 import numpy as np
 import scipy.sparse as sp
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 
 Role = Literal["rna", "atac", "protein"]
 
@@ -88,7 +88,9 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
     chosen = modality or roles(data).get(role) or only
     if chosen is None or chosen not in data.mod:
         remedy = "pass modality= with one of them"
-        raise mistake("modality", f"the {role} modality" if chosen is None else repr(chosen), named(data.mod), remedy)
+        raise value_error(
+            "modality", f"the {role} modality" if chosen is None else repr(chosen), named(data.mod), remedy
+        )
     position_n = np.asarray(data.obsmap[chosen]).ravel().astype(np.int64)  # 1-based, 0 where absent
     rows_n = np.flatnonzero(position_n > 0)
     part = data.mod[chosen]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from omicsmlm._checks import mistake, named
+from omicsmlm._checks import named, value_error
 from omicsmlm.evaluation.baselines._linear import _variable_genes, are_counts, dense, log_normalise
 from omicsmlm.evaluation.baselines._measured import Measured, measured
 from omicsmlm.evaluation.baselines._variational import _WARM_UP, _few_genes, _light, _rows_obs, _seeded
@@ -207,7 +207,7 @@ def scanvi_query(
 def _column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray:
     if key not in data.obs:
         found = f"no such column among {named(data.obs.columns)}"
-        raise mistake(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
+        raise value_error(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
     return data.obs[key].to_numpy()
 
 
@@ -217,7 +217,7 @@ def _on_genes_of(reference: Measured, query: Measured) -> tuple[Measured, np.nda
     found_g = where_g >= 0
     if not found_g.any():
         wanted, found = f"genes of the reference ({named(reference.var_names, 3)})", named(query.var_names, 3)
-        raise mistake("query", wanted, found, "name the genes of both alike")
+        raise value_error("query", wanted, found, "name the genes of both alike")
     if not found_g.all():
         logger.info("query: %d of %d genes are missing.", (~found_g).sum(), len(found_g))
     kept = sp.diags_array(found_g.astype(np.float32))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import checked, labels
 
 
@@ -72,12 +72,14 @@ def consistency(
     x_nd, control_n, batch_n = checked(embedding, is_control, batches, fewest=0)
     name_n = labels("perturbations", perturbations, len(x_nd))
     if (1 + n_null) * level <= 1:
-        raise mistake("n_null", f"more than {1 / level:g} draws for the level {level:g}", str(n_null), "pass 1000, say")
+        raise value_error(
+            "n_null", f"more than {1 / level:g} draws for the level {level:g}", str(n_null), "pass 1000, say"
+        )
     counts = pd.Series(name_n[~control_n]).value_counts()
     tested = sorted(counts.index[counts >= max(min_rows, 2)])
     if not tested:
         found = "none"
-        raise mistake("perturbations", f"one with {min_rows} rows or more", found, "lower min_rows")
+        raise value_error("perturbations", f"one with {min_rows} rows or more", found, "lower min_rows")
     rng, nulls, rows = np.random.default_rng(seed), {}, {}
     members = [np.flatnonzero(batch_n == batch) for batch in np.unique(batch_n)]
     for name in tested:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 _LEAST_DEVIATION = 1e-9
 """A dimension in which controls differ by less is only centred."""
@@ -145,13 +145,13 @@ def checked(
     if control_n.shape != (len(x_nd),) or control_n.dtype != bool:
         found = f"{control_n.dtype} of shape {control_n.shape}"
         remedy = 'pass adata.obs["perturbation"] == "control", say'
-        raise mistake("is_control", f"{len(x_nd)} booleans, one per row", found, remedy)
+        raise value_error("is_control", f"{len(x_nd)} booleans, one per row", found, remedy)
     batch_n = np.full(len(x_nd), "all") if batches is None else labels("batches", batches, len(x_nd))
     for batch in np.unique(batch_n):
         n_controls = int(control_n[batch_n == batch].sum())
         if n_controls < fewest:
             place = "is_control" if batches is None else f"batch {str(batch)!r}"
-            raise mistake(
+            raise value_error(
                 place, f"at least {fewest} controls", str(n_controls), "leave these rows out, or pass no batches"
             )
     return x_nd, control_n, batch_n
@@ -162,7 +162,7 @@ def finite(embedding: Any) -> np.ndarray:
     x_nd = np.asarray(embedding, dtype=np.float64)
     if x_nd.ndim != 2 or not np.isfinite(x_nd).all():
         found = f"shape {x_nd.shape}" if x_nd.ndim != 2 else "NaN or infinity"
-        raise mistake("embedding", "finite values of shape (n, d)", found, "pass .obsm[key], of rows that have one")
+        raise value_error("embedding", "finite values of shape (n, d)", found, "pass .obsm[key], of rows that have one")
     return x_nd
 
 
@@ -171,7 +171,7 @@ def labels(place: str, values: Any, n: int) -> np.ndarray:
     name_n = pd.Series(np.asarray(values, dtype=object))
     if len(name_n) != n or name_n.isna().any():
         found = f"{len(name_n)}" if len(name_n) != n else f"{int(name_n.isna().sum())} missing"
-        raise mistake(place, f"{n} names, one per row", found, "pass a column of the .obs of these rows")
+        raise value_error(place, f"{n} names, one per row", found, "pass a column of the .obs of these rows")
     return np.asarray(name_n.astype(str), dtype=str)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
 _STRENGTHS = np.logspace(-1, 5, 7)
@@ -41,9 +41,9 @@ def inversion(embedding: Any, log_counts: Any, batches: Any) -> pd.DataFrame:
     x_nd, y_ng = finite(embedding), finite(log_counts)
     batch_n = labels("batches", batches, len(x_nd))
     if len(y_ng) != len(x_nd):
-        raise mistake("log_counts", f"{len(x_nd)} rows, as the embedding has", str(len(y_ng)), "pass the same rows")
+        raise value_error("log_counts", f"{len(x_nd)} rows, as the embedding has", str(len(y_ng)), "pass the same rows")
     if len(np.unique(batch_n)) < 2:
-        raise mistake("batches", "at least two", "1", "pass another column")
+        raise value_error("batches", "at least two", "1", "pass another column")
     rows = {}
     for batch in np.unique(batch_n):
         test_n = batch_n == batch

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
 _ROUNDS = 60
@@ -48,7 +48,7 @@ def ilisi(embedding: Any, batches: Any, *, n_neighbors: int = 90) -> float:
     batch_n = labels("batches", batches, len(x_nd))
     known, code_n = np.unique(batch_n, return_inverse=True)
     if len(known) < 2:
-        raise mistake("batches", "at least two", str(len(known)), "pass another column")
+        raise value_error("batches", "at least two", str(len(known)), "pass another column")
     k = min(n_neighbors, len(x_nd) - 1)
     distance_nk, index_nk = NearestNeighbors(n_neighbors=k).fit(x_nd).kneighbors()
     weight_nk = _weights(distance_nk, k / 3)

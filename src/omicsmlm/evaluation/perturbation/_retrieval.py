@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
 
@@ -51,7 +51,7 @@ def retrieval(
     name_n, batch_n = labels("perturbations", perturbations, len(x_nd)), labels("batches", batches, len(x_nd))
     for place, given_n in (("perturbations", name_n), ("batches", batch_n)):
         if len(np.unique(given_n)) < 2:
-            raise mistake(place, "at least two to tell apart", str(len(np.unique(given_n))), "pass another column")
+            raise value_error(place, "at least two to tell apart", str(len(np.unique(given_n))), "pass another column")
     folds = []
     for batch in np.unique(batch_n):
         train, test = np.flatnonzero(batch_n != batch), np.flatnonzero(batch_n == batch)
@@ -60,7 +60,7 @@ def retrieval(
             guesses = _ranked(x_nd[train], name_n[train], x_nd[test], n_neighbors)
             folds.append({m: [_found(ranked, name_n[test], k) for k in tops] for m, ranked in guesses.items()})
     if not folds:
-        raise mistake("batches", "a perturbation that two of them hold", "none", "pass another column")
+        raise value_error("batches", "a perturbation that two of them hold", "none", "pass another column")
     columns = [f"top-{k}" for k in tops]
     mean = {name: np.mean([fold[name] for fold in folds], axis=0) for name in folds[0]}
     table = pd.DataFrame.from_dict(mean, orient="index", columns=columns)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation._kmers import NUCLEOTIDES, kmer_blocks, texts
 
 MOST_COLUMNS = 2**20
@@ -37,13 +37,13 @@ def length_features(sequences: Mapping[str, Sequence[Any]]) -> np.ndarray:
     [[2.0, 0.003, 1.0, 1.0, 0.001, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
     """
     if not sequences:
-        raise mistake("sequences", "at least one modality", "none", "pass some")
+        raise value_error("sequences", "at least one modality", "none", "pass some")
     columns: list[np.ndarray] = []
     for modality, listed in sequences.items():
         length_n = np.array([len(text) for text in texts(modality, listed)], dtype=np.float64)
         if columns and len(length_n) != len(columns[0]):
             found = f"{len(length_n)} beside {len(columns[0])}"
-            raise mistake(modality, "as many rows as the other modalities", found, "pass those of the same rows")
+            raise value_error(modality, "as many rows as the other modalities", found, "pass those of the same rows")
         columns += [np.log2(1 + length_n), length_n / _KB, (length_n > 0).astype(np.float64)]
     return np.stack(columns, axis=1)
 
@@ -76,7 +76,7 @@ def kmer_frequencies(sequences: Sequence[Any], k: int, alphabet: str = NUCLEOTID
     [[0.75, 0.25, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.0, 0.0, 0.0, 0.0]]
     """
     if k < 1 or len(alphabet) ** k > MOST_COLUMNS:
-        raise mistake("k", f"1 or more, and up to {MOST_COLUMNS:,} k-mers", str(k), "pass fewer letters")
+        raise value_error("k", f"1 or more, and up to {MOST_COLUMNS:,} k-mers", str(k), "pass fewer letters")
     return _frequencies(sequences, k, alphabet, 1)
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 from omicsmlm.evaluation._splits import splits
 
 STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-6, 15))
@@ -101,17 +101,17 @@ def _checked(features: Any, targets: Any, trained: Any, strengths: Sequence[floa
     if x_nd.ndim != 2 or y_nt.ndim != 2 or trained_n.dtype != bool or not len(x_nd) == len(y_nt) == len(trained_n):
         wanted = "as many rows of features and targets, both (n, columns), and booleans"
         found = f"features {x_nd.shape}, targets {y_nt.shape} and {trained_n.shape} of {trained_n.dtype}"
-        raise mistake("ridge", wanted, found, "pass those of the same rows")
+        raise value_error("ridge", wanted, found, "pass those of the same rows")
     if not np.isfinite(x_nd).all():
         n_bad = int((~np.isfinite(x_nd)).any(axis=1).sum())
         remedy = "leave these rows out, or pass absent modalities to concatenated_ridge"
-        raise mistake("features_nd", "finite values", f"NaN or infinity in {n_bad} rows", remedy)
+        raise value_error("features_nd", "finite values", f"NaN or infinity in {n_bad} rows", remedy)
     if not len(strengths) or not min(strengths) > 0:
-        raise mistake("strengths", "positive numbers", str(list(strengths)), "pass such")
+        raise value_error("strengths", "positive numbers", str(list(strengths)), "pass such")
     least = int(np.isfinite(y_nt[trained_n]).sum(axis=0).min(initial=FEWEST))
     if least < FEWEST:
         wanted = f"each output measured in {FEWEST} training rows"
-        raise mistake("targets_nt", wanted, f"one in {least}", "leave it out, or train on more rows")
+        raise value_error("targets_nt", wanted, f"one in {least}", "leave it out, or train on more rows")
     return x_nd, y_nt, trained_n
 
 
@@ -190,16 +190,16 @@ def concatenated(features: Mapping[str, Any], trained_n: Any) -> np.ndarray:
     [[-1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     if not features:
-        raise mistake("features", "at least one modality", "none", "pass some")
+        raise value_error("features", "at least one modality", "none", "pass some")
     trained_n, blocks = np.asarray(trained_n, dtype=bool), []
     for modality, given in features.items():
         x_nd = np.asarray(given, dtype=np.float64)
         if x_nd.ndim != 2 or len(x_nd) != len(trained_n):
             wanted = f"features (n, d) of {len(trained_n)} rows"
-            raise mistake(modality, wanted, str(x_nd.shape), "pass those of the same rows")
+            raise value_error(modality, wanted, str(x_nd.shape), "pass those of the same rows")
         seen_n = np.isfinite(x_nd).all(axis=1)
         if not (seen_n & trained_n).any():
-            raise mistake(modality, "some training row that has it", "none", "leave the modality out")
+            raise value_error(modality, "some training row that has it", "none", "leave the modality out")
         fitted_md = x_nd[seen_n & trained_n]
         std_d = fitted_md.std(axis=0)
         scaled_nd = (x_nd - fitted_md.mean(axis=0)) / np.where(std_d > 0, std_d, 1) / np.sqrt(x_nd.shape[1])

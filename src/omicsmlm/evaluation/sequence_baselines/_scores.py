@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from omicsmlm._checks import mistake
+from omicsmlm._checks import value_error
 
 R2, SPEARMAN, CENTRED = "R2", "Spearman", "centred"
 WITHIN, PAIRS = "Spearman within", "pairs within"
@@ -56,7 +56,7 @@ def output_scores(
     truth_nt, predicted_nt = _checked(truth_nt, predicted_nt)
     group_n = None if groups is None else pd.factorize(np.asarray(groups, dtype=object))[0]
     if group_n is not None and (len(group_n) != len(truth_nt) or (group_n < 0).any()):
-        raise mistake("groups", "a group for each row", "others or missing ones", "pass those of the same rows")
+        raise value_error("groups", "a group for each row", "others or missing ones", "pass those of the same rows")
     measured_nt = np.isfinite(truth_nt)
     seen_nt = np.where(measured_nt, predicted_nt, np.nan)
     n_measured_n = np.maximum(measured_nt.sum(axis=1, keepdims=True), 1)
@@ -105,10 +105,12 @@ def _checked(truth: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
     truth_nt, predicted_nt = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     if truth_nt.ndim != 2 or truth_nt.shape != predicted_nt.shape:
         found = f"{truth_nt.shape} and {predicted_nt.shape}"
-        raise mistake("predicted_nt", "truth and predictions of one shape (n, t)", found, "pass those of the same rows")
+        raise value_error(
+            "predicted_nt", "truth and predictions of one shape (n, t)", found, "pass those of the same rows"
+        )
     if not np.isfinite(predicted_nt).all():
         n_bad = int((~np.isfinite(predicted_nt)).any(axis=1).sum())
-        raise mistake("predicted_nt", "finite predictions", f"others in {n_bad} rows", "leave these rows out")
+        raise value_error("predicted_nt", "finite predictions", f"others in {n_bad} rows", "leave these rows out")
     return truth_nt, predicted_nt
 
 

@@ -1,0 +1,50 @@
+"""Masking all but a few features of an observation, as masked autoencoders do."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._draws import Draws
+from omicsmlm._types import FewSeen, Grid, Masked
+
+from ._features import keep_visible
+
+
+class MaskAllBut(nn.Module):
+    """Masks all but so many of the features that were measured in an observation, zeros among them; drawn anew for each.
+
+    Parameters
+    ----------
+    n_visible
+        From the number of features that were measured in each row, (n,) int64, to how many of them stay visible; of more, no
+        fewer.
+    weights
+        Per modality, (g,) weight of each feature, not negative: features are drawn one after the other without replacement,
+        each with a probability proportional to its weight among those that are left. None where all are alike.
+    """
+
+    def __init__(self, n_visible: Callable[[Tensor], Tensor], weights: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.n_visible = n_visible
+        self.weighted = list(weights or {})
+        for m, weight_g in enumerate((weights or {}).values()):
+            self.register_buffer(f"weight_{m}", weight_g.float().clamp(min=1e-12), persistent=False)
+
+    def forward(self, grids: dict[str, Grid], draws: Draws) -> Masked:
+        """Return what is visible as inputs and everything as targets."""
+        inputs = {name: self._visible(name, grid, draws) for name, grid in grids.items()}
+        return Masked(inputs=inputs, targets=grids)
+
+    def _visible(self, name: str, grid: Grid, draws: Draws) -> FewSeen:
+        """Draw the first to arrive, where a feature of weight w waits for a time of mean 1 / w."""
+        time_ng = -torch.log1p(-draws.uniform(grid.values.shape[1]))
+        if name in self.weighted:
+            time_ng = time_ng / self.get_buffer(f"weight_{self.weighted.index(name)}")
+        time_ng = time_ng.masked_fill(~grid.seen, torch.inf)
+        visible_n = self.n_visible(grid.seen.sum(1))
+        most = int(self.n_visible(torch.tensor([grid.seen.shape[1]])))
+        first = time_ng.topk(most, dim=1, largest=False).indices
+        is_first = torch.arange(most, device=first.device) < visible_n[:, None]
+        visible_ng = torch.zeros_like(grid.seen).scatter_(1, first, is_first) & grid.seen
+        return FewSeen(*keep_visible(grid, visible_ng), most)

@@ -1,0 +1,250 @@
+"""Embedding: of the registered object or of another, in memory or block by block to a file, by one process or several."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor, nn
+
+from omicsmlm._checks import named, value_error
+from omicsmlm._types import Batch, Module, Parts
+from omicsmlm.data import OmicsManager, row_loader
+from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
+
+from ._embedded_file import target_file
+from ._registration import Registered
+
+EMBED_ROWS = 1024
+"""Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
+SHARED_ROWS = 65_536
+"""Observations that ranks embed together before they tell one another."""
+
+
+class EmbeddingModel(Registered):
+    """Abstract: a registered model with a module that embeds."""
+
+    embedding_key: ClassVar[str]
+    module: Module
+    parts: Parts
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.module.parameters()).device
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that are embedded, or validated, at once unless the user says otherwise; 1,024 unless rows are large."""
+        return EMBED_ROWS
+
+    def to_device(self, device: str | int | torch.device) -> None:  # type: ignore[override]
+        """Move the network, and what prepares its input, to a device: where the getters then compute.
+
+        Parameters
+        ----------
+        device
+            As in PyTorch: "cpu", "cuda", "cuda:1", … After a training the model is on the CPU.
+        """
+        self.module.to(device)
+        if isinstance(self.parts.tokenizer, nn.Module):
+            self.parts.tokenizer.to(device)
+
+    def get_latent_representation(
+        self,
+        data: AnnData | MuData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Embed rows; deterministic, and independent of their order and of the batch size.
+
+        Parameters
+        ----------
+        data
+            The object to embed; None for the registered one. Features are matched by name, modalities may be absent.
+        indices
+            Row numbers, or one boolean per row; None for all rows.
+        batch_size
+            Rows to embed at once; None for ``rows_at_once``.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n_obs, n_latent) float32.
+
+        Raises
+        ------
+        ValueError
+            If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
+        """
+        embedding, _ = self.map_observations(data, indices, batch_size, self.module.n_latent, self.embed_batch)
+        return embedding
+
+    def embed_batch(self, batch: Batch) -> Tensor:
+        """Return the embedding of a batch on the model's device, (n, n_latent), with gradients where they are on."""
+        return self.module.embed(self.parts.tokenizer(batch), batch).mean
+
+    @torch.inference_mode()
+    def _blocks(
+        self, manager: OmicsManager, rows: np.ndarray, batch_size: int | None, compute: Callable[[Batch], Tensor]
+    ) -> Iterator[np.ndarray]:
+        """Compute float32 values of some rows, as many at a time as are embedded at once."""
+        self.module.eval()
+        for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
+            yield compute(on_device(batch, self.device)).float().cpu().numpy()
+
+    def map_observations(
+        self,
+        data: AnnData | MuData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
+        width: int,
+        compute: Callable[[Batch], Tensor],
+    ) -> tuple[np.ndarray, pd.Index]:
+        """Compute something of each observation that is asked for, some observations at a time; without gradients.
+
+        Parameters
+        ----------
+        data
+            The object; None for the registered one.
+        indices
+            Row numbers, or one boolean per observation; None for all.
+        batch_size
+            Observations at a time; None for as many as are embedded at once.
+        width
+            Numbers that ``compute`` returns of each observation.
+        compute
+            From a batch on the model's device to (n, width).
+
+        Returns
+        -------
+        tuple of numpy.ndarray and pandas.Index
+            (n, width) float32, and the names of the observations.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the object does not fit the model.
+        """
+        check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
+        manager = self.manager_for(data)
+        rows = asked_rows(indices, manager.adata.n_obs)
+        values, start = np.empty((len(rows), width), dtype=np.float32), 0
+        for block in self._blocks(manager, rows, batch_size, compute):
+            values[start : start + len(block)] = block
+            start += len(block)
+        names = manager.adata.obs_names
+        return values, names if indices is None else names[rows]
+
+    def write_latent_representation(
+        self,
+        path: str | Path,
+        data: AnnData | MuData | None = None,
+        *,
+        key_added: str = "auto",
+        batch_size: int | None = None,
+        across_ranks: bool = False,
+    ) -> None:
+        """Write an object with its embedding to a new file, block by block; the embedding is never held as a whole.
+
+        Parameters
+        ----------
+        path
+            File to write: ``.h5ad`` for an AnnData, ``.h5mu`` for a MuData. It takes this name when it is whole; a file that
+            has it already is replaced then.
+        data
+            The object to embed; None for the registered one. Of one that is backed by a file, that file is copied, and its
+            values are read from there.
+        key_added
+            Key of ``.obsm``; "auto" for the family's own.
+        batch_size
+            Rows to embed at once; None for ``rows_at_once``.
+        across_ranks
+            Whether the processes that trained the model (torchrun) divide the work; all of them have to call this then.
+            The first one alone writes in any case.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be written, is the one that is read, or is not named for its kind of object; or as
+            :meth:`get_latent_representation` does. No file is left then.
+        """
+        check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
+        key = self._checked_key(key_added, data)
+        assert key is not None
+        target = target_file(path, self.adata if data is None else data)
+        manager = self.manager_for(data)
+        if across_ranks:
+            blocks = self._shared_blocks(manager, current_ranks(self.device), batch_size)
+        else:
+            blocks = self._blocks(manager, np.arange(manager.adata.n_obs), batch_size, self.embed_batch)
+        if is_first_rank():
+            target.write(key, self.module.n_latent, blocks)
+        elif across_ranks:
+            for _ in blocks:  # the first rank waits for this one's share
+                pass
+
+    def _shared_blocks(
+        self, manager: OmicsManager, ranks: Ranks, batch_size: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """Embed all observations, a share on each rank, and yield them, in order, to every one."""
+        n_obs = manager.adata.n_obs
+        for start in range(0, n_obs, SHARED_ROWS):
+            rows = np.array_split(np.arange(start, min(start + SHARED_ROWS, n_obs)), ranks.n_ranks)[ranks.rank]
+            own = [
+                np.empty((0, self.module.n_latent), np.float32),
+                *self._blocks(manager, rows, batch_size, self.embed_batch),
+            ]
+            own_nd = torch.from_numpy(np.concatenate(own)).to(ranks.device)
+            yield gathered(own_nd, ranks.n_ranks).cpu().numpy()
+
+    def _embedded_by(self, ranks: Ranks) -> np.ndarray:
+        """Embed the registered object where it was trained; each rank embeds its share, and all have the whole."""
+        before = self.device
+        self.to_device(ranks.device)
+        try:
+            if ranks.n_ranks == 1:
+                return self.get_latent_representation()
+            return np.concatenate(list(self._shared_blocks(self.adata_manager, ranks)))
+        finally:
+            self.to_device(before)
+
+    def _checked_key(self, key_added: str | None, data: AnnData | MuData | None = None) -> str | None:
+        key, data = self.embedding_key if key_added == "auto" else key_added, self.adata if data is None else data
+        if key is not None and isinstance(data, MuData) and key in data.mod:
+            raise value_error(
+                "key_added",
+                "a key of its own",
+                f"{key!r}, which .obsm reserves for a modality",
+                f"pass another, such as {self.embedding_key!r}",
+            )
+        return key
+
+
+def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
+    """Give row numbers, (n,) int64, from what the user asks for."""
+    rows = np.arange(n_obs) if indices is None else np.asarray(indices)
+    if rows.dtype == bool and rows.shape == (n_obs,):
+        return np.flatnonzero(rows)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1 or rows.min() < -n_obs or rows.max() >= n_obs:
+        wanted = f"row numbers below {n_obs}, or as many booleans"
+        raise value_error("indices", wanted, named(rows.ravel(), 3), "pass obs_names.get_indexer(names) for names")
+    return rows.astype(np.int64)
+
+
+def check_positive(argument: str, number: int | None, remedy: str) -> None:
+    """Check that a number, if given, is at least 1.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if number is not None and number < 1:
+        raise value_error(argument, "at least 1", str(number), remedy)

@@ -1,0 +1,385 @@
+"""What every family shares: training, embedding, saving and loading."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi.model.base import BaseModelClass
+
+from omicsmlm._checks import value_error
+from omicsmlm._types import Batch, Loader, Masking, Parts
+from omicsmlm.data import OmicsManager, row_loader, sample_rows
+from omicsmlm.masking import MaskFeatures
+from omicsmlm.training import (
+    FitOptions,
+    Optimisation,
+    check_trainer_options,
+    fit,
+    on_cuda,
+    sensible_epochs,
+)
+
+from ._embedding import EMBED_ROWS, EmbeddingModel, check_positive
+from ._files import Saved, read_model, write_model
+from ._stages import Stages
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_ROWS = 20_000
+"""Rows from which a model reads its statistics and its linear start; a random sample where there are more."""
+MEMORY_ROWS = 20_000
+"""Training observations whose embeddings a memory holds; a random sample where there are more."""
+VALIDATION_ROWS = 5000
+"""Observations that are validated after each round; a random sample where more are held out."""
+AHEAD = 4
+"""Batches that a thread has ready, in page-locked memory, for a CUDA device."""
+STEPS = "steps of "
+"""Stands, in a saved history, before the name of the losses whose steps are listed."""
+
+
+class OmicsModel(EmbeddingModel):
+    """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData; registered with defaults if no ``setup_*`` method was called on it. A copy of an object that
+        was set up is registered like it.
+    config
+        Hyper-parameters; None for the defaults.
+    batch_key
+        Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
+
+    Notes
+    -----
+    Where this takes more than two seconds, a bar names the stage; ``logging.getLogger("omicsmlm").setLevel("WARNING")`` silences
+    it, like the line that a finished model logs.
+    """
+
+    config_class: ClassVar[type]
+    history_: dict[str, pd.DataFrame] | None
+    _stages: Stages | None = None
+
+    def __init__(
+        self, data: AnnData | MuData, config: Any = None, *, batch_key: str | Sequence[str] | None = None
+    ) -> None:
+        super().__init__(data, batch_key=batch_key)
+        self.config = self._configured(config, data.n_obs)
+        self.n_trainings = 0
+        with Stages(type(self).__name__, self._n_stages()) as self._stages:
+            self._stage("reading values")
+            sample = self._sample()
+            self.choice = self._choose(sample)
+            self._stage("building")
+            self._build()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.config.seed)
+                self._start(sample)
+        self._stages = None
+        announce(f"{type(self).__name__}: {self._describe()}.")
+
+    # ---- what a family says -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        """Read off the data what fixes the shape of the module; what can be written as JSON."""
+
+    @abstractmethod
+    def _assemble(self, choice: dict[str, Any]) -> Parts:
+        """Make the four parts."""
+
+    @abstractmethod
+    def _start(self, sample: Sequence[Batch]) -> None:
+        """Fit scalings and starting weights to the data."""
+
+    def _n_stages(self) -> int:
+        """Count the stages that construction names: reading and building, and what the family names by :meth:`_stage`."""
+        return 2
+
+    def _stage(self, name: str) -> None:
+        """Name what construction does next, for the bar."""
+        if self._stages is not None:
+            self._stages(name)
+
+    def _configured(self, config: Any, n_rows: int) -> Any:
+        """Give the hyper-parameters of a model of this many rows, from what the user gave, if anything."""
+        return self.config_class() if config is None else config
+
+    @property
+    @abstractmethod
+    def optimisation(self) -> Optimisation:
+        """How the family is optimised."""
+
+    def fine_tuning_masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
+        """Return what masks features and whole modalities while a head is fine-tuned: by default that of grids.
+
+        Parameters
+        ----------
+        rates
+            Lowest and highest fraction of an observation's features that are masked.
+        modality_rate
+            Probability that an observation with several modalities loses one.
+        """
+        return MaskFeatures(rates, modality_rate)
+
+    # ---- training -----------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        batch_size: int = 128,
+        train_size: float = 0.9,
+        early_stopping: bool = True,
+        key_added: str | None = "auto",
+        checkpoint_dir: str | Path | None = None,
+        resume_from: str | Path | None = None,
+        progress_bar: bool = True,
+        max_steps: int | None = None,
+        precision: str | None = None,
+        **trainer_options: Any,
+    ) -> None:
+        """Train, and write the embedding of the registered object to ``.obsm[key_added]``.
+
+        A second call goes on training. A training goes in rounds: an epoch, or so many steps of a very long one, or several
+        epochs of a very short one. After each it is validated, and with ``checkpoint_dir`` written down, so that it can be
+        interrupted at will.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the observations; None for a sensible number, from the number of observations.
+        accelerator, devices
+            As in Lightning. Several devices train as one with the same batches: each has a part of every batch
+            (``strategy="ddp"``, also with ``num_nodes``, under torchrun and SLURM).
+        batch_size
+            Rows in a step.
+        train_size
+            Share of the rows to learn from, above 0 and at most 1; the others are for the validation loss.
+        early_stopping
+            Stop when the validation loss has not improved for ``config.patience`` rounds. In any case the weights of
+            the best round are kept.
+        key_added
+            Key of ``.obsm``; "auto" for the family's own, None to write nothing.
+        checkpoint_dir
+            Directory for a checkpoint after every round.
+        resume_from
+            Directory or file of such a checkpoint: the training goes on from there as if never interrupted.
+        progress_bar
+            Whether to show a bar with the loss and the remaining time.
+        max_steps
+            Most steps, where that ends the training sooner than ``max_epochs``.
+        precision
+            "32-true", "bf16-mixed" or, on a CUDA device, "16-mixed"; None for bfloat16 on CUDA and float32 elsewhere. Weights,
+            losses and the embedding are float32.
+        **trainer_options
+            Passed on to :class:`lightning.Trainer`: ``logger``, ``callbacks``, ``strategy``, ``num_nodes``, …
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range or there is nothing to train on; the object is then left as it was.
+        """
+        manager = self.manager_for(None)
+        key = self._checked_key(key_added)
+        check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
+        check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
+        check_positive("batch_size", batch_size, "pass 128, say")
+        check_trainer_options(trainer_options)
+        train_rows, validation_rows = self._split(train_size)
+        self._prepare_training(train_rows)
+        seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
+        options = FitOptions(
+            max_epochs=max_epochs or self._sensible_epochs(len(train_rows), batch_size),
+            accelerator=accelerator,
+            devices=devices,
+            early_stopping=early_stopping,
+            patience=self.config.patience,
+            checkpoint_dir=checkpoint_dir,
+            resume_from=resume_from,
+            progress_bar=progress_bar,
+            seed=seed,
+            max_steps=max_steps,
+            precision=precision,
+        )
+        validated = sample_rows(manager, VALIDATION_ROWS, seed, validation_rows)
+        validation = row_loader(manager, validated, self.rows_at_once) if len(validated) else None
+        is_cuda = on_cuda(accelerator)
+        fitted = fit(
+            self.parts,
+            self.optimisation,
+            row_loader(manager, train_rows, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None),
+            validation,
+            options,
+            trainer_options,
+            None if self.parts.memory is None else self._memory(manager, train_rows, seed),
+        )
+        self.train_indices, self.validation_indices = train_rows, validation_rows
+        self.is_trained_ = True
+        self.n_trainings += 1
+        self._extend_history(fitted.steps, fitted.losses)
+        self.finish_training(train_rows)
+        if key is not None:
+            self.adata.obsm[key] = self._embedded_by(fitted.ranks)
+
+    def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
+        """Return what a memory of training observations is refreshed from, and whether these are all."""
+        rows = sample_rows(manager, MEMORY_ROWS, seed, train_rows)
+        return row_loader(manager, rows, self.rows_at_once), len(rows) == len(train_rows)
+
+    def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
+        """Give the number of epochs where the user names none."""
+        return sensible_epochs(n_rows, batch_size)
+
+    def _prepare_training(self, train_rows: np.ndarray) -> None:
+        """Solve what need not be trained; by default nothing."""
+        return None
+
+    def finish_training(self, train_rows: np.ndarray) -> None:
+        """Read off the trained network what later uses of it need, by the observations it learned from; by default nothing."""
+        return None
+
+    def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
+        """Divide the observations, at random but always alike, into those to learn from and those to validate on.
+
+        Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
+        """
+        if not 0 < train_size <= 1:
+            raise value_error("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
+        n_obs = self.adata.n_obs
+        n_train = min(n_obs, max(1, round(train_size * n_obs)))
+        layout = self.adata_manager.row_dataset().layout
+        if layout is not None and n_obs > layout.window and n_train < n_obs:
+            held_out = sample_rows(self.adata_manager, n_obs - n_train, self.config.seed)
+            return np.setdiff1d(np.arange(n_obs), held_out, assume_unique=True), held_out
+        order = np.random.default_rng(self.config.seed).permutation(n_obs)
+        return np.sort(order[:n_train]), np.sort(order[n_train:])
+
+    def _extend_history(self, steps: Sequence[int], losses: Mapping[str, Sequence[float]]) -> None:
+        """Add the rounds of a training to the history, whose index counts the steps of all trainings."""
+        history: dict[str, pd.DataFrame] = self.history_ or {}
+        for name, column in losses.items():
+            before = history.get(name, pd.DataFrame({name: np.empty(0)}, pd.Index([], dtype=np.int64)))
+            done = np.array(steps, dtype=np.int64) + (before.index[-1] if len(before) else 0)
+            frame = pd.DataFrame({name: np.array(column, dtype=np.float64)}, done)
+            history[name] = pd.concat([before, frame] if len(before) else [frame]).rename_axis("step")
+        self.history_ = history
+
+    # ---- saving and loading -------------------------------------------------------------------------------------
+
+    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:  # type: ignore[override]
+        """Write the model to a directory: tensors as safetensors, all else as JSON; nothing is pickled.
+
+        Parameters
+        ----------
+        dir_path
+            Directory to make.
+        overwrite
+            Whether a model that is there may be replaced.
+        """
+        config = {
+            "class": type(self).__name__,
+            "config": asdict(self.config),
+            "choice": self.choice,
+            "is_trained": self.is_trained_,
+            "n_trainings": self.n_trainings,
+        }
+        registry = {k: v for k, v in self.adata_manager.registry.items() if k != "scvi_uuid"}
+        history = {name: frame[name].tolist() for name, frame in (self.history_ or {}).items()}
+        history |= {f"{STEPS}{name}": frame.index.tolist() for name, frame in (self.history_ or {}).items()}
+        write_model(dir_path, Saved(self.module.state_dict(), config, registry, history), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
+        """Read a model from a directory.
+
+        Parameters
+        ----------
+        dir_path
+            Directory that :meth:`save` made.
+        adata
+            Object to register with it, matched by feature name; None to load the model alone.
+
+        Raises
+        ------
+        ValueError
+            If the directory is not a whole, unchanged model of this class and of this or an older version.
+        """
+        saved = read_model(dir_path, cls.__name__)
+        manager = OmicsManager.restore(saved.registry)
+        model = cls._bare(manager, cls.config_class(**saved.settings), saved.config["choice"])
+        model.n_trainings = saved.config["n_trainings"]
+        model.is_trained_ = saved.config["is_trained"]
+        model.module.load_state_dict(saved.weights)
+        for name, column in saved.history.items():
+            steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
+            if not name.startswith(STEPS):
+                model._extend_history([int(step) for step in steps], {name: column})
+        if adata is not None:
+            model._adopt(manager.transfer_fields(adata), adata)
+        return model
+
+    @classmethod
+    def _bare(cls, manager: OmicsManager, config: Any, choice: dict[str, Any]) -> Self:
+        """Make a model without an object, for a registry and for what an earlier model read off its data."""
+        model = cls.__new__(cls)
+        BaseModelClass.__init__(model, registry=manager.registry)
+        model._adata_manager = manager
+        model.config = config
+        model.choice = choice
+        model.n_trainings = 0
+        model.history_ = None
+        model._build()
+        return model
+
+    def _adopt(self, manager: OmicsManager, data: AnnData | MuData) -> None:
+        """Make an object that was matched to the model's features its registered one."""
+        self._adata_manager = manager
+        self._adata = data
+        self.registry_ = manager.registry
+        self._register_manager_for_instance(manager)
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            self.parts = self._assemble(self.choice)
+        self.module = self.parts.module
+        self.module.eval()
+
+    def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
+        """Read rows of an object, the model's own by default, from which statistics are taken."""
+        manager = manager or self.adata_manager
+        rows = sample_rows(manager, SAMPLE_ROWS, self.config.seed)
+        sample = []
+        for batch in row_loader(manager, rows, EMBED_ROWS):
+            sample.append(batch)
+            if self._stages is not None:
+                self._stages.go_on()
+        return sample
+
+    def _describe(self) -> str:
+        modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]
+        sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
+        covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
+        return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
+
+
+def announce(line: str) -> None:
+    """Log a line that the user should see, also where nobody has set up logging."""
+    if not logger.hasHandlers():
+        package = logging.getLogger("omicsmlm")
+        package.addHandler(logging.StreamHandler())
+        package.setLevel(logging.INFO)
+    logger.info(line)

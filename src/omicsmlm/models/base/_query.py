@@ -1,0 +1,179 @@
+"""Models that take in new data as a query: matched by name, and adapted without moving the reference."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from omicsmlm._checks import named, value_error
+from omicsmlm._types import Batch
+from omicsmlm.data import ADDED, OmicsManager
+
+from ._model import OmicsModel, announce
+from ._query_module import QueryModule
+
+FIXED, KNOWN = "n_fixed_batches", "n_known_batches"
+"""In ``choice``: batches of the first reference, and batches that a query's training leaves as they are."""
+REMEMBERED_ROWS = 5000
+"""Most rows whose embedding a model keeps, for queries to be aligned with."""
+
+
+class QueryModel(OmicsModel):
+    """Abstract: a family that maps a query onto a reference; its network is a :class:`QueryModule`."""
+
+    @abstractmethod
+    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
+        """Read off a query what fixes the shape of the modules of added features: ``choice`` with them."""
+
+    @abstractmethod
+    def _start_added(self, added: list[str]) -> None:
+        """Fit what reads and rebuilds added features to the registered query."""
+
+    @classmethod
+    def load_query_data(
+        cls, query: AnnData | MuData, reference: Self | str | Path, *, extend_vocabulary: bool = False
+    ) -> Self:
+        """Make a model of new rows from one that is trained; it embeds them at once, and training adapts it to them.
+
+        Features are matched by name: those that the query lacks are not seen, those that are unknown are ignored.
+        Modalities may be absent and rows unpaired. :meth:`train` then adapts only what belongs to batches that the
+        reference does not know; embeddings of all other rows stay as they are, to the last bit.
+
+        Parameters
+        ----------
+        query
+            New rows, with the batch in the column that the reference was trained with.
+        reference
+            A trained model, or the directory of a saved one.
+        extend_vocabulary
+            Whether to take in the features that the reference does not know. They stand under a name of their own
+            (``"rna+"`` for those of ``"rna"``), as one more estimate of what the reference sees in the rows, fitted to
+            the query; rows without them, those of the reference among them, embed as before.
+
+        Returns
+        -------
+        A model with the query registered.
+
+        Raises
+        ------
+        ValueError
+            If the reference is not trained or shares no modality or feature with the query, or if the query lacks the
+            column of the batch.
+
+        Examples
+        --------
+        >>> import omicsmlm
+        >>> mdata = omicsmlm.datasets.simulate_multiome(200, 50, 80)
+        >>> is_new = (mdata.obs["batch"] == mdata.obs["batch"].iloc[0]).to_numpy()
+        >>> reference = omicsmlm.OmicsMLM(mdata[~is_new].copy(), batch_key="batch")
+        >>> reference.train(max_epochs=1, progress_bar=False)
+        >>> model = omicsmlm.OmicsMLM.load_query_data(mdata[is_new].copy(), reference)
+        >>> model.get_latent_representation().shape[1] == reference.module.n_latent
+        True
+        """
+        source = reference if isinstance(reference, OmicsModel) else cls.load(reference)
+        if type(source) is not cls:
+            raise value_error("reference", f"an {cls.__name__}", type(source).__name__, "load it with its own class")
+        if not source.is_trained_:
+            raise value_error("reference", "a trained model", "one that is not", "call train() on the reference first")
+        known = _n_batches(source.adata_manager)
+        whole = source.adata_manager.extended(query) if extend_vocabulary else source.adata_manager
+        manager = whole.transfer_fields(query, extend_categories=True)
+        added = [name for name in manager.modalities if name not in source.adata_manager.modalities]
+        choice = source._extended(manager, added) if added else source.choice
+        model = cls._bare(
+            manager, source.config, {**choice, "added": added, FIXED: source.choice.get(FIXED, known), KNOWN: known}
+        )
+        model._network.take(source._network)
+        model._adopt(manager, query)
+        if added:
+            model._start_added(added)
+        model.is_trained_ = True
+        announce(f"{cls.__name__}: {model._describe_query()}.")
+        return model
+
+    def _describe_query(self) -> str:
+        shared, states = [], self.adata_manager.modalities
+        for name in self.adata_manager.registry["setup_args"]["modalities"]:
+            state, own = states[name], [m for m in states if m.rstrip(ADDED) == name]
+            line = f"{state['n_shared']:,} of {len(state['vocabulary']):,} features of {name}"
+            n_added = sum(states[m]["n_shared"] for m in own if m != name)
+            n_unknown = self._n_features(name) - state["n_shared"] - n_added
+            line += f", {n_added:,} added" if n_added else ""
+            shared.append(line + (f", {n_unknown:,} unknown ones ignored" if n_unknown else ""))
+        new = self._new_batches()
+        return f"{self.adata.n_obs} rows with {', '.join(shared)}; new batches {named(new)}"
+
+    def _n_features(self, modality: str) -> int:
+        """Count the features that the query has of a modality."""
+        data = self.adata_manager.adata
+        if isinstance(data, AnnData):
+            return data.n_vars
+        return data[modality].n_vars if modality in data.mod else 0
+
+    def _new_batches(self) -> list[str]:
+        """Name the batches that the reference did not know."""
+        categories: list[str] = next(iter(self.adata_manager.covariates.values()), [])
+        return categories[self.choice[KNOWN] :] if KNOWN in self.choice else []
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the model came from :meth:`load_query_data`."""
+        return KNOWN in self.choice
+
+    def align(self) -> None:
+        """Move the new batches of a query onto the reference; :meth:`train` begins with it, and then adapts the decoder.
+
+        Raises
+        ------
+        ValueError
+            If none of its batches is new.
+        """
+        if not self._new_batches():
+            raise value_error(
+                "train",
+                "a query with batches that the reference does not know",
+                "none, so that there is nothing to adapt",
+                "use the embedding as it is, or name a batch_key when you make the reference",
+            )
+        code_n = self.adata_manager.create_torch_dataset().covariates[:, 0].numpy()
+        latent_nd, _ = self.map_observations(None, None, None, self.module.n_latent, self._encode)
+        for batch in range(self.choice[KNOWN], self.choice[KNOWN] + len(self._new_batches())):
+            assert self._network.alignment is not None
+            latent_bd = torch.from_numpy(latent_nd[code_n == batch]).to(self.device)
+            self._network.alignment.fit(batch, latent_bd, self._network.memory_md)
+
+    @property
+    def _network(self) -> QueryModule:
+        assert isinstance(self.module, QueryModule)
+        return self.module
+
+    def finish_training(self, train_rows: np.ndarray) -> None:
+        """Keep the embedding of some rows, for queries to be aligned with."""
+        memory_md = self._network.memory_md
+        if not self.is_query:
+            n_obs = self.adata.n_obs
+            rng = np.random.default_rng(self.config.seed)
+            rows = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
+            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(rows))))
+
+    def _prepare_training(self, train_rows: np.ndarray) -> None:
+        if self.is_query and (self._new_batches() or not self.choice.get("added")):
+            self.align()
+
+    def _encode(self, batch: Batch) -> Tensor:
+        return self.module.encode(self.parts.tokenizer(batch)).mean
+
+
+def _n_batches(manager: OmicsManager) -> int:
+    return len(next(iter(manager.covariates.values()), ()))
+
+
+def batch_counts(choice: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Give how many batches belong to the first reference, and how many a training leaves as they are; None: no query."""
+    return choice.get(FIXED), choice.get(KNOWN)

@@ -1,0 +1,206 @@
+"""How a family meets the user's object: what is registered of it, and how other objects are matched to that."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from anndata import AnnData
+from mudata import MuData
+from scvi.model.base import BaseModelClass
+
+from omicsmlm._checks import named, value_error
+from omicsmlm.data import BOTH, OmicsManager
+
+
+class Registered(BaseModelClass):
+    """Abstract: a model with a registered AnnData or MuData.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData; registered with defaults if no ``setup_*`` method was called on it. A copy of an object that
+        was set up is registered like it.
+    batch_key
+        Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
+
+    Raises
+    ------
+    ValueError
+        If the object cannot be learned from, or its batch was already named; it is then left as it was.
+    """
+
+    def __init__(self, data: AnnData | MuData, *, batch_key: str | Sequence[str] | None = None) -> None:
+        _check_object(data)
+        if data.n_obs < 2:
+            remedy = "pass the data set, not a single row of it"
+            raise value_error("data", "at least 2 rows to learn from", str(data.n_obs), remedy)
+        known = self._setup_adata_manager_store.get(data.uns.get("_scvi_uuid"))
+        if known is not None and batch_key is not None:
+            found = f"{batch_key!r} for an object that was set up already"
+            raise value_error("batch_key", "a batch that is named once", found, "name it in the setup method alone")
+        if known is None:
+            self._setup_unasked(data, batch_key)
+        elif known.adata is not data:
+            self._register(data, known.registry["setup_args"])
+        super().__init__(data)
+        if known is None:
+            del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
+
+    @abstractmethod
+    def train(self) -> None:
+        """Train."""
+
+    @classmethod
+    def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
+        """Register an object on which no ``setup_*`` method was called."""
+        cls._setup(data, None, None, None, listed_covariates(batch_key, ()))
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        modalities: Sequence[str] | None = None,
+        layers: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        batch_key: str | Sequence[str] | None = None,
+        categorical_covariate_keys: Sequence[str] = (),
+    ) -> None:
+        """Register a MuData; its rows need not be paired.
+
+        Parameters
+        ----------
+        mdata
+            Rows are those of ``mdata.obs``; a modality may lack some of them.
+        modalities
+            Names of the modalities to use; None for all.
+        layers
+            Layer that holds the values, by modality; ``X`` where none is named.
+        kinds
+            What the values are, by modality: ``counts``, ``accessibility``, ``protein``, ``fraction`` or ``real``
+            (see :data:`omicsmlm._types.Kind`); inferred where none is named.
+        batch_key
+            Column with the batch, in ``mdata.obs`` or in the ``obs`` of modalities; of several columns, each combination
+            of values is a batch. The batch stays out of the latent.
+        categorical_covariate_keys
+            Further columns that the decoder is told.
+
+        Raises
+        ------
+        ValueError
+            If the values are not what they should be, or a name is not there; the object is then left as it was.
+        """
+        _check_object(mdata)
+        if not isinstance(mdata, MuData):
+            raise value_error("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
+        cls._setup(mdata, modalities, layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        *,
+        modalities: str = "rna",
+        layer: str | None = None,
+        kind: str | None = None,
+        batch_key: str | Sequence[str] | None = None,
+        categorical_covariate_keys: Sequence[str] = (),
+    ) -> None:
+        """Register an AnnData as an object of one modality; see :meth:`setup_mudata`.
+
+        Parameters
+        ----------
+        adata
+            The object.
+        modalities
+            Name to give to its only modality.
+        layer, kind, batch_key, categorical_covariate_keys
+            As in :meth:`setup_mudata`.
+        """
+        _check_object(adata)
+        if not isinstance(adata, AnnData):
+            raise value_error("setup_anndata", "an AnnData", "a MuData", "call setup_mudata with it")
+        layers = None if layer is None else {modalities: layer}
+        kinds = None if kind is None else {modalities: kind}
+        cls._setup(adata, [modalities], layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
+
+    @classmethod
+    def _setup(
+        cls,
+        data: AnnData | MuData,
+        modalities: Sequence[str] | None,
+        layers: Mapping[str, str] | None,
+        kinds: Mapping[str, str] | None,
+        covariate_keys: list[str | None],
+    ) -> None:
+        if modalities is None:
+            modalities = list(data.mod) if isinstance(data, MuData) else ["rna"]
+        names = _listed(modalities)
+        if not names:
+            raise value_error(
+                "modalities", "at least one modality", "none", "name those to use, or leave the argument out"
+            )
+        dotted = [name for name in names if "." in name]
+        if dotted:
+            raise value_error("modalities", "names without a dot", named(dotted), "rename them, as in mdata.mod['rna']")
+        for argument, given in (("layers", layers), ("kinds", kinds)):
+            unknown = [name for name in given or {} if name not in names]
+            if unknown:
+                raise value_error(
+                    argument, f"names among {names}", named(unknown), "name modalities that are registered"
+                )
+        setup = {
+            "modalities": names,
+            "layers": None if layers is None else dict(layers),
+            "kinds": None if kinds is None else dict(kinds),
+            "covariate_keys": covariate_keys,
+        }
+        cls._register(data, setup)
+
+    @classmethod
+    def _register(cls, data: AnnData | MuData, setup: dict[str, Any]) -> None:
+        """Register an object by what :meth:`OmicsManager.define` takes."""
+        method = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
+        manager = OmicsManager.define(setup, cls.__name__, method)
+        manager.register_fields(data)
+        cls.register_manager(manager)
+
+    def manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
+        """Return the manager of an object: the model's own, or one transferred by feature name.
+
+        Raises
+        ------
+        ValueError
+            If there is no object, or it does not fit the model.
+        """
+        if data is None and self.adata is None:
+            raise value_error("data", "an object", "none, as the model was loaded without one", "pass data=…")
+        if data is None or data is self.adata:
+            return self.adata_manager
+        return self.adata_manager.transfer_fields(data)
+
+    def _asked_modality(self, modality: str | None) -> str:
+        known = list(self.adata_manager.modalities)
+        if modality is None and len(known) == 1:
+            return known[0]
+        if modality is None or modality not in known:
+            remedy = "name one that the model was trained on"
+            raise value_error("modality", f"one of {known}", repr(modality), remedy)
+        return modality
+
+
+def _check_object(data: object) -> None:
+    if not isinstance(data, AnnData | MuData):
+        raise value_error("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+
+
+def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
+    """List the columns of covariates: the batch, or None in its place, comes first."""
+    if batch_key is not None:
+        batch_key = BOTH.join(_listed(batch_key))
+    keys = [key for key in _listed(others) if key != batch_key]
+    return [batch_key, *keys] if keys or batch_key is not None else []

@@ -1,0 +1,89 @@
+"""Hyper-parameters of a classifier."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from omicsmlm._checks import value_error
+from omicsmlm.models.heads import LEARNING_RATES, Tuning
+
+FEW_ROWS = 2000
+"""Labelled rows below which exact linear models of bulk features are the default."""
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Hyper-parameters of :class:`Classifier`.
+
+    Parameters
+    ----------
+    tuning
+        "frozen": only the head is fitted, exactly. "lora", "ia3" (both need ``pip install 'omicsmlm[tune]'``) and "full"
+        then train the encoder too.
+    anchor
+        Whether labels are read off the features by linear models that are solved exactly, with what the embedding adds,
+        rather than off the embedding alone: for each set of modalities that rows have, what answers is chosen on held-out
+        rows. None: where it paid in ``docs/experiments.md``, with fewer than ``FEW_ROWS`` labelled rows, values that are
+        all real or fractions, and a frozen encoder. Rows of all labels then count alike, whatever ``balance`` says.
+    false_rejection
+        Share of rows of known labels that may be called unknown, at least 0 and below 1.
+    balance
+        Weight of a row: the frequency of its label to the power of minus this. 0: every row counts alike; 1: every label
+        does. Halved where many labels turn out to be wrong, since rare labels would make these weigh most.
+    n_folds
+        Most folds of held-out rows.
+    held_out
+        Share of the labelled rows that fine-tuning does not see; it stops by them, and is calibrated on them.
+    freeze_initial
+        Whether full fine-tuning leaves the weights of the features themselves as they are, as scMBERT does: with few
+        labelled rows most features are met in few of them.
+    rank
+        Rank of LoRA.
+    learning_rate
+        Highest rate of AdamW in fine-tuning; None for 1e-3 (lora), 1e-2 (ia3) or 2e-4 (full).
+    weight_decay
+        Of AdamW.
+    hidden_rates
+        Lowest and highest share of the features of a row that are hidden in a step of fine-tuning.
+    modality_rate
+        Probability that a row then loses a whole modality.
+    patience
+        Epochs of fine-tuning without a better validation loss before it stops.
+    seed
+        Seed of everything random.
+    """
+
+    tuning: Tuning = "frozen"
+    anchor: bool | None = None
+    false_rejection: float = 0.05
+    balance: float = 1.0
+    n_folds: int = 5
+    held_out: float = 0.2
+    freeze_initial: bool = False
+    rank: int = 8
+    learning_rate: float | None = None
+    weight_decay: float = 1e-4
+    hidden_rates: tuple[float, float] = (0.0, 0.5)
+    modality_rate: float = 0.5
+    patience: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        ranges = {
+            "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
+            "anchor": (not self.anchor or self.tuning == "frozen", 'None or False unless tuning is "frozen"'),
+            "false_rejection": (0 <= self.false_rejection < 1, "a share of at least 0 and below 1"),
+            "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
+            "n_folds": (self.n_folds >= 2, "at least 2"),
+            "freeze_initial": (not self.freeze_initial or self.tuning == "full", 'False, unless tuning is "full"'),
+            "held_out": (0 < self.held_out < 1, "a share above 0 and below 1"),
+        }
+        for name, (holds, wanted) in ranges.items():
+            if not holds:
+                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+
+    def is_anchored(self, kinds: Iterable[str], n_labelled: int) -> bool:
+        """Say whether there is an anchor, for modalities of these kinds and so many labelled rows."""
+        if self.anchor is not None:
+            return self.anchor
+        return self.tuning == "frozen" and n_labelled < FEW_ROWS and set(kinds) <= {"real", "fraction"}

@@ -1,0 +1,38 @@
+"""The network of a classifier: an encoder, and what reads labels off its embedding."""
+
+from typing import Any
+
+from torch import Tensor
+
+from omicsmlm._types import Batch, Encoded, Module
+from omicsmlm.nn import LabelHead
+
+
+class Labeller(Module):
+    """An encoder and the head that reads labels off its embedding.
+
+    Parameters
+    ----------
+    encoder
+        Module of a family.
+    head
+        Head of the width of its embedding.
+    """
+
+    def __init__(self, encoder: Module, head: LabelHead) -> None:
+        super().__init__()
+        self.n_latent = encoder.n_latent
+        self.encoder = encoder
+        self.head = head
+
+    def encode(self, views: dict[str, Any]) -> Encoded:
+        """Embed, as the encoder does."""
+        return self.encoder.encode(views)
+
+    def embed(self, views: dict[str, Any], batch: Batch) -> Encoded:
+        """Embed a batch of rows, as the encoder does."""
+        return self.encoder.embed(views, batch)
+
+    def forward(self, views: dict[str, Any], batch: Batch) -> Tensor:
+        """Give the (n, c) logits of a batch."""
+        return self.head(self.embed(views, batch).mean)

@@ -1,0 +1,85 @@
+"""Fine-tuning an encoder together with the head that reads it: as a whole, or through a few new weights."""
+
+import re
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from omicsmlm._checks import value_error
+from omicsmlm.models.base import OmicsModel
+from omicsmlm.training import on_device
+
+Tuning = Literal["frozen", "lora", "ia3", "full"]
+LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "ia3": 1e-2, "full": 2e-4}
+"""Learning rate of each kind of fine-tuning, unless the user gives one."""
+
+
+class Adapted:
+    """An encoder, in place, with LoRA or IA3 weights beside its own, which stay as they are until :meth:`merge`.
+
+    The layers are the linear ones that an embedding passes; a decoder has no part in it.
+
+    Parameters
+    ----------
+    model
+        Model whose encoder is adapted.
+    method
+        "lora" (Hu et al. 2021) or "ia3" (Liu et al. 2022).
+    rank
+        Rank of LoRA's matrices.
+    seed
+        Seed of their start.
+
+    Raises
+    ------
+    ImportError
+        If peft is not installed.
+    """
+
+    def __init__(self, model: OmicsModel, method: str, rank: int, seed: int) -> None:
+        try:
+            from peft import IA3Config, IA3Model, LoraConfig, LoraModel
+        except ImportError as error:
+            raise ImportError(f"tuning={method!r} needs peft; run: pip install 'omicsmlm[tune]'") from error
+        layers = "|".join(re.escape(name) for name in embedding_layers(model))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if method == "lora":
+                lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
+                self.adapted: Any = LoraModel(model.module, lora, "labels")
+            else:
+                ia3 = IA3Config(target_modules=layers, feedforward_modules=[])
+                self.adapted = IA3Model(model.module, ia3, "labels")
+
+    def merge(self) -> None:
+        """Add the new weights to the encoder's own, so that it is again a plain one of its family."""
+        self.adapted.merge_and_unload()
+        self.adapted.model.requires_grad_(True)
+
+
+def embedding_layers(model: OmicsModel) -> list[str]:
+    """Name the linear layers that an embedding passes.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    used: list[str] = []
+    handles = [
+        layer.register_forward_hook(lambda layer, inputs, output, name=name: used.append(name))
+        for name, layer in model.module.named_modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        batch = model.adata_manager.create_torch_dataset()[np.arange(min(2, model.adata.n_obs))]
+        with torch.no_grad():
+            model.embed_batch(on_device(batch, model.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not used:
+        raise value_error("tuning", "an encoder with linear layers", "one without", 'pass tuning="full"')
+    return sorted(set(used))

@@ -1,0 +1,70 @@
+"""A model that belongs to what was made of it: copied, and found again when that is loaded."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+from anndata import AnnData
+from mudata import MuData
+
+from omicsmlm._checks import value_error
+from omicsmlm.models.base import OmicsModel
+
+MODEL = "model"
+"""Folder of the model in that of what was made of it."""
+
+
+def copied(model: OmicsModel) -> OmicsModel:
+    """Copy a model's weights; the object and its registration are shared."""
+    new = copy.copy(model)
+    new.parts = copy.deepcopy(model.parts)
+    new.module = new.parts.module
+    return new
+
+
+def check_model(model: object) -> None:
+    """Check that something is a model with its object.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if not isinstance(model, OmicsModel):
+        raise value_error("model", "a model of omicsmlm", type(model).__name__, "pass an omicsmlm.OmicsMLM, say")
+    if model.adata is None:
+        raise value_error("model", "one with its object", "one loaded alone", "load it with adata=…")
+
+
+def load_model(directory: str | Path, class_name: str, adata: AnnData | MuData | None, what: str) -> OmicsModel:
+    """Load the model that lies in the folder of what was made of it.
+
+    Parameters
+    ----------
+    directory
+        Folder of what was made of the model.
+    class_name
+        Name of the model's family.
+    adata
+        Object to register with the model, or None.
+    what
+        What was made of it, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the family has not been imported, or the model is not whole.
+    """
+    family = next((f for f in _families() if f.__name__ == class_name), None)
+    if family is None:
+        raise value_error("load", f"a {what} of a known family", repr(class_name), "import its module first")
+    return family.load(Path(directory) / MODEL, adata)
+
+
+def _families() -> Iterator[type[OmicsModel]]:
+    """Go through all families that have been imported."""
+    found: list[type[OmicsModel]] = OmicsModel.__subclasses__()
+    while found:
+        family = found.pop()
+        yield family
+        found += family.__subclasses__()

@@ -1,0 +1,109 @@
+"""The features of rows as an exact linear model reads them, for any family: scaled, all modalities in one matrix."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from omicsmlm._types import SPARSE_KINDS, Batch, Kind
+from omicsmlm.data import row_loader, stored_values
+from omicsmlm.models.base import EMBED_ROWS, OmicsModel
+from omicsmlm.nn import Scalings, only_present
+from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
+
+MOST: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
+"""Most features that are read: the most variable counts, the most common open regions; of other kinds all."""
+
+
+class RowFeatures(nn.Module):
+    """Scaled features of rows, the modalities beside one another; 0, the mean, where a feature is not seen.
+
+    Parameters
+    ----------
+    kinds
+        Kind of each modality.
+    n_vocabulary, n_selected
+        Features of each modality, and how many of them are read.
+    """
+
+    def __init__(
+        self, kinds: Mapping[str, Kind], n_vocabulary: Mapping[str, int], n_selected: Mapping[str, int]
+    ) -> None:
+        super().__init__()
+        self.sizes: dict[str, dict[str, Any]] = {
+            "kinds": dict(kinds),
+            "n_vocabulary": dict(n_vocabulary),
+            "n_selected": dict(n_selected),
+        }
+        self.names = list(kinds)
+        selected = {name: torch.arange(n) for name, n in n_selected.items()}
+        profiles = {name: torch.full((n,), 1 / n) for name, n in n_vocabulary.items()}
+        self.tokenizer = FeatureSets(kinds, selected, profiles)
+        self.scalings = Scalings(kinds, n_selected)
+
+    @property
+    def n_features(self) -> int:
+        """Width of the matrix."""
+        return sum(self.sizes["n_selected"].values())
+
+    @property
+    def spans(self) -> dict[str, slice]:
+        """Columns of each modality."""
+        ends = np.cumsum([0, *self.sizes["n_selected"].values()])
+        return {name: slice(ends[m], ends[m + 1]) for m, name in enumerate(self.names)}
+
+    @classmethod
+    def of(cls, model: OmicsModel, rows: np.ndarray) -> Self:
+        """Choose and scale features by some rows of a model's object."""
+        states = model.adata_manager.modalities
+        sample = list(row_loader(model.adata_manager, rows, EMBED_ROWS))
+        chosen = {name: _chosen(name, state, sample) for name, state in states.items()}
+        kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
+        n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
+        made = cls(kinds, n_vocabulary, {name: len(selected) for name, (selected, _) in chosen.items()})
+        selected, profiles = ({name: part[k] for name, part in chosen.items()} for k in (0, 1))
+        made.tokenizer = FeatureSets(kinds, selected, profiles)
+        grids = [made.tokenizer(batch) for batch in sample]
+        for name in states:
+            made.scalings.fit(name, [only_present(grid[name]) for grid in grids])
+        return made.eval()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Give (n, g) scaled values."""
+        return torch.cat(list(self.scalings(self.tokenizer(batch)).values()), 1)
+
+    def patterns(self, batch: Batch) -> Tensor:
+        """Give (n,) int64 codes of the modalities that rows have: bit m for the modality m."""
+        present_nm = torch.stack([batch.present[name] for name in self.names], 1).long()
+        return (present_nm << torch.arange(len(self.names), device=present_nm.device)).sum(1)
+
+    def view_name(self, pattern: int) -> str:
+        """Name the modalities of a code.
+
+        Examples
+        --------
+        >>> RowFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).view_name(3)
+        'a + b'
+        """
+        return " + ".join(name for m, name in enumerate(self.names) if pattern >> m & 1)
+
+    def of_rows(self, model: OmicsModel, rows: np.ndarray) -> np.ndarray:
+        """Give (n, g) float32 of rows of a model's object."""
+        self.to(model.device)
+        return model.map_observations(None, rows, None, self.n_features, self)[0]
+
+
+def _chosen(name: str, state: Mapping[str, Any], sample: list[Batch]) -> tuple[Tensor, Tensor]:
+    """Give which features of a modality are read, (g,), and each feature's share of all counts, (v,)."""
+    n_vocabulary, kind = len(state["vocabulary"]), state["kind"]
+    values = stored_values(sample, name, n_vocabulary)
+    sums_v = np.asarray(values.sum(0)).ravel() if kind in SPARSE_KINDS else np.ones(n_vocabulary)
+    selected = np.arange(n_vocabulary)
+    if kind in MOST:
+        present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
+        own = values[present_n]
+        selected = variable_features(own, MOST[kind], None) if kind == "counts" else common_features(own, MOST[kind])
+    profile = torch.from_numpy(sums_v / max(sums_v.sum(), 1e-12)).float()
+    return torch.from_numpy(np.asarray(selected, dtype=np.int64)), profile

@@ -1,0 +1,171 @@
+"""Hyper-parameters of IsoFormer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from omicsmlm._checks import value_error
+from omicsmlm.nn import FusionKind, Source
+from omicsmlm.tokenizers import Crop
+
+CROPS = {"dna": Crop(8192, "centre"), "rna": Crop(12_288, "end"), "protein": Crop(2047, "start")}
+"""What is looked at of a sequence unless its encoder says otherwise; RNA and protein as in the paper."""
+
+
+@dataclass(frozen=True)
+class SequenceEncoder:
+    """The encoder of one sequence.
+
+    Parameters
+    ----------
+    library
+        "scratch": a small one of our own, which needs no download. "transformers": ESM-2, Nucleotide Transformer and whatever
+        else ``AutoModel`` reads. "enformer": Enformer, by ``enformer-pytorch``.
+    path
+        Local directory, or name on the Hugging Face hub; only safetensors are read.
+    revision
+        Commit on the hub, needed for a name: what is embedded must not change from one day to the next.
+    tuning
+        Of a published encoder: "frozen" (each distinct sequence is embedded once, and kept on disk), "lora" or "full". One of
+        our own is always trained.
+    max_length, keep
+        Letters that are looked at, and which ones of a longer sequence: "start", "end" or "centre". None for 8,192 around the
+        centre of DNA, the last 12,288 of RNA and the first 2,047 of a protein.
+    trust_remote_code
+        Whether code that comes with the weights may run.
+    """
+
+    library: Literal["scratch", "transformers", "enformer"] = "scratch"
+    path: str | None = None
+    revision: str | None = None
+    tuning: Literal["frozen", "lora", "full"] = "frozen"
+    max_length: int | None = None
+    keep: Literal["start", "end", "centre"] | None = None
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the choices."""
+        choices = {
+            "library": (self.library, ("scratch", "transformers", "enformer")),
+            "tuning": (self.tuning, ("frozen", "lora", "full")),
+            "keep": (self.keep, (None, "start", "end", "centre")),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise value_error(name, " or ".join(map(repr, known)), repr(value), "pass one of these")
+        if self.library != "scratch" and self.path is None:
+            raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
+
+    def crop(self, name: str) -> Crop:
+        """What is looked at of a sequence of this name."""
+        usual = CROPS[name]
+        return Crop(self.max_length or usual.length, self.keep or usual.keep)
+
+    @property
+    def source(self) -> Source | None:
+        """Where the weights are; None for an encoder of our own."""
+        if self.library == "scratch":
+            return None
+        return Source(self.library, cast(str, self.path), self.revision, self.trust_remote_code)
+
+
+@dataclass(frozen=True)
+class IsoFormerConfig:
+    """Hyper-parameters of :class:`IsoFormer`. "Paper" is arXiv 2406.14150; "ours" is what it does not have.
+
+    Parameters
+    ----------
+    encoders
+        Encoder by sequence: "dna", "rna", "protein"; one of our own where none is named.
+    width, n_heads
+        Width of the states and of each fused stream, and heads of the fusion (paper: 8 heads).
+    fusion
+        "cross_attention" (paper), or one of its ablations: "concatenation", "linear", "perceiver".
+    n_windows
+        Most positions of a sequence that the fusion sees: averages over equal windows (ours; the paper keeps all).
+    kernel, n_levels, pool, n_layers
+        Of encoders of our own: letters of the first convolution, levels that shorten, by how much, and transformer layers.
+    dropout
+        In encoders of our own, in what the fusion adds and before the head.
+    modality_rate
+        Probability that a row with several modalities loses one in a training step (ours).
+    composition
+        Whether the fusion also sees, added to each position, what the whole sequence is made of: frequencies of its words and
+        its length (ours). On a few thousand sequences these say more than what convolutions learn.
+    n_components
+        Principal components of the composition.
+    kernel_expert
+        Whether a kernel regression on the composition of each sequence answers beside the network, and the answers are
+        combined by weights solved on validation rows (ours; see ``_isoformer_experts.py``).
+    n_landmarks
+        Most rows that each kernel regression remembers.
+    learning_rate, weight_decay, n_warmup_steps
+        Of AdamW with warm-up and cosine (the paper has AdamW and 3e-5 for published encoders; ours are for new ones).
+    mask_rate
+        Share of letters that :meth:`IsoFormer.pretrain` hides.
+    cache_dir
+        Folder for states of frozen encoders; None for ``~/.cache/omicsmlm/sequences``.
+    patience
+        Rounds (of steps: see ``train``) without a better validation loss before training stops.
+    seed
+        Seed of everything random.
+    """
+
+    encoders: Mapping[str, SequenceEncoder] = field(default_factory=dict)
+    width: int = 64
+    n_heads: int = 8
+    fusion: FusionKind = "cross_attention"
+    n_windows: int = 32
+    kernel: int = 11
+    n_levels: int = 2
+    pool: int = 4
+    n_layers: int = 1
+    dropout: float = 0.2
+    modality_rate: float = 0.3
+    composition: bool = True
+    n_components: int = 256
+    kernel_expert: bool = True
+    n_landmarks: int = 1500
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    n_warmup_steps: int = 50
+    mask_rate: float = 0.15
+    cache_dir: str | None = None
+    patience: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges; encoders may also be given as dictionaries, as saved files have them."""
+        made = {
+            name: encoder if isinstance(encoder, SequenceEncoder) else SequenceEncoder(**encoder)
+            for name, encoder in self.encoders.items()
+        }
+        object.__setattr__(self, "encoders", made)
+        unknown = [name for name in made if name not in CROPS]
+        ranges = {
+            "encoders": (not unknown, f"names among {list(CROPS)}"),
+            "width": (self.width % self.n_heads == 0, f"a multiple of n_heads={self.n_heads}"),
+            "kernel": (self.kernel % 2 == 1, "an odd number"),
+            "n_windows": (self.n_windows >= 1, "at least 1"),
+            "n_levels": (self.n_levels >= 1, "at least 1"),
+            "pool": (self.pool >= 1, "at least 1"),
+            "dropout": (0 <= self.dropout < 1, "a share below 1"),
+            "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
+            "mask_rate": (0 < self.mask_rate < 1, "a share above 0 and below 1"),
+            "n_components": (self.n_components >= 1, "at least 1"),
+            "n_landmarks": (self.n_landmarks >= 1, "at least 1"),
+        }
+        for name, (is_right, wanted) in ranges.items():
+            if not is_right:
+                found = str(unknown) if name == "encoders" else str(getattr(self, name))
+                raise value_error(name, wanted, found, "pass a value in range")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Folder for states of frozen encoders."""
+        return Path(self.cache_dir or Path.home() / ".cache" / "omicsmlm" / "sequences")
+
+    def encoder(self, name: str) -> SequenceEncoder:
+        """Give the encoder of a sequence."""
+        return self.encoders.get(name, SequenceEncoder())

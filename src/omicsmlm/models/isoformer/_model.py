@@ -1,0 +1,244 @@
+"""IsoFormer: DNA, RNA and protein sequences of a transcript, any of them missing, foretell its expression."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, final
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import Tensor
+
+from omicsmlm._checks import value_error
+from omicsmlm._types import Batch, Grid, Parts
+from omicsmlm.data import row_loader
+from omicsmlm.masking import DropModalities, MaskLetters
+from omicsmlm.models.base import announce
+from omicsmlm.nn import LetterEncoder, letter_codes, state_width
+from omicsmlm.objectives import LetterCrossEntropy, TargetError
+from omicsmlm.tokenizers import TARGETS, CroppedSequences
+from omicsmlm.training import FitOptions, Optimisation, fit
+
+from ._attribution import AttributedModel
+from ._config import IsoFormerConfig
+from ._experts import fit_kernels, fit_scores, fit_weights
+from ._module import KINDS, IsoFormerModule, LetterModule
+
+
+@final
+class IsoFormer(AttributedModel):
+    """Sequence encoders fused by cross-attention (Garau-Luis et al., arXiv 2406.14150).
+
+    One row is a transcript (or a gene, or a reporter); its sequences are text in ``.obs``, and its variables are what is
+    foretold of it: log expression in tissues, NaN where not measured. A row may lack any of its sequences.
+
+    Parameters
+    ----------
+    data
+        AnnData; registered with the columns "dna" or "promoter", "rna", "cds" or "utr", and "protein" that it has, unless
+        :meth:`setup_anndata` was called on it.
+    config
+        Hyper-parameters; None for encoders of our own, which need no download.
+    batch_key
+        Column of ``obs`` with the batch; IsoFormer registers it, and does not use it.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, omicsmlm
+    >>> from anndata import AnnData
+    >>> rng = np.random.default_rng(0)
+    >>> dna = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(40)]
+    >>> adata = AnnData(
+    ...     rng.random((40, 3)).astype("float32"), obs=pd.DataFrame({"dna": dna}, index=map(str, range(40)))
+    ... )
+    >>> model = omicsmlm.IsoFormer(adata)
+    >>> model.train(max_epochs=1, progress_bar=False)
+    >>> model.predict().shape
+    (40, 3)
+    """
+
+    embedding_key: ClassVar[str] = "X_isoformer"
+    config_class: ClassVar[type] = IsoFormerConfig
+    module: IsoFormerModule
+
+    def __init__(
+        self, data: AnnData, config: IsoFormerConfig | None = None, *, batch_key: str | Sequence[str] | None = None
+    ) -> None:
+        super().__init__(data, config, batch_key=batch_key)
+
+    # ---- what a family says ---------------------------------------------------------------------------------------
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """How the family is optimised."""
+        c = self.config
+        return Optimisation(
+            learning_rate=c.learning_rate,
+            weight_decay=c.weight_decay,
+            n_warmup_steps=c.n_warmup_steps,
+            gradient_limit=5.0,
+            averaging=0.98,
+        )
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that are embedded, or validated, at once unless the user says otherwise."""
+        return 256
+
+    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        manager = self.adata_manager
+        encoders = {name: self.config.encoder(name) for name in manager.sequences}
+        return {
+            "sequences": list(encoders),
+            "vectors": {name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
+            "targets": _statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
+            "widths": {name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
+        }
+
+    def _assemble(self, choice: dict[str, Any]) -> Parts:
+        c, vectors = self.config, choice["vectors"]
+        crops = {name: c.encoder(name).crop(name) for name in choice["sequences"]}
+        statistics = {name: (found["mean"], found["scale"]) for name, found in vectors.items()}
+        mean_t, scale_t = choice["targets"]["mean"], choice["targets"]["scale"]
+        widths = {name: len(found["mean"]) for name, found in vectors.items()}
+        return Parts(
+            tokenizer=CroppedSequences(crops, statistics, mean_t, scale_t),
+            masking=DropModalities(c.modality_rate, TARGETS),
+            module=IsoFormerModule(choice["sequences"], widths, choice["widths"], len(mean_t), c),
+            objective=TargetError(TARGETS),
+        )
+
+    def _start(self, sample: Sequence[Batch]) -> None:
+        fit_scores(self.module, [self.parts.tokenizer(batch) for batch in sample])
+
+    # ---- training -------------------------------------------------------------------------------------------------
+
+    def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
+        """Give what makes 400 steps, but 4 to 15 epochs: encoders of our own soon begin to overfit a few thousand rows."""
+        return min(15, max(4, round(400 * batch_size / n_rows)))
+
+    def _prepare_training(self, train_rows: np.ndarray) -> None:
+        if not self.config.kernel_expert:
+            return
+        views, group_n = self._views(train_rows), torch.from_numpy(self._groups()[train_rows])
+        explained = fit_kernels(self.module, views, TARGETS, group_n, self.config.seed)
+        listed = ", ".join(f"{share:.3f} by {name}" for name, share in explained.items())
+        announce(f"IsoFormer: held-out variance that the composition of sequences explains: {listed or 'none'}.")
+
+    @torch.inference_mode()
+    def finish_training(self, train_rows: np.ndarray) -> None:
+        """Solve how much each expert counts, on the validation rows."""
+        self.module.reset_weights()
+        if not len(self.validation_indices):
+            return
+        views = self._views(self.validation_indices)
+        said = [self.module.answers(batch) for batch in views]
+        target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
+        answers, sets = (torch.cat(parts) for parts in zip(*said, strict=True))
+        fit_weights(self.module, answers, sets, target)
+
+    def _views(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        loader = row_loader(self.adata_manager, rows, self.rows_at_once)
+        return [self.parts.tokenizer(batch) for batch in loader]
+
+    def pretrain(
+        self,
+        max_epochs: int = 5,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        batch_size: int = 32,
+        progress_bar: bool = True,
+    ) -> None:
+        """Let encoders of our own guess hidden letters of the registered sequences, before they see any target.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the rows.
+        accelerator, devices, batch_size, progress_bar
+            As in :meth:`train`.
+
+        Raises
+        ------
+        ValueError
+            If there is no encoder of our own.
+        """
+        names = [n for n, e in self.module.encoders.items() if isinstance(e, LetterEncoder)]
+        if not names:
+            raise value_error("pretrain", "an encoder of our own", "published ones alone", "call train()")
+        train_rows, validation_rows = self._split(0.9)
+        codes = {name: letter_codes(KINDS[name]) for name in names}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            guessing = LetterModule(self.module, names)
+        masking = MaskLetters(self.config.mask_rate, names)
+        parts = Parts(self.parts.tokenizer, masking, guessing, LetterCrossEntropy(codes))
+        options = FitOptions(
+            max_epochs,
+            accelerator,
+            devices,
+            patience=self.config.patience,
+            progress_bar=progress_bar,
+            seed=self.config.seed,
+        )
+        manager = self.adata_manager
+        validation = row_loader(manager, validation_rows, 64) if len(validation_rows) else None
+        training = row_loader(manager, train_rows, batch_size, seed=self.config.seed)
+        fitted = fit(parts, self.optimisation, training, validation, options, {})
+        losses = {f"pretrain_{name}": column for name, column in fitted.losses.items()}
+        self._extend_history(fitted.steps, losses)
+
+    # ---- what the model can say -----------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        data: AnnData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Foretell expression; deterministic, and independent of the order of rows and the batch size.
+
+        Parameters
+        ----------
+        data
+            Object with sequences in the columns that were registered; None for the registered one. It needs no expression.
+        indices, batch_size
+            As in :meth:`get_latent_representation`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            (n_obs, n_targets) float32 in the units of training, with the names of rows and variables.
+        """
+        targets = self.adata_manager.modalities[TARGETS]["vocabulary"]
+        values, names_n = self.map_observations(data, indices, batch_size, len(targets), self._foretold)
+        return pd.DataFrame(values, index=names_n, columns=targets)
+
+    def _foretold(self, batch: Batch) -> Tensor:
+        return self._from_views(self.parts.tokenizer(batch))
+
+    def _from_views(self, views: dict[str, Any]) -> Tensor:
+        assert isinstance(self.parts.tokenizer, CroppedSequences)
+        return self.parts.tokenizer.unscaled(self.module.predict(views))
+
+    def _describe(self) -> str:
+        manager = self.adata_manager
+        parts = [
+            f"{s['n_present']} with {n} ({s['key']!r})" for n, s in {**manager.sequences, **manager.vectors}.items()
+        ]
+        n_targets = len(manager.modalities[TARGETS]["vocabulary"])
+        return f"{self.adata.n_obs} rows, {', '.join(parts)}; {n_targets} targets"
+
+
+def _statistics(sample: Sequence[Batch], name: str, width: int) -> dict[str, list[float]]:
+    """Give mean and standard deviation of each dimension over what was measured; 1 where it does not vary."""
+    total, squares, count = np.zeros(width), np.zeros(width), np.zeros(width)
+    for batch in sample:
+        tokens = batch.tokens[name]
+        ids, values = tokens.ids.numpy(), tokens.values.numpy().astype(np.float64)
+        for sums, amounts in ((total, values), (squares, values**2), (count, np.ones_like(values))):
+            sums += np.bincount(ids, amounts, minlength=width)
+    mean = total / np.maximum(count, 1)
+    scale = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+    return {"mean": mean.round(6).tolist(), "scale": np.where(scale > 1e-6, scale, 1.0).round(6).tolist()}

@@ -1,0 +1,124 @@
+"""How a model of sequences meets the user's object: columns with text, vectors, and groups of rows that stay together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from omicsmlm._checks import named, value_error
+from omicsmlm.data import find_column
+from omicsmlm.models.base import FineTunedModel, listed_covariates
+from omicsmlm.tokenizers import TARGETS
+
+from ._module import KINDS
+
+USUAL = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
+"""Columns that are taken for a sequence where nobody names one."""
+
+
+class SequenceModel(FineTunedModel):
+    """Abstract: a model whose rows have sequences, in ``obs``, and whose variables are what is foretold of them."""
+
+    @classmethod
+    def setup_anndata(  # type: ignore[override]
+        cls,
+        adata: AnnData,
+        *,
+        dna_key: str | None = None,
+        rna_key: str | None = None,
+        protein_key: str | None = None,
+        vector_keys: Mapping[str, str] | None = None,
+        layer: str | None = None,
+        group_key: str | None = None,
+        batch_key: str | Sequence[str] | None = None,
+    ) -> None:
+        """Register an AnnData: rows are transcripts, variables what is foretold, NaN where not measured.
+
+        Parameters
+        ----------
+        adata
+            The object.
+        dna_key, rna_key, protein_key
+            Columns of ``obs`` with sequences as text; missing or empty where a row has none. U counts as T.
+        vector_keys
+            Further modalities by name, each an entry of ``obsm`` with a vector per row, NaN where not measured: say
+            ``{"methylation": "promoter_beta"}``.
+        layer
+            Layer with the log expression; None for ``X``.
+        group_key
+            Column with the group of each row, say the gene of an isoform: rows of a group are never divided between training
+            and validation.
+        batch_key
+            Column with the batch; registered, and not used.
+
+        Raises
+        ------
+        ValueError
+            If there is no sequence, or a column does not hold what it should; the object is then left as it was.
+        """
+        if not isinstance(adata, AnnData):
+            raise value_error(
+                "setup_anndata", "an AnnData", type(adata).__name__, "pass transcripts as rows of an AnnData"
+            )
+        keys = {"dna": dna_key, "rna": rna_key, "protein": protein_key}
+        sequences = {name: [key, KINDS[name]] for name, key in keys.items() if key is not None}
+        vectors = dict(vector_keys or {})
+        taken = [name for name in vectors if name in (*KINDS, TARGETS) or "." in name]
+        if taken:
+            raise value_error("vector_keys", "names of their own, without a dot", named(taken), "name them otherwise")
+        if not sequences and not vectors:
+            remedy = "pass dna_key=…, rna_key=… or protein_key=…"
+            raise value_error("setup_anndata", "at least one column with sequences", "none", remedy)
+        if group_key is not None:
+            find_column(adata, group_key)
+        setup = {
+            "modalities": [TARGETS],
+            "layers": None if layer is None else {TARGETS: layer},
+            "kinds": {TARGETS: "real"},
+            "covariate_keys": listed_covariates(batch_key, ()),
+            "sequences": sequences,
+            "vectors": vectors,
+            "optional": [TARGETS],
+            "group_key": group_key,
+        }
+        cls._register(adata, setup)
+
+    @classmethod
+    def setup_mudata(cls, mdata: MuData, **_: Any) -> None:  # type: ignore[override]
+        """Raise: IsoFormer takes an AnnData, whose rows are transcripts."""
+        raise value_error("setup_mudata", "an AnnData of transcripts", "a MuData", "call setup_anndata with one")
+
+    @classmethod
+    def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
+        if not isinstance(data, AnnData):
+            raise value_error("data", "an AnnData of transcripts", type(data).__name__, "pass transcripts as rows")
+        found = {name: next((key for key in keys if key in data.obs), None) for name, keys in USUAL.items()}
+        if not any(found.values()):
+            wanted = f"a column of .obs among {[key for keys in USUAL.values() for key in keys]}"
+            remedy = "call setup_anndata and name the columns"
+            raise value_error("data", wanted, f"columns {named(data.obs.columns)}", remedy)
+        dna_key, rna_key, protein_key = (found[name] for name in USUAL)
+        cls.setup_anndata(data, dna_key=dna_key, rna_key=rna_key, protein_key=protein_key, batch_key=batch_key)
+
+    def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
+        """Divide whole groups of rows."""
+        key = self.adata_manager.registry["setup_args"].get("group_key")
+        train_rows, validation_rows = super()._split(train_size)
+        if key is None or not len(validation_rows):
+            return train_rows, validation_rows
+        group_n = self._groups()
+        order = np.random.default_rng(self.config.seed).permutation(group_n.max() + 1)
+        size = np.bincount(group_n)[order].cumsum()
+        trains = np.isin(group_n, order[size <= max(len(train_rows), size[0])])
+        return np.flatnonzero(trains), np.flatnonzero(~trains)
+
+    def _groups(self) -> np.ndarray:
+        """Number the group of each row; without groups, each row is one."""
+        key = self.adata_manager.registry["setup_args"].get("group_key")
+        if key is None:
+            return np.arange(self.adata.n_obs)
+        codes, _ = pd.factorize(find_column(self.adata, key).astype(str))
+        return codes

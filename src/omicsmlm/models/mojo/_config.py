@@ -1,0 +1,142 @@
+"""Hyper-parameters of MOJO."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from omicsmlm._checks import value_error
+
+
+@dataclass(frozen=True)
+class MOJOConfig:
+    """Hyper-parameters of :class:`MOJO`; the defaults train on a laptop, :meth:`paper` gives the published sizes.
+
+    "Paper" is Gélard et al., bioRxiv 10.1101/2025.06.25.661237; "inferred" is what it does not say but implies, "ours" what
+    it says nothing about.
+
+    Parameters
+    ----------
+    axis
+        Genes on the shared axis: those that any of the modalities has ("union"), or only those that all have
+        ("intersection", as in the paper). Ours: "union", so that no measured gene is lost.
+    n_bins
+        Bins of each modality (paper: 64).
+    scaling
+        How real values are led to 0 … 1 before they are binned. "maximum": divided by the largest of all, as the paper does
+        with log10(1 + TPM). "range", "quantiles": see :func:`omicsmlm.tokenizers.fit_scale`; for z-scores, which have
+        negative values and long tails. "auto" (ours): "quantiles" if there are negative values, and otherwise "maximum".
+        Fractions stay as they are; counts become log10(1 + counts per million), divided by the largest of all (ours).
+    token_width
+        Width of the token embeddings (paper: 256).
+    gene_width
+        Width of the gene embedding before it is projected to ``token_width`` (paper: 200, from Gene2Vec).
+    width
+        Channels of the convolutions and width of the transformer, and so of the embedding (paper: 512).
+    stem_kernel
+        Kernel of the first convolution (paper: 15).
+    kernel
+        Kernel of the convolutions in the towers (paper: 5).
+    n_levels
+        Levels of each tower; each halves the number of positions (paper: 8, from 17,152 to 67).
+    n_blocks, n_heads, feed_width
+        Blocks of the transformer, heads, and width inside of its feed-forward layers (paper: 8, 16, 1024).
+    mask_rate
+        Share of the measured tokens of a modality that are judged (paper: 0.15).
+    modality_rate
+        Probability that a row loses a whole modality in a training step (paper: 0; ours: it is what makes an embedding
+        from one modality useful).
+    consistency, temperature
+        Weight of the agreement of a row's partial view, without one modality, with its full view, and the temperature of
+        InfoNCE in it; see :class:`omicsmlm.objectives.BinCrossEntropy`. The paper has such a loss in fine-tuning, without
+        a formula: this one is ours. 0 switches it off; otherwise each step costs twice as much.
+    learning_rate, weight_decay, n_warmup_steps
+        Of AdamW with warm-up and cosine (ours; the paper gives neither optimiser nor schedule).
+    start
+        First weights: "components", so that the untrained embedding shows principal components of each modality and the
+        heads know the usual bins of each gene (ours, see ``_mojo_start.py``; in place of Gene2Vec, which embeds
+        co-expression too), or "random".
+    patience
+        Rounds (of steps: see ``train``) without a better validation loss before training stops (ours).
+    seed
+        Seed of everything random.
+    """
+
+    axis: Literal["union", "intersection"] = "union"
+    n_bins: int = 64
+    scaling: Literal["auto", "maximum", "range", "quantiles"] = "auto"
+    token_width: int = 32
+    gene_width: int = 32
+    width: int = 64
+    stem_kernel: int = 7
+    kernel: int = 5
+    n_levels: int = 5
+    n_blocks: int = 2
+    n_heads: int = 4
+    feed_width: int = 128
+    mask_rate: float = 0.15
+    modality_rate: float = 0.2
+    consistency: float = 0.0
+    temperature: float = 0.1
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    n_warmup_steps: int = 50
+    start: Literal["components", "random"] = "components"
+    patience: int = 15
+    seed: int = 0
+
+    @classmethod
+    def paper(cls) -> "MOJOConfig":
+        """Give the sizes and the masking of the paper: 52,294,532 parameters on 17,152 positions.
+
+        Examples
+        --------
+        >>> MOJOConfig.paper().width
+        512
+        """
+        return cls(
+            axis="intersection",
+            scaling="maximum",
+            token_width=256,
+            gene_width=200,
+            width=512,
+            stem_kernel=15,
+            n_levels=8,
+            n_blocks=8,
+            n_heads=16,
+            feed_width=1024,
+            modality_rate=0.0,
+            start="random",
+        )
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        ranges = {
+            "axis": (self.axis in ("union", "intersection"), '"union" or "intersection"'),
+            "scaling": (
+                self.scaling in ("auto", "maximum", "range", "quantiles"),
+                '"auto", "maximum", "range" or "quantiles"',
+            ),
+            "start": (self.start in ("components", "random"), '"components" or "random"'),
+            "n_bins": (self.n_bins >= 2, "at least 2"),
+            "n_levels": (self.n_levels >= 0, "at least 0"),
+            "stem_kernel": (self.stem_kernel % 2 == 1, "an odd number"),
+            "kernel": (self.kernel % 2 == 1, "an odd number"),
+            "n_heads": (self.width % (2 * self.n_heads) == 0, f"heads of even width out of {self.width}"),
+            "mask_rate": (0 < self.mask_rate <= 1, "a share above 0 and at most 1"),
+            "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
+            "consistency": (self.consistency >= 0, "at least 0"),
+            "temperature": (self.temperature > 0, "a number above 0"),
+        }
+        for name, (holds, wanted) in ranges.items():
+            if not holds:
+                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+
+    def n_positions(self, n_genes: int) -> int:
+        """Count the positions of the axis: the genes, padded to a multiple of 2^n_levels.
+
+        Examples
+        --------
+        >>> MOJOConfig.paper().n_positions(17_116)
+        17152
+        """
+        step = 2**self.n_levels
+        return -(-n_genes // step) * step

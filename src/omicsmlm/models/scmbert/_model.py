@@ -1,0 +1,255 @@
+"""ScMBERT: a BERT of variable input for single-cell RNA and ATAC (Chen et al. 2025)."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+from torch import Tensor
+
+from omicsmlm._checks import named, value_error
+from omicsmlm._draws import Draws
+from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
+from omicsmlm.data import batch_codes
+from omicsmlm.masking import MaskTokens
+from omicsmlm.models.base import MOST_ADVERSARY, ComponentModel, batch_counts
+from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
+from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
+
+from ._config import ScMBERTConfig
+from ._module import ScMBERTModule
+from ._token_report import Report, judged
+
+
+class ScMBERT(ComponentModel):
+    """BERT over the non-zero features of a cell, of RNA and of ATAC, each a token of feature, value bin and modality.
+
+    Hides values and predicts their bins (MVP), hides features and predicts their modality (DMP), and rebuilds the whole cell
+    from the state of its own token. See ``docs/scmbert.md`` for what of this is the paper's.
+
+    Parameters
+    ----------
+    data
+        MuData or AnnData with raw counts of RNA, of open regions, of proteins.
+    config
+        Hyper-parameters; None for the defaults.
+    batch_key
+        Column of ``obs`` with the batch, or several; None if there is none or if a ``setup_*`` method has named it.
+
+    Raises
+    ------
+    ValueError
+        If a modality has values that are no counts.
+
+    Examples
+    --------
+    >>> import omicsmlm
+    >>> mdata = omicsmlm.datasets.simulate_multiome(200, 50, 80)
+    >>> model = omicsmlm.ScMBERT(mdata, batch_key="batch")
+    >>> model.train(max_epochs=1, progress_bar=False)
+    >>> mdata.obsm["X_scmbert"].shape
+    (200, 80)
+    """
+
+    embedding_key: ClassVar[str] = "X_scmbert"
+    config_class: ClassVar[type] = ScMBERTConfig
+
+    def __init__(
+        self, data: Any, config: ScMBERTConfig | None = None, *, batch_key: str | Sequence[str] | None = None
+    ) -> None:
+        super().__init__(data, config, batch_key=batch_key)
+
+    # ---- what it can say --------------------------------------------------------------------------------------------
+
+    def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
+        """Give the learned embedding of each feature, as its token has it.
+
+        Parameters
+        ----------
+        modality
+            Whose features; may be left out where the model has one modality.
+
+        Returns
+        -------
+        pandas.DataFrame
+            (n_vars, width) float32, with the names of the features.
+
+        Raises
+        ------
+        ValueError
+            If the modality is not one of the model's.
+        """
+        name = self._asked_modality(modality)
+        table_gd = self._own.summary.table(name).detach().cpu().numpy()
+        return pd.DataFrame(table_gd, index=self.adata_manager.modalities[name]["vocabulary"])
+
+    def judge_tokens(
+        self,
+        data: AnnData | MuData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Say how well hidden tokens are predicted, beside what needs no model.
+
+        Parameters
+        ----------
+        data
+            The object; None for the registered one. Rows that were not trained on tell more.
+        indices
+            Row numbers, or one boolean per row; None for all rows.
+        batch_size
+            Rows to look at at once; None for 1,024.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index: ``values: <modality>`` and ``modality``. Columns: ``n`` tokens; ``accuracy``; ``majority``, the share of
+            the commonest answer; for open against closed regions ``AUROC``, and ``AUROC of popularity``, that of the
+            region's frequency in the rows judged; for the modality ``by bin``, the share right if each value bin is
+            answered with its commonest modality.
+        """
+        report = Report({name: state["kind"] for name, state in self.adata_manager.modalities.items()})
+        objective = self.parts.objective
+        assert isinstance(objective, TokenPrediction)
+
+        def look(batch: Batch) -> Tensor:
+            masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.rows))
+            outputs, shown_bins = self._own(masked.inputs, batch), self._own.shown_bins(masked.inputs)
+            report.add(outputs, masked, objective.hidden_bins(masked), shown_bins)
+            return torch.zeros(len(batch.rows), 1)
+
+        self.map_observations(data, indices, batch_size, 1, look)
+        return judged(report)
+
+    # ---- what makes it ----------------------------------------------------------------------------------------------
+
+    @property
+    def _own(self) -> ScMBERTModule:
+        assert isinstance(self.module, ScMBERTModule)
+        return self.module
+
+    def fine_tuning_masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
+        """Drop tokens and modalities, and hide nothing else, while labels are learned."""
+        c = self.config
+        return MaskTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})
+
+    def _prepare_training(self, train_rows: np.ndarray) -> None:
+        if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
+            remedy = "call align() to move the new batches, which is all there is to adapt"
+            raise value_error(
+                "train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy
+            )
+        super()._prepare_training(train_rows)
+
+    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        states = self.adata_manager.modalities
+        for name, state in states.items():
+            if state["kind"] not in SPARSE_KINDS:
+                remedy = "leave it out, or use OmicsMLM"
+                raise value_error(
+                    name, f"counts ({named(sorted(SPARSE_KINDS))})", f"values of kind {state['kind']!r}", remedy
+                )
+        unknown = [name for name in self.config.bins or {} if name not in states]
+        if unknown:
+            raise value_error(
+                "bins", f"modalities among {named(list(states))}", named(unknown), "name these, or leave it out"
+            )
+        lengths = [torch.stack([t.offsets.diff() for t in batch.tokens.values()]).sum(0).max() for batch in sample]
+        is_exact = int(min(max(lengths), self.config.max_tokens)) <= self.config.exact_tokens
+        return {**super()._choose(sample), "is_exact": is_exact}
+
+    def _select_features(
+        self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if kind == "accessibility":
+            return common_features(values, self.config.n_common), values.getnnz(1)
+        selected = variable_features(values, self.config.n_variable, groups_n)
+        return selected, np.asarray(values[:, selected].sum(1)).ravel()
+
+    def _assemble(self, choice: dict[str, Any]) -> Parts:
+        c, states = self.config, self.adata_manager.modalities
+        kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
+        selected = self._selected(choice)
+        profiles = {name: torch.tensor(profile) for name, profile in choice["profiles"].items()}
+        n_categories = [len(categories) for categories in self.adata_manager.covariates.values()]
+        n_fixed, n_known = batch_counts(choice)
+        module = ScMBERTModule(
+            kinds,
+            {name: len(state["vocabulary"]) for name, state in states.items()},
+            {name: len(positions) for name, positions in selected.items()},
+            n_categories,
+            c,
+            is_exact=choice["is_exact"],
+            n_fixed=n_fixed,
+            n_remembered=choice["n_remembered"],
+        )
+        if n_known is not None:
+            module.adapt_only(n_known, choice.get("added", []))
+        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureSets(kinds, selected, profiles))
+        cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
+        return Parts(
+            tokenizer=tokenizer,
+            masking=MaskTokens(
+                c.drop_rates,
+                c.modality_rate,
+                c.value_rate,
+                c.identity_rate,
+                c.max_training_tokens,
+                {name: module.summary.commonness for name, kind in kinds.items() if kind == "accessibility"},
+                identity_in_sight=c.identity_in_sight,
+            ),
+            module=module,
+            objective=TokenPrediction(
+                module.bins.digitize,
+                c.value_weight,
+                c.modality_weight,
+                tokenizer.grids,
+                cell if c.cell_weight else None,
+            ),
+            memory=cell if c.cell_weight and cell.pulls else None,
+        )
+
+    def _cell(self, kinds: dict[str, Kind], n_batches: int, *, is_query: bool) -> LatentReconstruction:
+        c = self.config
+        weights = {name: c.accessibility_weight if kind == "accessibility" else 1.0 for name, kind in kinds.items()}
+        pulled = c.alignment_weight > 0 and not is_query
+        return LatentReconstruction(
+            kinds,
+            {name: c.cell_weight * weight for name, weight in weights.items()},
+            kl_weight=c.kl_weight,
+            kl_warmup=c.kl_warmup,
+            adversary_weight=min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
+            pulls={"alignment": (ClusterAlignment(), c.alignment_weight)} if pulled else {},
+        )
+
+    @staticmethod
+    def _selected(choice: dict[str, Any]) -> dict[str, Tensor]:
+        return {name: torch.tensor(positions) for name, positions in choice["selected"].items()}
+
+    def _start(self, sample: Sequence[Batch]) -> None:
+        tokenizer = self.parts.tokenizer
+        assert isinstance(tokenizer, TokenSets)
+        values = {}
+        for name in self._own.kinds:
+            self._stage(f"gathering {name}")
+            values[name] = sample_values(tokenizer.grids, name, sample)[0]
+        sets = [tokenizer(batch) for batch in sample]
+        self._own.start(sets, values, batch_codes(sample), self._selected(self.choice), self.config, self._stage)
+
+    def _start_added(self, added: list[str]) -> None:
+        tokenizer, sample = self.parts.tokenizer, self._sample()
+        assert isinstance(tokenizer, TokenSets)
+        sets, grids = [tokenizer(batch) for batch in sample], [tokenizer.grids(batch) for batch in sample]
+        chosen = {name: positions for name, positions in self._selected(self.choice).items() if name in added}
+        self._own.start_added(sets, grids, batch_codes(sample), chosen, self.config.seed)
+
+    def _expected(self, batch: Batch, modality: str) -> Tensor:
+        tokenizer = self.parts.tokenizer
+        assert isinstance(tokenizer, TokenSets)
+        head = self._own(tokenizer(batch), batch).decoded[modality]
+        grid = tokenizer.grids(batch)[modality]
+        return expected_values(self._own.kinds[modality], head, grid, self.choice["depths"][modality])

@@ -1,0 +1,115 @@
+"""What is known of rows beside their omics: times, strata and covariates, from columns of ``obs``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from omicsmlm._checks import named, value_error
+from omicsmlm._cox import Times
+from omicsmlm.data import as_categories, find_column
+
+ALL = "all"
+"""The one stratum of rows that have none."""
+
+
+@dataclass
+class Columns:
+    """The columns that a survival model reads, and what it read off them in training."""
+
+    time_key: str
+    event_key: str
+    stratum_key: str | None = None
+    covariate_keys: list[str] = field(default_factory=list)
+    strata: list[str] = field(default_factory=list)
+    """Names of the strata, in the order of their codes."""
+    mean_k: list[float] = field(default_factory=list)
+    deviation_k: list[float] = field(default_factory=list)
+    """Mean and standard deviation of each covariate over the rows learned from."""
+
+    @property
+    def n_covariates(self) -> int:
+        """Numbers per row: each covariate, and whether it is missing."""
+        return 2 * len(self.covariate_keys)
+
+    def learn(self, data: AnnData | MuData) -> np.ndarray:
+        """Set strata and scales by the rows that can be learned from; give their numbers.
+
+        Raises
+        ------
+        ValueError
+            If a column is not there or does not hold what it should, or no row has a time, an event and a stratum.
+        """
+        times, known_n = self.times(data)
+        names = self._stratum_names(data)
+        if names is not None:
+            known_n &= names.notna().to_numpy()
+        rows = np.flatnonzero(known_n)
+        if not times.event_n[rows].any():
+            found = f"none in {len(rows)} rows with a time"
+            raise value_error(
+                f"column {self.event_key!r}", "rows with the event", found, "pass the column that marks it"
+            )
+        self.strata = [ALL] if names is None else sorted(names.iloc[rows].unique())
+        self.mean_k, self.deviation_k = [], []
+        for key in self.covariate_keys:
+            value_n = _numbers(data, key)[rows]
+            if not np.isfinite(value_n).any():
+                raise value_error(
+                    f"column {key!r}", "numbers", "none in the rows with a time", "leave this covariate out"
+                )
+            self.mean_k.append(float(np.nanmean(value_n)))
+            self.deviation_k.append(float(np.nanstd(value_n)) or 1.0)
+        return rows
+
+    def times(self, data: AnnData | MuData) -> tuple[Times, np.ndarray]:
+        """Give the times of all rows, 0 and censored where they are missing, and which rows have one, (n_obs,) bool."""
+        time_n, event_n = _numbers(data, self.time_key), _numbers(data, self.event_key)
+        if (time_n < 0).any():
+            found = f"times down to {np.nanmin(time_n):g}"
+            raise value_error(f"column {self.time_key!r}", "times that are not negative", found, "count from the start")
+        if not np.isin(event_n[~np.isnan(event_n)], (0, 1)).all():
+            found = ", ".join(f"{value:g}" for value in np.unique(event_n[~np.isnan(event_n)])[:5])
+            raise value_error(f"column {self.event_key!r}", "0 (censored) and 1 (event)", found, "code it so")
+        known_n = np.isfinite(time_n) & ~np.isnan(event_n)
+        times = Times(np.where(known_n, time_n, 0.0), known_n & (event_n == 1), self.stratum_codes(data))
+        return times, known_n
+
+    def stratum_codes(self, data: AnnData | MuData) -> np.ndarray:
+        """Give (n_obs,) int64 codes of the strata, -1 for one that is not known."""
+        names = self._stratum_names(data)
+        if names is None:
+            return np.zeros(data.n_obs, dtype=np.int64)
+        return pd.Index(self.strata).get_indexer(pd.Index(names)).astype(np.int64)
+
+    def covariates(self, data: AnnData | MuData) -> np.ndarray:
+        """Give (n_obs, 2k) float32: standardised covariates, 0 where missing, then 1 where missing."""
+        values, missing = [], []
+        for key, mean, deviation in zip(self.covariate_keys, self.mean_k, self.deviation_k, strict=True):
+            value_n = (_numbers(data, key) - mean) / deviation
+            missing.append(~np.isfinite(value_n))
+            values.append(np.where(missing[-1], 0.0, value_n))
+        columns = [*values, *missing]
+        return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((data.n_obs, 0), dtype=np.float32)
+
+    def _stratum_names(self, data: AnnData | MuData) -> pd.Series | None:
+        return None if self.stratum_key is None else as_categories(find_column(data, self.stratum_key))
+
+
+def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
+    """Give a column as (n_obs,) float64, NaN where it is missing."""
+    column = find_column(data, key)
+    try:
+        values = pd.to_numeric(column.astype(object).where(column.notna(), np.nan))
+    except (TypeError, ValueError) as error:
+        remedy = "code it as numbers (as several columns of 0 and 1, if there is no order)"
+        raise value_error(f"column {key!r}", "numbers", named(column.dropna().unique(), 3), remedy) from error
+    return values.to_numpy(dtype=np.float64)
+
+
+def listed(keys: str | Sequence[str]) -> list[str]:
+    """Give names as a list, each once."""
+    return [keys] if isinstance(keys, str) else list(dict.fromkeys(keys))

@@ -1,0 +1,233 @@
+"""TxFM: a masked autoencoder of RNA counts (Kenyon-Dean et al. 2026)."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from omicsmlm._checks import named, value_error
+from omicsmlm._types import Batch, Grid, Parts
+from omicsmlm.data import stored_values
+from omicsmlm.masking import MaskAllBut
+from omicsmlm.models.base import FineTunedModel, ImputingModel
+from omicsmlm.objectives import CountReconstruction, expected_log_counts, rectified_tanh_inverse
+from omicsmlm.tokenizers import LogCounts, expected_shares
+from omicsmlm.training import Optimisation
+
+from ._config import TxFMConfig
+from ._initialization import gene_components, start
+from ._module import TxFMModule
+
+COMPONENT_ROWS = 3000
+"""Rows from which components are taken, of each data set as many where it has them; a random sample where there are more."""
+LEAST_LOGIT = 0.1
+"""Logit at which genes start that are hardly ever found: below 0 no gradient would reach them."""
+N_PROCESSED = {"encoder": 32, "decoder": 256}
+"""Principal components of the embeddings of genes after the paper's post-processing."""
+
+
+class TxFM(ImputingModel, FineTunedModel):
+    """Masked autoencoder of RNA counts: sees some genes of a row, zeros among them, and rebuilds all of them.
+
+    Each gene that is shown is a token of the gene's embedding with its log count beside it. A transformer makes of them the
+    state of one more token, the row's embedding, from which a decoder tells the counts of every gene. See ``docs/txfm.md``.
+
+    Parameters
+    ----------
+    data
+        AnnData of raw RNA counts, or a MuData whose RNA ``setup_mudata(modalities=["rna"])`` has named. An object of several
+        data sets (:func:`omicsmlm.datasets.read_many`) says which genes each of them profiled: others are neither shown nor
+        scored.
+    config
+        Hyper-parameters; None for defaults that train on a laptop. :meth:`TxFMConfig.B` has the published sizes.
+    batch_key
+        Column of ``obs`` with the batch; TxFM registers it, and does not use it.
+
+    Raises
+    ------
+    ValueError
+        If the object has other values than counts of one modality.
+
+    Examples
+    --------
+    >>> import omicsmlm
+    >>> adata = omicsmlm.datasets.simulate_rna(100, 60)
+    >>> model = omicsmlm.TxFM(adata)
+    >>> model.train(max_epochs=1, progress_bar=False)
+    >>> adata.obsm["X_txfm"].shape
+    (100, 64)
+    """
+
+    embedding_key: ClassVar[str] = "X_txfm"
+    config_class: ClassVar[type] = TxFMConfig
+    module: TxFMModule
+
+    def __init__(
+        self, data: Any, config: TxFMConfig | None = None, *, batch_key: str | Sequence[str] | None = None
+    ) -> None:
+        super().__init__(data, config, batch_key=batch_key)
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """How the family is optimised."""
+        c = self.config
+        return Optimisation(
+            learning_rate=c.learning_rate,
+            betas=c.betas,
+            epsilon=c.epsilon,
+            weight_decay=c.weight_decay,
+            n_warmup_steps=1 << 62,  # so that a tenth of the steps is warm-up
+            averaging=c.averaging,
+        )
+
+    # ---- what makes it ----------------------------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        return next(iter(self.adata_manager.modalities))
+
+    @property
+    def _counts(self) -> LogCounts:
+        assert isinstance(self.parts.tokenizer, LogCounts)
+        return self.parts.tokenizer
+
+    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        states = self.adata_manager.modalities
+        if [state["kind"] for state in states.values()] != ["counts"]:
+            found = named(f"{name} ({state['kind']})" for name, state in states.items())
+            remedy = 'name the one that holds RNA: TxFM.setup_mudata(mdata, modalities=["rna"])'
+            raise value_error("modalities", "one modality of raw counts", found, remedy)
+        counts_ng = stored_values(sample, self._name, len(states[self._name]["vocabulary"]))
+        profiled, panel_n = self._panels(sample)
+        choice = {"shares": _brief(expected_shares(counts_ng, profiled, panel_n))}
+        if self.config.shown == "frequency":
+            n_rows_g = sum((panel_n == s).sum() * profiled_g for s, profiled_g in enumerate(profiled))
+            choice["frequencies"] = _brief(np.asarray((counts_ng > 0).sum(0)).ravel() / np.maximum(n_rows_g, 1))
+        return choice
+
+    def _panels(self, sample: Sequence[Batch]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Give what each data set of some rows profiled, and the data set of each row, -1 where it has no RNA."""
+        first, name = sample[0], self._name
+        if name not in first.panels:
+            present_n = torch.cat([batch.present[name] for batch in sample]).numpy()
+            return [first.measured[name].numpy()], np.where(present_n, 0, -1)
+        panel_n = torch.cat([batch.panels[name].of_row for batch in sample]).numpy()
+        return list(first.panels[name].profiled.numpy()), panel_n
+
+    def _assemble(self, choice: dict[str, Any]) -> Parts:
+        c, name, shares = self.config, self._name, torch.tensor(choice["shares"])
+        weights = {name: torch.tensor(choice["frequencies"])} if c.shown == "frequency" else None
+        return Parts(
+            tokenizer=LogCounts(name, shares, c.library, c.library_size),
+            masking=MaskAllBut(c.n_shown, weights),
+            module=TxFMModule(name, len(shares), c),
+            objective=CountReconstruction(name, c.loss, c.activation, c.library_size),
+        )
+
+    def _start(self, sample: Sequence[Batch]) -> None:
+        c, module = self.config, self.module
+        module.decoder.start(self._mean_logits(sample))
+        if module.fit is None:
+            return
+        grid, rows = self._rows_for_components(sample)
+        panel_n = self._panels(sample)[1][rows]
+        start(module, gene_components(grid.values.numpy(), grid.seen.numpy(), panel_n, c.width - 1, c.seed))
+
+    def _rows_for_components(self, sample: Sequence[Batch]) -> tuple[Grid, np.ndarray]:
+        """Choose some rows that have RNA: on the grid, and by their position in the sample."""
+        panel_n = self._panels(sample)[1]
+        most = max(1, COMPONENT_ROWS // max(1, len(np.unique(panel_n[panel_n >= 0]))))
+        drawn = np.random.default_rng(self.config.seed).permutation(len(panel_n))
+        own = [drawn[panel_n[drawn] == panel][:most] for panel in np.unique(panel_n) if panel >= 0]
+        rows = np.sort(np.concatenate(own)) if own else drawn[:0]
+        parts, first = [], 0
+        for batch in sample:
+            taken = torch.from_numpy(rows[(rows >= first) & (rows < first + len(batch.rows))] - first)
+            parts.append([part[taken] for part in self._counts(batch)[self._name]])
+            first += len(batch.rows)
+        return Grid(*(torch.cat(part) for part in zip(*parts, strict=True))), rows
+
+    def _mean_logits(self, sample: Sequence[Batch]) -> Tensor:
+        """Give the logits at which the loss of a row that is not known is least: those of the mean of 1 + x."""
+        c = self.config
+        sum_g, n_g = torch.zeros(2, len(self.choice["shares"]), dtype=torch.float64)
+        for batch in sample:
+            grid = self._counts(batch)[self._name]
+            sum_g += grid.values.double().expm1().sum(0)
+            n_g += grid.seen.sum(0)
+        mean_g = sum_g / n_g.clamp(min=1)
+        if c.activation == "softmax":
+            return (mean_g / mean_g.sum().clamp(min=1e-12)).clamp(min=1e-8).log().float()
+        value_g = mean_g.log1p().clamp(max=0.99 * np.log1p(c.library_size))
+        logit_g = rectified_tanh_inverse(value_g, c.library_size) if c.activation == "rectified tanh" else value_g
+        return logit_g.clamp(min=LEAST_LOGIT).float()
+
+    # ---- what the model can say -------------------------------------------------------------------------------------
+
+    def get_feature_embedding(
+        self,
+        modality: str | None = None,
+        *,
+        which: Literal["encoder", "decoder"] = "decoder",
+        processed: bool = False,
+    ) -> pd.DataFrame:
+        """Give what the model knows of each gene; genes that go together have a large cosine, in either direction.
+
+        Parameters
+        ----------
+        modality
+            The one modality; may be left out.
+        which
+            "encoder": the embedding of the gene in its token; if these started as components, each dimension weighs as much as
+            its component stood out of noise (ours: :meth:`omicsmlm.nn.ComponentFit.excess_k`). "decoder": the weights of its
+            logit.
+        processed
+            Whether to process them as the paper does instead: each dimension standardised over genes, then the leading
+            principal components, 32 of the encoder and 256 of the decoder, or as many as there are.
+
+        Returns
+        -------
+        pandas.DataFrame
+            (n_vars, width - 1) float32 of the encoder, (n_vars, width) of the decoder, fewer columns if processed; with the
+            names of the genes.
+
+        Raises
+        ------
+        ValueError
+            If the modality is not the model's, or there is no such embedding.
+        """
+        name = self._asked_modality(modality)
+        if which not in N_PROCESSED:
+            raise value_error("which", "'encoder' or 'decoder'", repr(which), "pass one of these")
+        weight = self.module.tokens.features.weight if which == "encoder" else self.module.decoder.out.weight
+        table_gd = weight.detach().cpu().numpy().copy()
+        if processed:
+            table_gd = _processed(table_gd, N_PROCESSED[which])
+        elif which == "encoder" and self.module.fit is not None:
+            table_gd *= self.module.fit.excess_k().cpu().numpy()
+        return pd.DataFrame(table_gd, index=self.adata_manager.modalities[name]["vocabulary"])
+
+    def _decoded_features(self, modality: str) -> np.ndarray:
+        return np.arange(len(self.choice["shares"]))
+
+    def _expected(self, batch: Batch, modality: str) -> Tensor:
+        c, views = self.config, self._counts(batch)
+        logits_ng = self.module.decoder(self.module.encode(views).mean).float()
+        everything_ng = torch.ones_like(logits_ng, dtype=torch.bool)
+        log_ng = expected_log_counts(c.activation, logits_ng, everything_ng, c.library_size)
+        return log_ng.expm1() * (self._counts.depth(batch) / c.library_size)[:, None]
+
+
+def _brief(numbers_g: np.ndarray) -> list[float]:
+    return [float(f"{number:.6g}") for number in numbers_g]
+
+
+def _processed(table_gd: np.ndarray, n_components: int) -> np.ndarray:
+    """Standardise the columns, and give the scores of their leading principal components."""
+    x_gd = table_gd.astype(np.float64) - table_gd.mean(0)
+    x_gd /= np.maximum(x_gd.std(0), 1e-12)
+    turned_gk, strength_k, _ = np.linalg.svd(x_gd, full_matrices=False)
+    return (turned_gk * strength_k)[:, :n_components].astype(np.float32)

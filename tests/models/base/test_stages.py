@@ -1,0 +1,82 @@
+"""The bar of construction: its stages are named and counted, and it is as silent as the log."""
+
+import logging
+import time
+
+import pytest
+
+import omicsmlm
+from omicsmlm.models.base import _stages
+from omicsmlm.models.base._stages import Stages
+
+MULTIOME = [
+    "reading values",
+    "choosing features of rna",
+    "choosing features of atac",
+    "building",
+    "gathering rna",
+    "gathering atac",
+    "scaling rna",
+    "scaling atac",
+    "components of rna",
+    "rna as atac tells it",
+    "components of atac",
+    "atac as rna tells it",
+]
+
+
+@pytest.fixture
+def at_once(monkeypatch, caplog):
+    """Show the bar from the start, where the log would be shown."""
+    monkeypatch.setattr(_stages, "SHOWN_AFTER", 0.0)
+    caplog.set_level(logging.INFO, "omicsmlm")
+
+
+@pytest.mark.parametrize("family", ["OmicsMLM", "ScMBERT"])
+def test_construction_names_its_stages_and_counts_them(at_once, capsys, family):
+    getattr(omicsmlm, family)(omicsmlm.datasets.simulate_multiome(150, 30, 40))
+    shown = capsys.readouterr().err
+    places = [shown.index(f"{family}: {stage}") for stage in MULTIOME]
+    assert places == sorted(places)
+    assert f"{len(MULTIOME) - 1}/{len(MULTIOME)}" in shown  # the last one is being worked on until the bar goes
+
+
+def test_other_families_have_a_bar_too(at_once, capsys):
+    omicsmlm.TxFM(omicsmlm.datasets.simulate_rna(60, 30))
+    assert "TxFM: building" in capsys.readouterr().err
+
+
+def test_a_small_object_shows_no_bar(caplog, capsys):
+    caplog.set_level(logging.INFO, "omicsmlm")
+    omicsmlm.OmicsMLM(omicsmlm.datasets.simulate_rna(60, 30))
+    assert "reading values" not in capsys.readouterr().err
+
+
+def test_the_bar_is_silent_where_the_log_is(at_once, caplog, capsys):
+    caplog.set_level(logging.WARNING, "omicsmlm")
+    omicsmlm.OmicsMLM(omicsmlm.datasets.simulate_rna(60, 30))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_bar_goes_when_a_stage_fails(at_once):
+    stages = Stages("Toy", 2)
+    with pytest.raises(ValueError, match="in the middle"), stages:
+        fail(stages)
+    assert stages.bar.disable  # as tqdm leaves one that was closed
+
+
+def fail(stages: Stages) -> None:
+    """Begin a stage that ends in an error."""
+    stages("first")
+    raise ValueError("in the middle")
+
+
+def test_a_long_first_stage_is_seen_before_it_ends(monkeypatch, caplog, capsys):
+    caplog.set_level(logging.INFO, "omicsmlm")
+    monkeypatch.setattr(_stages, "SHOWN_AFTER", 0.05)
+    with Stages("Toy", 2) as stages:
+        stages("reading")
+        assert capsys.readouterr().err == ""
+        time.sleep(0.06)
+        stages.go_on()
+        assert "Toy: reading" in capsys.readouterr().err

@@ -1,0 +1,342 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mudata import MuData
+from sklearn.metrics import roc_auc_score
+
+from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
+from omicsmlm._types import Tokens
+from omicsmlm.models.classifier._modality_subsets import alone
+from tests.objects import QUIET, SMALL, multiome, rna, state_of
+from tests.test_bad_input import refused
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model of RNA, ATAC and protein; tests must not change it."""
+    model = OmicsMLM(multiome(96), SMALL, batch_key="batch")
+    model.train(5, **QUIET)
+    return model
+
+
+@pytest.fixture(scope="module")
+def classifier(model):
+    """A classifier of it; tests must not change it."""
+    classifier = Classifier.from_model(model, "type")
+    classifier.train()
+    return classifier
+
+
+def weights(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_labels_rows(model, classifier):
+    labels = classifier.predict()
+    assert labels.index.equals(model.adata.obs_names)
+    assert set(labels) <= {"t0", "t1", "t2", "Unknown"}
+    kept = labels != "Unknown"
+    assert kept.mean() > 0.85
+    assert (labels[kept] == model.adata.obs["type"][kept].astype(str)).mean() > 0.9
+    soft = classifier.predict(soft=True)
+    assert soft.columns.tolist() == ["t0", "t1", "t2"]
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-5)
+    assert (soft.idxmax(axis=1)[kept] == labels[kept]).all()
+
+
+def test_rows_and_batch_sizes_do_not_matter(classifier):
+    whole = classifier.predict(soft=True)
+    np.testing.assert_allclose(classifier.predict(soft=True, batch_size=7), whole, atol=1e-5)
+    some = classifier.predict(soft=True, indices=[5, 3])
+    pd.testing.assert_frame_equal(some, whole.iloc[[5, 3]], atol=1e-5)
+    assert classifier.predict(indices=[]).empty
+
+
+def test_nothing_of_the_users_is_changed(model):
+    before, held = weights(model.module), state_of(model.adata)
+    for tuning in ("frozen", "full"):
+        made = Classifier.from_model(model, "type", config=ClassifierConfig(tuning=tuning))
+        made.train(2, progress_bar=False, accelerator="cpu")
+        made.predict()
+    assert same(before, weights(model.module))
+    assert state_of(model.adata) == held
+
+
+def test_a_later_training_of_the_model_does_not_reach_the_classifier():
+    model = OmicsMLM(rna(), SMALL)
+    made = Classifier.from_model(model, "type")
+    made.train()
+    before = made.predict(soft=True)
+    model.train(1, **QUIET)
+    pd.testing.assert_frame_equal(made.predict(soft=True), before)
+
+
+def test_unlabelled_rows_teach_nothing_and_are_labelled():
+    data = rna(90)
+    truth = data.obs["type"].astype(str)
+    data.obs["known"] = truth.where(np.arange(90) % 3 > 0, "Unknown").where(np.arange(90) % 7 > 0, np.nan)
+    made = Classifier.from_model(OmicsMLM(data, SMALL), "known")
+    assert made.labels == ["t1", "t2"], "t0 stands at every third place, where it is called unknown"
+    made.train()
+    is_new = (truth == "t0").to_numpy()
+    assert roc_auc_score(is_new, made.novelty()) > 0.9
+    found = made.evaluate(data, "type")
+    assert found["unknown: AUROC"] == pytest.approx(roc_auc_score(is_new, made.novelty()))
+    assert found["unknown: share rejected"] == ((made.predict() == "Unknown")[is_new]).mean()
+
+
+def test_the_threshold_rejects_the_stated_share_of_held_out_rows(model):
+    for share in (0.0, 0.3):
+        made = Classifier.from_model(model, "type", config=ClassifierConfig(false_rejection=share))
+        made.train()
+        assert made.held_out["share rejected"] == pytest.approx(share, abs=0.01)
+        assert ((made.predict() == "Unknown") == (made.novelty() > made.threshold)).all()
+
+
+def test_rows_that_lack_modalities_are_labelled(model, classifier):
+    truth = model.adata.obs["type"].astype(str)
+    for name, part in model.adata.mod.items():
+        alone = MuData({name: part.copy()})
+        best = classifier.predict(alone, soft=True).idxmax(axis=1)
+        assert best.index.equals(alone.obs_names)
+        assert (best == truth[alone.obs_names]).mean() > 0.75, name
+
+
+def test_a_query_is_matched_by_feature_name(classifier, model):
+    query = multiome(96)
+    query = MuData(
+        {m: part[:, np.random.default_rng(0).permutation(part.n_vars)].copy() for m, part in query.mod.items()}
+    )
+    found = classifier.predict(query, soft=True).loc[model.adata.obs_names]
+    np.testing.assert_allclose(found, classifier.predict(soft=True), atol=1e-4)
+
+
+def test_a_view_of_one_modality_is_the_row_without_the_others(model):
+    batch = model.adata_manager.create_torch_dataset()[[3, 30, 60]]
+    manager = model.manager_for(MuData({"atac": model.adata["atac"].copy()}))
+    rows = manager.adata.obs_names.get_indexer(model.adata.obs_names[[3, 30, 60]])
+    shown = alone(batch, "atac")
+    assert isinstance(shown.tokens["rna"], Tokens)
+    has_n = rows >= 0
+    with torch.no_grad():
+        found = model.embed_batch(shown)[torch.from_numpy(has_n)]
+        torch.testing.assert_close(
+            found, model.embed_batch(manager.create_torch_dataset()[rows[has_n]]), atol=1e-5, rtol=0
+        )
+
+
+def test_wrong_labels_are_noticed_and_do_little_harm():
+    data = rna(300)
+    rng = np.random.default_rng(0)
+    truth = data.obs["type"].astype(str).to_numpy()
+    data.obs["given"] = np.where(rng.random(300) < 0.3, rng.permutation(truth), truth)
+    model = OmicsMLM(data, SMALL)
+    made = Classifier.from_model(model, "given")
+    made.train()
+    right = Classifier.from_model(model, "type")
+    right.train()
+    assert made.label_noise == pytest.approx(0.3, abs=0.12)
+    assert right.label_noise < 0.02
+    accuracy = [(c.predict(soft=True).idxmax(axis=1).to_numpy() == truth).mean() for c in (made, right)]
+    assert accuracy[0] > accuracy[1] - 0.03
+
+
+def test_evaluate_gives_the_held_out_scores_or_those_of_the_data(classifier, model):
+    assert classifier.evaluate() == classifier.held_out
+    found = classifier.evaluate(model.adata)
+    soft, truth = classifier.predict(soft=True), model.adata.obs["type"].astype(str)
+    assert found["accuracy"] == pytest.approx((soft.idxmax(axis=1) == truth).mean())
+    assert found["share rejected"] == pytest.approx((classifier.predict() == "Unknown").mean())
+    assert found.keys() == classifier.held_out.keys()
+
+
+@pytest.mark.parametrize(("tuning", "rate"), [("full", 5e-3), ("lora", 5e-3), ("ia3", 5e-2)])
+def test_fine_tuning_changes_the_copy_and_learns(model, tuning, rate, monkeypatch):
+    if tuning != "full":
+        pytest.importorskip("peft")
+    made = Classifier.from_model(model, "type", config=ClassifierConfig(tuning=tuning, learning_rate=rate))
+    # from a head that knows nothing there is much to learn
+    monkeypatch.setattr(made, "_fit_head", lambda rows, code_n, fold_n: code_n[rows])
+    made.train(5, progress_bar=False, accelerator="cpu", batch_size=24)
+    assert made.module.encoder.state_dict().keys() == model.module.state_dict().keys(), "adapters are merged"
+    assert not same(weights(made.module.encoder), weights(model.module))
+    losses = made.history["train_loss"]["train_loss"]
+    assert losses.iloc[-1] < 0.8 * losses.iloc[0]
+
+
+def test_adapters_leave_the_decoderalone(model):
+    pytest.importorskip("peft")
+    made = Classifier.from_model(model, "type", config=ClassifierConfig(tuning="lora"))
+    made.train(1, progress_bar=False, accelerator="cpu")
+    changed = {
+        name.split(".")[0]
+        for name, value in made.module.encoder.state_dict().items()
+        if not torch.equal(value, model.module.state_dict()[name])
+    }
+    assert changed
+    assert "decoder" not in changed
+
+
+@pytest.mark.parametrize("tuning", ["frozen", "full"])
+def test_save_and_load(model, tmp_path, tuning):
+    made = Classifier.from_model(model, "type", config=ClassifierConfig(tuning=tuning))
+    made.train(1, progress_bar=False, accelerator="cpu")
+    made.save(tmp_path / "labels")
+    assert {file.suffix for file in (tmp_path / "labels").rglob("*") if file.is_file()} == {".json", ".safetensors"}
+    for loaded in (Classifier.load(tmp_path / "labels"), Classifier.load(tmp_path / "labels", model.adata)):
+        pd.testing.assert_frame_equal(loaded.predict(model.adata, soft=True), made.predict(soft=True))
+        pd.testing.assert_series_equal(loaded.predict(model.adata), made.predict())
+        assert loaded.config == made.config
+        assert loaded.evaluate() == made.evaluate()
+        assert loaded.threshold == made.threshold
+        assert loaded.history.keys() == made.history.keys()
+    made.save(tmp_path / "labels", overwrite=True)
+
+
+def test_the_same_seed_gives_the_same_numbers(model, classifier):
+    again = Classifier.from_model(model, "type")
+    again.train()
+    pd.testing.assert_frame_equal(again.predict(soft=True), classifier.predict(soft=True))
+
+
+# ---- wrong input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tuning": "none"}, 'tuning: expected "frozen", "lora", "ia3" or "full", got \'none\''),
+        ({"false_rejection": 1.0}, "false_rejection: expected a share of at least 0 and below 1, got 1.0"),
+        ({"balance": 2.0}, "balance: expected a number from 0 to 1, got 2.0"),
+        ({"n_folds": 1}, "n_folds: expected at least 2, got 1"),
+        ({"held_out": 0.0}, "held_out: expected a share above 0 and below 1, got 0.0"),
+    ],
+)
+def test_hyper_parameters_out_of_range(changes, message):
+    with refused(message):
+        replace(ClassifierConfig(), **changes)
+
+
+def test_what_cannot_be_learned_from(model, tmp_path):
+    with refused("model: expected a model of omicsmlm, got MuData", model.adata):
+        Classifier.from_model(model.adata, "type")
+    with refused("column 'nothing': expected a column of .obs", model.adata):
+        Classifier.from_model(model, "nothing")
+    data = rna()
+    data.obs["one"] = "same"
+    one = OmicsMLM(data, SMALL)
+    with refused("column 'one': expected at least two labels, got 'same'", data):
+        Classifier.from_model(one, "one")
+    model.save(tmp_path / "alone")
+    with refused("model: expected one with its object, got one loaded alone"):
+        Classifier.from_model(OmicsMLM.load(tmp_path / "alone"), "type")
+
+
+def test_an_untrained_classifier_says_so(model, tmp_path):
+    made = Classifier.from_model(model, "type")
+    for verb, call in (
+        ("predict", made.predict),
+        ("predict", made.novelty),
+        ("evaluate", made.evaluate),
+        ("save", lambda: made.save(tmp_path / "labels")),
+    ):
+        with refused(f"{verb}: expected a trained classifier, got one that is not; call train"):
+            call()
+    assert not (tmp_path / "labels").exists()
+
+
+def test_labels_that_nothing_knows(classifier):
+    data = multiome(30)
+    data.obs["other"] = "else"
+    with refused("evaluate: expected labels among 't0', 't1', 't2', got 'else'", data):
+        classifier.evaluate(data, "other")
+
+
+def test_too_few_rows_to_hold_some_out():
+    data = rna(8)
+    made = Classifier.from_model(OmicsMLM(data, SMALL), "type", config=ClassifierConfig(tuning="full"))
+    with refused("train: expected a label of at least 5 rows, got at most 3 rows of a label", data):
+        made.train(1)
+
+
+def test_loading_what_is_not_whole(classifier, tmp_path):
+    classifier.save(tmp_path / "labels")
+    with refused("save: expected a new directory"):
+        classifier.save(tmp_path / "labels")
+    loaded = Classifier.load(tmp_path / "labels")
+    with refused("data: expected an object, got none, as the model was loaded without one"):
+        loaded.predict()
+    with refused("train: expected a classifier with its object, got one loaded alone"):
+        loaded.train()
+    with refused("load: expected a saved OmicsMLM, got a Classifier"):
+        OmicsMLM.load(tmp_path / "labels")
+    config = tmp_path / "labels" / "config.json"
+    content = json.loads(config.read_text())
+    content["choice"]["model"] = "Gone"
+    config.write_text(json.dumps(content))
+    with refused("load: expected a classifier of a known family, got 'Gone'"):
+        Classifier.load(tmp_path / "labels")
+
+
+def shifted_query(n: int = 60):
+    """Cells of a new batch whose RNA is off by a factor per gene."""
+    query = rna(n, first=300)
+    factor = np.random.default_rng(3).poisson(2, query.n_vars) + 1
+    query.X = query.X.multiply(factor[None, :]).tocsr().astype(np.float32)
+    query.obs["batch"] = "new"
+    return query
+
+
+@pytest.fixture(scope="module", params=["frozen", "full"])
+def of_rna(request):
+    model = OmicsMLM(rna(120), SMALL, batch_key="batch")
+    model.train(20, **QUIET)
+    classifier = Classifier.from_model(model, "type", config=ClassifierConfig(tuning=request.param))
+    classifier.train(3, progress_bar=False)
+    return classifier
+
+
+def test_a_query_is_labelled_as_by_the_reference_until_it_is_adapted(of_rna):
+    query = shifted_query()
+    mapped = Classifier.load_query_data(query, of_rna)
+    pd.testing.assert_frame_equal(mapped.predict(soft=True), of_rna.predict(query, soft=True))
+    before = of_rna.predict(soft=True)
+    mapped.adapt()
+    assert not np.allclose(mapped.predict(soft=True), of_rna.predict(query, soft=True))
+    pd.testing.assert_frame_equal(of_rna.predict(soft=True), before)
+    pd.testing.assert_frame_equal(mapped.predict(of_rna.model.adata, soft=True), before)
+    centre = of_rna.model.get_latent_representation().mean(0)
+    distance = [np.linalg.norm(c.model.get_latent_representation(query).mean(0) - centre) for c in (of_rna, mapped)]
+    assert distance[1] < 0.8 * distance[0], "the rows are moved onto the reference"
+
+
+def test_an_adapted_classifier_is_saved_and_loaded_whole(of_rna, tmp_path):
+    of_rna.save(tmp_path / "reference")
+    mapped = Classifier.load_query_data(shifted_query(), tmp_path / "reference")
+    mapped.adapt()
+    mapped.save(tmp_path / "mapped")
+    loaded = Classifier.load(tmp_path / "mapped", shifted_query())
+    pd.testing.assert_frame_equal(loaded.predict(soft=True), mapped.predict(soft=True))
+
+
+def test_only_a_query_with_new_batches_is_adapted(of_rna):
+    with refused("adapt: expected a classifier of a query, got one of a reference; call load_query_data"):
+        of_rna.adapt()
+    with pytest.raises(ValueError, match="a query with batches that the reference does not know"):
+        Classifier.load_query_data(rna(40, first=300), of_rna).adapt()
+
+
+def test_labels_that_one_batch_alone_holds_are_reported(caplog):
+    data = rna(96)
+    data.obs["batch"] = np.where(data.obs["type"] == "t0", "b0", "b1")
+    with caplog.at_level("WARNING", logger="omicsmlm"):
+        Classifier.from_model(OmicsMLM(data, SMALL, batch_key="batch"), "type")
+    assert "one batch alone holds the labels 't0', 't1' and 't2'" in caplog.text or "'t0', 't1', 't2'" in caplog.text

@@ -1,0 +1,388 @@
+"""IsoFormer: registration, what may be missing, prediction, experts, pre-training, attribution, published encoders."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+
+from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
+from omicsmlm._types import Grid
+from omicsmlm.models.isoformer._experts import PRIOR_ROWS, fit_weights
+from omicsmlm.models.isoformer._module import IsoFormerModule
+from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, multiome, state_of, transcripts
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Must not be changed."""
+    adata = transcripts()
+    IsoFormer.setup_anndata(adata, dna_key="dna", protein_key="protein", group_key="gene")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(4, **QUIET)
+    return model
+
+
+def without(adata: AnnData, column: str) -> AnnData:
+    adata = adata.copy()
+    adata.obs[column] = None
+    return adata
+
+
+# ---- registration -------------------------------------------------------------------------------------------------
+
+
+def test_usual_columns_are_found_and_others_are_named():
+    adata = transcripts()
+    assert set(IsoFormer(adata, SMALL_ISOFORMER).choice["sequences"]) == {"dna", "protein"}
+    adata = transcripts()
+    adata.obs = adata.obs.rename(columns={"dna": "window"})
+    IsoFormer.setup_anndata(adata, dna_key="window")
+    assert IsoFormer(adata, SMALL_ISOFORMER).choice["sequences"] == ["dna"]
+
+
+@pytest.mark.parametrize(
+    ("setup", "message"),
+    [
+        ({}, "at least one column with sequences, got none"),
+        ({"dna_key": "nowhere"}, "column 'nowhere': expected a column of .obs"),
+        ({"dna_key": "protein"}, "column 'protein': expected nucleotide sequences of the letters"),
+        ({"dna_key": "dna", "group_key": "nowhere"}, "column 'nowhere'"),
+        ({"vector_keys": {"dna": "x"}}, "vector_keys: expected names of their own"),
+        ({"vector_keys": {"methylation": "x"}}, "methylation: expected an entry 'x' of .obsm"),
+    ],
+)
+def test_each_wrong_setup_gets_its_sentence(setup, message):
+    adata = transcripts()
+    before = state_of(adata)
+    with pytest.raises(ValueError, match=message):
+        IsoFormer.setup_anndata(adata, **setup)
+    assert state_of(adata) == before
+
+
+def test_other_objects_get_their_sentences():
+    with pytest.raises(ValueError, match="expected an AnnData of transcripts, got MuData"):
+        IsoFormer(multiome())
+    with pytest.raises(ValueError, match="expected an AnnData of transcripts, got a MuData"):
+        IsoFormer.setup_mudata(multiome())
+    bare = transcripts()
+    bare.obs = bare.obs[["batch"]]
+    with pytest.raises(ValueError, match="expected a column of .obs among"):
+        IsoFormer(bare)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 15}, "width: expected a multiple of n_heads=2, got 15"),
+        ({"fusion": "sum"}, "fusion: expected 'cross_attention' or"),
+        ({"encoders": {"rnna": SequenceEncoder()}}, "encoders: expected names among"),
+        ({"mask_rate": 0.0}, "mask_rate: expected a share"),
+    ],
+)
+def test_each_wrong_setting_gets_its_sentence(changes, message):
+    with pytest.raises(ValueError, match=message):
+        IsoFormer(transcripts(), replace(SMALL_ISOFORMER, **changes))
+
+
+def test_wrong_encoders_get_their_sentences():
+    with pytest.raises(ValueError, match="path: expected where the weights of transformers are, got none"):
+        SequenceEncoder("transformers")
+    with pytest.raises(ValueError, match="tuning: expected 'frozen' or 'lora' or 'full', got 'ia3'"):
+        SequenceEncoder(tuning="ia3")
+    config = replace(
+        SMALL_ISOFORMER, encoders={"protein": SequenceEncoder("transformers", "facebook/esm2_t6_8M_UR50D")}
+    )
+    with pytest.raises(ValueError, match="without a revision"):
+        IsoFormer(transcripts(), config)
+
+
+# ---- what is seen, and what is not --------------------------------------------------------------------------------
+
+
+def test_expression_never_reaches_the_embedding(trained):
+    other = transcripts()
+    other.X = other.X * 3 + 1
+    np.testing.assert_array_equal(trained.get_latent_representation(other), trained.get_latent_representation())
+    np.testing.assert_array_equal(trained.predict(other), trained.predict())
+
+
+def test_a_query_needs_no_expression_and_no_column_but_one(trained):
+    query = AnnData(obs=transcripts().obs[["dna"]].copy())
+    expected = trained.predict(without(transcripts(), "protein"))
+    pd.testing.assert_frame_equal(trained.predict(query), expected)
+    assert list(expected.columns) == ["liver", "brain", "heart"]
+
+
+def test_a_query_of_none_of_the_columns_is_refused(trained):
+    query = transcripts().copy()
+    query.obs = query.obs[[]]
+    before = state_of(query)
+    message = (
+        "data: expected a column or an entry with one of 'dna', 'protein', got an object without 'dna', 'protein'; name"
+    )
+    for ask in (trained.get_latent_representation, lambda q: IsoFormer.load_query_data(q, trained)):
+        with pytest.raises(ValueError, match=message):
+            ask(query)
+    assert state_of(query) == before
+
+
+def test_targets_are_matched_by_name():
+    model = IsoFormer(transcripts(), SMALL_ISOFORMER)
+    turned = transcripts()[:, ["heart", "liver", "brain"]].copy()
+    views = [
+        model.parts.tokenizer(model.manager_for(data).create_torch_dataset()[list(range(72))])["expression"]
+        for data in (transcripts(), turned)
+    ]
+    assert torch.equal(views[0].values, views[1].values)
+    assert torch.equal(views[0].seen, views[1].seen)
+
+
+def test_the_letters_case_and_u_do_not_matter(trained):
+    other = transcripts()
+    other.obs["dna"] = [s if pd.isna(s) else s.replace("T", "u").lower() for s in other.obs["dna"]]
+    np.testing.assert_array_equal(trained.get_latent_representation(other), trained.get_latent_representation())
+
+
+def test_a_lost_modality_cannot_leak(trained):
+    batch = trained.adata_manager.create_torch_dataset()[list(range(72))]
+    views = trained.parts.tokenizer(batch)
+    lose = replace(SMALL_ISOFORMER, modality_rate=1.0)
+    masking = IsoFormer(transcripts(), lose).parts.masking
+    inputs = masking(views, draws_for(views)).inputs
+    assert "expression" not in inputs
+    lost_n = batch.present["protein"] & (inputs["protein"].of_row < 0)
+    assert lost_n.any()
+    with torch.no_grad():
+        found = trained.module.encode(inputs).mean[lost_n].numpy()
+    expected = trained.get_latent_representation(without(transcripts(), "protein"))[lost_n]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_an_absent_modality_has_zeros_in_its_stream_and_each_modality_counts(trained):
+    whole, d = trained.get_latent_representation(), SMALL_ISOFORMER.width
+    part = trained.get_latent_representation(without(transcripts(), "protein"))
+    assert np.abs(part[:, d:]).max() == 0
+    has = transcripts().obs["protein"].notna().to_numpy()
+    assert (np.abs(whole - part)[has].max(1) > 1e-3).all()
+    np.testing.assert_allclose(whole[~has], part[~has], atol=1e-6)
+
+
+def test_rows_of_one_group_are_never_divided(trained):
+    genes = trained.adata.obs["gene"].to_numpy()
+    assert len(trained.validation_indices)
+    assert not set(genes[trained.train_indices]) & set(genes[trained.validation_indices])
+    assert len(trained.train_indices) + len(trained.validation_indices) == 72
+
+
+def test_a_vector_is_one_more_modality():
+    adata = transcripts()
+    adata.obsm["beta"] = np.random.default_rng(0).random((72, 5)).astype(np.float32)
+    adata.obsm["beta"][::3] = np.nan
+    adata.obsm["beta"][1, 2] = np.nan
+    IsoFormer.setup_anndata(adata, dna_key="dna", vector_keys={"methylation": "beta"})
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(1, **QUIET)
+    assert adata.obsm["X_isoformer"].shape == (72, 2 * SMALL_ISOFORMER.width)
+    assert np.abs(adata.obsm["X_isoformer"][::3, SMALL_ISOFORMER.width :]).max() == 0
+    narrow = adata.copy()
+    narrow.obsm["beta"] = narrow.obsm["beta"][:, :4]
+    with pytest.raises(ValueError, match="methylation: expected vectors of width 5"):
+        model.predict(narrow)
+
+
+# ---- prediction ---------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_what_sequences_say():
+    adata = transcripts(300)
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(6, **QUIET)
+    fresh = transcripts(100, seed=1)
+    truth, found = fresh.X, model.predict(fresh).to_numpy()
+    has = fresh.obs["dna"].notna().to_numpy()
+    for t in (0, 1):
+        known = has & np.isfinite(truth[:, t])
+        assert np.corrcoef(truth[known, t], found[known, t])[0, 1] > 0.8
+    hidden = model.predict(without(without(fresh, "dna"), "protein")).to_numpy()
+    assert np.ptp(hidden, axis=0).max() < 1e-5, "a row of nothing gets the same as every other"
+
+
+@pytest.mark.parametrize("fusion", ["concatenation", "linear", "perceiver"])
+def test_each_fusion_trains_and_is_independent_of_the_batch(fusion):
+    model = IsoFormer(transcripts(), replace(SMALL_ISOFORMER, fusion=fusion))
+    model.train(2, **QUIET)
+    np.testing.assert_allclose(model.predict(batch_size=5), model.predict(), atol=1e-5)
+    losses = model.history["train_loss"]["train_loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+
+
+def test_it_works_without_composition_and_kernels(tmp_path):
+    model = IsoFormer(transcripts(), replace(SMALL_ISOFORMER, composition=False, kernel_expert=False))
+    model.train(2, **QUIET)
+    assert model.module.experts == ["network"]
+    model.save(tmp_path / "model")
+    loaded = IsoFormer.load(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.predict(transcripts()), model.predict())
+
+
+def test_a_saved_model_answers_alike(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    pd.testing.assert_frame_equal(IsoFormer.load(tmp_path / "model").predict(transcripts()), trained.predict())
+
+
+# ---- experts ------------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_experts_are_the_least_squares_solution_near_what_each_explains():
+    module = IsoFormerModule(["dna"], {}, {}, 2, SMALL_ISOFORMER)
+    generator = torch.Generator().manual_seed(0)
+    answers_net = torch.randn(400, 2, 2, generator=generator)
+    truth_nt = 0.8 * answers_net[:, 0] + 0.1 * answers_net[:, 1]
+    seen_nt = torch.rand(400, 2, generator=generator) > 0.2
+    set_n = torch.ones(400, dtype=torch.int64)
+    fit_weights(module, answers_net, set_n, Grid(truth_nt, seen_nt, truth_nt.sum(1)))
+    explained_e = [
+        max(0.01, float(1 - (answers_net[:, e] - truth_nt)[seen_nt].square().sum() / truth_nt[seen_nt].square().sum()))
+        for e in range(2)
+    ]
+    prior_e = np.array(explained_e) / sum(explained_e)
+    a_xe, y_x = answers_net.transpose(1, 2)[seen_nt].double().numpy(), truth_nt[seen_nt].double().numpy()
+    pull = np.diag((a_xe**2).sum(0)) * PRIOR_ROWS / 400
+    expected = np.linalg.solve(a_xe.T @ a_xe + pull, a_xe.T @ y_x + pull @ prior_e)
+    np.testing.assert_allclose(module.weight_se[1], expected, atol=1e-5)
+    np.testing.assert_allclose(module.weight_se[0], [0, 1], err_msg="rows without DNA have only the network")
+
+
+def test_experts_that_have_nothing_to_go_by_do_not_count(trained):
+    module = trained.module
+    views = trained.parts.tokenizer(trained.adata_manager.create_torch_dataset()[list(range(72))])
+    with torch.no_grad():
+        answers_net, set_n = module.answers(views)
+    has_n = torch.tensor(trained.adata.obs["dna"].notna().tolist())
+    assert answers_net[~has_n, module.experts.index("dna")].abs().max() == 0
+    assert torch.equal(set_n % 2 == 1, has_n)
+    without_dna = module.weight_se[[s for s in range(4) if not s & 1], 0]
+    assert without_dna.abs().max() == 0
+
+
+# ---- pre-training -------------------------------------------------------------------------------------------------
+
+
+def test_pretraining_lowers_the_cross_entropy_of_hidden_letters_and_moves_the_encoders_alone():
+    model = IsoFormer(transcripts(), SMALL_ISOFORMER)
+    before = {name: value.clone() for name, value in model.module.state_dict().items()}
+    model.pretrain(6, progress_bar=False, accelerator="cpu")
+    after = model.module.state_dict()
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"encoders"}
+    losses = model.history["pretrain_validation_dna"]["pretrain_validation_dna"]
+    assert losses.iloc[-1] < losses.iloc[0]
+    model.train(1, **QUIET)
+    assert not model.module.training
+
+
+# ---- attribution --------------------------------------------------------------------------------------------------
+
+
+def test_attribution_of_a_modality_is_the_change_without_it(trained):
+    table = trained.attribute_modalities()
+    obs = trained.adata.obs
+    both = (obs["dna"].notna() & obs["protein"].notna()).to_numpy()
+    change = trained.predict() - trained.predict(without(transcripts(), "protein"))
+    np.testing.assert_allclose(table.loc[both, ("protein", "brain")], change.loc[both, "brain"], atol=1e-5)
+    assert table["protein"][~both].isna().all().all()
+    assert table.columns.nlevels == 2
+
+
+def test_attribution_of_a_region_is_the_change_when_its_letters_are_unknown(trained):
+    table = trained.attribute_regions("dna", "liver", n_regions=3)
+    hidden = transcripts()
+    for row, text in enumerate(hidden.obs["dna"]):
+        if pd.notna(text):
+            code = [("N" if place * 3 // len(text) == 1 else letter) for place, letter in enumerate(text)]
+            hidden.obs.iloc[row, hidden.obs.columns.get_loc("dna")] = "".join(code)
+    has = hidden.obs["dna"].notna().to_numpy()
+    assert table[~has].isna().all().all()
+    module = trained.module
+    codes = module.encoders["dna"].codes
+    assert codes[ord("N")] != codes[ord("?")], "to the encoder an unknown letter and a hidden one are two signs"
+    hidden_views = trained.parts.tokenizer(trained.manager_for(hidden).create_torch_dataset()[list(range(72))])
+    letters = hidden_views["dna"]
+    hidden_views["dna"] = letters._replace(letters=letters.letters.masked_fill(letters.letters == ord("N"), ord("?")))
+    with torch.no_grad():
+        expected = trained.predict()["liver"] - trained._from_views(hidden_views)[:, 0].numpy()
+    np.testing.assert_allclose(table.loc[has, 1], expected[has], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("rna", "liver"), "modality: expected one of"),
+        (("dna", "skin"), "target: expected one of the 3 variables, got 'skin'"),
+        (("dna", "liver", None, 0), "n_regions: expected at least 1"),
+    ],
+)
+def test_attribution_says_what_it_cannot_do(trained, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        trained.attribute_regions(*arguments)
+
+
+# ---- published encoders -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def esm(tmp_path_factory):
+    """A random ESM-2 of the real class, saved as a directory."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("esm")
+    letters = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<mask>"]
+    (folder / "vocab.txt").write_text("\n".join(letters))
+    tokenizer = transformers.EsmTokenizer(str(folder / "vocab.txt"))
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.EsmConfig(
+        vocab_size=len(letters), pad_token_id=1, mask_token_id=31, position_embedding_type="rotary", **sizes
+    )
+    torch.manual_seed(0)
+    transformers.EsmModel(config).save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_frozen_encoder_is_asked_once_per_sequence_and_lies_on_disk(esm, tmp_path):
+    encoders = {"protein": SequenceEncoder("transformers", str(esm))}
+    config = replace(SMALL_ISOFORMER, encoders=encoders, cache_dir=str(tmp_path / "cache"))
+    adata = transcripts()
+    model = IsoFormer(adata, config)
+    model.train(2, **QUIET)
+    store = model.module.frozen["protein"].store
+    assert len(store) == adata.obs["protein"].nunique()
+    assert not any(name.startswith("encoders.protein") for name in model.module.state_dict())
+    model.save(tmp_path / "model")
+    loaded = IsoFormer.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.get_latent_representation(transcripts()), adata.obsm["X_isoformer"])
+    assert loaded.module.frozen["protein"]._encoder is None, "its weights were never read"
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_a_published_encoder_can_be_tuned(esm, tmp_path, tuning):
+    pytest.importorskip("peft")
+    encoders = {"protein": SequenceEncoder("transformers", str(esm), tuning=tuning)}
+    model = IsoFormer(transcripts(24), replace(SMALL_ISOFORMER, encoders=encoders, kernel_expert=False))
+    before = {name: value.clone() for name, value in model.module.encoders["protein"].state_dict().items()}
+    model.train(1, **QUIET)
+    after = model.module.encoders["protein"].state_dict()
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert moved
+    assert all("lora" in name for name in moved) == (tuning == "lora")
+    model.save(tmp_path / "model")
+    pd.testing.assert_frame_equal(IsoFormer.load(tmp_path / "model").predict(transcripts(24)), model.predict())
+
+
+def test_a_config_survives_json():
+    config = IsoFormerConfig(encoders={"dna": SequenceEncoder("enformer", "somewhere", "abc")})
+    from dataclasses import asdict
+
+    assert IsoFormerConfig(**asdict(config)) == config

@@ -1,0 +1,317 @@
+"""MOJO: the published sizes to the parameter, one axis for all modalities, and what it says of rows."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+
+from omicsmlm import MOJO, Classifier, ClassifierConfig, MOJOConfig
+from omicsmlm._draws import Draws
+from omicsmlm.masking import WithPartialView
+from omicsmlm.models.mojo._initialization import solve_heads
+from omicsmlm.models.mojo._module import MOJOModule
+from tests.objects import QUIET, SMALL_MOJO, bulk, modality
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model that has been trained for a while; tests must not change it."""
+    model = MOJO(bulk(), SMALL_MOJO)
+    model.train(30, **QUIET)
+    return model
+
+
+def rows_of(model: MOJO):
+    return model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
+
+
+# ---- the published network ------------------------------------------------------------------------------------------
+
+
+def test_the_paper_size_has_exactly_as_many_parameters_part_by_part():
+    """As listed in the paper's configuration for 17,116 genes, padded to 17,152."""
+    with torch.device("meta"):
+        module = MOJOModule(["rna", "methylation"], 17_116, MOJOConfig.paper())
+
+    def size(*parts):
+        return sum(parameter.numel() for part in parts for parameter in part.parameters())
+
+    assert module.embedding.n_positions == 17_152 == 67 * 2**8
+    assert size(module.embedding.tokens) == 33_792
+    assert size(module.embedding.features, module.embedding.projection) == 3_481_856
+    assert size(module.stem) == 1_966_592
+    assert size(module.down) == 12_607_488
+    assert size(module.transformer) == 21_004_288
+    assert size(module.up) == 12_607_488
+    assert size(module.heads) == 593_028
+    assert size(module) == 52_294_532
+
+
+def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
+    batch = rows_of(trained)
+    module = trained.module
+    kept = []
+    handle = module.transformer.register_forward_hook(lambda layer, inputs, output: kept.append(output))
+    with torch.no_grad():
+        found = module(trained.parts.tokenizer(batch), batch)
+    handle.remove()
+    assert kept[0].shape == (72, 32 // 4, 16), "30 genes are padded to 32 and halved twice"
+    torch.testing.assert_close(found.encoded.mean, kept[0].mean(1))
+    np.testing.assert_allclose(trained.get_latent_representation(), kept[0].mean(1), atol=1e-5)
+
+
+def test_large_rows_are_embedded_a_few_at_once(trained):
+    assert trained.rows_at_once == 1024
+    long = MOJO(bulk(), replace(SMALL_MOJO, n_levels=14, start="random"))  # 30 genes on 2^14 positions
+    assert long.rows_at_once == 2**26 // (2**14 * 16) == 256
+
+
+# ---- the axis -------------------------------------------------------------------------------------------------------
+
+
+def test_the_axis_holds_each_gene_once_in_the_order_of_the_first_modality(trained):
+    rna, methylation = (trained.adata[name].var_names for name in ("rna", "methylation"))
+    assert trained.choice["genes"] == list(rna)
+    assert set(methylation) < set(rna)
+    only_shared = MOJO(bulk(), replace(SMALL_MOJO, axis="intersection"))
+    assert only_shared.choice["genes"] == [gene for gene in rna if gene in set(methylation)]
+
+
+def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
+    batch = rows_of(trained)
+    grids = trained.parts.tokenizer(batch)
+    for name, part in trained.adata.mod.items():
+        frame = part.to_df().reindex(trained.adata.obs_names)
+        for j, gene in enumerate(trained.choice["genes"]):
+            seen = frame[gene].notna().to_numpy() if gene in frame else np.zeros(72, dtype=bool)
+            np.testing.assert_array_equal(grids[name].seen[:, j], seen)
+    fraction = trained.adata["methylation"].to_df().reindex(trained.adata.obs_names)["gene3"].to_numpy()
+    column = grids["methylation"].values[:, trained.choice["genes"].index("gene3")].numpy()
+    expected = np.digitize(np.nan_to_num(fraction), np.linspace(0, 1, 16, dtype=np.float32))
+    np.testing.assert_array_equal(column[~np.isnan(fraction)], expected[~np.isnan(fraction)])
+
+
+def disjoint() -> MuData:
+    mdata = bulk()
+    part = mdata["methylation"].copy()
+    part.var_names = [f"cg{j}" for j in range(part.n_vars)]
+    return MuData({"rna": mdata["rna"].copy(), "methylation": part})
+
+
+def test_modalities_without_a_gene_in_common_are_warned_of(caplog):
+    with caplog.at_level(logging.WARNING, logger="omicsmlm"):
+        model = MOJO(disjoint(), SMALL_MOJO)
+    assert "no gene in common ('gene0', 'gene1' of rna; 'cg0', 'cg1' of methylation)" in caplog.text
+    assert "omicsmlm.pp.aggregate_methylation" in caplog.text
+    assert len(model.choice["genes"]) == 56
+
+
+def test_an_axis_without_genes_is_refused():
+    with pytest.raises(
+        ValueError,
+        match=r"^modalities: expected genes that all of them have, got 'gene0', 'gene1' of rna; 'cg0', 'cg1' of "
+        r'methylation; name features by gene, as omicsmlm.pp.aggregate_methylation does, or pass axis="union"\.$',
+    ):
+        MOJO(disjoint(), replace(SMALL_MOJO, axis="intersection"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axis": "all"}, '^axis: expected "union" or "intersection", got \'all\'; leave it out for the default.$'),
+        ({"scaling": "log"}, '^scaling: expected "auto", "maximum", "range" or "quantiles", got \'log\''),
+        ({"start": "zero"}, '^start: expected "components" or "random", got \'zero\''),
+        ({"n_bins": 1}, "^n_bins: expected at least 2, got 1"),
+        ({"n_levels": -1}, "^n_levels: expected at least 0, got -1"),
+        ({"stem_kernel": 4}, "^stem_kernel: expected an odd number, got 4"),
+        ({"kernel": 2}, "^kernel: expected an odd number, got 2"),
+        ({"n_heads": 3}, "^n_heads: expected heads of even width out of 64, got 3"),
+        ({"mask_rate": 0.0}, "^mask_rate: expected a share above 0 and at most 1, got 0.0"),
+        ({"modality_rate": 2.0}, "^modality_rate: expected a probability, got 2.0"),
+        ({"consistency": -1.0}, "^consistency: expected at least 0, got -1.0"),
+        ({"temperature": 0.0}, "^temperature: expected a number above 0, got 0.0"),
+    ],
+)
+def test_a_wrong_hyper_parameter_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        MOJOConfig(**change)
+
+
+# ---- other data -----------------------------------------------------------------------------------------------------
+
+
+def test_raw_counts_are_taken_too():
+    counts = modality("counts", 48, 20)
+    model = MOJO(counts, replace(SMALL_MOJO, scaling="range"))
+    grid = model.parts.tokenizer(rows_of(model))["rna"]
+    x = counts.X.toarray()
+    log_ng = np.log10(1 + 1e6 * x / x.sum(1, keepdims=True))
+    expected = np.minimum(np.digitize(log_ng / log_ng.max(), np.linspace(0, 1, 16)), 15)
+    off = grid.values.numpy() - np.where(x > 0, expected, 0)
+    assert np.abs(off).max() <= 1, "float32 may fall on the other side of an edge"
+    assert (off != 0).mean() < 0.01
+    assert grid.seen.all()
+    model.train(2, **QUIET)
+    table = model.impute()
+    assert table.shape == (48, 20)
+    assert (table.to_numpy() >= 0).all()
+
+
+def test_pre_training_goes_on_with_rows_of_one_modality(trained, tmp_path):
+    trained.save(tmp_path / "model")
+    part = bulk(seed=1)["methylation"].copy()
+    model = MOJO.load(tmp_path / "model", MuData({"methylation": part}))
+    before = model.get_latent_representation()
+    model.train(2, **QUIET)
+    assert not np.allclose(model.get_latent_representation(), before, atol=1e-3)
+    losses = model.history["train_rna"]["train_rna"].to_numpy()
+    assert (losses[-2:] == 0).all(), "an absent modality is all masks, and judged nowhere"
+
+
+# ---- what the first weights are ---------------------------------------------------------------------------------------
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """How much of each column of b a linear map of a explains, the least of all: R²."""
+    a1 = np.column_stack([a, np.ones(len(a))])
+    left = b - a1 @ np.linalg.lstsq(a1, b, rcond=None)[0]
+    return float((1 - left.var(0) / b.var(0)).min())
+
+
+def latent_rows(n: int = 300, g: int = 96) -> tuple[AnnData, np.ndarray]:
+    """Rows of three hidden factors."""
+    rng = np.random.default_rng(0)
+    factors_nk = rng.normal(size=(n, 3))
+    x = factors_nk @ rng.normal(size=(3, g)) + 0.3 * rng.normal(size=(n, g))
+    return AnnData(x.astype(np.float32), var=pd.DataFrame(index=[f"g{j}" for j in range(g)])), factors_nk
+
+
+def test_the_untrained_embedding_shows_principal_components():
+    adata, factors_nk = latent_rows()
+    config = MOJOConfig(n_levels=3, n_blocks=1)
+    found = correlation(MOJO(adata, config).get_latent_representation(), factors_nk)
+    assert found > 0.9
+    assert found > correlation(MOJO(adata, replace(config, start="random")).get_latent_representation(), factors_nk)
+
+
+def test_the_heads_start_with_what_is_usual():
+    adata, _ = latent_rows()
+    model = MOJO(adata, replace(SMALL_MOJO, start="random"))
+    batch = rows_of(model)
+    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(0, batch.rows))
+
+    def loss():
+        with torch.no_grad():
+            return float(model.parts.objective(model.module(masked.inputs, batch), masked, batch, 1.0)["rna"])
+
+    before = loss()
+    hidden = model.module.heads[0].hidden.weight.clone()
+    with torch.no_grad():
+        outputs = model.module(masked.inputs, batch)
+    solve_heads(model.module, outputs, masked)
+    assert loss() < before - 0.1
+    assert torch.equal(model.module.heads[0].hidden.weight, hidden), "the last layer alone is solved"
+    gradient = torch.autograd.grad(
+        torch.nn.functional.cross_entropy(
+            model.module.heads[0].out(outputs.readings["rna"].hidden(masked.scored["rna"])),
+            masked.targets["rna"].values[masked.scored["rna"]].long(),
+        ),
+        model.module.heads[0].out.bias,
+    )[0]
+    assert gradient.abs().max() < 1e-3, "a minimum"
+
+
+# ---- what it says ---------------------------------------------------------------------------------------------------
+
+
+def test_masked_values_are_imputed_better_than_by_the_mean():
+    rng = np.random.default_rng(0)
+    adata, _ = latent_rows(300, 32)
+    x = 1 / (1 + np.exp(-adata.X))
+    hidden = rng.random(x.shape) < 0.2
+    shown = np.where(hidden, np.nan, x).astype(np.float32)
+    data = AnnData(shown, var=adata.var)
+    model = MOJO(data, replace(SMALL_MOJO, width=32, n_bins=32, modality_rate=0.0))
+    model.train(20, **QUIET)
+    table = model.impute()
+    assert list(table.columns) == list(adata.var_names)
+    assert table.to_numpy().min() >= 0
+    assert table.to_numpy().max() <= 1
+    by_mean = np.abs(np.nanmean(shown, 0) - x)[hidden].mean()
+    assert np.abs(table.to_numpy() - x)[hidden].mean() < 0.9 * by_mean
+
+
+def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
+    batch = rows_of(trained)
+    with torch.no_grad():
+        outputs = trained.module(trained.parts.tokenizer(batch), batch)
+    everywhere = torch.ones(72, 30, dtype=torch.bool)
+    for name, part in trained.adata.mod.items():
+        table = trained.impute(modality=name)
+        assert list(table.index) == list(trained.adata.obs_names)
+        assert set(table.columns) == set(part.var_names)
+        logits = outputs.readings[name].logits(everywhere)[:, :16].view(72, 30, 16)
+        scale = trained.choice["scales"][name]
+        centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
+        for i, j in ((0, 0), (5, 17), (71, 29)):
+            gene = trained.choice["genes"][j]
+            if gene in table:
+                share = logits[i, j].detach().softmax(0).numpy()
+                expected = np.interp(share @ np.array(centres), scale["levels"], scale["knots"])
+                assert table.iloc[i][gene] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_genes_have_embeddings_of_their_own(trained):
+    whole = trained.get_feature_embedding()
+    assert list(whole.index) == trained.choice["genes"]
+    assert whole.shape == (30, 16)
+    of_one = trained.get_feature_embedding("methylation")
+    assert set(of_one.index) == set(trained.adata["methylation"].var_names)
+    pd.testing.assert_frame_equal(of_one, whole.loc[of_one.index])
+    with pytest.raises(ValueError, match=r"^modality: expected one of \['rna', 'methylation'\], got 'atac'"):
+        trained.get_feature_embedding("atac")
+
+
+# ---- views that agree, and labels -----------------------------------------------------------------------------------
+
+
+def test_consistency_trains_a_doubled_batch():
+    model = MOJO(bulk(), replace(SMALL_MOJO, consistency=1.0, modality_rate=0.0))
+    assert isinstance(model.parts.masking, WithPartialView)
+    model.train(12, train_size=1.0, **QUIET)
+    for term in ("agreement", "divergence"):
+        losses = model.history[f"train_{term}"][f"train_{term}"].to_numpy()
+        assert np.isfinite(losses).all()
+    agreement = model.history["train_agreement"]["train_agreement"].to_numpy()
+    assert agreement[-1] < agreement[0], "partial views come to tell whose they are"
+
+
+def test_a_classifier_reads_and_tunes_it(trained):
+    before = trained.get_latent_representation()
+    config = ClassifierConfig(tuning="full", n_folds=2, freeze_initial=True)
+    classifier = Classifier.from_model(trained, "type", config=config)
+    classifier.train(3, progress_bar=False, accelerator="cpu")
+    right = (classifier.predict(soft=True).idxmax(axis=1) == trained.adata.obs["type"].astype(str)).mean()
+    assert right > 0.8
+    alone = trained.adata["methylation"].copy()
+    assert classifier.predict(alone, soft=True).shape == (alone.n_obs, 3)
+    np.testing.assert_array_equal(trained.get_latent_representation(), before)
+    tuned, genes = classifier.model.module, trained.module.embedding.features.weight
+    assert torch.equal(tuned.embedding.features.weight, genes), "the genes' own weights stay"
+    assert not torch.equal(tuned.stem.layer.weight, trained.module.stem.layer.weight)
+
+
+def test_a_sparse_matrix_of_fractions_has_measured_zeros():
+    x = np.array([[0.0, 0.5], [np.nan, 1.0]], dtype=np.float32)
+    adata = AnnData(sparse.csr_matrix(x), var=pd.DataFrame(index=["a", "b"]))
+    MOJO.setup_anndata(adata, modalities="methylation", kind="fraction")
+    model = MOJO(adata, SMALL_MOJO)
+    grid = model.parts.tokenizer(rows_of(model))["methylation"]
+    assert grid.seen.tolist() == [[True, True], [False, True]]
+    assert grid.values.tolist() == [[0, 8], [0, 15]]
