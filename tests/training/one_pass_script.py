@@ -11,7 +11,7 @@ from tests.objects import SMALL
 
 omicsmlm.training._rounds.ROUND_BATCHES = 5
 out = Path(sys.argv[1])
-data = omicsmlm.datasets.simulate_multiome(600, 30, 40)
+data = omicsmlm.datasets.simulate_multiome(4000, 30, 40)
 model = omicsmlm.OmicsMLM(data, SMALL, batch_key="batch")
 print("begins", flush=True)
 begun = out if (out / "last.ckpt").exists() else None

@@ -33,7 +33,7 @@ def test_one_pass_killed_again_and_again_ends_with_the_weights_of_an_unbroken_on
         process = started(broken)
         if n_kills < N_KILLS:
             try:
-                process.wait(timeout=rng.uniform(0, took / 2))
+                process.wait(timeout=rng.uniform(0, took / 4))
             except subprocess.TimeoutExpired:
                 process.kill()
                 n_kills += 1
