@@ -599,3 +599,29 @@ def test_unknown_arguments_get_a_sentence(name, remedy):
 def test_without_validation_batches_there_is_no_early_stopping():
     _, _, values = run(trainer_options={"limit_val_batches": 0})
     assert "validation_loss" not in values
+
+
+def test_the_whole_embedding_is_that_of_the_network_which_filled_the_memory():
+    class Moving(Line):
+        def encode(self, grids):
+            mean_nd = self.weight.mean() + grids["m"].values
+            return Encoded(mean_nd, mean_nd)
+
+    class Look(Memory):
+        seen: list = []
+
+        def refresh(self, embedding_md, covariates_mk, rows_m, *, is_whole):
+            super().refresh(embedding_md, covariates_mk, rows_m, is_whole=is_whole)
+            self.filled = float(embedding_md[0])
+
+        def __call__(self, *arguments):
+            if len(arguments) == 4 and arguments[2].whole_nd is not None:
+                assert float(arguments[2].whole_nd[0]) == pytest.approx(self.filled)
+                self.seen.append(float(module.weight.mean()) - self.filled)
+            return super().__call__(*arguments)
+
+    memory, module = Look(), Moving()
+    parts = Parts(tokenizer, memory, module, memory, memory)
+    options = FitOptions(5, "cpu", progress_bar=False)
+    fit(parts, Optimisation(0.1), loader(), None, options, {}, memory=(loader(range(3, 10)), False))
+    assert max(map(abs, memory.seen)) > 0.01, "the weights have moved since"

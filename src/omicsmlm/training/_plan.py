@@ -1,5 +1,6 @@
 """The one training plan: it asks a family for its four parts and for nothing else."""
 
+import copy
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,6 +152,7 @@ class MaskedPlan(lightning.LightningModule):
 
     def _forget(self) -> None:
         self._refreshed = -1
+        self._refreshed_with: list[Module] = []
         if self.parts.memory is not None:
             self.parts.memory.forget()
 
@@ -185,6 +187,8 @@ class MaskedPlan(lightning.LightningModule):
             return
         self._refreshed = self.global_step
         self.module.eval()
+        if not self.loaders.memory_is_whole:  # in a list, as it is no part of what is trained
+            self._refreshed_with = [copy.deepcopy(self.module).requires_grad_(False)]
         with torch.inference_mode(False), torch.no_grad():
             parts = [self._embedded(on_device(batch, self.device)) for batch in loader]
             means_md, covariates_mk, rows_m = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -233,12 +237,13 @@ class MaskedPlan(lightning.LightningModule):
 
     @torch.no_grad()
     def _whole(self, views: dict[str, object], batch: Batch) -> Tensor:
-        """Return the embedding of whole observations, without dropout."""
-        was_training = self.module.training
-        self.module.eval()
-        whole_nd = self.module.embed(views, batch).mean.float()
-        self.module.train(was_training)
-        return whole_nd
+        """Return the embedding of whole observations by the network that the memory was refreshed with.
+
+        By the network as it is, a target would run away from the observation that follows it: a batch would be moved by its
+        shift again and again until the next refresh.
+        """
+        (refreshed,) = self._refreshed_with
+        return refreshed.embed(views, batch).mean.float()
 
     def _noted_loss(self, stage: str, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Note the terms on the device, without waiting for it, and return their sum.
