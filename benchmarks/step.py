@@ -221,7 +221,7 @@ def breakdown(adata: ad.AnnData, repeats: int, n_epochs: int) -> None:
 
 def overhead(adata: ad.AnnData, repeats: int, width: int) -> None:
     model = OmicsMLM(adata, OmicsMLMConfig(width=width), batch_key="batch")
-    n_epochs, clock = 2, Clock()
+    n_epochs, clock = 8, Clock()
     n_steps = n_epochs * (N_TRAINED // BATCH)
     refreshes = []
 

@@ -20,7 +20,7 @@ from omicsmlm.data import row_loader
 from omicsmlm.models import OmicsModel
 from omicsmlm.models.isoformer import _module as isoformer
 from omicsmlm.objectives import LetterCrossEntropy
-from omicsmlm.training._plan import Loaders, MaskedPlan, Optimisation
+from omicsmlm.training._plan import Loaders, MaskedPlan, NotedMemory, Optimisation
 from tests.cuda_stand_in import CUDA, Ledger, OnCuda, move, noted, on_cuda, pretend
 from tests.objects import QUIET, multiome, rna
 from tests.test_contract import FAMILIES, Family, every_family, new
@@ -71,9 +71,11 @@ class Trained:
         self.parts.module.eval()
         with self.running(), torch.no_grad():
             mean_nd = self.parts.module.embed(self.parts.tokenizer(self.batch), self.batch).mean
-            self.parts.memory.refresh(mean_nd, self.batch.covariates, self.batch.rows, is_whole=is_whole)
+            self.plan.loaders = Loaders(None, memory_is_whole=is_whole)  # type: ignore[arg-type]
+            if not is_whole:
+                self.plan._keep_network()
+            self.plan._fill_memory(NotedMemory(3, mean_nd, self.batch.covariates, self.batch.rows))
         self.parts.module.train()
-        self.plan._refreshed, self.plan.loaders = 3, Loaders(None, memory_is_whole=is_whole)  # type: ignore[arg-type]
 
     def step(self, *, is_half: bool = False) -> torch.Tensor:
         """Do all that a training step does, and give the loss."""

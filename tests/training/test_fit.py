@@ -485,9 +485,20 @@ class Memory(Spy):
 
 
 @pytest.mark.parametrize(
-    ("n_epochs", "expected"), [(10, [8, 12, 16, 20, 24, 28, 32, 36]), (1, [1]), (2, [2, 4]), (4, [4, 8, 12])]
+    ("n_epochs", "every", "expected"),
+    [
+        (10, 4, [8, 12, 16, 20, 24, 28, 32, 36]),
+        (10, 10, [8, 16, 24, 32]),
+        (10, 12, [8, 20, 32]),
+        (10, 48, [8]),
+        (1, 4, [1]),
+        (2, 4, [2, 4]),
+        (2, 8, [2]),
+        (4, 4, [4, 8, 12]),
+    ],
 )
-def test_the_memory_is_refreshed_by_steps(n_epochs, expected):
+def test_the_memory_is_refreshed_by_steps(n_epochs, every, expected, monkeypatch):
+    monkeypatch.setattr("omicsmlm.training._plan.REFRESH_STEPS", every)
     memory, module = Memory(), Line()
     parts = Parts(tokenizer, memory, module, memory, memory)
     options = FitOptions(n_epochs, "cpu", progress_bar=False)
@@ -495,6 +506,46 @@ def test_the_memory_is_refreshed_by_steps(n_epochs, expected):
     assert [step for step, _ in memory.refreshed] == expected
     assert not any(is_whole for _, is_whole in memory.refreshed)
     assert memory.rows is None, "nothing is left of the training observations"
+
+
+class Follower(Memory):
+    """Aims at the embedding that the memory was filled with, and at that of whole observations."""
+
+    def refresh(self, embedding_md, covariates_mk, rows_m, *, is_whole):
+        super().refresh(embedding_md, covariates_mk, rows_m, is_whole=is_whole)
+        self.targets = [float(embedding_md.mean()), float(torch.rand(()))]
+
+    def __call__(self, *arguments):
+        if len(arguments) == 2:
+            return super().__call__(*arguments)
+        (guess, _), _, batch, _ = arguments
+        if self.rows is None:
+            return {"loss": guess.square().mean()}
+        whole = 0 if batch.whole_nd is None else batch.whole_nd.mean()
+        return {"loss": (guess - sum(self.targets) - whole).square().mean()}
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("step", [9, 13, 18, 30])
+def test_a_training_is_resumed_with_the_memory_that_it_had(step, is_whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsmlm.training._plan.REFRESH_STEPS", 12)
+
+    class Moving(Line):
+        def encode(self, grids):
+            return Encoded(grids["m"].values + self.weight.mean(), grids["m"].values)
+
+    def followed(callback=None, **options):
+        memory, module = Follower(), Moving()
+        parts = Parts(tokenizer, memory, module, memory, memory)
+        settings = FitOptions(10, "cpu", progress_bar=False, **options)
+        of_trainer = {} if callback is None else {"callbacks": callback}
+        fit(parts, Optimisation(0.1), loader(), loader(), settings, of_trainer, memory=(loader(range(3, 10)), is_whole))
+        return module.weight.detach()
+
+    unbroken = followed()
+    with pytest.raises(ZeroDivisionError):
+        followed(Stop(step), checkpoint_dir=tmp_path)
+    assert torch.equal(followed(resume_from=tmp_path), unbroken)
 
 
 def test_of_a_sample_the_objective_is_told_the_whole_embedding():

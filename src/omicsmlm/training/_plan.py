@@ -4,7 +4,7 @@ import copy
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -27,6 +27,9 @@ MEMORY_STREAM = 1 << 41
 """Seeds of refreshes start here."""
 RANK_STREAM = 1 << 42
 """Seeds of what ranks draw each by itself (dropout) start here."""
+REFRESH_STEPS = 48
+"""Steps between two refreshes of the memory, to the nearest round; as many as leave them under a tenth of the training's time
+where a refresh embeds every training observation. Longer rounds refresh it once each."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,19 @@ class Loaders(NamedTuple):
     """Training observations for parts with a memory: all of them, or a sample."""
     memory_is_whole: bool = True
     """Whether these are all."""
+
+
+class NotedMemory(NamedTuple):
+    """What the memory was filled with."""
+
+    step: int
+    """Steps done by then."""
+    embedding_md: Tensor
+    """Embedding of the training observations."""
+    covariates_mk: Tensor
+    """Their covariates."""
+    rows_m: Tensor
+    """Their positions in the object, ascending."""
 
 
 class MaskedPlan(lightning.LightningModule):
@@ -122,7 +138,9 @@ class MaskedPlan(lightning.LightningModule):
         self.losses: dict[str, float] = {}
         """Means of the last round, by stage and name."""
         self._noted: dict[str, tuple[list[str], Tensor, int | Tensor]] = {}
-        self._refreshed = -1
+        self._noted_memory: NotedMemory | None = None
+        self._loaded_memory: dict[str, Any] | None = None
+        self._snapshots: list[Module] = []  # in a list, as it is no part of what is trained
         self._divided: dict[str, int] = {}
 
     # ---- before and after -----------------------------------------------------------------------------------------
@@ -151,55 +169,89 @@ class MaskedPlan(lightning.LightningModule):
         self._forget()
 
     def _forget(self) -> None:
-        self._refreshed = -1
-        self._refreshed_with: list[Module] = []
+        self._noted_memory = None
+        self._snapshots.clear()
         if self.parts.memory is not None:
             self.parts.memory.forget()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        """Note the batches of a round: from another size, a training could not go on as if never interrupted."""
+        """Note the batches of a round, as a training goes on from rounds of the same size only, and the memory it goes on with."""
         checkpoint["round_size"] = self.loaders.train.size
+        if self._noted_memory is not None and not self._is_due:
+            snapshot = self._snapshots[0].state_dict() if self._snapshots else None
+            checkpoint["memory"] = {**self._noted_memory._asdict(), "snapshot": snapshot}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the memory, which :meth:`on_train_start` fills: before, the weights are not where they will be."""
+        self._loaded_memory = checkpoint.get("memory")
+
+    def on_train_start(self) -> None:
+        """Fill the memory as it was in the checkpoint that the training goes on from."""
+        noted, self._loaded_memory = self._loaded_memory, None
+        if noted is not None:
+            snapshot = noted.pop("snapshot")
+            if snapshot is not None:
+                self._keep_network()
+                self._snapshots[0].load_state_dict(snapshot)
+            self._fill_memory(NotedMemory(noted.pop("step"), *(value.to(self.device) for value in noted.values())))
 
     # ---- the memory -------------------------------------------------------------------------------------------------
 
     def on_train_epoch_start(self) -> None:
-        """Refresh the memory: at the start of a round, so that a training resumed there sees the same."""
+        """Refresh the memory at the start of a round, if that is due."""
         self._noted.pop("train", None)
-        if self.parts.memory is not None and self.global_step >= self._first_refresh:
+        if self.parts.memory is not None and self._is_due:
             self._refresh()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Refresh the memory for the first time within a round, where the next round is far away."""
-        if self.parts.memory is None or self._refreshed >= 0 or self.global_step < self._first_refresh:
+        if self.parts.memory is None or self._noted_memory is not None or not self._is_due:
             return
         if 2 * batch_idx <= len(self.loaders.train):
             self._refresh()
 
     @property
-    def _first_refresh(self) -> float:
+    def _is_due(self) -> bool:
+        """Whether a round that begins now refreshes the memory."""
         assert self.parts.memory is not None
-        return self.parts.memory.start * self.n_steps
+        if self._noted_memory is None:
+            return self.global_step >= self.parts.memory.start * self.n_steps
+        return self.global_step - self._noted_memory.step >= REFRESH_STEPS - len(self.loaders.train) // 2
 
     def _refresh(self) -> None:
         """Embed training observations and show them to the memory."""
-        memory, loader = self.parts.memory, self.loaders.memory
-        if memory is None or loader is None:
+        loader = self.loaders.memory
+        if loader is None:
             return
-        self._refreshed = self.global_step
         self.module.eval()
-        if not self.loaders.memory_is_whole:  # in a list, as it is no part of what is trained
-            self._refreshed_with = [copy.deepcopy(self.module).requires_grad_(False)]
+        if not self.loaders.memory_is_whole:
+            self._keep_network()
         with torch.inference_mode(False), torch.no_grad():
             parts = [self._embedded(on_device(batch, self.device)) for batch in loader]
             means_md, covariates_mk, rows_m = (torch.cat(part) for part in zip(*parts, strict=True))
             n_ranks = self._divided["memory"]
             means_md, covariates_mk, rows_m = (gathered(part, n_ranks) for part in (means_md, covariates_mk, rows_m))
             order_m = rows_m.argsort()
-            seed_draws(self._seed_of(MEMORY_STREAM + self.global_step), self.device)
-            memory.refresh(
-                means_md[order_m], covariates_mk[order_m], rows_m[order_m], is_whole=self.loaders.memory_is_whole
-            )
+            found = NotedMemory(self.global_step, means_md[order_m], covariates_mk[order_m], rows_m[order_m])
+        self._fill_memory(found)
         self.module.train()
+
+    def _keep_network(self) -> None:
+        """Copy the network as it is: it embeds whole observations until the next refresh."""
+        if self._snapshots:
+            self._snapshots[0].load_state_dict(self.module.state_dict())
+        else:
+            self._snapshots.append(copy.deepcopy(self.module).requires_grad_(False).eval())
+
+    def _fill_memory(self, found: "NotedMemory") -> None:
+        """Let the memory find its targets; what it draws follows from the step."""
+        assert self.parts.memory is not None
+        self._noted_memory = found
+        with torch.inference_mode(False), torch.no_grad():
+            seed_draws(self._seed_of(MEMORY_STREAM + found.step), self.device)
+            self.parts.memory.refresh(
+                found.embedding_md, found.covariates_mk, found.rows_m, is_whole=self.loaders.memory_is_whole
+            )
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         return self.module.embed(self.parts.tokenizer(batch), batch).mean.float(), batch.covariates, batch.rows
@@ -228,7 +280,7 @@ class MaskedPlan(lightning.LightningModule):
 
     def _terms(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         views = self.parts.tokenizer(batch)
-        if self._refreshed >= 0 and not self.loaders.memory_is_whole:
+        if self._noted_memory is not None and not self.loaders.memory_is_whole:
             batch = batch._replace(whole_nd=self._whole(views, batch))
         assert batch.draws is not None
         masked = self.parts.masking(views, batch.draws)
@@ -242,8 +294,7 @@ class MaskedPlan(lightning.LightningModule):
         By the network as it is, a target would run away from the observation that follows it: a batch would be moved by its
         shift again and again until the next refresh.
         """
-        (refreshed,) = self._refreshed_with
-        return refreshed.embed(views, batch).mean.float()
+        return self._snapshots[0].embed(views, batch).mean.float()
 
     def _noted_loss(self, stage: str, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Note the terms on the device, without waiting for it, and return their sum.
