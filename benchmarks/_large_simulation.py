@@ -1,7 +1,7 @@
 """Counts of up to millions of cells, written to an uncompressed CSR ``.h5ad`` in blocks; of which 10,000 are scored.
 
 A cell i has the same batch, type, state, depth and counts in a file of any size, by the seed alone: a larger file has the
-cells of a smaller one and more. The first 10,000 are marked ``obs["scored"]``. In the file the cells stand by batch, within
+cells of a smaller one and more. The first 10,000 are marked ``obs["evaluated"]``. In the file the cells stand by batch, within
 it in an order that has nothing to do with their number, so that the scored ones are spread over it.
 
 The simulation is hard: batches differ by more than types, gene by gene and type by type, in their frequencies of types (each
@@ -64,8 +64,8 @@ def profiles(seed: int, strengths: Strengths = STRENGTHS) -> np.ndarray:
     """Draw (types, batches, states, genes) expected shares of the genes; each profile sums to 1."""
     rng, s, g = np.random.default_rng([seed, 1]), strengths, N_GENES
 
-    def effects(n: int, strength: float, share: float) -> np.ndarray:
-        return strength * rng.normal(size=(n, g)) * (rng.random((n, g)) < share)
+    def effects(n: int, strength: float, fraction: float) -> np.ndarray:
+        return strength * rng.normal(size=(n, g)) * (rng.random((n, g)) < fraction)
 
     lineage, family = np.arange(N_TYPES) // 4, np.arange(N_TYPES) // 2  # three lineages of two families of two types
     base_g = s.expression * rng.normal(size=g)
@@ -95,7 +95,7 @@ def frequencies(seed: int) -> np.ndarray:
 
 
 def cells(n_obs: int, seed: int, strengths: Strengths = STRENGTHS) -> pd.DataFrame:
-    """Draw the cells, in the order of the file: ``cell`` (their number), ``batch``, ``cell_type``, ``depth``, ``scored``."""
+    """Draw the cells, in the order of the file: ``cell`` (their number), ``batch``, ``cell_type``, ``depth``, ``evaluated``."""
     rngs = iter(np.random.default_rng([seed, 3]).spawn(6))
     batch_share = np.random.default_rng([seed, 4]).dirichlet(np.full(N_BATCHES, 8.0))
     batch_n = np.searchsorted(batch_share.cumsum()[:-1], next(rngs).random(n_obs), side="right")

@@ -2,7 +2,7 @@
 
     python benchmarks/_large_training.py FILE OUT [--method omicsmlm | baselines] [--seed 0] [--in-memory]
 
-OUT.npz: the embeddings of the rows marked ``obs["scored"]``, by name, and the names of these rows (``cells``). OUT.json: minutes and memory.
+OUT.npz: the embeddings of the rows marked ``obs["evaluated"]``, by name, and the names of these rows (``cells``). OUT.json: minutes and memory.
 """
 
 import argparse
@@ -63,17 +63,17 @@ def trained(file: Path, seed: int, in_memory: bool) -> tuple[dict[str, np.ndarra
         from omicsmlm import OmicsMLM, OmicsMLMConfig
     with watch.phase("open"):
         adata = ad.read_h5ad(file, backed=None if in_memory else "r")
-        scored_n = np.flatnonzero(adata.obs["scored"])
+        evaluated_n = np.flatnonzero(adata.obs["scored"])
     with watch.phase("construction"):
         model = OmicsMLM(adata, OmicsMLMConfig(seed=seed), batch_key="batch")
     with watch.phase("untrained start"):
-        start_nd = model.get_latent_representation(indices=scored_n)
+        start_nd = model.get_latent_representation(indices=evaluated_n)
     with watch.phase("training"):
         model.train(key_added=None, progress_bar=False)
     with watch.phase("embedding"):
         embedding_nd = model.get_latent_representation()
     history = {name: frame[name].astype(float).tolist() for name, frame in model.history.items()}
-    embeddings = {"start": start_nd, "trained": embedding_nd[scored_n], "cells": names(adata, scored_n)}
+    embeddings = {"start": start_nd, "trained": embedding_nd[evaluated_n], "cells": names(adata, evaluated_n)}
     return embeddings, {"phases": watch.phases, "history": history}
 
 
@@ -89,12 +89,12 @@ def baselines(file: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     watch = Watch()
     with watch.phase("open"):
         adata = ad.read_h5ad(file)
-        scored_n = np.flatnonzero(adata.obs["scored"])
+        evaluated_n = np.flatnonzero(adata.obs["scored"])
     with watch.phase("PCA"):
         pca_nd = baselines.pca(adata, 50)
     with watch.phase("Harmony"):
         harmony_nd = baselines.harmony(adata, "batch")
-    embeddings = {"PCA": pca_nd[scored_n], "Harmony": harmony_nd[scored_n], "cells": names(adata, scored_n)}
+    embeddings = {"PCA": pca_nd[evaluated_n], "Harmony": harmony_nd[evaluated_n], "cells": names(adata, evaluated_n)}
     return embeddings, {"phases": watch.phases}
 
 

@@ -14,7 +14,7 @@ WIDTH, N_LATENT, N_STEPS, N_ROWS = 256, 64, 600, 64
 
 
 class SmallEncoder(nn.Module):
-    """The network; ``seen`` is false where a value is missing or hidden."""
+    """The network; ``measured`` is false where a value is missing or hidden."""
 
     def __init__(self, n_features: list[int]) -> None:
         super().__init__()
@@ -26,23 +26,23 @@ class SmallEncoder(nn.Module):
         self.decoder = nn.Sequential(nn.Linear(N_LATENT, WIDTH), nn.GELU())
         self.heads = nn.ModuleList([nn.Linear(WIDTH, g) for g in n_features])
 
-    def encode(self, x: list[Tensor], seen: list[Tensor]) -> Tensor:
+    def encode(self, x: list[Tensor], measured: list[Tensor]) -> Tensor:
         h_nd = torch.zeros(len(x[0]), WIDTH)
-        for layer, absent, x_ng, seen_ng in zip(self.features, self.absent, x, seen, strict=True):
-            share_n1 = seen_ng.float().mean(1, keepdim=True)
-            h_nd = h_nd + layer(x_ng * seen_ng / share_n1.clamp(min=1e-3).sqrt()) + (share_n1 == 0) * absent
+        for layer, absent, x_ng, measured_ng in zip(self.features, self.absent, x, measured, strict=True):
+            share_n1 = measured_ng.float().mean(1, keepdim=True)
+            h_nd = h_nd + layer(x_ng * measured_ng / share_n1.clamp(min=1e-3).sqrt()) + (share_n1 == 0) * absent
         return self.latent(h_nd)
 
 
-def hidden(seen: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+def hidden(measured: list[Tensor], generator: torch.Generator) -> list[Tensor]:
     """What stays visible: of each modality a share, and never nothing of a row."""
     rate = 0.3 + 0.6 * torch.rand((), generator=generator)
-    loses_n, which_n = (torch.rand(len(seen[0]), generator=generator) for _ in range(2))
+    loses_n, which_n = (torch.rand(len(measured[0]), generator=generator) for _ in range(2))
     visible = []
-    for m, seen_ng in enumerate(seen):
-        others_n = torch.stack([other.any(1) for k, other in enumerate(seen) if k != m]).any(0)
-        gone_n = (loses_n < 0.3) & ((which_n * len(seen)).long() == m) & others_n
-        visible.append(seen_ng & (torch.rand(seen_ng.shape, generator=generator) > rate) & ~gone_n[:, None])
+    for m, measured_ng in enumerate(measured):
+        others_n = torch.stack([other.any(1) for k, other in enumerate(measured) if k != m]).any(0)
+        gone_n = (loses_n < 0.3) & ((which_n * len(measured)).long() == m) & others_n
+        visible.append(measured_ng & (torch.rand(measured_ng.shape, generator=generator) > rate) & ~gone_n[:, None])
     return visible
 
 
@@ -50,22 +50,22 @@ def embedding(blocks: list[np.ndarray], trained_n: np.ndarray, seed: int) -> np.
     """Train on some rows; give (n, 64) of all. Blocks are (n, g) per modality, NaN where a row lacks it."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    x, seen = [], []
+    x, measured = [], []
     for block in blocks:
         mean_g, deviation_g = np.nanmean(block[trained_n], 0), np.nanstd(block[trained_n], 0)
         z_ng = ((block - mean_g) / np.where(deviation_g > 1e-8, deviation_g, 1)).clip(-10, 10)
         x.append(torch.from_numpy(np.nan_to_num(z_ng)).float())
-        seen.append(torch.from_numpy(~np.isnan(block)))
+        measured.append(torch.from_numpy(~np.isnan(block)))
     net, rows = SmallEncoder([block.shape[1] for block in blocks]), torch.from_numpy(np.flatnonzero(trained_n))
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=N_STEPS)
     for _ in range(N_STEPS):
         drawn = rows[torch.randint(len(rows), (N_ROWS,), generator=generator)]
-        x_drawn, seen_drawn = [part[drawn] for part in x], [part[drawn] for part in seen]
-        visible = hidden(seen_drawn, generator)
+        x_drawn, measured_drawn = [part[drawn] for part in x], [part[drawn] for part in measured]
+        visible = hidden(measured_drawn, generator)
         h_nd, loss = net.decoder(net.encode(x_drawn, visible)), torch.zeros(())
-        for head, x_ng, seen_ng, visible_ng in zip(net.heads, x_drawn, seen_drawn, visible, strict=True):
-            error_ng, hidden_ng = (head(h_nd) - x_ng).square(), seen_ng & ~visible_ng
+        for head, x_ng, measured_ng, visible_ng in zip(net.heads, x_drawn, measured_drawn, visible, strict=True):
+            error_ng, hidden_ng = (head(h_nd) - x_ng).square(), measured_ng & ~visible_ng
             for weight, judged_ng in ((1.0, hidden_ng), (0.25, visible_ng)):
                 loss = loss + weight * (error_ng * judged_ng).sum() / judged_ng.sum().clamp(min=1)
         optimizer.zero_grad()
@@ -73,4 +73,4 @@ def embedding(blocks: list[np.ndarray], trained_n: np.ndarray, seed: int) -> np.
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        return net.eval().encode(x, seen).numpy()
+        return net.eval().encode(x, measured).numpy()

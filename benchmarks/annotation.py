@@ -169,7 +169,7 @@ def perfect_error(probabilities: pd.DataFrame, seed: int = 0, n_draws: int = 50)
     return float(np.mean([evaluation.reliability(probabilities, labels[codes]).attrs["ECE"] for codes in drawn]))
 
 
-def scored(answer: Answer, truth: pd.Series) -> dict[str, float]:
+def evaluated(answer: Answer, truth: pd.Series) -> dict[str, float]:
     """Accuracy and calibration over test cells, types that the reference lacks among them."""
     called = answer.probabilities.columns.to_numpy()[answer.probabilities.to_numpy().argmax(1)]
     right = called == truth.to_numpy()
@@ -200,11 +200,11 @@ def chemistry_and_noise(arguments: argparse.Namespace) -> None:
             truth = split.test.obs["cell_type"].astype(str)
             if "chemistry" in arguments.parts or "noise" in arguments.parts:
                 for name, answer in answers_of(split, seed, arguments, arguments.tunings).items():
-                    rows.append({"labels": "right", "method": name, "left out": split.name, **scored(answer, truth)})
+                    rows.append({"labels": "right", "method": name, "left out": split.name, **evaluated(answer, truth)})
             if "noise" in arguments.parts:
                 wrong = with_wrong_labels(split, seed)
                 for name, answer in answers_of(wrong, seed, arguments, ["frozen"]).items():
-                    rows.append({"labels": "wrong", "method": name, "left out": split.name, **scored(answer, truth)})
+                    rows.append({"labels": "wrong", "method": name, "left out": split.name, **evaluated(answer, truth)})
     right = [row for row in rows if row["labels"] == "right"]
     print("\n== chemistry: mean over queries")
     means = pd.DataFrame(right).drop(columns=["labels", "left out"]).groupby("method", sort=False).mean()

@@ -235,7 +235,7 @@ def as_text(answers: Answers) -> dict[str, np.ndarray]:
     return {view: labels.astype(str) for view, labels in answers.items()}
 
 
-def scored(answers: Answers, truth: np.ndarray) -> dict[str, float]:
+def evaluated(answers: Answers, truth: np.ndarray) -> dict[str, float]:
     accuracies = {view: accuracy_score(truth, answers[view]) for view in VIEWS}
     return accuracies | {
         f"F1 {view}": f1_score(truth, answers[view], average="macro", zero_division=0) for view in VIEWS
@@ -248,12 +248,12 @@ def scored(answers: Answers, truth: np.ndarray) -> dict[str, float]:
 def zero_shot(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     epochs, cache = arguments.epochs or EPOCHS[of.name], arguments.cache
     learned_n = of.learned_n("both")
-    scored_n = learned_n | of.test_n
+    evaluated_n = learned_n | of.test_n
 
     def embedded(model: Any, data: MuData) -> np.ndarray:
-        part = rows(data, scored_n, VIEWS["both"])
+        part = rows(data, evaluated_n, VIEWS["both"])
         z = pd.DataFrame(model.get_latent_representation(part), index=part.obs_names)
-        return z.loc[data.obs_names[scored_n]].to_numpy()
+        return z.loc[data.obs_names[evaluated_n]].to_numpy()
 
     makers: dict[str, Callable[[], np.ndarray]] = {
         "MOJO": lambda: embedded(mojo(of, seed, epochs, cache), of.by_gene),
@@ -262,15 +262,15 @@ def zero_shot(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, d
         "OmicsMLM, start": lambda: embedded(omicsmlm(of, seed, cache, trained=False), of.plain),
         "small encoder of plain PyTorch": lambda: small_encoder(
             [of.features(view) for view in ("RNA", "methylation")], ~of.held_n, seed
-        )[scored_n],
-        "PCA (64)": lambda: components(of, learned_n, whitened=False)[scored_n],
-        "PPCA, whitened (64)": lambda: components(of, learned_n, whitened=True)[scored_n],
-        "PPCA, whitened (20)": lambda: components(of, learned_n, whitened=True, n_comps=20)[scored_n],
+        )[evaluated_n],
+        "PCA (64)": lambda: components(of, learned_n, whitened=False)[evaluated_n],
+        "PPCA, whitened (64)": lambda: components(of, learned_n, whitened=True)[evaluated_n],
+        "PPCA, whitened (20)": lambda: components(of, learned_n, whitened=True, n_comps=20)[evaluated_n],
     }
     kept, found = Kept(cache), {}
     for method, make in asked(makers, arguments).items():
         z_nd, spent = kept(f"bulk-z-{of.name}-{method}-{seed}-{epochs}", make)
-        found[method] = clustering(z_nd, of.label_n[scored_n], of.test_n[scored_n], seed) | {"CPU-s": spent}
+        found[method] = clustering(z_nd, of.label_n[evaluated_n], of.test_n[evaluated_n], seed) | {"CPU-s": spent}
     return found
 
 
@@ -357,7 +357,7 @@ def main() -> None:
             truth = of.label_n[of.test_n]
             for part in arguments.parts:
                 if part == "missing":
-                    found = {m: scored(a, truth) for m, a in missing(of, seed, arguments).items()}
+                    found = {m: evaluated(a, truth) for m, a in missing(of, seed, arguments).items()}
                 else:
                     found = (zero_shot if part == "zero-shot" else curve)(of, seed, arguments)
                 tables[part].append(pd.DataFrame.from_dict(found, orient="index"))

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omicsmlm import datasets
-from omicsmlm.data import OmicsManager, row_loader
+from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.data._packing import pack_csr
 
 BATCH = 128
@@ -53,9 +53,9 @@ def manager_of(adata: ad.AnnData) -> OmicsManager:
 
 def ours(manager: OmicsManager, epoch: int, n_ahead: int = 0) -> int:
     """Go through an epoch of our loader."""
-    loader = row_loader(manager, np.arange(manager.adata.n_obs), BATCH, seed=0, n_ahead=n_ahead)
+    loader = observation_loader(manager, np.arange(manager.adata.n_obs), BATCH, seed=0, n_ahead=n_ahead)
     loader.sampler.set_epoch(epoch)
-    return sum(len(batch.rows) for batch in loader)
+    return sum(len(batch.indices) for batch in loader)
 
 
 def random_rows(adata: ad.AnnData, epoch: int, n: int = 4096) -> int:

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
 import omicsmlm
-from omicsmlm.data import row_loader
+from omicsmlm.data import observation_loader
 
 SETS = {"teaseq": (omicsmlm.datasets.teaseq, None), "pbmc_3tech": (omicsmlm.datasets.pbmc_3tech, "batch")}
 MARKERS = ["IL7R", "CD3D", "MS4A1", "CD79A", "LYZ", "CD14", "NKG7", "GNLY", "FCGR3A", "FCER1A", "PPBP", "CD8A"]
@@ -52,7 +52,7 @@ def fitted(name: str, folder: Path | None, seed: int) -> tuple[omicsmlm.OmicsMLM
 def inputs(model: omicsmlm.OmicsMLM) -> pd.DataFrame:
     """The scaled values of all features, one column per modality and feature."""
     n_obs = model.adata.n_obs
-    (batch,) = row_loader(model.adata_manager, np.arange(n_obs), n_obs)
+    (batch,) = observation_loader(model.adata_manager, np.arange(n_obs), n_obs)
     scaled = model._scaled(model.parts.tokenizer(batch))
     blocks = []
     for name, x_ng in scaled.items():
@@ -120,9 +120,9 @@ def t_test(x: pd.DataFrame, label_n: np.ndarray, types: list[str]) -> pd.DataFra
     return pd.DataFrame(np.nan_to_num(rows), index=types, columns=x.columns)
 
 
-def judged(model: omicsmlm.OmicsMLM, x: pd.DataFrame, label_n: np.ndarray, score: pd.DataFrame) -> dict[str, float]:
+def evaluated(model: omicsmlm.OmicsMLM, x: pd.DataFrame, label_n: np.ndarray, score: pd.DataFrame) -> dict[str, float]:
     """Loss of the labels' classifier when first features are set to their mean; a probe on first features alone."""
-    scored_n = np.isin(label_n, score.index)
+    evaluated_n = np.isin(label_n, score.index)
     z_nd = model.get_latent_representation()
     probe = LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
     mean_d, deviation_d = z_nd.mean(0), z_nd.std(0)
@@ -135,16 +135,16 @@ def judged(model: omicsmlm.OmicsMLM, x: pd.DataFrame, label_n: np.ndarray, score
             moved[np.ix_(label_n == label, ranked[i, :k])] = 0
         z_moved_nd = embedded(model, moved)
         right_n = probe.predict((z_moved_nd - mean_d) / deviation_d) == label_n
-        found[f"accuracy without first {k}"] = float(right_n[scored_n].mean())
+        found[f"accuracy without first {k}"] = float(right_n[evaluated_n].mean())
     for k in (2, 5):
         chosen = np.unique(ranked[:, :k])
-        score_n = cross_val_score(probe, x.to_numpy()[scored_n][:, chosen], label_n[scored_n], cv=5)
+        score_n = cross_val_score(probe, x.to_numpy()[evaluated_n][:, chosen], label_n[evaluated_n], cv=5)
         found[f"accuracy by first {k}"] = float(score_n.mean())
     return found
 
 
 def embedded(model: omicsmlm.OmicsMLM, x_ng: np.ndarray) -> np.ndarray:
-    (batch,) = row_loader(model.adata_manager, np.arange(len(x_ng)), len(x_ng))
+    (batch,) = observation_loader(model.adata_manager, np.arange(len(x_ng)), len(x_ng))
     grids = model.parts.tokenizer(batch)
     sizes = np.cumsum([grid.values.shape[1] for grid in grids.values()])[:-1]
     scaled = dict(zip(grids, map(torch.from_numpy, np.split(x_ng, sizes, axis=1)), strict=True))
@@ -173,7 +173,7 @@ def explained(model: omicsmlm.OmicsMLM, seed: int) -> None:
     ranks = {s: scores[s].rank(axis=1, ascending=False) for s in ("attribution", "t-test")}
     shown = {show(place): [int(rank[place].min()) for rank in ranks.values()] for place in x.columns}
     print("  best rank in a type (attribution, t-test):", {m: shown[m] for m in MARKERS if m in shown})
-    print(pd.DataFrame({s: judged(model, x, label_n, score) for s, score in scores.items()}).T.round(3).to_string())
+    print(pd.DataFrame({s: evaluated(model, x, label_n, score) for s, score in scores.items()}).T.round(3).to_string())
 
 
 def main() -> None:

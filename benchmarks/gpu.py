@@ -38,7 +38,7 @@ import omicsmlm
 from omicsmlm import MOJO, IsoFormer, MOJOConfig, OmicsMLM, ScMBERT, TxFM, TxFMConfig
 from omicsmlm._draws import Draws
 from omicsmlm._types import Batch, Parts, Tokens
-from omicsmlm.data import row_loader
+from omicsmlm.data import observation_loader
 from omicsmlm.models import OmicsModel
 from omicsmlm.training import on_device
 
@@ -75,7 +75,7 @@ class Step:
     def __call__(self, batch: Batch) -> None:
         """Mask, encode, judge, differentiate, clip, step."""
         self.n_done += 1
-        batch = batch._replace(draws=Draws(self.n_done, batch.rows))
+        batch = batch._replace(draws=Draws(self.n_done, batch.indices))
         with torch.autocast(self.device.type, torch.bfloat16):
             masked = self.parts.masking(self.parts.tokenizer(batch), batch.draws)
             terms = self.parts.objective(self.parts.module(masked.inputs, batch), masked, batch, 0.5)
@@ -169,7 +169,7 @@ def measure(step: Step, make: Callable[[], Iterable[Batch]], n_steps: int) -> Me
         batch = next(batches)
         waited += time.perf_counter() - before
         step(on_device(batch, device))
-        n_rows += len(batch.rows)
+        n_rows += len(batch.indices)
     wait_for(device)
     took = time.perf_counter() - start
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
@@ -199,7 +199,7 @@ def n_compilations() -> int:
 def loader_of(model: OmicsModel, batch_size: int, **options: Any) -> Callable[[], Iterable[Batch]]:
     """Batches of a model's object, shuffled."""
     assert model.adata is not None
-    loader = row_loader(model.adata_manager, np.arange(model.adata.n_obs), batch_size, seed=0, **options)
+    loader = observation_loader(model.adata_manager, np.arange(model.adata.n_obs), batch_size, seed=0, **options)
     return lambda: loader
 
 
@@ -226,7 +226,7 @@ class Resident:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Go through all rows once, shuffled."""
         order, whole = np.random.default_rng(0).permutation(len(self.ends) - 1), self.whole
-        order_n, tokens = torch.from_numpy(order).to(whole.rows.device), whole.tokens[self.name]
+        order_n, tokens = torch.from_numpy(order).to(whole.indices.device), whole.tokens[self.name]
         for first in range(0, len(order), batch_size):
             rows_n = order_n[first : first + batch_size]
             own = order[first : first + batch_size]
@@ -268,9 +268,9 @@ def transcripts(n_rows: int, longest: int) -> AnnData:
     """DNA and protein of transcripts, and expression in three tissues."""
     rng = np.random.default_rng(0)
     obs = pd.DataFrame(index=[f"transcript{i}" for i in range(n_rows)])
-    for name, letters in (("dna", "ACGT"), ("protein", "ACDEFGHIKLMNPQRSTVWY")):
+    for name, residues in (("dna", "ACGT"), ("protein", "ACDEFGHIKLMNPQRSTVWY")):
         lengths = rng.integers(longest // 2, longest, n_rows)
-        obs[name] = ["".join(rng.choice(list(letters), length)) for length in lengths]
+        obs[name] = ["".join(rng.choice(list(residues), length)) for length in lengths]
     obs["gene"] = obs.index
     return AnnData(rng.normal(size=(n_rows, 3)).astype(np.float32), obs=obs)
 

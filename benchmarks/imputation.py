@@ -147,15 +147,15 @@ def idf_lsi(mdata: MuData, n_comps: int = 50) -> np.ndarray:
     return TruncatedSVD(n_comps, algorithm="arpack", random_state=0).fit_transform(weights).astype(np.float32)
 
 
-def rows_of(mdata: MuData, modality: str, rows_n: np.ndarray) -> AnnData:
+def obs_of(mdata: MuData, modality: str, rows_n: np.ndarray) -> AnnData:
     return mdata[modality][mdata.obs_names[rows_n]].copy()
 
 
 def our_components(mdata: MuData, test_n: np.ndarray, targets_nd: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """RNA components of the test rows by the model and by its untrained start, each in two ways."""
-    training = MuData({name: rows_of(mdata, name, ~test_n) for name in mdata.mod})
+    training = MuData({name: obs_of(mdata, name, ~test_n) for name in mdata.mod})
     training.obs["library"] = mdata.obs["batch"].astype(str)[~test_n].reindex(training.obs_names).to_numpy()
-    atac = MuData({"atac": rows_of(mdata, "atac", np.ones(mdata.n_obs, dtype=bool))})
+    atac = MuData({"atac": obs_of(mdata, "atac", np.ones(mdata.n_obs, dtype=bool))})
     model = OmicsMLM(training, OmicsMLMConfig(seed=seed), batch_key="library")
     made = {}
     for name in (UNTRAINED, OURS):
@@ -175,7 +175,7 @@ def components(seeds: list[int], skipped: list[str], kept: Kept) -> tuple[pd.Dat
     mdata = whole[(whole.obs["cell_type"] != "Mis").to_numpy()].copy()
     test_n = (mdata.obs["split"] == "test").to_numpy()
     targets_nd = np.empty((mdata.n_obs, len(RNA_COMPONENTS)), dtype=np.float32)
-    rna = (rows_of(mdata, "rna", ~test_n), rows_of(mdata, "rna", test_n))
+    rna = (obs_of(mdata, "rna", ~test_n), obs_of(mdata, "rna", test_n))
     targets_nd[~test_n], targets_nd[test_n] = baselines.projected_pca(*rna, len(RNA_COMPONENTS))
     lsi_nd, _ = kept("snareseq-LSI-without-Mis", lambda: baselines.lsi(mdata, 50))
     idf_nd, _ = kept("snareseq-idf-LSI-without-Mis", lambda: idf_lsi(mdata, 50))

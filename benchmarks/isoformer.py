@@ -101,7 +101,7 @@ class Task(NamedTuple):
     y_nt: np.ndarray
     trained_n: np.ndarray  # bool
     tested_n: np.ndarray
-    seen: dict[str, np.ndarray]  # which rows have the sequence
+    visible: dict[str, np.ndarray]  # which rows have the sequence
 
     @property
     def groups(self) -> np.ndarray:
@@ -118,9 +118,9 @@ def task(name: str, rows: int | None) -> Task:
     trained_n = split == "train"
     if rows is not None:
         trained_n &= np.cumsum(trained_n) <= rows
-    seen = {column: adata.obs[column].notna().to_numpy() for column in part.keys}
+    visible = {column: adata.obs[column].notna().to_numpy() for column in part.keys}
     y_nt = np.asarray(adata.X, dtype=np.float64)
-    return Task(name, part, adata, y_nt, trained_n, split == "test", seen)
+    return Task(name, part, adata, y_nt, trained_n, split == "test", visible)
 
 
 # ---- baselines ----------------------------------------------------------------------------------------------------
@@ -131,10 +131,10 @@ def label(sizes: tuple[int, ...]) -> str:
     return f"ridge on {words} and length"
 
 
-def on_rows(of: Task, seen_n: np.ndarray, predict: Callable[..., np.ndarray]) -> np.ndarray:
+def on_rows(of: Task, visible_n: np.ndarray, predict: Callable[..., np.ndarray]) -> np.ndarray:
     """Predictions of a baseline for the rows that have what it reads, NaN elsewhere; `predict` is given the rows."""
     predicted_nt = np.full(of.y_nt.shape, np.nan)
-    rows = np.flatnonzero(seen_n)
+    rows = np.flatnonzero(visible_n)
     predicted_nt[rows] = predict(rows, of.y_nt[rows], of.trained_n[rows], groups=of.groups[rows])
     return predicted_nt
 
@@ -147,12 +147,12 @@ def kmer_baseline(of: Task, column: str, sizes: tuple[int, ...]) -> np.ndarray:
             return baselines.codon_ridge(texts[rows], *data, **groups)
         return baselines.kmer_ridge(texts[rows], *data, k=sizes, alphabet=alphabet, **groups)
 
-    return on_rows(of, of.seen[column], predict)
+    return on_rows(of, of.visible[column], predict)
 
 
 def length_baseline(of: Task, columns: list[str]) -> np.ndarray:
     texts = {column: np.array(of.texts(column), dtype=object) for column in columns}
-    some_n = np.any([of.seen[column] for column in columns], axis=0)
+    some_n = np.any([of.visible[column] for column in columns], axis=0)
     return on_rows(
         of,
         some_n,
@@ -170,7 +170,7 @@ def concatenation(of: Task) -> np.ndarray:
             for size in kmers.sizes
         ]
         lengths_nd = baselines.length_features({column: texts})[:, :2]
-        absent_n = ~of.seen[column][:, None]
+        absent_n = ~of.visible[column][:, None]
         features[column] = np.where(absent_n, np.nan, np.hstack(blocks))
         features[f"length of {column}"] = np.where(absent_n, np.nan, lengths_nd)
     return baselines.concatenated_ridge(features, of.y_nt, of.trained_n, groups=of.groups)
@@ -230,7 +230,7 @@ def only(adata: AnnData, columns: list[str], keys: dict[str, str]) -> AnnData:
 
 def trained(of: Task, columns: list[str], run: Run, seed: int) -> IsoFormer:
     """A model of these sequences, on the training rows that have one of them."""
-    some_n = np.any([of.seen[column] for column in columns], axis=0)
+    some_n = np.any([of.visible[column] for column in columns], axis=0)
     adata = of.adata[of.trained_n & some_n].copy()
     keys = {f"{of.part.keys[column]}_key": column for column in columns}
     IsoFormer.setup_anndata(adata, group_key=of.part.group, **keys)
@@ -243,7 +243,7 @@ def trained(of: Task, columns: list[str], run: Run, seed: int) -> IsoFormer:
 
 def foretold(of: Task, model: IsoFormer, columns: list[str]) -> np.ndarray:
     """What a model that is shown these sequences says of the test rows that have one of them; NaN elsewhere."""
-    rows = np.flatnonzero(np.any([of.seen[column] for column in columns], axis=0) & of.tested_n)
+    rows = np.flatnonzero(np.any([of.visible[column] for column in columns], axis=0) & of.tested_n)
     predicted_nt = np.full(of.y_nt.shape, np.nan)
     predicted_nt[rows] = model.predict(only(of.adata[rows], columns, of.part.keys)).to_numpy()
     return predicted_nt
@@ -273,12 +273,14 @@ def ours(of: Task, run: Run, seed: int) -> dict[str, tuple[np.ndarray, float]]:
 
 def blocks(of: Task) -> dict[str, np.ndarray]:
     """Sets of test rows by what they have; of equal ones the first."""
-    found = {f"rows with {column}": of.tested_n & seen_n for column, seen_n in of.seen.items()}
-    kind_n = np.array([" + ".join(c for c in of.seen if of.seen[c][n]) for n in range(of.adata.n_obs)], dtype=object)
+    found = {f"rows with {column}": of.tested_n & visible_n for column, visible_n in of.visible.items()}
+    kind_n = np.array(
+        [" + ".join(c for c in of.visible if of.visible[c][n]) for n in range(of.adata.n_obs)], dtype=object
+    )
     for kind in pd.unique(kind_n[of.tested_n]):
         if "+" in kind and (of.tested_n & (kind_n == kind)).sum() >= LEAST:
             found[f"rows with {kind} alone"] = of.tested_n & (kind_n == kind)
-    found["rows with several"] = of.tested_n & (np.sum(list(of.seen.values()), axis=0) > 1)
+    found["rows with several"] = of.tested_n & (np.sum(list(of.visible.values()), axis=0) > 1)
     found["all rows"] = of.tested_n
     names: dict[bytes, str] = {}
     for block, of_n in found.items():

@@ -136,7 +136,7 @@ def ilisi(embedding: np.ndarray, is_query: np.ndarray) -> float:
     return float(ilisi_knn(NeighborsResults(indices=indices, distances=distances), np.where(is_query, "q", "r")))
 
 
-def scored(split: Split, embeddings: dict[str, tuple[np.ndarray, float]]) -> pd.DataFrame:
+def evaluated(split: Split, embeddings: dict[str, tuple[np.ndarray, float]]) -> pd.DataFrame:
     """One row per embedding."""
     values = {name: embedding for name, (embedding, _) in embeddings.items()}
     twins = {  # an adaptation that moves nothing: scib-metrics is asked once
@@ -145,8 +145,8 @@ def scored(split: Split, embeddings: dict[str, tuple[np.ndarray, float]]) -> pd.
         for name in values
         if name > first and np.array_equal(values[name], values[first])
     }
-    judged = {name: embedding for name, embedding in values.items() if name not in twins}
-    table = evaluation.benchmark(split.data, judged, "batch", "cell_type")
+    evaluated = {name: embedding for name, embedding in values.items() if name not in twins}
+    table = evaluation.benchmark(split.data, evaluated, "batch", "cell_type")
     rows = [table.loc[twins.get(name, name), ["Total", "Bio conservation", "Batch correction"]] for name in values]
     table = pd.DataFrame(rows, index=pd.Index(list(values), name="embedding")).astype(float)
     for name, embedding in values.items():
@@ -180,7 +180,7 @@ def of_split(name: str, split: Split, seed: int, skipped: list[str], kept: Kept)
         embeddings[method] = (arrays["embedding"], spent)
         if "labels" in arrays:
             labels[method] = arrays["labels"]
-    table = scored(split, embeddings)
+    table = evaluated(split, embeddings)
     for method, predicted in labels.items():
         table.loc[method, "own labels"] = own_labels(split, predicted)
     return table

@@ -46,8 +46,8 @@ def thinned(source: ad.AnnData, rows_n: np.ndarray, cells_n: np.ndarray, seed: i
         block = source.X[rows_n[first : first + BLOCK]]
         counts_p = block.data.astype(np.int64)
         for i, cell in enumerate(cells_n[first : first + BLOCK].tolist()):
-            of_row = slice(*block.indptr[i : i + 2])
-            block.data[of_row] = np.random.default_rng([seed, 3, cell]).binomial(counts_p[of_row], 0.5)
+            of_obs = slice(*block.indptr[i : i + 2])
+            block.data[of_obs] = np.random.default_rng([seed, 3, cell]).binomial(counts_p[of_obs], 0.5)
         block.eliminate_zeros()
         yield Rows(block.data, block.indices, np.diff(block.indptr))
 
@@ -63,7 +63,7 @@ def resample(file: Path, n_obs: int, seed: int) -> int:
     shuffled_n = np.random.default_rng([seed, 2]).random(n_obs)
     order_n = np.lexsort((shuffled_n, source.obs["batch"].astype("category").cat.codes.to_numpy()[drawn_n]))
     obs = source.obs[["batch", "cell_type"]].iloc[drawn_n[order_n]]
-    obs = obs.assign(scored=order_n < N_SCORED).set_axis([f"cell_{i}" for i in order_n])
+    obs = obs.assign(evaluated=order_n < N_SCORED).set_axis([f"cell_{i}" for i in order_n])
     return write(file, obs, list(source.var_names), thinned(source, drawn_n[order_n], order_n, seed))
 
 
@@ -112,7 +112,7 @@ def costs(reports: dict[int, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def scored(file: Path, embeddings: dict[str, list[np.ndarray]]) -> pd.DataFrame:
+def evaluated(file: Path, embeddings: dict[str, list[np.ndarray]]) -> pd.DataFrame:
     """Score embeddings of the scored rows of a file, in its order, with scib-metrics; several of a name by their mean."""
     backed = ad.read_h5ad(file, backed="r")
     rows = backed[backed.obs["scored"].to_numpy()].to_memory()
@@ -189,7 +189,7 @@ def main() -> None:
     print("\n" + "\n".join(costs(ours)), flush=True)
     if arguments.no_scores:
         return
-    table = scored(folder / f"{min(n for n, _ in outs.values())}.h5ad", collected(outs))
+    table = evaluated(folder / f"{min(n for n, _ in outs.values())}.h5ad", collected(outs))
     table.to_csv(folder / "scores.csv")
     print("\n" + shown(table, SCORES, STEADY).to_string())
     total = table.groupby(level=0)[STEADY].mean()

@@ -93,9 +93,9 @@ class Cells:
         self.labels = self.data.obs["cell_type"].astype(str).to_numpy()
         self.is_test = (self.data.obs["split"] == "test").to_numpy()
         counts = pd.Series(self.labels[self.is_test]).value_counts()
-        self.scored = self.is_test & np.isin(self.labels, counts.index[counts >= 10].drop(DROPPED))
+        self.evaluated = self.is_test & np.isin(self.labels, counts.index[counts >= 10].drop(DROPPED))
         self.learned = ~self.is_test & (self.labels != DROPPED)
-        self.reference, self.test = self.data[~self.is_test].copy(), self.data[self.scored].copy()
+        self.reference, self.test = self.data[~self.is_test].copy(), self.data[self.evaluated].copy()
 
     def only(self, data: MuData, modality: str) -> MuData:
         part = MuData({modality: data[modality].copy()})
@@ -103,20 +103,20 @@ class Cells:
         return part
 
     def answered(self, called: Any) -> dict[str, float]:
-        truth = self.labels[self.scored]
+        truth = self.labels[self.evaluated]
         return {
             "accuracy": accuracy_score(truth, called),
             "macro F1": f1_score(truth, called, average="macro", labels=np.unique(truth), zero_division=0),
         }
 
     def averaged(self, embedding: np.ndarray) -> dict[str, float]:
-        batches = self.data.obs["batch"].astype(str).to_numpy()[self.scored]
-        table = evaluation.avg_bio_batch(embedding, self.labels[self.scored], batches)
+        batches = self.data.obs["batch"].astype(str).to_numpy()[self.evaluated]
+        table = evaluation.avg_bio_batch(embedding, self.labels[self.evaluated], batches)
         return table.iloc[0][["AvgBIO", "AvgBATCH"]].to_dict()
 
     def probed(self, embedding: np.ndarray, classifier: Any) -> dict[str, float]:
         fitted = classifier.fit(embedding[self.learned], self.labels[self.learned])
-        return self.answered(fitted.predict(embedding[self.scored])) | self.averaged(embedding[self.scored])
+        return self.answered(fitted.predict(embedding[self.evaluated])) | self.averaged(embedding[self.evaluated])
 
 
 def linear(**options: Any) -> Any:
@@ -206,7 +206,7 @@ def annotation(cells: Cells, arguments: argparse.Namespace) -> None:
         tables.append(pd.DataFrame(rows).T)
         pd.concat(tables).to_csv(arguments.out / "scmbert.csv")
     whole = pd.concat(tables)
-    print(f"\n== SNARE-seq, {int(cells.scored.sum())} cells of the test libraries")
+    print(f"\n== SNARE-seq, {int(cells.evaluated.sum())} cells of the test libraries")
     print(shown(whole, COLUMNS, "accuracy").to_string())
     means = whole.groupby(level=0, sort=False).mean()
     print("\n".join(verdicts(TARGETS, means)))

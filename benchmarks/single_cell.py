@@ -171,7 +171,7 @@ def probed(study: Study, data: Data, embedding: np.ndarray) -> dict[str, float]:
     return {"linear": accuracy["linear"], "linear F1": f1["linear"], "k-NN": accuracy["k-NN"], "k-NN F1": f1["k-NN"]}
 
 
-def scored(study: Study, data: Data, embeddings: dict[str, tuple[np.ndarray, float]]) -> pd.DataFrame:
+def scores(study: Study, data: Data, embeddings: dict[str, tuple[np.ndarray, float]]) -> pd.DataFrame:
     """One row per embedding: scib-metrics, probes, dimensions, CPU-seconds."""
     values = {name: embedding for name, (embedding, _) in embeddings.items()}
     named = [name for name in (OURS, f"PCA ({N_LATENT})") if name in values]
@@ -185,7 +185,7 @@ def scored(study: Study, data: Data, embeddings: dict[str, tuple[np.ndarray, flo
     return table
 
 
-def judged(study: Study, means: pd.DataFrame) -> list[str]:
+def targets_reached(study: Study, means: pd.DataFrame) -> list[str]:
     """A line per target: reached or missed."""
     lines = verdicts(study.targets, means)
     if OURS in means.index:
@@ -211,7 +211,7 @@ def run(name: str, study: Study, seeds: list[int], baselines_only: bool, out: Pa
             embeddings[method] = kept(
                 f"{name}-{method}-converged-{seed}", lambda fit=fit, seed=seed: fit(data, study.batch_key, seed)
             )
-        table = scored(study, data, embeddings)
+        table = scores(study, data, embeddings)
         tables.append(table.assign(seed=seed))
         pd.concat(tables).to_csv(out / f"{name}.csv")  # after every seed, so that a killed run leaves what it has
     whole = pd.concat(tables)
@@ -220,7 +220,7 @@ def run(name: str, study: Study, seeds: list[int], baselines_only: bool, out: Pa
     print(shown(whole, SHOWN, "Total").to_string())
     if tables[0].attrs["left_out"]:
         print(f"Left out of scoring (fewer than 10 cells): {', '.join(tables[0].attrs['left_out'])}.")
-    for line in judged(study, means):
+    for line in targets_reached(study, means):
         print(line)
     metrics = [*tables[0].attrs["kinds"], *(c for c in ("Batch correction", "Bio conservation", "Total") if c in means)]
     picture = means[metrics]

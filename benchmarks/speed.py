@@ -229,7 +229,7 @@ class FullLength(nn.Module):
 
     def forward(self, grid: Grid) -> Tensor:
         """Give (n, g) logits of a grid of which everything is shown; what is hidden is a zero in it."""
-        x_td, _ = self.tokens(grid.values, torch.ones_like(grid.seen))
+        x_td, _ = self.tokens(grid.values, torch.ones_like(grid.visible))
         states_nld = self.bert(inputs_embeds=x_td.unflatten(0, (len(grid.values), -1))).last_hidden_state
         return self.out(states_nld[:, 1:]).squeeze(2)
 
@@ -255,8 +255,8 @@ def txfm(bf16: bool) -> list[Contest]:
             gene_start="random",
         )
         counts_ng = torch.poisson(torch.rand(2, n_genes) * 2)
-        seen_ng = torch.ones(2, n_genes, dtype=torch.bool)
-        views = {"rna": Grid(counts_ng.log1p(), seen_ng, counts_ng.sum(1))}
+        visible_ng = torch.ones(2, n_genes, dtype=torch.bool)
+        views = {"rna": Grid(counts_ng.log1p(), visible_ng, counts_ng.sum(1))}
         masked = MaskAllBut(config.n_shown)(views, torch.Generator().manual_seed(0))
         batch = Batch({}, {}, {}, torch.zeros(2, 0, dtype=torch.int64), torch.arange(2))
         module, other = TxFMModule("rna", n_genes, config).train(), FullLength(n_genes).train()

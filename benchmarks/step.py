@@ -104,27 +104,27 @@ def endless(loader: Any) -> Iterator[Any]:
 
 def our_bare_loop(model: OmicsMLM, n_steps: int) -> float:
     """Go through the steps of the plan in a plain loop, the targets of the pulls taken before; CPU-seconds of a step."""
-    from omicsmlm.data import row_loader
+    from omicsmlm.data import observation_loader
 
     parts, o, module = model.parts, model.optimisation, model.module
     rows = np.arange(model.adata.n_obs)
     with torch.no_grad():
-        seen = list(row_loader(model.adata_manager, rows, 1024))
-        means = torch.cat([module.embed(parts.tokenizer(batch), batch).mean for batch in seen])
-        covariates, keys = (torch.cat([getattr(b, name) for b in seen]) for name in ("covariates", "rows"))
+        visible = list(observation_loader(model.adata_manager, rows, 1024))
+        means = torch.cat([module.embed(parts.tokenizer(batch), batch).mean for batch in visible])
+        covariates, keys = (torch.cat([getattr(b, name) for b in visible]) for name in ("covariates", "rows"))
         parts.memory.refresh(means, covariates, keys, is_whole=True)
     weights = list(module.parameters())
     optimizer = torch.optim.AdamW(
         weights, lr=o.learning_rate, betas=o.betas, eps=o.epsilon, weight_decay=o.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, n_steps, n_steps // 10))
-    batches = endless(row_loader(model.adata_manager, rows, BATCH, seed=0))
+    batches = endless(observation_loader(model.adata_manager, rows, BATCH, seed=0))
     module.train()
     start = time.process_time()
     for step, batch in enumerate(islice(batches, n_steps)):
         optimizer.zero_grad()
         torch.default_generator.manual_seed(step)
-        batch = batch._replace(draws=Draws(step, batch.rows))
+        batch = batch._replace(draws=Draws(step, batch.indices))
         masked = parts.masking(parts.tokenizer(batch), batch.draws)
         terms = parts.objective(module(masked.inputs, batch), masked, batch, step / n_steps)
         torch.stack([term.float() for term in terms.values()]).sum().backward()

@@ -152,15 +152,15 @@ def unscaled_pca(
 def shared_log_counts(train: AnnData) -> Callable[[AnnData], np.ndarray]:
     """Log counts at the depth that the genes in the training sets alone tell of, as TxFM finds it."""
     panels = np.asarray(train.varm["profiled"]).T
-    of_row = np.asarray(train.obs["dataset"].cat.codes)
-    share = pd.Series(expected_shares(sp.csr_matrix(train.X), list(panels), of_row), index=train.var_names)
+    of_obs = np.asarray(train.obs["dataset"].cat.codes)
+    fraction = pd.Series(expected_shares(sp.csr_matrix(train.X), list(panels), of_obs), index=train.var_names)
 
     def values(data: AnnData) -> np.ndarray:
         known = data.var_names.isin(train.var_names)
         counts_ng = np.asarray(sp.csr_matrix(data.X).toarray()) * known
-        own = panels[of_row] if data is train else np.broadcast_to(known, counts_ng.shape)
-        share_ng = own * share.reindex(data.var_names, fill_value=0).to_numpy()
-        depth_n = counts_ng.sum(1) / np.maximum(share_ng.sum(1), 1e-3)
+        own = panels[of_obs] if data is train else np.broadcast_to(known, counts_ng.shape)
+        fraction_ng = own * fraction.reindex(data.var_names, fill_value=0).to_numpy()
+        depth_n = counts_ng.sum(1) / np.maximum(fraction_ng.sum(1), 1e-3)
         return np.log1p(1e4 * counts_ng / np.maximum(depth_n, 1)[:, None])
 
     return values

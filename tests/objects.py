@@ -12,7 +12,7 @@ from scipy import sparse
 
 from omicsmlm import IsoFormerConfig, MOJOConfig, OmicsMLMConfig, ScMBERTConfig, TxFMConfig
 from omicsmlm._draws import Draws
-from omicsmlm._types import Batch, Grid, Letters, View
+from omicsmlm._types import Batch, Grid, Sequences, View
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
@@ -88,13 +88,13 @@ def transcripts(n: int = 72, seed: int = 0) -> AnnData:
     rng = np.random.default_rng(seed)
     dna = [written(rng, "ACGT", 30, 90) for _ in range(n)]
     protein = [written(rng, "ACDEFGHIKLMNPQRSTVWY", 10, 40) for _ in range(n)]
-    share = np.array(
+    fraction = np.array(
         [
             [d.count("A") / len(d), d.count("C") / len(d), p.count("K") / len(p)]
             for d, p in zip(dna, protein, strict=True)
         ]
     )
-    x = (10 * share + 0.1 * rng.normal(size=share.shape)).astype(np.float32)
+    x = (10 * fraction + 0.1 * rng.normal(size=fraction.shape)).astype(np.float32)
     x[rng.random(x.shape) < 0.1] = np.nan
     number = np.arange(n)
     obs = cells(n).drop(columns="type")
@@ -158,14 +158,14 @@ def manager_of(data: AnnData | MuData, covariate_keys: Sequence[str | None] = ()
     return manager
 
 
-def letters_of(*sequences: str, of_row: Sequence[int] | None = None) -> Letters:
+def letters_of(*sequences: str, of_obs: Sequence[int] | None = None) -> Sequences:
     """Packed sequences; of as many rows, unless it is said which row has which."""
     packed = torch.tensor(list("".join(sequences).encode()), dtype=torch.uint8)
     offsets = torch.tensor([0, *map(len, sequences)]).cumsum(0)
     digests = [hashlib.blake2b(s.encode(), digest_size=16).digest() for s in sequences]
     digest_u2 = np.frombuffer(b"".join(digests), np.int64).reshape(-1, 2).copy()
-    rows = range(len(sequences)) if of_row is None else of_row
-    return Letters(packed, offsets, torch.tensor(list(rows), dtype=torch.int64), torch.from_numpy(digest_u2))
+    rows = range(len(sequences)) if of_obs is None else of_obs
+    return Sequences(packed, offsets, torch.tensor(list(rows), dtype=torch.int64), torch.from_numpy(digest_u2))
 
 
 def state_of(data: AnnData | MuData, *, without_registry: bool = True) -> dict[str, object]:
@@ -208,7 +208,11 @@ def _held(value: object) -> object:
 def draws_for(views: dict[str, View], seed: int = 0) -> Draws:
     """Random numbers for the observations of some views, known by their places."""
     view = next(iter(views.values()))
-    n = len(view.of_row) if isinstance(view, Letters) else len(view.seen if isinstance(view, Grid) else view.present)
+    n = (
+        len(view.of_obs)
+        if isinstance(view, Sequences)
+        else len(view.visible if isinstance(view, Grid) else view.present)
+    )
     return Draws(seed, torch.arange(n))
 
 

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from omicsmlm import MOJO, IsoFormer, OmicsMLM, ScMBERT, TxFM
 from omicsmlm._draws import Draws
-from omicsmlm._types import Grid, View, rows_of
+from omicsmlm._types import Grid, View, obs_of
 from omicsmlm.masking import keep_visible
 from omicsmlm.models import OmicsModel
 from tests.objects import (
@@ -113,9 +113,9 @@ def changed_where_hidden(model: OmicsModel, views: dict[str, View]) -> dict[str,
     shown = masked(model, views) if not tagged else masked(model, tagged)
     for name, view in views.items():
         if is_grid(view):
-            hidden = view.seen & ~shown[name].seen
+            hidden = view.visible & ~shown[name].visible
             values = torch.where(hidden, view.values * 3 + 2, view.values)
-            changed[name] = Grid(values, view.seen, view.total + (values - view.values).sum(1))
+            changed[name] = Grid(values, view.visible, view.total + (values - view.values).sum(1))
         else:
             hidden = ~torch.isin(tagged[name].values, shown[name].values)
             changed[name] = view._replace(values=torch.where(hidden, view.values * 3 + 2, view.values))
@@ -132,21 +132,21 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
     name, view = next(iter(views.items()))
     kept = torch.from_numpy(kept_g)
     if isinstance(model, TxFM):  # its values are relative to what there is of a row, and to the share that this is
-        counts = keep_visible(view, view.seen & kept).values.expm1()
+        counts = keep_visible(view, view.visible & kept).values.expm1()
         library = model.config.library_size * model.parts.tokenizer.get_buffer("share_g")[kept].sum()
         values = (counts * (library / counts.sum(1, keepdim=True))).log1p()
-        return {**views, name: Grid(values, view.seen & kept, values.sum(1))}
+        return {**views, name: Grid(values, view.visible & kept, values.sum(1))}
     if is_grid(view):
-        assert view.seen.shape[1] == len(kept), "the family looks at every feature of its small object"
-        return {**views, name: keep_visible(view, view.seen & kept)}
+        assert view.visible.shape[1] == len(kept), "the family looks at every feature of its small object"
+        return {**views, name: keep_visible(view, view.visible & kept)}
     kept_t = kept[view.ids]
-    length_n = torch.bincount(rows_of(view)[kept_t], minlength=len(view.present))
-    share = model.parts.tokenizer.get_buffer("profile_0")[kept].sum()
+    length_n = torch.bincount(obs_of(view)[kept_t], minlength=len(view.present))
+    fraction = model.parts.tokenizer.get_buffer("profile_0")[kept].sum()
     found = view._replace(
         ids=view.ids[kept_t],
         values=view.values[kept_t],
         offsets=torch.cat([torch.zeros(1, dtype=torch.int64), length_n.cumsum(0)]),
-        covered=view.covered * share,
+        covered=view.covered * fraction,
         measured=kept,
     )
     return {**views, name: found}
@@ -155,7 +155,7 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
 def without_modality(view: View) -> View:
     """A modality as if no row had it."""
     if is_grid(view):
-        return keep_visible(view, torch.zeros_like(view.seen))
+        return keep_visible(view, torch.zeros_like(view.visible))
     nothing = {"ids": view.ids[:0], "values": view.values[:0], "offsets": torch.zeros_like(view.offsets)}
     return view._replace(present=torch.zeros_like(view.present), **nothing)
 
@@ -283,7 +283,7 @@ def test_a_hidden_value_cannot_leak(family, trained):
 def test_the_values_reach_the_module_through_the_inputs_alone(family, trained):
     model = trained(family)
     batch = model.adata_manager.create_torch_dataset()[[0, 1, 2, 3]]
-    inputs = model.parts.masking(model.parts.tokenizer(batch), Draws(5, batch.rows)).inputs
+    inputs = model.parts.masking(model.parts.tokenizer(batch), Draws(5, batch.indices)).inputs
     tokens = {name: t._replace(values=t.values * 3 + 1) for name, t in batch.tokens.items()}
     with torch.no_grad():
         one, other = (model.module.eval()(inputs, b) for b in (batch, batch._replace(tokens=tokens)))
@@ -314,7 +314,7 @@ class Spy(Callback):
         self.fails_at = fails_at
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        self.rows.append(batch.rows.tolist())
+        self.rows.append(batch.indices.tolist())
         self.modes.append(all(part.training for part in pl_module.module.modules()))
         if self.fails_at == (trainer.current_epoch, batch_idx):
             raise RuntimeError("the machine was switched off")
@@ -353,7 +353,7 @@ def test_the_loss_falls(family):
     @torch.no_grad()
     def terms() -> dict[str, float]:
         """The terms of the loss of all rows, always under the same masking."""
-        masked = model.parts.masking(model.parts.tokenizer(batch), Draws(99, batch.rows))
+        masked = model.parts.masking(model.parts.tokenizer(batch), Draws(99, batch.indices))
         found = model.parts.objective(model.module.eval()(masked.inputs, batch), masked, batch, 1.0)
         return {name: float(value) for name, value in found.items()}
 

@@ -41,11 +41,13 @@ class LogCounts:
 
     def __call__(self, batch: Batch) -> dict[str, Grid]:
         tokens = batch.tokens[self.name]
-        row_t = torch.repeat_interleave(torch.arange(len(batch.rows), device=tokens.ids.device), tokens.offsets.diff())
-        values_ng = torch.zeros(len(batch.rows), self.n_features, device=tokens.ids.device)
-        values_ng[row_t, tokens.ids.long()] = tokens.values.log1p()
-        seen_ng = batch.present[self.name][:, None] & batch.measured[self.name]
-        return {self.name: Grid(values_ng, seen_ng, values_ng.sum(1))}
+        obs_t = torch.repeat_interleave(
+            torch.arange(len(batch.indices), device=tokens.ids.device), tokens.offsets.diff()
+        )
+        values_ng = torch.zeros(len(batch.indices), self.n_features, device=tokens.ids.device)
+        values_ng[obs_t, tokens.ids.long()] = tokens.values.log1p()
+        visible_ng = batch.present[self.name][:, None] & batch.measured[self.name]
+        return {self.name: Grid(values_ng, visible_ng, values_ng.sum(1))}
 
 
 class MaskSome:
@@ -58,7 +60,7 @@ class MaskSome:
         inputs = {}
         for name, grid in grids.items():
             kept = draws.uniform(grid.values.shape[1]) >= self.rate
-            inputs[name] = Grid(grid.values * kept, grid.seen & kept, grid.total)
+            inputs[name] = Grid(grid.values * kept, grid.visible & kept, grid.total)
         return Masked(inputs, grids)
 
 
@@ -79,7 +81,7 @@ class ToyModule(Module):
         self.into, self.back = nn.Linear(n_features, n_latent), nn.Linear(n_latent, n_features)
 
     def encode(self, grids: dict[str, Grid]) -> Encoded:
-        mean_nd = self.into((grids[self.name].values - self.mean) * grids[self.name].seen)
+        mean_nd = self.into((grids[self.name].values - self.mean) * grids[self.name].visible)
         return Encoded(mean_nd, torch.zeros_like(mean_nd))
 
     def forward(self, grids: dict[str, Grid], batch: Batch) -> Rebuilt:
@@ -93,8 +95,8 @@ class Squares:
         self.name = name
 
     def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        target, hidden = masked.targets[self.name], ~masked.inputs[self.name].seen
-        return {"squares": ((outputs.values - target.values).square() * (hidden & target.seen)).mean()}
+        target, hidden = masked.targets[self.name], ~masked.inputs[self.name].visible
+        return {"squares": ((outputs.values - target.values).square() * (hidden & target.visible)).mean()}
 
 
 @final

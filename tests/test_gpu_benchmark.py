@@ -47,10 +47,10 @@ def test_rows_on_the_card_are_those_of_the_loader(benchmark):
     model = benchmark.TxFM(benchmark.counts(20, 30))
     resident = benchmark.Resident(model, torch.device("cpu"))
     batches = list(resident.batches(8))
-    assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(20))
+    assert sorted(torch.cat([batch.indices for batch in batches]).tolist()) == list(range(20))
     dataset = model.adata_manager.create_torch_dataset()
     for batch in batches:
-        own = dataset[batch.rows.tolist()]
+        own = dataset[batch.indices.tolist()]
         for found, wanted in zip(batch.tokens["rna"], own.tokens["rna"], strict=True):
             assert torch.equal(found, wanted)
         assert torch.equal(batch.present["rna"], own.present["rna"])

@@ -16,10 +16,10 @@ from torch import nn
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, ScMBERT, Survival, SurvivalConfig
 from omicsmlm._types import Batch, Parts
-from omicsmlm.data import row_loader
+from omicsmlm.data import observation_loader
 from omicsmlm.models import OmicsModel
 from omicsmlm.models.isoformer import _module as isoformer
-from omicsmlm.objectives import LetterCrossEntropy
+from omicsmlm.objectives import ResidueCrossEntropy
 from omicsmlm.training._plan import Loaders, MaskedPlan, NotedMemory, Optimisation
 from tests.cuda_stand_in import CUDA, Ledger, OnCuda, move, noted, on_cuda, pretend
 from tests.objects import QUIET, multiome, rna
@@ -74,7 +74,7 @@ class Trained:
             self.plan.loaders = Loaders(None, memory_is_whole=is_whole)  # type: ignore[arg-type]
             if not is_whole:
                 self.plan._keep_network()
-            self.plan._fill_memory(NotedMemory(3, mean_nd, self.batch.covariates, self.batch.rows))
+            self.plan._fill_memory(NotedMemory(3, mean_nd, self.batch.covariates, self.batch.indices))
         self.parts.module.train()
 
     def step(self, *, is_half: bool = False) -> torch.Tensor:
@@ -110,7 +110,7 @@ class Trained:
 def first_batch(model: OmicsModel, n: int = 24) -> Batch:
     """Rows of a model's object as they leave the loader."""
     assert model.adata is not None
-    return next(iter(row_loader(model.adata_manager, np.arange(min(n, model.adata.n_obs)), n)))
+    return next(iter(observation_loader(model.adata_manager, np.arange(min(n, model.adata.n_obs)), n)))
 
 
 def read(tensor: torch.Tensor) -> torch.Tensor:
@@ -256,8 +256,8 @@ def test_letters_are_guessed_on_a_device():
     model = new(FAMILIES["IsoFormer"])
     names, module = list(model.module.encoders), model.module
     codes = {name: torch.arange(256) % 4 - 1 for name in names}
-    from omicsmlm.masking import MaskLetters
+    from omicsmlm.masking import MaskResidues
 
-    guessing = isoformer.LetterModule(module, names)
-    parts = Parts(model.parts.tokenizer, MaskLetters(0.15, names), guessing, LetterCrossEntropy(codes))
+    guessing = isoformer.ResidueModule(module, names)
+    parts = Parts(model.parts.tokenizer, MaskResidues(0.15, names), guessing, ResidueCrossEntropy(codes))
     check_head(parts, first_batch(model), 1)

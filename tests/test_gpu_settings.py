@@ -8,7 +8,7 @@ import torch
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, ScMBERT, Survival, SurvivalConfig
 from omicsmlm._draws import Draws
-from omicsmlm.data import row_loader
+from omicsmlm.data import observation_loader
 from omicsmlm.training import on_device
 from tests.objects import QUIET, multiome, rna
 from tests.test_contract import FAMILIES, Family, every_family, new
@@ -83,8 +83,8 @@ def test_a_query_is_mapped_with_the_settings_of_a_gpu_run(name: str):
 def test_nothing_overflows_in_float16(family: Family):
     """With a gradient scaler, losses may be large but must be finite; of the modules, nothing may be beyond 65,504."""
     model = new(family)
-    batch = next(iter(row_loader(model.adata_manager, np.arange(24), 24)))
-    batch = batch._replace(draws=Draws(0, batch.rows))
+    batch = next(iter(observation_loader(model.adata_manager, np.arange(24), 24)))
+    batch = batch._replace(draws=Draws(0, batch.indices))
     model.module.train()
     for part in model.module.modules():  # dropout alone is drawn anew in each pass
         if isinstance(part, torch.nn.Dropout):
@@ -123,9 +123,9 @@ def test_on_a_gpu_the_host_hardly_waits_in_a_step(name: str, n_waits: int):
     model = new(FAMILIES[name])
     model.module.train()
     model.to_device("cuda")
-    parts, batch = model.parts, next(iter(row_loader(model.adata_manager, np.arange(24), 24)))
+    parts, batch = model.parts, next(iter(observation_loader(model.adata_manager, np.arange(24), 24)))
     batch = on_device(batch, torch.device("cuda"))
-    batch = batch._replace(draws=Draws(0, batch.rows))
+    batch = batch._replace(draws=Draws(0, batch.indices))
     for _ in range(2):  # the first step compiles and allocates
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

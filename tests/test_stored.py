@@ -29,14 +29,14 @@ def test_it_is_laid_out_when_it_is_looked_at(grid):
     assert grid._laid_out is None
     assert grid.shape == (3, 4)
     assert grid.values.tolist() == VALUES
-    assert grid.seen.tolist() == SEEN
+    assert grid.visible.tolist() == SEEN
     assert grid.values is grid.values, "once"
     assert grid.total.tolist() == [5, 2, 0]
 
 
 def test_it_comes_apart_as_a_grid_does(grid):
-    values, seen, total = grid
-    assert [values.tolist(), seen.tolist(), total.tolist()] == [VALUES, SEEN, [5, 2, 0]]
+    values, visible, total = grid
+    assert [values.tolist(), visible.tolist(), total.tolist()] == [VALUES, SEEN, [5, 2, 0]]
     assert grid[0] is values
     assert isinstance(grid, Grid)
     part = Grid(*(one[1:] for one in grid))
@@ -47,7 +47,7 @@ def test_what_is_made_of_it_does_not_take_the_stored_values_along(grid):
     changed = grid._replace(values=grid.values + 1)
     assert type(changed) is Grid
     assert changed.values.tolist() == [[value + 1 for value in row] for row in VALUES]
-    assert changed.seen.tolist() == SEEN
+    assert changed.visible.tolist() == SEEN
     assert type(StoredGrid.of(changed, grid.stored)._replace(total=grid.total)) is Grid
 
 

@@ -70,8 +70,8 @@ def demo(
         embeddings["OmicsMLM, atac shuffled"] = control.get_latent_representation()
     rows = _scored_rows(mdata)
     console.print(f"Scoring {len(rows)} cells with scib-metrics, beside PCA and PCA + LSI.")
-    scored = {name: values[rows] for name, values in embeddings.items()}
-    table = evaluation.benchmark(mdata[rows].copy(), scored, "batch", "cell_type")
+    evaluated = {name: values[rows] for name, values in embeddings.items()}
+    table = evaluation.benchmark(mdata[rows].copy(), evaluated, "batch", "cell_type")
     mdata.write(out / "embedded.h5mu")
     model.save(out / "model", overwrite=True)
     table.to_csv(out / "scib.csv")

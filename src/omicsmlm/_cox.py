@@ -46,7 +46,7 @@ class _Risk(NamedTuple):
     first_e: np.ndarray
     last_e: np.ndarray
     """First of the events at the same time, and the one after the last."""
-    share_e: np.ndarray
+    fraction_e: np.ndarray
     """Share of the tied events' hazard that is already gone (Efron)."""
     sum_e: np.ndarray
 
@@ -56,11 +56,11 @@ def _risk(eta_n: np.ndarray, time_n: np.ndarray, event_n: np.ndarray) -> _Risk:
     time_e = time_n[event_e]
     start_e = np.searchsorted(time_n, time_e, side="left")
     first_e, last_e = (np.searchsorted(time_e, time_e, side=side) for side in ("left", "right"))
-    share_e = (np.arange(len(time_e)) - first_e) / np.maximum(last_e - first_e, 1)
+    fraction_e = (np.arange(len(time_e)) - first_e) / np.maximum(last_e - first_e, 1)
     at_risk_n = np.cumsum(hazard_n[::-1])[::-1]
     up_to_e = _cumulated(hazard_n[event_e])
-    sum_e = at_risk_n[start_e] - share_e * (up_to_e[last_e] - up_to_e[first_e])
-    return _Risk(hazard_n, event_e, start_e, first_e, last_e, share_e, sum_e)
+    sum_e = at_risk_n[start_e] - fraction_e * (up_to_e[last_e] - up_to_e[first_e])
+    return _Risk(hazard_n, event_e, start_e, first_e, last_e, fraction_e, sum_e)
 
 
 def _cumulated(values: np.ndarray) -> np.ndarray:
@@ -112,13 +112,13 @@ def _slope(x_nd: np.ndarray, weight_d: np.ndarray, time_n: np.ndarray, event_n: 
     value = (np.log(risk.sum_e) - eta_n[risk.event_e]).sum()
     passed_e = _cumulated(1 / risk.sum_e)
     cumulative_n = passed_e[np.searchsorted(time_n[risk.event_e], time_n, side="right")]
-    tied_e = _cumulated(risk.share_e / risk.sum_e)
+    tied_e = _cumulated(risk.fraction_e / risk.sum_e)
     cumulative_n[risk.event_e] -= tied_e[risk.last_e] - tied_e[risk.first_e]
     expected_n = risk.hazard_n * cumulative_n  # events that the model expects of each row
     weighted_nd = risk.hazard_n[:, None] * x_nd
     at_risk_nd = np.cumsum(weighted_nd[::-1], axis=0)[::-1]
     up_to_ed = _cumulated(weighted_nd[risk.event_e])
-    tied_ed = risk.share_e[:, None] * (up_to_ed[risk.last_e] - up_to_ed[risk.first_e])
+    tied_ed = risk.fraction_e[:, None] * (up_to_ed[risk.last_e] - up_to_ed[risk.first_e])
     mean_ed = (at_risk_nd[risk.start_e] - tied_ed) / risk.sum_e[:, None]
     gradient_d = expected_n @ x_nd - x_nd[risk.event_e].sum(0)
     return _Slope(value, gradient_d, (x_nd * expected_n[:, None]).T @ x_nd - mean_ed.T @ mean_ed)

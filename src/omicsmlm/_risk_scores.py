@@ -142,9 +142,9 @@ def brier(survival: Any, times: Any, time: Any, event: Any) -> np.ndarray:
     from torchsurv.metrics.brier_score import BrierScore
     from torchsurv.stats.ipcw import get_ipcw
 
-    seen, at, ends = torch.from_numpy(time_n), torch.tensor(np.asarray(times), dtype=torch.float64), _double(event_n)
-    weight_n, weight_t = get_ipcw(ends.bool(), seen), get_ipcw(ends.bool(), seen, at)
-    score = BrierScore()(_double(survival_nt), ends.bool(), seen, at, weight_n, weight_t)
+    visible, at, ends = torch.from_numpy(time_n), torch.tensor(np.asarray(times), dtype=torch.float64), _double(event_n)
+    weight_n, weight_t = get_ipcw(ends.bool(), visible), get_ipcw(ends.bool(), visible, at)
+    score = BrierScore()(_double(survival_nt), ends.bool(), visible, at, weight_n, weight_t)
     return np.atleast_1d(score.numpy())
 
 
@@ -249,10 +249,10 @@ def log_rank(time: Any, event: Any, group: Any, stratum: Any = None) -> LogRank:
             here_n = (time_n[of_n] == when) & event_n[of_n]
             at_risk_g, n_events = member_ng[time_n[of_n] >= when].sum(0), here_n.sum()
             n = at_risk_g.sum()
-            share_g = at_risk_g / n
-            difference_g += member_ng[here_n].sum(0) - n_events * share_g
+            fraction_g = at_risk_g / n
+            difference_g += member_ng[here_n].sum(0) - n_events * fraction_g
             spread = n_events * (n - n_events) / max(n - 1, 1)
-            variance_gg += spread * (np.diag(share_g) - np.outer(share_g, share_g))
+            variance_gg += spread * (np.diag(fraction_g) - np.outer(fraction_g, fraction_g))
     statistic = float(difference_g @ np.linalg.pinv(variance_gg) @ difference_g)
     n_degrees = len(names) - 1
     return LogRank(statistic, float(stats.chi2.sf(statistic, n_degrees)), n_degrees)

@@ -14,7 +14,7 @@ class Stored(NamedTuple):
 
     at_t: Tensor
     """(t,) int64: place in the flattened grid."""
-    row_t: Tensor
+    obs_t: Tensor
     """(t,) int64: its observation."""
     column_t: Tensor
     """(t,) int64: its feature."""
@@ -64,7 +64,7 @@ class UnmaskedGrid(StoredGrid):
     def sum_n(self) -> Tensor:
         """(n,) float32: sums of the values."""
         if self._sum_n is None:
-            self._sum_n = sums_by_row(self.stored.row_t, self.stored.values_t, len(self.panel_n))
+            self._sum_n = sums_by_obs(self.stored.obs_t, self.stored.values_t, len(self.panel_n))
         return self._sum_n
 
     @property
@@ -73,7 +73,7 @@ class UnmaskedGrid(StoredGrid):
         return self._tensors()[0]
 
     @property
-    def seen(self) -> Tensor:  # type: ignore[override]
+    def visible(self) -> Tensor:  # type: ignore[override]
         """(n, g) bool: what was measured."""
         return self._tensors()[1]
 
@@ -109,15 +109,15 @@ def laid_out(at_t: Tensor, values_t: Tensor, n: int, g: int) -> Tensor:
     return values_t.new_zeros(n * g).index_add_(0, at_t, values_t).view(n, g)
 
 
-def sums_by_row(row_t: Tensor, x_t: Tensor, n: int) -> Tensor:
+def sums_by_obs(obs_t: Tensor, x_t: Tensor, n: int) -> Tensor:
     """Return (n,) sums of packed numbers by observation.
 
     Examples
     --------
-    >>> sums_by_row(torch.tensor([0, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 3)
+    >>> sums_by_obs(torch.tensor([0, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 3)
     tensor([3., 0., 3.])
     """
-    return x_t.new_zeros(n).index_add_(0, row_t, x_t)
+    return x_t.new_zeros(n).index_add_(0, obs_t, x_t)
 
 
 def has_any(grid: Grid) -> Tensor:
@@ -130,7 +130,7 @@ def has_any(grid: Grid) -> Tensor:
     """
     if isinstance(grid, UnmaskedGrid):
         return (as_numbers(grid.measured_sg).sum(1) > 0)[grid.panel_n]
-    return as_numbers(grid.seen).sum(1) > 0
+    return as_numbers(grid.visible).sum(1) > 0
 
 
 def as_numbers(mask: Tensor) -> Tensor:

@@ -68,21 +68,21 @@ class Panels(NamedTuple):
 
     profiled: Tensor
     """(s, g) bool: the features of the vocabulary that each data set profiled."""
-    of_row: Tensor
+    of_obs: Tensor
     """(n,) int64: data set of each row, -1 for a row that was not measured at all."""
 
 
-class Letters(NamedTuple):
+class Sequences(NamedTuple):
     """Sequences of one modality for a batch of rows, packed without padding, each distinct one once.
 
-    Sequence ``i`` owns the letters ``offsets[i]:offsets[i + 1]``.
+    Sequence ``i`` owns the residues ``offsets[i]:offsets[i + 1]``.
     """
 
-    letters: Tensor
+    residues: Tensor
     """(t,) uint8: ASCII codes of upper-case letters; T, never U, in nucleotides."""
     offsets: Tensor
     """(u + 1,) int64: cumulative lengths."""
-    of_row: Tensor
+    of_obs: Tensor
     """(n,) int64: the sequence of each row, -1 for a row that has none."""
     digests: Tensor
     """(u, 2) int64: a hash of each whole sequence, the same in every object and every session."""
@@ -112,11 +112,11 @@ class Batch(NamedTuple):
     """(g,) bool per modality: the object has this feature of the vocabulary."""
     covariates: Tensor
     """(n, k) int64: category of each covariate, -1 where unknown; the batch is column 0."""
-    rows: Tensor
+    indices: Tensor
     """(n,) int64: position of each row in the object."""
     panels: Mapping[str, Panels] = {}
     """Per modality of several data sets put together: what each row was measured in; of the others, nothing."""
-    sequences: Mapping[str, Letters] = {}
+    sequences: Mapping[str, Sequences] = {}
     """Per modality that is a sequence, which has no tokens and no features: its letters."""
     draws: Draws | None = None
     """Random numbers of the step, in training and validation; None where nothing is drawn."""
@@ -142,7 +142,7 @@ def measured_in(batch: Batch, name: str) -> Tensor:
     if name not in batch.panels:
         return batch.measured[name][None]
     panels = batch.panels[name]
-    return panels.profiled[panels.of_row.clamp(min=0)] & (panels.of_row >= 0)[:, None]
+    return panels.profiled[panels.of_obs.clamp(min=0)] & (panels.of_obs >= 0)[:, None]
 
 
 class Grid(NamedTuple):
@@ -150,17 +150,17 @@ class Grid(NamedTuple):
 
     values: Tensor
     """(n, g) float32 in the modality's own units; 0 where not seen."""
-    seen: Tensor
+    visible: Tensor
     """(n, g) bool: padding, a missing modality, an unmeasured and a masked feature are all just not seen."""
     total: Tensor
     """(n,) float32: what the row would sum to over the whole vocabulary, less what is masked; the depth of counts."""
 
 
-class FewSeen(NamedTuple):
+class FewVisible(NamedTuple):
     """A :class:`Grid` of which few features are seen, so few that it is better gathered; on a device without asking it."""
 
     values: Tensor
-    seen: Tensor
+    visible: Tensor
     total: Tensor
     most: int
     """Most features that are seen of a row."""
@@ -179,7 +179,7 @@ class TokenSet(NamedTuple):
     """(t,) float32 in the modality's own units, NaN where the value is masked."""
     offsets: Tensor
     """(n + 1,) int64: cumulative lengths."""
-    share: Tensor
+    fraction: Tensor
     """(n,) float32: share of the row's tokens that was kept, 1 where none was dropped."""
     covered: Tensor
     """(n,) float32: share of the row's total, over the whole vocabulary, that its visible values are expected to make up."""
@@ -221,16 +221,16 @@ def masked_of(part: TokenSet) -> Tensor:
     return part.known.masked
 
 
-View = Grid | FewSeen | TokenSet | Letters
+View = Grid | FewVisible | TokenSet | Sequences
 """One modality of a batch, as a family's encoder takes it."""
 
 
-def rows_of(packed: Tokens | TokenSet) -> Tensor:
+def obs_of(packed: Tokens | TokenSet) -> Tensor:
     """Give the row of each token, (t,) int64.
 
     Examples
     --------
-    >>> rows_of(Tokens(torch.arange(3), torch.ones(3), torch.tensor([0, 2, 2, 3])))
+    >>> obs_of(Tokens(torch.arange(3), torch.ones(3), torch.tensor([0, 2, 2, 3])))
     tensor([0, 0, 2])
     """
     owners = torch.arange(len(packed.offsets) - 1, device=packed.offsets.device)
@@ -263,7 +263,7 @@ class Masked(NamedTuple):
     """A :data:`View` per modality."""
     targets: dict[str, Any]
     """A :data:`View` per modality, of the same kind."""
-    scored: dict[str, Any] | None = None
+    evaluated: dict[str, Any] | None = None
     """Per modality, what the objective judges, where that is not everything; in the family's own terms."""
 
 
@@ -367,7 +367,7 @@ class Memory(Protocol):
     start: float
     """Share of the training after which it is refreshed."""
 
-    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, rows_m: Tensor, *, is_whole: bool) -> None:
+    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool) -> None:
         """Note what the objective needs to know of all training observations, or of a sample of them."""
         ...
 

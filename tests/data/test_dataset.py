@@ -25,7 +25,7 @@ def test_unpaired_rows_are_those_of_the_right_cells():
     manager = manager_of(mdata, ["batch"])
     rows = [70, 3, 3, 20, 65]
     batch = manager.create_torch_dataset()[rows]
-    assert batch.rows.tolist() == rows
+    assert batch.indices.tolist() == rows
     for name, state in manager.modalities.items():
         part = mdata.mod[name]
         for i, cell in enumerate(mdata.obs_names[rows]):
@@ -102,8 +102,8 @@ def test_a_subset_gives_the_rows_it_was_asked_for():
     adata = rna()
     subset = manager_of(adata).create_torch_dataset(indices=[7, 2])
     assert len(subset) == 2
-    assert subset.__getitems__([1]).rows.tolist() == [2]
-    assert subset[0].rows.tolist() == [7]
+    assert subset.__getitems__([1]).indices.tolist() == [2]
+    assert subset[0].indices.tolist() == [7]
 
 
 @pytest.mark.parametrize("backed", [False, True])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omicsmlm.data._order import N_STREAMS, FileOrder, Layout, Sizes, file_batches, share
+from omicsmlm.data._order import N_STREAMS, FileOrder, Layout, Sizes, file_batches, fraction
 
 
 def order_of(n=1000, batch_size=60, seed=(1, 0), block=16, window=256, rows=None):
@@ -29,7 +29,7 @@ def test_sizes_are_those_of_array_split():
         assert [sizes.start(batch) for batch in range(sizes.n_batches)] == np.cumsum([0, *expected])[:-1].tolist()
         for stream in range(N_STREAMS):
             of_batch = [len(range(stream, size, N_STREAMS)) for size in expected]
-            assert [share(size, stream) for size in expected] == of_batch
+            assert [fraction(size, stream) for size in expected] == of_batch
             assert sizes.of_stream(stream, sizes.n_batches) == sum(of_batch)
 
 

@@ -31,9 +31,9 @@ def batch_of(adata, rows, **setup):
     return manager_of(adata, [None], **setup).create_torch_dataset()[rows]
 
 
-def texts_of(letters):
-    ends = letters.offsets.tolist()
-    whole = bytes(letters.letters.tolist()).decode()
+def texts_of(residues):
+    ends = residues.offsets.tolist()
+    whole = bytes(residues.residues.tolist()).decode()
     return [whole[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
 
 
@@ -116,29 +116,29 @@ def test_rows_of_a_batch_have_their_sequences_and_each_distinct_one_once():
     adata = transcripts(dna)
     rows = rng.permutation(30)[:13]
     batch = batch_of(adata, rows)
-    letters = batch.sequences["dna"]
-    found = texts_of(letters)
+    residues = batch.sequences["dna"]
+    found = texts_of(residues)
     assert len(set(found)) == len(found) == len({dna[i] for i in rows} - {None})
     for i, row in enumerate(rows):
-        code = int(letters.of_row[i])
+        code = int(residues.of_obs[i])
         assert (found[code] if code >= 0 else None) == dna[row]
         assert bool(batch.present["dna"][i]) == (dna[row] is not None)
     assert "dna" not in batch.tokens
 
 
 def test_a_batch_without_any_sequence_has_none():
-    letters = batch_of(transcripts(), [1, 3]).sequences["dna"]
-    assert letters.of_row.tolist() == [-1, -1]
-    assert letters.offsets.tolist() == [0]
-    assert len(letters.letters) == 0
-    assert letters.digests.shape == (0, 2)
+    residues = batch_of(transcripts(), [1, 3]).sequences["dna"]
+    assert residues.of_obs.tolist() == [-1, -1]
+    assert residues.offsets.tolist() == [0]
+    assert len(residues.residues) == 0
+    assert residues.digests.shape == (0, 2)
     query = transcripts()
     query.obs["utr"] = query.obs["dna"]
     sequences = {name: [name, "nucleotide"] for name in ("dna", "utr")}
     reference = manager_of(query.copy(), [None], kinds={"rna": "real"}, sequences=sequences, optional=["rna"])
     del query.obs["dna"]
     batch = reference.transfer_fields(query).create_torch_dataset()[[0, 4]]
-    assert batch.sequences["dna"].of_row.tolist() == [-1, -1], "nor has one of an object without the column"
+    assert batch.sequences["dna"].of_obs.tolist() == [-1, -1], "nor has one of an object without the column"
 
 
 def test_a_sequence_has_the_same_digest_in_every_object():

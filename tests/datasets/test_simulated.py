@@ -51,8 +51,8 @@ def test_the_seed_decides():
 
 def test_missing_rows_are_absent_half_and_half():
     mdata = simulate_multiome(400, 60, 90, missing=0.5, seed=2)
-    seen = mdata.obs["modalities"].astype(str).value_counts().to_dict()
-    assert seen == {"rna + atac": 200, "rna": 100, "atac": 100}
+    visible = mdata.obs["modalities"].astype(str).value_counts().to_dict()
+    assert visible == {"rna + atac": 200, "rna": 100, "atac": 100}
     for modality in ("rna", "atac"):
         named = mdata.obs_names[mdata.obs["modalities"].astype(str).str.contains(modality)]
         assert set(mdata[modality].obs_names) == set(named)
@@ -61,7 +61,7 @@ def test_missing_rows_are_absent_half_and_half():
 
 
 def test_labels_stay_with_their_cells_where_rows_are_missing():
-    whole, part = (simulate_multiome(400, 60, 90, missing=share, seed=2) for share in (0.0, 0.6))
+    whole, part = (simulate_multiome(400, 60, 90, missing=fraction, seed=2) for fraction in (0.0, 0.6))
     shared = part["rna"].obs_names
     assert part.obs["cell_type"].astype(str).equals(whole.obs["cell_type"].astype(str).loc[part.obs_names])
     assert abs(part["rna"].X - whole["rna"][shared].X).nnz == 0
@@ -75,8 +75,8 @@ def test_neither_trivial_nor_hopeless():
     assert 0.8 < pca < 0.94
     assert both > pca + 0.01  # the peaks tell something that the genes do not
     assert batch > 0.95
-    share = mdata.obs["cell_type"].value_counts(normalize=True)
-    assert share.min() < 0.06 < 0.1 < share.max()
+    fraction = mdata.obs["cell_type"].value_counts(normalize=True)
+    assert fraction.min() < 0.06 < 0.1 < fraction.max()
 
 
 @pytest.mark.parametrize(

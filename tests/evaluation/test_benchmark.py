@@ -52,8 +52,8 @@ def test_rows_are_scored_where_every_embedding_is_and_types_are_frequent(caplog)
     label = np.array(["a"] * 12 + ["b"] * 12 + ["c"] * 12 + [None], dtype=object)
     whole, partial = np.zeros((37, 2)), np.zeros((37, 2))
     partial[:3, 1] = np.nan  # 9 rows of type a are left: fewer than ten
-    scored, note = _benchmark._scored_rows(label, None, {"whole": whole, "partial": partial}, 10)
-    assert np.array_equal(np.flatnonzero(scored), np.arange(12, 36))
+    evaluated, note = _benchmark._scored_rows(label, None, {"whole": whole, "partial": partial}, 10)
+    assert np.array_equal(np.flatnonzero(evaluated), np.arange(12, 36))
     assert note == {"left_out": ["a"], "n_scored": 24, "n_obs": 37, "min_cells": 10}
     assert "types with fewer than 10 cells are left out of scoring: a." in caplog.text
     assert "3 of 37 rows lack a modality that a baseline needs; every row of the table is scored on 24." in caplog.text
@@ -93,7 +93,7 @@ def test_the_linear_rows_are_always_there(n_dims, requested, names):
 
 
 @pytest.fixture(scope="module")
-def scored():
+def evaluated():
     """A small object with a good and a bad embedding, its state before, and its table."""
     adata = simulate_rna(240, 120, n_types=3, seed=1)
     types = adata.obs["cell_type"].cat.codes.to_numpy()
@@ -104,8 +104,8 @@ def scored():
     return adata, before, benchmark(adata, ["good", "bad"], "batch", "cell_type", min_cells=5)
 
 
-def test_good_is_good_and_bad_is_bad(scored):
-    table = scored[2]
+def test_good_is_good_and_bad_is_bad(evaluated):
+    table = evaluated[2]
     assert list(table.index) == ["good", "bad", "PCA"]
     assert table.loc["good", "KMeans ARI"] > 0.9 > 0.3 > table.loc["bad", "KMeans ARI"]
     assert table.loc["good", "iLISI"] > 0.7 > 0.1 > table.loc["bad", "iLISI"]
@@ -113,14 +113,14 @@ def test_good_is_good_and_bad_is_bad(scored):
     assert table["Total"].equals(0.4 * table["Batch correction"] + 0.6 * table["Bio conservation"])
 
 
-def test_the_object_stays_as_it_was(scored):
-    assert state_of(scored[0], without_registry=False) == scored[1]
+def test_the_object_stays_as_it_was(evaluated):
+    assert state_of(evaluated[0], without_registry=False) == evaluated[1]
 
 
-def test_scores_agree_with_scib_metrics_itself(scored):
+def test_scores_agree_with_scib_metrics_itself(evaluated):
     import scib_metrics
 
-    adata, _, table = scored
+    adata, _, table = evaluated
     kept = ~adata.obs["cell_type"].isin(table.attrs["left_out"]).to_numpy()
     label = adata.obs["cell_type"].astype(str).to_numpy()[kept]
     batch = adata.obs["batch"].astype(str).to_numpy()[kept]

@@ -9,21 +9,21 @@ from omicsmlm.evaluation.sequence_baselines import AMINO_ACIDS
 from tests.test_bad_input import refused
 
 
-def random_sequence(rng, letters="ACGT", length=300):
-    return "".join(rng.choice(list(letters), length))
+def random_sequence(rng, residues="ACGT", length=300):
+    return "".join(rng.choice(list(residues), length))
 
 
-def mutated(rng, text, share, letters="ACGT"):
-    changed = rng.random(len(text)) < share
-    return "".join(rng.choice(list(letters)) if new else old for old, new in zip(text, changed, strict=True))
+def mutated(rng, text, fraction, residues="ACGT"):
+    changed = rng.random(len(text)) < fraction
+    return "".join(rng.choice(list(residues)) if new else old for old, new in zip(text, changed, strict=True))
 
 
-def families(rng, n_families=20, n_members=4, share=0.02, letters="ACGT"):
+def families(rng, n_families=20, n_members=4, fraction=0.02, residues="ACGT"):
     """Near-copies, their families' numbers."""
-    founders = [random_sequence(rng, letters) for _ in range(n_families)]
+    founders = [random_sequence(rng, residues) for _ in range(n_families)]
     family = np.repeat(np.arange(n_families), n_members)
     order = rng.permutation(len(family))
-    return [mutated(rng, founders[f], share, letters) for f in family[order]], family[order]
+    return [mutated(rng, founders[f], fraction, residues) for f in family[order]], family[order]
 
 
 def slow_groups(sequences, k, min_shared):
@@ -46,18 +46,18 @@ def slow_groups(sequences, k, min_shared):
 @pytest.mark.parametrize("pairs_at_once", [7, 2**18])
 def test_groups_are_those_of_all_pairs(rng, monkeypatch, min_shared, pairs_at_once):
     monkeypatch.setattr(_sequence_split, "_PAIRS", pairs_at_once)
-    sequences, _ = families(rng, 8, 5, share=0.15)
+    sequences, _ = families(rng, 8, 5, fraction=0.15)
     sequences += [text[100:180] for text in sequences[:5]] + [random_sequence(rng) for _ in range(20)]
     found = homology_groups(sequences, k=6, min_shared=min_shared)
     assert found.tolist() == slow_groups(sequences, 6, min_shared).tolist()
 
 
-@pytest.mark.parametrize("letters", ["ACGT", AMINO_ACIDS])
+@pytest.mark.parametrize("residues", ["ACGT", AMINO_ACIDS])
 @pytest.mark.parametrize("most_rows", [3, 50])  # with 3, families are compared along chains
-def test_near_copies_stay_together_and_random_sequences_apart(rng, monkeypatch, letters, most_rows):
+def test_near_copies_stay_together_and_random_sequences_apart(rng, monkeypatch, residues, most_rows):
     monkeypatch.setattr(_sequence_split, "_MOST_ROWS", most_rows)
-    sequences, family = families(rng, letters=letters, n_members=8)
-    found = homology_groups([*sequences, *(random_sequence(rng, letters) for _ in range(50))])
+    sequences, family = families(rng, residues=residues, n_members=8)
+    found = homology_groups([*sequences, *(random_sequence(rng, residues) for _ in range(50))])
     assert len(set(zip(family, found, strict=False))) == len(set(found[: len(family)])) == 20
     assert len(set(found)) == 70
 

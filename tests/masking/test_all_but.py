@@ -10,11 +10,11 @@ from omicsmlm.masking import MaskAllBut
 from tests.objects import draws_for
 
 
-def grid(n, g, *, seen=None):
+def grid(n, g, *, visible=None):
     generator = torch.Generator().manual_seed(0)
     values = torch.randint(0, 3, (n, g), generator=generator).float()  # a third of them zeros
-    seen = torch.ones(n, g, dtype=torch.bool) if seen is None else seen
-    return Grid(values * seen, seen, (values * seen).sum(1))
+    visible = torch.ones(n, g, dtype=torch.bool) if visible is None else visible
+    return Grid(values * visible, visible, (values * visible).sum(1))
 
 
 def shown(whole, n_visible, weights=None, seed=0):
@@ -23,37 +23,37 @@ def shown(whole, n_visible, weights=None, seed=0):
 
 
 def fixed(k):
-    return lambda n_seen_n: n_seen_n.clamp(max=k)
+    return lambda n_visible_n: n_visible_n.clamp(max=k)
 
 
 def test_so_many_are_shown_of_each_row_and_each_row_draws_its_own():
     whole = grid(40, 30)
     inputs = shown(whole, fixed(7))
-    assert inputs.seen.sum(1).tolist() == [7] * 40
-    assert len({tuple(row.tolist()) for row in inputs.seen}) > 30
-    assert torch.equal(inputs.values, whole.values * inputs.seen)
-    assert (inputs.seen & (whole.values == 0)).any(), "zeros are shown too"
+    assert inputs.visible.sum(1).tolist() == [7] * 40
+    assert len({tuple(row.tolist()) for row in inputs.visible}) > 30
+    assert torch.equal(inputs.values, whole.values * inputs.visible)
+    assert (inputs.visible & (whole.values == 0)).any(), "zeros are shown too"
     torch.testing.assert_close(inputs.total, inputs.values.sum(1))
 
 
 def test_rows_that_measured_less_show_less():
-    seen = torch.zeros(4, 20, dtype=torch.bool)
+    visible = torch.zeros(4, 20, dtype=torch.bool)
     for i, measured in enumerate([0, 3, 8, 20]):
-        seen[i, :measured] = True
-    inputs = shown(grid(4, 20, seen=seen), lambda n_seen_n: (n_seen_n // 2).clamp(max=6))
-    assert inputs.seen.sum(1).tolist() == [0, 1, 4, 6]
-    assert not (inputs.seen & ~seen).any()
+        visible[i, :measured] = True
+    inputs = shown(grid(4, 20, visible=visible), lambda n_visible_n: (n_visible_n // 2).clamp(max=6))
+    assert inputs.visible.sum(1).tolist() == [0, 1, 4, 6]
+    assert not (inputs.visible & ~visible).any()
 
 
 def test_every_feature_is_as_likely_as_another():
-    share_g = shown(grid(6000, 10), fixed(3)).seen.float().mean(0)
-    for share in share_g.tolist():
-        assert share == pytest.approx(0.3, abs=0.025)
+    fraction_g = shown(grid(6000, 10), fixed(3)).visible.float().mean(0)
+    for fraction in fraction_g.tolist():
+        assert fraction == pytest.approx(0.3, abs=0.025)
 
 
 def test_weights_draw_one_after_the_other_without_replacement():
     weight = torch.tensor([4.0, 2.0, 1.0, 0.0])
-    found = shown(grid(20_000, 4), fixed(2), weight).seen.float().mean(0)
+    found = shown(grid(20_000, 4), fixed(2), weight).visible.float().mean(0)
     expected = torch.zeros(4)
     for first, second in itertools.permutations(range(3), 2):
         p = weight[first] / 7 * weight[second] / (7 - weight[first])
@@ -68,8 +68,8 @@ def test_the_generator_alone_decides():
     first = shown(whole, fixed(4), seed=3)
     assert torch.equal(state, torch.get_rng_state()), "the global random state was used"
     torch.manual_seed(2)
-    assert torch.equal(first.seen, shown(whole, fixed(4), seed=3).seen)
-    assert not torch.equal(first.seen, shown(whole, fixed(4), seed=4).seen)
+    assert torch.equal(first.visible, shown(whole, fixed(4), seed=3).visible)
+    assert not torch.equal(first.visible, shown(whole, fixed(4), seed=4).visible)
 
 
 def test_everything_is_the_target_and_no_rows_are_no_trouble():
@@ -77,4 +77,4 @@ def test_everything_is_the_target_and_no_rows_are_no_trouble():
     before = [part.clone() for part in whole["rna"]]
     assert MaskAllBut(fixed(2))(whole, draws_for(whole)).targets is whole
     assert all(torch.equal(a, b) for a, b in zip(whole["rna"], before, strict=True)), "the targets were changed"
-    assert shown(grid(0, 4), fixed(2)).seen.shape == (0, 4)
+    assert shown(grid(0, 4), fixed(2)).visible.shape == (0, 4)

@@ -13,60 +13,60 @@ N_BINS = 8
 def grid(n, g, seed=0, *, missing=0.0, rows=None):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(0, N_BINS, (n, g), generator=generator).float()
-    seen = torch.rand(n, g, generator=generator) >= missing
+    visible = torch.rand(n, g, generator=generator) >= missing
     if rows is not None:
-        seen &= rows[:, None]
-    return Grid(values * seen, seen, (values * seen).sum(1))
+        visible &= rows[:, None]
+    return Grid(values * visible, visible, (values * visible).sum(1))
 
 
 def mask(grids, rate=0.15, modality_rate=0.0, seed=0):
     return MaskBins(N_BINS, rate, modality_rate)(grids, draws_for(grids, seed))
 
 
-def shares(whole, found, scored):
+def shares(whole, found, evaluated):
     """Of the chosen tokens: masked, changed, the same."""
-    seen, chosen = found.seen[scored], (found.values == whole.values)[scored]
-    n = int(scored.sum())
-    return float((~seen).sum()) / n, float((seen & ~chosen).sum()) / n, float((seen & chosen).sum()) / n
+    visible, chosen = found.visible[evaluated], (found.values == whole.values)[evaluated]
+    n = int(evaluated.sum())
+    return float((~visible).sum()) / n, float((visible & ~chosen).sum()) / n, float((visible & chosen).sum()) / n
 
 
 def test_the_shares_are_those_of_bert_in_each_modality():
     grids = {"rna": grid(400, 100, 0), "meth": grid(400, 100, 1, missing=0.3)}
     masked = mask(grids)
     for name, whole in grids.items():
-        scored = masked.scored[name]
-        assert not (scored & ~whole.seen).any(), "what was not measured is not judged"
-        assert float(scored.sum() / whole.seen.sum()) == pytest.approx(0.15, abs=0.01)
-        hidden, changed, same = shares(whole, masked.inputs[name], scored)
+        evaluated = masked.evaluated[name]
+        assert not (evaluated & ~whole.visible).any(), "what was not measured is not judged"
+        assert float(evaluated.sum() / whole.visible.sum()) == pytest.approx(0.15, abs=0.01)
+        hidden, changed, same = shares(whole, masked.inputs[name], evaluated)
         assert hidden == pytest.approx(0.8, abs=0.02)
         assert changed == pytest.approx(0.1 * (N_BINS - 1) / N_BINS, abs=0.01)
         assert same == pytest.approx(0.1 + 0.1 / N_BINS, abs=0.01)
-        assert torch.equal(masked.inputs[name].seen | scored, whole.seen)
-        untouched = whole.seen & ~scored
+        assert torch.equal(masked.inputs[name].visible | evaluated, whole.visible)
+        untouched = whole.visible & ~evaluated
         assert torch.equal(masked.inputs[name].values[untouched], whole.values[untouched])
-    both = masked.scored["rna"] & masked.scored["meth"]
+    both = masked.evaluated["rna"] & masked.evaluated["meth"]
     assert float(both.float().mean()) == pytest.approx(0.15 * 0.15 * 0.7, abs=0.005), "drawn modality by modality"
 
 
 def test_zeros_are_chosen_like_all_others_and_any_bin_may_come_in():
     whole = grid(400, 100)
     masked = mask({"rna": whole})
-    scored, found = masked.scored["rna"], masked.inputs["rna"]
+    evaluated, found = masked.evaluated["rna"], masked.inputs["rna"]
     for b in range(N_BINS):
-        assert float(scored[whole.values == b].float().mean()) == pytest.approx(0.15, abs=0.02)
-    changed = found.values[scored & found.seen & (found.values != whole.values)].long()
-    share_b = torch.bincount(changed, minlength=N_BINS) / len(changed)
-    assert len(share_b) == N_BINS
-    torch.testing.assert_close(share_b, torch.full((N_BINS,), 1 / N_BINS), atol=0.04, rtol=0)
+        assert float(evaluated[whole.values == b].float().mean()) == pytest.approx(0.15, abs=0.02)
+    changed = found.values[evaluated & found.visible & (found.values != whole.values)].long()
+    fraction_b = torch.bincount(changed, minlength=N_BINS) / len(changed)
+    assert len(fraction_b) == N_BINS
+    torch.testing.assert_close(fraction_b, torch.full((N_BINS,), 1 / N_BINS), atol=0.04, rtol=0)
 
 
 def test_what_is_masked_leaves_no_trace():
     whole = grid(50, 20)
     found = mask({"rna": whole}).inputs["rna"]
-    hidden = whole.seen & ~found.seen
+    hidden = whole.visible & ~found.visible
     assert hidden.any()
     changed = torch.where(hidden, (whole.values + 3) % N_BINS, whole.values)
-    again = mask({"rna": Grid(changed, whole.seen, changed.sum(1))}).inputs["rna"]
+    again = mask({"rna": Grid(changed, whole.visible, changed.sum(1))}).inputs["rna"]
     assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
     torch.testing.assert_close(found.total, found.values.sum(1))
 
@@ -83,11 +83,11 @@ def test_whole_modalities_are_masked_where_there_are_several():
     has_both = torch.arange(400) % 4 > 0
     grids = {"rna": grid(400, 40), "meth": grid(400, 40, 1, rows=has_both)}
     masked = mask(grids, modality_rate=0.5)
-    shown = torch.stack([masked.inputs[name].seen.any(1) for name in grids], 1)
+    shown = torch.stack([masked.inputs[name].visible.any(1) for name in grids], 1)
     assert torch.equal(shown.sum(1) > 0, torch.ones(400, dtype=torch.bool)), "none loses its last one"
     assert float((shown.sum(1)[has_both] == 1).float().mean()) == pytest.approx(0.5, abs=0.08)
     lost = has_both & ~shown[:, 1]
-    assert float(masked.scored["meth"][lost].float().mean()) == pytest.approx(0.15, abs=0.02)
+    assert float(masked.evaluated["meth"][lost].float().mean()) == pytest.approx(0.15, abs=0.02)
 
 
 def test_the_seed_is_all_there_is_of_chance():
@@ -98,8 +98,8 @@ def test_the_seed_is_all_there_is_of_chance():
     again, other = mask(grids, modality_rate=0.3), mask(grids, modality_rate=0.3, seed=1)
     for name in grids:
         assert torch.equal(first.inputs[name].values, again.inputs[name].values)
-        assert torch.equal(first.scored[name], again.scored[name])
-        assert not torch.equal(first.scored[name], other.scored[name])
+        assert torch.equal(first.evaluated[name], again.evaluated[name])
+        assert not torch.equal(first.evaluated[name], other.evaluated[name])
 
 
 # ---- a second view --------------------------------------------------------------------------------------------------
@@ -112,14 +112,14 @@ def test_the_second_half_lacks_a_modality_and_is_otherwise_the_first():
     lost = []
     for name, whole in grids.items():
         full, partial = (Grid(*parts) for parts in zip(*(part.chunk(2) for part in masked.inputs[name]), strict=True))
-        lost.append(full.seen.any(1) & ~partial.seen.any(1))
+        lost.append(full.visible.any(1) & ~partial.visible.any(1))
         kept = ~lost[-1]
         for a, b in zip(full, partial, strict=True):
             assert torch.equal(a[kept], b[kept])
         assert not partial.values[lost[-1]].any()
         torch.testing.assert_close(partial.total, partial.values.sum(1))
         assert torch.equal(masked.targets[name].values, torch.cat([whole.values, whole.values]))
-        assert torch.equal(*masked.scored[name].chunk(2))
+        assert torch.equal(*masked.evaluated[name].chunk(2))
         plain = MaskBins(N_BINS)(grids, draws_for(grids))
         assert torch.equal(full.values, plain.inputs[name].values), "the full view is that of the masking"
     assert torch.equal(lost[0] ^ lost[1], ~alone), "exactly one of those that have two"
@@ -130,5 +130,5 @@ def test_the_second_half_lacks_a_modality_and_is_otherwise_the_first():
 def test_a_masking_that_judges_everything_may_be_doubled_too():
     grids = {"rna": grid(6, 5), "meth": grid(6, 5, 1)}
     doubled = WithPartialView(MaskFeatures((0.1, 0.5), 0.0))(grids, draws_for(grids))
-    assert doubled.scored is None
+    assert doubled.evaluated is None
     assert len(doubled.inputs["rna"].values) == 12

@@ -8,11 +8,11 @@ from omicsmlm.masking import MaskFeatures, keep_visible
 from tests.objects import draws_for
 
 
-def grid(n, g, seed=0, *, seen=None):
+def grid(n, g, seed=0, *, visible=None):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(1, 9, (n, g), generator=generator).float()
-    seen = torch.ones(n, g, dtype=torch.bool) if seen is None else seen
-    return Grid(values * seen, seen, (values * seen).sum(1) + 5)
+    visible = torch.ones(n, g, dtype=torch.bool) if visible is None else visible
+    return Grid(values * visible, visible, (values * visible).sum(1) + 5)
 
 
 def hide(grids, rates=(0.1, 0.8), modality_rate=0.2, seed=0):
@@ -22,11 +22,11 @@ def hide(grids, rates=(0.1, 0.8), modality_rate=0.2, seed=0):
 def test_a_hidden_value_is_zeroed_and_taken_from_the_total():
     whole = grid(50, 20)
     inputs = hide({"rna": whole}).inputs["rna"]
-    assert (~inputs.seen).any()
+    assert (~inputs.visible).any()
     for i in range(50):
         hidden = 0.0
         for j in range(20):
-            if inputs.seen[i, j]:
+            if inputs.visible[i, j]:
                 assert inputs.values[i, j] == whole.values[i, j]
             else:
                 assert inputs.values[i, j] == 0
@@ -43,23 +43,23 @@ def test_everything_is_the_target():
 
 
 def test_what_was_not_seen_stays_unseen():
-    seen = torch.rand(40, 30, generator=torch.Generator().manual_seed(1)) < 0.5
-    inputs = hide({"rna": grid(40, 30, seen=seen)}).inputs["rna"]
-    assert not (inputs.seen & ~seen).any()
+    visible = torch.rand(40, 30, generator=torch.Generator().manual_seed(1)) < 0.5
+    inputs = hide({"rna": grid(40, 30, visible=visible)}).inputs["rna"]
+    assert not (inputs.visible & ~visible).any()
 
 
 @pytest.mark.parametrize("rates", [(0.3, 0.3), (0.1, 0.8), (0.0, 1.0)])
 def test_the_share_of_hidden_features_is_drawn_per_row(rates):
-    share_n = (~hide({"rna": grid(4000, 100)}, rates, 0).inputs["rna"].seen).float().mean(1)
-    assert float(share_n.mean()) == pytest.approx(sum(rates) / 2, abs=0.02)
+    fraction_n = (~hide({"rna": grid(4000, 100)}, rates, 0).inputs["rna"].visible).float().mean(1)
+    assert float(fraction_n.mean()) == pytest.approx(sum(rates) / 2, abs=0.02)
     noise = 0.05**2  # of a share of 100 features, at most
     spread = (rates[1] - rates[0]) ** 2 / 12
-    assert spread - 0.003 <= float(share_n.var()) <= spread + noise
+    assert spread - 0.003 <= float(fraction_n.var()) <= spread + noise
 
 
 def test_all_modalities_of_a_row_share_its_rate():
     inputs = hide({"a": grid(2000, 200), "b": grid(2000, 200, 1)}, (0.0, 1.0), 0).inputs
-    shares = torch.stack([(~inputs[name].seen).float().mean(1) for name in "ab"])
+    shares = torch.stack([(~inputs[name].visible).float().mean(1) for name in "ab"])
     assert float(torch.corrcoef(shares)[0, 1]) > 0.95
 
 
@@ -71,19 +71,23 @@ def test_nothing_is_hidden_at_rate_zero():
 
 def test_a_row_loses_one_of_its_modalities_at_the_rate_and_each_as_often():
     grids = {name: grid(6000, 6, i) for i, name in enumerate("abc")}
-    lost = torch.stack([~hide(grids, (0.0, 0.0), 0.3).inputs[name].seen.any(1) for name in grids], 1)
+    lost = torch.stack([~hide(grids, (0.0, 0.0), 0.3).inputs[name].visible.any(1) for name in grids], 1)
     assert int(lost.sum(1).max()) == 1
     assert float(lost.any(1).float().mean()) == pytest.approx(0.3, abs=0.02)
-    for share in lost.float().mean(0):
-        assert float(share) == pytest.approx(0.1, abs=0.015)
+    for fraction in lost.float().mean(0):
+        assert float(fraction) == pytest.approx(0.1, abs=0.015)
 
 
 def test_a_row_never_loses_its_last_modality():
-    seen = torch.zeros(600, 6, dtype=torch.bool)
-    seen[:200] = True
-    grids = {"a": grid(600, 6), "b": grid(600, 6, 1, seen=seen), "c": grid(600, 6, 2, seen=torch.zeros_like(seen))}
+    visible = torch.zeros(600, 6, dtype=torch.bool)
+    visible[:200] = True
+    grids = {
+        "a": grid(600, 6),
+        "b": grid(600, 6, 1, visible=visible),
+        "c": grid(600, 6, 2, visible=torch.zeros_like(visible)),
+    }
     inputs = hide(grids, (0.0, 0.0), 1.0).inputs
-    has = torch.stack([inputs[name].seen.any(1) for name in grids], 1)
+    has = torch.stack([inputs[name].visible.any(1) for name in grids], 1)
     assert has[:200].sum(1).tolist() == [1] * 200, "rows with two modalities lose one"
     assert has[200:, 0].all(), "rows with one keep it"
     assert 60 < int(has[:200, 0].sum()) < 140, "either of the two is lost"
@@ -98,14 +102,14 @@ def test_the_generator_alone_decides():
     assert torch.equal(state, torch.get_rng_state()), "the global random state was used"
     torch.manual_seed(2)
     again, other = hide(grids, seed=3).inputs, hide(grids, seed=4).inputs
-    assert all(torch.equal(first[name].seen, again[name].seen) for name in grids)
-    assert not all(torch.equal(first[name].seen, other[name].seen) for name in grids)
+    assert all(torch.equal(first[name].visible, again[name].visible) for name in grids)
+    assert not all(torch.equal(first[name].visible, other[name].visible) for name in grids)
 
 
 def test_a_row_of_nothing_is_no_trouble():
-    seen = torch.zeros(3, 4, dtype=torch.bool)
-    inputs = hide({"a": grid(3, 4, seen=seen), "b": grid(3, 4, seen=seen)}, modality_rate=1.0).inputs
-    assert not inputs["a"].seen.any()
+    visible = torch.zeros(3, 4, dtype=torch.bool)
+    inputs = hide({"a": grid(3, 4, visible=visible), "b": grid(3, 4, visible=visible)}, modality_rate=1.0).inputs
+    assert not inputs["a"].visible.any()
     assert inputs["a"].total.tolist() == [5, 5, 5]
 
 
@@ -115,5 +119,5 @@ def test_show_keeps_what_is_named():
         torch.tensor([[True, False]]),
     )
     assert shown.values.tolist() == [[2, 0]]
-    assert shown.seen.tolist() == [[True, False]]
+    assert shown.visible.tolist() == [[True, False]]
     assert shown.total.tolist() == [6]

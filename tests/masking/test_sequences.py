@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.masking import MASK, DropModalities, MaskLetters, has_modality, without
+from omicsmlm.masking import MASK, DropModalities, MaskResidues, has_modality, without
 from tests.objects import draws_for, letters_of
 
 
@@ -12,12 +12,12 @@ def views(n=600):
     """DNA of all rows, RNA of the first two thirds, a vector of the first third; and targets."""
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(n, 3, generator=generator) + 1
-    seen = (torch.arange(n) < n // 3)[:, None].expand(n, 3)
+    visible = (torch.arange(n) < n // 3)[:, None].expand(n, 3)
     whole = torch.ones(n, 2, dtype=torch.bool)
     return {
-        "dna": letters_of("ACGT", "GG", of_row=[i % 2 for i in range(n)]),
-        "rna": letters_of("ACG", of_row=[0 if i < 2 * n // 3 else -1 for i in range(n)]),
-        "vector": Grid(values * seen, seen, (values * seen).sum(1)),
+        "dna": letters_of("ACGT", "GG", of_obs=[i % 2 for i in range(n)]),
+        "rna": letters_of("ACG", of_obs=[0 if i < 2 * n // 3 else -1 for i in range(n)]),
+        "vector": Grid(values * visible, visible, (values * visible).sum(1)),
         "y": Grid(torch.rand(n, 2, generator=generator), whole, torch.ones(n)),
     }
 
@@ -45,60 +45,60 @@ def test_a_row_loses_one_of_several_and_never_its_last():
     assert (has_before.sum(1) - has.sum(1)).tolist() == [1] * 400 + [0] * 200
     lost_n3 = (has_before & ~has)[:200]
     assert all(40 < int(count) < 95 for count in lost_n3.sum(0)), "each as often"
-    share = (has_before & ~torch.stack([has_modality(v) for v in drop(0.3, whole).inputs.values()], 1)).any(1)[:400]
-    assert float(share.float().mean()) == pytest.approx(0.3, abs=0.06)
+    fraction = (has_before & ~torch.stack([has_modality(v) for v in drop(0.3, whole).inputs.values()], 1)).any(1)[:400]
+    assert float(fraction.float().mean()) == pytest.approx(0.3, abs=0.06)
 
 
 def test_what_is_left_is_as_it_was():
     whole = views()
     inputs = drop(1.0, whole).inputs
     for name in ("dna", "rna"):
-        kept = inputs[name].of_row >= 0
-        assert torch.equal(inputs[name].of_row[kept], whole[name].of_row[kept])
-        assert inputs[name].letters is whole[name].letters
-    seen = inputs["vector"].seen
-    assert torch.equal(inputs["vector"].values[seen], whole["vector"].values[seen])
-    assert (inputs["vector"].values[~seen] == 0).all(), "what is hidden leaves no trace"
+        kept = inputs[name].of_obs >= 0
+        assert torch.equal(inputs[name].of_obs[kept], whole[name].of_obs[kept])
+        assert inputs[name].residues is whole[name].residues
+    visible = inputs["vector"].visible
+    assert torch.equal(inputs["vector"].values[visible], whole["vector"].values[visible])
+    assert (inputs["vector"].values[~visible] == 0).all(), "what is hidden leaves no trace"
     assert torch.allclose(inputs["vector"].total, inputs["vector"].values.sum(1), atol=1e-6)
-    assert int((whole["dna"].of_row < 0).sum()) == 0, "the views given are not changed"
+    assert int((whole["dna"].of_obs < 0).sum()) == 0, "the views given are not changed"
 
 
 def test_nothing_is_lost_at_rate_zero():
     whole = views()
     inputs = drop(0.0, whole).inputs
-    assert all(torch.equal(inputs[name].of_row, whole[name].of_row) for name in ("dna", "rna"))
-    assert torch.equal(inputs["vector"].seen, whole["vector"].seen)
+    assert all(torch.equal(inputs[name].of_obs, whole[name].of_obs) for name in ("dna", "rna"))
+    assert torch.equal(inputs["vector"].visible, whole["vector"].visible)
 
 
 def test_a_modality_is_taken_away():
     lost = torch.tensor([True, False, True])
-    assert without(letters_of("A", "C", of_row=[1, 0, -1]), lost).of_row.tolist() == [-1, 0, -1]
+    assert without(letters_of("A", "C", of_obs=[1, 0, -1]), lost).of_obs.tolist() == [-1, 0, -1]
     grid = Grid(torch.tensor([[1.0], [2.0], [3.0]]), torch.ones(3, 1, dtype=torch.bool), torch.tensor([1.0, 2.0, 3.0]))
     left = without(grid, lost)
     assert left.values.ravel().tolist() == [0, 2, 0]
-    assert left.seen.ravel().tolist() == [False, True, False]
+    assert left.visible.ravel().tolist() == [False, True, False]
     assert left.total.tolist() == [0, 2, 0]
 
 
 def mask(rate, whole, names=("dna",), seed=0):
-    return MaskLetters(rate, names)(whole, draws_for(whole, seed))
+    return MaskResidues(rate, names)(whole, draws_for(whole, seed))
 
 
 def test_masked_letters_are_those_that_are_guessed():
     whole = {"dna": letters_of("ACGT" * 1000, "GG" * 500), "rna": letters_of("AC"), "y": views(2)["y"]}
     masked = mask(0.15, whole)
-    assert set(masked.inputs) == set(masked.targets) == set(masked.scored) == {"dna"}
-    scored, letters = masked.scored["dna"], masked.inputs["dna"].letters
-    assert (letters[scored] == MASK).all()
-    assert torch.equal(letters[~scored], whole["dna"].letters[~scored])
-    assert float(scored.float().mean()) == pytest.approx(0.15, abs=0.02)
+    assert set(masked.inputs) == set(masked.targets) == set(masked.evaluated) == {"dna"}
+    evaluated, residues = masked.evaluated["dna"], masked.inputs["dna"].residues
+    assert (residues[evaluated] == MASK).all()
+    assert torch.equal(residues[~evaluated], whole["dna"].residues[~evaluated])
+    assert float(evaluated.float().mean()) == pytest.approx(0.15, abs=0.02)
     assert masked.targets["dna"] is whole["dna"]
-    assert not (whole["dna"].letters == MASK).any(), "the views given are not changed"
+    assert not (whole["dna"].residues == MASK).any(), "the views given are not changed"
 
 
 def test_a_batch_without_sequences_has_nothing_to_guess():
-    masked = mask(0.5, {"dna": letters_of(of_row=[-1, -1])})
-    assert masked.scored["dna"].shape == (0,)
+    masked = mask(0.5, {"dna": letters_of(of_obs=[-1, -1])})
+    assert masked.evaluated["dna"].shape == (0,)
 
 
 @pytest.mark.parametrize("mask", [lambda seed: drop(0.5, views(), seed), lambda seed: mask(0.5, views(), seed=seed)])

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Masked, TokenSet, rows_of
+from omicsmlm._types import Masked, TokenSet, obs_of
 from omicsmlm.masking import MaskTokens
 from tests.objects import draws_for
 
@@ -25,7 +25,7 @@ def token_set(n=40, g=30, density=0.5, seed=0, present=None, tagged=False) -> To
         ids=torch.from_numpy(feature),
         values=torch.from_numpy(values).float(),
         offsets=torch.from_numpy(np.concatenate([[0], np.bincount(row, minlength=n).cumsum()])),
-        share=torch.from_numpy(rng.uniform(0.5, 1, n)).float(),
+        fraction=torch.from_numpy(rng.uniform(0.5, 1, n)).float(),
         covered=torch.from_numpy(rng.uniform(0.5, 1, n)).float(),
         measured=torch.ones(g, dtype=torch.bool),
         present=torch.from_numpy(present),
@@ -65,7 +65,7 @@ def same(a: dict[str, TokenSet], b: dict[str, TokenSet]) -> bool:
 
 def pairs(ids, part) -> list[tuple[int, int]]:
     """Row and feature of each token."""
-    return list(zip(rows_of(part).tolist(), ids.tolist(), strict=True))
+    return list(zip(obs_of(part).tolist(), ids.tolist(), strict=True))
 
 
 # ---- what is left --------------------------------------------------------------------------------------------------
@@ -75,19 +75,19 @@ def test_each_row_keeps_some_of_its_own_tokens_in_order():
     sets = sets_of(tagged=True)
     masked = hide(sets)
     for name, part in masked.inputs.items():
-        truth, whole, row_t = masked.scored[name], sets[name], rows_of(part)
+        truth, whole, obs_t = masked.evaluated[name], sets[name], obs_of(part)
         assert part.offsets[0] == 0
         assert part.offsets[-1] == len(part.ids) == len(part.values) == len(truth.values) == len(truth.asked)
         owner = dict(zip(whole.values.tolist(), pairs(whole.ids, whole), strict=True))
         own = truth.values > 0
         assert own.all() == (name == "rna")
         for i in range(40):
-            kept = truth.values[own & (row_t == i)].tolist()
+            kept = truth.values[own & (obs_t == i)].tolist()
             assert kept == sorted(set(kept)), "in the order of the whole, none twice"
         assert 0.2 < int(own.sum()) / len(whole.ids) < 0.8
         for t in own.nonzero()[:, 0].tolist():
             i, feature = owner[float(truth.values[t])]
-            assert int(row_t[t]) == i
+            assert int(obs_t[t]) == i
             assert int(part.ids[t]) == (-1 if truth.asked[t] else feature)
             assert part.values[t].isnan() or part.values[t] == truth.values[t]
 
@@ -109,14 +109,14 @@ def test_what_is_hidden_or_dropped_leaves_no_trace():
         assert 0.3 < unseen.float().mean() < 0.9
         changed[name] = part._replace(values=torch.where(unseen, part.values * 3 + 7, part.values))
     assert same(hide(tagged).inputs, hide(changed).inputs)
-    seen = {name: part._replace(values=part.values * 3 + 7) for name, part in tagged.items()}
-    assert not same(hide(tagged).inputs, hide(seen).inputs)
+    visible = {name: part._replace(values=part.values * 3 + 7) for name, part in tagged.items()}
+    assert not same(hide(tagged).inputs, hide(visible).inputs)
 
 
 def test_what_is_dropped_or_hidden_of_a_feature_leaves_no_trace_either():
     tagged = {"rna": token_set(tagged=True)}
     masked = hide(tagged, closed={"rna": False})
-    part, truth = masked.inputs["rna"], masked.scored["rna"]
+    part, truth = masked.inputs["rna"], masked.evaluated["rna"]
     named = torch.isin(tagged["rna"].values, truth.values[~truth.asked])
     changed = tagged["rna"]._replace(ids=torch.where(named, tagged["rna"].ids, 29 - tagged["rna"].ids))
     assert same({"rna": part}, hide({"rna": changed}, closed={"rna": False}).inputs)
@@ -127,8 +127,8 @@ def test_nothing_is_hidden_at_rates_of_zero():
     masked = hide(sets, (0.0, 0.0), 0.0, 0.0, 0.0)
     assert same(masked.inputs, sets)
     for name, part in sets.items():
-        assert torch.equal(masked.scored[name].values, part.values)
-        assert not masked.scored[name].asked.any()
+        assert torch.equal(masked.evaluated[name].values, part.values)
+        assert not masked.evaluated[name].asked.any()
 
 
 # ---- how much -------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_values_and_identities_are_hidden_at_their_rates_and_never_both():
     sets = {name: token_set(400, 60, seed=i) for i, name in enumerate("ab")}
     masked = hide(sets, (0.2, 0.2), 0.0, 0.3, 0.2, closed={"a": False, "b": False})
     for name in sets:
-        part, truth = masked.inputs[name], masked.scored[name]
+        part, truth = masked.inputs[name], masked.evaluated[name]
         hides_value, hides_identity = part.values.isnan(), part.ids < 0
         assert not (hides_value & hides_identity).any()
         assert torch.equal(hides_identity, truth.asked)
@@ -162,12 +162,12 @@ def test_identities_in_sight_are_asked_for_all_the_same():
     sets = sets_of()
     masked, hidden = hide(sets, in_sight=True), hide(sets)
     for name, part in masked.inputs.items():
-        truth = masked.scored[name]
+        truth = masked.evaluated[name]
         assert truth.asked.any()
-        assert torch.equal(truth.asked, hidden.scored[name].asked)
+        assert torch.equal(truth.asked, hidden.evaluated[name].asked)
         assert (part.ids >= 0).all()
         assert torch.equal(part.values.isnan(), hidden.inputs[name].values.isnan())
-        assert (part.share > hidden.inputs[name].share).any()
+        assert (part.fraction > hidden.inputs[name].fraction).any()
 
 
 def test_share_and_coverage_say_how_much_is_seen():
@@ -176,7 +176,7 @@ def test_share_and_coverage_say_how_much_is_seen():
     for in_sight, named in ((False, 0.8), (True, 1.0)):
         inputs = hide(sets, (0.4, 0.4), 0.0, 0.3, 0.2, in_sight=in_sight).inputs
         for name, part in sets.items():
-            torch.testing.assert_close(inputs[name].share, part.share * 0.6 * named)
+            torch.testing.assert_close(inputs[name].fraction, part.fraction * 0.6 * named)
             torch.testing.assert_close(inputs[name].covered, part.covered * 0.6 * 0.7)
             assert torch.equal(inputs[name].present, part.present)
             assert torch.equal(inputs[name].measured, part.measured)
@@ -189,7 +189,7 @@ def repeated(part: TokenSet, n: int) -> TokenSet:
         ids=part.ids.repeat(n),
         values=part.values.repeat(n),
         offsets=torch.cat([torch.zeros(1, dtype=torch.int64), lengths_n.cumsum(0)]),
-        share=part.share.repeat(n),
+        fraction=part.fraction.repeat(n),
         covered=part.covered.repeat(n),
         measured=part.measured,
         present=part.present.repeat(n),
@@ -200,11 +200,11 @@ def test_sums_over_the_visible_tokens_tell_on_average_those_over_all():
     sets = sets_of(n=8)
     inputs = hide({name: repeated(part, 2000) for name, part in sets.items()}, (0.1, 0.6), 0.0, 0.3, 0.2).inputs
     for name, part in inputs.items():
-        row_t, whole = rows_of(part), torch.zeros(8).index_add_(0, rows_of(sets[name]), sets[name].values)
+        obs_t, whole = obs_of(part), torch.zeros(8).index_add_(0, obs_of(sets[name]), sets[name].values)
         both = torch.where((part.ids >= 0) & ~part.values.isnan(), part.values, 0.0)  # 0.5 of the 0.8 with identity
-        sum_n = torch.zeros(16000).index_add_(0, row_t, both / part.share[row_t] / 0.625)
-        total_n = torch.zeros(16000).index_add_(0, row_t, part.values.nan_to_num(0.0)) / part.covered
-        torch.testing.assert_close(sum_n.view(2000, 8).mean(0), whole / sets[name].share, rtol=0.04, atol=0.0)
+        sum_n = torch.zeros(16000).index_add_(0, obs_t, both / part.fraction[obs_t] / 0.625)
+        total_n = torch.zeros(16000).index_add_(0, obs_t, part.values.nan_to_num(0.0)) / part.covered
+        torch.testing.assert_close(sum_n.view(2000, 8).mean(0), whole / sets[name].fraction, rtol=0.04, atol=0.0)
         torch.testing.assert_close(total_n.view(2000, 8).mean(0), whole / sets[name].covered, rtol=0.04, atol=0.0)
 
 
@@ -233,7 +233,7 @@ def test_the_true_total_of_a_row_is_that_of_all_its_tokens():
         for i in range(40):
             own = part.values[part.offsets[i] : part.offsets[i + 1]]
             total = float(own.double().sum() / part.covered[i])
-            assert float(masked.scored[name].total[i]) == pytest.approx(total, rel=1e-5)
+            assert float(masked.evaluated[name].total[i]) == pytest.approx(total, rel=1e-5)
 
 
 # ---- closed regions -------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_the_true_total_of_a_row_is_that_of_all_its_tokens():
 def test_closed_regions_are_not_in_the_row_and_hidden():
     sets = sets_of(n=200, g=60, density=0.1)
     masked = hide(sets)
-    part, truth = masked.inputs["atac"], masked.scored["atac"]
+    part, truth = masked.inputs["atac"], masked.evaluated["atac"]
     open_pairs = set(pairs(sets["atac"].ids, sets["atac"]))
     found = [pair for pair, value in zip(pairs(part.ids, part), truth.values.tolist(), strict=True) if value == 0]
     assert len(found) > 100
@@ -252,7 +252,7 @@ def test_closed_regions_are_not_in_the_row_and_hidden():
     assert part.values[closed].isnan().all()
     assert not truth.asked[closed].any()
     assert (part.ids[closed] >= 0).all()
-    assert not (masked.scored["rna"].values == 0).any(), "a modality of values brings none"
+    assert not (masked.evaluated["rna"].values == 0).any(), "a modality of values brings none"
 
 
 @pytest.mark.parametrize("density", [0.05, 0.2])
@@ -261,7 +261,7 @@ def test_closed_regions_are_as_many_and_as_common_as_hidden_open_ones(density):
     is_open, ids = [], []
     for seed in range(3):
         masked = hide(sets, (0.0, 0.6), value=0.2, seed=seed, closed={"atac": True})
-        part, truth = masked.inputs["atac"], masked.scored["atac"]
+        part, truth = masked.inputs["atac"], masked.evaluated["atac"]
         hidden = part.values.isnan()
         is_open.append(truth.values[hidden] > 0)
         ids.append(part.ids[hidden])
@@ -282,7 +282,7 @@ def rows_only(part: TokenSet, rows: list[int]) -> TokenSet:
         ids=part.ids[own],
         values=part.values[own],
         offsets=torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]),
-        share=part.share[rows],
+        fraction=part.fraction[rows],
         covered=part.covered[rows],
         present=part.present[rows],
     )
@@ -300,16 +300,16 @@ def test_what_happens_to_a_row_does_not_depend_on_the_others():
         wanted = rows_only(whole.inputs[name], chosen)
         for found, expected in zip(part[:7], wanted[:7], strict=True):
             assert torch.equal(found.nan_to_num(-9), expected.nan_to_num(-9))
-    assert (alone.scored["atac"].values == 0).any()
+    assert (alone.evaluated["atac"].values == 0).any()
 
 
 def test_a_row_that_has_every_region_has_no_closed_one():
     whole = token_set(6, 4, seed=1)
     full = whole._replace(
-        ids=torch.arange(4).repeat(6), values=torch.ones(24), offsets=torch.arange(0, 25, 4), share=torch.ones(6)
+        ids=torch.arange(4).repeat(6), values=torch.ones(24), offsets=torch.arange(0, 25, 4), fraction=torch.ones(6)
     )
     masked = hide({"atac": full}, value=0.9, identity=0.0, closed={"atac": True})
-    assert (masked.scored["atac"].values == 1).all()
+    assert (masked.evaluated["atac"].values == 1).all()
 
 
 # ---- whole modalities -----------------------------------------------------------------------------------------------
@@ -325,8 +325,8 @@ def test_a_row_loses_one_of_its_modalities_at_the_rate_and_each_as_often():
         assert float(lost[:, m].float().mean()) == pytest.approx(0.1, abs=0.02)
         part = masked.inputs[name]
         assert not part.offsets.diff()[lost[:, m]].any(), "nothing of it is left, nor closed ones brought"
-        assert not part.share[lost[:, m]].any()
-        assert (part.share[~lost[:, m]] > 0).all()
+        assert not part.fraction[lost[:, m]].any()
+        assert (part.fraction[~lost[:, m]] > 0).all()
 
 
 def test_a_row_never_loses_its_last_modality():
@@ -352,7 +352,7 @@ def test_a_modality_without_tokens_is_no_trouble(brings_closed):
     assert len(part.ids) == len(part.values) == 0
     assert part.offsets.tolist() == [0] * 41
     assert not part.present.any()
-    assert masked.scored["atac"].total.tolist() == [0.0] * 40
+    assert masked.evaluated["atac"].total.tolist() == [0.0] * 40
     assert len(masked.inputs["rna"].ids) > 0
 
 
@@ -368,5 +368,5 @@ def test_the_generator_alone_decides():
     torch.manual_seed(2)
     again, other = hide(sets, seed=3), hide(sets, seed=4)
     assert same(first.inputs, again.inputs)
-    assert all(torch.equal(a, b) for m in sets for a, b in zip(first.scored[m], again.scored[m], strict=True))
+    assert all(torch.equal(a, b) for m in sets for a, b in zip(first.evaluated[m], again.evaluated[m], strict=True))
     assert [len(part.ids) for part in first.inputs.values()] != [len(part.ids) for part in other.inputs.values()]

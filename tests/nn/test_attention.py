@@ -18,7 +18,7 @@ LENGTHS = {
 CPU_BACKENDS = ("loop", "padded")
 
 
-def rows_of(lengths):
+def obs_of(lengths):
     return Rows.of(torch.tensor([0, *lengths]).cumsum(0))
 
 
@@ -47,13 +47,13 @@ def naive(query_thd, key_shd, value_shd, lengths, key_lengths):
 def test_it_is_softmax_attention_within_rows(case, backend):
     lengths, key_lengths = LENGTHS[case]
     inputs = drawn(lengths, key_lengths)
-    out = attend(*inputs, rows_of(lengths), rows_of(key_lengths), backend)
+    out = attend(*inputs, obs_of(lengths), obs_of(key_lengths), backend)
     torch.testing.assert_close(out, naive(*inputs, lengths, key_lengths), atol=1e-6, rtol=1e-5)
 
 
 def test_the_keys_may_be_those_of_the_queries():
     x_thd = drawn([3, 4], [3, 4])[0]
-    rows = rows_of([3, 4])
+    rows = obs_of([3, 4])
     assert torch.equal(attend(x_thd, x_thd, x_thd, rows), attend(x_thd, x_thd, x_thd, rows, rows))
 
 
@@ -64,7 +64,7 @@ def test_back_ends_and_their_gradients_agree(case):
     results = []
     for backend in CPU_BACKENDS:
         inputs = [x.requires_grad_() for x in drawn(lengths, key_lengths)]
-        out = attend(*inputs, rows_of(lengths), rows_of(key_lengths), backend)
+        out = attend(*inputs, obs_of(lengths), obs_of(key_lengths), backend)
         gradients = torch.autograd.grad((out - target).square().sum() + sum(x.sum() for x in inputs), inputs)
         results.append((out, *gradients))
     for one, other in zip(*results, strict=True):
@@ -75,14 +75,14 @@ def test_back_ends_and_their_gradients_agree(case):
 def test_gradients_are_those_of_finite_differences(backend):
     lengths, key_lengths = LENGTHS["crossing"]
     inputs = [x.requires_grad_() for x in drawn(lengths, key_lengths, 2, 3, dtype=torch.float64)]
-    attended = lambda *inputs: attend(*inputs, rows_of(lengths), rows_of(key_lengths), backend)
+    attended = lambda *inputs: attend(*inputs, obs_of(lengths), obs_of(key_lengths), backend)
     assert torch.autograd.gradcheck(attended, inputs)
 
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_a_long_row_beside_a_short_one(backend):
     inputs = drawn([700, 3], [700, 3])
-    out = attend(*inputs, rows_of([700, 3]), backend=backend)
+    out = attend(*inputs, obs_of([700, 3]), backend=backend)
     weight_hlm = torch.einsum("lhd,mhd->hlm", inputs[0][:700], inputs[1][:700]) / 8**0.5
     expected = torch.einsum("hlm,mhd->lhd", weight_hlm.softmax(2), inputs[2][:700])
     torch.testing.assert_close(out[:700], expected, atol=1e-6, rtol=1e-5)
@@ -92,10 +92,10 @@ def test_a_long_row_beside_a_short_one(backend):
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_other_rows_do_not_matter(backend):
     inputs = drawn([5, 3, 4], [5, 3, 4])
-    before = attend(*inputs, rows_of([5, 3, 4]), backend=backend)
+    before = attend(*inputs, obs_of([5, 3, 4]), backend=backend)
     for x in inputs:
         x[5:8] = torch.inf
-    after = attend(*inputs, rows_of([5, 3, 4]), backend=backend)
+    after = attend(*inputs, obs_of([5, 3, 4]), backend=backend)
     others = [*range(5), *range(8, 12)]
     torch.testing.assert_close(after[others], before[others], atol=1e-6, rtol=0)
 
@@ -104,7 +104,7 @@ def test_other_rows_do_not_matter(backend):
 def test_bfloat16_is_roughly_the_same(backend):
     inputs = drawn([30, 7, 1], [30, 7, 1])
     half = [x.bfloat16().requires_grad_() for x in inputs]
-    out = attend(*half, rows_of([30, 7, 1]), backend=backend)
+    out = attend(*half, obs_of([30, 7, 1]), backend=backend)
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out.float(), naive(*inputs, [30, 7, 1], [30, 7, 1]), atol=0.03, rtol=0.03)
     out.float().square().sum().backward()
@@ -152,7 +152,7 @@ def test_on_a_gpu_full_precision_is_padded():
 )
 def test_mistakes(lengths, key_lengths, backend, sentence):
     with pytest.raises(ValueError, match=sentence):
-        attend(*drawn([7], [7]), rows_of(lengths), rows_of(key_lengths), backend)
+        attend(*drawn([7], [7]), obs_of(lengths), obs_of(key_lengths), backend)
 
 
 @pytest.mark.parametrize("n_behind", [0, 4])

@@ -7,9 +7,9 @@ from omicsmlm._types import Grid
 from omicsmlm.nn import AxisEmbedding, TokenHead
 
 
-def grid(bins, seen):
+def grid(bins, visible):
     values = torch.tensor(bins, dtype=torch.float32)
-    return Grid(values, torch.tensor(seen), values.sum(1))
+    return Grid(values, torch.tensor(visible), values.sum(1))
 
 
 def test_the_sum_of_embeddings_position_by_position():
@@ -37,8 +37,8 @@ def test_the_sum_of_embeddings_position_by_position():
 def test_what_is_not_seen_has_no_value():
     torch.manual_seed(0)
     layer = AxisEmbedding(["rna"], n_bins=4, n_features=3, n_positions=4, feature_width=5, width=6)
-    seen = [[True, False, True]]
-    assert torch.equal(layer({"rna": grid([[1, 2, 0]], seen)}), layer({"rna": grid([[1, 3, 0]], seen)}))
+    visible = [[True, False, True]]
+    assert torch.equal(layer({"rna": grid([[1, 2, 0]], visible)}), layer({"rna": grid([[1, 3, 0]], visible)}))
 
 
 def test_logits_stand_where_they_are_asked_for():

@@ -11,19 +11,19 @@ def made(n=6, g=20, k=3):
     layer = ComponentFit(g, k)
     layer.start(torch.randn(g), torch.tensor([2.0, 1.0, 0.3]), torch.rand(g) + 0.2)
     table = torch.randn(g, k)
-    seen = torch.rand(n, g) < 0.5
-    seen[1], seen[2], seen[3] = False, True, seen[0]
-    return layer, torch.randn(n, g) * 2, seen, table
+    visible = torch.rand(n, g) < 0.5
+    visible[1], visible[2], visible[3] = False, True, visible[0]
+    return layer, torch.randn(n, g) * 2, visible, table
 
 
 def test_it_is_the_posterior_mean_given_what_is_seen():
-    layer, values, seen, table = made()
-    found = layer(values, seen, table).detach().numpy()
+    layer, values, visible, table = made()
+    found = layer(values, visible, table).detach().numpy()
     loading = (table * layer.strength_k).double().numpy()
     noise = layer.log_noise_g.exp().detach().double().numpy()
     z = (values - layer.mean_g).double().numpy()
     for i in range(len(values)):
-        own = seen[i].numpy()
+        own = visible[i].numpy()
         # u and z are jointly normal: E[u | z] = cov(u, z) cov(z, z)⁻¹ z
         covariance = loading[own] @ loading[own].T + np.diag(noise[own])
         np.testing.assert_allclose(found[i], loading[own].T @ np.linalg.solve(covariance, z[i, own]), atol=1e-4)
@@ -31,14 +31,14 @@ def test_it_is_the_posterior_mean_given_what_is_seen():
 
 
 def test_a_row_does_not_depend_on_the_others():
-    layer, values, seen, table = made()
-    alone = torch.cat([layer(values[i, None], seen[i, None], table) for i in range(6)])
-    torch.testing.assert_close(layer(values, seen, table), alone)
+    layer, values, visible, table = made()
+    alone = torch.cat([layer(values[i, None], visible[i, None], table) for i in range(6)])
+    torch.testing.assert_close(layer(values, visible, table), alone)
 
 
 def test_what_is_not_seen_leaves_no_trace():
-    layer, values, seen, table = made()
-    assert torch.equal(layer(values, seen, table), layer(torch.where(seen, values, 7.0), seen, table))
+    layer, values, visible, table = made()
+    assert torch.equal(layer(values, visible, table), layer(torch.where(visible, values, 7.0), visible, table))
 
 
 def test_it_finds_the_components_of_simulated_rows_and_better_from_more_features():
@@ -49,8 +49,8 @@ def test_it_finds_the_components_of_simulated_rows_and_better_from_more_features
     layer.start(torch.zeros(400), torch.ones(3), torch.full((400,), 9.0))
     errors = []
     for n_seen in (20, 100, 400):
-        seen = (torch.arange(400) < n_seen).expand(50, -1)
-        errors.append(float((layer(values, seen, table).detach() - u).square().mean()))
+        visible = (torch.arange(400) < n_seen).expand(50, -1)
+        errors.append(float((layer(values, visible, table).detach() - u).square().mean()))
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.04, "the noise of 400 features, 9 / 400, and little more"
 
@@ -62,8 +62,8 @@ def test_what_stands_out_of_the_weakest_component():
 
 
 def test_everything_learns():
-    layer, values, seen, table = made()
+    layer, values, visible, table = made()
     table.requires_grad_()
-    layer(values, seen, table).square().sum().backward()
+    layer(values, visible, table).square().sum().backward()
     assert (layer.log_noise_g.grad != 0).all()
     assert (table.grad != 0).all()

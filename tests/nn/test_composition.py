@@ -9,7 +9,7 @@ import torch
 
 from omicsmlm.nn import Composition, CompositionScores
 from omicsmlm.nn._composition import WORDS
-from omicsmlm.nn._letters import ALPHABETS
+from omicsmlm.nn._residues import ALPHABETS
 from tests.objects import letters_of
 
 DNA = ["ACGTACGTTAGCATGCCGTAACGTTGACA" * 2, "ACGNNACGTTGA?CCATGAAA", "AC", "A", "NNNNNNNNNNN", "ATGATGCCC"]
@@ -62,37 +62,37 @@ def test_a_sequence_does_not_depend_on_the_others():
 
 
 def test_of_nothing_there_is_nothing():
-    assert Composition("protein")(letters_of(of_row=[-1])).shape == (0, 502 - 1)
+    assert Composition("protein")(letters_of(of_obs=[-1])).shape == (0, 502 - 1)
     scores = CompositionScores("protein", 3)
-    assert scores(letters_of(of_row=[-1])).shape == (0, 3)
+    assert scores(letters_of(of_obs=[-1])).shape == (0, 3)
 
 
 def random_proteins(n, length=60):
     rng = np.random.default_rng(0)
-    share = rng.dirichlet(np.ones(20), n)
-    return ["".join(rng.choice(list(ALPHABETS["protein"]), length + i % 7, p=share[i])) for i in range(n)]
+    fraction = rng.dirichlet(np.ones(20), n)
+    return ["".join(rng.choice(list(ALPHABETS["protein"]), length + i % 7, p=fraction[i])) for i in range(n)]
 
 
 @pytest.mark.parametrize("n", [12, 520])
 def test_scores_are_principal_components_of_blocks_that_weigh_alike(n):
-    letters = letters_of(*random_proteins(n))
+    residues = letters_of(*random_proteins(n))
     scores = CompositionScores("protein", 5)
-    x_uf = scores.composition(letters)
+    x_uf = scores.composition(residues)
     scores.fit(x_uf)
     x = x_uf.double().numpy()
     varies = x.std(0, ddof=1) > 1e-8
     z = np.where(varies, (x - x.mean(0)) / np.where(varies, x.std(0, ddof=1), 1), 0)
     z /= np.sqrt(np.repeat([20, 400, 80, 1], [20, 400, 80, 1]))
     u, s, _ = np.linalg.svd(z, full_matrices=False)
-    found, expected = scores(letters).numpy(), u[:, :5] * s[:5]
+    found, expected = scores(residues).numpy(), u[:, :5] * s[:5]
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=2e-3 * s[0] / np.sqrt(n))
 
 
 def test_components_beyond_those_of_the_sequences_stay_zero():
-    letters = letters_of("MKVL", "AACD", "MKVLWW")
+    residues = letters_of("MKVL", "AACD", "MKVLWW")
     scores = CompositionScores("protein", 6)
-    scores.fit(scores.composition(letters))
-    found = scores(letters)
+    scores.fit(scores.composition(residues))
+    found = scores(residues)
     assert (found[:, 2:].abs() < 1e-5).all(), "three sequences span two dimensions"
     assert (found[:, :2].abs().sum(0) > 0.1).all()
 
@@ -104,17 +104,17 @@ def test_equal_sequences_have_no_components():
 
 
 def test_scores_follow_a_new_fit_and_a_loaded_state():
-    letters, more = letters_of(*random_proteins(9)), letters_of(*random_proteins(30))
+    residues, more = letters_of(*random_proteins(9)), letters_of(*random_proteins(30))
     scores = CompositionScores("protein", 3)
-    scores.fit(scores.composition(letters))
-    first, state = scores(letters), {name: value.clone() for name, value in scores.state_dict().items()}
+    scores.fit(scores.composition(residues))
+    first, state = scores(residues), {name: value.clone() for name, value in scores.state_dict().items()}
     scores.fit(scores.composition(more))
-    second = scores(letters)
+    second = scores(residues)
     assert not torch.allclose(first, second, atol=1e-3)
-    rotated = (scores.composition(letters) - scores.mean_f) @ scores.rotation_fk
+    rotated = (scores.composition(residues) - scores.mean_f) @ scores.rotation_fk
     torch.testing.assert_close(second, rotated)
     scores.load_state_dict(state)
-    torch.testing.assert_close(scores(letters), first)
+    torch.testing.assert_close(scores(residues), first)
 
 
 def test_scores_are_the_same_beside_others_and_again():

@@ -4,28 +4,28 @@ import pytest
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm.nn import Adversary, Decoder, Design, Head, reverse_gradient
+from omicsmlm.nn import Adversary, CovariateEncoding, Decoder, Head, reverse_gradient
 
 COVARIATES = torch.tensor([[0, 2], [1, 0], [-1, 1], [1, -1]])
 
 
 def test_one_hot_columns_with_an_unknown_category_as_the_average():
-    columns = Design([2, 3])(COVARIATES)
+    columns = CovariateEncoding([2, 3])(COVARIATES)
     third = 1 / 3
     expected = [[1, 0, 0, 0, 1], [0, 1, 1, 0, 0], [0.5, 0.5, 0, 1, 0], [0, 1, third, third, third]]
     torch.testing.assert_close(columns, torch.tensor(expected))
-    assert Design([2, 3]).width == 5
+    assert CovariateEncoding([2, 3]).width == 5
 
 
 def test_the_batch_is_the_first_covariate_and_an_unknown_one_has_a_category_of_its_own():
-    assert Design([2, 3]).batch(COVARIATES).tolist() == [0, 1, 2, 1]
+    assert CovariateEncoding([2, 3]).batch(COVARIATES).tolist() == [0, 1, 2, 1]
 
 
 def test_without_covariates_there_is_one_batch():
     none = torch.zeros(3, 0, dtype=torch.int64)
-    assert Design([])(none).shape == (3, 0)
-    assert Design([])(none).dtype == torch.float32
-    assert Design([]).batch(none).tolist() == [0] * 3
+    assert CovariateEncoding([])(none).shape == (3, 0)
+    assert CovariateEncoding([])(none).dtype == torch.float32
+    assert CovariateEncoding([]).batch(none).tolist() == [0] * 3
 
 
 @pytest.fixture
@@ -68,7 +68,9 @@ def test_a_head_without_sampling_or_dispersion():
 
 def test_the_decoder_is_told_latent_and_covariates():
     torch.manual_seed(0)
-    decoder = Decoder(3, 8, Design([2]), {"rna": Head(8, 5, 2, dispersed=True), "atac": Head(8, 4, 2, dispersed=False)})
+    decoder = Decoder(
+        3, 8, CovariateEncoding([2]), {"rna": Head(8, 5, 2, dispersed=True), "atac": Head(8, 4, 2, dispersed=False)}
+    )
     z, batch = torch.randn(3, 3), torch.tensor([[0], [1], [0]])
     said = decoder(z, batch)
     assert {name: one.logits.shape for name, one in said.items()} == {"rna": (3, 5), "atac": (3, 4)}

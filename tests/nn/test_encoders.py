@@ -69,10 +69,10 @@ def attention():
 
 
 def test_attention_over_the_visible_tokens(scaled, attention):
-    seen = {"rna": torch.tensor([[1, 1, 0, 1, 0]] * 4).bool(), "atac": torch.tensor([[0, 1, 1]] * 4).bool()}
-    out = attention(scaled, seen)
+    visible = {"rna": torch.tensor([[1, 1, 0, 1, 0]] * 4).bool(), "atac": torch.tensor([[0, 1, 1]] * 4).bool()}
+    out = attention(scaled, visible)
     x = torch.cat([scaled["rna"], scaled["atac"]], 1)
-    visible = torch.cat([seen["rna"], seen["atac"]], 1)
+    visible = torch.cat([visible["rna"], visible["atac"]], 1)
     for i in range(4):
         at = visible[i].nonzero()[:, 0]
         keys = x[i, at, None] * attention.keys[at] + attention.key_offsets[at]
@@ -88,11 +88,11 @@ def test_attention_of_a_row_of_nothing_is_zero(scaled, attention):
 
 
 def test_attention_does_not_see_the_hidden(scaled, attention):
-    seen = {name: torch.ones(4, g, dtype=torch.bool) for name, g in SIZES.items()}
-    seen["rna"][:, 2] = False
-    out = attention(scaled, seen)
+    visible = {name: torch.ones(4, g, dtype=torch.bool) for name, g in SIZES.items()}
+    visible["rna"][:, 2] = False
+    out = attention(scaled, visible)
     scaled["rna"][:, 2] = 99
-    torch.testing.assert_close(attention(scaled, seen), out)
+    torch.testing.assert_close(attention(scaled, visible), out)
 
 
 def test_attention_starts_as_nothing(scaled):

@@ -72,10 +72,10 @@ def test_the_seed_decides_and_the_input_stays(x):
     assert np.array_equal(x, before)
 
 
-def grid(values, seen=None):
+def grid(values, visible=None):
     values = torch.tensor(values)
-    seen = torch.ones_like(values, dtype=torch.bool) if seen is None else torch.tensor(seen)
-    return Grid(values * seen, seen, values.sum(1))
+    visible = torch.ones_like(values, dtype=torch.bool) if visible is None else torch.tensor(visible)
+    return Grid(values * visible, visible, values.sum(1))
 
 
 def test_rows_that_have_nothing_are_left_out():

@@ -95,7 +95,7 @@ def test_esm_gives_the_states_of_its_tokens(esm):
     encoder = PretrainedEncoder(Source("transformers", str(folder)), 100).eval()
     assert encoder.width == state_width(Source("transformers", str(folder))) == WIDTH
     for found, text in zip(parts_of(encoder(letters_of(*PROTEINS))), PROTEINS, strict=True):
-        ids = torch.tensor([[0, *(VOCABULARY.index(letter) for letter in text), 2]])
+        ids = torch.tensor([[0, *(VOCABULARY.index(residue) for residue in text), 2]])
         expected = network(ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
@@ -108,7 +108,7 @@ def test_enformer_gives_the_states_of_its_bins(enformer):
     for found, text in zip(parts_of(encoder(letters_of(*DNA))), DNA, strict=True):
         surplus = -len(text) % 8
         padded = "N" * (surplus // 2) + text + "N" * (surplus - surplus // 2)
-        x_l4 = torch.tensor([[float(letter == known) for known in "ACGT"] for letter in padded])
+        x_l4 = torch.tensor([[float(residue == known) for known in "ACGT"] for residue in padded])
         network.set_target_length(-1)
         expected = network(x_l4[None], return_only_embeddings=True)[0]
         assert len(found) == len(padded) // 8
@@ -129,7 +129,7 @@ def test_states_are_averaged_over_windows_and_do_not_depend_on_neighbours(esm):
 def test_of_no_sequence_there_are_no_states(library, esm, enformer, tmp_path):
     folder = {"transformers": esm, "enformer": enformer}[library][0]
     encoder = PretrainedEncoder(Source(library, str(folder)), 3)
-    nothing = letters_of(of_row=[-1, -1])
+    nothing = letters_of(of_obs=[-1, -1])
     for ask in (encoder, frozen(folder, tmp_path, library=library, width=encoder.width)):
         assert ask(nothing).states.shape == (0, encoder.width)
         assert ask(nothing).offsets.tolist() == [0]

@@ -41,14 +41,14 @@ def scaled_by(scalings, grid):
     return scalings({"m": grid})["m"].numpy()
 
 
-def standardised(y, seen, reference, reference_seen):
+def standardised(y, visible, reference, reference_seen):
     """What the class says, feature by feature: (y - mean) / sd over the seen, clipped, over the root of what is seen."""
     out = np.zeros_like(y)
     for j in range(y.shape[1]):
         own = reference[reference_seen[:, j], j]
         z = (y[:, j] - own.mean()) / (own.std() + 1e-4)
-        out[:, j] = np.clip(z, -10, 10) * seen[:, j]
-    return out / np.sqrt(np.clip(seen.mean(1, keepdims=True), 1e-3, None))
+        out[:, j] = np.clip(z, -10, 10) * visible[:, j]
+    return out / np.sqrt(np.clip(visible.mean(1, keepdims=True), 1e-3, None))
 
 
 def test_counts_are_those_of_scanpy_where_all_is_seen(whole):
@@ -56,22 +56,22 @@ def test_counts_are_those_of_scanpy_where_all_is_seen(whole):
     adata = AnnData(whole.values.numpy().copy())
     sc.pp.normalize_total(adata, target_sum=1e4)
     sc.pp.log1p(adata)
-    seen = np.ones((60, G), bool)
-    np.testing.assert_allclose(fitted("counts", whole)[1], standardised(adata.X, seen, adata.X, seen), atol=2e-4)
+    visible = np.ones((60, G), bool)
+    np.testing.assert_allclose(fitted("counts", whole)[1], standardised(adata.X, visible, adata.X, visible), atol=2e-4)
 
 
 def test_the_depth_of_a_row_is_estimated_from_what_is_seen(whole, part):
     scalings, _ = fitted("counts", whole)
     values, total = whole.values.numpy().astype(float), whole.total.numpy()
-    share_g = (values / total[:, None]).mean(0)
+    fraction_g = (values / total[:, None]).mean(0)
     log = np.log1p(1e4 * values / total[:, None])
     expected = np.zeros((60, G))
     for i in range(60):
-        hidden = sum(share_g[j] for j in range(G) if not part.seen[i, j])
-        seen_total = total[i] - sum(values[i, j] for j in range(G) if not part.seen[i, j])
+        hidden = sum(fraction_g[j] for j in range(G) if not part.visible[i, j])
+        seen_total = total[i] - sum(values[i, j] for j in range(G) if not part.visible[i, j])
         for j in range(G):
             expected[i, j] = np.log1p(1e4 * float(part.values[i, j]) / (seen_total / (1 - hidden)))
-    expected = standardised(expected, part.seen.numpy(), log, np.ones((60, G), bool))
+    expected = standardised(expected, part.visible.numpy(), log, np.ones((60, G), bool))
     np.testing.assert_allclose(scaled_by(scalings, part), expected, rtol=1e-3, atol=1e-3)
 
 
@@ -80,10 +80,10 @@ def test_the_depth_is_right_where_rows_are_as_expected():
     values = torch.arange(1.0, G + 1) * torch.tensor([[1.0], [3.0], [10.0]])
     whole = Grid(values, torch.ones(3, G, dtype=torch.bool), values.sum(1) * 2)
     scaling = fitted("counts", Grid(*(x.repeat(20, *[1] * (x.ndim - 1)) for x in whole)))[0].in_order[0]
-    seen = torch.ones(3, G, dtype=torch.bool)
-    seen[:, ::3] = False
-    shown = scaling.transformed(keep_visible(whole, seen))
-    torch.testing.assert_close(shown[seen], scaling.transformed(whole)[seen])
+    visible = torch.ones(3, G, dtype=torch.bool)
+    visible[:, ::3] = False
+    shown = scaling.transformed(keep_visible(whole, visible))
+    torch.testing.assert_close(shown[visible], scaling.transformed(whole)[visible])
 
 
 def test_proteins_are_centred_over_those_that_are_seen(whole, part):
@@ -94,9 +94,9 @@ def test_proteins_are_centred_over_those_that_are_seen(whole, part):
     np.testing.assert_allclose(scaled, standardised(reference, everything, reference, everything), atol=1e-4)
     expected = np.zeros((60, G))
     for i in range(60):
-        own = part.seen[i].numpy()
+        own = part.visible[i].numpy()
         expected[i, own] = log[i, own] - (log[i, own].mean() if own.any() else 0)
-    expected = standardised(expected, part.seen.numpy(), reference, everything)
+    expected = standardised(expected, part.visible.numpy(), reference, everything)
     np.testing.assert_allclose(scaled_by(scalings, part), expected, atol=1e-4)
 
 
@@ -110,7 +110,7 @@ def test_other_values_are_standardised_over_what_is_measured(whole, kind, rng):
 
 def test_open_regions_are_weighted_by_rarity_and_have_length_one(whole, part):
     whole = whole._replace(values=(whole.values - 4).clamp(min=0))
-    part = keep_visible(whole, part.seen)
+    part = keep_visible(whole, part.visible)
     scalings, scaled = fitted("accessibility", whole)
     assert sparse.issparse(scaled)
     opened = whole.values.numpy() > 0
@@ -128,9 +128,9 @@ KINDS = ["counts", "protein", "accessibility", "fraction", "real"]
 def test_hidden_values_are_zero_and_do_not_leak(whole, part, kind):
     scalings, _ = fitted(kind, whole)
     scaled = scaled_by(scalings, part)
-    assert not scaled[~part.seen.numpy()].any()
-    changed = whole.values + torch.where(part.seen, 0.0, 5.0)
-    other = keep_visible(Grid(changed, whole.seen, whole.total + (changed - whole.values).sum(1)), part.seen)
+    assert not scaled[~part.visible.numpy()].any()
+    changed = whole.values + torch.where(part.visible, 0.0, 5.0)
+    other = keep_visible(Grid(changed, whole.visible, whole.total + (changed - whole.values).sum(1)), part.visible)
     np.testing.assert_allclose(scaled_by(scalings, other), scaled, atol=1e-6)
 
 
@@ -165,9 +165,9 @@ def stored_of(grid):
     measured[0], measured[2, 4] = False, False
     panel_n = torch.arange(60) % 2 + 1
     values = grid.values * measured[panel_n]
-    row_t, column_t = values.nonzero(as_tuple=True)
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(row_t, minlength=60).cumsum(0)])
-    stored = Stored(row_t * G + column_t, row_t, column_t, values[row_t, column_t], offsets)
+    obs_t, column_t = values.nonzero(as_tuple=True)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(obs_t, minlength=60).cumsum(0)])
+    stored = Stored(obs_t * G + column_t, obs_t, column_t, values[obs_t, column_t], offsets)
     return UnmaskedGrid.laid_out_later(stored, grid.total, measured, panel_n)
 
 
@@ -176,7 +176,7 @@ def test_stored_values_alone_give_the_same(whole, part, kind):
     whole = whole._replace(values=(whole.values - 4).clamp(min=0))
     scalings, _ = fitted(kind, whole)
     unmasked = stored_of(whole)
-    masked = keep_visible(unmasked, unmasked.seen & part.seen)
+    masked = keep_visible(unmasked, unmasked.visible & part.visible)
     assert isinstance(masked, StoredGrid)
     for grid in (unmasked, masked):
         np.testing.assert_allclose(scaled_by(scalings, grid), scaled_by(scalings, Grid(*grid)), atol=2e-6)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from omicsmlm._types import TokenSet, rows_of
+from omicsmlm._types import TokenSet, obs_of
 from omicsmlm.nn import TokenSummary, ValueBins, component_starts, own_estimates, ridge_estimates
 
 KINDS = {"rna": "counts", "atac": "accessibility"}
@@ -27,7 +27,7 @@ def part_of(x_ng: np.ndarray, present=None) -> TokenSet:
         ids=torch.from_numpy(matrix.indices).long(),
         values=torch.from_numpy(matrix.data).float(),
         offsets=torch.from_numpy(matrix.indptr).long(),
-        share=torch.ones(n),
+        fraction=torch.ones(n),
         covered=torch.ones(n),
         measured=torch.ones(g, dtype=torch.bool),
         present=torch.from_numpy(present),
@@ -42,7 +42,7 @@ def parts_of(n=150, present=None) -> dict[str, TokenSet]:
 def dense(part: TokenSet, value_t: torch.Tensor) -> np.ndarray:
     """A value of each token in its place, by a loop."""
     out_ng = np.zeros((len(part.present), len(part.measured)))
-    for row, feature, value in zip(rows_of(part).tolist(), part.ids.tolist(), value_t.tolist(), strict=True):
+    for row, feature, value in zip(obs_of(part).tolist(), part.ids.tolist(), value_t.tolist(), strict=True):
         if feature >= 0:
             out_ng[row, feature] += value
     return out_ng
@@ -55,7 +55,7 @@ def levels_of(parts, seed=0) -> dict[str, torch.Tensor]:
 
 def summed(summary: TokenSummary, parts, levels) -> np.ndarray:
     with torch.no_grad():
-        return summary(parts, levels, {name: rows_of(part) for name, part in parts.items()}).double().numpy()
+        return summary(parts, levels, {name: obs_of(part) for name, part in parts.items()}).double().numpy()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def slow_sum(summary: TokenSummary, name: str, part: TokenSet, level_t: torch.Te
     m = list(KINDS).index(name)
     measured_g = part.measured.numpy()
     if name == "rna":
-        level_ng = dense(part, level_t / part.share[rows_of(part)])
+        level_ng = dense(part, level_t / part.fraction[obs_of(part)])
         centred_ng = np.where(measured_g, level_ng - summary.get_buffer(f"mean_{m}").double().numpy(), 0)
         return centred_ng @ table(summary, name)
     rarity_ng = dense(part, (part.values > 0).float()) * summary.get_buffer(f"rarity_{m}").double().numpy()
@@ -96,10 +96,10 @@ def slow(summary: TokenSummary, parts, levels) -> np.ndarray:
     sums, precisions, h_nd = {}, {}, 0.0
     for m, (name, part) in enumerate(parts.items()):
         sums[name] = slow_sum(summary, name, part, levels[name])
-        seen_t = part.values.nan_to_num(0.0) if name == "rna" else (part.values > 0).float()
-        amount_n = torch.zeros(len(part.present)).index_add_(0, rows_of(part), seen_t) * part.present
+        visible_t = part.values.nan_to_num(0.0) if name == "rna" else (part.values > 0).float()
+        amount_n = torch.zeros(len(part.present)).index_add_(0, obs_of(part), visible_t) * part.present
         evidence_n = (amount_n / summary.get_buffer(f"usual_{m}")).clamp(max=2).double().numpy()
-        np.testing.assert_allclose(summary.evidence(name, part, rows_of(part)), evidence_n, rtol=1e-5)
+        np.testing.assert_allclose(summary.evidence(name, part, obs_of(part)), evidence_n, rtol=1e-5)
         precisions[name] = evidence_n[:, None] * summary.combination.log_precision[m].detach().double().exp().numpy()
     total_nd = np.maximum(sum(precisions.values()), 1e-300)
     for m, name in enumerate(parts):
@@ -124,7 +124,7 @@ def test_what_is_missing_hidden_or_dropped_is_as_in_the_dense_sum(summary):
         parts[name] = part._replace(
             ids=torch.where((drawn_t < 0.2) | (part.ids % 7 == 0), -1, part.ids),
             values=torch.where(drawn_t > 0.7, torch.nan, part.values),
-            share=torch.linspace(0.3, 1, 30),
+            fraction=torch.linspace(0.3, 1, 30),
             measured=torch.arange(SIZES[name]) % 7 > 0,
         )
     levels = levels_of(parts)
@@ -145,7 +145,7 @@ def test_rows_do_not_know_each_other(summary):
     for i in (0, 13, 29):
         alone, own_levels = {}, {}
         for name, part in parts.items():
-            own = rows_of(part) == i
+            own = obs_of(part) == i
             ends = torch.tensor([0, int(own.sum())])
             one = {key: getattr(part, key)[i : i + 1] for key in ("share", "covered", "present")}
             alone[name] = part._replace(ids=part.ids[own], values=part.values[own], offsets=ends, **one)
@@ -167,7 +167,7 @@ def test_dropping_tokens_does_not_shift_the_sum_of_counts():
         ids=part.ids.repeat(n)[kept.flatten()],
         values=part.values.repeat(n)[kept.flatten()],
         offsets=torch.cat([torch.zeros(1, dtype=torch.int64), lengths_n.cumsum(0)]),
-        share=torch.full((n,), 0.4),
+        fraction=torch.full((n,), 0.4),
         covered=torch.ones(n),
         measured=part.measured,
         present=torch.ones(n, dtype=torch.bool),
@@ -176,7 +176,9 @@ def test_dropping_tokens_does_not_shift_the_sum_of_counts():
     error = found.std(0) / np.sqrt(n)
     whole = summed(summary, {"rna": part}, {"rna": level_t})[0]
     assert (np.abs(found.mean(0) - whole) < 4 * error).all()
-    naive = summed(summary, {"rna": copies._replace(share=torch.ones(n))}, {"rna": level_t.repeat(n)[kept.flatten()]})
+    naive = summed(
+        summary, {"rna": copies._replace(fraction=torch.ones(n))}, {"rna": level_t.repeat(n)[kept.flatten()]}
+    )
     assert (np.abs(naive.mean(0) - whole) > 4 * error).any(), "it takes the share"
 
 
@@ -213,7 +215,7 @@ def started(parts, chosen, n_components, width=12):
     levels, x = {}, {}
     for name, part in parts.items():
         bins.fit(name, [part])
-        levels[name] = bins.level(name)[bins(name, part, rows_of(part))]
+        levels[name] = bins.level(name)[bins(name, part, obs_of(part))]
         x[name] = summary.fit(name, [part], [levels[name]], chosen[name])
     has = {name: part.present.numpy() for name, part in parts.items()}
     components = component_starts(x, has, n_components, None, 0)
@@ -263,7 +265,7 @@ def test_of_two_modalities_each_has_components_that_both_estimate():
         found = summed(summary, alone, {**levels, other: torch.zeros(0)})[:, first : first + k]
         assert (correlations(found, own_nk) > 0.999).all(), "alone, a modality gives its own components"
     both = summed(summary, parts, levels)[:, :7]
-    evidence = {name: summary.evidence(name, part, rows_of(part)).numpy()[:, None] for name, part in parts.items()}
+    evidence = {name: summary.evidence(name, part, obs_of(part)).numpy()[:, None] for name, part in parts.items()}
     for name, component in components.items():
         weights_gk = component.estimates[name].weights_gk
         other = next(m for m in parts if m != name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm._types import TokenSet, rows_of
+from omicsmlm._types import TokenSet, obs_of
 from omicsmlm.nn import ValueBins
 
 KINDS = {"rna": "counts", "atac": "accessibility", "prot": "protein"}
@@ -18,7 +18,7 @@ def part_of(rows, covered=1.0) -> TokenSet:
         ids=torch.cat([torch.arange(len(row)) for row in rows]),
         values=torch.tensor([value for row in rows for value in row]).float(),
         offsets=torch.tensor(lengths),
-        share=torch.ones(n),
+        fraction=torch.ones(n),
         covered=torch.as_tensor(covered) * torch.ones(n),
         measured=torch.ones(max(map(len, rows)), dtype=torch.bool),
         present=torch.ones(n, dtype=torch.bool),
@@ -37,7 +37,7 @@ def fitted(n_bins=5, rows=None) -> tuple[ValueBins, TokenSet]:
 
 
 def binned(bins: ValueBins, part: TokenSet, name: str = "rna") -> list[int]:
-    return bins(name, part, rows_of(part)).tolist()
+    return bins(name, part, obs_of(part)).tolist()
 
 
 def test_counts_are_binned_at_their_depth():
@@ -76,15 +76,15 @@ def test_a_zero_has_the_first_bin_and_what_is_hidden_the_last_one_of_all_modalit
 
 def test_equal_values_share_a_bin_and_larger_ones_never_have_a_smaller_one():
     bins, part = fitted()
-    found, row_t = bins("rna", part, rows_of(part)), rows_of(part)
+    found, obs_t = bins("rna", part, obs_of(part)), obs_of(part)
     assert set(found.tolist()) == {1, 2, 3, 4, 5}
     for i in range(50):
-        values, own = part.values[row_t == i], found[row_t == i]
+        values, own = part.values[obs_t == i], found[obs_t == i]
         for a, b in zip(values, own, strict=True):
             assert (own[values == a] == b).all()
             assert (own[values > a] >= b).all()
     deeper = part._replace(values=part.values * 3)
-    assert torch.equal(bins("rna", deeper, row_t), found), "a deeper measurement of the same cell"
+    assert torch.equal(bins("rna", deeper, obs_t), found), "a deeper measurement of the same cell"
 
 
 def test_a_cell_has_the_same_bins_on_every_call_and_in_any_company():
@@ -124,7 +124,7 @@ def test_hidden_values_do_not_count_among_the_levels():
     rows = counts()
     bins, part = fitted(4, rows)
     hidden = part._replace(values=torch.where(torch.arange(len(part.values)) % 3 == 0, torch.nan, part.values))
-    found = bins("rna", hidden, rows_of(hidden))
+    found = bins("rna", hidden, obs_of(hidden))
     assert torch.equal(found == bins.hidden, hidden.values.isnan())
 
 

@@ -89,22 +89,24 @@ def test_the_loss_is_least_at_the_truth():
 def test_the_other_activations():
     z = torch.tensor([[-2.0, 0.5, 30.0]])
     assert clamped_relu(z).tolist() == [[0.0, 0.5, pytest.approx(TOP)]]
-    seen = torch.tensor([[True, True, False]])
-    share = 1 / (1 + math.exp(-2.5))
-    found = log_shares(z, seen)
-    assert found[0, :2].tolist() == pytest.approx([math.log1p(1e5 * (1 - share)), math.log1p(1e5 * share)], rel=1e-5)
+    visible = torch.tensor([[True, True, False]])
+    fraction = 1 / (1 + math.exp(-2.5))
+    found = log_shares(z, visible)
+    assert found[0, :2].tolist() == pytest.approx(
+        [math.log1p(1e5 * (1 - fraction)), math.log1p(1e5 * fraction)], rel=1e-5
+    )
     assert float(torch.expm1(found.double()).sum()) == pytest.approx(1e5, rel=1e-5), "shares of what is seen"
     for name, direct in (("rectified tanh", rectified_tanh(z)), ("clamped ReLU", clamped_relu(z)), ("softmax", found)):
-        torch.testing.assert_close(expected_log_counts(name, z, seen), direct)
+        torch.testing.assert_close(expected_log_counts(name, z, visible), direct)
 
 
 def made(n=4, g=6):
     generator = torch.Generator().manual_seed(0)
-    seen = torch.rand(n, g, generator=generator) < 0.7
-    seen[2] = False
-    values = torch.rand(n, g, generator=generator) * 6 * seen
+    visible = torch.rand(n, g, generator=generator) < 0.7
+    visible[2] = False
+    values = torch.rand(n, g, generator=generator) * 6 * visible
     logits = torch.randn(n, g, generator=generator) * 3 + 1
-    return logits, Grid(values, seen, values.sum(1))
+    return logits, Grid(values, visible, values.sum(1))
 
 
 SLOW = {
@@ -117,14 +119,14 @@ SLOW = {
 @pytest.mark.parametrize("loss", SLOW)
 def test_the_mean_over_profiled_features_then_over_rows_that_have_any(loss):
     logits, target = made()
-    inputs = target._replace(values=target.values * 0, seen=torch.zeros_like(target.seen))  # all of it hidden
+    inputs = target._replace(values=target.values * 0, visible=torch.zeros_like(target.visible))  # all of it hidden
     terms = CountReconstruction("rna", loss)(Outputs(logits), Masked({"rna": inputs}, {"rna": target}), NO_BATCH, 0.0)
     means = []
     for i in (0, 1, 3):
         costs = [
             SLOW[loss](TOP * max(0.0, math.tanh(float(logits[i, j]) / (4 * math.e))), float(target.values[i, j]))
             for j in range(6)
-            if target.seen[i, j]
+            if target.visible[i, j]
         ]
         means.append(sum(costs) / len(costs))
     assert list(terms) == ["counts"]
@@ -146,8 +148,8 @@ def test_the_negative_binomial_over_profiled_features():
         + theta * np.log(theta / (theta + mean))
         + count * np.log(mean / (theta + mean))
     )
-    seen = target.seen.numpy()
-    expected = np.mean([-log_p[i][seen[i]].mean() for i in (0, 1, 3)])
+    visible = target.visible.numpy()
+    expected = np.mean([-log_p[i][visible[i]].mean() for i in (0, 1, 3)])
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
@@ -158,8 +160,8 @@ def test_what_was_not_profiled_is_not_scored(activation):
     masked = Masked({"rna": target}, {"rna": target})
     logits.requires_grad_()
     objective(Outputs(logits), masked, NO_BATCH, 0.0)["counts"].backward()
-    assert (logits.grad[~target.seen] == 0).all()
-    assert (logits.grad[target.seen & (logits > 0)] != 0).any()
+    assert (logits.grad[~target.visible] == 0).all()
+    assert (logits.grad[target.visible & (logits > 0)] != 0).any()
 
 
 def test_rows_without_the_modality_alone_cost_nothing():

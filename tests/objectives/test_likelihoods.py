@@ -34,23 +34,23 @@ def test_multinomial_by_hand():
 def test_bernoulli_over_what_is_measured():
     torch.manual_seed(0)
     logits, fraction = torch.randn(3, 4), torch.rand(3, 4)
-    seen = torch.tensor([[True, True, False, True], [False] * 4, [True] * 4])
+    visible = torch.tensor([[True, True, False, True], [False] * 4, [True] * 4])
     p = logits.sigmoid()
     expected = [
         sum(float(-(f * q.log() + (1 - f) * (1 - q).log())) for f, q, s in zip(*row, strict=True) if s)
-        for row in zip(fraction, p, seen, strict=True)
+        for row in zip(fraction, p, visible, strict=True)
     ]
-    torch.testing.assert_close(bernoulli(fraction, logits, seen), torch.tensor(expected))
-    whole = bernoulli((fraction > 0.5).float(), logits, torch.ones_like(seen))
+    torch.testing.assert_close(bernoulli(fraction, logits, visible), torch.tensor(expected))
+    whole = bernoulli((fraction > 0.5).float(), logits, torch.ones_like(visible))
     torch.testing.assert_close(whole, -dist.Bernoulli(logits=logits).log_prob((fraction > 0.5).float()).sum(1))
 
 
 def test_gaussian_is_that_of_torch_over_what_is_measured():
     torch.manual_seed(0)
     x, mean, log_precision = torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 4)
-    seen = torch.tensor([[True, True, False, True], [False] * 4, [True] * 4])
+    visible = torch.tensor([[True, True, False, True], [False] * 4, [True] * 4])
     exact = -dist.Normal(mean, (-log_precision / 2).exp()).log_prob(x) - np.log(np.sqrt(2 * np.pi))
-    torch.testing.assert_close(gaussian(x, mean, log_precision, seen), (exact * seen).sum(1))
+    torch.testing.assert_close(gaussian(x, mean, log_precision, visible), (exact * visible).sum(1))
 
 
 def test_kl_is_that_of_torch():

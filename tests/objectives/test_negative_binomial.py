@@ -22,10 +22,10 @@ def plain(counts_ng, log_mean_ng, log_dispersion_ng):
 
 def stored_of(counts_ng, n_elsewhere=3):
     """The counts that are not 0, and some that the grid has no place for."""
-    row_t, column_t = counts_ng.nonzero(as_tuple=True)
-    values_t = torch.cat([counts_ng[row_t, column_t], counts_ng.new_zeros(n_elsewhere)])
-    row_t, column_t = (torch.cat([at_t, at_t.new_zeros(n_elsewhere)]) for at_t in (row_t, column_t))
-    return Stored(row_t * counts_ng.shape[1] + column_t, row_t, column_t, values_t, torch.empty(0))
+    obs_t, column_t = counts_ng.nonzero(as_tuple=True)
+    values_t = torch.cat([counts_ng[obs_t, column_t], counts_ng.new_zeros(n_elsewhere)])
+    obs_t, column_t = (torch.cat([at_t, at_t.new_zeros(n_elsewhere)]) for at_t in (obs_t, column_t))
+    return Stored(obs_t * counts_ng.shape[1] + column_t, obs_t, column_t, values_t, torch.empty(0))
 
 
 @pytest.fixture

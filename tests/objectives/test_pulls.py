@@ -154,8 +154,8 @@ def test_the_objective_passes_the_memory_on(memory):
     assert float(pull(memory[0], batch_of(memory[2]))) > 0
 
 
-@pytest.mark.parametrize(("strength", "share"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (3.0, 1.0)])
-def test_the_strength_is_the_share_of_the_way(strength, share):
+@pytest.mark.parametrize(("strength", "fraction"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (3.0, 1.0)])
+def test_the_strength_is_the_share_of_the_way(strength, fraction):
     z = torch.cat([torch.zeros(30, 2), torch.full((30, 2), 4.0)]) + 0.1 * torch.randn(60, 2)
     batch = torch.arange(60)[:, None] // 30
     whole, part = ClusterAlignment(n_clusters=1), ClusterAlignment(n_clusters=1, strength=strength)
@@ -163,7 +163,7 @@ def test_the_strength_is_the_share_of_the_way(strength, share):
         pull.refresh(z, batch, torch.arange(60))
     at, draws = torch.arange(60), Draws(0, torch.arange(60))
     moves = [pull._stored_targets(at, draws)[0] - z for pull in (part, whole)]
-    torch.testing.assert_close(moves[0], share * moves[1])
+    torch.testing.assert_close(moves[0], fraction * moves[1])
 
 
 # ---- targets of observations that are not in the memory ---------------------------------------------------------------

@@ -70,8 +70,8 @@ def test_each_kind_has_its_likelihood(target):
         ),
         "protein": negative_binomial(target.values, one["protein"].logits, one["protein"].log_dispersion),
         "accessibility": multinomial((target.values > 0).float(), one["accessibility"].logits),
-        "fraction": bernoulli(fraction.values, one["fraction"].logits, target.seen),
-        "real": gaussian(target.values, one["real"].logits, one["real"].log_dispersion, target.seen),
+        "fraction": bernoulli(fraction.values, one["fraction"].logits, target.visible),
+        "real": gaussian(target.values, one["real"].logits, one["real"].log_dispersion, target.visible),
     }
     for kind in KINDS:
         found = negative_log_likelihood(kind, one[kind], fraction if kind == "fraction" else target)
@@ -90,7 +90,7 @@ def test_a_sample_of_regions_is_scaled_up(target):
     KINDS,
 )
 def test_unmeasured_features_are_not_judged(target, kind):
-    target.seen[:, 2] = False
+    target.visible[:, 2] = False
     target.values[:, 2] = 0
     one = said(kind)
     logits = one.logits.clone().requires_grad_()
@@ -120,7 +120,7 @@ def test_extreme_predictions_stay_finite(kind, target):
 @pytest.mark.parametrize("kind", KINDS)
 def test_terms_are_means_over_rows_and_a_row_without_the_modality_adds_nothing(kind, target):
     target = target._replace(values=target.values / 10 if kind == "fraction" else target.values)
-    target.seen[1] = False
+    target.visible[1] = False
     target.values[1] = 0
     out = outputs(kind)
     terms = objective(kind)(out, Masked({}, {"m": target}), batch(), 1.0)
@@ -128,11 +128,11 @@ def test_terms_are_means_over_rows_and_a_row_without_the_modality_adds_nothing(k
     torch.testing.assert_close(terms["m"], 1.5 * (nll_n[0] + nll_n[2] + nll_n[3]) / N)
 
 
-@pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)])
-def test_the_divergence_rises_over_the_warm_up(target, progress, share):
+@pytest.mark.parametrize(("progress", "fraction"), [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (1.0, 1.0)])
+def test_the_divergence_rises_over_the_warm_up(target, progress, fraction):
     out = outputs("real")
     terms = objective("real")(out, Masked({}, {"m": target}), batch(), progress)
-    torch.testing.assert_close(terms["kl"], 2.0 * share * gaussian_kl(*out.encoded).mean())
+    torch.testing.assert_close(terms["kl"], 2.0 * fraction * gaussian_kl(*out.encoded).mean())
 
 
 def test_without_warm_up_the_divergence_counts_at_once(target):
@@ -156,8 +156,8 @@ def test_no_known_batch_at_all_is_no_trouble(target):
 
 def test_expected_counts_have_the_depth_of_what_was_measured():
     head = Said(torch.tensor([[0.5, 0.25, 0.25]]).log().repeat(3, 1), None)
-    seen = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
-    grid = Grid(torch.tensor([[4.0, 0, 4], [3, 0, 0], [0, 0, 0]]), seen, torch.zeros(3))
+    visible = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
+    grid = Grid(torch.tensor([[4.0, 0, 4], [3, 0, 0], [0, 0, 0]]), visible, torch.zeros(3))
     torch.testing.assert_close(
         expected_values("counts", head, grid, 100.0), torch.tensor([[4.0, 2, 2], [3, 1.5, 1.5], [50, 25, 25]])
     )

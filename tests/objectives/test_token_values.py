@@ -30,7 +30,7 @@ def case() -> tuple[SimpleNamespace, Masked, Batch]:
         "rna": part_of([0, 1, -1, 2], [NAN, 4.0, 6.0, NAN], [0, 2, 4]),
         "atac": part_of([1, -1], [NAN, 1.0], [0, 1, 2]),
     }
-    scored = {
+    evaluated = {
         "rna": MaskedValues(
             torch.tensor([2.0, 4, 6, 9]), torch.tensor([20.0, 30]), torch.tensor([False, False, True, False])
         ),
@@ -46,7 +46,7 @@ def case() -> tuple[SimpleNamespace, Masked, Batch]:
     }
     outputs = SimpleNamespace(value_logits=value_logits, modality_logits=modality_logits)
     batch = Batch({}, {}, {}, torch.zeros(2, 0).long(), torch.arange(2))
-    return outputs, Masked(inputs, inputs, scored), batch
+    return outputs, Masked(inputs, inputs, evaluated), batch
 
 
 def no_grids(batch):
@@ -78,9 +78,9 @@ def test_only_hidden_values_and_modalities_that_are_asked_for_are_judged():
         for t in range(len(outputs.modality_logits[name])):
             if t not in asked:
                 outputs.modality_logits[name][t] = torch.tensor([5.0, -7.0])
-        truth = masked.scored[name]
+        truth = masked.evaluated[name]
         shown = ~masked.inputs[name].values.isnan()
-        masked.scored[name] = truth._replace(values=torch.where(shown, 99.0, truth.values))
+        masked.evaluated[name] = truth._replace(values=torch.where(shown, 99.0, truth.values))
     terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert float(terms["values"]) == pytest.approx(VALUES / 2)
     assert float(terms["modality"]) == pytest.approx(MODALITIES / 2)
@@ -94,7 +94,7 @@ def test_the_hidden_bins_are_those_of_true_values_in_true_totals():
 
 def test_with_one_modality_there_is_no_question_of_it():
     outputs, masked, batch = case()
-    for held in (outputs.value_logits, outputs.modality_logits, masked.inputs, masked.scored):
+    for held in (outputs.value_logits, outputs.modality_logits, masked.inputs, masked.evaluated):
         del held["atac"]
     terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert list(terms) == ["values"]
@@ -105,7 +105,7 @@ def test_a_batch_in_which_nothing_is_hidden_costs_nothing():
     outputs, masked, batch = case()
     for name, part in masked.inputs.items():
         masked.inputs[name] = part._replace(values=part.values.nan_to_num(1.0))
-        masked.scored[name] = masked.scored[name]._replace(asked=torch.zeros(len(part.ids)).bool())
+        masked.evaluated[name] = masked.evaluated[name]._replace(asked=torch.zeros(len(part.ids)).bool())
         outputs.value_logits[name] = outputs.value_logits[name][:0]
     terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert {name: float(term) for name, term in terms.items()} == {"values": 0.0, "modality": 0.0}

@@ -32,21 +32,21 @@ class Outputs(NamedTuple):
 def case(n=4, g=5, b=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
     logits = {name: torch.randn(n, g, b, generator=generator) for name in ("rna", "meth")}
-    grids, scored = {}, {}
+    grids, evaluated = {}, {}
     for name in logits:
         values = torch.randint(0, b - 2, (n, g), generator=generator).float()
-        seen = torch.rand(n, g, generator=generator) < 0.8
-        scored[name] = seen & (torch.rand(n, g, generator=generator) < 0.5)
-        grids[name] = Grid(values, seen, values.sum(1))
+        visible = torch.rand(n, g, generator=generator) < 0.8
+        evaluated[name] = visible & (torch.rand(n, g, generator=generator) < 0.5)
+        grids[name] = Grid(values, visible, values.sum(1))
     mean = torch.randn(n, 3, generator=generator)
     outputs = Outputs(Encoded(mean, torch.zeros(n, 3)), {name: Read(part) for name, part in logits.items()})
-    return outputs, Masked(grids, grids, scored)
+    return outputs, Masked(grids, grids, evaluated)
 
 
 def by_loop(outputs, masked, name):
     losses = []
     logits = outputs.readings[name].all
-    for i, j in masked.scored[name].nonzero().tolist():
+    for i, j in masked.evaluated[name].nonzero().tolist():
         p = logits[i, j].double().softmax(0)
         losses.append(-math.log(p[int(masked.targets[name].values[i, j])]))
     return sum(losses) / len(losses)
@@ -62,7 +62,7 @@ def test_the_cross_entropy_of_the_judged_tokens():
 
 def test_a_modality_without_judged_tokens_costs_nothing():
     outputs, masked = case()
-    masked.scored["meth"].zero_()
+    masked.evaluated["meth"].zero_()
     terms = BinCrossEntropy()(outputs, masked, NO_BATCH, 1.0)
     assert float(terms["meth"]) == 0
     assert float(terms["rna"]) > 0
@@ -101,14 +101,14 @@ def test_the_full_view_is_the_teacher():
 
 def test_consistency_compares_the_halves_of_a_doubled_batch():
     outputs, masked = case(n=6)
-    for scored in masked.scored.values():
-        scored[3:] = scored[:3]
+    for evaluated in masked.evaluated.values():
+        evaluated[3:] = evaluated[:3]
     terms = BinCrossEntropy(consistency=2.0, temperature=0.3)(outputs, masked, NO_BATCH, 1.0)
     assert set(terms) == {"rna", "meth", "agreement", "divergence"}
     mean = outputs.encoded.mean
     assert float(terms["agreement"]) == pytest.approx(2 * float(info_nce(mean[:3], mean[3:], 0.3)))
     parts = []
     for name, read in outputs.readings.items():
-        at = masked.scored[name][:3]
+        at = masked.evaluated[name][:3]
         parts.append(float(divergence(read.all[:3][at], read.all[3:][at])))
     assert float(terms["divergence"]) == pytest.approx(sum(parts), rel=1e-5)

@@ -153,10 +153,10 @@ def slow(chromosome, exons, cds, strand, width):
     positions = sorted((p for start, end in exons for p in range(start, end)), reverse=order < 0)
     coding = sorted((p for start, end in cds for p in range(start, end)), reverse=order < 0)
     dna = [positions[0] + order * (i - width // 2) for i in range(width)]
-    letters = "".join(read(p) for p in coding)
-    protein = "".join(CODE[letters[i : i + 3]] for i in range(0, len(letters) - 2, 3)).split("*")[0]
+    residues = "".join(read(p) for p in coding)
+    protein = "".join(CODE[residues[i : i + 3]] for i in range(0, len(residues) - 2, 3)).split("*")[0]
     window = "".join(read(p) if 0 <= p < len(chromosome) else "N" for p in dna)
-    return [window, "".join(read(p) for p in positions), letters or None, protein or None]
+    return [window, "".join(read(p) for p in positions), residues or None, protein or None]
 
 
 def test_random_genomes_are_those_of_a_walk_over_positions(rng, tmp_path):

@@ -18,10 +18,10 @@ UNIT = Scale([0.0, 1.0], [0.0, 1.0])
 
 def tokens_of(x: np.ndarray) -> Tokens:
     """Packed rows of a dense matrix; NaN are not stored."""
-    seen = ~np.isnan(x)
-    ids = np.nonzero(seen)[1].astype(np.int32)
-    values = torch.tensor(x[seen], dtype=torch.float32)
-    return Tokens(torch.from_numpy(ids), values, torch.tensor([0, *seen.sum(1).cumsum()]))
+    visible = ~np.isnan(x)
+    ids = np.nonzero(visible)[1].astype(np.int32)
+    values = torch.tensor(x[visible], dtype=torch.float32)
+    return Tokens(torch.from_numpy(ids), values, torch.tensor([0, *visible.sum(1).cumsum()]))
 
 
 def bins_of(manager, scales, n_bins=64, profiles=None):
@@ -57,11 +57,11 @@ def test_the_bins_are_those_of_numpy_at_the_places_of_the_names(n_bins):
     grids = bins_of(manager, scales, n_bins)(manager.create_torch_dataset()[rows])
     for name, largest in (("rna", 4.0), ("meth", 1.0)):
         frame = mdata[name].to_df()
-        assert grids[name].values.shape == grids[name].seen.shape == (6, 5)
+        assert grids[name].values.shape == grids[name].visible.shape == (6, 5)
         for i, row in enumerate(mdata.obs_names[rows]):
             for j, gene in enumerate(AXIS):
                 value = frame.loc[row, gene] if row in frame.index and gene in frame.columns else np.nan
-                assert bool(grids[name].seen[i, j]) == (not np.isnan(value))
+                assert bool(grids[name].visible[i, j]) == (not np.isnan(value))
                 edges = np.linspace(0, 1, n_bins, dtype=np.float32)
                 expected = min(np.digitize(np.float32(value) / np.float32(largest), edges), n_bins - 1)
                 expected = 0 if np.isnan(value) or value == 0 else expected
@@ -115,7 +115,7 @@ def test_counts_are_logs_per_million():
     batch = manager.create_torch_dataset()[[0, 1]]
     assert tokenizer.depth("rna", batch).tolist() == pytest.approx([100, 10])
     grid = tokenizer(batch)["rna"]
-    assert grid.seen.tolist() == [[True, True, True, False, True]] * 2, "what is not stored is a measured zero"
+    assert grid.visible.tolist() == [[True, True, True, False, True]] * 2, "what is not stored is a measured zero"
     per_million = np.array([[0.4, 0.0, 0.2, np.nan, 0.1], [0, 0.5, 0, np.nan, 0.5]]) * 1e6
     expected = np.digitize(np.log10(1 + np.nan_to_num(per_million)) / 6, np.linspace(0, 1, 64))
     np.testing.assert_array_equal(grid.values, np.where(np.nan_to_num(per_million) > 0, expected, 0))
@@ -131,7 +131,7 @@ def test_the_depth_of_a_query_without_some_genes_is_as_if_it_had_them():
     query = AnnData(np.full((1, 3), 6.0, dtype=np.float32), var=pd.DataFrame(index=["b", "z", "c"]))
     batch = manager.transfer_fields(query).create_torch_dataset()[[0]]
     assert tokenizer.depth("rna", batch).tolist() == pytest.approx([18 / 0.6])
-    assert tokenizer(batch)["rna"].seen.tolist() == [[False, True, True, False, False]]
+    assert tokenizer(batch)["rna"].visible.tolist() == [[False, True, True, False, False]]
 
 
 # ---- scales ---------------------------------------------------------------------------------------------------------
@@ -163,9 +163,9 @@ def test_quantiles_fill_all_bins_alike():
     batch = manager.create_torch_dataset()[range(50)]._replace(tokens={"rna": tokens_of(VALUES)})
     bins.column_0 = torch.arange(40)
     bins.n_features = 40
-    share = np.bincount(bins(batch)["rna"].values.long().numpy().ravel(), minlength=11) / VALUES.size
-    assert share[0] == pytest.approx(1 / VALUES.size), "the smallest value alone is at 0"
-    np.testing.assert_allclose(share[1:], 0.1, atol=0.01)
+    fraction = np.bincount(bins(batch)["rna"].values.long().numpy().ravel(), minlength=11) / VALUES.size
+    assert fraction[0] == pytest.approx(1 / VALUES.size), "the smallest value alone is at 0"
+    np.testing.assert_allclose(fraction[1:], 0.1, atol=0.01)
 
 
 def test_ties_have_the_lowest_of_their_quantiles():

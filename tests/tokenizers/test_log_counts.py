@@ -37,10 +37,10 @@ def test_the_grid_is_that_of_a_loop(library):
     for i, row in enumerate([0, 1, 2, 7]):
         lacks = (0, 20) if row % 2 == 0 else ()
         total = sum(float(adata.X[row, j]) for j in range(30) if j not in lacks)
-        share = sum(float(SHARE[j]) for j in range(30) if j not in lacks)
-        depth = {"profiled": total, "expected": total / share, "none": 1e4}[library]
+        fraction = sum(float(SHARE[j]) for j in range(30) if j not in lacks)
+        depth = {"profiled": total, "expected": total / fraction, "none": 1e4}[library]
         for j in range(30):
-            assert bool(found.seen[i, j]) == (j not in lacks)
+            assert bool(found.visible[i, j]) == (j not in lacks)
             expected = 0 if j in lacks else math.log1p(1e4 * float(adata.X[row, j]) / depth)
             assert float(found.values[i, j]) == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(found.total, found.values.sum(1))
@@ -56,10 +56,10 @@ def test_rows_of_nothing_are_zeros():
     adata.X = sparse.csr_matrix(adata.X.toarray() * np.array([[0], [1], [1], [1]]))
     found = grid_of(manager_of(adata), [0, 1])
     assert not found.values[0].any()
-    assert found.seen[0].all(), "measured zeros"
+    assert found.visible[0].all(), "measured zeros"
     mdata = MuData({"rna": adata, "other": modality("protein", 3, 5, first=50)})
     found = grid_of(manager_of(mdata), [5])
-    assert not found.seen.any()
+    assert not found.visible.any()
     assert not found.values.any()
 
 
@@ -83,7 +83,7 @@ def test_the_depth_is_that_of_the_values():
     batch = manager.create_torch_dataset()[[0, 1, 3]]
     grid, depth_n = tokenizer(batch)["rna"], tokenizer.depth(batch)
     counts = torch.expm1(grid.values) * depth_n[:, None] / 1e5
-    expected = torch.from_numpy(manager.adata.X[[0, 1, 3]]) * grid.seen
+    expected = torch.from_numpy(manager.adata.X[[0, 1, 3]]) * grid.visible
     torch.testing.assert_close(counts, expected.float(), atol=1e-3, rtol=1e-4)
 
 

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Panels
-from omicsmlm.data import OmicsManager, row_loader
+from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.datasets import simulate_multiome
 from omicsmlm.nn import Scalings, log_means
 from omicsmlm.tokenizers import FeatureSets, sample_values
@@ -22,7 +22,7 @@ def sample():
     setup = {"modalities": list(KINDS), "layers": None, "kinds": None, "covariate_keys": ["batch"]}
     manager = OmicsManager.define(setup, "Toy", "setup_mudata")
     manager.register_fields(mdata)
-    return list(row_loader(manager, np.arange(100), 40))
+    return list(observation_loader(manager, np.arange(100), 40))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def on_grids(sets, name, sample):
     unlike = [batch._replace(measured={**batch.measured, "atac": batch.measured["atac"].clone()}) for batch in sample]
     panels = Panels(torch.ones(1, SIZES["atac"], dtype=torch.bool), torch.zeros(0))
     with_panels = [
-        batch._replace(panels={"atac": panels._replace(of_row=torch.where(batch.present["atac"], 0, -1))})
+        batch._replace(panels={"atac": panels._replace(of_obs=torch.where(batch.present["atac"], 0, -1))})
         for batch in unlike
     ]
     return sample_values(sets, name, with_panels)
@@ -51,7 +51,7 @@ def test_open_regions_are_sparse_and_the_same_as_on_grids(sets, sample):
     np.testing.assert_array_equal(has_n, has_on_grids_n)
     assert 0 < has_n.sum() < len(has_n)
     np.testing.assert_array_equal(values.toarray(), torch.cat([grid.values for grid in grids]).numpy())
-    assert all(bool(grid.seen.all()) for grid in grids)
+    assert all(bool(grid.visible.all()) for grid in grids)
 
 
 def test_counts_come_on_grids_of_the_rows_that_have_them(sets, sample):
@@ -68,7 +68,7 @@ def test_an_object_that_lacks_regions_is_laid_on_grids(sets, sample):
     lacking = [batch._replace(measured={**batch.measured, "atac": measured}) for batch in sample]
     grids, _ = sample_values(sets, "atac", lacking)
     assert isinstance(grids, list)
-    assert not grids[0].seen[:, 1].any()
+    assert not grids[0].visible[:, 1].any()
 
 
 @pytest.mark.parametrize("n_groups", [1, 3])

@@ -15,9 +15,9 @@ from tests.objects import letters_of, manager_of
 SEQUENCES = ["ACGTACGTA", "GG", "TTTA", "C", "ACGTAC"]
 
 
-def texts_of(letters):
-    ends = letters.offsets.tolist()
-    whole = bytes(letters.letters.tolist()).decode()
+def texts_of(residues):
+    ends = residues.offsets.tolist()
+    whole = bytes(residues.residues.tolist()).decode()
     return [whole[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
 
 
@@ -33,14 +33,14 @@ def test_a_crop_is_a_slice(length, keep):
     whole = letters_of(*SEQUENCES)
     found = cropped(whole, Crop(length, keep))
     assert texts_of(found) == [sliced(text, length, keep) for text in SEQUENCES]
-    assert found.of_row is whole.of_row
+    assert found.of_obs is whole.of_obs
     assert found.digests is whole.digests
 
 
 def test_short_sequences_are_left_alone():
     whole = letters_of(*SEQUENCES)
     assert cropped(whole, Crop(9, "centre")) is whole
-    none = letters_of(of_row=[-1, -1])
+    none = letters_of(of_obs=[-1, -1])
     assert cropped(none, Crop(1, "end")) is none
 
 
@@ -67,9 +67,9 @@ def test_vectors_and_targets_are_standardised_on_grids():
         for i, row in enumerate(rows):
             expected = [0.0 if math.isnan(v) else (v - m) / s for v, m, s in zip(values[row], mean, scale, strict=True)]
             assert views[name].values[i].tolist() == pytest.approx([float(v) for v in expected], abs=1e-6)
-            assert views[name].seen[i].tolist() == [not math.isnan(v) for v in values[row]]
+            assert views[name].visible[i].tolist() == [not math.isnan(v) for v in values[row]]
             assert float(views[name].total[i]) == pytest.approx(float(sum(expected)), abs=1e-5)
-    by_row = [texts_of(views["dna"])[code] for code in views["dna"].of_row.tolist()]
+    by_row = [texts_of(views["dna"])[code] for code in views["dna"].of_obs.tolist()]
     assert by_row == [SEQUENCES[row][-3:] for row in rows]
 
 
@@ -78,4 +78,4 @@ def test_targets_come_back_to_their_own_units():
     grid = tokenizer(dataset[[0, 1, 4]])[TARGETS]
     back = tokenizer.unscaled(grid.values)
     expected = torch.from_numpy(np.asarray(adata.X)[[0, 1, 4]])
-    torch.testing.assert_close(back[grid.seen], expected[grid.seen])
+    torch.testing.assert_close(back[grid.visible], expected[grid.visible])

@@ -39,7 +39,7 @@ def test_the_grid_is_that_of_a_loop(mdata):
             total = 0.0
             for j, position in enumerate(SELECTED[name]):
                 value = frame.loc[cell, vocabulary[position]] if cell in frame.index else np.nan
-                assert bool(grids[name].seen[i, j]) == (not np.isnan(value))
+                assert bool(grids[name].visible[i, j]) == (not np.isnan(value))
                 assert grids[name].values[i, j] == (0 if np.isnan(value) else value)
             if cell in frame.index:
                 total = np.nansum(frame.loc[cell].to_numpy(dtype=np.float64))
@@ -51,9 +51,9 @@ def test_what_a_query_does_not_measure_is_not_seen(mdata):
     genes = [g for j, g in enumerate(mdata.mod["rna"].var_names) if j not in (3, 17)]
     query = MuData({"rna": mdata.mod["rna"][:6, genes].copy()})
     grids = tokenizer_of(reference)(reference.transfer_fields(query).create_torch_dataset()[[0, 5]])
-    assert grids["rna"].seen.tolist() == [[True, False, True, False, True]] * 2
-    assert not grids["atac"].seen.any()
-    assert not grids["meth"].seen.any()
+    assert grids["rna"].visible.tolist() == [[True, False, True, False, True]] * 2
+    assert not grids["atac"].visible.any()
+    assert not grids["meth"].visible.any()
     assert not grids["atac"].values.any()
 
 

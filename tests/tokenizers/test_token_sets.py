@@ -5,7 +5,7 @@ import pytest
 import torch
 from mudata import MuData
 
-from omicsmlm._types import Batch, Tokens, TokenSet, rows_of
+from omicsmlm._types import Batch, Tokens, TokenSet, obs_of
 from omicsmlm.tokenizers import FeatureSets, TokenSets
 from tests.objects import manager_of, multiome
 
@@ -28,7 +28,7 @@ def batch_of(manager, rows=None):
     return manager.create_torch_dataset()[list(range(manager.adata.n_obs)) if rows is None else list(rows)]
 
 
-def of_row(packed: Tokens | TokenSet, i: int) -> dict[int, float]:
+def of_obs(packed: Tokens | TokenSet, i: int) -> dict[int, float]:
     """The features and values of a row."""
     place = slice(int(packed.offsets[i]), int(packed.offsets[i + 1]))
     return dict(zip(packed.ids[place].tolist(), packed.values[place].tolist(), strict=True))
@@ -43,11 +43,11 @@ def test_the_tokens_are_the_values_that_are_not_zero(mdata):
         frame, found = part.to_df(), sets[name]
         assert found.ids.dtype == torch.int64
         assert found.measured.all()
-        assert found.share.tolist() == [1.0] * 30
+        assert found.fraction.tolist() == [1.0] * 30
         np.testing.assert_allclose(found.covered, 1, rtol=1e-6)
         for i, cell in enumerate(mdata.obs_names[rows]):
             values = frame.loc[cell].to_numpy() if cell in frame.index else np.zeros(part.n_vars)
-            assert of_row(found, i) == {j: values[j] for j in np.flatnonzero(values)}
+            assert of_obs(found, i) == {j: values[j] for j in np.flatnonzero(values)}
             assert bool(found.present[i]) == (cell in frame.index)
 
 
@@ -55,7 +55,7 @@ def by_loop(tokenizer: TokenSets, batch: Batch, i: int) -> dict[str, dict[int, f
     """The first tokens of a row in the order of all features."""
     found = []
     for m, name in enumerate(tokenizer.names):
-        for feature, value in of_row(batch.tokens[name], i).items():
+        for feature, value in of_obs(batch.tokens[name], i).items():
             found.append((int(tokenizer.get_buffer(f"order_{m}")[feature]), name, feature, value))
     kept: dict[str, dict[int, float]] = {name: {} for name in tokenizer.names}
     for _, name, feature, value in sorted(found)[: tokenizer.max_tokens]:
@@ -68,17 +68,17 @@ def test_of_a_longer_row_the_first_in_the_order_are_kept(mdata, max_tokens):
     manager = manager_of(mdata)
     tokenizer, batch = tokenizer_of(manager, max_tokens), batch_of(manager)
     sets = tokenizer(batch)
-    lengths = [sum(len(of_row(tokens, i)) for tokens in batch.tokens.values()) for i in range(mdata.n_obs)]
+    lengths = [sum(len(of_obs(tokens, i)) for tokens in batch.tokens.values()) for i in range(mdata.n_obs)]
     assert min(lengths) < 25 < max(lengths), "some rows are longer, some are not"
     for i, length in enumerate(lengths):
-        assert {name: of_row(part, i) for name, part in sets.items()} == by_loop(tokenizer, batch, i)
+        assert {name: of_obs(part, i) for name, part in sets.items()} == by_loop(tokenizer, batch, i)
         for part in sets.values():
-            assert float(part.share[i]) == pytest.approx(min(1, max_tokens / length))
+            assert float(part.fraction[i]) == pytest.approx(min(1, max_tokens / length))
             assert float(part.covered[i]) == pytest.approx(min(1, max_tokens / length), rel=1e-5)
     for part in sets.values():
         assert part.offsets[-1] == len(part.ids) == len(part.values)
         for i in range(mdata.n_obs):
-            assert sorted(of_row(part, i)) == list(of_row(part, i)), "in the order in which they were stored"
+            assert sorted(of_obs(part, i)) == list(of_obs(part, i)), "in the order in which they were stored"
 
 
 def test_the_choice_does_not_know_the_other_rows(mdata):
@@ -90,11 +90,11 @@ def test_the_choice_does_not_know_the_other_rows(mdata):
     for place, row in enumerate(order.tolist()):
         alone = tokenizer(batch_of(manager, [row])) if place < 12 else None
         for name, part in together.items():
-            assert of_row(shuffled[name], place) == of_row(part, row)
+            assert of_obs(shuffled[name], place) == of_obs(part, row)
             assert shuffled[name].covered[place] == part.covered[row]
             if alone is not None:
-                assert of_row(alone[name], 0) == of_row(part, row)
-                assert alone[name].share[0] == part.share[row]
+                assert of_obs(alone[name], 0) == of_obs(part, row)
+                assert alone[name].fraction[0] == part.fraction[row]
 
 
 def test_the_choice_is_a_random_sample_that_a_seed_has_drawn(mdata):
@@ -109,7 +109,7 @@ def test_the_choice_is_a_random_sample_that_a_seed_has_drawn(mdata):
             kept[name] += len(part.ids) / 80
     whole = tokenizer_of(manager)(batch)
     for name, part in whole.items():
-        expected = float(first[name].share[rows_of(part)].sum())
+        expected = float(first[name].fraction[obs_of(part)].sum())
         assert kept[name] == pytest.approx(expected, rel=0.18), "each token as likely as another, in every modality"
 
 
@@ -133,7 +133,7 @@ def test_what_a_row_sums_to_is_told_by_the_features_that_an_object_has():
     part = tokenizer(
         Batch({"rna": tokens}, present, {"rna": kept}, torch.zeros(2, 0, dtype=torch.int64), torch.arange(2))
     )["rna"]
-    total_n = torch.zeros(2).index_add_(0, rows_of(part), part.values) / part.covered
+    total_n = torch.zeros(2).index_add_(0, obs_of(part), part.values) / part.covered
     torch.testing.assert_close(total_n, values.sum(1))
     assert part.measured.tolist() == kept.tolist()
 

@@ -41,7 +41,7 @@ class Line(Module):
         return Encoded(grids["m"].values, grids["m"].values)
 
     def forward(self, inputs, batch):
-        return self.weight[batch.rows] + 0 * inputs["m"].values[:, 0], self.dropout(torch.ones(len(batch.rows)))
+        return self.weight[batch.indices] + 0 * inputs["m"].values[:, 0], self.dropout(torch.ones(len(batch.indices)))
 
 
 class Spy:
@@ -65,7 +65,7 @@ class Spy:
 
 
 def tokenizer(batch):
-    n = len(batch.rows)
+    n = len(batch.indices)
     return {"m": Grid(torch.zeros(n, 1), torch.ones(n, 1, dtype=torch.bool), torch.zeros(n))}
 
 
@@ -73,14 +73,14 @@ class Chunks(torch.utils.data.Sampler):
     """Batches in order, the same in each epoch."""
 
     def __init__(self, chunks):
-        self.chunks, self.first, self.share = chunks, 0, slice(None)
+        self.chunks, self.first, self.fraction = chunks, 0, slice(None)
 
     def __len__(self):
         return len(self.chunks)
 
     def __iter__(self):
         first, self.first = self.first, 0
-        yield from (chunk[self.share] for chunk in self.chunks[first:])
+        yield from (chunk[self.fraction] for chunk in self.chunks[first:])
 
     def set_epoch(self, epoch):
         pass
@@ -89,7 +89,7 @@ class Chunks(torch.utils.data.Sampler):
         self.first = batch
 
     def divide(self, rank, n_ranks):
-        self.share = slice(rank, None, n_ranks)
+        self.fraction = slice(rank, None, n_ranks)
 
     @property
     def smallest_batch(self):
@@ -347,11 +347,11 @@ def test_checkpoints_hold_no_code(tmp_path):
 
 
 def test_options_reach_the_trainer():
-    seen = {}
+    visible = {}
 
     class Look(Callback):
         def on_fit_start(self, trainer, pl_module):
-            seen.update(
+            visible.update(
                 clip=pl_module.gradient_limit, devices=trainer.num_devices, accumulate=trainer.accumulate_grad_batches
             )
 
@@ -359,7 +359,7 @@ def test_options_reach_the_trainer():
         trainer_options={"callbacks": (Look(),), "accumulate_grad_batches": 2},
         optimisation=Optimisation(gradient_limit=3),
     )
-    assert seen == {"clip": 3, "devices": 1, "accumulate": 2}
+    assert visible == {"clip": 3, "devices": 1, "accumulate": 2}
 
 
 def test_gradients_are_limited():
@@ -375,16 +375,16 @@ def test_gradients_are_limited():
 def test_the_optimiser_is_as_it_was_asked_for():
     class Look(Callback):
         def on_train_start(self, trainer, pl_module):
-            self.seen = {
+            self.visible = {
                 k: v for k, v in trainer.optimizers[0].defaults.items() if k in ("betas", "eps", "weight_decay")
             }
 
     look = Look()
     asked = {"betas": (0.8, 0.95), "epsilon": 1e-5, "weight_decay": 0.3}
     run(trainer_options={"callbacks": [look]}, optimisation=Optimisation(0.1, **asked))
-    assert look.seen == {"betas": (0.8, 0.95), "eps": 1e-5, "weight_decay": 0.3}
+    assert look.visible == {"betas": (0.8, 0.95), "eps": 1e-5, "weight_decay": 0.3}
     run(max_epochs=5, trainer_options={"callbacks": [look]}, optimisation=Optimisation(0.1, weight_decay=None))
-    assert look.seen["weight_decay"] == pytest.approx(1 / (0.1 * 20)), "one over rate times steps"
+    assert look.visible["weight_decay"] == pytest.approx(1 / (0.1 * 20)), "one over rate times steps"
 
 
 @pytest.mark.skipif(not torch.backends.mps.is_available(), reason="needs Apple's MPS")
@@ -398,12 +398,12 @@ def test_on_mps_training_runs_in_float32():
 def test_on_a_gpu_training_runs_in_bfloat16():
     class Look(Callback):
         def on_train_start(self, trainer, pl_module):
-            self.seen = trainer.precision, pl_module.device.type
+            self.visible = trainer.precision, pl_module.device.type
 
     look = Look()
     with torch.device("cpu"):
         run(accelerator="gpu", trainer_options={"callbacks": [look]}, module=Line())
-    assert look.seen == ("bf16-mixed", "cuda")
+    assert look.visible == ("bf16-mixed", "cuda")
 
 
 # ---- rounds, and what is left of a training that was cut short --------------------------------------------------------
@@ -475,10 +475,10 @@ class Memory(Spy):
         super().__init__()
         self.refreshed, self.rows = [], None
 
-    def refresh(self, embedding_md, covariates_mk, rows_m, *, is_whole):
-        assert len(embedding_md) == len(covariates_mk) == len(rows_m)
+    def refresh(self, embedding_md, covariates_mk, indices_m, *, is_whole):
+        assert len(embedding_md) == len(covariates_mk) == len(indices_m)
         self.refreshed.append((len(self.progress), is_whole))
-        self.rows = rows_m
+        self.rows = indices_m
 
     def forget(self):
         self.rows = None
@@ -511,8 +511,8 @@ def test_the_memory_is_refreshed_by_steps(n_epochs, every, expected, monkeypatch
 class Follower(Memory):
     """Aims at the embedding that the memory was filled with, and at that of whole observations."""
 
-    def refresh(self, embedding_md, covariates_mk, rows_m, *, is_whole):
-        super().refresh(embedding_md, covariates_mk, rows_m, is_whole=is_whole)
+    def refresh(self, embedding_md, covariates_mk, indices_m, *, is_whole):
+        super().refresh(embedding_md, covariates_mk, indices_m, is_whole=is_whole)
         self.targets = [float(embedding_md.mean()), float(torch.rand(()))]
 
     def __call__(self, *arguments):
@@ -659,20 +659,20 @@ def test_the_whole_embedding_is_that_of_the_network_which_filled_the_memory():
             return Encoded(mean_nd, mean_nd)
 
     class Look(Memory):
-        seen: list = []
+        visible: list = []
 
-        def refresh(self, embedding_md, covariates_mk, rows_m, *, is_whole):
-            super().refresh(embedding_md, covariates_mk, rows_m, is_whole=is_whole)
+        def refresh(self, embedding_md, covariates_mk, indices_m, *, is_whole):
+            super().refresh(embedding_md, covariates_mk, indices_m, is_whole=is_whole)
             self.filled = float(embedding_md[0])
 
         def __call__(self, *arguments):
             if len(arguments) == 4 and arguments[2].whole_nd is not None:
                 assert float(arguments[2].whole_nd[0]) == pytest.approx(self.filled)
-                self.seen.append(float(module.weight.mean()) - self.filled)
+                self.visible.append(float(module.weight.mean()) - self.filled)
             return super().__call__(*arguments)
 
     memory, module = Look(), Moving()
     parts = Parts(tokenizer, memory, module, memory, memory)
     options = FitOptions(5, "cpu", progress_bar=False)
     fit(parts, Optimisation(0.1), loader(), None, options, {}, memory=(loader(range(3, 10)), False))
-    assert max(map(abs, memory.seen)) > 0.01, "the weights have moved since"
+    assert max(map(abs, memory.visible)) > 0.01, "the weights have moved since"

@@ -43,13 +43,13 @@ class Epochs:
 )
 def test_rounds_together_are_the_training(n_batches, n):
     rounds = Rounds(Epochs(n), n_batches)
-    seen = []
+    visible = []
     for r in range(rounds.n_rounds):
         rounds.set_epoch(r)
         part = list(rounds)
         assert len(part) == len(rounds), "Lightning validates at the end of whole rounds only"
-        seen += part
-    assert seen == [divmod(i, n) for i in range(rounds.n_batches)]
+        visible += part
+    assert visible == [divmod(i, n) for i in range(rounds.n_batches)]
     assert 0 <= rounds.n_batches - n_batches < rounds.n_rounds, "no observation is left out"
     assert rounds.n_rounds <= MOST_ROUNDS or n > 11
     assert 0 <= n_batches - Rounds(Epochs(n), n_batches, at_most=True).n_batches <= n_batches / 100

@@ -2,10 +2,10 @@
 
 from ._columns import BOTH, as_categories, find_column
 from ._fields import CovariatesField, ModalityField
-from ._loader import RowLoader, RowSampler, row_loader
+from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED, OmicsManager
 from ._matrix import Matrix
-from ._sample import batch_codes, sample_rows, stored_values
+from ._sample import batch_codes, sample_observations, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField
 
 __all__ = [
@@ -15,15 +15,15 @@ __all__ = [
     "Matrix",
     "ModalityField",
     "OmicsManager",
-    "RowLoader",
-    "RowSampler",
+    "ObservationLoader",
+    "ObservationSampler",
     "SequenceField",
     "SequenceKind",
     "VectorField",
     "as_categories",
     "batch_codes",
     "find_column",
-    "row_loader",
-    "sample_rows",
+    "observation_loader",
+    "sample_observations",
     "stored_values",
 ]

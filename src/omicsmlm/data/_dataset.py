@@ -62,7 +62,7 @@ class ModalityRows:
         if table is not None:
             column_v = pd.Index(names).get_indexer(vocabulary)
             self.profiled = torch.from_numpy(table.profiled[:, column_v] & (column_v >= 0))
-            self.panel_of = table.of_row
+            self.panel_of = table.of_obs
 
     def local(self, rows: np.ndarray) -> np.ndarray:
         """Give the modality's own numbers of some rows, -1 for those that it lacks."""
@@ -84,7 +84,7 @@ class ModalityRows:
         return self.matrix.pack(self.local(rows), self.vocabulary_of_column, self.keep_zeros)
 
 
-class RowDataset(Dataset):
+class ObservationDataset(Dataset):
     """The rows of an object; an item asked for with a list of row numbers is a :class:`Batch`.
 
     Parameters
@@ -166,17 +166,17 @@ class RowDataset(Dataset):
         for name, vector in self.vectors.items():
             tokens[name], present[name] = vector.tokens(rows)
         row_n = torch.from_numpy(rows)
-        letters = {name: sequence.letters(rows) for name, sequence in self.sequences.items()}
+        residues = {name: sequence.residues(rows) for name, sequence in self.sequences.items()}
         panels = {name: modality.panels(rows) for name, modality in self.modalities.items()}
         valued = self.modalities | self.vectors
         return Batch(
             tokens=tokens,
-            present=present | {name: found.of_row >= 0 for name, found in letters.items()},
+            present=present | {name: found.of_obs >= 0 for name, found in residues.items()},
             measured={name: modality.measured for name, modality in valued.items()},
             covariates=self.covariates[row_n].long(),
-            rows=row_n,
+            indices=row_n,
             panels={name: found for name, found in panels.items() if found is not None},
-            sequences=letters,
+            sequences=residues,
             lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
         )
 
@@ -188,6 +188,6 @@ class Buffer(NamedTuple):
     tokens: dict[str, Packed]
 
     @classmethod
-    def of(cls, dataset: RowDataset, rows: np.ndarray) -> "Buffer":
+    def of(cls, dataset: ObservationDataset, rows: np.ndarray) -> "Buffer":
         """Read rows."""
         return cls(rows, dataset.read(rows))

@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 from omicsmlm._checks import value_error
 from omicsmlm._types import Batch
 
-from ._dataset import Buffer, RowDataset
+from ._dataset import Buffer, ObservationDataset
 from ._manager import OmicsManager
 from ._order import FileOrder, Layout, Piece, Sizes, file_batches
 from ._read_ahead import ReadAhead, pinned
@@ -19,7 +19,7 @@ N_AHEAD = 4
 """Batches that wait while others are computed with."""
 
 
-class RowSampler(Sampler[list[int]]):
+class ObservationSampler(Sampler[list[int]]):
     """Yields lists of observations, shuffled anew each epoch if a seed is given.
 
     The order of an epoch depends only on the seed, on the number of the epoch (``set_epoch``, which Lightning calls) and
@@ -147,7 +147,7 @@ def _rows_of(pieces: Sequence[Piece]) -> list[int]:
     return rows.tolist()
 
 
-class RowLoader:
+class ObservationLoader:
     """Batches of a registered object: an iterable that goes through an epoch each time.
 
     Parameters
@@ -165,7 +165,9 @@ class RowLoader:
     batch_sampler = None
     """Lightning asks for it: the sampler itself yields batches."""
 
-    def __init__(self, dataset: RowDataset, sampler: RowSampler, n_ahead: int, pin_memory: bool) -> None:
+    def __init__(
+        self, dataset: ObservationDataset, sampler: ObservationSampler, n_ahead: int, pin_memory: bool
+    ) -> None:
         self.dataset = dataset
         self.sampler = sampler
         self.batch_size = sampler.batch_size
@@ -190,7 +192,7 @@ class RowLoader:
         yield from map(pinned, batches) if self.pin_memory else batches
 
 
-def row_loader(
+def observation_loader(
     manager: OmicsManager,
     rows: Sequence[int] | np.ndarray,
     batch_size: int,
@@ -198,7 +200,7 @@ def row_loader(
     *,
     pin_memory: bool = False,
     n_ahead: int | None = None,
-) -> RowLoader:
+) -> ObservationLoader:
     """Load observations of a registered object in batches: in the given order, or shuffled each epoch by a seed.
 
     Parameters
@@ -216,7 +218,7 @@ def row_loader(
     n_ahead
         Batches to read ahead, in a thread; None for some where observations are read from files, else 0.
     """
-    dataset = manager.row_dataset()
-    sampler = RowSampler(np.asarray(rows), batch_size, seed, dataset.layout)
+    dataset = manager.observation_dataset()
+    sampler = ObservationSampler(np.asarray(rows), batch_size, seed, dataset.layout)
     n_ahead = (0 if dataset.layout is None else N_AHEAD) if n_ahead is None else n_ahead
-    return RowLoader(dataset, sampler, n_ahead, pin_memory)
+    return ObservationLoader(dataset, sampler, n_ahead, pin_memory)

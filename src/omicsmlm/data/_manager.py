@@ -12,7 +12,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._compat import AnnDataManagerValidationCheck
 from omicsmlm._types import SPARSE_KINDS
 
-from ._dataset import Field, RowDataset
+from ._dataset import Field, ObservationDataset
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
 from ._rows import modality_of
@@ -139,9 +139,9 @@ class OmicsManager(AnnDataManager):
             return False
         found = Matrix.of(name, adata, layer).summary()
         whole = found.all_integers and found.minimum >= 0 and not found.has_nan
-        share = not whole and found.minimum >= 0 and found.maximum <= 1
+        fraction = not whole and found.minimum >= 0 and found.maximum <= 1
         kind = self.modalities[name]["kind"]
-        return whole if kind in SPARSE_KINDS else share if kind == "fraction" else not (whole or share)
+        return whole if kind in SPARSE_KINDS else fraction if kind == "fraction" else not (whole or fraction)
 
     @property
     def sequences(self) -> dict[str, dict[str, Any]]:
@@ -191,10 +191,10 @@ class OmicsManager(AnnDataManager):
 
         The arguments are those of scvi-tools, whose loaders call this; records always hold every field, packed.
         """
-        dataset = self.row_dataset()
+        dataset = self.observation_dataset()
         return dataset if indices is None else Subset(dataset, indices)  # type: ignore[arg-type]
 
-    def row_dataset(self) -> RowDataset:
+    def observation_dataset(self) -> ObservationDataset:
         """Give all rows as a dataset."""
         self._assert_anndata_registered()
-        return RowDataset(self.adata, self.fields, self.registry["field_registries"])
+        return ObservationDataset(self.adata, self.fields, self.registry["field_registries"])

@@ -50,15 +50,15 @@ class Sizes(NamedTuple):
     def of_stream(self, stream: int, before: int) -> int:
         """Return how many slots a stream fills in all batches before this one."""
         longer = min(before, self.n_longer)
-        return longer * share(self.size + 1, stream) + (before - longer) * share(self.size, stream)
+        return longer * fraction(self.size + 1, stream) + (before - longer) * fraction(self.size, stream)
 
 
-def share(size: int, stream: int) -> int:
+def fraction(size: int, stream: int) -> int:
     """Return how many of the slots of a batch are those of a stream.
 
     Examples
     --------
-    >>> [share(10, stream) for stream in range(8)]
+    >>> [fraction(10, stream) for stream in range(8)]
     [2, 2, 1, 1, 1, 1, 1, 1]
     """
     return (size - stream + N_STREAMS - 1) // N_STREAMS

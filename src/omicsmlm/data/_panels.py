@@ -17,7 +17,7 @@ class PanelTable(NamedTuple):
 
     profiled: np.ndarray
     """(s, columns) bool."""
-    of_row: np.ndarray
+    of_obs: np.ndarray
     """(rows,) int64: position of the row's data set."""
 
 
@@ -57,9 +57,9 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
         raise value_error(f"{place}: .obs", f"a column {DATASET!r} with the data set of each row", found, remedy)
     code_n, names = category_codes(column_of(adata.obs, DATASET))
     position = np.append(pd.Index(table.columns.astype(str)).get_indexer(names), -1)
-    of_row = position[code_n]
-    if (of_row < 0).any():
-        unknown = named(np.array([*names, "nan"], dtype=object)[np.unique(code_n[of_row < 0])])
+    of_obs = position[code_n]
+    if (of_obs < 0).any():
+        unknown = named(np.array([*names, "nan"], dtype=object)[np.unique(code_n[of_obs < 0])])
         remedy = f'add the features that they profiled as columns of .varm["{PROFILED}"]'
         raise value_error(f"{place}: column {DATASET!r}", f"data sets among {named(table.columns)}", unknown, remedy)
-    return PanelTable(table.to_numpy().T.copy(), of_row.astype(np.int64))
+    return PanelTable(table.to_numpy().T.copy(), of_obs.astype(np.int64))

@@ -43,7 +43,7 @@ def batch_codes(sample: Sequence[Batch]) -> np.ndarray | None:
     return codes_nk[:, 0] if codes_nk.shape[1] and len(np.unique(codes_nk[:, 0])) > 1 else None
 
 
-def sample_rows(manager: OmicsManager, n: int, seed: int, among: np.ndarray | None = None) -> np.ndarray:
+def sample_observations(manager: OmicsManager, n: int, seed: int, among: np.ndarray | None = None) -> np.ndarray:
     """Draw the observations that statistics are read from, or that stand for many others.
 
     Parameters
@@ -68,7 +68,7 @@ def sample_rows(manager: OmicsManager, n: int, seed: int, among: np.ndarray | No
     if n_obs <= n:
         return known
     draw = np.random.default_rng(seed)
-    layout = manager.row_dataset().layout
+    layout = manager.observation_dataset().layout
     if layout is None:
         return known[np.sort(draw.choice(n_obs, n, replace=False))]
     block = max(1, min(layout.block, n // LEAST_BLOCKS))

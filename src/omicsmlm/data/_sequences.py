@@ -12,7 +12,7 @@ from mudata import MuData
 from scvi.data.fields import BaseAnnDataField
 
 from omicsmlm._checks import named, value_error
-from omicsmlm._types import Letters, Tokens
+from omicsmlm._types import Sequences, Tokens
 
 from ._columns import column_of
 
@@ -96,11 +96,11 @@ class SequenceField(_RowField):
         for sequence in distinct:
             strange = ~alphabet[np.frombuffer(sequence, np.uint8)]
             if strange.any():
-                letters = {chr(sequence[i]) for i in np.flatnonzero(strange)}
+                residues = {chr(sequence[i]) for i in np.flatnonzero(strange)}
                 raise value_error(
                     f"column {self.key!r}",
                     f"{self.kind} sequences of the letters {LETTERS[self.kind]}",
-                    f"{named(sorted(letters))} in {sequence[:20].decode('latin1')!r}…",
+                    f"{named(sorted(residues))} in {sequence[:20].decode('latin1')!r}…",
                     "check which column is which, or take gaps and other signs out",
                 )
 
@@ -153,17 +153,17 @@ class SequenceRows:
         hashes = [hashlib.blake2b(sequence, digest_size=16).digest() for sequence in distinct]
         self.digest_u2 = np.frombuffer(b"".join(hashes), np.int64).reshape(-1, 2)
 
-    def letters(self, rows: np.ndarray) -> Letters:
+    def residues(self, rows: np.ndarray) -> Sequences:
         """Give the sequences of some rows, each distinct one once."""
         code_n = self.code_n[rows]
         wanted, place = np.unique(code_n[code_n >= 0], return_inverse=True)
-        of_row = np.full(len(rows), -1, dtype=np.int64)
-        of_row[code_n >= 0] = place
+        of_obs = np.full(len(rows), -1, dtype=np.int64)
+        of_obs[code_n >= 0] = place
         found = [self.distinct[code] for code in wanted]
         offsets = np.concatenate([[0], np.cumsum([len(sequence) for sequence in found])]).astype(np.int64)
         packed = np.concatenate(found) if found else np.zeros(0, np.uint8)
         digests = self.digest_u2[wanted]
-        return Letters(*map(torch.from_numpy, (packed, offsets, of_row, digests)))
+        return Sequences(*map(torch.from_numpy, (packed, offsets, of_obs, digests)))
 
 
 class VectorField(_RowField):
@@ -227,8 +227,8 @@ class VectorRows:
     def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
         """Give the packed values of some rows and, per row, whether it has any."""
         value_ng = self.value_ng[rows]
-        row_t, id_t = np.nonzero(np.isfinite(value_ng))
-        length_n = np.bincount(row_t, minlength=len(rows))
+        obs_t, id_t = np.nonzero(np.isfinite(value_ng))
+        length_n = np.bincount(obs_t, minlength=len(rows))
         offsets = np.concatenate([[0], np.cumsum(length_n)])
-        packed = id_t.astype(np.int32), value_ng[row_t, id_t], offsets
+        packed = id_t.astype(np.int32), value_ng[obs_t, id_t], offsets
         return Tokens(*map(torch.from_numpy, packed)), torch.from_numpy(length_n > 0)

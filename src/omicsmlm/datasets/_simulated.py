@@ -33,11 +33,11 @@ class _Profile(NamedTuple):
 
 
 def _draw_cells(n_obs: int, n_types: int, n_batches: int, rng: np.random.Generator) -> _Cells:
-    share_k = np.linspace(1.6, 0.6, n_types)
+    fraction_k = np.linspace(1.6, 0.6, n_types)
     if n_types > 2:
-        share_k[-1] = _RARE * share_k[:-1].sum() / (1 - _RARE)
+        fraction_k[-1] = _RARE * fraction_k[:-1].sum() / (1 - _RARE)
     batch_n = rng.integers(n_batches, size=n_obs)
-    weight_bk = share_k * rng.gamma(8.0, 1 / 8.0, size=(n_batches, n_types))  # composition differs between batches
+    weight_bk = fraction_k * rng.gamma(8.0, 1 / 8.0, size=(n_batches, n_types))  # composition differs between batches
     cumulative_bk = np.cumsum(weight_bk / weight_bk.sum(axis=1, keepdims=True), axis=1)
     type_n = (rng.random(n_obs)[:, None] > cumulative_bk[batch_n, :-1]).sum(axis=1)
     depth_b = np.exp(rng.normal(0, 0.3, size=n_batches))
@@ -57,8 +57,8 @@ def _draw_profile(
     n_types, n_batches = int(cells.type_n.max()) + 1, int(cells.batch_n.max()) + 1
     base_g = rng.normal(0, spread, size=n_features)
 
-    def shift(size: float, share: float) -> np.ndarray:
-        return rng.normal(0, size, size=n_features) * (rng.random(n_features) < share)
+    def shift(size: float, fraction: float) -> np.ndarray:
+        return rng.normal(0, size, size=n_features) * (rng.random(n_features) < fraction)
 
     lineages = [shift(0.9, 0.15) for _ in range(n_types // 2 + 1)]
     own = [shift(0.85 if (k // 2) % 2 == strong else 0.55, 0.1) for k in range(n_types)]

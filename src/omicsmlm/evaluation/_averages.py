@@ -97,14 +97,14 @@ def avg_bio_batch(
     batch_n = None if batches is None else _entries("batches", batches)
     for name, values in taken.items():
         check_embedding(name, values, len(label_n))
-    scored_n, note = _scored_rows(label_n, batch_n, min_cells)
-    label_n, batch_n = label_n[scored_n].astype(str), None if batch_n is None else batch_n[scored_n].astype(str)
+    evaluated_n, note = _scored_rows(label_n, batch_n, min_cells)
+    label_n, batch_n = label_n[evaluated_n].astype(str), None if batch_n is None else batch_n[evaluated_n].astype(str)
     rows = {}
     for name, values in taken.items():
-        graph = neighbor_graph(values[scored_n], n_neighbors)
-        rows[name] = _bio(values[scored_n], graph, label_n, clustering, seed)
+        graph = neighbor_graph(values[evaluated_n], n_neighbors)
+        rows[name] = _bio(values[evaluated_n], graph, label_n, clustering, seed)
         if batch_n is not None:
-            rows[name] |= _batch(values[scored_n], graph, label_n, batch_n)
+            rows[name] |= _batch(values[evaluated_n], graph, label_n, batch_n)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("embedding")
     table.attrs.update(note | {column: table.pop(column).to_dict() for column in ("resolution", "n_clusters")})
     return table
@@ -140,8 +140,13 @@ def _scored_rows(label_n: np.ndarray, batch_n: np.ndarray | None, min_cells: int
         raise value_error("labels", "at least two to tell apart", found, "pass other labels or a smaller min_cells")
     if rare:
         logger.info("avg_bio_batch: labels with fewer than %d rows are left out: %s.", min_cells, ", ".join(rare))
-    scored_n = usable_n & ~np.isin(label_n.astype(str), rare)
-    return scored_n, {"left_out": rare, "n_scored": int(scored_n.sum()), "n_obs": len(label_n), "min_cells": min_cells}
+    evaluated_n = usable_n & ~np.isin(label_n.astype(str), rare)
+    return evaluated_n, {
+        "left_out": rare,
+        "n_scored": int(evaluated_n.sum()),
+        "n_obs": len(label_n),
+        "min_cells": min_cells,
+    }
 
 
 def neighbor_graph(x_nd: np.ndarray, n_neighbors: int) -> sparse.csr_array:

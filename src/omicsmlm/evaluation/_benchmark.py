@@ -110,8 +110,8 @@ def _scored_rows(
         usable_n &= ~pd.isna(batch_n)
     counts = pd.Series(label_n[usable_n]).value_counts()
     rare = sorted(str(label) for label in counts.index[counts < min_cells])
-    scored_n = usable_n & (pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1))
-    note = {"left_out": rare, "n_scored": int(scored_n.sum()), "n_obs": len(label_n), "min_cells": min_cells}
+    evaluated_n = usable_n & (pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1))
+    note = {"left_out": rare, "n_scored": int(evaluated_n.sum()), "n_obs": len(label_n), "min_cells": min_cells}
     if rare:
         logger.info(
             "benchmark: types with fewer than %d cells are left out of scoring: %s.", min_cells, ", ".join(rare)
@@ -121,13 +121,13 @@ def _scored_rows(
             "benchmark: %d of %d rows lack a modality that a baseline needs; every row of the table is scored on %d."
         )
         logger.info(message, int((~covered_n).sum()), len(label_n), note["n_scored"])
-    if batch_n is not None and len(pd.unique(batch_n[scored_n])) == 1:
-        found = f"only {batch_n[scored_n][0]!r} in the rows to score"
+    if batch_n is not None and len(pd.unique(batch_n[evaluated_n])) == 1:
+        found = f"only {batch_n[evaluated_n][0]!r} in the rows to score"
         raise value_error("batch_key", "at least two batches", found, "pass batch_key=None")
-    if len(np.unique(label_n[scored_n].astype(str))) < 2:
+    if len(np.unique(label_n[evaluated_n].astype(str))) < 2:
         found = f"{len(counts) - len(rare)} type(s) with {min_cells} cells or more in {usable_n.sum()} usable rows"
         raise value_error("benchmark", "at least two types to score", found, "pass other labels or a smaller min_cells")
-    return scored_n, note
+    return evaluated_n, note
 
 
 @contextmanager
@@ -258,17 +258,17 @@ def benchmark(
     alone = [] if batch_n is None else confounded(pd.Series(label_n), pd.Series(batch_n))
     if alone:
         logger.warning("benchmark: one batch alone holds the types %s; they cannot be mixed rightly.", named(alone))
-    judged = _embeddings(data, keys)
-    n_dims = next(iter(judged.values())).shape[1]
-    judged |= _baseline_rows(data, n_dims, baselines, batch_key)
+    evaluated = _embeddings(data, keys)
+    n_dims = next(iter(evaluated.values())).shape[1]
+    evaluated |= _baseline_rows(data, n_dims, baselines, batch_key)
     hidden = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
-    scored_n, note = _scored_rows(label_n, batch_n, judged | hidden, min_cells)
+    evaluated_n, note = _scored_rows(label_n, batch_n, evaluated | hidden, min_cells)
     batch_of = np.repeat("one", len(label_n)) if batch_n is None else batch_n
-    obs = pd.DataFrame({"label": label_n[scored_n], "batch": batch_of[scored_n]}, dtype="category")
-    light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[scored_n]))
-    for name, values in (judged | hidden).items():
-        light.obsm[name] = np.ascontiguousarray(values[scored_n])
-    table = _totals(_metrics(light, list(judged), batch_n is not None, n_jobs))
+    obs = pd.DataFrame({"label": label_n[evaluated_n], "batch": batch_of[evaluated_n]}, dtype="category")
+    light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[evaluated_n]))
+    for name, values in (evaluated | hidden).items():
+        light.obsm[name] = np.ascontiguousarray(values[evaluated_n])
+    table = _totals(_metrics(light, list(evaluated), batch_n is not None, n_jobs))
     table.index.name = "embedding"
     table.columns.name = None
     table.attrs.update(note)

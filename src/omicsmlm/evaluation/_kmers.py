@@ -65,8 +65,8 @@ def kmer_blocks(
     [([0, 0, 1], [1, 6, 3])]
     """
     code_of = np.full(256, _OTHER, dtype=np.int64)
-    for code, letter in enumerate(alphabet):
-        code_of[[ord(letter.upper()), ord(letter.lower())]] = code
+    for code, residue in enumerate(alphabet):
+        code_of[[ord(residue.upper()), ord(residue.lower())]] = code
     if "T" in alphabet and set(alphabet) <= set(NUCLEOTIDES):
         code_of[[ord("U"), ord("u")]] = code_of[ord("T")]
     width_n = np.array([len(text) + 1 for text in sequences], dtype=np.int64)
@@ -85,12 +85,12 @@ def kmer_blocks(
         first = last
 
 
-def _indices(code_l: np.ndarray, k: int, n_letters: int) -> np.ndarray:
+def _indices(code_l: np.ndarray, k: int, n_residues: int) -> np.ndarray:
     """The index of the k-mer that begins at each place, -1 where a letter of it is another."""
     n_places = max(len(code_l) - k + 1, 0)
     index_l, whole_l = np.zeros(n_places, dtype=np.int64), np.ones(n_places, dtype=bool)
     for offset in range(k):
         code_at_l = code_l[offset : offset + n_places]
-        index_l = index_l * n_letters + code_at_l
+        index_l = index_l * n_residues + code_at_l
         whole_l &= code_at_l != _OTHER
     return np.where(whole_l, index_l, _OTHER)

@@ -123,7 +123,9 @@ def sequence_split(
             part_g[group] = part
             room[part] -= size_g[group]
     found = part_g[group_n]
-    empty = [part for part, share in {"test": test, "val": val}.items() if share > 0 and not (found == part).any()]
+    empty = [
+        part for part, fraction in {"test": test, "val": val}.items() if fraction > 0 and not (found == part).any()
+    ]
     if empty:
         what = f"{len(size_g)} groups, of which the largest has {size_g.max(initial=0)} of {len(found)} rows"
         raise value_error(empty[0], "a group that fits into it", what, "ask for a larger share, or raise min_shared")

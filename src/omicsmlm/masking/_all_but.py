@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import FewSeen, Grid, Masked
+from omicsmlm._types import FewVisible, Grid, Masked
 
 from ._features import keep_visible
 
@@ -36,15 +36,15 @@ class MaskAllBut(nn.Module):
         inputs = {name: self._visible(name, grid, draws) for name, grid in grids.items()}
         return Masked(inputs=inputs, targets=grids)
 
-    def _visible(self, name: str, grid: Grid, draws: Draws) -> FewSeen:
+    def _visible(self, name: str, grid: Grid, draws: Draws) -> FewVisible:
         """Draw the first to arrive, where a feature of weight w waits for a time of mean 1 / w."""
         time_ng = -torch.log1p(-draws.uniform(grid.values.shape[1]))
         if name in self.weighted:
             time_ng = time_ng / self.get_buffer(f"weight_{self.weighted.index(name)}")
-        time_ng = time_ng.masked_fill(~grid.seen, torch.inf)
-        visible_n = self.n_visible(grid.seen.sum(1))
-        most = int(self.n_visible(torch.tensor([grid.seen.shape[1]])))
+        time_ng = time_ng.masked_fill(~grid.visible, torch.inf)
+        visible_n = self.n_visible(grid.visible.sum(1))
+        most = int(self.n_visible(torch.tensor([grid.visible.shape[1]])))
         first = time_ng.topk(most, dim=1, largest=False).indices
         is_first = torch.arange(most, device=first.device) < visible_n[:, None]
-        visible_ng = torch.zeros_like(grid.seen).scatter_(1, first, is_first) & grid.seen
-        return FewSeen(*keep_visible(grid, visible_ng), most)
+        visible_ng = torch.zeros_like(grid.visible).scatter_(1, first, is_first) & grid.visible
+        return FewVisible(*keep_visible(grid, visible_ng), most)

@@ -33,16 +33,16 @@ class MaskBins:
 
     def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
         """Return what is seen, everything, and per modality which of it is judged, (n, g) bool."""
-        has_nm = torch.stack([grid.seen.any(1) for grid in grids.values()], 1)
+        has_nm = torch.stack([grid.visible.any(1) for grid in grids.values()], 1)
         lost_nm = dropped_modality(has_nm, self.modality_rate, draws)
-        inputs, scored = {}, {}
+        inputs, evaluated = {}, {}
         for m, (name, grid) in enumerate(grids.items()):
             drawn_ng = draws.uniform(grid.values.shape[1])
-            scored[name] = grid.seen & (drawn_ng < self.rate)
+            evaluated[name] = grid.visible & (drawn_ng < self.rate)
             fate_ng = drawn_ng / self.rate if self.rate else drawn_ng  # uniform among the chosen ones
-            seen_ng = grid.seen & ~(scored[name] & (fate_ng < MASKED)) & ~lost_nm[:, m, None]
-            replaced_ng = scored[name] & (fate_ng >= MASKED) & (fate_ng < MASKED + REPLACED)
+            visible_ng = grid.visible & ~(evaluated[name] & (fate_ng < MASKED)) & ~lost_nm[:, m, None]
+            replaced_ng = evaluated[name] & (fate_ng >= MASKED) & (fate_ng < MASKED + REPLACED)
             other_ng = (draws.uniform(grid.values.shape[1]) * self.n_bins).floor()
-            values_ng = torch.where(replaced_ng, other_ng, grid.values) * seen_ng
-            inputs[name] = Grid(values_ng, seen_ng, values_ng.sum(1))
-        return Masked(inputs, grids, scored)
+            values_ng = torch.where(replaced_ng, other_ng, grid.values) * visible_ng
+            inputs[name] = Grid(values_ng, visible_ng, values_ng.sum(1))
+        return Masked(inputs, grids, evaluated)

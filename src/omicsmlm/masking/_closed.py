@@ -23,14 +23,20 @@ class Candidates(NamedTuple):
 
     ids: Tensor
     """(c,) int64."""
-    rows: Tensor
+    indices: Tensor
     """(c,) int64, ascending where they are taken."""
     is_taken: Tensor
     """(c,) bool: the row lacks the region, and it was not drawn for it before."""
 
 
 def draw_closed(
-    part: TokenSet, own_t: Tensor, rows: tuple[Tensor, Tensor], for_t: Tensor, most: int, common_g: Tensor, draws: Draws
+    part: TokenSet,
+    own_t: Tensor,
+    indices: tuple[Tensor, Tensor],
+    for_t: Tensor,
+    most: int,
+    common_g: Tensor,
+    draws: Draws,
 ) -> Candidates:
     """Draw regions that rows lack, about one for each of some tokens, each as often as it is found among the open ones.
 
@@ -43,7 +49,7 @@ def draw_closed(
         The rows, all of their tokens.
     own_t
         (t,) bool: the token belongs to a row.
-    rows
+    indices
         Row of each token and its place there, (t,) each.
     for_t, most
         (t,) bool: the tokens for which a region is drawn; their largest number.
@@ -52,12 +58,12 @@ def draw_closed(
     draws
         Of the step.
     """
-    size, (row_t, position_t) = len(part.measured), rows
+    size, (obs_t, position_t) = len(part.measured), indices
     weight_g, n_wanted = _weights(common_g, part.measured)
     token_s, is_there_s = places_of_true(for_t, most)
     n_each = math.ceil(min(MOST_DRAWS, float(n_wanted))) if host_knows(n_wanted) else MOST_DRAWS
-    draw_d = torch.arange(n_each, device=row_t.device)
-    row_c = row_t[token_s].repeat_interleave(n_each)
+    draw_d = torch.arange(n_each, device=obs_t.device)
+    row_c = obs_t[token_s].repeat_interleave(n_each)
     key_c = (position_t[token_s][:, None] * MOST_DRAWS + draw_d).flatten()
     reached_g = weight_g.cumsum(0)
     at_c = draws.tokens(row_c, key_c) * reached_g[-1]
@@ -65,8 +71,8 @@ def draw_closed(
     # Of d wanted draws, all below d are used, and the last one with the probability that is left.
     is_used_c = draws.tokens(row_c, key_c) < (n_wanted - draw_d).repeat(len(token_s))
     is_used_c = is_used_c & is_there_s.repeat_interleave(n_each) & (reached_g[-1] > 0)
-    at_t = torch.where(own_t, row_t * size + part.ids, len(part.present) * size)
-    has = torch.zeros(len(part.present) * size + 1, dtype=torch.bool, device=row_t.device).index_fill_(0, at_t, True)
+    at_t = torch.where(own_t, obs_t * size + part.ids, len(part.present) * size)
+    has = torch.zeros(len(part.present) * size + 1, dtype=torch.bool, device=obs_t.device).index_fill_(0, at_t, True)
     pair_c = row_c * size + id_c
     pair_c, _ = torch.where(is_used_c & ~has[pair_c], pair_c, len(has)).sort()
     is_first_c = torch.cat([torch.ones_like(pair_c[:1], dtype=torch.bool), pair_c[1:] != pair_c[:-1]])
@@ -76,7 +82,7 @@ def draw_closed(
 def _weights(common_g: Tensor, measured_g: Tensor) -> tuple[Tensor, Tensor]:
     """Give the weight of each region, (g,), and how many draws it takes for one that a row lacks, on average."""
     can_lack_g = (common_g < EVERYWHERE) & measured_g
-    share_g = common_g.clamp(max=MOST_COMMON)
-    weight_g = torch.where(can_lack_g, share_g / (1 - share_g), 0.0)
+    fraction_g = common_g.clamp(max=MOST_COMMON)
+    weight_g = torch.where(can_lack_g, fraction_g / (1 - fraction_g), 0.0)
     lacked = (weight_g * (1 - common_g).clamp(min=0)).sum()
     return weight_g, (weight_g.sum() / lacked.clamp(min=1e-12)).clamp(max=MOST_DRAWS)

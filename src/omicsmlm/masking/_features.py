@@ -35,7 +35,7 @@ class MaskFeatures:
         inputs = {}
         for m, (name, grid) in enumerate(grids.items()):
             visible_n = torch.where(lost_nm[:, m], 0.0, 1 - rate_n)
-            inputs[name] = keep_visible(grid, grid.seen & draws.chance(visible_n, grid.seen.shape[1]))
+            inputs[name] = keep_visible(grid, grid.visible & draws.chance(visible_n, grid.visible.shape[1]))
         return Masked(inputs=inputs, targets=grids)
 
 

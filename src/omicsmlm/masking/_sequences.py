@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Grid, Letters, Masked, View, places_of
+from omicsmlm._types import Grid, Masked, Sequences, View, places_of
 
 from ._features import dropped_modality, keep_visible
 
@@ -37,7 +37,7 @@ class DropModalities:
         return Masked(inputs, {self.target: views[self.target]})
 
 
-class MaskLetters:
+class MaskResidues:
     """Puts a mask in the place of some letters, which are then guessed.
 
     Parameters
@@ -54,31 +54,31 @@ class MaskLetters:
 
     def __call__(self, views: dict[str, View], draws: Draws) -> Masked:
         """Return masked sequences, whole ones as targets, and (t,) bool of the letters that are guessed."""
-        inputs, scored = {}, {}
+        inputs, evaluated = {}, {}
         for name in self.names:
             view = views[name]
-            assert isinstance(view, Letters)
-            places = places_of(view.offsets, len(view.letters))
+            assert isinstance(view, Sequences)
+            places = places_of(view.offsets, len(view.residues))
             drawn_t = draws.by(view.digests[:, 0]).tokens(*places)
             own_t = (
                 torch.arange(len(drawn_t), device=drawn_t.device) < view.offsets[-1]
             )  # behind it are letters of none
-            scored[name] = (drawn_t < self.rate) & own_t
-            inputs[name] = view._replace(letters=view.letters.masked_fill(scored[name], MASK))
-        return Masked(inputs, {name: views[name] for name in self.names}, scored)
+            evaluated[name] = (drawn_t < self.rate) & own_t
+            inputs[name] = view._replace(residues=view.residues.masked_fill(evaluated[name], MASK))
+        return Masked(inputs, {name: views[name] for name in self.names}, evaluated)
 
 
 def has_modality(view: View) -> torch.Tensor:
     """Tell, (n,) bool, which rows have something of a modality."""
-    if isinstance(view, Letters):
-        return view.of_row >= 0
+    if isinstance(view, Sequences):
+        return view.of_obs >= 0
     assert isinstance(view, Grid)
-    return view.seen.any(1)
+    return view.visible.any(1)
 
 
 def without(view: View, lost_n: torch.Tensor) -> View:
     """Take a modality away from some rows."""
-    if isinstance(view, Letters):
-        return view._replace(of_row=view.of_row.masked_fill(lost_n, -1))
+    if isinstance(view, Sequences):
+        return view._replace(of_obs=view.of_obs.masked_fill(lost_n, -1))
     assert isinstance(view, Grid)
-    return keep_visible(view, view.seen & ~lost_n[:, None])
+    return keep_visible(view, view.visible & ~lost_n[:, None])

@@ -88,34 +88,34 @@ class MaskTokens:
             for m, (name, part) in enumerate(sets.items())
         }
         counts = torch.stack([marks.counts() for marks in marked.values()]).tolist()
-        inputs, scored = {}, {}
+        inputs, evaluated = {}, {}
         for (name, part), count in zip(sets.items(), counts, strict=True):
-            inputs[name], scored[name] = self._masked(part, marked[name], count)
-        return Masked(inputs=inputs, targets=sets, scored=scored)
+            inputs[name], evaluated[name] = self._masked(part, marked[name], count)
+        return Masked(inputs=inputs, targets=sets, evaluated=evaluated)
 
     def _marked(self, name: str, part: TokenSet, shown_n: Tensor, draws: Draws) -> "_Marks":
         """Decide what happens to each token."""
-        row_t, position_t = places_of(part.offsets, len(part.ids))
-        own_t = torch.arange(len(part.ids), device=row_t.device) < part.offsets[-1]
-        drawn_t, role_t = draws.tokens(row_t, position_t), draws.tokens(row_t, position_t)
-        left_t = own_t & (drawn_t < shown_n[row_t])
+        obs_t, position_t = places_of(part.offsets, len(part.ids))
+        own_t = torch.arange(len(part.ids), device=obs_t.device) < part.offsets[-1]
+        drawn_t, role_t = draws.tokens(obs_t, position_t), draws.tokens(obs_t, position_t)
+        left_t = own_t & (drawn_t < shown_n[obs_t])
         masked_t = left_t & (role_t < self.value_rate)
         asked_t = left_t & (role_t >= self.value_rate) & (role_t < self.value_rate + self.identity_rate)
         closed = None
         if name in self.brings_closed:
             most = likely_most(len(part.ids), (1 - self.drop_rates[0]) * self.value_rate)
             common_g = self.brings_closed[name](name)
-            closed = draw_closed(part, own_t, (row_t, position_t), masked_t, most, common_g, draws)
-        return _Marks(shown_n, row_t, own_t, left_t, masked_t, asked_t, closed)
+            closed = draw_closed(part, own_t, (obs_t, position_t), masked_t, most, common_g, draws)
+        return _Marks(shown_n, obs_t, own_t, left_t, masked_t, asked_t, closed)
 
     def _masked(self, part: TokenSet, marks: "_Marks", count: list[int]) -> tuple[TokenSet, MaskedValues]:
         *lengths, n_left, n_closed, n_masked = count
         left = places_of_true(marks.left_t, n_left)[0]
-        ids, truth, row = part.ids[left], part.values[left], marks.row_t[left]
+        ids, truth, row = part.ids[left], part.values[left], marks.obs_t[left]
         is_masked, asked = marks.masked_t[left], marks.asked_t[left]
         if marks.closed is not None and n_closed:
             taken = places_of_true(marks.closed.is_taken, n_closed)[0]
-            extra, extra_row = marks.closed.ids[taken], marks.closed.rows[taken]
+            extra, extra_row = marks.closed.ids[taken], marks.closed.indices[taken]
             row, order = torch.cat([row, extra_row]).sort(stable=True)
             none = torch.zeros_like(extra, dtype=torch.bool)
             ids, truth = (
@@ -132,13 +132,13 @@ class MaskTokens:
             ids=ids if self.identity_in_sight else torch.where(asked, -1, ids),
             values=values,
             offsets=offsets,
-            share=part.share * marks.shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
+            fraction=part.fraction * marks.shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
             covered=part.covered * marks.shown_n * (1 - self.value_rate),
             present=part.present & (marks.shown_n > 0),
             known=Known(offsets, lengths, values, places_of_true(is_masked, n_masked)[0]),
         )
         own = torch.where(marks.own_t, part.values, 0.0)
-        total_n = part.values.new_zeros(len(length_n)).index_add_(0, marks.row_t, own) / part.covered
+        total_n = part.values.new_zeros(len(length_n)).index_add_(0, marks.obs_t, own) / part.covered
         return masked, MaskedValues(truth, total_n, asked)
 
 
@@ -147,7 +147,7 @@ class _Marks(NamedTuple):
 
     shown_n: Tensor
     """(n,) float32: share of its tokens that a row keeps."""
-    row_t: Tensor
+    obs_t: Tensor
     """(t,) int64 row of each token."""
     own_t: Tensor
     """(t,) bool: it belongs to a row; those that no row has stand at the end."""
@@ -162,11 +162,11 @@ class _Marks(NamedTuple):
 
     def length_n(self) -> Tensor:
         """Give how many tokens each row is left with, (n,) int64."""
-        length_n = torch.zeros_like(self.shown_n, dtype=torch.int64).index_add_(0, self.row_t, self.left_t.long())
+        length_n = torch.zeros_like(self.shown_n, dtype=torch.int64).index_add_(0, self.obs_t, self.left_t.long())
         if self.closed is None:
             return length_n
         taken = self.closed.is_taken
-        return length_n.index_add_(0, torch.where(taken, self.closed.rows, 0), taken.long())
+        return length_n.index_add_(0, torch.where(taken, self.closed.indices, 0), taken.long())
 
     def counts(self) -> Tensor:
         """Give the lengths of the rows, then how many are left, closed, and masked: (n + 3,) int64."""

@@ -27,17 +27,17 @@ class WithPartialView:
     def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
         """Return 2 n rows."""
         once = self.masking(grids, draws)
-        has_nm = torch.stack([grid.seen.any(1) for grid in once.inputs.values()], 1)
+        has_nm = torch.stack([grid.visible.any(1) for grid in once.inputs.values()], 1)
         lost_nm = dropped_modality(has_nm, 1.0, draws)
         inputs = {
-            name: _joined(grid, keep_visible(grid, grid.seen & ~lost_nm[:, m, None]))
+            name: _joined(grid, keep_visible(grid, grid.visible & ~lost_nm[:, m, None]))
             for m, (name, grid) in enumerate(once.inputs.items())
         }
         targets = {name: _joined(grid, grid) for name, grid in once.targets.items()}
-        scored: dict[str, Any] | None = None
-        if once.scored is not None:
-            scored = {name: torch.cat([scored_ng, scored_ng]) for name, scored_ng in once.scored.items()}
-        return Masked(inputs, targets, scored)
+        evaluated: dict[str, Any] | None = None
+        if once.evaluated is not None:
+            evaluated = {name: torch.cat([evaluated_ng, evaluated_ng]) for name, evaluated_ng in once.evaluated.items()}
+        return Masked(inputs, targets, evaluated)
 
 
 def _joined(first: Grid, second: Grid) -> Grid:

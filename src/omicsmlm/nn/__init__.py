@@ -8,13 +8,12 @@ from ._component_fit import ComponentFit
 from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
-from ._decoder import Decoded, Decoder, Design, Head
+from ._decoder import CovariateEncoding, Decoded, Decoder, Head
 from ._fusion import Fusion, FusionKind
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
+from ._latent_head import LatentHead, drawn
 from ._latents import LatentAttention
-from ._letter_encoder import LetterEncoder
-from ._letters import ALPHABETS, States, letter_codes, place_of, sequence_of, texts, windowed
 from ._linear_start import (
     Component,
     Directions,
@@ -27,8 +26,9 @@ from ._linear_start import (
     ridge_estimates,
 )
 from ._pretrained_encoder import FrozenEncoder, PretrainedEncoder, Source, state_width
-from ._readout import Readout, drawn
 from ._residual_decoder import ResidualDecoder
+from ._residue_encoder import ResidueEncoder
+from ._residues import ALPHABETS, States, place_of, residue_codes, sequence_of, texts, windowed
 from ._risk_anchor import RiskAnchor
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
@@ -49,10 +49,10 @@ __all__ = [
     "Fusion",
     "FusionKind",
     "KernelRegression",
-    "LetterEncoder",
+    "ResidueEncoder",
     "ALPHABETS",
     "States",
-    "letter_codes",
+    "residue_codes",
     "texts",
     "windowed",
     "FrozenEncoder",
@@ -72,7 +72,7 @@ __all__ = [
     "ConcatenatedTokens",
     "Decoded",
     "Decoder",
-    "Design",
+    "CovariateEncoding",
     "Directions",
     "DownTower",
     "Estimates",
@@ -84,7 +84,7 @@ __all__ = [
     "ResidualDecoder",
     "RotaryBlock",
     "RotaryTransformer",
-    "Readout",
+    "LatentHead",
     "RowLayout",
     "Rows",
     "RiskAnchor",

@@ -205,22 +205,22 @@ def _padded(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, k
     query_nlhd = _pad(query_thd, place_t, (rows.n, rows.longest))
     key_nmhd, value_nmhd = _pad(key_shd, place_s, shape), _pad(value_shd, place_s, shape)
     length_n = key_rows.offsets.diff().clamp(min=1)  # one key of nothing, where there is none: a softmax needs one
-    seen_nm = torch.arange(key_rows.longest, device=query_thd.device) < length_n[:, None]
-    out_nlhd = _dense(query_nlhd, key_nmhd, value_nmhd, seen_nm[:, None, None, :])
+    visible_nm = torch.arange(key_rows.longest, device=query_thd.device) < length_n[:, None]
+    out_nlhd = _dense(query_nlhd, key_nmhd, value_nmhd, visible_nm[:, None, None, :])
     out_thd = out_nlhd.flatten(0, 1)[place_t.clamp(max=rows.n * rows.longest - 1)]
     return _without_keyless(out_thd, rows, key_rows)
 
 
-def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, seen: Tensor | None = None) -> Tensor:
+def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, visible: Tensor | None = None) -> Tensor:
     query_nhld, key_nhmd, value_nhmd = (x.transpose(1, 2) for x in (query_nlhd, key_nmhd, value_nmhd))
-    return F.scaled_dot_product_attention(query_nhld, key_nhmd, value_nhmd, attn_mask=seen).transpose(1, 2)
+    return F.scaled_dot_product_attention(query_nhld, key_nhmd, value_nhmd, attn_mask=visible).transpose(1, 2)
 
 
 def _places(rows: Rows, n_tokens: int) -> Tensor:
     """Give the (t,) position of each token among those of the padded rows; the one behind them to those of no row."""
-    row_t = rows.of_token(n_tokens)
-    place_t = torch.arange(n_tokens, device=row_t.device) - rows.offsets[row_t]
-    return torch.where(row_t < rows.n, place_t + row_t * rows.longest, rows.n * rows.longest)
+    obs_t = rows.of_token(n_tokens)
+    place_t = torch.arange(n_tokens, device=obs_t.device) - rows.offsets[obs_t]
+    return torch.where(obs_t < rows.n, place_t + obs_t * rows.longest, rows.n * rows.longest)
 
 
 def _pad(x_thd: Tensor, place_t: Tensor, shape: tuple[int, int]) -> Tensor:

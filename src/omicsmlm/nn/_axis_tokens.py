@@ -53,7 +53,7 @@ class AxisEmbedding(nn.Module):
     def _ids(self, grid: Grid) -> Tensor:
         """Give (n, n_positions) int64 tokens."""
         bin_ng = grid.values.long().clamp(0, self.n_bins - 1)
-        id_ng = torch.where(grid.seen, bin_ng, torch.full_like(bin_ng, self.n_bins + 1))
+        id_ng = torch.where(grid.visible, bin_ng, torch.full_like(bin_ng, self.n_bins + 1))
         return F.pad(id_ng, (0, self.n_positions - self.n_features), value=self.n_bins)
 
 

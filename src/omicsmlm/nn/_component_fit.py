@@ -61,14 +61,14 @@ class ComponentFit(nn.Module):
         """
         return 1 - (self.strength_k.min() / self.strength_k).square()
 
-    def forward(self, values_ng: Tensor, seen_ng: Tensor, table_gk: Tensor, most: int | None = None) -> Tensor:
+    def forward(self, values_ng: Tensor, visible_ng: Tensor, table_gk: Tensor, most: int | None = None) -> Tensor:
         """Give the components, (n, k) float32.
 
         Parameters
         ----------
         values_ng
             Values.
-        seen_ng
+        visible_ng
             Which of them are seen; nothing of a row gives zeros.
         table_gk
             Loadings, in units of their strength.
@@ -79,30 +79,30 @@ class ComponentFit(nn.Module):
         with torch.autocast(values_ng.device.type, enabled=False):
             precision_g = (-self.log_noise_g.float() / 2).exp()
             loading_gk = table_gk.float() * self.strength_k * precision_g[:, None]
-            z_ng = (values_ng.float() - self.mean_g) * precision_g * seen_ng
+            z_ng = (values_ng.float() - self.mean_g) * precision_g * visible_ng
             prior_kk = torch.eye(len(self.strength_k), device=z_ng.device)
             if most is None:
-                first_p, pattern_n = _patterns(seen_ng, self.key_g)
-                seen_pg = seen_ng[first_p]
-                longest = int(seen_pg.sum(1).max()) if len(seen_pg) else 0
-                gram_nkk = (_grams(loading_gk, seen_pg, longest) + prior_kk)[pattern_n]
+                first_p, pattern_n = _patterns(visible_ng, self.key_g)
+                visible_pg = visible_ng[first_p]
+                longest = int(visible_pg.sum(1).max()) if len(visible_pg) else 0
+                gram_nkk = (_grams(loading_gk, visible_pg, longest) + prior_kk)[pattern_n]
             else:
-                gram_nkk = _grams(loading_gk, seen_ng, most) + prior_kk
+                gram_nkk = _grams(loading_gk, visible_ng, most) + prior_kk
             return torch.linalg.solve_ex(
                 gram_nkk, z_ng @ loading_gk
             ).result  # never singular: there is nothing to check
 
 
-def _grams(loading_gk: Tensor, seen_pg: Tensor, longest: int) -> Tensor:
+def _grams(loading_gk: Tensor, visible_pg: Tensor, longest: int) -> Tensor:
     """Give (p, k, k) sums of the outer products of the loadings of what is seen of each row, at most so many features."""
-    id_pl = seen_pg.byte().topk(longest, dim=1).indices
-    own_plk = loading_gk[id_pl] * seen_pg.gather(1, id_pl)[:, :, None]
+    id_pl = visible_pg.byte().topk(longest, dim=1).indices
+    own_plk = loading_gk[id_pl] * visible_pg.gather(1, id_pl)[:, :, None]
     return own_plk.transpose(1, 2) @ own_plk
 
 
-def _patterns(seen_ng: Tensor, key_g: Tensor) -> tuple[Tensor, Tensor]:
+def _patterns(visible_ng: Tensor, key_g: Tensor) -> tuple[Tensor, Tensor]:
     """Give a row of each distinct set of features, and the set of each row; sets are told apart by sums of random integers."""
-    sum_n = torch.where(seen_ng, key_g, 0).sum(1)
+    sum_n = torch.where(visible_ng, key_g, 0).sum(1)
     distinct_p, pattern_n = sum_n.unique(return_inverse=True)
     first_p = torch.zeros_like(distinct_p).index_copy_(0, pattern_n, torch.arange(len(sum_n), device=sum_n.device))
     return first_p, pattern_n

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import Letters
+from omicsmlm._types import Sequences
 
-from ._letters import ALPHABETS, letter_codes, place_of, sequence_of
+from ._residues import ALPHABETS, place_of, residue_codes, sequence_of
 
 
 class Words(NamedTuple):
@@ -43,16 +43,16 @@ class Composition(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.words = WORDS[kind]
-        self.n_letters = len(ALPHABETS[kind])
-        self.register_buffer("codes", letter_codes(kind), persistent=False)
-        self.block_sizes = [w.n_regions * self.n_letters**w.length for w in self.words] + [1]
+        self.n_residues = len(ALPHABETS[kind])
+        self.register_buffer("codes", residue_codes(kind), persistent=False)
+        self.block_sizes = [w.n_regions * self.n_residues**w.length for w in self.words] + [1]
         self.n_features = sum(self.block_sizes)
 
-    def forward(self, letters: Letters) -> Tensor:
+    def forward(self, residues: Sequences) -> Tensor:
         """Give (u, f); words with an ambiguous or hidden letter are left out."""
-        code_t = self.get_buffer("codes")[letters.letters.long()]
-        sequence_t, place_t = sequence_of(letters), place_of(letters)
-        length_u = letters.offsets.diff()
+        code_t = self.get_buffer("codes")[residues.residues.long()]
+        sequence_t, place_t = sequence_of(residues), place_of(residues)
+        length_u = residues.offsets.diff()
         blocks = [self._frequencies(code_t, sequence_t, place_t, length_u, words) for words in self.words]
         return torch.cat([*blocks, length_u.clamp(min=1).float().log()[:, None]], 1)
 
@@ -60,13 +60,13 @@ class Composition(nn.Module):
         self, code_t: Tensor, sequence_t: Tensor, place_t: Tensor, length_u: Tensor, words: Words
     ) -> Tensor:
         """Give (u, regions · words): how often each word is found in each region, as a share of those found there."""
-        k, n_words = words.length, self.n_letters**words.length
+        k, n_words = words.length, self.n_residues**words.length
         n_regions_words = words.n_regions * n_words
         counts_uf = code_t.new_zeros(len(length_u) * n_regions_words, dtype=torch.float32)
         n_starts = len(code_t) - k + 1
         if n_starts > 0:
             parts = [code_t[j : n_starts + j] for j in range(k)]
-            word_t = sum(part * self.n_letters ** (k - 1 - j) for j, part in enumerate(parts))
+            word_t = sum(part * self.n_residues ** (k - 1 - j) for j, part in enumerate(parts))
             sequence_t, place_t = sequence_t[:n_starts], place_t[:n_starts]
             starts_u = length_u - k + 1
             is_word = torch.stack(parts).amin(0) >= 0
@@ -114,18 +114,18 @@ class CompositionScores(nn.Module):
         self.get_buffer("mean_f").copy_(mean_f)
         self.get_buffer("rotation_fk").zero_()[:, :k] = weight_f[:, None] * vector_k.float()
 
-    def forward(self, letters: Letters, keys: list[tuple[int, int]] | None = None) -> Tensor:
+    def forward(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> Tensor:
         """Give (u, k) scores; those of a sequence that was met before are remembered by its digest, the key of each."""
         rotation_fk = self.get_buffer("rotation_fk")
         state = id(rotation_fk), rotation_fk._version
         if self._known_of != state:
             self._known, self._known_of = {}, state
-        keys = [(int(a), int(b)) for a, b in letters.digests.tolist()] if keys is None else keys
+        keys = [(int(a), int(b)) for a, b in residues.digests.tolist()] if keys is None else keys
         if any(key not in self._known for key in keys):
             with torch.autocast(
-                letters.offsets.device.type, enabled=False
+                residues.offsets.device.type, enabled=False
             ):  # they are remembered, also for other precisions
-                scores_uk = (self.composition(letters) - self.get_buffer("mean_f")) @ rotation_fk
+                scores_uk = (self.composition(residues) - self.get_buffer("mean_f")) @ rotation_fk
             self._known.update(zip(keys, scores_uk.detach().clone(), strict=True))
         if not keys:
             return rotation_fk.new_zeros(0, rotation_fk.shape[1])

@@ -24,7 +24,7 @@ class Decoded(NamedTuple):
     """(n,) int64: which of these categories each observation is of."""
 
 
-class Design(nn.Module):
+class CovariateEncoding(nn.Module):
     """One-hot columns of the covariates; an unknown category counts as the average of the known ones."""
 
     def __init__(self, n_categories: Sequence[int]) -> None:
@@ -105,7 +105,7 @@ class Head(nn.Module):
             _take_rows(self.log_dispersion, other.log_dispersion)
 
     def forward(self, h_nd: Tensor, category_n: Tensor, draws: Draws | None = None) -> Decoded:
-        """Decode all features, or, with draws, a sample of them; batches are categories of :meth:`Design.batch`."""
+        """Decode all features, or, with draws, a sample of them; batches are categories of :meth:`CovariateEncoding.batch`."""
         chosen, weight_dg, bias_bg = None, self.linear.weight.T, self.bias + self.linear.bias
         dispersion_bg: Tensor | None = self.log_dispersion
         if draws is not None and self.n_sampled:
@@ -120,7 +120,7 @@ class Head(nn.Module):
 class Decoder(nn.Module):
     """[latent, covariates] → Linear, LayerNorm, GELU → one head per modality."""
 
-    def __init__(self, n_latent: int, width: int, design: Design, heads: Mapping[str, Head]) -> None:
+    def __init__(self, n_latent: int, width: int, design: CovariateEncoding, heads: Mapping[str, Head]) -> None:
         super().__init__()
         self.n_latent = n_latent
         self.design = design

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from omicsmlm._checks import value_error
 
 from ._attention import Rows, attend
-from ._letters import States
+from ._residues import States
 
 FusionKind = Literal["cross_attention", "concatenation", "linear", "perceiver"]
 

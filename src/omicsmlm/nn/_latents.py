@@ -51,17 +51,17 @@ class LatentAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, scaled: Mapping[str, Tensor], seen: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, scaled: Mapping[str, Tensor], visible: Mapping[str, Tensor]) -> Tensor:
         """Give (n, n_out) from (n, g) scaled values and what is seen; zero for a row of which nothing is seen."""
         x_ng = torch.cat([scaled[name] for name in self.names], 1)
-        seen_ng = torch.cat([seen[name] for name in self.names], 1)
+        visible_ng = torch.cat([visible[name] for name in self.names], 1)
         slope_lg, level_lg = self.queries @ self.keys.T * self.scale, self.queries @ self.key_offsets.T * self.scale
         score_nlg = torch.addcmul(level_lg, x_ng[:, None, :], slope_lg)
-        score_nlg = score_nlg.masked_fill(~seen_ng[:, None, :], torch.finfo(score_nlg.dtype).min)
+        score_nlg = score_nlg.masked_fill(~visible_ng[:, None, :], torch.finfo(score_nlg.dtype).min)
         weight_nlg = score_nlg.softmax(2)
         latents_nld = (weight_nlg * x_ng[:, None, :]) @ self.values + weight_nlg @ self.value_offsets
         pooled_nd = self.norm(self.layers(self.queries + latents_nld)).mean(1)
-        return self.out(pooled_nd) * seen_ng.any(1, keepdim=True)
+        return self.out(pooled_nd) * visible_ng.any(1, keepdim=True)
 
 
 def _table(n_features: int, width: int) -> nn.Parameter:

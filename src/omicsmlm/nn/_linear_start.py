@@ -242,8 +242,8 @@ def _centred_within(x_ng: np.ndarray, groups_n: np.ndarray | None) -> np.ndarray
 
 def only_present(grid: Grid) -> Grid:
     """Keep the rows that have anything of the modality."""
-    has_n = grid.seen.any(1)
-    return Grid(grid.values[has_n], grid.seen[has_n], grid.total[has_n])
+    has_n = grid.visible.any(1)
+    return Grid(grid.values[has_n], grid.visible[has_n], grid.total[has_n])
 
 
 def log_means(
@@ -293,8 +293,8 @@ def _sums(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_grou
         if kind in ("counts", "accessibility"):
             values_ng = (values_ng > 0).float() if kind == "accessibility" else values_ng
             values_ng = values_ng / values_ng.sum(1, keepdim=True).clamp(min=1)
-        sum_bg.index_add_(0, group_n, values_ng * grid.seen)
-        n_bg.index_add_(0, group_n, grid.seen.float())
+        sum_bg.index_add_(0, group_n, values_ng * grid.visible)
+        n_bg.index_add_(0, group_n, grid.visible.float())
         first = last
     return sum_bg, n_bg
 
@@ -303,9 +303,11 @@ def _open_sums(values: sparse.csr_matrix, groups_n: np.ndarray | None, n_groups:
     """Sum the share of each open region in its row's over the rows of a group, and count these, both (n_groups, g)."""
     n, g = (int(size) for size in values.shape)
     group_n = np.zeros(n, dtype=np.int64) if groups_n is None else groups_n
-    share_n = 1 / np.maximum(values.getnnz(1), 1)
-    share_t = sparse.csr_matrix((np.repeat(share_n, values.getnnz(1)), values.indices, values.indptr), shape=(n, g))
+    fraction_n = 1 / np.maximum(values.getnnz(1), 1)
+    fraction_t = sparse.csr_matrix(
+        (np.repeat(fraction_n, values.getnnz(1)), values.indices, values.indptr), shape=(n, g)
+    )
     of_group_bn = sparse.csr_matrix((np.ones(n), (group_n, np.arange(n))), shape=(n_groups, n))
     n_b = np.bincount(group_n, minlength=n_groups)
-    sum_bg = (of_group_bn @ share_t).toarray().astype(np.float32)
+    sum_bg = (of_group_bn @ fraction_t).toarray().astype(np.float32)
     return torch.from_numpy(sum_bg), torch.from_numpy(n_b.astype(np.float32))[:, None].expand(n_groups, g)

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omicsmlm._checks import named, value_error
-from omicsmlm._types import Letters
+from omicsmlm._types import Sequences
 
-from ._letters import States, letter_codes, texts, windowed
+from ._residues import States, residue_codes, texts, windowed
 from ._state_store import StateStore
 
 Library = Literal["transformers", "enformer"]
@@ -92,7 +92,7 @@ class PretrainedEncoder(nn.Module):
         source.check()
         self.library, self.n_windows = source.library, n_windows
         self.tokenizer: Any = None
-        self.register_buffer("codes", letter_codes("nucleotide"), persistent=False)
+        self.register_buffer("codes", residue_codes("nucleotide"), persistent=False)
         try:
             if source.library == "enformer":
                 network, self.width = _enformer(source)
@@ -115,13 +115,13 @@ class PretrainedEncoder(nn.Module):
                 part.eval()
         return self
 
-    def forward(self, letters: Letters, lengths: list[int] | None = None) -> States:
+    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> States:
         """Give the states of each distinct sequence, (p, d) float32; the host must read the letters."""
         embed = self._enformer_states if self.library == "enformer" else self._transformer_states
-        found = [embed(text) for text in texts(letters)]
+        found = [embed(text) for text in texts(residues)]
         lengths = [len(states) for states in found]
-        offsets = torch.tensor([0, *accumulate(lengths)], device=letters.offsets.device)
-        states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=letters.offsets.device)
+        offsets = torch.tensor([0, *accumulate(lengths)], device=residues.offsets.device)
+        states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=residues.offsets.device)
         return windowed(States(states_pd.float(), offsets, lengths), self.n_windows)
 
     def _transformer_states(self, text: str) -> Tensor:
@@ -168,14 +168,14 @@ class FrozenEncoder:
         return self
 
     @torch.no_grad()
-    def __call__(self, letters: Letters, keys: list[tuple[int, int]] | None = None) -> States:
+    def __call__(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> States:
         """Give the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
-        device, digests = letters.offsets.device, keys
+        device, digests = residues.offsets.device, keys
         if digests is None:
-            digests = [(int(a), int(b)) for a, b in letters.digests.tolist()]
+            digests = [(int(a), int(b)) for a, b in residues.digests.tolist()]
         for i, digest in enumerate(digests):
             if not self.store.has(digest):
-                self.store.add(digest, self._loaded(device)(_single(letters, i)).states)
+                self.store.add(digest, self._loaded(device)(_single(residues, i)).states)
         found = [torch.from_numpy(self.store.get(digest).astype("float32")) for digest in digests]
         lengths = [len(states) for states in found]
         offsets = torch.tensor([0, *accumulate(lengths)], device=device)
@@ -187,10 +187,10 @@ class FrozenEncoder:
         return self._encoder.to(device)
 
 
-def _single(letters: Letters, i: int) -> Letters:
-    start, end = letters.offsets[i : i + 2].tolist()
-    offsets = torch.tensor([0, end - start], device=letters.offsets.device)
-    return Letters(letters.letters[start:end], offsets, offsets[:1], letters.digests[i : i + 1])
+def _single(residues: Sequences, i: int) -> Sequences:
+    start, end = residues.offsets[i : i + 2].tolist()
+    offsets = torch.tensor([0, end - start], device=residues.offsets.device)
+    return Sequences(residues.residues[start:end], offsets, offsets[:1], residues.digests[i : i + 1])
 
 
 def _transformer(source: Source) -> tuple[nn.Module, Any, int]:

@@ -30,9 +30,9 @@ class RowLayout(NamedTuple):
         begin_n = offsets[:-1] + 1
         places = {}
         for name, part in parts.items():
-            row_t = rows[name]
-            within_t = torch.arange(len(row_t), device=row_t.device) - part.offsets[row_t]
-            places[name] = begin_n[row_t] + within_t
+            obs_t = rows[name]
+            within_t = torch.arange(len(obs_t), device=obs_t.device) - part.offsets[obs_t]
+            places[name] = begin_n[obs_t] + within_t
             begin_n = begin_n + lengths[name]
         known = [own for part in parts.values() if (own := lengths_of(part)) is not None]
         sums = [1 + sum(own) for own in zip(*known, strict=True)] if len(known) == len(parts) else None

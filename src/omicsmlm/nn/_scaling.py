@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out, sums_by_row
+from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out, sums_by_obs
 from omicsmlm._types import Grid, Kind
 
 DEPTH = 1e4
@@ -61,7 +61,7 @@ class Scaling(nn.Module, ABC):
 
     def amount(self, grid: Grid) -> Tensor:
         """Give how much is seen of each row, (n,): by default the number of values."""
-        return as_numbers(grid.seen).sum(1)
+        return as_numbers(grid.visible).sum(1)
 
     def evidence(self, grid: Grid) -> Tensor:
         """Give how much is seen of each row, (n,), relative to the median training row, at most twice that."""
@@ -85,18 +85,18 @@ class Standardised(Scaling):
 
     def fit(self, grids: Sequence[Grid]) -> None:
         """Set mean and standard deviation per feature over the seen values."""
-        n_g = sum(grid.seen.sum(0) for grid in grids).clamp(min=1)  # type: ignore[union-attr]
+        n_g = sum(grid.visible.sum(0) for grid in grids).clamp(min=1)  # type: ignore[union-attr]
         values = [self.transformed(grid).double() for grid in grids]
-        mean_g = sum((v * g.seen).sum(0) for v, g in zip(values, grids, strict=True)) / n_g
-        squares_g = sum(((v - mean_g).square() * g.seen).sum(0) for v, g in zip(values, grids, strict=True))
+        mean_g = sum((v * g.visible).sum(0) for v, g in zip(values, grids, strict=True)) / n_g
+        squares_g = sum(((v - mean_g).square() * g.visible).sum(0) for v, g in zip(values, grids, strict=True))
         self.mean.copy_(mean_g)
         self.deviation.copy_((squares_g / n_g).sqrt() + 1e-4)
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale."""
-        seen_ng = as_numbers(grid.seen)
-        z_ng = self.standardised(self.transformed(grid)).mul_(seen_ng)
-        return z_ng.mul_(_rescaling(seen_ng))
+        visible_ng = as_numbers(grid.visible)
+        z_ng = self.standardised(self.transformed(grid)).mul_(visible_ng)
+        return z_ng.mul_(_rescaling(visible_ng))
 
     def standardised(self, y: Tensor, column_t: Tensor | None = None) -> Tensor:
         """Standardise and clip transformed values, of all features or, packed, of those at some columns."""
@@ -113,63 +113,63 @@ class CountScaling(Standardised):
     a hidden count cannot leak through it.
     """
 
-    share: Tensor
+    fraction: Tensor
 
     def __init__(self, n_features: int) -> None:
         super().__init__(n_features)
-        self.register_buffer("share", torch.zeros(n_features))
+        self.register_buffer("fraction", torch.zeros(n_features))
 
     def fit(self, grids: Sequence[Grid]) -> None:
         """Set each feature's mean share of a row's total, then mean and deviation."""
         n = sum(len(grid.values) for grid in grids)
         shares_g = torch.stack([(g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids]).sum(0)
-        self.share.copy_(shares_g / n)
+        self.fraction.copy_(shares_g / n)
         super().fit(grids)
 
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible molecules."""
         return (
-            sums_by_row(grid.stored.row_t, grid.stored.values_t, len(grid.total))
+            sums_by_obs(grid.stored.obs_t, grid.stored.values_t, len(grid.total))
             if isinstance(grid, UnmaskedGrid)
             else grid.values.sum(1)
         )
 
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
-        return torch.log1p(grid.values * self._factor(grid, as_numbers(grid.seen))[:, None])
+        return torch.log1p(grid.values * self._factor(grid, as_numbers(grid.visible))[:, None])
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale; where the grid knows its stored values, only those, as all zeros are alike."""
         if not isinstance(grid, StoredGrid):
             return super().forward(grid)
-        seen_ng = as_numbers(grid.seen)
-        above_t, zero_g = self._above(grid, self._factor(grid, seen_ng))
-        rescaling_n1 = _rescaling(seen_ng)
-        z_ng = seen_ng.mul_(zero_g)
+        visible_ng = as_numbers(grid.visible)
+        above_t, zero_g = self._above(grid, self._factor(grid, visible_ng))
+        rescaling_n1 = _rescaling(visible_ng)
+        z_ng = visible_ng.mul_(zero_g)
         if z_ng.numel():
             z_ng.view(-1).index_add_(0, grid.stored.at_t, above_t)
         return z_ng.mul_(rescaling_n1)
 
     def tokens(self, grid: UnmaskedGrid) -> ScaledTokens | None:
         """Give the scaled values as tokens, where at most a third is stored."""
-        stored, seen_sg = grid.stored, as_numbers(grid.measured_sg)
-        if 3 * len(stored.at_t) > grid.panel_n.numel() * seen_sg.shape[1]:
+        stored, visible_sg = grid.stored, as_numbers(grid.measured_sg)
+        if 3 * len(stored.at_t) > grid.panel_n.numel() * visible_sg.shape[1]:
             return None
-        above_t, zero_g = self._above(grid, self._factor(grid, seen_sg, grid.panel_n))
-        factor_n = _rescaling(seen_sg)[:, 0].index_select(0, grid.panel_n)
-        return ScaledTokens(stored.column_t, above_t, stored.offsets, seen_sg.mul_(zero_g), grid.panel_n, factor_n)
+        above_t, zero_g = self._above(grid, self._factor(grid, visible_sg, grid.panel_n))
+        factor_n = _rescaling(visible_sg)[:, 0].index_select(0, grid.panel_n)
+        return ScaledTokens(stored.column_t, above_t, stored.offsets, visible_sg.mul_(zero_g), grid.panel_n, factor_n)
 
     def _above(self, grid: StoredGrid, factor_n: Tensor) -> tuple[Tensor, Tensor]:
         """Return how far stored values are above zeros, (t,), and what zeros are, (g,); standardised."""
         stored = grid.stored
-        y_t = torch.log1p(stored.values_t * factor_n.index_select(0, stored.row_t))
+        y_t = torch.log1p(stored.values_t * factor_n.index_select(0, stored.obs_t))
         zero_g = self.standardised(torch.zeros_like(self.mean))
         return self.standardised(y_t, stored.column_t) - zero_g.index_select(0, stored.column_t), zero_g
 
-    def _factor(self, grid: Grid, seen: Tensor, panel_n: Tensor | None = None) -> Tensor:
-        """Return, (n,), what counts are multiplied with; what is seen is given by observation or by panel."""
-        visible = 1 - self.share.sum() + seen @ self.share
-        visible_n = visible if panel_n is None else visible[panel_n]
+    def _factor(self, grid: Grid, visible_sg: Tensor, panel_n: Tensor | None = None) -> Tensor:
+        """Return, (n,), what counts are multiplied with; what is visible is given by observation or by gene panel."""
+        visible_s = 1 - self.fraction.sum() + visible_sg @ self.fraction
+        visible_n = visible_s if panel_n is None else visible_s[panel_n]
         return DEPTH / (grid.total / visible_n.clamp(min=1e-3)).clamp(min=1)
 
 
@@ -178,9 +178,9 @@ class ProteinScaling(Standardised):
 
     def transformed(self, grid: Grid) -> Tensor:
         """Take the centred log ratio."""
-        seen_ng = as_numbers(grid.seen)
-        log_ng = torch.log1p(grid.values) * seen_ng
-        return log_ng - log_ng.sum(1, keepdim=True) / seen_ng.sum(1, keepdim=True).clamp(min=1)
+        visible_ng = as_numbers(grid.visible)
+        log_ng = torch.log1p(grid.values) * visible_ng
+        return log_ng - log_ng.sum(1, keepdim=True) / visible_ng.sum(1, keepdim=True).clamp(min=1)
 
 
 class AccessibilityScaling(Scaling):
@@ -201,14 +201,14 @@ class AccessibilityScaling(Scaling):
     def amount(self, grid: Grid) -> Tensor:
         """Count the visible open regions."""
         if isinstance(grid, StoredGrid):
-            return sums_by_row(grid.stored.row_t, as_numbers(grid.stored.values_t > 0), len(grid.total))
+            return sums_by_obs(grid.stored.obs_t, as_numbers(grid.stored.values_t > 0), len(grid.total))
         return as_numbers(grid.values > 0).sum(1)
 
     def forward(self, grid: Grid) -> Tensor:
         """Weight and normalise; where the grid knows its stored values, only those."""
         if isinstance(grid, StoredGrid):
             x_t, factor_n = self._weighted(grid)
-            x_t.mul_(factor_n.index_select(0, grid.stored.row_t))
+            x_t.mul_(factor_n.index_select(0, grid.stored.obs_t))
             return laid_out(grid.stored.at_t, x_t, len(grid.total), len(self.rarity))
         x_ng = as_numbers(grid.values > 0) * self.rarity
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
@@ -238,13 +238,13 @@ class AccessibilityScaling(Scaling):
         """Return weighted stored values, (t,), and what normalises them, (n,)."""
         stored = grid.stored
         x_t = as_numbers(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
-        length_n = sums_by_row(stored.row_t, x_t.square(), len(grid.total)).sqrt()
+        length_n = sums_by_obs(stored.obs_t, x_t.square(), len(grid.total)).sqrt()
         return x_t, 1 / length_n.clamp(min=1e-6)
 
 
-def _rescaling(seen_ng: Tensor) -> Tensor:
+def _rescaling(visible_ng: Tensor) -> Tensor:
     """Return 1/√(visible share), (n, 1)."""
-    return seen_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
+    return visible_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
 
 
 class Scalings(nn.Module):

@@ -8,7 +8,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omicsmlm._types import Kind, TokenSet, rows_of
+from omicsmlm._types import Kind, TokenSet, obs_of
 
 from ._linear_start import Component
 from ._set_encoder import Combination
@@ -70,24 +70,24 @@ class TokenSummary(nn.Module):
         """Give the share of the rows that the model was started on that have each feature of a modality, (g,)."""
         return 1 / torch.expm1(self.get_buffer(f"rarity_{self._place(name)}"))
 
-    def evidence(self, name: str, part: TokenSet, row_t: Tensor) -> Tensor:
+    def evidence(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
         """Give how much is seen of each row, (n,), relative to the usual row, at most twice that."""
-        return (self._amount(name, part, row_t) / self.get_buffer(f"usual_{self._place(name)}")).clamp(max=2)
+        return (self._amount(name, part, obs_t) / self.get_buffer(f"usual_{self._place(name)}")).clamp(max=2)
 
-    def _amount(self, name: str, part: TokenSet, row_t: Tensor) -> Tensor:
-        seen_t = part.values.nan_to_num(0.0)
+    def _amount(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
+        visible_t = part.values.nan_to_num(0.0)
         if self.kinds[name] == "accessibility":
-            seen_t = (seen_t > 0).float()
-        return seen_t.new_zeros(len(part.present)).index_add_(0, row_t, seen_t) * part.present
+            visible_t = (visible_t > 0).float()
+        return visible_t.new_zeros(len(part.present)).index_add_(0, obs_t, visible_t) * part.present
 
-    def _weight(self, name: str, part: TokenSet, level_t: Tensor, row_t: Tensor) -> Tensor:
+    def _weight(self, name: str, part: TokenSet, level_t: Tensor, obs_t: Tensor) -> Tensor:
         known_t = part.ids >= 0
         if self.kinds[name] != "accessibility":
-            return torch.where(known_t, level_t, 0.0) / part.share.clamp(min=1e-6)[row_t]
+            return torch.where(known_t, level_t, 0.0) / part.fraction.clamp(min=1e-6)[obs_t]
         rarity_t = self.get_buffer(f"rarity_{self._place(name)}")[part.ids.clamp(min=0)]
         rarity_t = torch.where(known_t & (part.values > 0), rarity_t, 0.0)
-        squares_n = rarity_t.new_zeros(len(part.present)).index_add_(0, row_t, rarity_t.square())
-        return rarity_t / squares_n.sqrt().clamp(min=1e-6)[row_t]
+        squares_n = rarity_t.new_zeros(len(part.present)).index_add_(0, obs_t, rarity_t.square())
+        return rarity_t / squares_n.sqrt().clamp(min=1e-6)[obs_t]
 
     def _sum(self, name: str, part: TokenSet, weight_t: Tensor) -> Tensor:
         m, ids = self._place(name), part.ids.clamp(min=0)
@@ -125,8 +125,8 @@ class TokenSummary(nn.Module):
             (n, g) standardised levels of counts, or normalised open regions.
         """
         m, n_features = self._place(name), len(self.tables[self._place(name)])
-        rows = [rows_of(part) for part in parts]
-        amounts = [self._amount(name, part, row_t)[part.present] for part, row_t in zip(parts, rows, strict=True)]
+        rows = [obs_of(part) for part in parts]
+        amounts = [self._amount(name, part, obs_t)[part.present] for part, obs_t in zip(parts, rows, strict=True)]
         self.get_buffer(f"usual_{m}").copy_(torch.cat(amounts).median().clamp(min=1))
         n_open_g = sum(torch.bincount(part.ids, minlength=n_features) for part in parts)
         n = sum(len(amount) for amount in amounts)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import Kind, TokenSet, rows_of
+from omicsmlm._types import Kind, TokenSet, obs_of
 
 DEPTH = 1e4
 """Counts are normalised to this total before the logarithm."""
@@ -48,9 +48,9 @@ class ValueBins(nn.Module):
         bins_t = torch.where(values_t > 0, bins_t, 0)
         return torch.where(values_t.isnan(), self.hidden, bins_t)
 
-    def forward(self, name: str, part: TokenSet, row_t: Tensor) -> Tensor:
+    def forward(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
         """Give the bin of each token, (t,) int64, by what is visible of its row."""
-        return self.digitize(name, part.values, visible_total(part, row_t)[row_t])
+        return self.digitize(name, part.values, visible_total(part, obs_t)[obs_t])
 
     def level(self, name: str) -> Tensor:
         """Give the mean value in each bin, (b,), of counts after the logarithm; for hidden that of all non-zero ones."""
@@ -59,8 +59,8 @@ class ValueBins(nn.Module):
     @torch.no_grad()
     def fit(self, name: str, parts: Sequence[TokenSet]) -> None:
         """Set edges and levels from training rows."""
-        rows = [rows_of(part) for part in parts]
-        totals = [visible_total(part, row_t)[row_t] for part, row_t in zip(parts, rows, strict=True)]
+        rows = [obs_of(part) for part in parts]
+        totals = [visible_total(part, obs_t)[obs_t] for part, obs_t in zip(parts, rows, strict=True)]
         values_t, total_t = torch.cat([part.values for part in parts]), torch.cat(totals)
         x_t = self._transformed(name, values_t, total_t)
         if self.kinds[name] != "accessibility" and len(x_t):
@@ -83,7 +83,7 @@ class ValueBins(nn.Module):
         return list(self.kinds).index(name)
 
 
-def visible_total(part: TokenSet, row_t: Tensor) -> Tensor:
+def visible_total(part: TokenSet, obs_t: Tensor) -> Tensor:
     """Give what each row would sum to, (n,), as its visible values tell."""
-    sum_n = part.values.new_zeros(len(part.covered)).index_add_(0, row_t, part.values.nan_to_num(0.0))
+    sum_n = part.values.new_zeros(len(part.covered)).index_add_(0, obs_t, part.values.nan_to_num(0.0))
     return sum_n / part.covered.clamp(min=1e-6)

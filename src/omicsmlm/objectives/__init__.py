@@ -14,18 +14,18 @@ from ._bounded_counts import (
 from ._consistency import divergence, info_nce
 from ._hazards import CoxObjective, DiscreteHazards, log_risk
 from ._labels import LabelObjective
-from ._letters import LetterCrossEntropy
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
 from ._negative_binomial import negative_binomial
 from ._pulls import ClusterAlignment, MutualNeighbours, Pull, batch_shifts, mutual_pairs, shifts_of
 from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
 from ._reduction import observation_mean, step_mean
+from ._residues import ResidueCrossEntropy
 from ._targets import TargetError
 from ._token_values import TokenPrediction
 from ._tokens import BinCrossEntropy
 
 __all__ = [
-    "LetterCrossEntropy",
+    "ResidueCrossEntropy",
     "TargetError",
     "Activation",
     "BinCrossEntropy",

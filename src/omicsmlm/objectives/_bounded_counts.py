@@ -67,15 +67,15 @@ def clamped_relu(logits: Tensor, library: float = LIBRARY) -> Tensor:
     return logits.clamp(0, math.log1p(library))
 
 
-def log_shares(logits: Tensor, seen_ng: Tensor, library: float = LIBRARY) -> Tensor:
+def log_shares(logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
     """Lead logits to log(1 + L · softmax), the softmax over the features that are seen."""
-    return torch.log1p(library * F.softmax(logits.masked_fill(~seen_ng, UNSEEN), 1))
+    return torch.log1p(library * F.softmax(logits.masked_fill(~visible_ng, UNSEEN), 1))
 
 
-def expected_log_counts(activation: Activation, logits: Tensor, seen_ng: Tensor, library: float = LIBRARY) -> Tensor:
+def expected_log_counts(activation: Activation, logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
     """Lead (n, g) logits to expected values of log(1 + x), by the activation of that name."""
     if activation == "softmax":
-        return log_shares(logits, seen_ng, library)
+        return log_shares(logits, visible_ng, library)
     return (rectified_tanh if activation == "rectified tanh" else clamped_relu)(logits, library)
 
 
@@ -128,20 +128,22 @@ class CountReconstruction:
     def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term: the mean over the rows that have the modality."""
         target = masked.targets[self.name]
-        expected_ng = expected_log_counts(self.activation, outputs.logits.float(), target.seen, self.library)
-        cost_n = self._cost(expected_ng, target.values.float(), target.seen, outputs.log_dispersion)
-        n_seen_n = target.seen.sum(1)
-        mean_n = cost_n / n_seen_n.clamp(min=1)
-        return {"counts": step_mean(mean_n.sum(), (n_seen_n > 0).sum(), batch)}
+        expected_ng = expected_log_counts(self.activation, outputs.logits.float(), target.visible, self.library)
+        cost_n = self._cost(expected_ng, target.values.float(), target.visible, outputs.log_dispersion)
+        n_visible_n = target.visible.sum(1)
+        mean_n = cost_n / n_visible_n.clamp(min=1)
+        return {"counts": step_mean(mean_n.sum(), (n_visible_n > 0).sum(), batch)}
 
-    def _cost(self, expected_ng: Tensor, values_ng: Tensor, seen_ng: Tensor, log_dispersion_g: Tensor | None) -> Tensor:
+    def _cost(
+        self, expected_ng: Tensor, values_ng: Tensor, visible_ng: Tensor, log_dispersion_g: Tensor | None
+    ) -> Tensor:
         """Give the cost of each row, (n,), summed over what was profiled in it."""
         if self.loss == "negative binomial":
             assert log_dispersion_g is not None
-            log_mean_ng = expected_ng.masked_fill(~seen_ng, UNSEEN)
+            log_mean_ng = expected_ng.masked_fill(~visible_ng, UNSEEN)
             log_dispersion_ng = log_dispersion_g.float().clamp(-6, 8).expand_as(expected_ng)
-            return negative_binomial(values_ng.exp() * seen_ng, log_mean_ng, log_dispersion_ng)
-        return (PLAIN[self.loss](expected_ng, values_ng) * seen_ng).sum(1)
+            return negative_binomial(values_ng.exp() * visible_ng, log_mean_ng, log_dispersion_ng)
+        return (PLAIN[self.loss](expected_ng, values_ng) * visible_ng).sum(1)
 
 
 PLAIN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -21,7 +21,7 @@ class CoxObjective:
     Parameters
     ----------
     time_n
-        (n_obs,) float32 times of the rows of the object; a batch finds its own by ``batch.rows``.
+        (n_obs,) float32 times of the rows of the object; a batch finds its own by ``batch.indices``.
     event_n
         (n_obs,) bool: the time is that of the event.
     stratum_n
@@ -40,10 +40,10 @@ class CoxObjective:
             raise value_error(
                 "devices", "one device for Cox's likelihood, which compares all of a batch", "several", remedy
             )
-        rows = batch.rows
+        indices = batch.indices
         parts = self.time_n, self.event_n, self.stratum_n
-        self.time_n, self.event_n, self.stratum_n = (part.to(rows.device) for part in parts)  # they stay there
-        time_n, event_n, stratum_n = self.time_n[rows], self.event_n[rows], self.stratum_n[rows]
+        self.time_n, self.event_n, self.stratum_n = (part.to(indices.device) for part in parts)  # they stay there
+        time_n, event_n, stratum_n = self.time_n[indices], self.event_n[indices], self.stratum_n[indices]
         total = negative_log_partial_likelihood(outputs.float()[:, 0], time_n, event_n, stratum_n)
         return {"cox": step_mean(total, event_n.sum(), batch)}
 
@@ -71,11 +71,11 @@ def negative_log_partial_likelihood(eta_n: Tensor, time_n: Tensor, event_n: Tens
     same_nn = stratum_n[:, None] == stratum_n
     at_risk_nn = same_nn & (time_n >= time_n[:, None])
     tied_nn = same_nn & (time_n == time_n[:, None]) & event_n & event_n[:, None]
-    share_n = tied_nn.tril(-1).sum(1) / tied_nn.sum(1).clamp(min=1)
+    fraction_n = tied_nn.tril(-1).sum(1) / tied_nn.sum(1).clamp(min=1)
     eta_nn = eta_n.expand_as(at_risk_nn).masked_fill(~at_risk_nn, -torch.inf)
     largest_n = eta_nn.detach().amax(1)  # each row is at its own risk, so that this is finite
     hazard_nn = (eta_nn - largest_n[:, None]).exp()
-    left_n = hazard_nn.sum(1) - share_n * (hazard_nn * tied_nn).sum(1)
+    left_n = hazard_nn.sum(1) - fraction_n * (hazard_nn * tied_nn).sum(1)
     loss_n = largest_n + left_n.clamp(min=1e-30).log() - eta_n
     return torch.where(event_n, loss_n, 0.0).sum()
 
@@ -101,16 +101,16 @@ class DiscreteHazards:
 
     def __call__(self, outputs: Tensor, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term, of (n, u) logits of hazards, per row."""
-        rows = batch.rows
+        indices = batch.indices
         self.interval_n, self.event_n = (
-            part.to(rows.device) for part in (self.interval_n, self.event_n)
+            part.to(indices.device) for part in (self.interval_n, self.event_n)
         )  # they stay there
-        last_n, event_n = self.interval_n[rows], self.event_n[rows]
-        interval_u = torch.arange(outputs.shape[1], device=rows.device)
+        last_n, event_n = self.interval_n[indices], self.event_n[indices]
+        interval_u = torch.arange(outputs.shape[1], device=indices.device)
         happens_nu = ((interval_u == last_n[:, None]) & event_n[:, None]).float()
-        seen_nu = (interval_u <= last_n[:, None]).float()
+        visible_nu = (interval_u <= last_n[:, None]).float()
         loss_nu = binary_cross_entropy_with_logits(outputs.float(), happens_nu, reduction="none")
-        return {"hazards": observation_mean((loss_nu * seen_nu).sum(1), batch)}
+        return {"hazards": observation_mean((loss_nu * visible_nu).sum(1), batch)}
 
 
 def log_risk(outputs: Tensor) -> Tensor:

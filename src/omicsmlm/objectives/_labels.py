@@ -16,7 +16,7 @@ class LabelObjective:
     Parameters
     ----------
     codes_n
-        (n_obs,) int64: label of each row of the object; a batch finds its own by ``batch.rows``.
+        (n_obs,) int64: label of each row of the object; a batch finds its own by ``batch.indices``.
     weight_c
         (c,) float32: weight of a row of each label; the mean over a batch is weighted by it.
     """
@@ -30,6 +30,6 @@ class LabelObjective:
         self.codes_n, self.weight_c = (
             part.to(outputs.device) for part in (self.codes_n, self.weight_c)
         )  # they stay there
-        codes_n = self.codes_n[batch.rows]
+        codes_n = self.codes_n[batch.indices]
         total = cross_entropy(outputs.float(), codes_n, self.weight_c, reduction="sum")
         return {"labels": step_mean(total, self.weight_c[codes_n].sum(), batch)}

@@ -11,15 +11,17 @@ def multinomial(open_ng: Tensor, logits_ng: Tensor) -> Tensor:
     return -(open_ng * F.log_softmax(logits_ng, 1)).sum(1)
 
 
-def bernoulli(fraction_ng: Tensor, logits_ng: Tensor, seen_ng: Tensor) -> Tensor:
+def bernoulli(fraction_ng: Tensor, logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Fractions between 0 and 1 as the mean of a Bernoulli: cross-entropy, over what is measured."""
-    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_numbers(seen_ng)).sum(1)
+    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_numbers(visible_ng)).sum(
+        1
+    )
 
 
-def gaussian(values_ng: Tensor, mean_ng: Tensor, log_precision_ng: Tensor, seen_ng: Tensor) -> Tensor:
+def gaussian(values_ng: Tensor, mean_ng: Tensor, log_precision_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Normal with a mean and a log precision per value, over what is measured (without the constant log √2π)."""
     squares_ng = (values_ng - mean_ng).square() * log_precision_ng.exp()
-    return (0.5 * (squares_ng - log_precision_ng) * as_numbers(seen_ng)).sum(1)
+    return (0.5 * (squares_ng - log_precision_ng) * as_numbers(visible_ng)).sum(1)
 
 
 def gaussian_kl(mean_nd: Tensor, log_variance_nd: Tensor) -> Tensor:

@@ -45,11 +45,11 @@ def negative_binomial(
     tensor([1.3863])
     """
     at_t = None if stored is None else stored.at_t
-    row_t = None if stored is None else stored.row_t
+    obs_t = None if stored is None else stored.obs_t
     values_t = None if stored is None else stored.values_t
     with torch.autocast(counts_ng.device.type, enabled=False):
         return _NegativeBinomial.apply(
-            *map(_precise, (counts_ng, log_mean_ng, log_dispersion_ng)), at_t, row_t, values_t
+            *map(_precise, (counts_ng, log_mean_ng, log_dispersion_ng)), at_t, obs_t, values_t
         )
 
 
@@ -65,18 +65,18 @@ class _NegativeBinomial(torch.autograd.Function):
         log_mean_ng: Tensor,
         log_dispersion_ng: Tensor,
         at_t: Tensor | None,
-        row_t: Tensor | None,
+        obs_t: Tensor | None,
         values_t: Tensor | None,
     ) -> Tensor:  # type: ignore[override]
         theta_ng, a_ng = log_dispersion_ng.exp(), (log_mean_ng - log_dispersion_ng).clamp_(max=MOST)
         spare_ng = a_ng * counts_ng  # few buffers, each used again: at this size allocating takes longer than computing
         loss_n = -spare_ng.sum(1)
-        if at_t is None or row_t is None or values_t is None:
+        if at_t is None or obs_t is None or values_t is None:
             gammas_ng, slope_ng = _gammas(counts_ng, theta_ng)
             loss_n.sub_(gammas_ng.sum(1))
         else:
             gammas_t, slope_t = _gammas(values_t, theta_ng.view(-1).index_select(0, at_t))
-            loss_n.index_add_(0, row_t, gammas_t, alpha=-1)
+            loss_n.index_add_(0, obs_t, gammas_t, alpha=-1)
         odds_ng = a_ng.exp_()
         one_more_ng = torch.add(odds_ng, 1, out=spare_ng)
         to_mean_ng, softplus_ng = odds_ng.div_(one_more_ng), one_more_ng.log_()

@@ -29,7 +29,7 @@ class Pull(ABC):
         self._rows, self._embedding = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
         self._is_whole = True
 
-    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, rows_m: Tensor, *, is_whole: bool = True) -> None:
+    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
         """Find the targets anew.
 
         Parameters
@@ -38,28 +38,28 @@ class Pull(ABC):
             Embedding of training observations, as it now is.
         covariates_mk
             Their covariates, the batch first.
-        rows_m
+        indices_m
             Their positions in the object, ascending.
         is_whole
             Whether these are all training observations, which then have targets of their own. Of a sample, targets hold for
             any observation whose embedding is known when it is scored (``batch.whole_nd``).
         """
-        self._rows, self._embedding, self._is_whole = rows_m, embedding_md, is_whole
-        self._variance = embedding_md.var(0, correction=min(1, len(rows_m) - 1)).sum().clamp(min=1e-6)
-        self._prepare(covariates_mk[:, 0] if covariates_mk.shape[1] else torch.zeros_like(rows_m))
+        self._rows, self._embedding, self._is_whole = indices_m, embedding_md, is_whole
+        self._variance = embedding_md.var(0, correction=min(1, len(indices_m) - 1)).sum().clamp(min=1e-6)
+        self._prepare(covariates_mk[:, 0] if covariates_mk.shape[1] else torch.zeros_like(indices_m))
 
     def __call__(self, mean_nd: Tensor, batch: Batch) -> Tensor:
         """Return the loss of a batch of embeddings; those without a target count as 0, and so does all before a refresh."""
         if len(self._rows) == 0:
             return mean_nd.new_zeros(())
-        draws = batch.draws or Draws(0, batch.rows)
+        draws = batch.draws or Draws(0, batch.indices)
         if self._is_whole:
-            at_n = torch.searchsorted(self._rows, batch.rows).clamp(max=len(self._rows) - 1)
+            at_n = torch.searchsorted(self._rows, batch.indices).clamp(max=len(self._rows) - 1)
             target_nd, has_n = self._stored_targets(at_n, draws)
-            has_n = has_n & (self._rows[at_n] == batch.rows)
+            has_n = has_n & (self._rows[at_n] == batch.indices)
         else:
             assert batch.whole_nd is not None
-            batch_n = batch.covariates[:, 0] if batch.covariates.shape[1] else torch.zeros_like(batch.rows)
+            batch_n = batch.covariates[:, 0] if batch.covariates.shape[1] else torch.zeros_like(batch.indices)
             target_nd, has_n = self._new_targets(batch.whole_nd, batch_n, draws)
         squares_n = (mean_nd - target_nd).square().sum(1)
         return observation_mean(squares_n * has_n, batch) / self._variance

@@ -93,10 +93,10 @@ class LatentReconstruction:
             terms[name] = weight * pull(outputs.encoded.mean, batch)
         return terms
 
-    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, rows_m: Tensor, *, is_whole: bool = True) -> None:
+    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
         """Let the pulls find their targets: the objective is its own memory."""
         for pull, _ in self.pulls.values():
-            pull.refresh(embedding_md, covariates_mk, rows_m, is_whole=is_whole)
+            pull.refresh(embedding_md, covariates_mk, indices_m, is_whole=is_whole)
 
     def forget(self) -> None:
         """Let the pulls drop their targets."""
@@ -114,22 +114,24 @@ def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
 
 
 def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: Head, target: Grid) -> Tensor:
-    values_ng, seen_ng = target.values, target.seen
+    values_ng, visible_ng = target.values, target.visible
     if kind == "fraction":
-        return bernoulli(values_ng, logits_ns, seen_ng)
+        return bernoulli(values_ng, logits_ns, visible_ng)
     if kind == "real":
-        return gaussian(values_ng, logits_ns, _log_dispersion(head, -8), seen_ng)
+        return gaussian(values_ng, logits_ns, _log_dispersion(head, -8), visible_ng)
     if kind == "accessibility":
         if head.features is not None:
-            values_ng, seen_ng = values_ng.index_select(1, head.features), seen_ng.index_select(1, head.features)
+            values_ng, visible_ng = values_ng.index_select(1, head.features), visible_ng.index_select(1, head.features)
         scale = target.values.shape[1] / values_ng.shape[1]
-        return scale * multinomial(as_numbers(values_ng > 0), _masked(logits_ns, seen_ng))
+        return scale * multinomial(as_numbers(values_ng > 0), _masked(logits_ns, visible_ng))
     if kind == "protein":
-        log_mean_ng = _masked(logits_ns.clamp(-6, 12), seen_ng)
+        log_mean_ng = _masked(logits_ns.clamp(-6, 12), visible_ng)
     else:
         depth_n1 = values_ng.sum(1, keepdim=True).clamp(min=1)
-        log_mean_ng = F.log_softmax(_masked(logits_ns, seen_ng), 1) + depth_n1.log()
-    stored = target.stored if isinstance(target, StoredGrid) and 2 * len(target.stored.at_t) < seen_ng.numel() else None
+        log_mean_ng = F.log_softmax(_masked(logits_ns, visible_ng), 1) + depth_n1.log()
+    stored = (
+        target.stored if isinstance(target, StoredGrid) and 2 * len(target.stored.at_t) < visible_ng.numel() else None
+    )
     return negative_binomial(values_ng, log_mean_ng, _log_dispersion(head, -6), stored)
 
 
@@ -139,9 +141,9 @@ def _log_dispersion(head: Head, least: float) -> Tensor:
     return F.embedding(head.category, head.log_dispersion.float().clamp(least, 8))
 
 
-def _masked(logits_ng: Tensor, seen_ng: Tensor) -> Tensor:
+def _masked(logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Return logits that are next to -∞ where nothing was measured; no gradient comes back from there."""
-    return torch.add(logits_ng, as_numbers(~seen_ng), alpha=UNSEEN)
+    return torch.add(logits_ng, as_numbers(~visible_ng), alpha=UNSEEN)
 
 
 def expected_values(kind: Kind, head: Head, grid: Grid, usual_depth: float) -> Tensor:
@@ -165,9 +167,9 @@ def expected_values(kind: Kind, head: Head, grid: Grid, usual_depth: float) -> T
         return head.logits
     if kind == "protein":
         return head.logits.clamp(-6, 12).exp()
-    share_ng = F.softmax(head.logits, 1)
+    fraction_ng = F.softmax(head.logits, 1)
     values_ng = (grid.values > 0).float() if kind == "accessibility" else grid.values
-    depth_n = (values_ng * grid.seen).sum(1) / (share_ng * grid.seen).sum(1).clamp(min=1e-6)
-    depth_n = torch.where(grid.seen.any(1), depth_n, torch.full_like(depth_n, usual_depth))
-    expected_ng = depth_n[:, None] * share_ng
+    depth_n = (values_ng * grid.visible).sum(1) / (fraction_ng * grid.visible).sum(1).clamp(min=1e-6)
+    depth_n = torch.where(grid.visible.any(1), depth_n, torch.full_like(depth_n, usual_depth))
+    expected_ng = depth_n[:, None] * fraction_ng
     return expected_ng.clamp(max=1) if kind == "accessibility" else expected_ng

@@ -30,5 +30,5 @@ class TargetError:
     def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Judge ``outputs.predicted``, (n, t)."""
         target: Grid = masked.targets[self.name]
-        squares_nt = (outputs.predicted.float() - target.values).square() * target.seen
-        return {"squared_error": step_mean(squares_nt.sum(), target.seen.sum(), batch)}
+        squares_nt = (outputs.predicted.float() - target.values).square() * target.visible
+        return {"squared_error": step_mean(squares_nt.sum(), target.visible.sum(), batch)}

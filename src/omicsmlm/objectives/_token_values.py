@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from omicsmlm._types import Batch, Grid, Masked, masked_of, rows_of
+from omicsmlm._types import Batch, Grid, Masked, masked_of, obs_of
 
 from ._reconstruction import LatentReconstruction
 from ._reconstruction import Outputs as CellOutputs
@@ -69,14 +69,16 @@ class TokenPrediction:
             cross_entropy(logits.float(), bins, reduction="sum")
             for logits, bins in zip(outputs.value_logits.values(), self.hidden_bins(masked).values(), strict=True)
         ]
-        assert masked.scored is not None
+        assert masked.evaluated is not None
         modalities = [
-            cross_entropy(logits.float(), torch.where(masked.scored[name].asked, m, NOT_ASKED), reduction="sum")
+            cross_entropy(logits.float(), torch.where(masked.evaluated[name].asked, m, NOT_ASKED), reduction="sum")
             for m, (name, logits) in enumerate(outputs.modality_logits.items())
         ]
-        terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.rows), batch)}
+        terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.indices), batch)}
         if len(modalities) > 1:
-            terms["modality"] = self.modality_weight * step_mean(torch.stack(modalities).sum(), len(batch.rows), batch)
+            terms["modality"] = self.modality_weight * step_mean(
+                torch.stack(modalities).sum(), len(batch.indices), batch
+            )
         if self.cell is not None:
             grids = self.grids(batch)
             terms |= self.cell(outputs, Masked(grids, grids), batch, progress)
@@ -84,10 +86,10 @@ class TokenPrediction:
 
     def hidden_bins(self, masked: Masked) -> dict[str, Tensor]:
         """Give the true bins of the tokens whose value is hidden, (s,) per modality, in order."""
-        assert masked.scored is not None
+        assert masked.evaluated is not None
         bins = {}
         for name, part in masked.inputs.items():
-            truth, hidden_t = masked.scored[name], masked_of(part)
-            total_t = truth.total[rows_of(part)]
+            truth, hidden_t = masked.evaluated[name], masked_of(part)
+            total_t = truth.total[obs_of(part)]
             bins[name] = self.digitize(name, truth.values[hidden_t], total_t[hidden_t])
         return bins

@@ -59,12 +59,12 @@ class BinCrossEntropy:
 
     def __call__(self, outputs: TokenOutputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return a term per modality, and those of consistency."""
-        assert masked.scored is not None
+        assert masked.evaluated is not None
         terms, divergences = {}, []
         for name, reading in outputs.readings.items():
-            scored_ng = masked.scored[name]
-            place_t, is_there_t = self._places(scored_ng)
-            logits_tb = reading.logits_at(place_t, scored_ng.shape[1]).float()
+            evaluated_ng = masked.evaluated[name]
+            place_t, is_there_t = self._places(evaluated_ng)
+            logits_tb = reading.logits_at(place_t, evaluated_ng.shape[1]).float()
             bins_t = masked.targets[name].values.flatten()[place_t].long()
             total = F.cross_entropy(logits_tb, torch.where(is_there_t, bins_t, NOT_JUDGED), reduction="sum")
             terms[name] = step_mean(total, is_there_t.sum(), batch)
@@ -77,10 +77,10 @@ class BinCrossEntropy:
             terms["divergence"] = self.consistency * torch.stack(divergences).mean()
         return terms
 
-    def _places(self, scored_ng: Tensor) -> tuple[Tensor, Tensor]:
+    def _places(self, evaluated_ng: Tensor) -> tuple[Tensor, Tensor]:
         """Give the places of the judged tokens, and which of these there are; of both halves of a doubled batch alike."""
         if not self.consistency:
-            return places_of_true(scored_ng.flatten(), likely_most(scored_ng.numel(), self.rate))
-        half_ng = scored_ng[: len(scored_ng) // 2]
+            return places_of_true(evaluated_ng.flatten(), likely_most(evaluated_ng.numel(), self.rate))
+        half_ng = evaluated_ng[: len(evaluated_ng) // 2]
         place_t, is_there_t = places_of_true(half_ng.flatten(), likely_most(half_ng.numel(), self.rate))
         return torch.cat([place_t, place_t + half_ng.numel()]), is_there_t.repeat(2)

@@ -63,11 +63,11 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(int)
 
 
-def _cell(axes: Axes, x: float, y: float, share: float, count: int) -> None:
-    color = colormaps["Blues"](0.9 * share)
+def _cell(axes: Axes, x: float, y: float, fraction: float, count: int) -> None:
+    color = colormaps["Blues"](0.9 * fraction)
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=color, edgecolor="0.85", linewidth=0.5))
     if count:
-        text = f"{100 * share:.0f}" if share >= 0.005 else "<1"
+        text = f"{100 * fraction:.0f}" if fraction >= 0.005 else "<1"
         axes.text(x, y - 0.1, text, ha="center", va="center", fontsize=8, color=ink(color))
         axes.text(x, y + 0.27, f"{count:,}", ha="center", va="center", fontsize=5.5, color=ink(color), alpha=0.75)
 
@@ -121,7 +121,7 @@ def confusion(
         raise value_error("table_or_truth", "a table of counts, or two arrays of labels", found, "pass predicted=… too")
     counted = table_or_truth if predicted is None else _counted(table_or_truth, predicted, unknown)
     table, n_known = _arranged(_checked(counted), unknown)
-    share = table.div(table.sum(axis=1).clip(lower=1), axis=0).to_numpy()
+    fraction = table.div(table.sum(axis=1).clip(lower=1), axis=0).to_numpy()
     n_columns = len(table.columns) - (unknown in table.columns)
     column_x = [j + _GAP * (j >= n_columns > 0) for j in range(len(table.columns))]
     row_y = [i + _GAP * (i >= n_known > 0) for i in range(len(table))]
@@ -132,7 +132,7 @@ def confusion(
     axes = figure.add_subplot()
     for i, y in enumerate(row_y):
         for j, x in enumerate(column_x):
-            _cell(axes, x, y, share[i, j], int(table.iloc[i, j]))
+            _cell(axes, x, y, fraction[i, j], int(table.iloc[i, j]))
     axes.set(xlim=(-0.55, column_x[-1] + 0.55), ylim=(row_y[-1] + 0.55, -0.55))
     axes.set_aspect("equal")
     _labelled(axes, column_x, row_y, table)

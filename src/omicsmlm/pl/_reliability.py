@@ -13,11 +13,11 @@ _COLUMNS = ("confidence", "accuracy", "n")
 _BLUE, _RED = "#1f77b4", "#d62728"
 
 
-def _interval(share_b: np.ndarray, n_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _interval(fraction_b: np.ndarray, n_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's 95 % interval of a share of n."""
     z2 = 1.96**2
-    middle_b = (share_b + z2 / (2 * n_b)) / (1 + z2 / n_b)
-    half_b = np.sqrt(z2 * (share_b * (1 - share_b) / n_b + z2 / (4 * n_b**2))) / (1 + z2 / n_b)
+    middle_b = (fraction_b + z2 / (2 * n_b)) / (1 + z2 / n_b)
+    half_b = np.sqrt(z2 * (fraction_b * (1 - fraction_b) / n_b + z2 / (4 * n_b**2))) / (1 + z2 / n_b)
     return middle_b - half_b, middle_b + half_b
 
 

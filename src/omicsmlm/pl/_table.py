@@ -27,8 +27,8 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, str]]:
     return drawn + [(column, "Mean scores") for column in _MEANS if column in table]
 
 
-def _dot(axes: Axes, x: float, y: float, value: float, share: float) -> None:
-    color = colormaps["PRGn"](0.12 + 0.76 * share)
+def _dot(axes: Axes, x: float, y: float, value: float, fraction: float) -> None:
+    color = colormaps["PRGn"](0.12 + 0.76 * fraction)
     axes.scatter([x + 0.5], [y], s=(0.82 * _ROW * 72) ** 2, color=[color], linewidths=0)
     axes.text(x + 0.5, y, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink(color))
 

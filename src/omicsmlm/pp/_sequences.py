@@ -78,7 +78,7 @@ def extract_sequences(
 
         - ``gene_id``, ``gene_name`` (None where the GTF has none), ``chrom``, ``strand``;
         - ``tss``: zero-based position of the first transcribed base;
-        - ``dna``: `width` letters, of which number ``width // 2`` is the first transcribed base; N beyond the chromosome;
+        - ``dna``: `width` residues, of which number ``width // 2`` is the first transcribed base; N beyond the chromosome;
         - ``rna``: the exons in order;
         - ``cds``: from the first whole codon on, the stop codon included if there is one; None for a non-coding transcript;
         - ``protein``: translated up to the first stop codon; X where N leaves a codon open. A start codon other than ATG is read as
@@ -229,6 +229,8 @@ def _translated(coding: str, code: Any, *, selenocysteine: bool) -> str:
     whole = coding[: len(coding) // 3 * 3]
     protein = translate(whole, table=code)
     if selenocysteine:
-        within = [at for at, letter in enumerate(protein[:-1]) if letter == "*" and whole[3 * at : 3 * at + 3] == "TGA"]
-        protein = "".join("U" if at in within else letter for at, letter in enumerate(protein))
+        within = [
+            at for at, residue in enumerate(protein[:-1]) if residue == "*" and whole[3 * at : 3 * at + 3] == "TGA"
+        ]
+        protein = "".join("U" if at in within else residue for at, residue in enumerate(protein))
     return protein.partition("*")[0]

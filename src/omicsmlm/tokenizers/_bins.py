@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, rows_of
+from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, obs_of
 
 DEPTH = 1e6
 """Counts are normalised to this total before the logarithm."""
@@ -95,22 +95,22 @@ class AxisBins(nn.Module):
 
     def _grid(self, name: str, batch: Batch) -> Grid:
         tokens, column_v = batch.tokens[name], self._buffer("column", name)
-        n, is_sparse = len(batch.rows), self.kinds[name] in SPARSE_KINDS
-        row_t, column_t = rows_of(tokens), column_v[tokens.ids.long()]
+        n, is_sparse = len(batch.indices), self.kinds[name] in SPARSE_KINDS
+        obs_t, column_t = obs_of(tokens), column_v[tokens.ids.long()]
         values_t = tokens.values
         if is_sparse:
-            values_t = log_per_million(values_t, self.depth(name, batch)[row_t])
+            values_t = log_per_million(values_t, self.depth(name, batch)[obs_t])
         column_t = torch.where(column_t >= 0, column_t, self.n_features)  # what is off the axis is laid beside it
-        at, shape = (row_t, column_t), (n, self.n_features + 1)
+        at, shape = (obs_t, column_t), (n, self.n_features + 1)
         bins_t = self._digitized(_through(values_t, self._buffer("knots", name), self._buffer("levels", name)))
         bins_ng = tokens.values.new_zeros(shape).index_put_(at, bins_t.to(tokens.values.dtype))[:, :-1]
         if is_sparse:
             on_axis_g = self._on_axis(batch.measured[name], column_v)
-            seen_ng = batch.present[name][:, None] & on_axis_g
+            visible_ng = batch.present[name][:, None] & on_axis_g
         else:
             found_t = torch.ones_like(column_t, dtype=torch.bool)
-            seen_ng = found_t.new_zeros(shape).index_put_(at, found_t)[:, :-1]
-        return Grid(bins_ng, seen_ng, bins_ng.sum(1))
+            visible_ng = found_t.new_zeros(shape).index_put_(at, found_t)[:, :-1]
+        return Grid(bins_ng, visible_ng, bins_ng.sum(1))
 
     def _digitized(self, scaled_t: Tensor) -> Tensor:
         edges: Tensor = self.get_buffer("edges")
@@ -129,7 +129,7 @@ class AxisBins(nn.Module):
 
 def row_depth(tokens: Tokens, measured_v: Tensor, profile_v: Tensor) -> Tensor:
     """Give what rows of counts would sum to if the object lacked no feature, (n,)."""
-    total_n = tokens.values.new_zeros(len(tokens.offsets) - 1).index_add_(0, rows_of(tokens), tokens.values)
+    total_n = tokens.values.new_zeros(len(tokens.offsets) - 1).index_add_(0, obs_of(tokens), tokens.values)
     return total_n / (profile_v * measured_v).sum().clamp(min=1e-3)
 
 
@@ -176,7 +176,7 @@ def fit_scale(kind: Kind, method: str, batches: Sequence[Tokens], depths: Sequen
         return Scale([0.0, 1.0], [0.0, 1.0])
     values = [tokens.values for tokens in batches]
     if depths is not None:
-        values = [log_per_million(v, d[rows_of(t)]) for v, d, t in zip(values, depths, batches, strict=True)]
+        values = [log_per_million(v, d[obs_of(t)]) for v, d, t in zip(values, depths, batches, strict=True)]
     stored_t = torch.cat(values)
     low, high = (float(part) for part in stored_t.aminmax()) if len(stored_t) else (0.0, 1.0)
     if method == "auto":
@@ -207,5 +207,5 @@ def _through(x: Tensor, knots_k: Tensor, levels_k: Tensor) -> Tensor:
     tensor([0.0000, 0.4500, 0.9000, 1.0000])
     """
     k = torch.searchsorted(knots_k, x.contiguous(), right=True).clamp(1, len(knots_k) - 1)
-    share = ((x - knots_k[k - 1]) / (knots_k[k] - knots_k[k - 1])).clamp(0, 1)
-    return levels_k[k - 1] + share * (levels_k[k] - levels_k[k - 1])
+    fraction = ((x - knots_k[k - 1]) / (knots_k[k] - knots_k[k - 1])).clamp(0, 1)
+    return levels_k[k - 1] + fraction * (levels_k[k] - levels_k[k - 1])

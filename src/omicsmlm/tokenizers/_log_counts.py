@@ -9,7 +9,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from omicsmlm._checks import value_error
-from omicsmlm._types import Batch, Grid, measured_in, rows_of
+from omicsmlm._types import Batch, Grid, measured_in, obs_of
 
 Library = Literal["profiled", "expected", "none"]
 """What a row's counts are brought to the library size by; see :class:`LogCounts`."""
@@ -25,7 +25,7 @@ class LogCounts(nn.Module):
     ----------
     name
         The modality.
-    share_g
+    fraction_g
         (g,) expected share of each feature in a row's total; they sum to 1.
     library
         The depth of a row. "profiled": what it sums to over the features that were profiled in it. "expected": the same,
@@ -40,37 +40,37 @@ class LogCounts(nn.Module):
         If there is no library of that name.
     """
 
-    def __init__(self, name: str, share_g: Tensor, library: Library, size: float) -> None:
+    def __init__(self, name: str, fraction_g: Tensor, library: Library, size: float) -> None:
         super().__init__()
         if library not in get_args(Library):
             wanted = ", ".join(map(repr, get_args(Library)))
             raise value_error("library", f"one of {wanted}", repr(library), "leave it out for the default")
         self.name, self.library, self.size = name, library, size
-        self.register_buffer("share_g", share_g)
+        self.register_buffer("fraction_g", fraction_g)
 
     def forward(self, batch: Batch) -> dict[str, Grid]:
         """Return the one grid; its total is the sum of the values."""
-        counts_ng, seen_ng = self._counts(batch)
-        values_ng = torch.log1p(counts_ng * (self.size / self._depth(counts_ng, seen_ng))[:, None])
-        return {self.name: Grid(values_ng, seen_ng, values_ng.sum(1))}
+        counts_ng, visible_ng = self._counts(batch)
+        values_ng = torch.log1p(counts_ng * (self.size / self._depth(counts_ng, visible_ng))[:, None])
+        return {self.name: Grid(values_ng, visible_ng, values_ng.sum(1))}
 
     def depth(self, batch: Batch) -> Tensor:
         """Give the depth of each row, (n,); at least 1."""
         return self._depth(*self._counts(batch))
 
     def _counts(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        tokens, share_g = batch.tokens[self.name], self.get_buffer("share_g")
-        seen_ng = batch.present[self.name][:, None] & measured_in(batch, self.name)
-        counts_ng = tokens.values.new_zeros(len(batch.rows), len(share_g))
-        counts_ng.index_put_((rows_of(tokens), tokens.ids.long()), tokens.values)
-        return counts_ng * seen_ng, seen_ng
+        tokens, fraction_g = batch.tokens[self.name], self.get_buffer("fraction_g")
+        visible_ng = batch.present[self.name][:, None] & measured_in(batch, self.name)
+        counts_ng = tokens.values.new_zeros(len(batch.indices), len(fraction_g))
+        counts_ng.index_put_((obs_of(tokens), tokens.ids.long()), tokens.values)
+        return counts_ng * visible_ng, visible_ng
 
-    def _depth(self, counts_ng: Tensor, seen_ng: Tensor) -> Tensor:
+    def _depth(self, counts_ng: Tensor, visible_ng: Tensor) -> Tensor:
         if self.library == "none":
             return torch.full_like(counts_ng[:, 0], self.size)
         total_n = counts_ng.sum(1)
         if self.library == "expected":
-            total_n = total_n / (seen_ng * self.get_buffer("share_g")).sum(1).clamp(min=1e-3)
+            total_n = total_n / (visible_ng * self.get_buffer("fraction_g")).sum(1).clamp(min=1e-3)
         return total_n.clamp(min=1)
 
 
@@ -111,12 +111,12 @@ def expected_shares(counts: sparse.csr_matrix, profiled: Sequence[np.ndarray], p
     profiled_sg = np.array(profiled)
     counts_sg = np.stack([np.asarray(counts[panel_n == s].sum(0)).ravel() for s in range(len(profiled_sg))])
     counts_sg = counts_sg * profiled_sg
-    share_g = np.full(counts.shape[1], 1 / counts.shape[1])
+    fraction_g = np.full(counts.shape[1], 1 / counts.shape[1])
     for _ in range(N_ROUNDS):
-        depth_s = counts_sg.sum(1) / np.maximum(profiled_sg @ share_g, 1e-12)
+        depth_s = counts_sg.sum(1) / np.maximum(profiled_sg @ fraction_g, 1e-12)
         found_g = counts_sg.sum(0) / np.maximum(depth_s @ profiled_sg, 1e-12)
         found_g /= max(found_g.sum(), 1e-12)
-        if np.abs(found_g - share_g).sum() < 1e-9:
+        if np.abs(found_g - fraction_g).sum() < 1e-9:
             break
-        share_g = found_g
+        fraction_g = found_g
     return found_g

@@ -40,7 +40,7 @@ def sample_values(
     grids, has = [], []
     for batch in sample:
         grid = sets.grid(name, batch)
-        own_n = grid.seen.any(1)
+        own_n = grid.visible.any(1)
         has.append(own_n.numpy())
         grids.append(grid if own_n.all() else Grid(*(part[own_n] for part in grid)))
     return grids, np.concatenate(has)

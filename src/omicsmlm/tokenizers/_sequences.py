@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._sizes import host_knows
-from omicsmlm._types import Batch, Grid, Letters, View, places_of, rows_of
+from omicsmlm._types import Batch, Grid, Sequences, View, obs_of, places_of
 
 TARGETS = "expression"
 """Name of the modality that is foretold."""
@@ -67,33 +67,33 @@ class CroppedSequences(nn.Module):
 
     def _standardised(self, batch: Batch, name: str) -> Grid:
         (mean_g, scale_g), tokens = self._statistics(name), batch.tokens[name]
-        at, shape = (rows_of(tokens), tokens.ids.long()), (len(batch.rows), len(mean_g))
+        at, shape = (obs_of(tokens), tokens.ids.long()), (len(batch.indices), len(mean_g))
         values_ng = mean_g.new_zeros(shape).index_put_(at, (tokens.values - mean_g[at[1]]) / scale_g[at[1]])
         found_t = torch.ones_like(tokens.values, dtype=torch.bool)
         return Grid(values_ng, found_t.new_zeros(shape).index_put_(at, found_t), values_ng.sum(1))
 
 
-def cropped(letters: Letters, crop: Crop) -> Letters:
+def cropped(residues: Sequences, crop: Crop) -> Sequences:
     """Keep at most so many letters of each sequence; on a device, letters of none may be left behind the last one.
 
     Examples
     --------
     >>> acgt = torch.tensor([65, 67, 71, 84], dtype=torch.uint8)
-    >>> found = Letters(acgt, torch.tensor([0, 4]), torch.tensor([0]), torch.zeros(1, 2, dtype=torch.int64))
-    >>> bytes(cropped(found, Crop(3, "end")).letters.tolist())
+    >>> found = Sequences(acgt, torch.tensor([0, 4]), torch.tensor([0]), torch.zeros(1, 2, dtype=torch.int64))
+    >>> bytes(cropped(found, Crop(3, "end")).residues.tolist())
     b'CGT'
     """
-    length_u = letters.offsets.diff()
+    length_u = residues.offsets.diff()
     kept_u = length_u.clamp(max=crop.length)
     knows = host_knows(length_u)
     if knows and torch.equal(kept_u, length_u):
-        return letters
+        return residues
     surplus_u = length_u - kept_u
     first_u = {"start": torch.zeros_like(surplus_u), "end": surplus_u, "centre": surplus_u // 2}[crop.keep]
-    offsets = torch.cat([letters.offsets[:1], kept_u.cumsum(0)])
-    shift_u = letters.offsets[:-1] + first_u - offsets[:-1]
-    n_letters = int(offsets[-1]) if knows else len(letters.letters)
-    place_t = torch.arange(n_letters, device=offsets.device)
+    offsets = torch.cat([residues.offsets[:1], kept_u.cumsum(0)])
+    shift_u = residues.offsets[:-1] + first_u - offsets[:-1]
+    n_residues = int(offsets[-1]) if knows else len(residues.residues)
+    place_t = torch.arange(n_residues, device=offsets.device)
     if len(shift_u):
-        place_t = (place_t + shift_u[places_of(offsets, n_letters)[0]]).clamp(max=len(letters.letters) - 1)
-    return letters._replace(letters=letters.letters[place_t], offsets=offsets)
+        place_t = (place_t + shift_u[places_of(offsets, n_residues)[0]]).clamp(max=len(residues.residues) - 1)
+    return residues._replace(residues=residues.residues[place_t], offsets=offsets)

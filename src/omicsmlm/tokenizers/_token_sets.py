@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._sizes import host_knows, places_of_true
-from omicsmlm._types import Batch, Known, Tokens, TokenSet, rows_of
+from omicsmlm._types import Batch, Known, Tokens, TokenSet, obs_of
 
 from ._sets import FeatureSets
 
@@ -43,8 +43,8 @@ class TokenSets(nn.Module):
         """Return one packed record per modality."""
         length_n = self._length_n(batch)
         kept = self._chosen(batch) if self._may_be_long(batch, length_n) else {}
-        share_n = (self.max_tokens / length_n.clamp(min=1)).clamp(max=1)
-        return {name: self._set(m, name, batch, kept.get(name), share_n) for m, name in enumerate(self.names)}
+        fraction_n = (self.max_tokens / length_n.clamp(min=1)).clamp(max=1)
+        return {name: self._set(m, name, batch, kept.get(name), fraction_n) for m, name in enumerate(self.names)}
 
     def _length_n(self, batch: Batch) -> Tensor:
         return torch.stack([batch.tokens[name].offsets.diff() for name in self.names]).sum(0)
@@ -58,21 +58,21 @@ class TokenSets(nn.Module):
             return bool((np.stack(known, 1).sum(1) > self.max_tokens).any())
         return sum(len(batch.tokens[name].ids) for name in self.names) > self.max_tokens
 
-    def _set(self, m: int, name: str, batch: Batch, kept_t: Tensor | None, share_n: Tensor) -> TokenSet:
+    def _set(self, m: int, name: str, batch: Batch, kept_t: Tensor | None, fraction_n: Tensor) -> TokenSet:
         tokens, measured = batch.tokens[name], batch.measured[name]
         known_n = _known(name, batch) if kept_t is None else None
         covered = (self.get_buffer(f"profile_{m}") * measured).sum().clamp(min=1e-3)
         if kept_t is not None:
-            length_n = torch.zeros_like(batch.rows).index_add_(0, rows_of(tokens), kept_t.long())
+            length_n = torch.zeros_like(batch.indices).index_add_(0, obs_of(tokens), kept_t.long())
             offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
-            place_t, _ = places_of_true(kept_t, self.max_tokens * len(batch.rows))
+            place_t, _ = places_of_true(kept_t, self.max_tokens * len(batch.indices))
             tokens = Tokens(tokens.ids[place_t], tokens.values[place_t], offsets)
         return TokenSet(
             ids=tokens.ids.long(),
             values=tokens.values,
             offsets=tokens.offsets,
-            share=share_n,
-            covered=covered * share_n,
+            fraction=fraction_n,
+            covered=covered * fraction_n,
             measured=measured,
             present=batch.present[name],
             known=None if known_n is None else Known(tokens.offsets, known_n.tolist()),
@@ -81,14 +81,14 @@ class TokenSets(nn.Module):
     def _chosen(self, batch: Batch) -> dict[str, Tensor]:
         """Say of each token, (t,) per modality, whether it is among the first of its row."""
         ranks = [self.get_buffer(f"order_{m}")[batch.tokens[name].ids.long()] for m, name in enumerate(self.names)]
-        row_t = torch.cat([rows_of(batch.tokens[name]) for name in self.names])
+        obs_t = torch.cat([obs_of(batch.tokens[name]) for name in self.names])
         by_rank = torch.cat(ranks).argsort(stable=True)
-        order = by_rank[row_t[by_rank].argsort(stable=True)]
+        order = by_rank[obs_t[by_rank].argsort(stable=True)]
         length_n = self._length_n(batch)
         first_n = length_n.cumsum(0) - length_n
-        place_t = torch.arange(len(row_t), device=row_t.device)
-        is_kept_t = torch.zeros_like(row_t, dtype=torch.bool)
-        is_kept_t[order] = place_t - first_n[row_t[order]] < self.max_tokens
+        place_t = torch.arange(len(obs_t), device=obs_t.device)
+        is_kept_t = torch.zeros_like(obs_t, dtype=torch.bool)
+        is_kept_t[order] = place_t - first_n[obs_t[order]] < self.max_tokens
         return dict(zip(self.names, is_kept_t.split([len(rank) for rank in ranks]), strict=True))
 
 

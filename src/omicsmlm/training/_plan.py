@@ -87,7 +87,7 @@ class NotedMemory(NamedTuple):
     """Embedding of the training observations."""
     covariates_mk: Tensor
     """Their covariates."""
-    rows_m: Tensor
+    indices_m: Tensor
     """Their positions in the object, ascending."""
 
 
@@ -228,11 +228,13 @@ class MaskedPlan(lightning.LightningModule):
             self._keep_network()
         with torch.inference_mode(False), torch.no_grad():
             parts = [self._embedded(on_device(batch, self.device)) for batch in loader]
-            means_md, covariates_mk, rows_m = (torch.cat(part) for part in zip(*parts, strict=True))
+            means_md, covariates_mk, indices_m = (torch.cat(part) for part in zip(*parts, strict=True))
             n_ranks = self._divided["memory"]
-            means_md, covariates_mk, rows_m = (gathered(part, n_ranks) for part in (means_md, covariates_mk, rows_m))
-            order_m = rows_m.argsort()
-            found = NotedMemory(self.global_step, means_md[order_m], covariates_mk[order_m], rows_m[order_m])
+            means_md, covariates_mk, indices_m = (
+                gathered(part, n_ranks) for part in (means_md, covariates_mk, indices_m)
+            )
+            order_m = indices_m.argsort()
+            found = NotedMemory(self.global_step, means_md[order_m], covariates_mk[order_m], indices_m[order_m])
         self._fill_memory(found)
         self.module.train()
 
@@ -250,11 +252,11 @@ class MaskedPlan(lightning.LightningModule):
         with torch.inference_mode(False), torch.no_grad():
             seed_draws(self._seed_of(MEMORY_STREAM + found.step), self.device)
             self.parts.memory.refresh(
-                found.embedding_md, found.covariates_mk, found.rows_m, is_whole=self.loaders.memory_is_whole
+                found.embedding_md, found.covariates_mk, found.indices_m, is_whole=self.loaders.memory_is_whole
             )
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        return self.module.embed(self.parts.tokenizer(batch), batch).mean.float(), batch.covariates, batch.rows
+        return self.module.embed(self.parts.tokenizer(batch), batch).mean.float(), batch.covariates, batch.indices
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 
@@ -269,12 +271,12 @@ class MaskedPlan(lightning.LightningModule):
         """Mask, encode, reconstruct; return the loss."""
         seed = self._seed_of(self.global_step)
         seed_draws(hash((seed, RANK_STREAM + self.global_rank)) & 0x7FFF_FFFF_FFFF_FFFF, self.device)
-        batch = batch._replace(draws=Draws(seed, batch.rows), n_ranks=self._divided["train"])
+        batch = batch._replace(draws=Draws(seed, batch.indices), n_ranks=self._divided["train"])
         return self._noted_loss("train", self._terms(batch, self._progress), batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Note the loss of held-out observations with fixed masks, the final weights of the terms and no dropout."""
-        draws = Draws(self._seed_of(VALIDATION_STREAM), batch.rows)
+        draws = Draws(self._seed_of(VALIDATION_STREAM), batch.indices)
         batch = batch._replace(draws=draws, n_ranks=self._divided["validation"])
         self._noted_loss("validation", self._terms(batch, 1.0), batch)
 
@@ -305,7 +307,7 @@ class MaskedPlan(lightning.LightningModule):
         values = torch.stack([term.float() for term in terms.values()])
         loss = values.sum()
         value_s, names = torch.cat([loss[None], values]).detach(), ["loss", *terms]
-        n = count_over_ranks(len(batch.rows), batch.n_ranks, self.device)
+        n = count_over_ranks(len(batch.indices), batch.n_ranks, self.device)
         _, total_s, n_before = self._noted.get(stage, (names, torch.zeros_like(value_s), 0))
         self._noted[stage] = names, total_s + n * value_s, n_before + n
         return loss

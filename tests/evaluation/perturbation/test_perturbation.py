@@ -275,7 +275,7 @@ def test_ilisi_of_a_loop():
             entropy = -sum(w * math.log(w) for w in weight if w > 0)
             low, high = (beta, high) if entropy > math.log(4) else (low, beta)
         shares = [weight[[batches[j] == b for j in near]].sum() for b in "xyz"]
-        effective.append(1 / sum(share**2 for share in shares))
+        effective.append(1 / sum(fraction**2 for fraction in shares))
     found = perturbation.ilisi(x, batches, n_neighbors=12)
     assert found == pytest.approx((np.median(effective) - 1) / 2, rel=1e-4)
 

@@ -20,8 +20,8 @@ def slow_frequencies(sequences, words, step=1):
     return np.array(rows)
 
 
-def random_sequences(rng, letters, n=30, longest=60):
-    return ["".join(rng.choice(list(letters), rng.integers(0, longest))) for _ in range(n)]
+def random_sequences(rng, residues, n=30, longest=60):
+    return ["".join(rng.choice(list(residues), rng.integers(0, longest))) for _ in range(n)]
 
 
 @pytest.mark.parametrize(("alphabet", "k"), [("ACGT", 1), ("ACGT", 4), (AMINO_ACIDS, 2)])

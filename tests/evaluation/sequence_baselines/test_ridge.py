@@ -90,12 +90,12 @@ def test_absent_modalities_are_the_mean_of_the_others(rng):
     trained_n = np.arange(50) < 40
     found = concatenated({"rna": rna_nd, "protein": protein_nd}, trained_n)
     assert found.shape == (50, 4 + 9 + 1)
-    seen_n = np.isfinite(protein_nd[:, 0])
-    np.testing.assert_array_equal(found[:, -1], seen_n)
-    assert (found[~seen_n, 4:] == 0).all()
+    visible_n = np.isfinite(protein_nd[:, 0])
+    np.testing.assert_array_equal(found[:, -1], visible_n)
+    assert (found[~visible_n, 4:] == 0).all()
     np.testing.assert_allclose(found[trained_n, :-1].mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(found[trained_n, :4].var(axis=0), 1 / 4)
-    np.testing.assert_allclose(found[trained_n & seen_n, 4:13].var(axis=0), 1 / 9)
+    np.testing.assert_allclose(found[trained_n & visible_n, 4:13].var(axis=0), 1 / 9)
 
 
 def test_each_baseline_finds_its_own_signal(rng):

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.linear_model import LinearRegression
 
 from omicsmlm import OmicsMLM
-from omicsmlm.data import row_loader
+from omicsmlm.data import observation_loader
 from omicsmlm.models.base._explaining import _directions, _whitened
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
 
@@ -29,13 +29,13 @@ def table(model):
 
 
 def batch_of(model, rows):
-    (batch,) = row_loader(model.adata_manager, rows, len(rows))
+    (batch,) = observation_loader(model.adata_manager, rows, len(rows))
     return batch, model.parts.tokenizer(batch)
 
 
 def scaled_frame(model, name):
     _, grids = batch_of(model, np.arange(model.adata.n_obs))
-    return np.where(grids[name].seen, model.module.scalings(grids)[name], np.nan)
+    return np.where(grids[name].visible, model.module.scalings(grids)[name], np.nan)
 
 
 # ---- feature embeddings -------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_means_of_attributions_are_those_of_single_rows(model, table):
     codes = model.adata.obs["type"].cat.codes.to_numpy().astype(int)
     direction_d = _directions(model.get_latent_representation(), codes, 3)[1]
     found, _ = model._integrated(grids, batch, direction_d.expand(len(manager_rows), -1), 50)
-    has_n = grids["rna"].seen.any(1)
+    has_n = grids["rna"].visible.any(1)
     assert 0 < int((~has_n).sum())
     rows = table[(table["label"] == "t1") & (table["modality"] == "rna")].set_index("feature")
     wanted_g = found["rna"][has_n].detach()

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
 from omicsmlm.models.classifier._linear_ensemble import Shown, _Model, fit_anchor, residual
 from omicsmlm.models.classifier._modality_subsets import embedded_views, shown_views
-from omicsmlm.models.heads._features import RowFeatures
+from omicsmlm.models.heads._features import ObservationFeatures
 from omicsmlm.nn import CANDIDATES
 from tests.models.survival.test_model import cohort
 from tests.objects import SMALL, multiome, rna
@@ -146,7 +146,7 @@ def test_rows_and_batch_sizes_do_not_matter(classifier):
 
 def test_features_are_in_the_order_of_the_embeddings(model):
     rows = np.arange(model.adata.n_obs)
-    features = RowFeatures.of(model, rows)
+    features = ObservationFeatures.of(model, rows)
     x_ng, pattern_n = shown_views(features, model, rows)
     z_nd, position_n = embedded_views(model, rows)
     assert len(x_ng) == len(pattern_n) == len(z_nd)

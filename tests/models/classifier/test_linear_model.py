@@ -17,7 +17,7 @@ from omicsmlm.models.classifier._linear_model import (
 from omicsmlm.nn import LabelHead
 
 
-def rows_of(n_labels: int, n: int = 90, d: int = 3, seed: int = 0) -> Labelled:
+def obs_of(n_labels: int, n: int = 90, d: int = 3, seed: int = 0) -> Labelled:
     rng = np.random.default_rng(seed)
     label_n = rng.choice(n_labels, n, p=np.arange(1, n_labels + 1) / np.arange(1, n_labels + 1).sum())
     z_nd = rng.normal(0, 1, (n_labels, d))[label_n] + rng.normal(0, 1, (n, d))
@@ -27,7 +27,7 @@ def rows_of(n_labels: int, n: int = 90, d: int = 3, seed: int = 0) -> Labelled:
 @pytest.mark.parametrize("n_labels", [2, 3])
 @pytest.mark.parametrize("balance", [0.0, 1.0])
 def test_the_solution_is_the_minimum_of_the_penalised_mean_loss(n_labels, balance):
-    rows, strength = rows_of(n_labels), 0.1
+    rows, strength = obs_of(n_labels), 0.1
     weight_n = label_weights(rows.label_n, n_labels, balance)[rows.label_n]
     design = np.hstack([rows.z_nd, np.ones((90, 1))])
 
@@ -50,14 +50,14 @@ def test_weights_make_labels_count_alike():
 
 
 def test_a_label_without_rows_has_no_probability():
-    found = solve(rows_of(2), 4, 0.1, 1.0)
+    found = solve(obs_of(2), 4, 0.1, 1.0)
     assert np.isinf(found.bias_c[2:]).all()
-    only = solve(rows_of(2)._replace(label_n=np.full(90, 1)), 3, 0.1, 1.0)
+    only = solve(obs_of(2)._replace(label_n=np.full(90, 1)), 3, 0.1, 1.0)
     assert only.bias_c.tolist() == [-np.inf, 0, -np.inf]
 
 
 def test_held_out_rows_have_no_part_in_their_own_logits():
-    rows = rows_of(3)
+    rows = obs_of(3)
     logits_nc = held_out_logits(rows, 3, 0.1, 1.0, {})
     for fold in range(3):
         out_n = rows.fold_n == fold
@@ -66,7 +66,7 @@ def test_held_out_rows_have_no_part_in_their_own_logits():
 
 
 def test_held_out_rows_have_no_part_in_their_own_novelty():
-    rows, head = rows_of(3), LabelHead(3, 3)
+    rows, head = obs_of(3), LabelHead(3, 3)
     novelty_n = held_out_novelty(head, rows)
     for fold in range(3):
         out_n = rows.fold_n == fold

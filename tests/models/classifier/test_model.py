@@ -94,10 +94,10 @@ def test_unlabelled_rows_teach_nothing_and_are_labelled():
 
 
 def test_the_threshold_rejects_the_stated_share_of_held_out_rows(model):
-    for share in (0.0, 0.3):
-        made = Classifier.from_model(model, "type", config=ClassifierConfig(false_rejection=share))
+    for fraction in (0.0, 0.3):
+        made = Classifier.from_model(model, "type", config=ClassifierConfig(false_rejection=fraction))
         made.train()
-        assert made.held_out["share rejected"] == pytest.approx(share, abs=0.01)
+        assert made.held_out["share rejected"] == pytest.approx(fraction, abs=0.01)
         assert ((made.predict() == "Unknown") == (made.novelty() > made.threshold)).all()
 
 

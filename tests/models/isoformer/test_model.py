@@ -137,7 +137,7 @@ def test_targets_are_matched_by_name():
         for data in (transcripts(), turned)
     ]
     assert torch.equal(views[0].values, views[1].values)
-    assert torch.equal(views[0].seen, views[1].seen)
+    assert torch.equal(views[0].visible, views[1].visible)
 
 
 def test_the_letters_case_and_u_do_not_matter(trained):
@@ -153,7 +153,7 @@ def test_a_lost_modality_cannot_leak(trained):
     masking = IsoFormer(transcripts(), lose).parts.masking
     inputs = masking(views, draws_for(views)).inputs
     assert "expression" not in inputs
-    lost_n = batch.present["protein"] & (inputs["protein"].of_row < 0)
+    lost_n = batch.present["protein"] & (inputs["protein"].of_obs < 0)
     assert lost_n.any()
     with torch.no_grad():
         found = trained.module.encode(inputs).mean[lost_n].numpy()
@@ -241,15 +241,18 @@ def test_weights_of_experts_are_the_least_squares_solution_near_what_each_explai
     generator = torch.Generator().manual_seed(0)
     answers_net = torch.randn(400, 2, 2, generator=generator)
     truth_nt = 0.8 * answers_net[:, 0] + 0.1 * answers_net[:, 1]
-    seen_nt = torch.rand(400, 2, generator=generator) > 0.2
+    visible_nt = torch.rand(400, 2, generator=generator) > 0.2
     set_n = torch.ones(400, dtype=torch.int64)
-    fit_weights(module, answers_net, set_n, Grid(truth_nt, seen_nt, truth_nt.sum(1)))
+    fit_weights(module, answers_net, set_n, Grid(truth_nt, visible_nt, truth_nt.sum(1)))
     explained_e = [
-        max(0.01, float(1 - (answers_net[:, e] - truth_nt)[seen_nt].square().sum() / truth_nt[seen_nt].square().sum()))
+        max(
+            0.01,
+            float(1 - (answers_net[:, e] - truth_nt)[visible_nt].square().sum() / truth_nt[visible_nt].square().sum()),
+        )
         for e in range(2)
     ]
     prior_e = np.array(explained_e) / sum(explained_e)
-    a_xe, y_x = answers_net.transpose(1, 2)[seen_nt].double().numpy(), truth_nt[seen_nt].double().numpy()
+    a_xe, y_x = answers_net.transpose(1, 2)[visible_nt].double().numpy(), truth_nt[visible_nt].double().numpy()
     pull = np.diag((a_xe**2).sum(0)) * PRIOR_ROWS / 400
     expected = np.linalg.solve(a_xe.T @ a_xe + pull, a_xe.T @ y_x + pull @ prior_e)
     np.testing.assert_allclose(module.weight_se[1], expected, atol=1e-5)
@@ -302,7 +305,7 @@ def test_attribution_of_a_region_is_the_change_when_its_letters_are_unknown(trai
     hidden = transcripts()
     for row, text in enumerate(hidden.obs["dna"]):
         if pd.notna(text):
-            code = [("N" if place * 3 // len(text) == 1 else letter) for place, letter in enumerate(text)]
+            code = [("N" if place * 3 // len(text) == 1 else residue) for place, residue in enumerate(text)]
             hidden.obs.iloc[row, hidden.obs.columns.get_loc("dna")] = "".join(code)
     has = hidden.obs["dna"].notna().to_numpy()
     assert table[~has].isna().all().all()
@@ -310,8 +313,10 @@ def test_attribution_of_a_region_is_the_change_when_its_letters_are_unknown(trai
     codes = module.encoders["dna"].codes
     assert codes[ord("N")] != codes[ord("?")], "to the encoder an unknown letter and a hidden one are two signs"
     hidden_views = trained.parts.tokenizer(trained.manager_for(hidden).create_torch_dataset()[list(range(72))])
-    letters = hidden_views["dna"]
-    hidden_views["dna"] = letters._replace(letters=letters.letters.masked_fill(letters.letters == ord("N"), ord("?")))
+    residues = hidden_views["dna"]
+    hidden_views["dna"] = residues._replace(
+        residues=residues.residues.masked_fill(residues.residues == ord("N"), ord("?"))
+    )
     with torch.no_grad():
         expected = trained.predict()["liver"] - trained._from_views(hidden_views)[:, 0].numpy()
     np.testing.assert_allclose(table.loc[has, 1], expected[has], atol=1e-5)
@@ -338,12 +343,12 @@ def esm(tmp_path_factory):
     """A random ESM-2 of the real class, saved as a directory."""
     transformers = pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("esm")
-    letters = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<mask>"]
-    (folder / "vocab.txt").write_text("\n".join(letters))
+    residues = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<mask>"]
+    (folder / "vocab.txt").write_text("\n".join(residues))
     tokenizer = transformers.EsmTokenizer(str(folder / "vocab.txt"))
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = transformers.EsmConfig(
-        vocab_size=len(letters), pad_token_id=1, mask_token_id=31, position_embedding_type="rotary", **sizes
+        vocab_size=len(residues), pad_token_id=1, mask_token_id=31, position_embedding_type="rotary", **sizes
     )
     torch.manual_seed(0)
     transformers.EsmModel(config).save_pretrained(folder, safe_serialization=True)

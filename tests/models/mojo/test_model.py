@@ -27,7 +27,7 @@ def trained():
     return model
 
 
-def rows_of(model: MOJO):
+def obs_of(model: MOJO):
     return model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
 
 
@@ -54,7 +54,7 @@ def test_the_paper_size_has_exactly_as_many_parameters_part_by_part():
 
 
 def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
-    batch = rows_of(trained)
+    batch = obs_of(trained)
     module = trained.module
     kept = []
     handle = module.transformer.register_forward_hook(lambda layer, inputs, output: kept.append(output))
@@ -67,9 +67,9 @@ def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
 
 
 def test_large_rows_are_embedded_a_few_at_once(trained):
-    assert trained.rows_at_once == 1024
+    assert trained.embedding_batch_size == 1024
     long = MOJO(bulk(), replace(SMALL_MOJO, n_levels=14, start="random"))  # 30 genes on 2^14 positions
-    assert long.rows_at_once == 2**26 // (2**14 * 16) == 256
+    assert long.embedding_batch_size == 2**26 // (2**14 * 16) == 256
 
 
 # ---- the axis -------------------------------------------------------------------------------------------------------
@@ -84,13 +84,13 @@ def test_the_axis_holds_each_gene_once_in_the_order_of_the_first_modality(traine
 
 
 def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
-    batch = rows_of(trained)
+    batch = obs_of(trained)
     grids = trained.parts.tokenizer(batch)
     for name, part in trained.adata.mod.items():
         frame = part.to_df().reindex(trained.adata.obs_names)
         for j, gene in enumerate(trained.choice["genes"]):
-            seen = frame[gene].notna().to_numpy() if gene in frame else np.zeros(72, dtype=bool)
-            np.testing.assert_array_equal(grids[name].seen[:, j], seen)
+            visible = frame[gene].notna().to_numpy() if gene in frame else np.zeros(72, dtype=bool)
+            np.testing.assert_array_equal(grids[name].visible[:, j], visible)
     fraction = trained.adata["methylation"].to_df().reindex(trained.adata.obs_names)["gene3"].to_numpy()
     column = grids["methylation"].values[:, trained.choice["genes"].index("gene3")].numpy()
     expected = np.digitize(np.nan_to_num(fraction), np.linspace(0, 1, 16, dtype=np.float32))
@@ -149,14 +149,14 @@ def test_a_wrong_hyper_parameter_is_refused(change, message):
 def test_raw_counts_are_taken_too():
     counts = modality("counts", 48, 20)
     model = MOJO(counts, replace(SMALL_MOJO, scaling="range"))
-    grid = model.parts.tokenizer(rows_of(model))["rna"]
+    grid = model.parts.tokenizer(obs_of(model))["rna"]
     x = counts.X.toarray()
     log_ng = np.log10(1 + 1e6 * x / x.sum(1, keepdims=True))
     expected = np.minimum(np.digitize(log_ng / log_ng.max(), np.linspace(0, 1, 16)), 15)
     off = grid.values.numpy() - np.where(x > 0, expected, 0)
     assert np.abs(off).max() <= 1, "float32 may fall on the other side of an edge"
     assert (off != 0).mean() < 0.01
-    assert grid.seen.all()
+    assert grid.visible.all()
     model.train(2, **QUIET)
     table = model.impute()
     assert table.shape == (48, 20)
@@ -203,8 +203,8 @@ def test_the_untrained_embedding_shows_principal_components():
 def test_the_heads_start_with_what_is_usual():
     adata, _ = latent_rows()
     model = MOJO(adata, replace(SMALL_MOJO, start="random"))
-    batch = rows_of(model)
-    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(0, batch.rows))
+    batch = obs_of(model)
+    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(0, batch.indices))
 
     def loss():
         with torch.no_grad():
@@ -219,8 +219,8 @@ def test_the_heads_start_with_what_is_usual():
     assert torch.equal(model.module.heads[0].hidden.weight, hidden), "the last layer alone is solved"
     gradient = torch.autograd.grad(
         torch.nn.functional.cross_entropy(
-            model.module.heads[0].out(outputs.readings["rna"].hidden(masked.scored["rna"])),
-            masked.targets["rna"].values[masked.scored["rna"]].long(),
+            model.module.heads[0].out(outputs.readings["rna"].hidden(masked.evaluated["rna"])),
+            masked.targets["rna"].values[masked.evaluated["rna"]].long(),
         ),
         model.module.heads[0].out.bias,
     )[0]
@@ -248,7 +248,7 @@ def test_masked_values_are_imputed_better_than_by_the_mean():
 
 
 def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
-    batch = rows_of(trained)
+    batch = obs_of(trained)
     with torch.no_grad():
         outputs = trained.module(trained.parts.tokenizer(batch), batch)
     everywhere = torch.ones(72, 30, dtype=torch.bool)
@@ -262,8 +262,8 @@ def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
         for i, j in ((0, 0), (5, 17), (71, 29)):
             gene = trained.choice["genes"][j]
             if gene in table:
-                share = logits[i, j].detach().softmax(0).numpy()
-                expected = np.interp(share @ np.array(centres), scale["levels"], scale["knots"])
+                fraction = logits[i, j].detach().softmax(0).numpy()
+                expected = np.interp(fraction @ np.array(centres), scale["levels"], scale["knots"])
                 assert table.iloc[i][gene] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
@@ -312,6 +312,6 @@ def test_a_sparse_matrix_of_fractions_has_measured_zeros():
     adata = AnnData(sparse.csr_matrix(x), var=pd.DataFrame(index=["a", "b"]))
     MOJO.setup_anndata(adata, modalities="methylation", kind="fraction")
     model = MOJO(adata, SMALL_MOJO)
-    grid = model.parts.tokenizer(rows_of(model))["methylation"]
-    assert grid.seen.tolist() == [[True, True], [False, True]]
+    grid = model.parts.tokenizer(obs_of(model))["methylation"]
+    assert grid.visible.tolist() == [[True, True], [False, True]]
     assert grid.values.tolist() == [[0, 8], [0, 15]]

@@ -276,7 +276,7 @@ def test_the_model_looks_at_the_features_that_the_config_allows():
     model = OmicsMLM(mdata, replace(SMALL, n_variable=10, n_common=12, n_sampled=5))
     model.train(1, **QUIET)
     grids = model.parts.tokenizer(model.adata_manager.create_torch_dataset()[[0]])
-    assert {name: grid.seen.shape[1] for name, grid in grids.items()} == {"rna": 10, "atac": 12, "prot": 8}
+    assert {name: grid.visible.shape[1] for name, grid in grids.items()} == {"rna": 10, "atac": 12, "prot": 8}
 
 
 def test_features_that_the_model_does_not_look_at_may_be_missing():

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from omicsmlm import Classifier, ClassifierConfig, ScMBERT, ScMBERTConfig
 from omicsmlm._draws import Draws
-from omicsmlm._types import rows_of
+from omicsmlm._types import obs_of
 from omicsmlm.nn import LatentTransformer, PackedTransformer
 from tests.objects import QUIET, SMALL_SCMBERT, cells, modality, multiome, rna, state_of
 from tests.test_bad_input import refused
@@ -115,12 +115,12 @@ def auroc(is_right: list[bool], score: list[float]) -> float:
 def by_loop(model: ScMBERT) -> pd.DataFrame:
     """The table, token by token."""
     batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
-    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(model.config.seed, batch.rows))
+    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(model.config.seed, batch.indices))
     outputs = model.module.eval()(masked.inputs, batch)
     rows, asked = {}, []
     for m, (name, part) in enumerate(masked.inputs.items()):
-        truth, row_t, bins = masked.scored[name], rows_of(part), model.module.bins
-        shown = bins(name, part, row_t)
+        truth, obs_t, bins = masked.evaluated[name], obs_of(part), model.module.bins
+        shown = bins(name, part, obs_t)
         popular = {}
         for feature in masked.targets[name].ids.tolist():
             popular[feature] = popular.get(feature, 0) + 1
@@ -130,7 +130,7 @@ def by_loop(model: ScMBERT) -> pd.DataFrame:
                 asked.append((m, int(outputs.modality_logits[name][t].argmax()), int(shown[t])))
             if not part.values[t].isnan():
                 continue
-            answer = int(bins.digitize(name, truth.values[t : t + 1], truth.total[row_t[t : t + 1]]))
+            answer = int(bins.digitize(name, truth.values[t : t + 1], truth.total[obs_t[t : t + 1]]))
             logits = outputs.value_logits[name][s].double()
             s += 1
             answers.append(answer)
@@ -195,7 +195,7 @@ def telling(n: int = 72) -> MuData:
 
 
 @pytest.fixture(scope="module")
-def judged():
+def evaluated():
     """Tables of two models, one that sees feature and modality of the tokens in question and one that does not."""
     tables = {}
     for in_sight in (True, False):
@@ -207,12 +207,12 @@ def judged():
     return tables
 
 
-def test_a_modality_whose_features_are_in_sight_is_no_question(judged):
-    assert judged[True].loc["modality", "accuracy"] > 0.99
+def test_a_modality_whose_features_are_in_sight_is_no_question(evaluated):
+    assert evaluated[True].loc["modality", "accuracy"] > 0.99
 
 
-def test_a_hidden_modality_is_told_by_its_value_and_not_wholly(judged):
-    found = judged[False].loc["modality"]
+def test_a_hidden_modality_is_told_by_its_value_and_not_wholly(evaluated):
+    found = evaluated[False].loc["modality"]
     assert found["majority"] + 0.1 < found["accuracy"] < 0.99
     assert found["accuracy"] > found["by bin"] - 0.03
 
@@ -320,7 +320,7 @@ def test_bins_of_a_repeated_cell_are_the_same_on_every_call(model):
         parts = model.parts.tokenizer(dataset[rows])
         found = model.module.shown_bins(parts)
         return [
-            {name: found[name][rows_of(part) == i].tolist() for name, part in parts.items()} for i in range(len(rows))
+            {name: found[name][obs_of(part) == i].tolist() for name, part in parts.items()} for i in range(len(rows))
         ]
 
     alone = bins([17])[0]

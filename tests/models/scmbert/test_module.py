@@ -8,7 +8,7 @@ import torch
 
 from omicsmlm import ScMBERT
 from omicsmlm._draws import Draws
-from omicsmlm._types import TokenSet, rows_of
+from omicsmlm._types import TokenSet, obs_of
 from tests.objects import QUIET, SMALL_SCMBERT, multiome, rna
 
 
@@ -23,13 +23,13 @@ def model(request):
 
 def masked_batch(model):
     batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
-    return batch, model.parts.masking(model.parts.tokenizer(batch), Draws(1, batch.rows))
+    return batch, model.parts.masking(model.parts.tokenizer(batch), Draws(1, batch.indices))
 
 
 def one_row(part: TokenSet, i: int) -> TokenSet:
-    own = rows_of(part) == i
+    own = obs_of(part) == i
     ends = torch.tensor([0, int(own.sum())])
-    rest = {key: getattr(part, key)[i : i + 1] for key in ("share", "covered", "present")}
+    rest = {key: getattr(part, key)[i : i + 1] for key in ("fraction", "covered", "present")}
     return part._replace(ids=part.ids[own], values=part.values[own], offsets=ends, **rest)
 
 
@@ -41,10 +41,10 @@ def test_outputs_are_those_of_a_loop_over_rows_and_tokens(model):
     value_logits, modality_logits = ({name: [] for name in module.kinds} for _ in range(2))
     for i in range(model.adata.n_obs):
         parts = {name: one_row(part, i) for name, part in masked.inputs.items()}
-        row_t = {name: torch.zeros(len(part.ids)).long() for name, part in parts.items()}
-        bins = {name: module.bins(name, part, row_t[name]) for name, part in parts.items()}
+        obs_t = {name: torch.zeros(len(part.ids)).long() for name, part in parts.items()}
+        bins = {name: module.bins(name, part, obs_t[name]) for name, part in parts.items()}
         levels = {name: module.bins.level(name)[bins[name]] for name in parts}
-        summed_1d = module.summary(parts, levels, row_t)
+        summed_1d = module.summary(parts, levels, obs_t)
         tokens, owners = [summed_1d[0]], [None]
         for m, (name, part) in enumerate(parts.items()):
             for t, feature in enumerate(part.ids.tolist()):

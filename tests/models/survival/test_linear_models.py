@@ -42,32 +42,34 @@ def test_components_are_those_of_the_singular_value_decomposition(rng, shape):
 
 
 def test_the_solution_with_all_components_is_that_in_the_features(rng):
-    seen = made(rng)
-    solved = solve(seen, Penalties(90, 0.03))
-    centred = seen.x_ng - seen.x_ng.mean(0)
+    visible = made(rng)
+    solved = solve(visible, Penalties(90, 0.03))
+    centred = visible.x_ng - visible.x_ng.mean(0)
     scale = np.linalg.svd(centred, compute_uv=False)[0] / np.sqrt(90)
     penalty = np.r_[np.full(40, solved.strength * scale**2), 0.03]
-    exact = ridge_cox(np.hstack([seen.x_ng, seen.covariate_nk]), seen.times, penalty)
+    exact = ridge_cox(np.hstack([visible.x_ng, visible.covariate_nk]), visible.times, penalty)
     np.testing.assert_allclose(solved.weight_f, exact, atol=1e-4)
     assert solved.losses[solved.strength] == min(solved.losses.values())
 
 
 def test_held_out_scores_do_not_know_their_own_times(rng):
-    seen = made(rng)
-    out_n = seen.fold_n == 2
-    time_n = np.where(out_n, rng.permutation(seen.times.time_n), seen.times.time_n)
-    changed = seen._replace(times=seen.times._replace(time_n=time_n))
-    strengths = [solve(part, Penalties(10, 0.03)) for part in (seen, changed)]
+    visible = made(rng)
+    out_n = visible.fold_n == 2
+    time_n = np.where(out_n, rng.permutation(visible.times.time_n), visible.times.time_n)
+    changed = visible._replace(times=visible.times._replace(time_n=time_n))
+    strengths = [solve(part, Penalties(10, 0.03)) for part in (visible, changed)]
     if strengths[0].strength == strengths[1].strength:
         np.testing.assert_allclose(strengths[0].held_out_n[out_n], strengths[1].held_out_n[out_n])
-    noise = seen._replace(times=seen.times._replace(time_n=rng.permutation(seen.times.time_n)))
+    noise = visible._replace(times=visible.times._replace(time_n=rng.permutation(visible.times.time_n)))
     assert solve(noise, Penalties(10, 0.03)).strength >= 1, "what is not there calls for a strong ridge"
 
 
 def test_a_stratum_with_few_events_has_no_model_of_its_own(rng):
-    seen = made(rng, n_strata=2)
-    event_n = seen.times.event_n & ((seen.times.stratum_n == 0) | (np.arange(90) < FEWEST_EVENTS))
-    assert list(own_models(seen._replace(times=seen.times._replace(event_n=event_n)), 2, Penalties(5, 0.1))) == [0]
+    visible = made(rng, n_strata=2)
+    event_n = visible.times.event_n & ((visible.times.stratum_n == 0) | (np.arange(90) < FEWEST_EVENTS))
+    assert list(own_models(visible._replace(times=visible.times._replace(event_n=event_n)), 2, Penalties(5, 0.1))) == [
+        0
+    ]
 
 
 def test_the_combination_is_standardised_calibrated_and_restored(rng):

@@ -128,16 +128,16 @@ def test_components_are_those_within_data_sets_each_of_which_counts_alike():
     rng = np.random.default_rng(0)
     u, v = rng.normal(size=(400, 1)), rng.normal(size=(2, 30))
     values = 5 + np.vstack([u[:50] * v[0], 3 + u[50:] * v[0]]) + rng.normal(size=(400, 30)) * 0.1
-    seen = np.ones((400, 30), dtype=bool)
-    seen[:50, 20:] = False
-    found = gene_components(np.where(seen, values, 0), seen, np.repeat([0, 1], [50, 350]), 4, 0)
+    visible = np.ones((400, 30), dtype=bool)
+    visible[:50, 20:] = False
+    found = gene_components(np.where(visible, values, 0), visible, np.repeat([0, 1], [50, 350]), 4, 0)
     assert abs(np.corrcoef(found.table_gk[:20, 0], v[0, :20])[0, 1]) > 0.99, "not the shift between"
     assert found.strength_k[1] < 0.2 * found.strength_k[0]
     np.testing.assert_allclose(found.mean_g[20:], values[50:, 20:].mean(0), rtol=1e-3)
     both = (values[:50, :20].mean(0) + values[50:, :20].mean(0)) / 2
     np.testing.assert_allclose(found.mean_g[:20], both, rtol=1e-3)
     assert (found.noise_g > 0).all()
-    few = gene_components(values[:5, :3], seen[:5, :3], np.zeros(5), 8, 0)
+    few = gene_components(values[:5, :3], visible[:5, :3], np.zeros(5), 8, 0)
     assert (few.table_gk[:, 3:] == 0).all(), "three genes have no more components"
 
 
@@ -148,19 +148,19 @@ def test_training_shows_so_many_genes_zeros_among_them_and_scores_all():
     model = TxFM(rna(), SMALL_TXFM)
     views, _ = views_of(model)
     masked = model.parts.masking(views, draws_for(views))
-    shown = masked.inputs["rna"].seen
+    shown = masked.inputs["rna"].visible
     assert shown.sum(1).tolist() == [12] * 72
     assert (shown & (views["rna"].values == 0)).any()
-    assert masked.targets["rna"].seen.all()
+    assert masked.targets["rna"].visible.all()
     few = TxFM(rna(), replace(SMALL_TXFM, most_visible=0.2))
-    assert few.parts.masking(views, draws_for(views)).inputs["rna"].seen.sum(1).tolist() == [6] * 72
+    assert few.parts.masking(views, draws_for(views)).inputs["rna"].visible.sum(1).tolist() == [6] * 72
 
 
 def test_genes_that_are_found_more_often_are_shown_more_often_if_asked():
     model = TxFM(rna(400), replace(SMALL_TXFM, shown="frequency", n_visible=6))
     frequency = np.asarray((model.adata.X > 0).mean(0)).ravel()
     np.testing.assert_allclose(model.choice["frequencies"], frequency, rtol=1e-4)
-    shown = model.parts.masking(views_of(model)[0], draws_for(views_of(model)[0])).inputs["rna"].seen
+    shown = model.parts.masking(views_of(model)[0], draws_for(views_of(model)[0])).inputs["rna"].visible
     assert np.corrcoef(shown.float().mean(0).numpy(), frequency)[0, 1] > 0.8
 
 
@@ -171,7 +171,7 @@ def test_subsets_share_out_all_genes_and_are_averaged():
     model = TxFM(rna(), replace(SMALL_TXFM, n_visible=8))
     views, batch = views_of(model)
     grid = views["rna"]
-    lacking = grid.seen.clone()
+    lacking = grid.visible.clone()
     lacking[3, :5] = False  # a row of which less is seen
     lacking[4] = False
     sets = torch.stack(list(model.module._subsets(lacking)))
@@ -193,7 +193,7 @@ def test_all_genes_at_once_if_asked():
     views, batch = views_of(model)
     with torch.no_grad():
         found = model.module.encode(views).mean
-        torch.testing.assert_close(found, model.module.state(views["rna"].values, views["rna"].seen))
+        torch.testing.assert_close(found, model.module.state(views["rna"].values, views["rna"].visible))
         torch.testing.assert_close(found, model.module(views, batch).encoded.mean)
     other = TxFM(rna(), SMALL_TXFM).get_latent_representation()
     assert not np.allclose(model.get_latent_representation(), other, atol=1e-2)
@@ -228,15 +228,15 @@ def test_genes_that_a_set_did_not_profile_are_neither_shown_nor_scored(of_sets):
     views, batch = views_of(of_sets)
     profiled = of_sets.adata.varm["profiled"]
     for i, name in enumerate(of_sets.adata.obs["dataset"]):
-        assert views["rna"].seen[i].tolist() == profiled[name].tolist()
+        assert views["rna"].visible[i].tolist() == profiled[name].tolist()
     masked = of_sets.parts.masking(views, draws_for(views))
     outputs = of_sets.module.train()(masked.inputs, batch)
     outputs.logits.retain_grad()
     sum(of_sets.parts.objective(outputs, masked, batch, 0.0).values()).backward()
     of_sets.module.zero_grad()
     of_sets.module.eval()
-    assert not (masked.inputs["rna"].seen & ~views["rna"].seen).any()
-    assert (outputs.logits.grad[~views["rna"].seen] == 0).all()
+    assert not (masked.inputs["rna"].visible & ~views["rna"].visible).any()
+    assert (outputs.logits.grad[~views["rna"].visible] == 0).all()
 
 
 def test_a_set_of_its_own_embeds_as_it_does_among_others(of_sets, tmp_path):

@@ -37,9 +37,9 @@ def harmony(data: ad.AnnData | md.MuData, batch_key: str, n_comps: int = 50, *, 
     except ImportError as error:
         raise ImportError('harmony needs harmonypy; run pip install "omicsmlm[benchmark]".') from error
     embedding_nd = pca(data, n_comps, seed=seed)
-    seen_n = np.isfinite(embedding_nd).all(axis=1)
-    batch = pd.DataFrame({"batch": data.obs[batch_key].astype(str).to_numpy()[seen_n]})
-    done = harmonypy.run_harmony(embedding_nd[seen_n], batch, "batch", verbose=False, random_state=seed)
+    visible_n = np.isfinite(embedding_nd).all(axis=1)
+    batch = pd.DataFrame({"batch": data.obs[batch_key].astype(str).to_numpy()[visible_n]})
+    done = harmonypy.run_harmony(embedding_nd[visible_n], batch, "batch", verbose=False, random_state=seed)
     corrected_nd = np.asarray(done.Z_corr)
-    embedding_nd[seen_n] = corrected_nd if len(corrected_nd) == seen_n.sum() else corrected_nd.T
+    embedding_nd[visible_n] = corrected_nd if len(corrected_nd) == visible_n.sum() else corrected_nd.T
     return embedding_nd

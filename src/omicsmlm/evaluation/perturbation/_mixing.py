@@ -52,8 +52,8 @@ def ilisi(embedding: Any, batches: Any, *, n_neighbors: int = 90) -> float:
     k = min(n_neighbors, len(x_nd) - 1)
     distance_nk, index_nk = NearestNeighbors(n_neighbors=k).fit(x_nd).kneighbors()
     weight_nk = _weights(distance_nk, k / 3)
-    share_nb = np.stack([(weight_nk * (code_n[index_nk] == b)).sum(1) for b in range(len(known))], axis=1)
-    effective = float(np.median(1 / np.square(share_nb).sum(1)))
+    fraction_nb = np.stack([(weight_nk * (code_n[index_nk] == b)).sum(1) for b in range(len(known))], axis=1)
+    effective = float(np.median(1 / np.square(fraction_nb).sum(1)))
     return (effective - 1) / (len(known) - 1)
 
 

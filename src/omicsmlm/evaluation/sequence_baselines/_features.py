@@ -105,10 +105,10 @@ def codon_frequencies(sequences: Sequence[Any]) -> np.ndarray:
 def _frequencies(sequences: Sequence[Any], k: int, alphabet: str, step: int) -> np.ndarray:
     listed = texts("sequences", sequences)
     n_kmers = len(alphabet) ** k
-    share_nk = np.zeros((len(listed), n_kmers), dtype=np.float32)
+    fraction_nk = np.zeros((len(listed), n_kmers), dtype=np.float32)
     for rows, row_m, index_m in kmer_blocks(listed, k, alphabet, step=step):
-        block = share_nk[rows]  # a view
+        block = fraction_nk[rows]  # a view
         kmer_m, count_m = np.unique(row_m * n_kmers + index_m, return_counts=True)
         block.flat[kmer_m] = count_m
         block /= np.maximum(block.sum(axis=1, keepdims=True), 1)
-    return share_nk
+    return fraction_nk

@@ -81,15 +81,17 @@ def ridge(
     x_nd, y_nt, trained_n = _checked(features_nd, targets_nt, trained_n, strengths)
     if standardise:
         x_nd = _standardised(x_nd, trained_n)
-    rows_m = np.flatnonzero(trained_n)
-    own_m = None if groups is None else np.asarray(groups, dtype=object)[rows_m]
+    indices_m = np.flatnonzero(trained_n)
+    own_m = None if groups is None else np.asarray(groups, dtype=object)[indices_m]
     strength = 0
     if len(strengths) > 1:
-        divided = splits(np.zeros(len(rows_m)), own_m, n_folds=N_FOLDS, seed=seed)
-        strength = _best_strength(x_nd[rows_m], y_nt[rows_m], [(fold.train, fold.test) for fold in divided], strengths)
+        divided = splits(np.zeros(len(indices_m)), own_m, n_folds=N_FOLDS, seed=seed)
+        strength = _best_strength(
+            x_nd[indices_m], y_nt[indices_m], [(fold.train, fold.test) for fold in divided], strengths
+        )
     predicted_nt = np.empty(y_nt.shape, dtype=np.float32)
-    for of_t, measured_m in _patterns(y_nt[rows_m]):
-        rows = rows_m[measured_m]
+    for of_t, measured_m in _patterns(y_nt[indices_m]):
+        rows = indices_m[measured_m]
         fit = _solved(x_nd[rows], y_nt[np.ix_(rows, of_t)], [strengths[strength]])
         predicted_nt[:, of_t] = fit.predict(x_nd, 0)
     return predicted_nt
@@ -197,13 +199,13 @@ def concatenated(features: Mapping[str, Any], trained_n: Any) -> np.ndarray:
         if x_nd.ndim != 2 or len(x_nd) != len(trained_n):
             wanted = f"features (n, d) of {len(trained_n)} rows"
             raise value_error(modality, wanted, str(x_nd.shape), "pass those of the same rows")
-        seen_n = np.isfinite(x_nd).all(axis=1)
-        if not (seen_n & trained_n).any():
+        visible_n = np.isfinite(x_nd).all(axis=1)
+        if not (visible_n & trained_n).any():
             raise value_error(modality, "some training row that has it", "none", "leave the modality out")
-        fitted_md = x_nd[seen_n & trained_n]
+        fitted_md = x_nd[visible_n & trained_n]
         std_d = fitted_md.std(axis=0)
         scaled_nd = (x_nd - fitted_md.mean(axis=0)) / np.where(std_d > 0, std_d, 1) / np.sqrt(x_nd.shape[1])
-        blocks.append(np.where(seen_n[:, None], scaled_nd, 0.0))
-        if not seen_n.all():
-            blocks.append(seen_n[:, None].astype(np.float64))
+        blocks.append(np.where(visible_n[:, None], scaled_nd, 0.0))
+        if not visible_n.all():
+            blocks.append(visible_n[:, None].astype(np.float64))
     return np.hstack(blocks)

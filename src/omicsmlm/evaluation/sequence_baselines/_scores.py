@@ -58,10 +58,10 @@ def output_scores(
     if group_n is not None and (len(group_n) != len(truth_nt) or (group_n < 0).any()):
         raise value_error("groups", "a group for each row", "others or missing ones", "pass those of the same rows")
     measured_nt = np.isfinite(truth_nt)
-    seen_nt = np.where(measured_nt, predicted_nt, np.nan)
+    visible_nt = np.where(measured_nt, predicted_nt, np.nan)
     n_measured_n = np.maximum(measured_nt.sum(axis=1, keepdims=True), 1)
     truth_own_nt = truth_nt - np.nansum(truth_nt, axis=1, keepdims=True) / n_measured_n
-    seen_own_nt = seen_nt - np.nansum(seen_nt, axis=1, keepdims=True) / n_measured_n
+    seen_own_nt = visible_nt - np.nansum(visible_nt, axis=1, keepdims=True) / n_measured_n
     rows = []
     for t in range(truth_nt.shape[1]):
         of_n = measured_nt[:, t]

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Grid, Kind
-from omicsmlm.nn import Adversary, Alignment, Component, Decoder, Design, Head, Readout, log_means
+from omicsmlm.nn import Adversary, Alignment, Component, CovariateEncoding, Decoder, Head, LatentHead, log_means
 
 from ._query_module import QueryModule
 
@@ -42,7 +42,7 @@ class ComponentModule(QueryModule):
 
     kinds: dict[str, Kind]
     """Kind of each modality."""
-    readout: Readout
+    readout: LatentHead
     adversary: Adversary | None
     """What guesses the batch from the latent, in a reference of several batches."""
 
@@ -76,14 +76,14 @@ class ComponentModule(QueryModule):
             )
             for name, kind in self.kinds.items()
         }
-        self.decoder = Decoder(self.n_latent, width, Design(list(batches.n_categories)), heads)
+        self.decoder = Decoder(self.n_latent, width, CovariateEncoding(list(batches.n_categories)), heads)
         self.register_buffer("memory_md", torch.zeros(batches.n_remembered, self.n_latent))
         is_query = batches.n_fixed is not None
         self.alignment = None if batches.n_fixed is None else Alignment(self.n_latent, batches.n_fixed, n_batches)
         guesses = has_adversary and n_batches > 1 and not is_query
         self.adversary = Adversary(self.n_latent, n_batches) if guesses else None
 
-    def _component_share(self, name: str, n_components: int) -> int:
+    def _component_fraction(self, name: str, n_components: int) -> int:
         """Divide a number of components among the modalities."""
         shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
         return max(1, int(n_components * shares[name] / sum(shares.values())))
@@ -95,7 +95,7 @@ class ComponentModule(QueryModule):
         ``COMPONENT_SCALES`` says to the same power.
         """
         strength_k = COMPONENT_SCALES.get(self.kinds[name], 1.0) * torch.from_numpy(found.strength_k)
-        scale_k = strength_k[: self._component_share(name, n_linear)] ** power
+        scale_k = strength_k[: self._component_fraction(name, n_linear)] ** power
         self.readout.lead(found.first, scale_k, scale)
 
     def _start_head(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch, Module, Parts
-from omicsmlm.data import OmicsManager, row_loader
+from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
 
 from ._embedded_file import target_file
@@ -38,7 +38,7 @@ class EmbeddingModel(Registered):
         return next(self.module.parameters()).device
 
     @property
-    def rows_at_once(self) -> int:
+    def embedding_batch_size(self) -> int:
         """Rows that are embedded, or validated, at once unless the user says otherwise; 1,024 unless rows are large."""
         return EMBED_ROWS
 
@@ -69,7 +69,7 @@ class EmbeddingModel(Registered):
         indices
             Row numbers, or one boolean per row; None for all rows.
         batch_size
-            Rows to embed at once; None for ``rows_at_once``.
+            Rows to embed at once; None for ``embedding_batch_size``.
 
         Returns
         -------
@@ -90,11 +90,11 @@ class EmbeddingModel(Registered):
 
     @torch.inference_mode()
     def _blocks(
-        self, manager: OmicsManager, rows: np.ndarray, batch_size: int | None, compute: Callable[[Batch], Tensor]
+        self, manager: OmicsManager, indices: np.ndarray, batch_size: int | None, compute: Callable[[Batch], Tensor]
     ) -> Iterator[np.ndarray]:
         """Compute float32 values of some rows, as many at a time as are embedded at once."""
         self.module.eval()
-        for batch in row_loader(manager, rows, batch_size or self.rows_at_once):
+        for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
             yield compute(on_device(batch, self.device)).float().cpu().numpy()
 
     def map_observations(
@@ -130,15 +130,15 @@ class EmbeddingModel(Registered):
         ValueError
             If an argument is out of range, or the object does not fit the model.
         """
-        check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
+        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
         manager = self.manager_for(data)
-        rows = asked_rows(indices, manager.adata.n_obs)
-        values, start = np.empty((len(rows), width), dtype=np.float32), 0
-        for block in self._blocks(manager, rows, batch_size, compute):
+        indices = checked_indices(indices, manager.adata.n_obs)
+        values, start = np.empty((len(indices), width), dtype=np.float32), 0
+        for block in self._blocks(manager, indices, batch_size, compute):
             values[start : start + len(block)] = block
             start += len(block)
         names = manager.adata.obs_names
-        return values, names if indices is None else names[rows]
+        return values, names[indices]
 
     def write_latent_representation(
         self,
@@ -162,7 +162,7 @@ class EmbeddingModel(Registered):
         key_added
             Key of ``.obsm``; "auto" for the family's own.
         batch_size
-            Rows to embed at once; None for ``rows_at_once``.
+            Rows to embed at once; None for ``embedding_batch_size``.
         across_ranks
             Whether the processes that trained the model (torchrun) divide the work; all of them have to call this then.
             The first one alone writes in any case.
@@ -173,7 +173,7 @@ class EmbeddingModel(Registered):
             If the file cannot be written, is the one that is read, or is not named for its kind of object; or as
             :meth:`get_latent_representation` does. No file is left then.
         """
-        check_positive("batch_size", batch_size, f"leave it out for {self.rows_at_once:,}")
+        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
         key = self._checked_key(key_added, data)
         assert key is not None
         target = target_file(path, self.adata if data is None else data)
@@ -194,10 +194,10 @@ class EmbeddingModel(Registered):
         """Embed all observations, a share on each rank, and yield them, in order, to every one."""
         n_obs = manager.adata.n_obs
         for start in range(0, n_obs, SHARED_ROWS):
-            rows = np.array_split(np.arange(start, min(start + SHARED_ROWS, n_obs)), ranks.n_ranks)[ranks.rank]
+            indices = np.array_split(np.arange(start, min(start + SHARED_ROWS, n_obs)), ranks.n_ranks)[ranks.rank]
             own = [
                 np.empty((0, self.module.n_latent), np.float32),
-                *self._blocks(manager, rows, batch_size, self.embed_batch),
+                *self._blocks(manager, indices, batch_size, self.embed_batch),
             ]
             own_nd = torch.from_numpy(np.concatenate(own)).to(ranks.device)
             yield gathered(own_nd, ranks.n_ranks).cpu().numpy()
@@ -225,17 +225,17 @@ class EmbeddingModel(Registered):
         return key
 
 
-def asked_rows(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
+def checked_indices(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
     """Give row numbers, (n,) int64, from what the user asks for."""
-    rows = np.arange(n_obs) if indices is None else np.asarray(indices)
-    if rows.dtype == bool and rows.shape == (n_obs,):
-        return np.flatnonzero(rows)
-    if rows.size == 0:
+    indices = np.arange(n_obs) if indices is None else np.asarray(indices)
+    if indices.dtype == bool and indices.shape == (n_obs,):
+        return np.flatnonzero(indices)
+    if indices.size == 0:
         return np.empty(0, dtype=np.int64)
-    if rows.dtype.kind not in "iu" or rows.ndim != 1 or rows.min() < -n_obs or rows.max() >= n_obs:
+    if indices.dtype.kind not in "iu" or indices.ndim != 1 or indices.min() < -n_obs or indices.max() >= n_obs:
         wanted = f"row numbers below {n_obs}, or as many booleans"
-        raise value_error("indices", wanted, named(rows.ravel(), 3), "pass obs_names.get_indexer(names) for names")
-    return rows.astype(np.int64)
+        raise value_error("indices", wanted, named(indices.ravel(), 3), "pass obs_names.get_indexer(names) for names")
+    return indices.astype(np.int64)
 
 
 def check_positive(argument: str, number: int | None, remedy: str) -> None:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid
-from omicsmlm.data import as_categories, find_column, row_loader
+from omicsmlm.data import as_categories, find_column, observation_loader
 from omicsmlm.training import on_device
 
-from ._embedding import EMBED_ROWS, asked_rows
+from ._embedding import EMBED_ROWS, checked_indices
 from ._feature_sums import Moments, Tally
 from ._model import OmicsModel
 
@@ -103,14 +103,14 @@ class ExplainingModel(OmicsModel):
         if which == "decoder":
             return pd.DataFrame(self._decoder_weights(name).detach().cpu().numpy().copy(), index=features)
         manager = self.manager_for(data)
-        rows = asked_rows(indices, manager.adata.n_obs)
+        indices = checked_indices(indices, manager.adata.n_obs)
         q_nd = torch.from_numpy(_whitened(self.get_latent_representation(data, indices, batch_size)))
         q_nd = q_nd.to(device=self.device, dtype=torch.float32)
         found = Moments(len(features), self.module.n_latent)
         with torch.inference_mode():
-            for k, batch in enumerate(row_loader(manager, rows, size := batch_size or EMBED_ROWS)):
+            for k, batch in enumerate(observation_loader(manager, indices, size := batch_size or EMBED_ROWS)):
                 grids = self.parts.tokenizer(on_device(batch, self.device))
-                found.add(self._scaled(grids)[name], grids[name].seen, q_nd[k * size : (k + 1) * size])
+                found.add(self._scaled(grids)[name], grids[name].visible, q_nd[k * size : (k + 1) * size])
         if found.n_rows < 3:
             n_rows = str(found.n_rows)
             raise value_error("data", f"at least 3 rows that were measured in {name!r}", n_rows, "pass more rows")
@@ -174,16 +174,16 @@ class ExplainingModel(OmicsModel):
             raise value_error("n_steps", "at least 1", str(n_steps), "leave it out for 50")
         manager = self.manager_for(data)
         label_n = _label_column(self.adata if data is None else data, labels)
-        rows = asked_rows(indices, manager.adata.n_obs)
-        rows = rows[label_n.iloc[rows].notna().to_numpy()]
-        code_n, names = pd.factorize(label_n.iloc[rows], sort=True)
+        indices = checked_indices(indices, manager.adata.n_obs)
+        indices = indices[label_n.iloc[indices].notna().to_numpy()]
+        code_n, names = pd.factorize(label_n.iloc[indices], sort=True)
         if len(names) < 2:
             raise value_error("labels", "at least two different ones", str(len(names)), "pass rows of several labels")
-        directions_kd = _directions(self.get_latent_representation(data, rows, batch_size), code_n, len(names))
+        directions_kd = _directions(self.get_latent_representation(data, indices, batch_size), code_n, len(names))
         directions_kd = directions_kd.to(self.device)
         tallies = {m: Tally(len(names), len(self._encoded_features(m))) for m in self.adata_manager.modalities}
         errors, differences = [], []
-        for k, batch in enumerate(row_loader(manager, rows, size := batch_size or EMBED_ROWS)):
+        for k, batch in enumerate(observation_loader(manager, indices, size := batch_size or EMBED_ROWS)):
             part = on_device(batch, self.device)
             own_n = torch.from_numpy(code_n[k * size : (k + 1) * size]).to(self.device)
             grids = self.parts.tokenizer(part)

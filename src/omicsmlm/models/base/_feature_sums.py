@@ -20,13 +20,13 @@ class Moments:
         self.q_gd = torch.zeros(n_features, n_latent, dtype=torch.float64)
         self.products_gd = torch.zeros(n_features, n_latent, dtype=torch.float64)
 
-    def add(self, x_ng: Tensor, seen_ng: Tensor, q_nd: Tensor) -> None:
+    def add(self, x_ng: Tensor, visible_ng: Tensor, q_nd: Tensor) -> None:
         """Add rows; values that are not seen are 0."""
-        self.n_rows += int(seen_ng.any(1).sum())
-        self.n_g += seen_ng.sum(0).cpu()
+        self.n_rows += int(visible_ng.any(1).sum())
+        self.n_g += visible_ng.sum(0).cpu()
         self.x_g += x_ng.cpu().double().sum(0)
         self.squares_g += x_ng.cpu().double().square().sum(0)
-        self.q_gd += (seen_ng.to(q_nd.dtype).T @ q_nd).cpu()
+        self.q_gd += (visible_ng.to(q_nd.dtype).T @ q_nd).cpu()
         self.products_gd += (x_ng.T @ q_nd).cpu()
 
     def correlations(self) -> np.ndarray:
@@ -51,7 +51,7 @@ class Tally:
     def add(self, code_n: Tensor, attribution_ng: Tensor, grid: Grid) -> None:
         """Add rows with the codes of their labels."""
         for total_kg, value_ng in (
-            (self.n_kg, grid.seen),
+            (self.n_kg, grid.visible),
             (self.attribution_kg, attribution_ng),
             (self.positive_kg, attribution_ng > 0),
             (self.value_kg, grid.values),

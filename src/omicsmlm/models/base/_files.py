@@ -58,6 +58,10 @@ def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None
         raise value_error("save", "a directory that can be written", str(error), "pass another path") from error
 
 
+FORMER_WEIGHTS = {"share": "fraction", "share_g": "fraction_g"}
+"""Names of weights in models saved by 0.1, and what they are called now."""
+
+
 def _check_free(directory: Path, overwrite: bool) -> None:
     if not directory.exists():
         return
@@ -112,7 +116,20 @@ def read_model(directory: str | Path, class_name: str) -> Saved:
         weights = load_file(directory / WEIGHTS)
     except safetensors.SafetensorError as error:
         raise value_error("load", "a readable tensor file", str(error), "save the model again") from error
+    weights = {_current_name(name): value for name, value in weights.items()}
     return Saved(weights, config, _read_json(directory / REGISTRY), _read_json(directory / HISTORY))
+
+
+def _current_name(name: str) -> str:
+    """Return what a weight is called now, whatever it was when it was saved.
+
+    Examples
+    --------
+    >>> _current_name("scalings.in_order.0.share")
+    'scalings.in_order.0.fraction'
+    """
+    *path, last = name.split(".")
+    return ".".join([*path, FORMER_WEIGHTS.get(last, last)])
 
 
 def _check_config(config: dict[str, Any], class_name: str) -> None:

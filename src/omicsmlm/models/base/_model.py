@@ -16,7 +16,7 @@ from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Loader, Masking, Parts
-from omicsmlm.data import OmicsManager, row_loader, sample_rows
+from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
 from omicsmlm.training import (
     FitOptions,
@@ -196,11 +196,11 @@ class OmicsModel(EmbeddingModel):
         check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
         check_positive("batch_size", batch_size, "pass 128, say")
         check_trainer_options(trainer_options)
-        train_rows, validation_rows = self._split(train_size)
-        self._prepare_training(train_rows)
+        train_indices, validation_indices = self._split(train_size)
+        self._prepare_training(train_indices)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
-            max_epochs=max_epochs or self._sensible_epochs(len(train_rows), batch_size),
+            max_epochs=max_epochs or self._sensible_epochs(len(train_indices), batch_size),
             accelerator=accelerator,
             devices=devices,
             early_stopping=early_stopping,
@@ -212,40 +212,42 @@ class OmicsModel(EmbeddingModel):
             max_steps=max_steps,
             precision=precision,
         )
-        validated = sample_rows(manager, VALIDATION_ROWS, seed, validation_rows)
-        validation = row_loader(manager, validated, self.rows_at_once) if len(validated) else None
+        validated = sample_observations(manager, VALIDATION_ROWS, seed, validation_indices)
+        validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
         is_cuda = on_cuda(accelerator)
         fitted = fit(
             self.parts,
             self.optimisation,
-            row_loader(manager, train_rows, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None),
+            observation_loader(
+                manager, train_indices, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None
+            ),
             validation,
             options,
             trainer_options,
-            None if self.parts.memory is None else self._memory(manager, train_rows, seed),
+            None if self.parts.memory is None else self._memory(manager, train_indices, seed),
         )
-        self.train_indices, self.validation_indices = train_rows, validation_rows
+        self.train_indices, self.validation_indices = train_indices, validation_indices
         self.is_trained_ = True
         self.n_trainings += 1
         self._extend_history(fitted.steps, fitted.losses)
-        self.finish_training(train_rows)
+        self.finish_training(train_indices)
         if key is not None:
             self.adata.obsm[key] = self._embedded_by(fitted.ranks)
 
-    def _memory(self, manager: OmicsManager, train_rows: np.ndarray, seed: int) -> tuple[Loader, bool]:
+    def _memory(self, manager: OmicsManager, train_indices: np.ndarray, seed: int) -> tuple[Loader, bool]:
         """Return what a memory of training observations is refreshed from, and whether these are all."""
-        rows = sample_rows(manager, MEMORY_ROWS, seed, train_rows)
-        return row_loader(manager, rows, self.rows_at_once), len(rows) == len(train_rows)
+        indices = sample_observations(manager, MEMORY_ROWS, seed, train_indices)
+        return observation_loader(manager, indices, self.embedding_batch_size), len(indices) == len(train_indices)
 
     def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
         """Give the number of epochs where the user names none."""
         return sensible_epochs(n_rows, batch_size)
 
-    def _prepare_training(self, train_rows: np.ndarray) -> None:
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
         """Solve what need not be trained; by default nothing."""
         return None
 
-    def finish_training(self, train_rows: np.ndarray) -> None:
+    def finish_training(self, train_indices: np.ndarray) -> None:
         """Read off the trained network what later uses of it need, by the observations it learned from; by default nothing."""
         return None
 
@@ -258,9 +260,9 @@ class OmicsModel(EmbeddingModel):
             raise value_error("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
         n_obs = self.adata.n_obs
         n_train = min(n_obs, max(1, round(train_size * n_obs)))
-        layout = self.adata_manager.row_dataset().layout
+        layout = self.adata_manager.observation_dataset().layout
         if layout is not None and n_obs > layout.window and n_train < n_obs:
-            held_out = sample_rows(self.adata_manager, n_obs - n_train, self.config.seed)
+            held_out = sample_observations(self.adata_manager, n_obs - n_train, self.config.seed)
             return np.setdiff1d(np.arange(n_obs), held_out, assume_unique=True), held_out
         order = np.random.default_rng(self.config.seed).permutation(n_obs)
         return np.sort(order[:n_train]), np.sort(order[n_train:])
@@ -361,9 +363,9 @@ class OmicsModel(EmbeddingModel):
     def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
         """Read rows of an object, the model's own by default, from which statistics are taken."""
         manager = manager or self.adata_manager
-        rows = sample_rows(manager, SAMPLE_ROWS, self.config.seed)
+        indices = sample_observations(manager, SAMPLE_ROWS, self.config.seed)
         sample = []
-        for batch in row_loader(manager, rows, EMBED_ROWS):
+        for batch in observation_loader(manager, indices, EMBED_ROWS):
             sample.append(batch)
             if self._stages is not None:
                 self._stages.go_on()

@@ -153,16 +153,16 @@ class QueryModel(OmicsModel):
         assert isinstance(self.module, QueryModule)
         return self.module
 
-    def finish_training(self, train_rows: np.ndarray) -> None:
+    def finish_training(self, train_indices: np.ndarray) -> None:
         """Keep the embedding of some rows, for queries to be aligned with."""
         memory_md = self._network.memory_md
         if not self.is_query:
             n_obs = self.adata.n_obs
             rng = np.random.default_rng(self.config.seed)
-            rows = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
-            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(rows))))
+            indices = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
+            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(indices))))
 
-    def _prepare_training(self, train_rows: np.ndarray) -> None:
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
         if self.is_query and (self._new_batches() or not self.choice.get("added")):
             self.align()
 

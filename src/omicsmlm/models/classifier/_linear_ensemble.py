@@ -50,7 +50,7 @@ class _Rotated(NamedTuple):
     """The same rows in the space that they span, and the way back: the penalty does not mind."""
 
     direction_gk: np.ndarray
-    rows: Labelled
+    indices: Labelled
 
     @classmethod
     def of(cls, shown: Shown, chosen_n: np.ndarray) -> "_Rotated":
@@ -75,10 +75,10 @@ class _Model(NamedTuple):
     @classmethod
     def of(cls, shown: Shown, chosen_n: np.ndarray, n_labels: int) -> "_Model":
         rotated = _Rotated.of(shown, chosen_n)
-        strength = _chosen_strength(rotated.rows, n_labels)
+        strength = _chosen_strength(rotated.indices, n_labels)
         without: dict[int, Linear] = {}
-        held_out_nc = held_out_logits(rotated.rows, n_labels, strength, 0.0, without)
-        return cls(solve(rotated.rows, n_labels, strength, 0.0), rotated, strength, held_out_nc, without)
+        held_out_nc = held_out_logits(rotated.indices, n_labels, strength, 0.0, without)
+        return cls(solve(rotated.indices, n_labels, strength, 0.0), rotated, strength, held_out_nc, without)
 
     def in_features(self) -> tuple[torch.Tensor, torch.Tensor]:
         weight_cg = self.whole.weight_cd @ self.rotated.direction_gk.T
@@ -86,27 +86,27 @@ class _Model(NamedTuple):
 
     def without_two(self, fold: int, n_labels: int) -> np.ndarray:
         """Give rows outside of a fold their logits by a model that knows neither the fold nor their own, (n, c)."""
-        rows, logits_nc = self.rotated.rows, np.zeros_like(self.held_out_nc)
-        for other in np.unique(rows.fold_n):
+        indices, logits_nc = self.rotated.indices, np.zeros_like(self.held_out_nc)
+        for other in np.unique(indices.fold_n):
             if other == fold:
                 continue
-            out_n = rows.fold_n == other
+            out_n = indices.fold_n == other
             solution = solve(
-                rows.only((rows.fold_n != fold) & ~out_n), n_labels, self.strength, 0.0, self.without[int(fold)]
+                indices.only((indices.fold_n != fold) & ~out_n), n_labels, self.strength, 0.0, self.without[int(fold)]
             )
-            logits_nc[out_n] = rows.z_nd[out_n] @ solution.weight_cd.T + solution.bias_c
+            logits_nc[out_n] = indices.z_nd[out_n] @ solution.weight_cd.T + solution.bias_c
         return logits_nc
 
 
-def _chosen_strength(rows: Labelled, n_labels: int) -> float:
+def _chosen_strength(indices: Labelled, n_labels: int) -> float:
     """Weaken the penalty for as long as the log loss of held-out rows falls; stop when it has risen twice."""
     # Of two labels sklearn's C is that of the difference of their weights.
-    weight = (2.0 if len(np.unique(rows.label_n)) == 2 else 1.0) / len(rows.label_n)
-    at = np.arange(len(rows.label_n)), rows.label_n
+    weight = (2.0 if len(np.unique(indices.label_n)) == 2 else 1.0) / len(indices.label_n)
+    at = np.arange(len(indices.label_n)), indices.label_n
     starts: dict[int, Linear] = {}
     losses: dict[float, float] = {}
     for inverse in INVERSE_STRENGTHS:
-        logits_nc = held_out_logits(rows, n_labels, weight / inverse, 0.0, starts)
+        logits_nc = held_out_logits(indices, n_labels, weight / inverse, 0.0, starts)
         known_n = np.isfinite(logits_nc[at])  # a label may have no rows outside of a fold
         losses[weight / inverse] = -special.log_softmax(logits_nc, axis=1)[at][known_n].mean()
         if len(losses) > 3 and min(list(losses.values())[-2:]) > min(losses.values()):
@@ -160,7 +160,7 @@ def fit_anchor(shown: Shown, n_modalities: int, n_labels: int) -> Anchored:
 
 def _chosen(made: ViewLogits, shown: Shown, held_n4c: np.ndarray, patterns: Sequence[int]) -> Anchored:
     """Choose the candidate of each view; give what it says of rows that were held out."""
-    rows, chosen_n = [], np.full(len(shown.label_n), CANDIDATES.index("modality dropout"))
+    indices, chosen_n = [], np.full(len(shown.label_n), CANDIDATES.index("modality dropout"))
     for view, pattern in enumerate(patterns):
         of_n = shown.pattern_n == pattern
         loss_4n = np.stack([_row_losses(held_n4c[of_n, k], shown.label_n[of_n]) for k in range(len(CANDIDATES))])
@@ -171,8 +171,8 @@ def _chosen(made: ViewLogits, shown: Shown, held_n4c: np.ndarray, patterns: Sequ
             right = (held_n4c[of_n, k].argmax(1) == shown.label_n[of_n]).mean()
             gained = {"loss": losses[k], "gain": gain_4n[k].mean(), "error of gain": error_4[k]}
             row = {"pattern": pattern, "candidate": name, "accuracy": right, **gained}
-            rows.append({**row, "chosen": k == best, "n": int(of_n.sum())})
-    return Anchored(made, held_n4c[np.arange(len(chosen_n)), chosen_n], pd.DataFrame(rows))
+            indices.append({**row, "chosen": k == best, "n": int(of_n.sum())})
+    return Anchored(made, held_n4c[np.arange(len(chosen_n)), chosen_n], pd.DataFrame(indices))
 
 
 def _row_losses(logits_nc: np.ndarray, label_n: np.ndarray) -> np.ndarray:

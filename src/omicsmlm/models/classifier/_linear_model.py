@@ -64,9 +64,9 @@ def folds(label_n: np.ndarray, batch_n: np.ndarray | None, n_folds: int, seed: i
     fold_n = np.empty(len(label_n), dtype=np.int64)
     start = 0
     for label in np.unique(label_n):
-        rows = rng.permutation(np.flatnonzero(label_n == label))
-        fold_n[rows] = (start + np.arange(len(rows))) % n_folds
-        start += len(rows)  # so that rare labels do not all fall into the first fold
+        indices = rng.permutation(np.flatnonzero(label_n == label))
+        fold_n[indices] = (start + np.arange(len(indices))) % n_folds
+        start += len(indices)  # so that rare labels do not all fall into the first fold
     return fold_n
 
 
@@ -83,12 +83,12 @@ def label_weights(label_n: np.ndarray, n_labels: int, balance: float) -> np.ndar
     return weight_c / (weight_c[label_n].mean() if len(label_n) else 1.0)
 
 
-def solve(rows: Labelled, n_labels: int, strength: float, balance: float, start: Linear | None = None) -> Linear:
+def solve(indices: Labelled, n_labels: int, strength: float, balance: float, start: Linear | None = None) -> Linear:
     """Solve multinomial logistic regression with weighted labels.
 
     Parameters
     ----------
-    rows
+    indices
         Rows, in the scale of the head.
     n_labels
         c; labels without rows get no probability.
@@ -101,8 +101,8 @@ def solve(rows: Labelled, n_labels: int, strength: float, balance: float, start:
     """
     from sklearn.linear_model import LogisticRegression
 
-    known, code_n = np.unique(rows.label_n, return_inverse=True)
-    solution = Linear(np.zeros((n_labels, rows.z_nd.shape[1])), np.full(n_labels, -np.inf))
+    known, code_n = np.unique(indices.label_n, return_inverse=True)
+    solution = Linear(np.zeros((n_labels, indices.z_nd.shape[1])), np.full(n_labels, -np.inf))
     if len(known) == 1:
         solution.bias_c[known] = 0.0
         return solution
@@ -112,7 +112,7 @@ def solve(rows: Labelled, n_labels: int, strength: float, balance: float, start:
     regression = LogisticRegression(C=1 / penalty, warm_start=True, max_iter=1000)
     if start is not None and len(known) > 2:
         regression.coef_, regression.intercept_ = start.weight_cd[known], start.bias_c[known]
-    regression.fit(rows.z_nd, code_n, sample_weight=weight_c[code_n])
+    regression.fit(indices.z_nd, code_n, sample_weight=weight_c[code_n])
     weight_cd, bias_c = regression.coef_, regression.intercept_
     if len(known) == 2:
         weight_cd, bias_c = np.vstack([-weight_cd, weight_cd]) / 2, np.concatenate([-bias_c, bias_c]) / 2
@@ -121,27 +121,27 @@ def solve(rows: Labelled, n_labels: int, strength: float, balance: float, start:
 
 
 def held_out_logits(
-    rows: Labelled, n_labels: int, strength: float, balance: float, starts: dict[int, Linear]
+    indices: Labelled, n_labels: int, strength: float, balance: float, starts: dict[int, Linear]
 ) -> np.ndarray:
     """Give each row the logits of a head that was solved without its fold, (n, c); fills ``starts`` with the heads."""
-    logits_nc = np.zeros((len(rows.label_n), n_labels))
-    for fold in np.unique(rows.fold_n):
-        out_n = rows.fold_n == fold
+    logits_nc = np.zeros((len(indices.label_n), n_labels))
+    for fold in np.unique(indices.fold_n):
+        out_n = indices.fold_n == fold
         if out_n.all():
             continue
-        starts[fold] = solve(rows.only(~out_n), n_labels, strength, balance, starts.get(fold))
-        logits_nc[out_n] = rows.z_nd[out_n] @ starts[fold].weight_cd.T + starts[fold].bias_c
+        starts[fold] = solve(indices.only(~out_n), n_labels, strength, balance, starts.get(fold))
+        logits_nc[out_n] = indices.z_nd[out_n] @ starts[fold].weight_cd.T + starts[fold].bias_c
     return logits_nc
 
 
 def choose_strength(
-    rows: Labelled, given_n: np.ndarray, n_labels: int, balance: float, seed: int
+    indices: Labelled, given_n: np.ndarray, n_labels: int, balance: float, seed: int
 ) -> tuple[float, dict[float, float]]:
     """Weaken the penalty for as long as held-out rows, calibrated, gain by it.
 
     Parameters
     ----------
-    rows
+    indices
         Rows with the labels to learn from.
     given_n
         (n,) int: the labels to be judged by, as the user gave them.
@@ -157,11 +157,11 @@ def choose_strength(
     """
     if len(given_n) > CHOOSING_ROWS:
         sample_n = np.sort(np.random.default_rng(seed).permutation(len(given_n))[:CHOOSING_ROWS])
-        rows, given_n = rows.only(sample_n), given_n[sample_n]
+        indices, given_n = indices.only(sample_n), given_n[sample_n]
     losses: dict[float, float] = {}
     starts: dict[int, Linear] = {}
     for strength in STRENGTHS:
-        logits_nc = held_out_logits(rows, n_labels, strength, balance, starts)
+        logits_nc = held_out_logits(indices, n_labels, strength, balance, starts)
         losses[strength] = calibrate(logits_nc, given_n).loss
         if len(losses) > 3 and min(list(losses.values())[-2:]) > min(losses.values()):
             break
@@ -196,15 +196,15 @@ def fit_novelty(head: LabelHead, x_nd: np.ndarray, label_n: np.ndarray) -> None:
         whitening_dd.copy_(torch.from_numpy(np.linalg.cholesky(np.linalg.inv(covariance_dd))))
 
 
-def held_out_novelty(head: LabelHead, rows: Labelled) -> np.ndarray:
+def held_out_novelty(head: LabelHead, indices: Labelled) -> np.ndarray:
     """Give each row its novelty to a head that was fitted without its fold, (n,)."""
     judge = copy.deepcopy(head).double()
     judge.centre_d.zero_()
     judge.scale.fill_(1.0)
-    novelty_n = np.zeros(len(rows.label_n))
-    for fold in np.unique(rows.fold_n):
-        out_n = rows.fold_n == fold
+    novelty_n = np.zeros(len(indices.label_n))
+    for fold in np.unique(indices.fold_n):
+        out_n = indices.fold_n == fold
         if not out_n.all():
-            fit_novelty(judge, rows.z_nd[~out_n], rows.label_n[~out_n])
-            novelty_n[out_n] = judge.novelty(torch.from_numpy(rows.z_nd[out_n])).numpy()
+            fit_novelty(judge, indices.z_nd[~out_n], indices.label_n[~out_n])
+            novelty_n[out_n] = judge.novelty(torch.from_numpy(indices.z_nd[out_n])).numpy()
     return novelty_n

@@ -8,23 +8,23 @@ from torch import Tensor
 
 from omicsmlm._types import Batch, Tokens
 from omicsmlm.models.base import OmicsModel
-from omicsmlm.models.heads import RowFeatures
+from omicsmlm.models.heads import ObservationFeatures
 
 
-def embedded_views(model: OmicsModel, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def embedded_views(model: OmicsModel, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Embed rows as a whole and, where they have several modalities, as each of them alone.
 
     Parameters
     ----------
     model
         A model with its object.
-    rows
+    indices
         (n,) int: row numbers.
 
     Returns
     -------
     tuple of numpy.ndarray
-        (m, d) embeddings, and for each the position in ``rows`` of its row; the first n are the whole rows, in order.
+        (m, d) embeddings, and for each the position in ``indices`` of its row; the first n are the whole rows, in order.
     """
     names, width = list(model.adata_manager.modalities), model.module.n_latent
 
@@ -32,18 +32,18 @@ def embedded_views(model: OmicsModel, rows: np.ndarray) -> tuple[np.ndarray, np.
         present = torch.stack([batch.present[name] for name in names], 1)
         return torch.cat([model.embed_batch(batch), present.float()], 1)
 
-    values, _ = model.map_observations(None, rows, None, width + len(names), whole)
-    embeddings, positions = [values[:, :width]], [np.arange(len(rows))]
+    values, _ = model.map_observations(None, indices, None, width + len(names), whole)
+    embeddings, positions = [values[:, :width]], [np.arange(len(indices))]
     has_nm = values[:, width:] > 0
     for name, has_n in zip(names, has_nm.T, strict=True):
         shown = np.flatnonzero(has_n & (has_nm.sum(1) > 1))
-        part, _ = model.map_observations(None, rows[shown], None, width, partial(_embedded_alone, model, name))
+        part, _ = model.map_observations(None, indices[shown], None, width, partial(_embedded_alone, model, name))
         embeddings.append(part)
         positions.append(shown)
     return np.concatenate(embeddings), np.concatenate(positions)
 
 
-def shown_views(features: RowFeatures, model: OmicsModel, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def shown_views(features: ObservationFeatures, model: OmicsModel, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give the features of rows as a whole and, where they have several modalities, of each of them alone.
 
     Parameters
@@ -52,7 +52,7 @@ def shown_views(features: RowFeatures, model: OmicsModel, rows: np.ndarray) -> t
         How features are scaled.
     model
         A model with its object.
-    rows
+    indices
         (n,) int: row numbers.
 
     Returns
@@ -66,7 +66,7 @@ def shown_views(features: RowFeatures, model: OmicsModel, rows: np.ndarray) -> t
         return torch.cat([features(batch), features.patterns(batch)[:, None].float()], 1)
 
     features.to(model.device)
-    values, _ = model.map_observations(None, rows, None, features.n_features + 1, whole)
+    values, _ = model.map_observations(None, indices, None, features.n_features + 1, whole)
     x_ng, pattern_n = values[:, :-1], values[:, -1].astype(np.int64)
     blocks, patterns = [x_ng], [pattern_n]
     for m, span in enumerate(features.spans.values()):

@@ -13,9 +13,9 @@ from mudata import MuData
 
 from omicsmlm._checks import confounded, named, value_error
 from omicsmlm._types import Parts
-from omicsmlm.data import find_column, row_loader
+from omicsmlm.data import find_column, observation_loader
 from omicsmlm.models.base import OmicsModel, QueryModel, Saved, read_model, write_model
-from omicsmlm.models.heads import LEARNING_RATES, MODEL, Adapted, RowFeatures, check_model, copied, load_model
+from omicsmlm.models.heads import LEARNING_RATES, MODEL, Adapted, ObservationFeatures, check_model, copied, load_model
 from omicsmlm.objectives import LabelObjective
 from omicsmlm.training import FitOptions, Optimisation, fit, sensible_epochs
 
@@ -183,18 +183,18 @@ class Classifier(Answering):
             Of fine-tuning, as in :meth:`OmicsModel.train`; a frozen encoder needs none of them.
         """
         code_n = self._codes(self._registered())
-        rows = np.flatnonzero(code_n >= 0)
+        indices = np.flatnonzero(code_n >= 0)
         self.module.head.cpu()
-        fold_n = folds(code_n[rows], self._batches(rows), self.config.n_folds, self.config.seed)
+        fold_n = folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
         self.features, self.anchor, self.candidates = None, None, None
         if self.config.tuning == "frozen":
-            self._fit_head(rows, code_n, fold_n)
-            if self.config.is_anchored((s["kind"] for s in self.model.adata_manager.modalities.values()), len(rows)):
-                self._fit_anchor(rows, code_n, fold_n)
+            self._fit_head(indices, code_n, fold_n)
+            if self.config.is_anchored((s["kind"] for s in self.model.adata_manager.modalities.values()), len(indices)):
+                self._fit_anchor(indices, code_n, fold_n)
         else:
-            kept_n = self._kept(code_n[rows])
+            kept_n = self._kept(code_n[indices])
             learned_n = code_n.copy()
-            learned_n[rows[kept_n]] = self._fit_head(rows[kept_n], code_n, fold_n[kept_n])
+            learned_n[indices[kept_n]] = self._fit_head(indices[kept_n], code_n, fold_n[kept_n])
             options = FitOptions(
                 max_epochs=max_epochs or sensible_epochs(int(kept_n.sum()), batch_size),
                 accelerator=accelerator,
@@ -203,38 +203,40 @@ class Classifier(Answering):
                 progress_bar=progress_bar,
                 seed=self.config.seed,
             )
-            self._tune(rows[kept_n], rows[~kept_n], learned_n, batch_size, (options, trainer_options))
-            self.model.finish_training(rows)
-            self._judge_tuned(rows[kept_n], rows[~kept_n], learned_n)
+            self._tune(indices[kept_n], indices[~kept_n], learned_n, batch_size, (options, trainer_options))
+            self.model.finish_training(indices)
+            self._judge_tuned(indices[kept_n], indices[~kept_n], learned_n)
         self.is_trained = True
-        logger.info("Classifier: %d labels from %d rows; held out: %s.", len(self.labels), len(rows), self._summary())
+        logger.info(
+            "Classifier: %d labels from %d rows; held out: %s.", len(self.labels), len(indices), self._summary()
+        )
 
-    def _fit_head(self, rows: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> np.ndarray:
+    def _fit_head(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> np.ndarray:
         """Solve the head on the embedding as it is, and judge it fold by fold; give the labels it learned from."""
         c, head, n_labels = self.config, self.module.head, len(self.labels)
-        z_nd, row_n = embedded_views(self.model, rows)
+        z_nd, row_n = embedded_views(self.model, indices)
         fit_scale(head, z_nd)
-        given_n = code_n[rows][row_n]
+        given_n = code_n[indices][row_n]
         labelled, balance = Labelled(self._scaled(z_nd), given_n, fold_n[row_n]), c.balance
         strength, logits_nc = self._solved(labelled, given_n, balance)
         if calibrate(logits_nc, given_n).noise > NOISY:
             balance = c.balance / 2
             _, logits_nc = self._solved(labelled, given_n, balance)
-            whole_nc = logits_nc[: len(rows)]  # the first copy of a row shows all of it
-            right_n = corrected(whole_nc, code_n[rows], calibrate(whole_nc, code_n[rows]))
+            whole_nc = logits_nc[: len(indices)]  # the first copy of a row shows all of it
+            right_n = corrected(whole_nc, code_n[indices], calibrate(whole_nc, code_n[indices]))
             labelled = labelled._replace(label_n=right_n[row_n])
             strength, logits_nc = self._solved(labelled, given_n, balance)
         fit_linear(head, solve(labelled, n_labels, strength, balance))
         fit_novelty(head, labelled.z_nd, labelled.label_n)
         self._calibrate(logits_nc, held_out_novelty(head, labelled), given_n)
-        return labelled.label_n[: len(rows)]
+        return labelled.label_n[: len(indices)]
 
-    def _fit_anchor(self, rows: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
+    def _fit_anchor(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
         """Solve exact models of the features beside the head, and judge them fold by fold."""
-        self.features = RowFeatures.of(self.model, rows)
-        z_nd, row_n = embedded_views(self.model, rows)
-        x_ng, pattern_n = shown_views(self.features, self.model, rows)
-        label_n = code_n[rows][row_n]
+        self.features = ObservationFeatures.of(self.model, indices)
+        z_nd, row_n = embedded_views(self.model, indices)
+        x_ng, pattern_n = shown_views(self.features, self.model, indices)
+        label_n = code_n[indices][row_n]
         shown = Shown(x_ng, pattern_n, self._scaled(z_nd), label_n, fold_n[row_n])
         found = fit_anchor(shown, len(self.features.names), len(self.labels))
         self.anchor = found.logits
@@ -253,7 +255,7 @@ class Classifier(Answering):
 
     def _tune(
         self,
-        rows: np.ndarray,
+        indices: np.ndarray,
         held_rows: np.ndarray,
         code_n: np.ndarray,
         batch_size: int,
@@ -262,7 +264,7 @@ class Classifier(Answering):
         """Train encoder and head together, from the solved head on."""
         c, manager = self.config, self.model.adata_manager
         adapted = None if c.tuning == "full" else Adapted(self.model, c.tuning, c.rank, c.seed)
-        weight_c = label_weights(code_n[rows], len(self.labels), c.balance)
+        weight_c = label_weights(code_n[indices], len(self.labels), c.balance)
         objective = LabelObjective(torch.from_numpy(code_n), torch.from_numpy(weight_c).float())
         masking = self.model.fine_tuning_masking(c.hidden_rates, c.modality_rate)
         parts = Parts(self.model.parts.tokenizer, masking, self.module, objective)
@@ -272,8 +274,8 @@ class Classifier(Answering):
         fitted = fit(
             parts,
             Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),
-            row_loader(manager, rows, batch_size, seed=c.seed),
-            row_loader(manager, held_rows, self.model.rows_at_once),
+            observation_loader(manager, indices, batch_size, seed=c.seed),
+            observation_loader(manager, held_rows, self.model.embedding_batch_size),
             *how,
         )
         for weight in frozen:
@@ -282,11 +284,11 @@ class Classifier(Answering):
             adapted.merge()
         self._series |= {name: list(column) for name, column in fitted.losses.items()}
 
-    def _judge_tuned(self, rows: np.ndarray, held_rows: np.ndarray, code_n: np.ndarray) -> None:
+    def _judge_tuned(self, indices: np.ndarray, held_rows: np.ndarray, code_n: np.ndarray) -> None:
         """Calibrate a fine-tuned head on the rows that were held out from it."""
         head = self.module.head.cpu()
-        z_nd, row_n = embedded_views(self.model, rows)
-        fit_novelty(head, self._scaled(z_nd), code_n[rows][row_n])
+        z_nd, row_n = embedded_views(self.model, indices)
+        fit_novelty(head, self._scaled(z_nd), code_n[indices][row_n])
         z_nd, row_n = embedded_views(self.model, held_rows)
         with torch.no_grad():
             z = torch.from_numpy(z_nd)
@@ -377,10 +379,10 @@ class Classifier(Answering):
         names = label_names(data, self.labels_key, self.unlabeled_category)
         return pd.Categorical(names, categories=self.labels).codes.astype(np.int64)
 
-    def _batches(self, rows: np.ndarray) -> np.ndarray | None:
+    def _batches(self, indices: np.ndarray) -> np.ndarray | None:
         """Give the batch of rows, if the model has one."""
         key = next(iter(self.model.adata_manager.covariates), None)
-        return None if key is None else pd.factorize(find_column(self._registered(), key).iloc[rows])[0]
+        return None if key is None else pd.factorize(find_column(self._registered(), key).iloc[indices])[0]
 
     def _warn_of_confounding(self, names: pd.Series) -> None:
         key = next(iter(self.model.adata_manager.covariates), None)

@@ -15,7 +15,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
 from omicsmlm.data import as_categories, find_column
 from omicsmlm.models.base import OmicsModel, state_under
-from omicsmlm.models.heads import RowFeatures
+from omicsmlm.models.heads import ObservationFeatures
 from omicsmlm.nn import CANDIDATES, LabelHead, ViewLogits
 
 from ._calibration import scores
@@ -41,7 +41,7 @@ class Answering(ABC):
         self.unlabeled_category = unlabeled_category
         self.labels = labels
         self.module = Labeller(model.module, LabelHead(model.module.n_latent, len(labels))).eval()
-        self.features: RowFeatures | None = None
+        self.features: ObservationFeatures | None = None
         self.anchor: ViewLogits | None = None
         self.candidates: pd.DataFrame | None = None
         self.is_trained = False
@@ -77,7 +77,7 @@ class Answering(ABC):
             (n_obs,) labels, ``unlabeled_category`` for a row that is like no label; or (n_obs, n_labels) calibrated
             probabilities of the known labels, which sum to 1 in every row, however new it looks.
         """
-        table, rejected = self._judged(data, indices, batch_size)
+        table, rejected = self._evaluated(data, indices, batch_size)
         if soft:
             return table
         best = pd.Series(table.columns.to_numpy()[table.to_numpy().argmax(1)], index=table.index, name=self.labels_key)
@@ -158,7 +158,7 @@ class Answering(ABC):
             found["unknown: AUROC"] = float(roc_auc_score(other_n[kept_n], novelty_n[kept_n]))
         return found
 
-    def _judged(
+    def _evaluated(
         self, data: AnnData | MuData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Give the probabilities of rows, and which of them are rejected."""
@@ -253,7 +253,7 @@ class Answering(ABC):
         """Take the weights of :meth:`_state`."""
         parts: list[tuple[str, nn.Module]] = []
         if anchor is not None:
-            self.features = RowFeatures(**anchor["features"])
+            self.features = ObservationFeatures(**anchor["features"])
             sizes = len(self.labels), self.features.n_features, self.model.module.n_latent
             self.anchor = ViewLogits(len(self.features.names), anchor["n_views"], *sizes)
             self.candidates = pd.DataFrame(anchor["candidates"]).set_index(["view", "candidate"])

@@ -2,13 +2,13 @@
 
 from ._adapters import LEARNING_RATES, Adapted, Tuning
 from ._encoder_copy import MODEL, check_model, copied, load_model
-from ._features import RowFeatures
+from ._features import ObservationFeatures
 
 __all__ = [
     "Adapted",
     "LEARNING_RATES",
     "MODEL",
-    "RowFeatures",
+    "ObservationFeatures",
     "Tuning",
     "check_model",
     "copied",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
-from omicsmlm.data import row_loader, stored_values
+from omicsmlm.data import observation_loader, stored_values
 from omicsmlm.models.base import EMBED_ROWS, OmicsModel
 from omicsmlm.nn import Scalings, only_present
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
@@ -17,7 +17,7 @@ MOST: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
 """Most features that are read: the most variable counts, the most common open regions; of other kinds all."""
 
 
-class RowFeatures(nn.Module):
+class ObservationFeatures(nn.Module):
     """Scaled features of rows, the modalities beside one another; 0, the mean, where a feature is not seen.
 
     Parameters
@@ -55,10 +55,10 @@ class RowFeatures(nn.Module):
         return {name: slice(ends[m], ends[m + 1]) for m, name in enumerate(self.names)}
 
     @classmethod
-    def of(cls, model: OmicsModel, rows: np.ndarray) -> Self:
+    def of(cls, model: OmicsModel, indices: np.ndarray) -> Self:
         """Choose and scale features by some rows of a model's object."""
         states = model.adata_manager.modalities
-        sample = list(row_loader(model.adata_manager, rows, EMBED_ROWS))
+        sample = list(observation_loader(model.adata_manager, indices, EMBED_ROWS))
         chosen = {name: _chosen(name, state, sample) for name, state in states.items()}
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
         n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
@@ -84,15 +84,15 @@ class RowFeatures(nn.Module):
 
         Examples
         --------
-        >>> RowFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).view_name(3)
+        >>> ObservationFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).view_name(3)
         'a + b'
         """
         return " + ".join(name for m, name in enumerate(self.names) if pattern >> m & 1)
 
-    def of_rows(self, model: OmicsModel, rows: np.ndarray) -> np.ndarray:
+    def of_rows(self, model: OmicsModel, indices: np.ndarray) -> np.ndarray:
         """Give (n, g) float32 of rows of a model's object."""
         self.to(model.device)
-        return model.map_observations(None, rows, None, self.n_features, self)[0]
+        return model.map_observations(None, indices, None, self.n_features, self)[0]
 
 
 def _chosen(name: str, state: Mapping[str, Any], sample: list[Batch]) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from anndata import AnnData
 from torch import Tensor
 
 from omicsmlm._checks import value_error
-from omicsmlm._types import Batch, Letters
+from omicsmlm._types import Batch, Sequences
 from omicsmlm.masking import MASK, without
 from omicsmlm.nn import place_of, sequence_of
 from omicsmlm.tokenizers import TARGETS
@@ -56,8 +56,8 @@ class AttributedModel(SequenceModel):
                 changes.append(torch.where(lost_n[:, None], whole_nt - rest_nt, torch.nan))
             return torch.cat(changes, 1)
 
-        values, rows = self.map_observations(data, None, None, len(names) * len(targets), change)
-        return pd.DataFrame(values, index=rows, columns=pd.MultiIndex.from_product([names, targets]))
+        values, indices = self.map_observations(data, None, None, len(names) * len(targets), change)
+        return pd.DataFrame(values, index=indices, columns=pd.MultiIndex.from_product([names, targets]))
 
     def attribute_regions(
         self, modality: str, target: str, data: AnnData | None = None, n_regions: int = 16
@@ -97,23 +97,23 @@ class AttributedModel(SequenceModel):
 
         def change(batch: Batch) -> Tensor:
             views = self.parts.tokenizer(batch)
-            letters: Letters = views[modality]
+            residues: Sequences = views[modality]
             whole_n = self._from_views(views)[:, at]
             changes = []
             for region in range(n_regions):
-                hidden = _hidden(letters, region, n_regions)
+                hidden = _hidden(residues, region, n_regions)
                 changes.append(whole_n - self._from_views({**views, modality: hidden})[:, at])
-            return torch.where(letters.of_row[:, None] >= 0, torch.stack(changes, 1), torch.nan)
+            return torch.where(residues.of_obs[:, None] >= 0, torch.stack(changes, 1), torch.nan)
 
-        values, rows = self.map_observations(data, None, None, n_regions, change)
-        return pd.DataFrame(values, index=rows, columns=np.arange(n_regions))
+        values, indices = self.map_observations(data, None, None, n_regions, change)
+        return pd.DataFrame(values, index=indices, columns=np.arange(n_regions))
 
 
-def _hidden(letters: Letters, region: int, n_regions: int) -> Letters:
+def _hidden(residues: Sequences, region: int, n_regions: int) -> Sequences:
     """Make the letters of one region unknown; the sequences are new ones, with a hash of their own."""
-    length_t = letters.offsets.diff()[sequence_of(letters)]
-    is_hidden_t = place_of(letters) * n_regions // length_t == region
-    salt = torch.tensor([region + 1, n_regions], device=letters.offsets.device)
-    return letters._replace(
-        letters=letters.letters.masked_fill(is_hidden_t, MASK), digests=letters.digests ^ (salt * 0x9E3779B97F4A7C1)
+    length_t = residues.offsets.diff()[sequence_of(residues)]
+    is_hidden_t = place_of(residues) * n_regions // length_t == region
+    salt = torch.tensor([region + 1, n_regions], device=residues.offsets.device)
+    return residues._replace(
+        residues=residues.residues.masked_fill(is_hidden_t, MASK), digests=residues.digests ^ (salt * 0x9E3779B97F4A7C1)
     )

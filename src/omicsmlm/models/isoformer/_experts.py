@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omicsmlm._types import Grid, Letters
+from omicsmlm._types import Grid, Sequences
 from omicsmlm.nn import CompositionScores, KernelRegression
 
 from ._module import IsoFormerModule
@@ -70,11 +70,11 @@ def fit_weights(module: IsoFormerModule, answers_net: Tensor, set_n: Tensor, tar
     weight_se /= weight_se.sum(1, keepdim=True)
     for s in set_n.unique().tolist():
         of_n = set_n == s
-        a_net, y_nt, seen_nt = answers_net[of_n].double(), target.values[of_n].double(), target.seen[of_n]
+        a_net, y_nt, visible_nt = answers_net[of_n].double(), target.values[of_n].double(), target.visible[of_n]
         has_e = weight_se[s] > 0
-        a_xe = a_net[:, has_e].transpose(1, 2)[seen_nt]
+        a_xe = a_net[:, has_e].transpose(1, 2)[visible_nt]
         prior_e = weight_se[s, has_e].double()
-        gram_ee, moment_e = a_xe.T @ a_xe, a_xe.T @ y_nt[seen_nt]
+        gram_ee, moment_e = a_xe.T @ a_xe, a_xe.T @ y_nt[visible_nt]
         n_rows = int(of_n.sum())
         pull_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_ROWS / n_rows)
         weight_se[s, has_e] = torch.linalg.solve(gram_ee + pull_ee, moment_e + pull_ee @ prior_e).float()
@@ -82,7 +82,7 @@ def fit_weights(module: IsoFormerModule, answers_net: Tensor, set_n: Tensor, tar
 
 def _explained(answers_net: Tensor, set_n: Tensor, target: Grid, has_se: Tensor) -> Tensor:
     """Give the share of squares that each expert explains, (e,), over the rows that it has an answer for."""
-    has_net = has_se[set_n][:, :, None] & target.seen[:, None]
+    has_net = has_se[set_n][:, :, None] & target.visible[:, None]
     y_n1t = target.values[:, None]
     error_e = ((answers_net - y_n1t).square() * has_net).sum((0, 2))
     total_e = (y_n1t.square() * has_net).sum((0, 2))
@@ -93,9 +93,9 @@ def _rows_of_scores(module: IsoFormerModule, name: str, views: Sequence[dict[str
     """Give the scores of the rows that have a sequence, one after the other, and which rows these are, (n,) bool."""
     scores, has = [], []
     for batch in views:
-        letters: Letters = batch[name]
-        has.append(letters.of_row >= 0)
-        scores.append(module.composition(name, letters)[letters.of_row[has[-1]]])
+        residues: Sequences = batch[name]
+        has.append(residues.of_obs >= 0)
+        scores.append(module.composition(name, residues)[residues.of_obs[has[-1]]])
     return torch.cat(scores), torch.cat(has)
 
 

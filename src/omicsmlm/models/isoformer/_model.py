@@ -11,18 +11,18 @@ from torch import Tensor
 
 from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid, Parts
-from omicsmlm.data import row_loader
-from omicsmlm.masking import DropModalities, MaskLetters
+from omicsmlm.data import observation_loader
+from omicsmlm.masking import DropModalities, MaskResidues
 from omicsmlm.models.base import announce
-from omicsmlm.nn import LetterEncoder, letter_codes, state_width
-from omicsmlm.objectives import LetterCrossEntropy, TargetError
+from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
+from omicsmlm.objectives import ResidueCrossEntropy, TargetError
 from omicsmlm.tokenizers import TARGETS, CroppedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
 
 from ._attribution import AttributedModel
 from ._config import IsoFormerConfig
 from ._experts import fit_kernels, fit_scores, fit_weights
-from ._module import KINDS, IsoFormerModule, LetterModule
+from ._module import KINDS, IsoFormerModule, ResidueModule
 
 
 @final
@@ -81,7 +81,7 @@ class IsoFormer(AttributedModel):
         )
 
     @property
-    def rows_at_once(self) -> int:
+    def embedding_batch_size(self) -> int:
         """Rows that are embedded, or validated, at once unless the user says otherwise."""
         return 256
 
@@ -117,16 +117,16 @@ class IsoFormer(AttributedModel):
         """Give what makes 400 steps, but 4 to 15 epochs: encoders of our own soon begin to overfit a few thousand rows."""
         return min(15, max(4, round(400 * batch_size / n_rows)))
 
-    def _prepare_training(self, train_rows: np.ndarray) -> None:
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
         if not self.config.kernel_expert:
             return
-        views, group_n = self._views(train_rows), torch.from_numpy(self._groups()[train_rows])
+        views, group_n = self._views(train_indices), torch.from_numpy(self._groups()[train_indices])
         explained = fit_kernels(self.module, views, TARGETS, group_n, self.config.seed)
-        listed = ", ".join(f"{share:.3f} by {name}" for name, share in explained.items())
+        listed = ", ".join(f"{fraction:.3f} by {name}" for name, fraction in explained.items())
         announce(f"IsoFormer: held-out variance that the composition of sequences explains: {listed or 'none'}.")
 
     @torch.inference_mode()
-    def finish_training(self, train_rows: np.ndarray) -> None:
+    def finish_training(self, train_indices: np.ndarray) -> None:
         """Solve how much each expert counts, on the validation rows."""
         self.module.reset_weights()
         if not len(self.validation_indices):
@@ -137,8 +137,8 @@ class IsoFormer(AttributedModel):
         answers, sets = (torch.cat(parts) for parts in zip(*said, strict=True))
         fit_weights(self.module, answers, sets, target)
 
-    def _views(self, rows: np.ndarray) -> list[dict[str, Any]]:
-        loader = row_loader(self.adata_manager, rows, self.rows_at_once)
+    def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
+        loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
         return [self.parts.tokenizer(batch) for batch in loader]
 
     def pretrain(
@@ -164,16 +164,16 @@ class IsoFormer(AttributedModel):
         ValueError
             If there is no encoder of our own.
         """
-        names = [n for n, e in self.module.encoders.items() if isinstance(e, LetterEncoder)]
+        names = [n for n, e in self.module.encoders.items() if isinstance(e, ResidueEncoder)]
         if not names:
             raise value_error("pretrain", "an encoder of our own", "published ones alone", "call train()")
-        train_rows, validation_rows = self._split(0.9)
-        codes = {name: letter_codes(KINDS[name]) for name in names}
+        train_indices, validation_indices = self._split(0.9)
+        codes = {name: residue_codes(KINDS[name]) for name in names}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            guessing = LetterModule(self.module, names)
-        masking = MaskLetters(self.config.mask_rate, names)
-        parts = Parts(self.parts.tokenizer, masking, guessing, LetterCrossEntropy(codes))
+            guessing = ResidueModule(self.module, names)
+        masking = MaskResidues(self.config.mask_rate, names)
+        parts = Parts(self.parts.tokenizer, masking, guessing, ResidueCrossEntropy(codes))
         options = FitOptions(
             max_epochs,
             accelerator,
@@ -183,8 +183,8 @@ class IsoFormer(AttributedModel):
             seed=self.config.seed,
         )
         manager = self.adata_manager
-        validation = row_loader(manager, validation_rows, 64) if len(validation_rows) else None
-        training = row_loader(manager, train_rows, batch_size, seed=self.config.seed)
+        validation = observation_loader(manager, validation_indices, 64) if len(validation_indices) else None
+        training = observation_loader(manager, train_indices, batch_size, seed=self.config.seed)
         fitted = fit(parts, self.optimisation, training, validation, options, {})
         losses = {f"pretrain_{name}": column for name, column in fitted.losses.items()}
         self._extend_history(fitted.steps, losses)

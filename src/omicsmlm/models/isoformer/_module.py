@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from omicsmlm._sizes import places_of_true
-from omicsmlm._types import Batch, Encoded, Grid, Letters, Module
+from omicsmlm._types import Batch, Encoded, Grid, Module, Sequences
 from omicsmlm.masking import has_modality
 from omicsmlm.nn import (
     ALPHABETS,
@@ -18,8 +18,8 @@ from omicsmlm.nn import (
     FrozenEncoder,
     Fusion,
     KernelRegression,
-    LetterEncoder,
     PretrainedEncoder,
+    ResidueEncoder,
     States,
     sequence_of,
 )
@@ -114,55 +114,55 @@ class IsoFormerModule(Module):
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give the embeddings of the letters."""
-        return [cast(nn.Parameter, e.embedding.weight) for e in self.encoders.values() if isinstance(e, LetterEncoder)]
+        return [cast(nn.Parameter, e.embedding.weight) for e in self.encoders.values() if isinstance(e, ResidueEncoder)]
 
     def _streams(self, views: dict[str, Any]) -> dict[str, States]:
         streams, known = {}, _known([views[name] for name in [*self.sequences, *self.vectors]])
         for name in self.sequences:
-            own, letters = known.pop(0), views[name]
-            states = self._sequence_states(name, letters._replace(letters=letters.letters[: sum(own.lengths)]), own)
-            streams[name] = states.of_rows(letters.of_row, own.of_row)
+            own, residues = known.pop(0), views[name]
+            states = self._sequence_states(name, residues._replace(residues=residues.residues[: sum(own.lengths)]), own)
+            streams[name] = states.of_rows(residues.of_obs, own.of_obs)
         for name in self.vectors:
             streams[name] = self._vector_states(name, views[name], known.pop(0))
         return streams
 
-    def _sequence_states(self, name: str, letters: Letters, known: "_Known") -> States:
+    def _sequence_states(self, name: str, residues: Sequences, known: "_Known") -> States:
         """Give the states of distinct sequences; to each position is added what the whole sequence is made of."""
-        if len(letters.offsets) == 1:
-            return States(torch.zeros(0, self.width, device=letters.offsets.device), letters.offsets, [])
+        if len(residues.offsets) == 1:
+            return States(torch.zeros(0, self.width, device=residues.offsets.device), residues.offsets, [])
         if name in self.frozen:
-            states = self.frozen[name](letters, known.keys)
+            states = self.frozen[name](residues, known.keys)
         else:
-            states = self.encoders[name](letters, known.lengths)
+            states = self.encoders[name](residues, known.lengths)
         states = states._replace(states=self.projections[name](states.states))
         if name not in self.summaries:
             return states
-        summary_ud = self.summaries[name](self.scores[name](letters, known.keys))
+        summary_ud = self.summaries[name](self.scores[name](residues, known.keys))
         return states._replace(states=states.states + summary_ud[sequence_of(states)])
 
     def _vector_states(self, name: str, grid: Grid, known: "_Known") -> States:
-        has_n = grid.seen.any(1)
+        has_n = grid.visible.any(1)
         place_p, _ = places_of_true(has_n, sum(known.lengths))
-        x_pg = torch.cat([grid.values * grid.seen, grid.seen.to(grid.values.dtype)], 1)[place_p]
+        x_pg = torch.cat([grid.values * grid.visible, grid.visible.to(grid.values.dtype)], 1)[place_p]
         offsets = torch.cat([has_n.new_zeros(1, dtype=torch.int64), has_n.cumsum(0)])
         return States(self.readings[name](x_pg), offsets, known.lengths)
 
     # ---- experts --------------------------------------------------------------------------------------------------
 
-    def composition(self, name: str, letters: Letters) -> Tensor:
+    def composition(self, name: str, residues: Sequences) -> Tensor:
         """Give (u, k) scores of what sequences are made of."""
-        return self.scores[name](letters)
+        return self.scores[name](residues)
 
     def answers(self, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Give what each expert says, (n, e, t), 0 where it has nothing to go by, and the set of kernels that do, (n,)."""
         network_nt = self.head(self.encode(views).mean)
         said, set_n = [], torch.zeros(len(network_nt), dtype=torch.int64, device=network_nt.device)
         for i, (name, kernel) in enumerate(self.kernels.items()):
-            letters = views[name]
-            has_n = has_modality(letters)
+            residues = views[name]
+            has_n = has_modality(residues)
             said_nt = torch.zeros_like(network_nt)
             if bool(has_n.any()):
-                said_nt[has_n] = kernel(self.composition(name, letters))[letters.of_row[has_n]].to(said_nt.dtype)
+                said_nt[has_n] = kernel(self.composition(name, residues))[residues.of_obs[has_n]].to(said_nt.dtype)
             said.append(said_nt)
             set_n += has_n.long() << i
         return torch.stack([*said, network_nt], 1), set_n
@@ -185,7 +185,7 @@ class _Known(NamedTuple):
 
     lengths: list[int]
     """Of each distinct sequence; of a vector, 1 for a row that has it and 0 for one that has not."""
-    of_row: list[int]
+    of_obs: list[int]
     """Sequence of each row, -1 for none; of a vector, nothing."""
     keys: list[tuple[int, int]]
     """Digest of each sequence; of a vector, nothing."""
@@ -195,34 +195,34 @@ def _known(views: Sequence[Any]) -> list[_Known]:
     """Read it all at once: on a device the host waits here, and nowhere else."""
     parts: list[Tensor] = []
     for view in views:
-        is_sequence = isinstance(view, Letters)
+        is_sequence = isinstance(view, Sequences)
         parts += (
-            [view.offsets.diff(), view.of_row, view.digests.flatten()] if is_sequence else [view.seen.any(1).long()]
+            [view.offsets.diff(), view.of_obs, view.digests.flatten()] if is_sequence else [view.visible.any(1).long()]
         )
     numbers, known = torch.cat(parts).tolist(), []
     for view in views:
         sizes = (
-            [len(view.offsets) - 1, len(view.of_row), view.digests.numel()]
-            if isinstance(view, Letters)
-            else [len(view.seen)]
+            [len(view.offsets) - 1, len(view.of_obs), view.digests.numel()]
+            if isinstance(view, Sequences)
+            else [len(view.visible)]
         )
         read = []
         for size in sizes:
             read.append(numbers[:size])
             numbers = numbers[size:]
-        lengths, of_row, digests = [*read, [], []][:3]
-        known.append(_Known(lengths, of_row, list(zip(digests[::2], digests[1::2], strict=True))))
+        lengths, of_obs, digests = [*read, [], []][:3]
+        known.append(_Known(lengths, of_obs, list(zip(digests[::2], digests[1::2], strict=True))))
     return known
 
 
-class LetterOutputs(NamedTuple):
+class ResidueOutputs(NamedTuple):
     """What is said of letters."""
 
-    letters: dict[str, Tensor]
+    residues: dict[str, Tensor]
     """Per sequence: (t, a) logits of its letters, in their order."""
 
 
-class LetterModule(Module):
+class ResidueModule(Module):
     """Guesses hidden letters: what encoders of our own can learn from sequences alone.
 
     Parameters
@@ -242,17 +242,17 @@ class LetterModule(Module):
     def encode(self, views: dict[str, Any]) -> Encoded:
         """Give the mean state of the first kind of sequence of each row."""
         name = next(iter(self.encoders))
-        mean_nd = self.encoders[name](views[name]).of_rows(views[name].of_row).pooled()
+        mean_nd = self.encoders[name](views[name]).of_rows(views[name].of_obs).pooled()
         return Encoded(mean_nd, torch.zeros_like(mean_nd))
 
-    def forward(self, views: dict[str, Any], batch: Batch) -> LetterOutputs:
+    def forward(self, views: dict[str, Any], batch: Batch) -> ResidueOutputs:
         """Guess all letters, of which some are hidden: the heads are small."""
         said, known = {}, _known([views[name] for name in self.encoders])
         for (name, encoder), own in zip(self.encoders.items(), known, strict=True):
-            assert isinstance(encoder, LetterEncoder)
-            letters = views[name]._replace(letters=views[name].letters[: sum(own.lengths)])
-            said[name] = self.heads[name](encoder.letter_states(letters, own.lengths))
-        return LetterOutputs(said)
+            assert isinstance(encoder, ResidueEncoder)
+            residues = views[name]._replace(residues=views[name].residues[: sum(own.lengths)])
+            said[name] = self.heads[name](encoder.residue_states(residues, own.lengths))
+        return ResidueOutputs(said)
 
 
 def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:
@@ -262,7 +262,7 @@ def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:
 def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | FrozenEncoder:
     c, chosen = config, config.encoder(name)
     if chosen.source is None:
-        return LetterEncoder(
+        return ResidueEncoder(
             KINDS[name], c.width, c.kernel, c.n_levels, c.pool, c.n_windows, c.n_layers, c.n_heads, c.dropout
         )
     if chosen.tuning == "frozen":

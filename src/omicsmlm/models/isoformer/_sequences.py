@@ -106,13 +106,13 @@ class SequenceModel(FineTunedModel):
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
         """Divide whole groups of rows."""
         key = self.adata_manager.registry["setup_args"].get("group_key")
-        train_rows, validation_rows = super()._split(train_size)
-        if key is None or not len(validation_rows):
-            return train_rows, validation_rows
+        train_indices, validation_indices = super()._split(train_size)
+        if key is None or not len(validation_indices):
+            return train_indices, validation_indices
         group_n = self._groups()
         order = np.random.default_rng(self.config.seed).permutation(group_n.max() + 1)
         size = np.bincount(group_n)[order].cumsum()
-        trains = np.isin(group_n, order[size <= max(len(train_rows), size[0])])
+        trains = np.isin(group_n, order[size <= max(len(train_indices), size[0])])
         return np.flatnonzero(trains), np.flatnonzero(~trains)
 
     def _groups(self) -> np.ndarray:

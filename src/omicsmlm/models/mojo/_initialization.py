@@ -76,37 +76,37 @@ def _start_embedding(
     """Give tokens their value and genes their loadings, each modality in dimensions of its own."""
     n_genes, n_bins = embedding.n_features, embedding.n_bins
     gene_width, width = embedding.features.embedding_dim, embedding.projection.out_features
-    share = min(gene_width, width) // len(embedding.modalities)
+    fraction = min(gene_width, width) // len(embedding.modalities)
     embedding.projection.weight.copy_(torch.eye(width, gene_width))
     embedding.projection.bias.zero_()
     embedding.features.weight.mul_(SMALL)
     value_b = (centres_b - centres_b.mean()) / centres_b.std()
     for m, (name, table) in enumerate(zip(embedding.modalities, embedding.tokens, strict=True)):
         assert isinstance(table, nn.Embedding)
-        first, n_moments = m * share, N_MOMENTS if share > 2 * N_MOMENTS else 0
-        found = _genes_of([grid[name] for grid in grids], share - n_moments, n_moments, rng)
+        first, n_moments = m * fraction, N_MOMENTS if fraction > 2 * N_MOMENTS else 0
+        found = _genes_of([grid[name] for grid in grids], fraction - n_moments, n_moments, rng)
         embedding.features.weight[:n_genes, first : first + found.shape[1]] = found
         table.weight.mul_(SMALL)
-        table.weight[:n_bins, first : first + share - n_moments] = value_b[:, None]
+        table.weight[:n_bins, first : first + fraction - n_moments] = value_b[:, None]
 
 
 def _genes_of(grids: Sequence[Grid], n_components: int, n_moments: int, rng: np.random.Generator) -> Tensor:
     """Give each gene's loadings, of variance 1 over the genes, then its mean and its deviation, standardised: (g, k)."""
     values_ng = torch.cat([grid.values for grid in grids]).numpy()
-    seen_ng = torch.cat([grid.seen for grid in grids]).numpy()
-    has = np.flatnonzero(seen_ng.any(1))
+    visible_ng = torch.cat([grid.visible for grid in grids]).numpy()
+    has = np.flatnonzero(visible_ng.any(1))
     has = np.sort(rng.permutation(has)[:COMPONENT_ROWS])
-    values_ng, seen_ng = values_ng[has], seen_ng[has]
-    n_g = np.maximum(seen_ng.sum(0), 1)
-    mean_g = (values_ng * seen_ng).sum(0) / n_g
-    centred_ng = (values_ng - mean_g) * seen_ng
+    values_ng, visible_ng = values_ng[has], visible_ng[has]
+    n_g = np.maximum(visible_ng.sum(0), 1)
+    mean_g = (values_ng * visible_ng).sum(0) / n_g
+    centred_ng = (values_ng - mean_g) * visible_ng
     deviation_g = np.sqrt(np.square(centred_ng).sum(0) / n_g)
     x_ng = np.divide(centred_ng, deviation_g, out=np.zeros_like(centred_ng), where=deviation_g > 1e-6)
     found_gk = np.zeros((len(n_g), n_components + n_moments), dtype=np.float32)
     if len(x_ng):
         loadings_kg = np.linalg.svd(x_ng, full_matrices=False)[2][:n_components]
         found_gk[:, : len(loadings_kg)] = loadings_kg.T * np.sqrt(max(1, (deviation_g > 1e-6).sum()))
-    own_g = seen_ng.any(0)
+    own_g = visible_ng.any(0)
     for k, moment_g in enumerate((mean_g, deviation_g)[:n_moments]):
         spread = moment_g[own_g].std() if own_g.any() else 0.0
         centred_g = np.where(own_g, moment_g - moment_g[own_g].mean() if own_g.any() else 0.0, 0.0)
@@ -135,13 +135,13 @@ def solve_heads(module: MOJOModule, outputs: Outputs, masked: Masked) -> None:
     masked
         These.
     """
-    assert masked.scored is not None
+    assert masked.evaluated is not None
     for name, head in zip(module.modalities, module.heads, strict=True):
-        scored_ng = masked.scored[name]
-        bins_t = masked.targets[name].values[scored_ng].long()
+        evaluated_ng = masked.evaluated[name]
+        bins_t = masked.targets[name].values[evaluated_ng].long()
         assert isinstance(head, TokenHead)
         if len(bins_t):
-            _solve(head.out, outputs.readings[name], scored_ng, bins_t)
+            _solve(head.out, outputs.readings[name], evaluated_ng, bins_t)
 
 
 def _solve(layer: nn.Linear, reading: TokenReading, at_ng: Tensor, bins_t: Tensor) -> None:

@@ -67,10 +67,10 @@ class MOJO(ImputingModel, FineTunedModel):
         super().__init__(data, config, batch_key=batch_key)
 
     @property
-    def rows_at_once(self) -> int:
+    def embedding_batch_size(self) -> int:
         """Rows that are embedded, or validated, at once unless the user says otherwise: fewer, the longer the axis."""
         n_states = self.config.n_positions(len(self.choice["genes"])) * self.config.width
-        return min(super().rows_at_once, max(1, STATES_AT_ONCE // n_states))
+        return min(super().embedding_batch_size, max(1, STATES_AT_ONCE // n_states))
 
     @property
     def optimisation(self) -> Optimisation:
@@ -121,10 +121,12 @@ class MOJO(ImputingModel, FineTunedModel):
         assert isinstance(self.parts.tokenizer, AxisBins)
         grids = [self.parts.tokenizer(batch) for batch in sample]
         start(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
-        rows = np.random.default_rng(self.config.seed).permutation(len(sample[0].rows))[: self.rows_at_once]
-        part = {name: Grid(*(part[rows] for part in grid)) for name, grid in grids[0].items()}
+        indices = np.random.default_rng(self.config.seed).permutation(len(sample[0].indices))[
+            : self.embedding_batch_size
+        ]
+        part = {name: Grid(*(part[indices] for part in grid)) for name, grid in grids[0].items()}
         masking = MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
-        masked = masking(part, Draws(self.config.seed, torch.from_numpy(rows)))
+        masked = masking(part, Draws(self.config.seed, torch.from_numpy(indices)))
         with torch.no_grad():
             outputs = self.module(masked.inputs, sample[0])
         solve_heads(self.module, outputs, masked)
@@ -167,9 +169,9 @@ class MOJO(ImputingModel, FineTunedModel):
         bins = self.parts.tokenizer
         own_g = pd.Index(self.choice["genes"]).isin(self.adata_manager.modalities[modality]["vocabulary"])
         reading = self.module(bins(batch), batch).readings[modality]
-        at_ng = torch.from_numpy(own_g).to(batch.rows.device).expand(len(batch.rows), -1)
-        share_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
-        scaled_ng = (share_tb @ bins.centres()).view(len(batch.rows), int(own_g.sum()))
+        at_ng = torch.from_numpy(own_g).to(batch.indices.device).expand(len(batch.indices), -1)
+        fraction_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
+        scaled_ng = (fraction_tb @ bins.centres()).view(len(batch.indices), int(own_g.sum()))
         return bins.unscaled(modality, scaled_ng, self._depth(batch, modality))
 
     def _depth(self, batch: Batch, modality: str) -> Tensor | None:
@@ -203,4 +205,4 @@ def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
 def _profile(values: Any) -> list[float]:
     """Give each feature's share of all counts."""
     sums_g = np.asarray(values.sum(0), dtype=np.float64).ravel()
-    return [float(f"{share:.6g}") for share in sums_g / max(sums_g.sum(), 1.0)]
+    return [float(f"{fraction:.6g}") for fraction in sums_g / max(sums_g.sum(), 1.0)]

@@ -13,7 +13,7 @@ from omicsmlm.models.base import N_DIRECTIONS, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
     LatentAttention,
-    Readout,
+    LatentHead,
     Scalings,
     SetEncoder,
     component_starts,
@@ -74,7 +74,7 @@ class OmicsMLMModule(ComponentModule):
             if config.n_attention_layers
             else None
         )
-        self.readout = Readout(width, config.latent.n_nonlinear, config.latent.n_linear, config.dropout)
+        self.readout = LatentHead(width, config.latent.n_nonlinear, config.latent.n_linear, config.dropout)
         self._set_up_decoder(
             width,
             n_features,
@@ -91,7 +91,7 @@ class OmicsMLMModule(ComponentModule):
             return self.readout(h_nd, h_nd)
         scaled = self.scalings(grids) if scaled is None else scaled
         h_nd = self.features(scaled, evidence)
-        return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.seen for m, grid in grids.items()}))
+        return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.visible for m, grid in grids.items()}))
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Embed, and move the rows of batches that a query has brought onto the reference."""
@@ -135,7 +135,7 @@ class OmicsMLMModule(ComponentModule):
         for name in self.kinds:
             stage(f"scaling {name}")
             x[name] = self.scalings.fit(name, values[name])
-        shares = {name: self._component_share(name, n_directions) for name in self.kinds}
+        shares = {name: self._component_fraction(name, n_directions) for name in self.kinds}
         for name, found in component_starts(x, has, shares, groups_n, config.seed, stage).items():
             for other, estimates in found.estimates.items():
                 self.features.start(other, estimates, found.first)
@@ -168,7 +168,7 @@ class OmicsMLMModule(ComponentModule):
         x = {name: self.scalings.fit(name, own[name]) for name in added}
         h_nd = np.concatenate([self._summed(grid, without=added).numpy() for grid in grids])
         for name in added:
-            has_n = np.concatenate([grid[name].seen.any(1).numpy() for grid in grids])
+            has_n = np.concatenate([grid[name].visible.any(1).numpy() for grid in grids])
             self.features.start(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
             self._start_head(name, own[name], groups_n, has_n)
 

@@ -22,7 +22,7 @@ from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_
 
 from ._config import ScMBERTConfig
 from ._module import ScMBERTModule
-from ._token_report import Report, judged
+from ._token_report import Report, evaluated
 
 
 class ScMBERT(ComponentModel):
@@ -117,13 +117,13 @@ class ScMBERT(ComponentModel):
         assert isinstance(objective, TokenPrediction)
 
         def look(batch: Batch) -> Tensor:
-            masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.rows))
+            masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.indices))
             outputs, shown_bins = self._own(masked.inputs, batch), self._own.shown_bins(masked.inputs)
             report.add(outputs, masked, objective.hidden_bins(masked), shown_bins)
-            return torch.zeros(len(batch.rows), 1)
+            return torch.zeros(len(batch.indices), 1)
 
         self.map_observations(data, indices, batch_size, 1, look)
-        return judged(report)
+        return evaluated(report)
 
     # ---- what makes it ----------------------------------------------------------------------------------------------
 
@@ -137,13 +137,13 @@ class ScMBERT(ComponentModel):
         c = self.config
         return MaskTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})
 
-    def _prepare_training(self, train_rows: np.ndarray) -> None:
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
         if self._new_batches() and not self.config.cell_weight and not self.choice.get("added"):
             remedy = "call align() to move the new batches, which is all there is to adapt"
             raise value_error(
                 "train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy
             )
-        super()._prepare_training(train_rows)
+        super()._prepare_training(train_indices)
 
     def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
         states = self.adata_manager.modalities

@@ -8,13 +8,13 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, lengths_of, masked_of, rows_of
+from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, lengths_of, masked_of, obs_of
 from omicsmlm.models.base import N_DIRECTIONS, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
+    LatentHead,
     LatentTransformer,
     PackedTransformer,
-    Readout,
     RowLayout,
     TokenSummary,
     ValueBins,
@@ -95,7 +95,7 @@ class ScMBERTModule(ComponentModule):
         self.transformer: PackedTransformer | LatentTransformer = (
             PackedTransformer(d, *shape) if is_exact else LatentTransformer(d, c.n_latents, *shape)
         )
-        self.readout = Readout(d, c.n_nonlinear, c.n_linear, c.dropout)
+        self.readout = LatentHead(d, c.n_nonlinear, c.n_linear, c.dropout)
         self.norm, self.row_norm = nn.LayerNorm(d), nn.LayerNorm(d)
         self.values = nn.ModuleList([nn.Linear(2 * d, self.bins.n_bins[name] + 1) for name in kinds])
         self.modality_read = nn.ParameterList([d**-0.5 * torch.randn(d) for _ in kinds])
@@ -109,7 +109,7 @@ class ScMBERTModule(ComponentModule):
 
     def shown_bins(self, parts: dict[str, TokenSet]) -> dict[str, Tensor]:
         """Give the bin of each token, (t,) per modality, as it is shown."""
-        return {name: self.bins(name, part, rows_of(part)) for name, part in parts.items()}
+        return {name: self.bins(name, part, obs_of(part)) for name, part in parts.items()}
 
     def states(self, parts: dict[str, TokenSet]) -> States:
         """Run the transformer over the tokens of each row and the row's own, which starts as their sum."""
@@ -120,11 +120,11 @@ class ScMBERTModule(ComponentModule):
     def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, RowLayout]:
         """Give the sum of each row's tokens, the tokens of all rows, and where they stand."""
         parts = with_lengths(parts)
-        rows, bins = {name: rows_of(part) for name, part in parts.items()}, self.shown_bins(parts)
+        indices, bins = {name: obs_of(part) for name, part in parts.items()}, self.shown_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
-        summed_nd = self.summary(parts, levels, rows)
+        summed_nd = self.summary(parts, levels, indices)
         tokens = {name: self._tokens(m, name, part.ids, bins[name]) for m, (name, part) in enumerate(parts.items())}
-        layout = RowLayout.of(parts, rows)
+        layout = RowLayout.of(parts, indices)
         return summed_nd, layout.join(summed_nd, tokens), layout
 
     def _tokens(self, m: int, name: str, ids: Tensor, bins_t: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ class ScMBERTModule(ComponentModule):
             stage(f"scaling {name}")
             x[name] = self._fit(name, sets, chosen[name])
         has = {name: torch.cat([parts[name].present for parts in sets]).numpy() for name in self.kinds}
-        shares = {name: self._component_share(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
+        shares = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
         components = component_starts(x, has, shares, groups_n, c.seed, stage)
         self.summary.start(components, chosen)
         for name in self.kinds:
@@ -230,14 +230,14 @@ class ScMBERTModule(ComponentModule):
         """Fit bins and summary of a modality; give scaled values of the chosen features, of rows that have it."""
         own = [parts[name] for parts in sets]
         self.bins.fit(name, own)
-        levels = [self.bins.level(name)[self.bins(name, part, rows_of(part))] for part in own]
+        levels = [self.bins.level(name)[self.bins(name, part, obs_of(part))] for part in own]
         return self.summary.fit(name, own, levels, chosen)
 
     def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
         """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
         hidden_t = masked_of(part)
         token_sd = self.norm(states.tokens[name][hidden_t])
-        row_sd = self.row_norm(states.row_nd)[rows_of(part)[hidden_t]]
+        row_sd = self.row_norm(states.row_nd)[obs_of(part)[hidden_t]]
         return self.values[m](torch.cat([token_sd, token_sd * row_sd], 1))
 
     def initial_layer(self) -> list[nn.Parameter]:

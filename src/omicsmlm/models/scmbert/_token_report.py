@@ -39,7 +39,7 @@ class Report:
         shown_bins: Mapping[str, Tensor],
     ) -> None:
         """Take what a module says of a masked batch, the true bins of hidden values, and the bins of all tokens."""
-        assert masked.scored is not None
+        assert masked.evaluated is not None
         for m, (name, part) in enumerate(masked.inputs.items()):
             self.logits[name].append(outputs.value_logits[name].float().cpu().numpy())
             self.bins[name].append(hidden_bins[name].cpu().numpy())
@@ -47,15 +47,15 @@ class Report:
             whole = masked.targets[name]
             counts = torch.bincount(whole.ids, minlength=len(whole.measured)).cpu().numpy()
             self.count_g[name] = self.count_g.get(name, 0) + counts
-            guessed = outputs.modality_logits[name][masked.scored[name].asked].argmax(1).cpu().numpy()
+            guessed = outputs.modality_logits[name][masked.evaluated[name].asked].argmax(1).cpu().numpy()
             self.guessed_modality.append(guessed)
             self.modality.append(np.full(len(guessed), m))
-            self.shown_bin.append(shown_bins[name][masked.scored[name].asked].cpu().numpy())
+            self.shown_bin.append(shown_bins[name][masked.evaluated[name].asked].cpu().numpy())
 
 
-def judged(report: Report) -> pd.DataFrame:
+def evaluated(report: Report) -> pd.DataFrame:
     """Give the table of :meth:`ScMBERT.judge_tokens`."""
-    rows = {}
+    indices = {}
     for name, kind in report.kinds.items():
         logits_sb, bin_s = np.concatenate(report.logits[name]), np.concatenate(report.bins[name])
         if len(bin_s) == 0:
@@ -65,12 +65,12 @@ def judged(report: Report) -> pd.DataFrame:
             open_score = np.logaddexp.reduce(logits_sb[:, 1:], 1) - logits_sb[:, 0]
             row["AUROC"] = _auroc(bin_s > 0, open_score)
             row["AUROC of popularity"] = _auroc(bin_s > 0, report.count_g[name][np.concatenate(report.ids[name])])
-        rows[f"values: {name}"] = row
+        indices[f"values: {name}"] = row
     if len(report.kinds) > 1 and any(len(part) for part in report.modality):
         truth_s, bin_s = np.concatenate(report.modality), np.concatenate(report.shown_bin)
         by_bin = pd.crosstab(bin_s, truth_s).to_numpy().max(1).sum() / len(truth_s)
-        rows["modality"] = _accuracy(np.concatenate(report.guessed_modality), truth_s) | {"by bin": float(by_bin)}
-    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="hidden"))
+        indices["modality"] = _accuracy(np.concatenate(report.guessed_modality), truth_s) | {"by bin": float(by_bin)}
+    return pd.DataFrame(indices.values(), index=pd.Index(indices, name="hidden"))
 
 
 def _accuracy(guess_s: np.ndarray, truth_s: np.ndarray) -> dict[str, float]:

@@ -47,23 +47,23 @@ class Columns:
         names = self._stratum_names(data)
         if names is not None:
             known_n &= names.notna().to_numpy()
-        rows = np.flatnonzero(known_n)
-        if not times.event_n[rows].any():
-            found = f"none in {len(rows)} rows with a time"
+        indices = np.flatnonzero(known_n)
+        if not times.event_n[indices].any():
+            found = f"none in {len(indices)} rows with a time"
             raise value_error(
                 f"column {self.event_key!r}", "rows with the event", found, "pass the column that marks it"
             )
-        self.strata = [ALL] if names is None else sorted(names.iloc[rows].unique())
+        self.strata = [ALL] if names is None else sorted(names.iloc[indices].unique())
         self.mean_k, self.deviation_k = [], []
         for key in self.covariate_keys:
-            value_n = _numbers(data, key)[rows]
+            value_n = _numbers(data, key)[indices]
             if not np.isfinite(value_n).any():
                 raise value_error(
                     f"column {key!r}", "numbers", "none in the rows with a time", "leave this covariate out"
                 )
             self.mean_k.append(float(np.nanmean(value_n)))
             self.deviation_k.append(float(np.nanstd(value_n)) or 1.0)
-        return rows
+        return indices
 
     def times(self, data: AnnData | MuData) -> tuple[Times, np.ndarray]:
         """Give the times of all rows, 0 and censored where they are missing, and which rows have one, (n_obs,) bool."""

@@ -23,9 +23,9 @@ class Seen(NamedTuple):
     fold_n: np.ndarray
     """(n,) int: with which rows a row is held out."""
 
-    def only(self, rows: np.ndarray) -> "Seen":
+    def only(self, indices: np.ndarray) -> "Seen":
         """Take some rows, by number or by a boolean per row."""
-        return Seen(self.x_ng[rows], self.covariate_nk[rows], self.times.only(rows), self.fold_n[rows])
+        return Seen(self.x_ng[indices], self.covariate_nk[indices], self.times.only(indices), self.fold_n[indices])
 
 
 class Penalties(NamedTuple):
@@ -53,9 +53,9 @@ def folds(times: Times, n_folds: int, seed: int) -> np.ndarray:
     fold_n, start = np.empty(len(times.time_n), dtype=np.int64), 0
     for stratum in np.unique(times.stratum_n):
         for event in (True, False):
-            rows = rng.permutation(np.flatnonzero((times.stratum_n == stratum) & (times.event_n == event)))
-            fold_n[rows] = (start + np.arange(len(rows))) % n_folds
-            start += len(rows)  # so that small strata do not all fall into the first fold
+            indices = rng.permutation(np.flatnonzero((times.stratum_n == stratum) & (times.event_n == event)))
+            fold_n[indices] = (start + np.arange(len(indices))) % n_folds
+            start += len(indices)  # so that small strata do not all fall into the first fold
     return fold_n
 
 
@@ -81,51 +81,51 @@ class _Inputs(NamedTuple):
     x_nd: np.ndarray
 
     @classmethod
-    def of(cls, seen: Seen, learned_n: np.ndarray, n_components: int) -> "_Inputs":
-        direction_gk = components(seen.x_ng[learned_n], n_components)
-        return cls(direction_gk, np.hstack([seen.x_ng @ direction_gk, seen.covariate_nk]))
+    def of(cls, visible: Seen, learned_n: np.ndarray, n_components: int) -> "_Inputs":
+        direction_gk = components(visible.x_ng[learned_n], n_components)
+        return cls(direction_gk, np.hstack([visible.x_ng @ direction_gk, visible.covariate_nk]))
 
     def penalty(self, strength: float, covariate_strength: float) -> np.ndarray:
         k = self.direction_gk.shape[1]
         return np.r_[np.full(k, strength), np.full(self.x_nd.shape[1] - k, covariate_strength)]
 
 
-def solve(seen: Seen, penalties: Penalties) -> Solved:
+def solve(visible: Seen, penalties: Penalties) -> Solved:
     """Weaken the ridge for as long as held-out rows gain by it, then solve with all rows.
 
     The strength is judged by the cross-validated partial likelihood (Verweij and van Houwelingen 1993): what a fold adds
     to the likelihood of the others. Components are found anew without each fold.
     """
-    strength_k, folds_k = penalties.covariate_strength, np.unique(seen.fold_n)
-    kept = [seen.fold_n != fold for fold in folds_k]
-    inputs = [_Inputs.of(seen, kept_n, penalties.n_components) for kept_n in kept]
+    strength_k, folds_k = penalties.covariate_strength, np.unique(visible.fold_n)
+    kept = [visible.fold_n != fold for fold in folds_k]
+    inputs = [_Inputs.of(visible, kept_n, penalties.n_components) for kept_n in kept]
     starts: list[np.ndarray | None] = [None] * len(kept)
     losses: dict[float, float] = {}
     held_out: dict[float, np.ndarray] = {}
     for strength in STRENGTHS:
-        gained, held_out[strength] = 0.0, np.empty(len(seen.fold_n))
+        gained, held_out[strength] = 0.0, np.empty(len(visible.fold_n))
         for k, (kept_n, part) in enumerate(zip(kept, inputs, strict=True)):
-            times = seen.times.only(kept_n)
+            times = visible.times.only(kept_n)
             starts[k] = ridge_cox(part.x_nd[kept_n], times, part.penalty(strength, strength_k), starts[k])
             eta_n = part.x_nd @ starts[k]
-            gained += partial_likelihood(eta_n, seen.times) - partial_likelihood(eta_n[kept_n], times)
+            gained += partial_likelihood(eta_n, visible.times) - partial_likelihood(eta_n[kept_n], times)
             held_out[strength][~kept_n] = eta_n[~kept_n] - eta_n[kept_n].mean()
-        losses[strength] = -gained / max(seen.times.event_n.sum(), 1)
+        losses[strength] = -gained / max(visible.times.event_n.sum(), 1)
         if len(losses) > 3 and min(list(losses.values())[-2:]) > min(losses.values()):
             break
     best = min(losses, key=lambda strength: losses[strength])
-    whole = _Inputs.of(seen, np.ones(len(seen.fold_n), dtype=bool), penalties.n_components)
-    weight_d = ridge_cox(whole.x_nd, seen.times, whole.penalty(best, strength_k))
+    whole = _Inputs.of(visible, np.ones(len(visible.fold_n), dtype=bool), penalties.n_components)
+    weight_d = ridge_cox(whole.x_nd, visible.times, whole.penalty(best, strength_k))
     k = whole.direction_gk.shape[1]
     weight_f = np.r_[whole.direction_gk @ weight_d[:k], weight_d[k:]]
     return Solved(weight_f, best, held_out[best], losses)
 
 
-def own_models(seen: Seen, n_strata: int, penalties: Penalties) -> dict[int, Solved]:
+def own_models(visible: Seen, n_strata: int, penalties: Penalties) -> dict[int, Solved]:
     """Solve a model of each stratum that has ``FEWEST_EVENTS`` in all but one of its folds; by its code."""
     solved = {}
     for stratum in range(n_strata):
-        part = seen.only(np.flatnonzero(seen.times.stratum_n == stratum))
+        part = visible.only(np.flatnonzero(visible.times.stratum_n == stratum))
         events_k = np.bincount(part.fold_n[part.times.event_n])
         if len(events_k) and events_k.sum() - events_k.max() >= FEWEST_EVENTS:
             solved[stratum] = solve(part, penalties)

@@ -15,7 +15,7 @@ from mudata import MuData
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm.models.base import OmicsModel, Saved, read_model, state_under, write_model
-from omicsmlm.models.heads import MODEL, RowFeatures, check_model, copied, load_model
+from omicsmlm.models.heads import MODEL, ObservationFeatures, check_model, copied, load_model
 from omicsmlm.nn import RiskAnchor
 from omicsmlm.training import FitOptions
 
@@ -131,49 +131,49 @@ class Survival(RiskAnswering):
         """
         if self.model.adata is None:
             raise value_error("train", "a survival model with its object", "one loaded alone", "load it with adata=…")
-        rows = self.columns.learn(self.model.adata)
+        indices = self.columns.learn(self.model.adata)
         times, _ = self.columns.times(self.model.adata)
-        self.features = RowFeatures.of(self.model, rows)
-        seen = Seen(
-            self.features.of_rows(self.model, rows),
-            self.columns.covariates(self.model.adata)[rows],
-            times.only(rows),
-            folds(times.only(rows), self.config.n_folds, self.config.seed),
+        self.features = ObservationFeatures.of(self.model, indices)
+        visible = Seen(
+            self.features.of_rows(self.model, indices),
+            self.columns.covariates(self.model.adata)[indices],
+            times.only(indices),
+            folds(times.only(indices), self.config.n_folds, self.config.seed),
         )
         self._series = {}
         options = FitOptions(max_epochs or 0, accelerator, devices, progress_bar=progress_bar, seed=self.config.seed)
-        own_n, pooled_n = self._solve(seen)
-        network_n = self._train_networks(rows, times, seen, (batch_size, options, trainer_options))
+        own_n, pooled_n = self._solve(visible)
+        network_n = self._train_networks(indices, times, visible, (batch_size, options, trainer_options))
         held_np = np.stack([own_n, pooled_n, network_n], 1)
-        scored_n, n_strata = np.isfinite(held_np).any(1), len(self.columns.strata)
-        self.combination = Combination.fit(held_np[scored_n], seen.times.only(scored_n), n_strata)
-        self.grid_t = np.quantile(seen.times.time_n[seen.times.event_n], DECILES)
+        evaluated_n, n_strata = np.isfinite(held_np).any(1), len(self.columns.strata)
+        self.combination = Combination.fit(held_np[evaluated_n], visible.times.only(evaluated_n), n_strata)
+        self.grid_t = np.quantile(visible.times.time_n[visible.times.event_n], DECILES)
         whole_n = complete(held_np)
-        judged = seen.times.only(whole_n)
-        self.held_out = self._scored(self.combination.log_risk(held_np[whole_n], judged.stratum_n), judged)
+        evaluated = visible.times.only(whole_n)
+        self.held_out = self._evaluated(self.combination.log_risk(held_np[whole_n], evaluated.stratum_n), evaluated)
         self.is_trained = True
         logger.info(
             "Survival: %d rows, %d events, %d strata; held out: mean C-index %.3f.",
-            len(rows),
-            seen.times.event_n.sum(),
+            len(indices),
+            visible.times.event_n.sum(),
             n_strata,
             self.held_out.loc["mean", "C-index"],
         )
 
-    def _solve(self, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    def _solve(self, visible: Seen) -> tuple[np.ndarray, np.ndarray]:
         """Solve the exact models; give the (n,) scores of rows held out from them, NaN where there is none."""
         c, n_strata = self.config, len(self.columns.strata)
-        self.anchor = RiskAnchor(seen.x_ng.shape[1] + self.columns.n_covariates, n_strata)
-        own_n, pooled_n = (np.full(len(seen.fold_n), np.nan) for _ in range(2))
+        self.anchor = RiskAnchor(visible.x_ng.shape[1] + self.columns.n_covariates, n_strata)
+        own_n, pooled_n = (np.full(len(visible.fold_n), np.nan) for _ in range(2))
         if not c.anchor:
             return own_n, pooled_n
-        own = own_models(seen, n_strata, Penalties(c.n_components, c.covariate_strength))
+        own = own_models(visible, n_strata, Penalties(c.n_components, c.covariate_strength))
         for stratum, solved in own.items():
             self.anchor.own_sf[stratum] = torch.from_numpy(solved.weight_f)
             self.anchor.has_own_s[stratum] = True
-            own_n[seen.times.stratum_n == stratum] = solved.held_out_n
+            own_n[visible.times.stratum_n == stratum] = solved.held_out_n
         if n_strata > 1 or not own:
-            pooled = solve(seen, Penalties(c.n_pooled_components, c.covariate_strength))
+            pooled = solve(visible, Penalties(c.n_pooled_components, c.covariate_strength))
             self.anchor.pooled_f.copy_(torch.from_numpy(pooled.weight_f))
             self.anchor.has_pooled.fill_(True)
             pooled_n = pooled.held_out_n
@@ -181,20 +181,20 @@ class Survival(RiskAnswering):
         return own_n, pooled_n
 
     def _train_networks(
-        self, rows: np.ndarray, times: Times, seen: Seen, how: tuple[int, FitOptions, dict[str, Any]]
+        self, indices: np.ndarray, times: Times, visible: Seen, how: tuple[int, FitOptions, dict[str, Any]]
     ) -> np.ndarray:
         """Train networks, each without a fold; give the (n,) risks of rows held out from them, NaN elsewhere."""
         c, (batch_size, options, trainer_options) = self.config, how
-        held_n = np.full(len(rows), np.nan)
+        held_n = np.full(len(indices), np.nan)
         self.networks = torch.nn.ModuleList()
         assert self.model.adata is not None
-        known, fold_n = Learned.from_rows(self._clinical(self.model.adata), seen.x_ng, rows), seen.fold_n
+        known, fold_n = Learned.from_rows(self._clinical(self.model.adata), visible.x_ng, indices), visible.fold_n
         for fold in range(c.n_networks):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(c.seed + fold)
                 own, network = self._new_network()
             network.learned = known
-            learned, held = rows[fold_n != fold], rows[fold_n == fold]
+            learned, held = indices[fold_n != fold], indices[fold_n == fold]
             n_epochs = options.max_epochs or max(1, round(c.n_steps / np.ceil(len(learned) / batch_size)))
             run = replace(options, max_epochs=n_epochs, seed=c.seed + fold)
             values = train_network(own, network, learned, times, c, (batch_size, run, trainer_options))
@@ -263,7 +263,7 @@ class Survival(RiskAnswering):
         choice = saved.config["choice"]
         model = load_model(dir_path, choice["model"], adata, "survival model")
         made = cls(model, Columns(**choice["columns"]), SurvivalConfig(**saved.settings))
-        made.features = RowFeatures(**choice["features"]).eval()
+        made.features = ObservationFeatures(**choice["features"]).eval()
         n_strata = len(made.columns.strata)
         made.anchor = RiskAnchor(made.features.n_features + made.columns.n_covariates, n_strata)
         for name, part in (("features", made.features), ("anchor", made.anchor)):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from omicsmlm._cox import Times
 from omicsmlm._types import Batch, Encoded, Module, Objective, Parts
-from omicsmlm.data import row_loader
+from omicsmlm.data import observation_loader
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import Adapted, copied
 from omicsmlm.nn import RiskHead
@@ -27,9 +27,9 @@ class Clinical(NamedTuple):
     covariate_nk: Tensor
     """(n, k) float32."""
 
-    def of(self, rows: Tensor) -> "Clinical":
+    def of(self, indices: Tensor) -> "Clinical":
         """Take some rows, to the device of their numbers."""
-        return Clinical(*(part[rows.cpu()].to(rows.device) for part in self))
+        return Clinical(*(part[indices.cpu()].to(indices.device) for part in self))
 
 
 class RiskNetwork(Module):
@@ -61,8 +61,8 @@ class RiskNetwork(Module):
     def forward(self, views: dict[str, Any], batch: Batch) -> Tensor:
         """Give the (n, o) outputs of the head for rows that are learned from."""
         assert self.learned is not None
-        self.learned = self.learned.on(batch.rows.device)  # it stays there
-        clinical, x_ng = self.learned.of(batch.rows)
+        self.learned = self.learned.on(batch.indices.device)  # it stays there
+        clinical, x_ng = self.learned.of(batch.indices)
         return self.head(self.embed(views, batch).mean, *clinical, x_ng)
 
     def log_risk(self, views: dict[str, Any], batch: Batch, clinical: Clinical, x_ng: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class RiskNetwork(Module):
 
 
 class Learned(NamedTuple):
-    """What a network that is trained knows of the rows of an object; a batch finds its own by ``batch.rows``."""
+    """What a network that is trained knows of the rows of an object; a batch finds its own by ``batch.indices``."""
 
     clinical: Clinical
     """Of all rows."""
@@ -81,15 +81,15 @@ class Learned(NamedTuple):
     """(n_obs,) int64: where each row is in ``x_ng``."""
 
     @classmethod
-    def from_rows(cls, clinical: Clinical, x_ng: np.ndarray, rows: np.ndarray) -> "Learned":
+    def from_rows(cls, clinical: Clinical, x_ng: np.ndarray, indices: np.ndarray) -> "Learned":
         """Put it together for rows whose features are given."""
         position_n = torch.zeros(len(clinical.stratum_n), dtype=torch.int64)
-        position_n[rows] = torch.arange(len(rows))
+        position_n[indices] = torch.arange(len(indices))
         return cls(clinical, torch.from_numpy(x_ng), position_n)
 
-    def of(self, rows: Tensor) -> tuple[Clinical, Tensor]:
+    def of(self, indices: Tensor) -> tuple[Clinical, Tensor]:
         """Give what is known of some rows, and their features."""
-        return Clinical(*(part[rows] for part in self.clinical)), self.x_ng[self.position_n[rows]]
+        return Clinical(*(part[indices] for part in self.clinical)), self.x_ng[self.position_n[indices]]
 
     def on(self, device: torch.device) -> "Learned":
         """Move it to a device."""
@@ -112,7 +112,7 @@ def new_network(
 def train_network(
     own: OmicsModel,
     network: RiskNetwork,
-    rows: np.ndarray,
+    indices: np.ndarray,
     times: Times,
     config: SurvivalConfig,
     how: tuple[int, FitOptions, Mapping[str, Any]],
@@ -123,7 +123,7 @@ def train_network(
     ----------
     own, network
         What :func:`new_network` gave; the network has ``learned``.
-    rows
+    indices
         Rows of the model's object to learn from.
     times
         Times of all rows of the object.
@@ -139,7 +139,7 @@ def train_network(
     """
     batch_size, options, trainer_options = how
     c, manager = config, own.adata_manager
-    z_nd, _ = own.map_observations(None, rows, None, own.module.n_latent, own.embed_batch)
+    z_nd, _ = own.map_observations(None, indices, None, own.module.n_latent, own.embed_batch)
     network.head.cpu().fit_scale(torch.from_numpy(z_nd))
     adapted = Adapted(own, c.tuning, c.rank, options.seed) if c.tuning in ("lora", "ia3") else None
     if c.tuning == "frozen":
@@ -148,10 +148,10 @@ def train_network(
         own.parts.tokenizer,
         own.fine_tuning_masking(c.hidden_rates, c.modality_rate),
         network,
-        _objective(times, rows, config),
+        _objective(times, indices, config),
     )
     optimisation = Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay)
-    loader = row_loader(manager, rows, batch_size, seed=options.seed)
+    loader = observation_loader(manager, indices, batch_size, seed=options.seed)
     losses = fit(parts, optimisation, loader, None, options, trainer_options).losses
     if adapted is not None:
         adapted.merge()
@@ -159,20 +159,20 @@ def train_network(
     return losses
 
 
-def network_risk(own: OmicsModel, network: RiskNetwork, rows: np.ndarray) -> np.ndarray:
+def network_risk(own: OmicsModel, network: RiskNetwork, indices: np.ndarray) -> np.ndarray:
     """Give the (n,) log risks of rows of a model's object that the network knows."""
 
     def compute(batch: Batch) -> Tensor:
         return log_risk(network(own.parts.tokenizer(batch), batch))[:, None]
 
     network.to(own.device).eval()
-    return own.map_observations(None, rows, None, 1, compute)[0][:, 0]
+    return own.map_observations(None, indices, None, 1, compute)[0][:, 0]
 
 
-def _objective(times: Times, rows: np.ndarray, config: SurvivalConfig) -> Objective:
+def _objective(times: Times, indices: np.ndarray, config: SurvivalConfig) -> Objective:
     event_n = torch.from_numpy(times.event_n)
     if config.likelihood == "cox":
         return CoxObjective(torch.from_numpy(times.time_n).float(), event_n, torch.from_numpy(times.stratum_n))
-    learned = times.only(rows)
+    learned = times.only(indices)
     ends_u = np.quantile(learned.time_n[learned.event_n], np.linspace(0, 1, config.n_intervals + 1)[1:-1])
     return DiscreteHazards(torch.from_numpy(np.searchsorted(ends_u, times.time_n, side="left")), event_n)

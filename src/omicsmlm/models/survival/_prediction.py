@@ -15,7 +15,7 @@ from omicsmlm._cox import Times
 from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
 from omicsmlm.models.base import OmicsModel
-from omicsmlm.models.heads import RowFeatures
+from omicsmlm.models.heads import ObservationFeatures
 from omicsmlm.nn import RiskAnchor
 
 from ._covariates import Columns
@@ -41,7 +41,7 @@ class RiskAnswering(ABC):
         What is read of ``obs``.
     """
 
-    features: RowFeatures
+    features: ObservationFeatures
     anchor: RiskAnchor
     combination: Combination
     grid_t: np.ndarray
@@ -103,7 +103,7 @@ class RiskAnswering(ABC):
             ``network`` (the mean of the networks), each in a unit of its own and NaN where there is none, and
             ``log risk``.
         """
-        table, _ = self._judged(data, indices, batch_size)
+        table, _ = self._risks(data, indices, batch_size)
         return table
 
     def predict_survival(
@@ -136,7 +136,7 @@ class RiskAnswering(ABC):
         time_t = np.asarray(times, dtype=np.float64).ravel()
         if not (np.isfinite(time_t).all() and time_t.min(initial=0) >= 0):
             raise value_error("times", "times that are not negative", named(time_t, 3), "count from the start")
-        table, stratum_n = self._judged(data, indices, batch_size)
+        table, stratum_n = self._risks(data, indices, batch_size)
         survival_nt = self.combination.survival(table["log risk"].to_numpy(), stratum_n, time_t)
         return pd.DataFrame(survival_nt, index=table.index, columns=time_t)
 
@@ -152,7 +152,7 @@ class RiskAnswering(ABC):
         Returns
         -------
         pandas.DataFrame
-            One row per stratum, then ``mean`` and ``weighted`` (over strata, by their number of rows) and ``pooled`` (all
+            One row per stratum, then ``mean`` and ``weighted`` (over strata, by their number of observations) and ``pooled`` (all
             rows, by their predicted survival at the median time of events, since risks are relative to the stratum).
             Columns: ``C-index``, ``n``, ``events``; ``Brier``, the mean of the Brier scores at the deciles of the times
             of events; ``Brier, no risk``, that of the baseline hazards alone; ``calibration error``, how far survival at
@@ -167,15 +167,15 @@ class RiskAnswering(ABC):
         if data is None:
             return self.held_out.copy()
         times, known_n = self.columns.times(data)
-        rows = np.flatnonzero(known_n)
-        if not len(rows):
+        indices = np.flatnonzero(known_n)
+        if not len(indices):
             raise value_error("evaluate", "rows with a time and an event", "none", "pass an object that holds them")
-        table, stratum_n = self._judged(data, rows, None)
-        return self._scored(table["log risk"].to_numpy(), times.only(rows)._replace(stratum_n=stratum_n))
+        table, stratum_n = self._risks(data, indices, None)
+        return self._evaluated(table["log risk"].to_numpy(), times.only(indices)._replace(stratum_n=stratum_n))
 
     held_out: pd.DataFrame
 
-    def _scored(self, log_risk_n: np.ndarray, times: Times) -> pd.DataFrame:
+    def _evaluated(self, log_risk_n: np.ndarray, times: Times) -> pd.DataFrame:
         names_n = np.array([*self.columns.strata, "unknown"])[times.stratum_n]
         survival_nt, without_nt = (
             self.combination.survival(eta_n, times.stratum_n, self.grid_t) for eta_n in (log_risk_n, 0 * log_risk_n)
@@ -200,7 +200,7 @@ class RiskAnswering(ABC):
         table.loc["weighted", columns] = (strata[columns].fillna(0).T * weight).sum(axis=1) / weight.sum(axis=1)
         return table
 
-    def _judged(
+    def _risks(
         self, data: AnnData | MuData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Give the scores of rows and their strata."""
@@ -212,7 +212,7 @@ class RiskAnswering(ABC):
             part.to(device).eval()
 
         def compute(batch: Batch) -> Tensor:
-            x_ng, own = self.features(batch), clinical.of(batch.rows)
+            x_ng, own = self.features(batch), clinical.of(batch.indices)
             anchor_n2 = self.anchor(torch.cat([x_ng, own.covariate_nk], 1), own.stratum_n)
             network_n = self._network_mean(batch, own, x_ng)
             return torch.cat([anchor_n2, network_n[:, None], own.stratum_n[:, None].float()], 1)
@@ -226,7 +226,7 @@ class RiskAnswering(ABC):
     def _network_mean(self, batch: Batch, clinical: Clinical, x_ng: Tensor) -> Tensor:
         """Give (n,) means of the networks' log risks; NaN without networks."""
         if not len(self.networks):
-            return torch.full((len(batch.rows),), torch.nan, device=batch.rows.device)
+            return torch.full((len(batch.indices),), torch.nan, device=batch.indices.device)
         views = self.model.parts.tokenizer(batch)
         return torch.stack([network.log_risk(views, batch, clinical, x_ng) for network in self._each_network()]).mean(0)
 

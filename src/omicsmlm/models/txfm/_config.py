@@ -153,7 +153,7 @@ class TxFMConfig:
             if not holds:
                 raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
 
-    def n_shown(self, n_seen_n: Tensor) -> Tensor:
+    def n_shown(self, n_visible_n: Tensor) -> Tensor:
         """Give how many genes are shown of rows of which so many were profiled, (n,) int64.
 
         Examples
@@ -161,8 +161,8 @@ class TxFMConfig:
         >>> TxFMConfig(n_visible=128).n_shown(torch.tensor([0, 3, 200, 9000]))
         tensor([  0,   1,  50, 128])
         """
-        share_n = (self.most_visible * n_seen_n).long().clamp(min=1)
-        return torch.minimum(share_n, n_seen_n).clamp(max=self.n_visible)
+        fraction_n = (self.most_visible * n_visible_n).long().clamp(min=1)
+        return torch.minimum(fraction_n, n_visible_n).clamp(max=self.n_visible)
 
 
 PAPER: dict[str, Any] = {

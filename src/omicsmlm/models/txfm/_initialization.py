@@ -39,13 +39,13 @@ class Components(NamedTuple):
 
 
 def gene_components(
-    values_ng: np.ndarray, seen_ng: np.ndarray, panel_n: np.ndarray, n_components: int, seed: int
+    values_ng: np.ndarray, visible_ng: np.ndarray, panel_n: np.ndarray, n_components: int, seed: int
 ) -> Components:
     """Find the components along which log counts differ within their data set; genes are centred, not scaled.
 
     Parameters
     ----------
-    values_ng, seen_ng
+    values_ng, visible_ng
         Log counts, and where they were profiled.
     panel_n
         (n,) data set of each row.
@@ -55,17 +55,17 @@ def gene_components(
         Seed of the randomised SVD.
     """
     panels = [panel_n == panel for panel in np.unique(panel_n)]
-    mean_sg = np.stack([values_ng[rows].mean(0) for rows in panels])
-    profiled_sg = np.stack([seen_ng[rows].any(0) for rows in panels])
+    mean_sg = np.stack([values_ng[indices].mean(0) for indices in panels])
+    profiled_sg = np.stack([visible_ng[indices].any(0) for indices in panels])
     n_sets_g = np.maximum(profiled_sg.sum(0), 1)
     x_ng = np.zeros_like(values_ng, dtype=np.float32)
-    for rows, mean_g in zip(panels, mean_sg, strict=True):
-        x_ng[rows] = (values_ng[rows] - mean_g) * seen_ng[rows]
+    for indices, mean_g in zip(panels, mean_sg, strict=True):
+        x_ng[indices] = (values_ng[indices] - mean_g) * visible_ng[indices]
     k, n, g = min(n_components, *x_ng.shape), *x_ng.shape
     _, s_k, v_kg = randomized_svd(x_ng, k, n_iter=4, random_state=seed)
     table_gk, strength_k = np.zeros((g, n_components)), np.full(n_components, 1e-6)
     table_gk[:, :k], strength_k[:k] = v_kg.T * np.sqrt(g), np.maximum(s_k / np.sqrt(n * g), 1e-6)
-    left_g = (x_ng**2).sum(0) / np.maximum(seen_ng.sum(0), 1) - np.square(table_gk * strength_k).sum(1)
+    left_g = (x_ng**2).sum(0) / np.maximum(visible_ng.sum(0), 1) - np.square(table_gk * strength_k).sum(1)
     noise_g = SHRUNK * left_g.mean() + (1 - SHRUNK) * left_g
     mean_g = (mean_sg * profiled_sg).sum(0) / n_sets_g
     found = mean_g, table_gk, strength_k, noise_g.clip(max(0.05 * left_g.mean(), 1e-6))

@@ -114,7 +114,7 @@ class TxFM(ImputingModel, FineTunedModel):
         if name not in first.panels:
             present_n = torch.cat([batch.present[name] for batch in sample]).numpy()
             return [first.measured[name].numpy()], np.where(present_n, 0, -1)
-        panel_n = torch.cat([batch.panels[name].of_row for batch in sample]).numpy()
+        panel_n = torch.cat([batch.panels[name].of_obs for batch in sample]).numpy()
         return list(first.panels[name].profiled.numpy()), panel_n
 
     def _assemble(self, choice: dict[str, Any]) -> Parts:
@@ -132,9 +132,9 @@ class TxFM(ImputingModel, FineTunedModel):
         module.decoder.start(self._mean_logits(sample))
         if module.fit is None:
             return
-        grid, rows = self._rows_for_components(sample)
-        panel_n = self._panels(sample)[1][rows]
-        start(module, gene_components(grid.values.numpy(), grid.seen.numpy(), panel_n, c.width - 1, c.seed))
+        grid, indices = self._rows_for_components(sample)
+        panel_n = self._panels(sample)[1][indices]
+        start(module, gene_components(grid.values.numpy(), grid.visible.numpy(), panel_n, c.width - 1, c.seed))
 
     def _rows_for_components(self, sample: Sequence[Batch]) -> tuple[Grid, np.ndarray]:
         """Choose some rows that have RNA: on the grid, and by their position in the sample."""
@@ -142,13 +142,13 @@ class TxFM(ImputingModel, FineTunedModel):
         most = max(1, COMPONENT_ROWS // max(1, len(np.unique(panel_n[panel_n >= 0]))))
         drawn = np.random.default_rng(self.config.seed).permutation(len(panel_n))
         own = [drawn[panel_n[drawn] == panel][:most] for panel in np.unique(panel_n) if panel >= 0]
-        rows = np.sort(np.concatenate(own)) if own else drawn[:0]
+        indices = np.sort(np.concatenate(own)) if own else drawn[:0]
         parts, first = [], 0
         for batch in sample:
-            taken = torch.from_numpy(rows[(rows >= first) & (rows < first + len(batch.rows))] - first)
+            taken = torch.from_numpy(indices[(indices >= first) & (indices < first + len(batch.indices))] - first)
             parts.append([part[taken] for part in self._counts(batch)[self._name]])
-            first += len(batch.rows)
-        return Grid(*(torch.cat(part) for part in zip(*parts, strict=True))), rows
+            first += len(batch.indices)
+        return Grid(*(torch.cat(part) for part in zip(*parts, strict=True))), indices
 
     def _mean_logits(self, sample: Sequence[Batch]) -> Tensor:
         """Give the logits at which the loss of a row that is not known is least: those of the mean of 1 + x."""
@@ -157,7 +157,7 @@ class TxFM(ImputingModel, FineTunedModel):
         for batch in sample:
             grid = self._counts(batch)[self._name]
             sum_g += grid.values.double().expm1().sum(0)
-            n_g += grid.seen.sum(0)
+            n_g += grid.visible.sum(0)
         mean_g = sum_g / n_g.clamp(min=1)
         if c.activation == "softmax":
             return (mean_g / mean_g.sum().clamp(min=1e-12)).clamp(min=1e-8).log().float()

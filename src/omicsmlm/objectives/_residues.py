@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._types import Batch, Letters, Masked
+from omicsmlm._types import Batch, Masked, Sequences
 
 from ._reduction import step_mean
 
 
-class LetterCrossEntropy:
+class ResidueCrossEntropy:
     """Mean cross-entropy, in nats, of the hidden letters of each kind of sequence; summed over kinds.
 
-    It judges ``outputs.letters[name]``, the (t, a) logits of all letters, where they are hidden. Of an ambiguous letter (N, X)
+    It judges ``outputs.residues[name]``, the (t, a) logits of all letters, where they are hidden. Of an ambiguous letter (N, X)
     nothing is asked.
 
     Parameters
@@ -29,14 +29,14 @@ class LetterCrossEntropy:
 
     def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Judge the letters."""
-        assert masked.scored is not None
+        assert masked.evaluated is not None
         terms = {}
-        for name, logits_ta in outputs.letters.items():
-            whole: Letters = masked.targets[name]
-            n_letters = len(logits_ta)  # letters of no sequence, behind the last one, have been left out
-            byte_t = whole.letters[:n_letters].long()
+        for name, logits_ta in outputs.residues.items():
+            whole: Sequences = masked.targets[name]
+            n_residues = len(logits_ta)  # letters of no sequence, behind the last one, have been left out
+            byte_t = whole.residues[:n_residues].long()
             self.codes[name] = self.codes[name].to(byte_t.device)  # once: it stays there
-            code_t = torch.where(masked.scored[name][:n_letters], self.codes[name][byte_t].clamp(min=-1), -1)
+            code_t = torch.where(masked.evaluated[name][:n_residues], self.codes[name][byte_t].clamp(min=-1), -1)
             terms[name] = F.cross_entropy(logits_ta.float(), code_t, ignore_index=-1, reduction="sum")
             terms[name] = step_mean(terms[name], (code_t >= 0).sum(), batch)
         return terms

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from omicsmlm._types import Letters
+from omicsmlm._types import Sequences
 
 ALPHABETS = {"nucleotide": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
 """Letters that have a code of their own, from 0 on; all others are ambiguous."""
@@ -30,17 +30,17 @@ class States(NamedTuple):
         """Read the lengths off the offsets; the host waits for the device."""
         return cls(states_pd, offsets, offsets.diff().tolist())
 
-    def of_rows(self, of_row: Tensor, on_host: list[int] | None = None) -> Self:
-        """Give each of n rows the states of its sequence; none where ``of_row`` is -1.
+    def of_rows(self, of_obs: Tensor, on_host: list[int] | None = None) -> Self:
+        """Give each of n rows the states of its sequence; none where ``of_obs`` is -1.
 
-        Where ``of_row`` is known on the host as well, it need not wait for the device.
+        Where ``of_obs`` is known on the host as well, it need not wait for the device.
         """
-        on_host = of_row.tolist() if on_host is None else on_host
+        on_host = of_obs.tolist() if on_host is None else on_host
         lengths = [self.lengths[u] if u >= 0 else 0 for u in on_host]
-        has_n = of_row >= 0
-        length_n = self.offsets.diff()[of_row.clamp(min=0)] * has_n if len(self.offsets) > 1 else of_row * 0
+        has_n = of_obs >= 0
+        length_n = self.offsets.diff()[of_obs.clamp(min=0)] * has_n if len(self.offsets) > 1 else of_obs * 0
         offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
-        start_n = self.offsets[:-1][of_row.clamp(min=0)] if len(self.offsets) > 1 else of_row * 0
+        start_n = self.offsets[:-1][of_obs.clamp(min=0)] if len(self.offsets) > 1 else of_obs * 0
         place_p = torch.repeat_interleave(start_n - offsets[:-1], length_n, output_size=sum(lengths))
         place_p = place_p + torch.arange(len(place_p), device=place_p.device)
         return self._replace(states=self.states[place_p], offsets=offsets, lengths=lengths)
@@ -52,44 +52,44 @@ class States(NamedTuple):
         return sum_nd / length_n.clamp(min=1)[:, None]
 
 
-def letter_codes(kind: str) -> Tensor:
+def residue_codes(kind: str) -> Tensor:
     """Give the code of each of 256 bytes: its place in the alphabet, UNKNOWN, or MASKED for the sign "?".
 
     Examples
     --------
-    >>> [int(letter_codes("nucleotide")[ord(letter)]) for letter in "ATN?"]
+    >>> [int(residue_codes("nucleotide")[ord(residue)]) for residue in "ATN?"]
     [0, 3, -1, -2]
     """
     codes = torch.full((256,), UNKNOWN, dtype=torch.int64)
-    for code, letter in enumerate(ALPHABETS[kind]):
-        codes[ord(letter)] = code
+    for code, residue in enumerate(ALPHABETS[kind]):
+        codes[ord(residue)] = code
     codes[ord("?")] = MASKED
     return codes
 
 
-def sequence_of(packed: Letters | States) -> Tensor:
+def sequence_of(packed: Sequences | States) -> Tensor:
     """Give the sequence of each letter, or state, (t,) int64."""
     length_u = packed.offsets.diff()
     sequence_u = torch.arange(len(length_u), device=length_u.device)
     return torch.repeat_interleave(sequence_u, length_u, output_size=len(packed[0]))
 
 
-def place_of(packed: Letters | States) -> Tensor:
+def place_of(packed: Sequences | States) -> Tensor:
     """Give the place of each letter, or state, in its sequence, (t,) int64."""
     sequence_t = sequence_of(packed)
     return torch.arange(len(sequence_t), device=sequence_t.device) - packed.offsets[:-1][sequence_t]
 
 
-def chosen(letters: Letters, index_g: Tensor, lengths: list[int], on_host: list[int]) -> Letters:
+def chosen(residues: Sequences, index_g: Tensor, lengths: list[int], on_host: list[int]) -> Sequences:
     """Give some of the sequences, whose lengths are known, in this order; to no row belongs any."""
-    found = States(letters.letters[:, None], letters.offsets, lengths).of_rows(index_g, on_host)
-    return Letters(found.states[:, 0], found.offsets, index_g.new_zeros(0), letters.digests[index_g])
+    found = States(residues.residues[:, None], residues.offsets, lengths).of_rows(index_g, on_host)
+    return Sequences(found.states[:, 0], found.offsets, index_g.new_zeros(0), residues.digests[index_g])
 
 
-def texts(letters: Letters) -> list[str]:
+def texts(residues: Sequences) -> list[str]:
     """Give the sequences as text."""
-    whole = bytes(letters.letters.cpu().tolist()).decode("ascii")
-    ends = letters.offsets.tolist()
+    whole = bytes(residues.residues.cpu().tolist()).decode("ascii")
+    ends = residues.offsets.tolist()
     return [whole[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
 
 

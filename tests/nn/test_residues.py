@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from omicsmlm.nn import States, letter_codes, windowed
-from omicsmlm.nn._letters import ALPHABETS, chosen, place_of, sequence_of, texts
+from omicsmlm.nn import States, residue_codes, windowed
+from omicsmlm.nn._residues import ALPHABETS, chosen, place_of, sequence_of, texts
 from tests.objects import letters_of
 
 LENGTHS = [3, 1, 7, 0, 4]
@@ -22,11 +22,11 @@ def parts_of(states):
 
 @pytest.mark.parametrize("kind", ["nucleotide", "protein"])
 def test_a_letter_has_its_place_in_the_alphabet_as_code(kind):
-    codes = letter_codes(kind)
+    codes = residue_codes(kind)
     assert codes.shape == (256,)
     for byte, code in enumerate(codes.tolist()):
-        letter = chr(byte)
-        assert code == (ALPHABETS[kind].index(letter) if letter in ALPHABETS[kind] else -2 if letter == "?" else -1)
+        residue = chr(byte)
+        assert code == (ALPHABETS[kind].index(residue) if residue in ALPHABETS[kind] else -2 if residue == "?" else -1)
 
 
 def test_the_letters_of_proteins_are_the_twenty():
@@ -35,21 +35,21 @@ def test_the_letters_of_proteins_are_the_twenty():
 
 
 def test_letters_know_their_sequence_and_place():
-    letters = letters_of("ACG", "T", "GGTT")
-    assert texts(letters) == ["ACG", "T", "GGTT"]
-    assert sequence_of(letters).tolist() == [0, 0, 0, 1, 2, 2, 2, 2]
-    assert place_of(letters).tolist() == [0, 1, 2, 0, 0, 1, 2, 3]
-    nothing = letters_of(of_row=[-1])
+    residues = letters_of("ACG", "T", "GGTT")
+    assert texts(residues) == ["ACG", "T", "GGTT"]
+    assert sequence_of(residues).tolist() == [0, 0, 0, 1, 2, 2, 2, 2]
+    assert place_of(residues).tolist() == [0, 1, 2, 0, 0, 1, 2, 3]
+    nothing = letters_of(of_obs=[-1])
     assert texts(nothing) == []
     assert sequence_of(nothing).tolist() == place_of(nothing).tolist() == []
 
 
-@pytest.mark.parametrize("of_row", [[2, -1, 0, 0, 4, 3, -1, 2], [-1, -1], [], [1]])
-def test_rows_get_the_states_of_their_sequences(of_row):
+@pytest.mark.parametrize("of_obs", [[2, -1, 0, 0, 4, 3, -1, 2], [-1, -1], [], [1]])
+def test_rows_get_the_states_of_their_sequences(of_obs):
     whole = states_of()
-    found = parts_of(whole.of_rows(torch.tensor(of_row, dtype=torch.int64)))
-    assert len(found) == len(of_row)
-    for own, code in zip(found, of_row, strict=True):
+    found = parts_of(whole.of_rows(torch.tensor(of_obs, dtype=torch.int64)))
+    assert len(found) == len(of_obs)
+    for own, code in zip(found, of_obs, strict=True):
         assert torch.equal(own, parts_of(whole)[code] if code >= 0 else torch.zeros(0, 2))
 
 
@@ -91,7 +91,7 @@ def test_windows_pass_gradients_on():
 
 
 def test_chosen_sequences_come_in_the_order_asked_for():
-    letters = letters_of("AC", "GGG", "T")
-    found = chosen(letters, torch.tensor([2, 0]), letters.offsets.diff().tolist(), [2, 0])
+    residues = letters_of("AC", "GGG", "T")
+    found = chosen(residues, torch.tensor([2, 0]), residues.offsets.diff().tolist(), [2, 0])
     assert texts(found) == ["T", "AC"]
-    assert torch.equal(found.digests, letters.digests[[2, 0]])
+    assert torch.equal(found.digests, residues.digests[[2, 0]])

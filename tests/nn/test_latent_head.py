@@ -6,13 +6,13 @@ from torch.nn import functional as F
 
 from omicsmlm._draws import Draws
 from omicsmlm._types import Encoded
-from omicsmlm.nn import Readout, drawn
+from omicsmlm.nn import LatentHead, drawn
 
 
 @pytest.fixture
 def readout():
     torch.manual_seed(0)
-    return Readout(width=6, n_nonlinear=2, n_linear=4, dropout=0.5).eval()
+    return LatentHead(width=6, n_nonlinear=2, n_linear=4, dropout=0.5).eval()
 
 
 @pytest.fixture

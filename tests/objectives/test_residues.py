@@ -7,20 +7,20 @@ import pytest
 import torch
 
 from omicsmlm._types import Masked
-from omicsmlm.objectives import LetterCrossEntropy
+from omicsmlm.objectives import ResidueCrossEntropy
 from tests.objects import NO_BATCH, letters_of
 
 ALPHABETS = {"dna": "ACGT", "protein": "ACD"}
 
 
 class Outputs(NamedTuple):
-    letters: dict
+    residues: dict
 
 
 def codes(alphabet):
     table = torch.full((256,), -1)
-    for code, letter in enumerate(alphabet):
-        table[ord(letter)] = code
+    for code, residue in enumerate(alphabet):
+        table[ord(residue)] = code
     table[ord("?")] = -2
     return table
 
@@ -30,46 +30,46 @@ CODES = {name: codes(alphabet) for name, alphabet in ALPHABETS.items()}
 
 def case(**sequences):
     generator = torch.Generator().manual_seed(0)
-    whole, logits, scored = {}, {}, {}
+    whole, logits, evaluated = {}, {}, {}
     for name, texts in sequences.items():
         whole[name] = letters_of(*texts)
-        scored[name] = torch.rand(len(whole[name].letters), generator=generator) < 0.5
-        logits[name] = torch.randn(len(scored[name]), len(ALPHABETS[name]), generator=generator).requires_grad_()
-    return Outputs(logits), Masked({}, whole, scored)
+        evaluated[name] = torch.rand(len(whole[name].residues), generator=generator) < 0.5
+        logits[name] = torch.randn(len(evaluated[name]), len(ALPHABETS[name]), generator=generator).requires_grad_()
+    return Outputs(logits), Masked({}, whole, evaluated)
 
 
-def judged(outputs, masked):
-    return LetterCrossEntropy(CODES)(outputs, masked, NO_BATCH, 0.5)
+def evaluated(outputs, masked):
+    return ResidueCrossEntropy(CODES)(outputs, masked, NO_BATCH, 0.5)
 
 
 def test_it_is_the_mean_surprise_of_each_kind():
     texts = {"dna": ["ACGTNACGTAACGN", "NN", "TTAC"], "protein": ["ACDX", "DDCAAXXX"]}
     outputs, masked = case(**texts)
-    terms = judged(outputs, masked)
+    terms = evaluated(outputs, masked)
     assert set(terms) == {"dna", "protein"}
     for name in terms:
-        hidden = masked.scored[name].tolist()
+        hidden = masked.evaluated[name].tolist()
         surprises = []
-        for letter, is_hidden, logit_a in zip(
-            "".join(texts[name]), hidden, outputs.letters[name].tolist(), strict=True
+        for residue, is_hidden, logit_a in zip(
+            "".join(texts[name]), hidden, outputs.residues[name].tolist(), strict=True
         ):
-            if is_hidden and letter in ALPHABETS[name]:
+            if is_hidden and residue in ALPHABETS[name]:
                 norm = math.log(sum(math.exp(x) for x in logit_a))
-                surprises.append(norm - logit_a[ALPHABETS[name].index(letter)])
+                surprises.append(norm - logit_a[ALPHABETS[name].index(residue)])
         assert len(surprises) < sum(hidden), "some are ambiguous"
         assert float(terms[name].detach()) == pytest.approx(sum(surprises) / len(surprises), rel=1e-5)
 
 
 def test_of_ambiguous_letters_nothing_is_asked():
     outputs, masked = case(dna=["NNNNNNNN"])
-    loss = judged(outputs, masked)["dna"]
+    loss = evaluated(outputs, masked)["dna"]
     loss.backward()
     assert float(loss.detach()) == 0
-    assert (outputs.letters["dna"].grad == 0).all()
+    assert (outputs.residues["dna"].grad == 0).all()
 
 
 def test_where_nothing_is_hidden_nothing_is_lost_and_training_goes_on():
     outputs, masked = case(dna=[])
-    loss = judged(outputs, masked)["dna"]
+    loss = evaluated(outputs, masked)["dna"]
     assert float(loss.detach()) == 0
     loss.backward()

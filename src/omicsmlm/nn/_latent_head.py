@@ -7,7 +7,7 @@ from omicsmlm._draws import Draws
 from omicsmlm._types import Encoded
 
 
-class Readout(nn.Module):
+class LatentHead(nn.Module):
     r"""Latent of a row, from what was summed (h) and from what a network made of it (h'): μ = r ⊙ (W f(h') + S h).
 
     f is LayerNorm, GELU, dropout, linear, LayerNorm, GELU, dropout. S starts as a diagonal that leads components of h to

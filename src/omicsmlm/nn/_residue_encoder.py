@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omicsmlm._types import Letters
+from omicsmlm._types import Sequences
 
-from ._letters import ALPHABETS, UNKNOWN, States, chosen, letter_codes, place_of, sequence_of, windowed
+from ._residues import ALPHABETS, UNKNOWN, States, chosen, place_of, residue_codes, sequence_of, windowed
 from ._transformer import PackedTransformer
 
 LETTER_WIDTH = 8
 """Width of the embedding of one letter."""
 
 
-class LetterEncoder(nn.Module):
+class ResidueEncoder(nn.Module):
     """Letters → convolution → levels of (average of ``pool`` neighbours, residual convolution) → windows → transformer.
 
     Sequences are padded to the longest one for the convolutions alone, and what is beyond an end is zeroed before each, so
@@ -54,11 +54,11 @@ class LetterEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.width, self.pool, self.n_windows = width, pool, n_windows
-        self.n_letters = len(ALPHABETS[kind])
+        self.n_residues = len(ALPHABETS[kind])
         self.register_buffer(
-            "codes", letter_codes(kind) - UNKNOWN + 1, persistent=False
+            "codes", residue_codes(kind) - UNKNOWN + 1, persistent=False
         )  # masked 0, unknown 1, then letters
-        self.embedding = nn.Embedding(self.n_letters + 2, LETTER_WIDTH)
+        self.embedding = nn.Embedding(self.n_residues + 2, LETTER_WIDTH)
         self.stem = nn.Conv1d(LETTER_WIDTH, width // 2, kernel, padding=kernel // 2)
         self.widening = nn.Linear(width // 2, width)
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(n_levels)])
@@ -68,26 +68,26 @@ class LetterEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, letters: Letters, lengths: list[int] | None = None) -> States:
+    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> States:
         """Give the states of each distinct sequence; that the host has their lengths spares it to ask for them."""
-        states = self.local(letters, lengths)
+        states = self.local(residues, lengths)
         length_p = states.offsets.diff()[sequence_of(states)]
         x_pd = states.states + self.places[place_of(states) * self.n_windows // length_p.clamp(min=1)]
         return states._replace(states=self.norm(self.transformer(x_pd, states.offsets, states.lengths)))
 
-    def local(self, letters: Letters, lengths: list[int] | None = None) -> States:
+    def local(self, residues: Sequences, lengths: list[int] | None = None) -> States:
         """Give what the convolutions see, in windows; sequences of like length are padded together."""
-        lengths = letters.offsets.diff().tolist() if lengths is None else lengths
+        lengths = residues.offsets.diff().tolist() if lengths is None else lengths
         sizes = [max(0, length - 1).bit_length() for length in lengths]  # the next power of 2
         order = sorted(range(len(sizes)), key=sizes.__getitem__)
         if len(set(sizes)) < 2:
-            return self._local(letters, lengths)
-        powers = 2 ** torch.arange(max(sizes) + 1, device=letters.offsets.device)
-        order_u = torch.bucketize(letters.offsets.diff(), powers).argsort(stable=True)  # the same, on the device
+            return self._local(residues, lengths)
+        powers = 2 ** torch.arange(max(sizes) + 1, device=residues.offsets.device)
+        order_u = torch.bucketize(residues.offsets.diff(), powers).argsort(stable=True)  # the same, on the device
         parts, first = [], 0
         for size in sorted(set(sizes)):
             own = slice(first, first + sizes.count(size))
-            group = chosen(letters, order_u[own], lengths, order[own])
+            group = chosen(residues, order_u[own], lengths, order[own])
             parts.append(self._local(group, [lengths[u] for u in order[own]]))
             first = own.stop
         length_p = torch.cat([part.offsets.diff() for part in parts])
@@ -95,8 +95,8 @@ class LetterEncoder(nn.Module):
         joined = States(torch.cat([part.states for part in parts]), offsets, sum((part.lengths for part in parts), []))
         return joined.of_rows(order_u.argsort(), sorted(range(len(order)), key=order.__getitem__))
 
-    def _local(self, letters: Letters, lengths: list[int]) -> States:
-        x_uld, length_u = self._stem(letters, max(lengths, default=0))
+    def _local(self, residues: Sequences, lengths: list[int]) -> States:
+        x_uld, length_u = self._stem(residues, max(lengths, default=0))
         for level, (norm, convolution) in enumerate(zip(self.norms, self.levels, strict=True)):
             x_uld, length_u = _averaged(x_uld, length_u, self.pool)
             x_uld = x_uld if level else self.widening(x_uld)
@@ -107,22 +107,22 @@ class LetterEncoder(nn.Module):
         at = States(x_uld.new_zeros(sum(shortened), 0), offsets, shortened)
         return windowed(at._replace(states=x_uld[sequence_of(at), place_of(at)]), self.n_windows)
 
-    def letter_states(self, letters: Letters, lengths: list[int] | None = None) -> Tensor:
+    def residue_states(self, residues: Sequences, lengths: list[int] | None = None) -> Tensor:
         """Give (t, d): each letter as the first convolution sees it, plus the state of its window."""
-        lengths = letters.offsets.diff().tolist() if lengths is None else lengths
-        x_uld, _ = self._stem(letters, max(lengths, default=0))
-        states, sequence_t, place_t = self(letters, lengths), sequence_of(letters), place_of(letters)
+        lengths = residues.offsets.diff().tolist() if lengths is None else lengths
+        x_uld, _ = self._stem(residues, max(lengths, default=0))
+        states, sequence_t, place_t = self(residues, lengths), sequence_of(residues), place_of(residues)
         shortening = self.pool ** len(self.levels)
-        length_u, window_u = -(-letters.offsets.diff() // shortening), states.offsets.diff()
+        length_u, window_u = -(-residues.offsets.diff() // shortening), states.offsets.diff()
         window_t = place_t // shortening * window_u[sequence_t] // length_u[sequence_t]
         window_t = states.offsets[:-1][sequence_t] + window_t
         return self.widening(x_uld[sequence_t, place_t]) + states.states[window_t]
 
-    def _stem(self, letters: Letters, longest: int) -> tuple[Tensor, Tensor]:
-        length_u = letters.offsets.diff()
-        at = sequence_of(letters), place_of(letters)
+    def _stem(self, residues: Sequences, longest: int) -> tuple[Tensor, Tensor]:
+        length_u = residues.offsets.diff()
+        at = sequence_of(residues), place_of(residues)
         code_ul = torch.zeros(len(length_u), max(longest, 1), dtype=torch.int64, device=length_u.device)
-        code_ul.index_put_(at, self.get_buffer("codes")[letters.letters.long()])
+        code_ul.index_put_(at, self.get_buffer("codes")[residues.residues.long()])
         x_uld = self.dropout(self.embedding(code_ul))
         return F.gelu(_convolved(x_uld, length_u, self.stem)), length_u
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from omicsmlm.nn import LetterEncoder
-from omicsmlm.nn._letters import ALPHABETS
+from omicsmlm.nn import ResidueEncoder
+from omicsmlm.nn._residues import ALPHABETS
 from tests.objects import letters_of
 
 DNA = ["ACGTACGTTAGCATGCCGTAACG", "A", "GGN?T", "TTACGATTTGCGCG", "ACGTA" * 15]
@@ -13,7 +13,7 @@ DNA = ["ACGTACGTTAGCATGCCGTAACG", "A", "GGN?T", "TTACGATTTGCGCG", "ACGTA" * 15]
 
 def made(kind="nucleotide", n_windows=5, n_levels=2, pool=3, dropout=0.0):
     torch.manual_seed(0)
-    encoder = LetterEncoder(kind, 8, 5, n_levels, pool, n_windows, 1, 2, dropout)
+    encoder = ResidueEncoder(kind, 8, 5, n_levels, pool, n_windows, 1, 2, dropout)
     with torch.no_grad():
         for weight in encoder.parameters():
             weight.add_(torch.randn_like(weight) * 0.2)
@@ -27,8 +27,8 @@ def parts_of(states):
 
 def stem(encoder, text, kind="nucleotide"):
     """(l, d / 2) of one sequence, without padding."""
-    code_of = {"?": 0, **{letter: 2 + i for i, letter in enumerate(ALPHABETS[kind])}}
-    codes = torch.tensor([code_of.get(letter, 1) for letter in text])
+    code_of = {"?": 0, **{residue: 2 + i for i, residue in enumerate(ALPHABETS[kind])}}
+    codes = torch.tensor([code_of.get(residue, 1) for residue in text])
     return F.gelu(encoder.stem(encoder.embedding(codes).T[None])[0].T)
 
 
@@ -83,7 +83,9 @@ def test_then_a_transformer_among_the_windows_of_a_sequence():
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("ask", [lambda e, x: e(x).states, lambda e, x: e.local(x).states, LetterEncoder.letter_states])
+@pytest.mark.parametrize(
+    "ask", [lambda e, x: e(x).states, lambda e, x: e.local(x).states, ResidueEncoder.residue_states]
+)
 def test_a_sequence_does_not_depend_on_a_longer_one_beside_it(ask):
     encoder = made()
     alone = torch.cat([ask(encoder, letters_of(text)) for text in DNA])
@@ -100,7 +102,7 @@ def test_the_order_of_sequences_does_not_matter():
 @pytest.mark.parametrize("pool", [2, 8])
 def test_a_letter_gets_the_state_of_the_window_that_holds_it(pool):
     encoder = made(n_levels=1, pool=pool, n_windows=4)
-    found = encoder.letter_states(letters_of(*DNA))
+    found = encoder.residue_states(letters_of(*DNA))
     states, first = parts_of(encoder(letters_of(*DNA))), 0
     for text, own in zip(DNA, states, strict=True):
         x = encoder.widening(stem(encoder, text))
@@ -111,10 +113,10 @@ def test_a_letter_gets_the_state_of_the_window_that_holds_it(pool):
 
 
 def test_a_batch_without_sequences():
-    encoder, nothing = made(), letters_of(of_row=[-1, -1])
+    encoder, nothing = made(), letters_of(of_obs=[-1, -1])
     assert encoder(nothing).states.shape == (0, 8)
     assert encoder(nothing).offsets.tolist() == [0]
-    assert encoder.letter_states(nothing).shape == (0, 8)
+    assert encoder.residue_states(nothing).shape == (0, 8)
 
 
 def test_hidden_and_ambiguous_letters_differ_and_ambiguous_ones_are_alike():
@@ -132,7 +134,7 @@ def test_every_weight_learns():
 
 
 def test_dropout_is_for_training_alone():
-    encoder, letters = made(dropout=0.5), letters_of(*DNA)
-    assert torch.equal(encoder(letters).states, encoder(letters).states)
+    encoder, residues = made(dropout=0.5), letters_of(*DNA)
+    assert torch.equal(encoder(residues).states, encoder(residues).states)
     encoder.train()
-    assert not torch.equal(encoder(letters).states, encoder(letters).states)
+    assert not torch.equal(encoder(residues).states, encoder(residues).states)
