@@ -118,7 +118,7 @@ class MOJO(
             objective=BinCrossEntropy(c.consistency, c.temperature, c.mask_rate),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         if self.config.start == "random":
             return
         assert isinstance(self.parts.tokenizer, AxisBins)
