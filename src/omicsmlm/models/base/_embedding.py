@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
 
 from ._embedded_file import target_file
-from ._registration import Registered
+from ._inherited import InheritedSurface
 
 EMBEDDING_BATCH_SIZE = 1024
 """Observations embedded at once unless the user says otherwise; the embedding does not depend on it."""
@@ -25,10 +24,9 @@ GATHERED_OBSERVATIONS = 65_536
 """Observations that ranks embed together before they gather them."""
 
 
-class EmbeddingModel[M: Module](Registered):
+class EmbeddingModel[M: Module](InheritedSurface):
     """Abstract: a registered model with a module that embeds."""
 
-    embedding_key: ClassVar[str]
     module: M
     parts: Parts
 
