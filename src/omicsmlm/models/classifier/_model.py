@@ -14,14 +14,15 @@ from omicsmlm.data import find_column
 from omicsmlm.models.base import OmicsModel, QueryModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 
-from ._choice import CANDIDATE_INDEX
 from ._config import ClassifierConfig
+from ._derived import CANDIDATE_INDEX
 from ._fine_tuning import Split, fine_tune, training_mask, tuned_predictions
 from ._head_fit import HeldOut, calibrate_head, fit_head
+from ._labels import label_codes, label_names
 from ._linear_ensemble import SubsetData, fit_linear_ensemble
 from ._linear_model import LabelData, held_out_novelty, label_folds, scaled
 from ._modality_subsets import subset_embeddings, subset_features
-from ._prediction import LabelPredictor, label_names
+from ._prediction import LabelPredictor
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +164,8 @@ class Classifier(LabelPredictor):
         ValueError
             If the classifier was loaded without an object, or no label has enough observations to hold some out.
         """
-        code_n = self._codes(self._registered())
+        names = label_names(self._registered(), self.labels_key, self.unlabeled_category)
+        code_n = label_codes(names, self.labels)
         indices = np.flatnonzero(code_n >= 0)
         self.module.head.cpu()
         fold_n = label_folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
@@ -222,12 +224,7 @@ class Classifier(LabelPredictor):
         """Set temperature and threshold from held-out observations, and keep how good these predictions were."""
         self.label_noise, self.held_out = calibrate_head(self.module.head, held_out, self.config.false_rejection)
 
-    # ---- labels and batches -------------------------------------------------------------------------------------
-
-    def _codes(self, data: AnnData | MuData) -> np.ndarray:
-        """Return the label of each observation, (n_obs,) int64, -1 where it has none."""
-        names = label_names(data, self.labels_key, self.unlabeled_category)
-        return pd.Categorical(names, categories=self.labels).codes.astype(np.int64)
+    # ---- batches -------------------------------------------------------------------------------------
 
     def _batch_column(self) -> pd.Series | None:
         """Return the batch of each observation of the object, if the model has batches."""

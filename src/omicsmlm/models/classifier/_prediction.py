@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
-from omicsmlm.data import as_categories, find_column
-from omicsmlm.models.base import OmicsModel, state_under
+from omicsmlm.models.base import FormerFields, OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import CANDIDATES, LabelHead, ViewLogits
 
 from ._calibration import scores
-from ._choice import ClassifierChoice, LinearModelsChoice
 from ._config import ClassifierConfig
+from ._derived import ClassifierDerived, LinearModelsDerived
+from ._labels import label_codes, label_names
 from ._module import ClassifierModule
 
 FEATURES, LINEAR_MODELS = "features.", "anchor."
@@ -43,6 +43,7 @@ class LabelPredictor(HeadModel):
 
     noun = "classifier"
     config_class = ClassifierConfig
+    former_config = FormerFields(renamed={"anchor": "linear_models"})
 
     def __init__(
         self, model: OmicsModel, labels_key: str, unlabeled_category: str, labels: list[str], config: ClassifierConfig
@@ -193,7 +194,7 @@ class LabelPredictor(HeadModel):
         if data is None:
             return dict(self.held_out)
         truth = label_names(data, labels_key or self.labels_key, self.unlabeled_category)
-        code_n = truth.map({label: code for code, label in enumerate(self.labels)}).fillna(-1).to_numpy().astype(int)
+        code_n = label_codes(truth, self.labels)
         if not (code_n >= 0).any():
             remedy = "pass the labels_key that holds such labels"
             raise value_error("evaluate", f"labels among {named(self.labels)}", named(truth.dropna().unique()), remedy)
@@ -255,12 +256,12 @@ class LabelPredictor(HeadModel):
 
     # ---- what is saved ------------------------------------------------------------------------------------------
 
-    def _record(self) -> ClassifierChoice:
+    def _derived(self) -> ClassifierDerived:
         linear_models = None
         if self.features is not None and self.linear_models is not None and self.candidates is not None:
             n_subsets = len(self.linear_models.special_vc)
-            linear_models = LinearModelsChoice(self.features.sizes, n_subsets, self.candidates)
-        return ClassifierChoice(
+            linear_models = LinearModelsDerived(self.features.sizes, n_subsets, self.candidates)
+        return ClassifierDerived(
             model=type(self.model).__name__,
             labels=self.labels,
             labels_key=self.labels_key,
@@ -278,14 +279,14 @@ class LabelPredictor(HeadModel):
 
     @classmethod
     def _restored(cls, model: OmicsModel, config: Any, choice: Mapping[str, Any], weights: dict[str, Tensor]) -> Self:
-        record = ClassifierChoice.from_json(choice)
-        made = cls(model, record.labels_key, record.unlabeled_category, record.labels, config)
-        made.label_noise, made.held_out = record.label_noise, record.held_out
-        if record.linear_models is not None:
-            features = made.features = ObservationFeatures(**record.linear_models.features)
-            sizes = len(record.labels), features.n_features, made.model.module.n_latent
-            linear_models = ViewLogits(len(features.names), record.linear_models.n_subsets, *sizes)
-            made.linear_models, made.candidates = linear_models, record.linear_models.candidates
+        derived = ClassifierDerived.from_json(choice)
+        made = cls(model, derived.labels_key, derived.unlabeled_category, derived.labels, config)
+        made.label_noise, made.held_out = derived.label_noise, derived.held_out
+        if derived.linear_models is not None:
+            features = made.features = ObservationFeatures(**derived.linear_models.features)
+            sizes = len(derived.labels), features.n_features, made.model.module.n_latent
+            linear_models = ViewLogits(len(features.names), derived.linear_models.n_subsets, *sizes)
+            made.linear_models, made.candidates = linear_models, derived.linear_models.candidates
             parts: list[tuple[str, nn.Module]] = [(FEATURES, features), (LINEAR_MODELS, linear_models)]
             for prefix, part in parts:
                 part.load_state_dict(state_under(weights, prefix))
@@ -295,9 +296,3 @@ class LabelPredictor(HeadModel):
 
     def _targets(self) -> dict[str, str]:
         return {"labels": f"{named(self.labels)} of column {self.labels_key!r}"}
-
-
-def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd.Series:
-    """Return the label of each observation as text, missing where it has none."""
-    names = as_categories(find_column(data, key))
-    return names.where(names != unlabeled_category, None)

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -12,16 +11,13 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import OmicsModel, Saved, read_model, write_model
+from omicsmlm.models.base import FormerFields, OmicsModel, Saved, from_json, read_model, to_json, write_model
 
 from ._encoder_copy import MODEL, copied, load_model
 
-FORMER_FIELDS = {"anchor": "linear_models", "covariate_strength": "covariate_regularisation"}
-"""Hyper-parameters of heads in models saved by 0.1, and what they are called now."""
 
-
-class HeadRecord(Protocol):
-    """What a head has read off its data, as a frozen dataclass; the ``choice`` of its files."""
+class HeadDerived(Protocol):
+    """What a head has derived from its data, as a frozen dataclass; the ``choice`` of its files."""
 
     @property
     def model(self) -> str:
@@ -47,6 +43,8 @@ class HeadModel(ABC):
     noun: ClassVar[str]
     """What messages call it."""
     config_class: ClassVar[type]
+    former_config: ClassVar[FormerFields] = FormerFields()
+    """Hyper-parameters that older versions saved under other names."""
 
     def __init__(self, model: OmicsModel, config: Any) -> None:
         self.model = copied(model)
@@ -61,8 +59,8 @@ class HeadModel(ABC):
         """Fit the head."""
 
     @abstractmethod
-    def _record(self) -> HeadRecord:
-        """Return what was read off the data."""
+    def _derived(self) -> HeadDerived:
+        """Return what was derived from the data."""
 
     @abstractmethod
     def _weights(self) -> dict[str, torch.Tensor]:
@@ -73,7 +71,7 @@ class HeadModel(ABC):
     def _restored(
         cls, model: OmicsModel, config: Any, choice: Mapping[str, Any], weights: dict[str, torch.Tensor]
     ) -> Self:
-        """Make a trained head of what :meth:`_record` and :meth:`_weights` gave."""
+        """Make a trained head of what :meth:`_derived` and :meth:`_weights` gave."""
 
     @abstractmethod
     def _targets(self) -> dict[str, str]:
@@ -97,7 +95,7 @@ class HeadModel(ABC):
             If it is not trained, or the directory exists and is not to be overwritten.
         """
         self._check_trained("save")
-        config = {"class": type(self).__name__, "config": asdict(self.config), "choice": self._record().to_json()}
+        config = {"class": type(self).__name__, "config": to_json(self.config), "choice": self._derived().to_json()}
         write_model(dir_path, Saved(self._weights(), config, {}, self._series), overwrite=overwrite)
         self.model.save(Path(dir_path) / MODEL, overwrite=overwrite)
 
@@ -120,7 +118,8 @@ class HeadModel(ABC):
         saved = read_model(dir_path, cls.__name__)
         choice = saved.config["choice"]
         model = load_model(dir_path, choice["model"], adata, cls.noun)
-        made = cls._restored(model, cls.config_class(**current_fields(saved.settings)), choice, saved.weights)
+        config: Any = from_json(cls.config_class, saved.config["config"], cls.former_config)
+        made = cls._restored(model, config, choice, saved.weights)
         made._series, made.is_trained = saved.history, True
         return made
 
@@ -167,14 +166,3 @@ class HeadModel(ABC):
     def _check_trained(self, verb: str) -> None:
         if not self.is_trained:
             raise value_error(verb, f"a trained {self.noun}", "one that is not", "call train() first")
-
-
-def current_fields(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return hyper-parameters under the names that they have now, whatever they were called when they were saved.
-
-    Examples
-    --------
-    >>> current_fields({"anchor": True, "seed": 0})
-    {'linear_models': True, 'seed': 0}
-    """
-    return {FORMER_FIELDS.get(name, name): value for name, value in settings.items()}

@@ -14,13 +14,13 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
-from omicsmlm.models.base import OmicsModel, state_under
+from omicsmlm.models.base import FormerFields, OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import RiskAnchor
 
-from ._choice import SurvivalChoice
 from ._config import SurvivalConfig
 from ._covariates import Columns
+from ._derived import SurvivalDerived
 from ._ensemble import RiskEnsemble
 from ._module import Clinical, RiskNetwork, new_network
 
@@ -50,6 +50,7 @@ class RiskPredictor(HeadModel):
 
     noun = "survival model"
     config_class = SurvivalConfig
+    former_config = FormerFields(renamed={"anchor": "linear_models", "covariate_strength": "covariate_regularisation"})
 
     features: ObservationFeatures
     linear_models: RiskAnchor
@@ -252,8 +253,8 @@ class RiskPredictor(HeadModel):
 
     # ---- what is saved ------------------------------------------------------------------------------------------
 
-    def _record(self) -> SurvivalChoice:
-        return SurvivalChoice(
+    def _derived(self) -> SurvivalDerived:
+        return SurvivalDerived(
             model=type(self.model).__name__,
             columns=self.columns,
             features=self.features.sizes,
@@ -274,17 +275,17 @@ class RiskPredictor(HeadModel):
 
     @classmethod
     def _restored(cls, model: OmicsModel, config: Any, choice: Mapping[str, Any], weights: dict[str, Tensor]) -> Self:
-        record = SurvivalChoice.from_json(choice)
-        made = cls(model, record.columns, config)
-        made.features = ObservationFeatures(**record.features).eval()
-        n_inputs = made.features.n_features + record.columns.n_covariates
-        made.linear_models = RiskAnchor(n_inputs, len(record.columns.strata))
+        derived = SurvivalDerived.from_json(choice)
+        made = cls(model, derived.columns, config)
+        made.features = ObservationFeatures(**derived.features).eval()
+        n_inputs = made.features.n_features + derived.columns.n_covariates
+        made.linear_models = RiskAnchor(n_inputs, len(derived.columns.strata))
         for prefix, part in ((FEATURES, made.features), (LINEAR_MODELS, made.linear_models)):
             part.load_state_dict(state_under(weights, prefix))
         made.networks = nn.ModuleList([made._new_network()[1] for _ in range(config.n_networks)])
         made.networks.load_state_dict(state_under(weights, NETWORKS), strict=False)  # frozen encoders are the model's
         made.ensemble = RiskEnsemble.restore(state_under(weights, ENSEMBLE))
-        made.grid_t, made.held_out = record.grid_t, record.held_out
+        made.grid_t, made.held_out = derived.grid_t, derived.held_out
         return made
 
     def _targets(self) -> dict[str, str]:

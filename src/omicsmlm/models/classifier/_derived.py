@@ -1,4 +1,4 @@
-"""What a classifier has read off its data: the ``choice`` of its files."""
+"""What a classifier has derived from its data: the ``choice`` of its files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ CANDIDATE_INDEX = ["view", "candidate"]
 
 
 @dataclass(frozen=True)
-class LinearModelsChoice:
+class LinearModelsDerived:
     """What it takes to make the linear models of the features again, and how well each predicted held-out observations."""
 
     features: dict[str, dict[str, Any]]
@@ -34,8 +34,8 @@ class LinearModelsChoice:
 
 
 @dataclass(frozen=True)
-class ClassifierChoice:
-    """What a trained classifier has read off its data.
+class ClassifierDerived:
+    """What a trained classifier has derived from its data.
 
     The keys of its files are those of 0.1: the linear models are called ``anchor`` there.
     """
@@ -50,7 +50,7 @@ class ClassifierChoice:
     """Estimated fraction of labels that look as if drawn at random."""
     held_out: dict[str, float]
     """Scores of held-out observations."""
-    linear_models: LinearModelsChoice | None
+    linear_models: LinearModelsDerived | None
     """None where labels are predicted from the embedding alone."""
 
     def to_json(self) -> dict[str, Any]:
@@ -72,5 +72,5 @@ class ClassifierChoice:
         linear_models = content.get("anchor")
         return cls(
             **{name: content[name] for name in names},
-            linear_models=None if linear_models is None else LinearModelsChoice.from_json(linear_models),
+            linear_models=None if linear_models is None else LinearModelsDerived.from_json(linear_models),
         )

@@ -1,4 +1,4 @@
-"""What a survival model has read off its data: the ``choice`` of its files."""
+"""What a survival model has derived from its data: the ``choice`` of its files."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,8 +11,8 @@ from ._covariates import Columns
 
 
 @dataclass(frozen=True)
-class SurvivalChoice:
-    """What a trained survival model has read off its data."""
+class SurvivalDerived:
+    """What a trained survival model has derived from its data."""
 
     model: str
     """Class of the model that it is made of."""
