@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from omicsmlm._cox import Times, ridge_cox
-from omicsmlm.models.survival._ensemble import RiskEnsemble
 from omicsmlm.models.survival._linear_models import (
     FEWEST_EVENTS,
     Penalties,
@@ -78,25 +77,3 @@ def test_a_stratum_with_few_events_has_no_model_of_its_own(rng):
     assert list(
         fit_stratum_models(visible._replace(times=visible.times._replace(event_n=event_n)), 2, Penalties(5, 0.1))
     ) == [0]
-
-
-def test_the_combination_is_standardised_calibrated_and_restored(rng):
-    n = 4000
-    stratum_n = rng.integers(0, 2, n)
-    truth_n = rng.normal(size=n)
-    times = Times(rng.exponential(np.exp(-truth_n) * (1 + 3 * stratum_n)), np.ones(n, dtype=bool), stratum_n)
-    scores = np.stack([truth_n * (1 + stratum_n) + 5 * stratum_n, np.full(n, np.nan), 0.5 * truth_n], 1)
-    found = RiskEnsemble.fit(scores, times, 2)
-    assert found.slope == pytest.approx(1, abs=0.05)
-    np.testing.assert_allclose(found.log_risk(scores, stratum_n), found.slope * truth_n, atol=0.1)
-    np.testing.assert_allclose(found.mean_sp[:, 0], [0, 5, 2.5], atol=0.15)
-    survival_nt = found.survival(found.log_risk(scores, stratum_n), stratum_n, np.array([0.0, 1.0]))
-    assert (survival_nt[:, 0] == 1).all()
-    exact_n = np.exp(-np.exp(truth_n) / (1 + 3 * stratum_n))
-    assert np.abs(survival_nt[:, 1] - exact_n).mean() < 0.02
-    again = RiskEnsemble.restore(found.state_dict())
-    for stratum in (stratum_n, np.full(n, -1)):
-        np.testing.assert_array_equal(
-            again.survival(again.log_risk(scores, stratum), stratum, np.array([0.5])),
-            found.survival(found.log_risk(scores, stratum), stratum, np.array([0.5])),
-        )

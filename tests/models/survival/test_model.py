@@ -202,22 +202,6 @@ def test_a_copy_of_a_model_has_weights_of_its_own(model):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"n_networks": 9}, "n_networks: expected a number from 0 to n_folds, 5, got 9"),
-        ({"linear_models": False, "n_networks": 0}, "linear_models: expected True where n_networks is 0, got False"),
-        ({"likelihood": "weibull"}, 'likelihood: expected "cox" or "discrete", got \'weibull\''),
-        ({"tuning": "none"}, 'tuning: expected "frozen", "lora", "ia3" or "full", got \'none\''),
-        ({"n_folds": 1}, "n_folds: expected at least 2, got 1"),
-        ({"covariate_regularisation": 0.0}, "covariate_regularisation: expected a number above 0, got 0.0"),
-    ],
-)
-def test_hyper_parameters_out_of_range(changes, message):
-    with refused(message):
-        replace(SurvivalConfig(), **changes)
-
-
-@pytest.mark.parametrize(
     ("column", "value", "message"),
     [
         ("time", -1.0, "column 'time': expected times that are not negative, got times down to -1; count from"),
