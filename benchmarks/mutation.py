@@ -32,7 +32,16 @@ from _mutants import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("data", "masking", "objectives", "nn", "models")
-PRELOADED = ("torch", "anndata", "mudata", "sklearn.cluster", "scipy.sparse", "lightning.pytorch", "scvi.model", "pytest")
+PRELOADED = (
+    "torch",
+    "anndata",
+    "mudata",
+    "sklearn.cluster",
+    "scipy.sparse",
+    "lightning.pytorch",
+    "scvi.model",
+    "pytest",
+)
 """Imported once, before the process of each fault is forked; nothing of ours is among them."""
 PASSED, NO_TESTS = 0, 5
 """Exit codes of pytest."""
@@ -60,7 +69,9 @@ def drawn(tree: Path, rooms: list[str], n: int, seed: int, files: list[str]) -> 
     """Draw n faults, as many in each room, room by room."""
     faults = []
     for i, room in enumerate(rooms):
-        sources = [str(f.relative_to(tree / "src/omicsmlm")) for f in sorted((tree / "src/omicsmlm" / room).rglob("*.py"))]
+        sources = [
+            str(f.relative_to(tree / "src/omicsmlm")) for f in sorted((tree / "src/omicsmlm" / room).rglob("*.py"))
+        ]
         sources = [f for f in sources if f in files or (not files and not f.endswith("__init__.py"))]
         sites = [(f, site) for f in sources for site in mutants((tree / "src/omicsmlm" / f).read_text())]
         rng = random.Random(f"{seed} {room}")
@@ -141,7 +152,9 @@ class Judge:
         code = exit_code(self.tree, test, 3600)
         if code != PASSED:
             said = (self.tree / "pytest.log").read_text()
-            raise SystemExit(f"{test} {'has no tests' if code == NO_TESTS else 'fails'} without a fault:\n{said[-3000:]}")
+            raise SystemExit(
+                f"{test} {'has no tests' if code == NO_TESTS else 'fails'} without a fault:\n{said[-3000:]}"
+            )
         return time.monotonic() - began
 
     def key(self, fault: Fault) -> str:

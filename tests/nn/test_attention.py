@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omicsmlm.nn import Rows, attend
+from omicsmlm.nn import Segments, attend
 
 LENGTHS = {
     "ragged": ([5, 1, 0, 9, 2], [5, 1, 0, 9, 2]),
@@ -19,7 +19,7 @@ CPU_BACKENDS = ("loop", "padded")
 
 
 def obs_of(lengths):
-    return Rows.of(torch.tensor([0, *lengths]).cumsum(0))
+    return Segments.of(torch.tensor([0, *lengths]).cumsum(0))
 
 
 def drawn(lengths, key_lengths, n_heads=3, width=8, **options):
@@ -116,7 +116,7 @@ def test_bfloat16_is_roughly_the_same(backend):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_on_a_gpu_one_kernel_serves_all_rows(case, dtype):
     lengths, key_lengths = LENGTHS[case]
-    rows, key_rows = (Rows.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
+    rows, key_rows = (Segments.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
     results = []
     for backend in (None, "varlen", "padded"):
         inputs = [x.requires_grad_() for x in drawn(lengths, key_lengths, 3, 16, device="cuda", dtype=dtype)]
@@ -133,7 +133,7 @@ def test_on_a_gpu_one_kernel_serves_all_rows(case, dtype):
 @pytest.mark.gpu
 def test_on_a_gpu_full_precision_is_padded():
     lengths, key_lengths = LENGTHS["crossing"]
-    rows, key_rows = (Rows.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
+    rows, key_rows = (Segments.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
     out = attend(*drawn(lengths, key_lengths, device="cuda"), rows, key_rows)
     expected = naive(*drawn(lengths, key_lengths), lengths, key_lengths)
     torch.testing.assert_close(out.cpu(), expected, atol=1e-5, rtol=1e-4)
@@ -165,10 +165,14 @@ def test_rows_whose_lengths_the_host_does_not_know_are_padded_with_the_same_resu
     key, value = torch.randn(2, sum(key_lengths) + n_behind, 2, 4, generator=generator).unbind()
     ends, key_ends = (torch.tensor([0, *n]).cumsum(0) for n in (lengths, key_lengths))
     t, s = sum(lengths), sum(key_lengths)
-    wanted = attend(query[:t], key[:s], value[:s], Rows.of(ends), Rows.of(key_ends))
-    unknown, unknown_keys = Rows(ends, None, 7), Rows(key_ends, None, 6)
+    wanted = attend(query[:t], key[:s], value[:s], Segments.of(ends), Segments.of(key_ends))
+    unknown, unknown_keys = Segments(ends, None, 7), Segments(key_ends, None, 6)
     key[s:], value[s:] = torch.nan, torch.nan
-    for rows, key_rows in ((unknown, unknown_keys), (Rows.of(ends), unknown_keys), (unknown, Rows.of(key_ends))):
+    for rows, key_rows in (
+        (unknown, unknown_keys),
+        (Segments.of(ends), unknown_keys),
+        (unknown, Segments.of(key_ends)),
+    ):
         own = t if rows.lengths is not None else len(query)
         keys = s if key_rows.lengths is not None else len(key)
         found = attend(query[:own], key[:keys], value[:keys], rows, key_rows)

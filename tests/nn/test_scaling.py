@@ -180,7 +180,9 @@ def test_stored_values_alone_give_the_same(whole, part, kind):
     assert isinstance(masked, StoredGrid)
     for grid in (unmasked, masked):
         np.testing.assert_allclose(scaled_by(scalings, grid), scaled_by(scalings, Grid(*grid)), atol=2e-6)
-        np.testing.assert_allclose(scalings.evidence({"m": grid})["m"], scalings.evidence({"m": Grid(*grid)})["m"])
+        np.testing.assert_allclose(
+            scalings.relative_depth({"m": grid})["m"], scalings.relative_depth({"m": Grid(*grid)})["m"]
+        )
 
 
 @pytest.mark.parametrize("kind", ["counts", "accessibility"])

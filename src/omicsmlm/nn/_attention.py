@@ -19,7 +19,7 @@ Backend = Literal["varlen", "loop", "padded"]
 _HALF = (torch.bfloat16, torch.float16)
 
 
-class Rows(NamedTuple):
+class Segments(NamedTuple):
     """Where the rows of a packed batch begin and end; made once per batch, as reading lengths waits for the device."""
 
     offsets: Tensor
@@ -64,8 +64,8 @@ def attend(
     query_thd: Tensor,
     key_shd: Tensor,
     value_shd: Tensor,
-    rows: Rows,
-    key_rows: Rows | None = None,
+    rows: Segments,
+    key_rows: Segments | None = None,
     backend: Backend | None = None,
 ) -> Tensor:
     r"""Let the queries of each row attend to the keys of the same row.
@@ -106,7 +106,7 @@ def attend(
     A token alone in its row attends to itself:
 
     >>> x_thd = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
-    >>> attend(x_thd, x_thd, x_thd, Rows.of(torch.tensor([0, 1, 2, 3]))).flatten().tolist()
+    >>> attend(x_thd, x_thd, x_thd, Segments.of(torch.tensor([0, 1, 2, 3]))).flatten().tolist()
     [1.0, 2.0, 3.0]
     """
     key_rows = rows if key_rows is None else key_rows
@@ -134,7 +134,7 @@ def attend(
             )
 
 
-def _best(query_thd: Tensor, rows: Rows, key_rows: Rows) -> Backend:
+def _best(query_thd: Tensor, rows: Segments, key_rows: Segments) -> Backend:
     if query_thd.device.type == "cpu" and rows.lengths is not None and key_rows.lengths is not None:
         return "loop"
     return "varlen" if _fits_varlen(query_thd) else "padded"
@@ -152,7 +152,7 @@ def _fits_varlen(query_thd: Tensor) -> bool:
     )
 
 
-def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Segments, key_rows: Segments) -> Tensor:
     if not _fits_varlen(query_thd):
         raise value_error(
             "backend",
@@ -176,7 +176,7 @@ def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, k
     return _without_keyless(out_thd, rows, key_rows)
 
 
-def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Segments, key_rows: Segments) -> Tensor:
     assert rows.lengths is not None
     assert key_rows.lengths is not None
     if rows.are_equal and key_rows.are_equal and key_rows.longest:  # a grid needs no loop
@@ -197,7 +197,7 @@ def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key
     return torch.cat(out)
 
 
-def _padded(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+def _padded(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Segments, key_rows: Segments) -> Tensor:
     if not key_rows.longest:
         return torch.zeros_like(query_thd)
     place_t, place_s = _places(rows, len(query_thd)), _places(key_rows, len(key_shd))
@@ -216,7 +216,7 @@ def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, visible: Te
     return F.scaled_dot_product_attention(query_nhld, key_nhmd, value_nhmd, attn_mask=visible).transpose(1, 2)
 
 
-def _places(rows: Rows, n_tokens: int) -> Tensor:
+def _places(rows: Segments, n_tokens: int) -> Tensor:
     """Give the (t,) position of each token among those of the padded rows; the one behind them to those of no row."""
     obs_t = rows.of_token(n_tokens)
     place_t = torch.arange(n_tokens, device=obs_t.device) - rows.offsets[obs_t]
@@ -228,7 +228,7 @@ def _pad(x_thd: Tensor, place_t: Tensor, shape: tuple[int, int]) -> Tensor:
     return padded.index_copy(0, place_t, x_thd)[:-1].unflatten(0, shape)
 
 
-def _without_keyless(out_thd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+def _without_keyless(out_thd: Tensor, rows: Segments, key_rows: Segments) -> Tensor:
     """Set to zero what queries without keys got, and those of no row: a kernel leaves there what was in the memory."""
     if rows.lengths is not None and key_rows.lengths is not None and all(key_rows.lengths):
         return out_thd
@@ -236,7 +236,7 @@ def _without_keyless(out_thd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
     return out_thd.masked_fill(is_keyless_m[rows.of_token(len(out_thd))][:, None, None], 0)
 
 
-def _check_covered(name: str, n_tokens: int, rows: Rows) -> None:
+def _check_covered(name: str, n_tokens: int, rows: Segments) -> None:
     if rows.lengths is None:  # then only the device can tell
         return
     if sum(rows.lengths) != n_tokens or min(rows.lengths, default=0) < 0:

@@ -57,7 +57,7 @@ class AxisEmbedding(nn.Module):
         return F.pad(id_ng, (0, self.n_positions - self.n_features), value=self.n_bins)
 
 
-class TokenReading(NamedTuple):
+class TokenLogits(NamedTuple):
     """The states of all positions with the head that reads them; it is computed where it is asked for, and only there."""
 
     states: Tensor
@@ -107,9 +107,9 @@ class TokenHead(nn.Module):
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, n_tokens(n_bins))
 
-    def forward(self, states_nld: Tensor) -> TokenReading:
+    def forward(self, states_nld: Tensor) -> TokenLogits:
         """Stand ready to read the states."""
-        return TokenReading(states_nld, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
+        return TokenLogits(states_nld, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
 
 
 def n_tokens(n_bins: int) -> int:

@@ -37,7 +37,7 @@ class ComponentFit(nn.Module):
         self.log_noise_g = nn.Parameter(torch.zeros(n_features))
 
     @torch.no_grad()
-    def start(self, mean_g: Tensor, strength_k: Tensor, noise_g: Tensor) -> None:
+    def initialize(self, mean_g: Tensor, strength_k: Tensor, noise_g: Tensor) -> None:
         """Start at what was found in some rows.
 
         Parameters

@@ -65,12 +65,12 @@ def _with_unknown(table_bg: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _take_rows(new_bg: Tensor, old_bg: Tensor) -> None:
+def _copy_rows(new_bg: Tensor, old_bg: Tensor) -> None:
     new_bg.copy_(old_bg.mean(0))
     new_bg[: len(old_bg)] = old_bg
 
 
-class Head(nn.Module):
+class FeatureHead(nn.Module):
     """A linear layer to the features, with a bias and a dispersion per batch and feature.
 
     Parameters
@@ -90,19 +90,19 @@ class Head(nn.Module):
         self.log_dispersion = nn.Parameter(torch.zeros(n_batches, n_features)) if dispersed else None
         self.n_sampled = n_sampled if n_sampled < n_features else 0
 
-    def start(self, bias_bg: Tensor) -> None:
+    def initialize(self, bias_bg: Tensor) -> None:
         """Start from the log means of each batch; the latent then explains what departs from them."""
         with torch.no_grad():
             self.bias.copy_(bias_bg)
             self.linear.weight.mul_(0.5)
             self.linear.bias.zero_()
 
-    def take(self, other: "Head") -> None:
+    def load_from(self, other: "FeatureHead") -> None:
         """Copy a head that knows fewer batches; the others start at the average of its batches."""
         self.linear.load_state_dict(other.linear.state_dict())
-        _take_rows(self.bias, other.bias)
+        _copy_rows(self.bias, other.bias)
         if self.log_dispersion is not None and other.log_dispersion is not None:
-            _take_rows(self.log_dispersion, other.log_dispersion)
+            _copy_rows(self.log_dispersion, other.log_dispersion)
 
     def forward(self, h_nd: Tensor, category_n: Tensor, draws: Draws | None = None) -> Decoded:
         """Decode all features, or, with draws, a sample of them; batches are categories of :meth:`CovariateEncoding.batch`."""
@@ -120,7 +120,7 @@ class Head(nn.Module):
 class Decoder(nn.Module):
     """[latent, covariates] → Linear, LayerNorm, GELU → one head per modality."""
 
-    def __init__(self, n_latent: int, width: int, design: CovariateEncoding, heads: Mapping[str, Head]) -> None:
+    def __init__(self, n_latent: int, width: int, design: CovariateEncoding, heads: Mapping[str, FeatureHead]) -> None:
         super().__init__()
         self.n_latent = n_latent
         self.design = design
@@ -128,14 +128,14 @@ class Decoder(nn.Module):
         self.names = list(heads)
         self.heads = nn.ModuleList(heads.values())
 
-    def head(self, name: str) -> Head:
+    def head(self, name: str) -> FeatureHead:
         """Give the head of a modality."""
         head = self.heads[self.names.index(name)]
-        assert isinstance(head, Head)
+        assert isinstance(head, FeatureHead)
         return head
 
     @torch.no_grad()
-    def take(self, other: "Decoder") -> None:
+    def load_from(self, other: "Decoder") -> None:
         """Copy a decoder that knows fewer batches; the others start at the average of its batches."""
         n_latent = self.n_latent
         old_dc, new_dc = other.trunk.get_parameter("0.weight"), self.trunk.get_parameter("0.weight").detach().clone()
@@ -148,7 +148,7 @@ class Decoder(nn.Module):
         new_dc[:, n_latent + n_new :] = old_dc[:, n_latent + n_old :]
         self.trunk.load_state_dict({**other.trunk.state_dict(), "0.weight": new_dc})
         for name in other.names:
-            self.head(name).take(other.head(name))
+            self.head(name).load_from(other.head(name))
 
     def adaptable(self, n_known: int, added: Sequence[str]) -> list[tuple[nn.Parameter, Tensor]]:
         """Give what speaks of batches from ``n_known`` on or belongs to added heads: weights with masks, 1 where so."""

@@ -51,7 +51,7 @@ class LatentHead(nn.Module):
         return Encoded(mean_nd, self.log_variance(hidden_nd).clamp(-8, 4))
 
     @torch.no_grad()
-    def start(self, residual_scale: float) -> None:
+    def initialize(self, residual_scale: float) -> None:
         """Begin with next to nothing but the linear path on the linear dimensions, and with little variance."""
         self.skip.weight.zero_()
         self.mean.weight[self.n_nonlinear :].mul_(residual_scale)
@@ -60,7 +60,7 @@ class LatentHead(nn.Module):
         self.log_variance.bias.fill_(-2.0)
 
     @torch.no_grad()
-    def lead(self, first: int, scale_k: Tensor, size: float) -> None:
+    def initialize_linear(self, first: int, scale_k: Tensor, size: float) -> None:
         """Lead the components from ``first`` on to linear dimensions that are still free, as many as there are."""
         free = (self.skip.weight[self.n_nonlinear :].abs().sum(1) == 0).nonzero()[: len(scale_k), 0]
         for k, dimension in enumerate((self.n_nonlinear + free).tolist()):

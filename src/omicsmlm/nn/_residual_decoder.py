@@ -35,10 +35,10 @@ class ResidualDecoder(nn.Module):
         last = [nn.LayerNorm(width)] if n_layers else []
         self.layers = nn.Sequential(*(ResidualLayer(width) for _ in range(n_layers)), *last)
         self.out = nn.Linear(width, n_features)
-        self.start(torch.full((n_features,), 0.5, device=self.out.weight.device))
+        self.initialize(torch.full((n_features,), 0.5, device=self.out.weight.device))
 
     @torch.no_grad()
-    def start(self, bias_g: Tensor, scale: float = 0.01) -> None:
+    def initialize(self, bias_g: Tensor, scale: float = 0.01) -> None:
         """Start near some logits: those of the mean row, say; what rows differ by is then learned from little.
 
         Parameters

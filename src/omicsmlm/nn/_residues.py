@@ -15,7 +15,7 @@ ALPHABETS = {"nucleotide": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
 UNKNOWN, MASKED = -1, -2
 
 
-class States(NamedTuple):
+class PackedStates(NamedTuple):
     """States of positions, packed: sequence, or row, i owns the states ``offsets[i]:offsets[i + 1]``."""
 
     states: Tensor
@@ -30,7 +30,7 @@ class States(NamedTuple):
         """Read the lengths off the offsets; the host waits for the device."""
         return cls(states_pd, offsets, offsets.diff().tolist())
 
-    def of_rows(self, of_obs: Tensor, on_host: list[int] | None = None) -> Self:
+    def of_observations(self, of_obs: Tensor, on_host: list[int] | None = None) -> Self:
         """Give each of n rows the states of its sequence; none where ``of_obs`` is -1.
 
         Where ``of_obs`` is known on the host as well, it need not wait for the device.
@@ -67,14 +67,14 @@ def residue_codes(kind: str) -> Tensor:
     return codes
 
 
-def sequence_of(packed: Sequences | States) -> Tensor:
+def sequence_of(packed: Sequences | PackedStates) -> Tensor:
     """Give the sequence of each letter, or state, (t,) int64."""
     length_u = packed.offsets.diff()
     sequence_u = torch.arange(len(length_u), device=length_u.device)
     return torch.repeat_interleave(sequence_u, length_u, output_size=len(packed[0]))
 
 
-def place_of(packed: Sequences | States) -> Tensor:
+def place_of(packed: Sequences | PackedStates) -> Tensor:
     """Give the place of each letter, or state, in its sequence, (t,) int64."""
     sequence_t = sequence_of(packed)
     return torch.arange(len(sequence_t), device=sequence_t.device) - packed.offsets[:-1][sequence_t]
@@ -82,7 +82,7 @@ def place_of(packed: Sequences | States) -> Tensor:
 
 def chosen(residues: Sequences, index_g: Tensor, lengths: list[int], on_host: list[int]) -> Sequences:
     """Give some of the sequences, whose lengths are known, in this order; to no row belongs any."""
-    found = States(residues.residues[:, None], residues.offsets, lengths).of_rows(index_g, on_host)
+    found = PackedStates(residues.residues[:, None], residues.offsets, lengths).of_observations(index_g, on_host)
     return Sequences(found.states[:, 0], found.offsets, index_g.new_zeros(0), residues.digests[index_g])
 
 
@@ -93,14 +93,14 @@ def texts(residues: Sequences) -> list[str]:
     return [whole[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
 
 
-def windowed(states: States, n_windows: int) -> States:
+def windowed(states: PackedStates, n_windows: int) -> PackedStates:
     """Average the states of each sequence over at most so many windows of (nearly) equal length.
 
     State i of l goes into window floor(i · w / l), w = min(l, n_windows).
 
     Examples
     --------
-    >>> four = States.of(torch.tensor([[1.0], [3.0], [5.0], [9.0]]), torch.tensor([0, 4]))
+    >>> four = PackedStates.of(torch.tensor([[1.0], [3.0], [5.0], [9.0]]), torch.tensor([0, 4]))
     >>> windowed(four, 2).states.flatten().tolist()
     [2.0, 7.0]
     """
@@ -114,4 +114,4 @@ def windowed(states: States, n_windows: int) -> States:
     lengths = [min(length, n_windows) for length in states.lengths]
     count_w = offsets.new_zeros(sum(lengths)).index_add_(0, window_p, torch.ones_like(window_p)).clamp(min=1)
     sum_wd = states.states.new_zeros(sum(lengths), states.states.shape[1]).index_add(0, window_p, states.states)
-    return States(sum_wd / count_w[:, None].to(sum_wd.dtype), offsets, lengths)
+    return PackedStates(sum_wd / count_w[:, None].to(sum_wd.dtype), offsets, lengths)

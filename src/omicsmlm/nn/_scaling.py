@@ -63,7 +63,7 @@ class Scaling(nn.Module, ABC):
         """Give how much is seen of each row, (n,): by default the number of values."""
         return as_numbers(grid.visible).sum(1)
 
-    def evidence(self, grid: Grid) -> Tensor:
+    def relative_depth(self, grid: Grid) -> Tensor:
         """Give how much is seen of each row, (n,), relative to the median training row, at most twice that."""
         return (self.amount(grid) / self.usual).clamp(max=2)
 
@@ -122,8 +122,8 @@ class CountScaling(Standardised):
     def fit(self, grids: Sequence[Grid]) -> None:
         """Set each feature's mean share of a row's total, then mean and deviation."""
         n = sum(len(grid.values) for grid in grids)
-        shares_g = torch.stack([(g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids]).sum(0)
-        self.fraction.copy_(shares_g / n)
+        fractions_g = torch.stack([(g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids]).sum(0)
+        self.fraction.copy_(fractions_g / n)
         super().fit(grids)
 
     def amount(self, grid: Grid) -> Tensor:
@@ -283,9 +283,9 @@ class Scalings(nn.Module):
         tokens = scaling.tokens(grid) if isinstance(grid, UnmaskedGrid) else None
         return scaling(grid) if tokens is None else tokens
 
-    def evidence(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
+    def relative_depth(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
         """Give (n,) per modality: how much is seen of each row, relative to the usual; 0 where it is absent."""
-        return {name: self._scaling(name).evidence(grids[name]) for name in self.kinds}
+        return {name: self._scaling(name).relative_depth(grids[name]) for name in self.kinds}
 
     def _scaling(self, name: str) -> Scaling:
         scaling = self.in_order[list(self.kinds).index(name)]

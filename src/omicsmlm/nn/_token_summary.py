@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Kind, TokenSet, obs_of
 
-from ._linear_start import Component
-from ._set_encoder import Combination
+from ._linear_initialization import Component
+from ._set_encoder import PrecisionWeighting
 
-REST = 0.1
+UNUSED_SIZE = 0.1
 """Size at the start of the dimensions of a feature's embedding that no component takes."""
 
 
@@ -47,7 +47,7 @@ class TokenSummary(nn.Module):
         self.kinds = dict(kinds)
         self.width = width
         self.tables = nn.ParameterList([torch.randn(g, width) for g in n_features.values()])
-        self.combination = Combination(list(kinds), width)
+        self.combination = PrecisionWeighting(list(kinds), width)
         for m, g in enumerate(n_features.values()):
             self.register_buffer(f"rate_{m}", torch.zeros(g))
             self.register_buffer(f"mean_{m}", torch.zeros(g))
@@ -64,13 +64,15 @@ class TokenSummary(nn.Module):
         """Give (n, d) from the tokens of each modality, the (t,) levels of their bins and their (t,) rows."""
         weights = {name: self._weight(name, part, levels[name], rows[name]) for name, part in parts.items()}
         sums = {name: self._sum(name, part, weights[name]) for name, part in parts.items()}
-        return self.combination(sums, {name: self.evidence(name, part, rows[name]) for name, part in parts.items()})
+        return self.combination(
+            sums, {name: self.relative_depth(name, part, rows[name]) for name, part in parts.items()}
+        )
 
     def commonness(self, name: str) -> Tensor:
         """Give the share of the rows that the model was started on that have each feature of a modality, (g,)."""
         return 1 / torch.expm1(self.get_buffer(f"rarity_{self._place(name)}"))
 
-    def evidence(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
+    def relative_depth(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
         """Give how much is seen of each row, (n,), relative to the usual row, at most twice that."""
         return (self._amount(name, part, obs_t) / self.get_buffer(f"usual_{self._place(name)}")).clamp(max=2)
 
@@ -145,7 +147,7 @@ class TokenSummary(nn.Module):
         return (x_ng - mean_g) / deviation_g
 
     @torch.no_grad()
-    def start(self, components: Mapping[str, Component], chosen: Mapping[str, Tensor]) -> None:
+    def initialize(self, components: Mapping[str, Component], chosen: Mapping[str, Tensor]) -> None:
         """Start the embeddings of the chosen features as their loadings on all components."""
         for m, name in enumerate(self.kinds):
             weights_gd = torch.zeros(len(chosen[name]), self.width)
@@ -154,7 +156,7 @@ class TokenSummary(nn.Module):
                 last = max(last, component.first + len(component.strength_k))
                 if name in component.estimates:
                     estimates = component.estimates[name]
-                    self.combination.start(name, estimates, component.first)
+                    self.combination.initialize(name, estimates, component.first)
                     columns = slice(component.first, component.first + estimates.weights_gk.shape[1])
                     weights_gd[:, columns] = torch.from_numpy(estimates.weights_gk)
             self.set_loadings(m, chosen[name], weights_gd, last)
@@ -162,7 +164,7 @@ class TokenSummary(nn.Module):
     def set_loadings(self, m: int, chosen: Tensor, weights_gd: Tensor, n_components: int) -> None:
         """Split loadings, (g, d), into embeddings of size 1 and rates."""
         size_g = weights_gd[:, :n_components].square().mean(1).sqrt().clamp(min=1e-9)
-        table_gd = REST * torch.randn(len(chosen), self.width)
+        table_gd = UNUSED_SIZE * torch.randn(len(chosen), self.width)
         table_gd[:, :n_components] = weights_gd[:, :n_components] / size_g[:, None]
         self.tables[m][chosen] = table_gd
         self.get_buffer(f"rate_{m}")[chosen] *= size_g

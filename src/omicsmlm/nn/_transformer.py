@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import value_error
 
-from ._attention import Rows, attend
+from ._attention import Segments, attend
 
 
 class _Attention(nn.Module):
@@ -20,7 +20,7 @@ class _Attention(nn.Module):
         # Three layers, not one: their outputs are contiguous, so that no row is copied on its way into the kernel.
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, x_td: Tensor, rows: Rows, context_sd: Tensor, context_rows: Rows) -> Tensor:
+    def forward(self, x_td: Tensor, rows: Segments, context_sd: Tensor, context_rows: Segments) -> Tensor:
         heads = self.n_heads, -1
         query_thd = self.query(x_td).unflatten(1, heads)
         key_shd, value_shd = self.key(context_sd).unflatten(1, heads), self.value(context_sd).unflatten(1, heads)
@@ -54,7 +54,7 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x_td: Tensor, rows: Rows, context_sd: Tensor | None = None, context: Rows | None = None
+        self, x_td: Tensor, rows: Segments, context_sd: Tensor | None = None, context: Segments | None = None
     ) -> Tensor:
         normed_td = self.norm(x_td)
         if self.context_norm is None or context_sd is None or context is None:
@@ -63,17 +63,17 @@ class _Block(nn.Module):
             attended_td = self.attention(normed_td, rows, self.context_norm(context_sd), context)
         return self._added(x_td, attended_td, rows)
 
-    def firsts(self, x_td: Tensor, rows: Rows) -> Tensor:
+    def firsts(self, x_td: Tensor, rows: Segments) -> Tensor:
         """Give what :meth:`forward` gives of the first token of each row, and compute no other."""
         first_n, alone = rows.offsets[:-1], _firsts(rows)
         normed_td = self.norm(x_td)
         return self._added(x_td[first_n], self.attention(normed_td[first_n], alone, normed_td, rows), alone)
 
-    def _added(self, x_td: Tensor, attended_td: Tensor, rows: Rows) -> Tensor:
+    def _added(self, x_td: Tensor, attended_td: Tensor, rows: Segments) -> Tensor:
         x_td = torch.addcmul(x_td, self.attention_scale, self._kept(self.dropout(attended_td), rows))
         return torch.addcmul(x_td, self.feed_forward_scale, self._kept(self.dropout(self.feed_forward(x_td)), rows))
 
-    def _kept(self, branch_td: Tensor, rows: Rows) -> Tensor:
+    def _kept(self, branch_td: Tensor, rows: Segments) -> Tensor:
         """Drop a branch as a whole from some rows, in training; what is left makes up for it."""
         if not self.training or self.drop_rate == 0:
             return branch_td
@@ -139,7 +139,7 @@ class PackedTransformer(nn.Module):
 
         Lengths of the rows that the host has spare it to ask the device for them.
         """
-        rows = Rows.of(offsets, lengths)
+        rows = Segments.of(offsets, lengths)
         for block in self.blocks:
             x_td = block(x_td, rows)
         return x_td
@@ -152,7 +152,7 @@ class PackedTransformer(nn.Module):
         They are those that :meth:`forward` gives, but the last block computes no other. That no row is longer than ``longest``
         also spares the host to ask; there may then be tokens behind those of the last row.
         """
-        rows = Rows.of(offsets, lengths, longest)
+        rows = Segments.of(offsets, lengths, longest)
         for block in self.blocks[:-1]:
             x_td = block(x_td, rows)
         if not len(self.blocks):
@@ -207,18 +207,18 @@ class LatentTransformer(nn.Module):
 
     def forward(self, x_td: Tensor, offsets: Tensor, lengths: list[int] | None = None) -> Tensor:
         """Give the (t, d) states of (t, d) tokens; row i owns the tokens ``offsets[i]:offsets[i + 1]``."""
-        rows = Rows.of(offsets, lengths)
+        rows = Segments.of(offsets, lengths)
         return self.write(x_td, rows, *self._read(x_td, rows))
 
     def firsts(self, x_td: Tensor, offsets: Tensor, lengths: list[int] | None = None) -> Tensor:
         """Give the (n, d) states of the first token of each row alone; no row may be empty."""
-        rows = Rows.of(offsets, lengths)
+        rows = Segments.of(offsets, lengths)
         return self.write(x_td[offsets[:-1]], _firsts(rows), *self._read(x_td, rows))
 
-    def _read(self, x_td: Tensor, rows: Rows) -> tuple[Tensor, Rows]:
+    def _read(self, x_td: Tensor, rows: Segments) -> tuple[Tensor, Segments]:
         """Give the states of each row's latents, and where they stand."""
         n, n_latents = rows.n, len(self.latents)
-        latent_rows = Rows(n_latents * torch.arange(n + 1, device=x_td.device), n * [n_latents])
+        latent_rows = Segments(n_latents * torch.arange(n + 1, device=x_td.device), n * [n_latents])
         latents_sd = self.latents.repeat(n, 1).to(x_td.dtype)
         latents_sd = self.read(latents_sd, latent_rows, x_td, rows)
         for block in self.blocks:
@@ -226,9 +226,9 @@ class LatentTransformer(nn.Module):
         return latents_sd, latent_rows
 
 
-def _firsts(rows: Rows) -> Rows:
+def _firsts(rows: Segments) -> Segments:
     """Give rows of one token each."""
-    return Rows(torch.arange(rows.n + 1, device=rows.offsets.device), rows.n * [1])
+    return Segments(torch.arange(rows.n + 1, device=rows.offsets.device), rows.n * [1])
 
 
 def _check_heads(width: int, n_heads: int) -> None:

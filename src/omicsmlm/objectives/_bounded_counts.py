@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Batch, Masked
 
-from ._negative_binomial import negative_binomial
+from ._negative_binomial import UNMEASURED_LOG_MEAN, negative_binomial
 from ._reduction import step_mean
 
 Activation = Literal["rectified tanh", "clamped ReLU", "softmax"]
@@ -22,11 +22,9 @@ LIBRARY = 1e5
 """Total to which a row's counts are normalised before the logarithm."""
 SLOPE = 4 * math.e
 """A logit is divided by it before the hyperbolic tangent."""
-UNSEEN = -1e4
-"""Log mean of what was not measured: its likelihood of being zero is 1, so it adds nothing."""
 
 
-class Outputs(Protocol):
+class CountOutputs(Protocol):
     """What the objective needs of a module's outputs."""
 
     @property
@@ -67,15 +65,15 @@ def clamped_relu(logits: Tensor, library: float = LIBRARY) -> Tensor:
     return logits.clamp(0, math.log1p(library))
 
 
-def log_shares(logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
+def log_fractions(logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
     """Lead logits to log(1 + L · softmax), the softmax over the features that are seen."""
-    return torch.log1p(library * F.softmax(logits.masked_fill(~visible_ng, UNSEEN), 1))
+    return torch.log1p(library * F.softmax(logits.masked_fill(~visible_ng, UNMEASURED_LOG_MEAN), 1))
 
 
 def expected_log_counts(activation: Activation, logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
     """Lead (n, g) logits to expected values of log(1 + x), by the activation of that name."""
     if activation == "softmax":
-        return log_shares(logits, visible_ng, library)
+        return log_fractions(logits, visible_ng, library)
     return (rectified_tanh if activation == "rectified tanh" else clamped_relu)(logits, library)
 
 
@@ -125,7 +123,7 @@ class CountReconstruction:
     ) -> None:
         self.name, self.loss, self.activation, self.library = name, loss, activation, library
 
-    def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, outputs: CountOutputs, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the one term: the mean over the rows that have the modality."""
         target = masked.targets[self.name]
         expected_ng = expected_log_counts(self.activation, outputs.logits.float(), target.visible, self.library)
@@ -140,13 +138,13 @@ class CountReconstruction:
         """Give the cost of each row, (n,), summed over what was profiled in it."""
         if self.loss == "negative binomial":
             assert log_dispersion_g is not None
-            log_mean_ng = expected_ng.masked_fill(~visible_ng, UNSEEN)
+            log_mean_ng = expected_ng.masked_fill(~visible_ng, UNMEASURED_LOG_MEAN)
             log_dispersion_ng = log_dispersion_g.float().clamp(-6, 8).expand_as(expected_ng)
             return negative_binomial(values_ng.exp() * visible_ng, log_mean_ng, log_dispersion_ng)
-        return (PLAIN[self.loss](expected_ng, values_ng) * visible_ng).sum(1)
+        return (ELEMENTWISE[self.loss](expected_ng, values_ng) * visible_ng).sum(1)
 
 
-PLAIN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+ELEMENTWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "poisson": bounded_poisson,
     "squares": lambda expected_ng, values_ng: (expected_ng - values_ng).square(),
     "smooth L1": lambda expected_ng, values_ng: F.smooth_l1_loss(expected_ng, values_ng, reduction="none"),

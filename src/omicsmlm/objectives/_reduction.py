@@ -6,6 +6,9 @@ from torch.distributed import all_reduce
 
 from omicsmlm._types import Batch
 
+IGNORED = -100
+"""Class that :func:`torch.nn.functional.cross_entropy` leaves out: the target of tokens that are not evaluated."""
+
 
 def step_mean(total: Tensor, count: Tensor | int, batch: Batch) -> Tensor:
     r"""Return the sum of a step's losses divided by how many there are; 0 where there is none.

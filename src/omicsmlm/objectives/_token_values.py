@@ -9,18 +9,14 @@ from torch.nn.functional import cross_entropy
 
 from omicsmlm._types import Batch, Grid, Masked, masked_of, obs_of
 
-from ._reconstruction import LatentReconstruction
-from ._reconstruction import Outputs as CellOutputs
-from ._reduction import step_mean
+from ._reconstruction import LatentOutputs, LatentReconstruction
+from ._reduction import IGNORED, step_mean
 
 Digitize = Callable[[str, Tensor, Tensor], Tensor]
 """From a modality, (t,) values and the (t,) totals of their rows to (t,) bins."""
 
-NOT_ASKED = -100
-"""Target of a token whose modality is not asked for."""
 
-
-class Outputs(CellOutputs, Protocol):
+class TokenOutputs(LatentOutputs, Protocol):
     """What the objective needs of a module's outputs."""
 
     value_logits: Mapping[str, Tensor]
@@ -63,15 +59,15 @@ class TokenPrediction:
         self.grids = grids
         self.cell = cell
 
-    def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def __call__(self, outputs: TokenOutputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms."""
         values = [
             cross_entropy(logits.float(), bins, reduction="sum")
-            for logits, bins in zip(outputs.value_logits.values(), self.hidden_bins(masked).values(), strict=True)
+            for logits, bins in zip(outputs.value_logits.values(), self.masked_bins(masked).values(), strict=True)
         ]
         assert masked.evaluated is not None
         modalities = [
-            cross_entropy(logits.float(), torch.where(masked.evaluated[name].asked, m, NOT_ASKED), reduction="sum")
+            cross_entropy(logits.float(), torch.where(masked.evaluated[name].asked, m, IGNORED), reduction="sum")
             for m, (name, logits) in enumerate(outputs.modality_logits.items())
         ]
         terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.indices), batch)}
@@ -84,7 +80,7 @@ class TokenPrediction:
             terms |= self.cell(outputs, Masked(grids, grids), batch, progress)
         return terms
 
-    def hidden_bins(self, masked: Masked) -> dict[str, Tensor]:
+    def masked_bins(self, masked: Masked) -> dict[str, Tensor]:
         """Give the true bins of the tokens whose value is hidden, (s,) per modality, in order."""
         assert masked.evaluated is not None
         bins = {}

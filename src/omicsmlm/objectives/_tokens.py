@@ -11,21 +11,18 @@ from omicsmlm._sizes import likely_most, places_of_true
 from omicsmlm._types import Batch, Encoded, Masked
 
 from ._consistency import divergence, info_nce
-from ._reduction import step_mean
-
-NOT_JUDGED = -100
-"""Target of a place that is not judged."""
+from ._reduction import IGNORED, step_mean
 
 
-class Reading(Protocol):
-    """A head that is read where it is asked: see :class:`omicsmlm.nn.TokenReading`."""
+class LogitsAtPlaces(Protocol):
+    """A head that is read where it is asked: see :class:`omicsmlm.nn.TokenLogits`."""
 
     def logits_at(self, place_t: Tensor, n_features: int) -> Tensor:
         """Give (t, n_tokens) logits at the places row · n_features + feature, (t,) int64."""
         ...
 
 
-class TokenOutputs(Protocol):
+class BinOutputs(Protocol):
     """What the objective needs of a module's outputs."""
 
     @property
@@ -34,7 +31,7 @@ class TokenOutputs(Protocol):
         ...
 
     @property
-    def readings(self) -> Mapping[str, Reading]:
+    def token_logits(self) -> Mapping[str, LogitsAtPlaces]:
         """A head per modality."""
         ...
 
@@ -57,16 +54,16 @@ class BinCrossEntropy:
     def __init__(self, consistency: float = 0.0, temperature: float = 0.1, rate: float = 1.0) -> None:
         self.consistency, self.temperature, self.rate = consistency, temperature, rate
 
-    def __call__(self, outputs: TokenOutputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def __call__(self, outputs: BinOutputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return a term per modality, and those of consistency."""
         assert masked.evaluated is not None
         terms, divergences = {}, []
-        for name, reading in outputs.readings.items():
+        for name, at_places in outputs.token_logits.items():
             evaluated_ng = masked.evaluated[name]
             place_t, is_there_t = self._places(evaluated_ng)
-            logits_tb = reading.logits_at(place_t, evaluated_ng.shape[1]).float()
+            logits_tb = at_places.logits_at(place_t, evaluated_ng.shape[1]).float()
             bins_t = masked.targets[name].values.flatten()[place_t].long()
-            total = F.cross_entropy(logits_tb, torch.where(is_there_t, bins_t, NOT_JUDGED), reduction="sum")
+            total = F.cross_entropy(logits_tb, torch.where(is_there_t, bins_t, IGNORED), reduction="sum")
             terms[name] = step_mean(total, is_there_t.sum(), batch)
             if self.consistency:
                 full_tb, partial_tb = logits_tb.chunk(2)

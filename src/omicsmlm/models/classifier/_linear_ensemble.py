@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from scipy import optimize, special
 
-from omicsmlm.nn import CANDIDATES, ViewLogits, mean_logits
+from omicsmlm.nn import CANDIDATES, SubsetLogits, mean_logits
 
 from ._calibration import calibrate
 from ._linear_model import Labelled, Linear, held_out_logits, solve
@@ -39,7 +39,7 @@ class Shown(NamedTuple):
 class Anchored(NamedTuple):
     """What :func:`fit_anchor` finds."""
 
-    logits: ViewLogits
+    logits: SubsetLogits
     held_out_nc: np.ndarray
     """(n, c) logits of each row by what was chosen for its view, solved without its fold."""
     table: pd.DataFrame
@@ -132,7 +132,7 @@ def fit_anchor(shown: Shown, n_modalities: int, n_labels: int) -> Anchored:
     patterns = [
         int(p) for p, n in zip(*np.unique(shown.pattern_n, return_counts=True), strict=True) if n >= FEWEST_ROWS
     ]
-    made = ViewLogits(n_modalities, len(patterns), n_labels, shown.x_ng.shape[1], shown.z_nd.shape[1])
+    made = SubsetLogits(n_modalities, len(patterns), n_labels, shown.x_ng.shape[1], shown.z_nd.shape[1])
     everything = np.ones(len(shown.label_n), dtype=bool)
     shared = _Model.of(shown, everything, n_labels)
     special = {p: _Model.of(shown, shown.pattern_n == p, n_labels) for p in patterns if len(patterns) > 1}
@@ -158,7 +158,7 @@ def fit_anchor(shown: Shown, n_modalities: int, n_labels: int) -> Anchored:
     return _chosen(made, shown, held_n4c, patterns)
 
 
-def _chosen(made: ViewLogits, shown: Shown, held_n4c: np.ndarray, patterns: Sequence[int]) -> Anchored:
+def _chosen(made: SubsetLogits, shown: Shown, held_n4c: np.ndarray, patterns: Sequence[int]) -> Anchored:
     """Choose the candidate of each view; give what it says of rows that were held out."""
     indices, chosen_n = [], np.full(len(shown.label_n), CANDIDATES.index("modality dropout"))
     for view, pattern in enumerate(patterns):
@@ -195,7 +195,7 @@ def _better(loss_kn: np.ndarray) -> int:
     return best if gain_n.mean() > EVIDENCE * gain_n.std(ddof=1) / np.sqrt(len(gain_n)) else 0
 
 
-def _fit_residual(made: ViewLogits, shown: Shown, shared: _Model, sharpness_n: np.ndarray) -> np.ndarray:
+def _fit_residual(made: SubsetLogits, shown: Shown, shared: _Model, sharpness_n: np.ndarray) -> np.ndarray:
     """Solve what the embedding adds to the one model of all views; give (n, c) logits of rows held out from both.
 
     What it learns from are logits of rows that were held out. To judge it, its training rows must not know the fold that

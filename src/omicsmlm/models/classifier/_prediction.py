@@ -16,7 +16,7 @@ from omicsmlm._types import Batch
 from omicsmlm.data import as_categories, find_column
 from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import ObservationFeatures
-from omicsmlm.nn import CANDIDATES, LabelHead, ViewLogits
+from omicsmlm.nn import CANDIDATES, LabelHead, SubsetLogits
 
 from ._calibration import scores
 from ._module import Labeller
@@ -42,7 +42,7 @@ class Answering(ABC):
         self.labels = labels
         self.module = Labeller(model.module, LabelHead(model.module.n_latent, len(labels))).eval()
         self.features: ObservationFeatures | None = None
-        self.anchor: ViewLogits | None = None
+        self.anchor: SubsetLogits | None = None
         self.candidates: pd.DataFrame | None = None
         self.is_trained = False
         self.held_out: dict[str, float] = {}
@@ -255,7 +255,7 @@ class Answering(ABC):
         if anchor is not None:
             self.features = ObservationFeatures(**anchor["features"])
             sizes = len(self.labels), self.features.n_features, self.model.module.n_latent
-            self.anchor = ViewLogits(len(self.features.names), anchor["n_views"], *sizes)
+            self.anchor = SubsetLogits(len(self.features.names), anchor["n_views"], *sizes)
             self.candidates = pd.DataFrame(anchor["candidates"]).set_index(["view", "candidate"])
             parts = [("features.", self.features), ("anchor.", self.anchor)]
         for prefix, part in parts:

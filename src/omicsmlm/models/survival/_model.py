@@ -16,7 +16,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm.models.base import OmicsModel, Saved, read_model, state_under, write_model
 from omicsmlm.models.heads import MODEL, ObservationFeatures, check_model, copied, load_model
-from omicsmlm.nn import RiskAnchor
+from omicsmlm.nn import LinearRisks
 from omicsmlm.training import FitOptions
 
 from ._config import SurvivalConfig
@@ -163,7 +163,7 @@ class Survival(RiskAnswering):
     def _solve(self, visible: Seen) -> tuple[np.ndarray, np.ndarray]:
         """Solve the exact models; give the (n,) scores of rows held out from them, NaN where there is none."""
         c, n_strata = self.config, len(self.columns.strata)
-        self.anchor = RiskAnchor(visible.x_ng.shape[1] + self.columns.n_covariates, n_strata)
+        self.anchor = LinearRisks(visible.x_ng.shape[1] + self.columns.n_covariates, n_strata)
         own_n, pooled_n = (np.full(len(visible.fold_n), np.nan) for _ in range(2))
         if not c.anchor:
             return own_n, pooled_n
@@ -265,7 +265,7 @@ class Survival(RiskAnswering):
         made = cls(model, Columns(**choice["columns"]), SurvivalConfig(**saved.settings))
         made.features = ObservationFeatures(**choice["features"]).eval()
         n_strata = len(made.columns.strata)
-        made.anchor = RiskAnchor(made.features.n_features + made.columns.n_covariates, n_strata)
+        made.anchor = LinearRisks(made.features.n_features + made.columns.n_covariates, n_strata)
         for name, part in (("features", made.features), ("anchor", made.anchor)):
             part.load_state_dict(state_under(saved.weights, f"{name}."))
         made.networks = torch.nn.ModuleList([made._new_network()[1] for _ in range(made.config.n_networks)])

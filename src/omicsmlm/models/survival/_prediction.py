@@ -16,7 +16,7 @@ from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures
-from omicsmlm.nn import RiskAnchor
+from omicsmlm.nn import LinearRisks
 
 from ._covariates import Columns
 from ._ensemble import Combination
@@ -42,7 +42,7 @@ class RiskAnswering(ABC):
     """
 
     features: ObservationFeatures
-    anchor: RiskAnchor
+    anchor: LinearRisks
     combination: Combination
     grid_t: np.ndarray
     """Times at which survival probabilities are judged."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 
-class RiskAnchor(nn.Module):
+class LinearRisks(nn.Module):
     """Two linear scores of features and covariates.
 
     Parameters

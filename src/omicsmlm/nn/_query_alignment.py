@@ -6,17 +6,17 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 N_ROUNDS, N_CLUSTERS = 30, 30
-ROWS_PER_CLUSTER = 30
+OBSERVATIONS_PER_CLUSTER = 30
 """Fewer clusters where there are few rows."""
 SHRINKAGE = 10.0
 """Rows at which a shift is halved, on either side: a cluster without rows of the reference does not move."""
 STEP = 0.1
 """Share of the way that a round goes: as the rounds draw different clusters, their borders leave no trace."""
-NOWHERE = 1e4
+UNUSED_COORDINATE = 1e4
 """Coordinate of clusters that are not used."""
 
 
-class Alignment(nn.Module):
+class QueryAlignment(nn.Module):
     r"""Moves the rows of each new batch, round by round, by the shifts of the clusters that they lie in.
 
     In a round, the new rows and the reference are clustered together by k-means. A new row n of cluster k goes
@@ -45,7 +45,7 @@ class Alignment(nn.Module):
         super().__init__()
         self.n_fixed = n_fixed
         shape = max(0, n_batches - n_fixed), N_ROUNDS
-        self.register_buffer("centre_brkd", torch.full((*shape, N_CLUSTERS, n_latent), NOWHERE))
+        self.register_buffer("centre_brkd", torch.full((*shape, N_CLUSTERS, n_latent), UNUSED_COORDINATE))
         self.register_buffer("shift_brkd", torch.zeros(*shape, N_CLUSTERS, n_latent))
 
     def forward(self, z_nd: Tensor, batch_n: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Alignment(nn.Module):
         b = batch - self.n_fixed
         for r in range(N_ROUNDS):
             both_nd = torch.cat([reference_md, z_nd])
-            n_clusters = max(1, min(N_CLUSTERS, len(both_nd) // ROWS_PER_CLUSTER))
+            n_clusters = max(1, min(N_CLUSTERS, len(both_nd) // OBSERVATIONS_PER_CLUSTER))
             found = KMeans(n_clusters, n_init=1, random_state=r).fit(both_nd.double().cpu().numpy())
             centre_kd, shift_kd = self.centre_brkd[b, r], self.shift_brkd[b, r]
             centre_kd[:n_clusters] = torch.from_numpy(found.cluster_centers_.astype(np.float32))
@@ -87,7 +87,7 @@ class Alignment(nn.Module):
             z_nd = z_nd + new_nk @ shift_kd
 
     @torch.no_grad()
-    def take(self, other: "Alignment") -> None:
+    def load_from(self, other: "QueryAlignment") -> None:
         """Copy an alignment that knows fewer batches."""
         for own, old in zip(self.buffers(), other.buffers(), strict=True):
             own[: len(old)] = old

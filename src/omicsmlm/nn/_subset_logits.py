@@ -8,7 +8,7 @@ CANDIDATES = ("specialist", "modality dropout", "mean", "residual")
 function of the embedding added."""
 
 
-class ViewLogits(nn.Module):
+class SubsetLogits(nn.Module):
     """Logits by each candidate, and by the one that was chosen for the row's view.
 
     A view is a set of modalities, coded as a number whose bit m says whether the row has modality m. Each linear model

@@ -12,13 +12,13 @@ from omicsmlm._types import Batch
 
 from ._reduction import observation_mean
 
-MOST_DISTANCES = 30_000_000
+MOST_PAIRS = 30_000_000
 """Distances between batches that a refresh of the mutual neighbours of a sample computes at most: a second or two of a core."""
 N_ANCHORS = 512
 """Observations of a sample around which others look for neighbours: cells of some 50 observations of 25,000."""
 
 
-class Pull(ABC):
+class BatchAlignmentLoss(ABC):
     """Mean squared distance of embeddings to their targets, in units of the total variance of the memory."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Pull(ABC):
         """Return (n, d) targets of observations of these embeddings and batches, and (n,) which have one."""
 
 
-class MutualNeighbours(Pull):
+class MutualNeighbours(BatchAlignmentLoss):
     """Pulls an observation to one of its mutual nearest neighbours in other batches, drawn at random.
 
     Two observations of two batches are mutual nearest neighbours if each is among the k nearest of the other's batch
@@ -101,7 +101,7 @@ class MutualNeighbours(Pull):
         batches = [int(b) for b in batch_m.unique() if b >= 0]
         most = self.n_rows_per_batch
         if not self._is_whole and len(batches) > 1:
-            most = min(most, int((2 * MOST_DISTANCES / (len(batches) * (len(batches) - 1))) ** 0.5))
+            most = min(most, int((2 * MOST_PAIRS / (len(batches) * (len(batches) - 1))) ** 0.5))
         members = [_sample((batch_m == b).nonzero()[:, 0], most) for b in batches]
         pairs = [mutual_pairs(self._embedding, a, b, self.n_neighbors) for a, b in combinations(members, 2)]
         one_way_2p = torch.cat([torch.empty(2, 0, dtype=torch.int64, device=batch_m.device), *pairs], 1)
@@ -167,7 +167,7 @@ def mutual_pairs(embedding_nd: Tensor, a: Tensor, b: Tensor, n_neighbors: int) -
     return torch.stack([a[first], b[second]])
 
 
-class ClusterAlignment(Pull):
+class ClusterAlignment(BatchAlignmentLoss):
     """Pulls a masked observation to where its full view would be if its cluster's batches had one centre.
 
     Within each cluster of the embedding, a batch's mean is moved to the mean over batches; both shrink to what they were

@@ -9,7 +9,7 @@ from torch import Tensor
 from omicsmlm._types import TokenSet, lengths_of
 
 
-class RowLayout(NamedTuple):
+class TokenLayout(NamedTuple):
     """Where the tokens of each row stand: first the row's own, then those of its modalities, in order."""
 
     offsets: Tensor

@@ -13,7 +13,7 @@ from omicsmlm._types import Grid, Kind
 
 FEWEST_PAIRED = 100
 """Rows with two modalities that it takes to start one from what it tells of the other."""
-RIDGE_ROWS = 5000
+RIDGE_OBSERVATIONS = 5000
 """Most rows that a regression of one modality on another uses."""
 RIDGE_STRENGTH = 3.0
 """Strength of the ridge, relative to the mean eigenvalue of the kernel."""
@@ -87,9 +87,9 @@ def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray,
     target_nk
         Components of the same rows.
     seed
-        Seed of the sample of ``RIDGE_ROWS`` rows, where there are more.
+        Seed of the sample of ``RIDGE_OBSERVATIONS`` rows, where there are more.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(target_nk))[:RIDGE_ROWS])
+    rows = np.sort(np.random.default_rng(seed).permutation(len(target_nk))[:RIDGE_OBSERVATIONS])
     mean_k = target_nk[rows].mean(0)
     x_ng, target_nk = x_ng[rows], (target_nk[rows] - mean_k).astype(np.float32)
     mean_g = np.asarray(x_ng.mean(0)).ravel()
@@ -183,7 +183,7 @@ class Component(NamedTuple):
     """By modality: its own, and of the others those that enough rows have together with it."""
 
 
-def component_starts(
+def initial_components(
     x: Mapping[str, np.ndarray | sparse.csr_matrix],
     has: Mapping[str, np.ndarray],
     n_components: Mapping[str, int],
