@@ -214,7 +214,7 @@ def test_a_sample_needs_the_whole_view_and_says_nothing_of_unknown_batches():
 
 def test_the_neighbours_of_a_sample_cost_a_bounded_number_of_distances(monkeypatch):
     sizes = []
-    monkeypatch.setattr("omicsmlm.objectives._batch_alignment.MOST_DISTANCES", 300)
+    monkeypatch.setattr("omicsmlm.objectives._batch_alignment.MOST_PAIRS", 300)
     monkeypatch.setattr(
         "omicsmlm.objectives._batch_alignment.mutual_pairs",
         lambda z, a, b, k: (sizes.append(len(a) * len(b)), mutual_pairs(z, a, b, k))[1],
