@@ -1,4 +1,4 @@
-"""Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear solution they start from."""
+"""Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear model they are initialised with."""
 
 from ._adversary import Adversary, reverse_gradient
 from ._attention import Segments, attend

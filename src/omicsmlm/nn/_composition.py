@@ -1,6 +1,6 @@
-"""What a sequence is made of: frequencies of its words, whole and by region, and its length.
+"""What a sequence is made of: frequencies of its k-mers, whole and by region, and its length.
 
-Tensor axes: u sequences, t letters, f features.
+Tensor axes: u sequences, t residues, f features.
 """
 
 from typing import NamedTuple
@@ -14,25 +14,25 @@ from ._residues import ALPHABETS, place_of, residue_codes, sequence_of
 
 
 class Kmers(NamedTuple):
-    """Which words are counted."""
+    """Which k-mers are counted."""
 
     length: int
-    """Letters of a word."""
+    """Residues of a k-mer."""
     n_regions: int = 1
     """Equal regions of the sequence, from its start to its end, in which they are counted apart."""
     step: int = 1
-    """Letters from the start of a word to that of the next: 3 for codons."""
+    """Residues from the start of a k-mer to that of the next: 3 for codons."""
 
 
 KMERS: dict[str, tuple[Kmers, ...]] = {
     "nucleotide": (Kmers(3, step=3), Kmers(4), Kmers(6), Kmers(4, n_regions=8)),
     "protein": (Kmers(1), Kmers(2), Kmers(1, n_regions=4)),
 }
-"""Ours: chosen on rows of the validation split of the 61-tissue table (docs/experiments.md)."""
+"""Ours: chosen on the validation split of the 61-tissue table (docs/experiments.md)."""
 
 
 class Composition(nn.Module):
-    """Frequencies of words, then the logarithm of the length: (u, f), nothing to learn.
+    """Frequencies of k-mers, then the logarithm of the length: (u, f), nothing to learn.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Composition(nn.Module):
         self.n_features = sum(self.block_sizes)
 
     def forward(self, residues: Sequences) -> Tensor:
-        """Give (u, f); words with an ambiguous or hidden letter are left out."""
+        """Return (u, f); k-mers with an ambiguous or masked residue are left out."""
         code_t = self.get_buffer("codes")[residues.residues.long()]
         sequence_t, place_t = sequence_of(residues), place_of(residues)
         length_u = residues.offsets.diff()
@@ -59,7 +59,7 @@ class Composition(nn.Module):
     def _frequencies(
         self, code_t: Tensor, sequence_t: Tensor, place_t: Tensor, length_u: Tensor, kmers: Kmers
     ) -> Tensor:
-        """Give (u, regions · words): how often each word is found in each region, as a share of those found there."""
+        """Return (u, regions · k-mers): how often each k-mer is found in each region, as a fraction of those found there."""
         k, n_kmers = kmers.length, self.n_residues**kmers.length
         n_counted = kmers.n_regions * n_kmers
         counts_uf = code_t.new_zeros(len(length_u) * n_counted, dtype=torch.float32)
@@ -79,7 +79,7 @@ class Composition(nn.Module):
 
 
 class CompositionScores(nn.Module):
-    """Composition, standardised, and its leading principal components, so that blocks of words count alike.
+    """Composition, standardised, and its leading principal components, so that blocks of k-mers count alike.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class CompositionScores(nn.Module):
         self._known_of = (0, 0)
 
     def fit(self, composition_uf: Tensor) -> None:
-        """Fit mean and rotation to sequences: each feature to unit variance, each block of words to the same weight."""
+        """Fit mean and rotation to sequences: each feature to unit variance, each block of k-mers to the same weight."""
         n_components = self.get_buffer("rotation_fk").shape[1]
         mean_f, scale_f = composition_uf.mean(0), composition_uf.std(0).clamp(min=1e-8)
         scale_f[composition_uf.std(0) < 1e-8] = torch.inf
@@ -115,7 +115,7 @@ class CompositionScores(nn.Module):
         self.get_buffer("rotation_fk").zero_()[:, :k] = weight_f[:, None] * vector_k.float()
 
     def forward(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> Tensor:
-        """Give (u, k) scores; those of a sequence that was met before are remembered by its digest, the key of each."""
+        """Return (u, k) scores; those of a sequence that was met before are cached under its digest."""
         rotation_fk = self.get_buffer("rotation_fk")
         state = id(rotation_fk), rotation_fk._version
         if self._known_of != state:
@@ -124,7 +124,7 @@ class CompositionScores(nn.Module):
         if any(key not in self._known for key in keys):
             with torch.autocast(
                 residues.offsets.device.type, enabled=False
-            ):  # they are remembered, also for other precisions
+            ):  # they are cached, also for other precisions
                 scores_uk = (self.composition(residues) - self.get_buffer("mean_f")) @ rotation_fk
             self._known.update(zip(keys, scores_uk.detach().clone(), strict=True))
         if not keys:

@@ -11,10 +11,10 @@ from omicsmlm._draws import Draws
 
 
 class Decoded(NamedTuple):
-    """What a head says of one modality."""
+    """Parameters of the likelihood of one modality."""
 
     logits: Tensor
-    """(n, s): log share (counts, accessibility), log mean (protein), logit (fraction) or mean (real)."""
+    """(n, s): log fraction (counts, accessibility), log mean (protein), logit (fraction) or mean (real)."""
     log_dispersion: Tensor | None
     """(c, s) per category of the batch, the unknown one last: log inverse dispersion of counts, log precision of real values;
     None where there is none."""
@@ -42,12 +42,12 @@ class CovariateEncoding(nn.Module):
         return self.n_categories[0] if self.n_categories else 0
 
     def forward(self, covariates_nk: Tensor) -> Tensor:
-        """Give (n, width) float32 from (n, k) categories, -1 where unknown."""
+        """Return (n, width) float32 from (n, k) categories, -1 where unknown."""
         columns = [_one_hot(covariates_nk[:, k], size) for k, size in enumerate(self.n_categories)]
         return torch.cat(columns, 1) if columns else covariates_nk.new_zeros(len(covariates_nk), 0, dtype=torch.float32)
 
     def batch(self, covariates_nk: Tensor) -> Tensor:
-        """Give (n,) the category of the batch, the number of batches where it is unknown; 0 where there is no batch."""
+        """Return (n,) the category of the batch, the number of batches where it is unknown; 0 where there is no batch."""
         if not self.n_categories:
             return torch.zeros(len(covariates_nk), dtype=torch.int64, device=covariates_nk.device)
         code_n = covariates_nk[:, 0]
@@ -91,14 +91,14 @@ class FeatureHead(nn.Module):
         self.n_sampled = n_sampled if n_sampled < n_features else 0
 
     def initialize(self, bias_bg: Tensor) -> None:
-        """Start from the log means of each batch; the latent then explains what departs from them."""
+        """Initialise with the log means of each batch, (b, g); the latent then explains what departs from them."""
         with torch.no_grad():
             self.bias.copy_(bias_bg)
             self.linear.weight.mul_(0.5)
             self.linear.bias.zero_()
 
     def load_from(self, other: "FeatureHead") -> None:
-        """Copy a head that knows fewer batches; the others start at the average of its batches."""
+        """Copy a head that knows fewer batches; new batches are initialised with the average of its batches."""
         self.linear.load_state_dict(other.linear.state_dict())
         _copy_rows(self.bias, other.bias)
         if self.log_dispersion is not None and other.log_dispersion is not None:
@@ -129,14 +129,14 @@ class Decoder(nn.Module):
         self.heads = nn.ModuleList(heads.values())
 
     def head(self, name: str) -> FeatureHead:
-        """Give the head of a modality."""
+        """Return the head of a modality."""
         head = self.heads[self.names.index(name)]
         assert isinstance(head, FeatureHead)
         return head
 
     @torch.no_grad()
     def load_from(self, other: "Decoder") -> None:
-        """Copy a decoder that knows fewer batches; the others start at the average of its batches."""
+        """Copy a decoder that knows fewer batches; new batches are initialised with the average of its batches."""
         n_latent = self.n_latent
         old_dc, new_dc = other.trunk.get_parameter("0.weight"), self.trunk.get_parameter("0.weight").detach().clone()
         n_old, n_new = other.design.n_batches, self.design.n_batches
@@ -151,7 +151,7 @@ class Decoder(nn.Module):
             self.head(name).load_from(other.head(name))
 
     def adaptable(self, n_known: int, added: Sequence[str]) -> list[tuple[nn.Parameter, Tensor]]:
-        """Give what speaks of batches from ``n_known`` on or belongs to added heads: weights with masks, 1 where so."""
+        """Return the weights of batches from ``n_known`` on and of added heads, each with a mask that is 1 on those."""
         weight_dc = self.trunk.get_parameter("0.weight")
         mask_dc = torch.zeros_like(weight_dc)
         mask_dc[:, self.n_latent + n_known : self.n_latent + self.design.n_batches] = 1
@@ -161,15 +161,15 @@ class Decoder(nn.Module):
             if name in added:
                 found += [(weight, torch.ones_like(weight)) for weight in head.parameters()]
                 continue
-            for row_bg in (head.bias, head.log_dispersion):
-                if row_bg is not None:
-                    mask_bg = torch.zeros_like(row_bg)
+            for table_bg in (head.bias, head.log_dispersion):
+                if table_bg is not None:
+                    mask_bg = torch.zeros_like(table_bg)
                     mask_bg[n_known:] = 1
-                    found.append((row_bg, mask_bg))
+                    found.append((table_bg, mask_bg))
         return found
 
     def forward(self, z_nd: Tensor, covariates_nk: Tensor, draws: Draws | None = None) -> dict[str, Decoded]:
-        """Return what each head says; draws are for heads that decode a sample of their features in a training step."""
+        """Return the output of each head; draws are for heads that decode a sample of their features in a training step."""
         h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk)], 1))
         category_n = self.design.batch(covariates_nk)
         return {name: head(h_nd, category_n, draws) for name, head in zip(self.names, self.heads, strict=True)}

@@ -1,6 +1,6 @@
-"""Fusion of modalities that any row may lack.
+"""Fusion of modalities that any observation may lack.
 
-Tensor axes: n rows, p positions of all rows, d width, f fused width.
+Tensor axes: n observations, p positions of all observations, d width, f fused width.
 """
 
 from collections.abc import Sequence
@@ -29,18 +29,18 @@ class CrossAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, stream: PackedStates, context: PackedStates) -> PackedStates:
-        """Give the stream with what it found in the context of the same row."""
+        """Return the stream with what it found in the context of the same observation."""
         heads = self.n_heads, -1
         normed_pd, context_qd = self.norm(stream.states), self.context_norm(context.states)
         query_phd = self.query(normed_pd).unflatten(1, heads)
         key_qhd, value_qhd = self.key(context_qd).unflatten(1, heads), self.value(context_qd).unflatten(1, heads)
-        rows, context_rows = (Segments.of(part.offsets, part.lengths) for part in (stream, context))
-        found_phd = attend(query_phd, key_qhd, value_qhd, rows, context_rows)
+        segments, context_segments = (Segments.of(part.offsets, part.lengths) for part in (stream, context))
+        found_phd = attend(query_phd, key_qhd, value_qhd, segments, context_segments)
         return stream._replace(states=stream.states + self.dropout(self.out(found_phd.flatten(1))))
 
 
 class Fusion(nn.Module):
-    r"""Makes one embedding of the streams of a row (IsoFormer, arXiv 2406.14150, section 3).
+    r"""Makes one embedding of the streams of an observation (IsoFormer, arXiv 2406.14150, section 3).
 
     "cross_attention": each stream in turn is the query and attends to the others **one after the other**, with residual
     connections, :math:`h'_m = f(h_m, h_a, h_b)`; the term of an absent stream is zero. The embedding is the pooled streams
@@ -86,7 +86,7 @@ class Fusion(nn.Module):
             self.reading = CrossAttention(width, n_heads, dropout)
 
     def forward(self, streams: dict[str, PackedStates]) -> Tensor:
-        """Give (n, f)."""
+        """Return (n, f)."""
         if self.kind == "perceiver":
             return self._read(streams)
         if self.kind == "cross_attention":
@@ -110,7 +110,7 @@ class Fusion(nn.Module):
 
 
 def _joined(streams: Sequence[PackedStates]) -> PackedStates:
-    """Put the streams of each row one after the other."""
+    """Put the streams of each observation one after the other."""
     length_ns = torch.stack([stream.offsets.diff() for stream in streams], 1)
     offsets = torch.cat([length_ns.new_zeros(1), length_ns.sum(1).cumsum(0)])
     before_ns = length_ns.cumsum(1) - length_ns

@@ -1,4 +1,4 @@
-"""Published sequence encoders behind the signature of our own: letters in, states of positions out.
+"""Published sequence encoders behind the signature of our own: residues in, states of positions out.
 
 ``transformers`` gives ESM-2 and the Nucleotide Transformer, ``enformer-pytorch`` gives Enformer. Both are imported only here,
 and only when one is asked for.
@@ -116,7 +116,7 @@ class PretrainedEncoder(nn.Module):
         return self
 
     def forward(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
-        """Give the states of each distinct sequence, (p, d) float32; the host must read the letters."""
+        """Return the states of each distinct sequence, (p, d) float32; the host must read the residues."""
         embed = self._enformer_states if self.library == "enformer" else self._transformer_states
         found = [embed(text) for text in texts(residues)]
         lengths = [len(states) for states in found]
@@ -130,7 +130,7 @@ class PretrainedEncoder(nn.Module):
 
     def _enformer_states(self, text: str) -> Tensor:
         code_l = self.get_buffer("codes")[torch.tensor(list(text.encode()), device=self.get_buffer("codes").device)]
-        code_l = torch.where(code_l < 0, 4, code_l)  # N: no letter at all
+        code_l = torch.where(code_l < 0, 4, code_l)  # N: no residue at all
         surplus = -len(code_l) % 2**self.network.config.num_downsamples
         code_l = F.pad(code_l, (surplus // 2, surplus - surplus // 2), value=4)
         return self.network(code_l[None], return_only_embeddings=True, target_length=-1)[0]
@@ -169,7 +169,7 @@ class FrozenEncoder:
 
     @torch.no_grad()
     def __call__(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> PackedStates:
-        """Give the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
+        """Return the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
         device, digests = residues.offsets.device, keys
         if digests is None:
             digests = [(int(a), int(b)) for a, b in residues.digests.tolist()]

@@ -1,6 +1,6 @@
 """A compact encoder of sequences, trained from scratch: convolutions that shorten, then a transformer.
 
-Tensor axes: u sequences, l letters or positions of the longest one, p positions of all, d width.
+Tensor axes: u sequences, l residues or positions of the longest one, p positions of all, d width.
 """
 
 import torch
@@ -13,11 +13,11 @@ from ._residues import ALPHABETS, UNKNOWN, PackedStates, chosen, place_of, resid
 from ._transformer import PackedTransformer
 
 RESIDUE_WIDTH = 8
-"""Width of the embedding of one letter."""
+"""Width of the embedding of one residue."""
 
 
 class ResidueEncoder(nn.Module):
-    """Letters → convolution → levels of (average of ``pool`` neighbours, residual convolution) → windows → transformer.
+    """Residues → convolution → levels of (average of ``pool`` neighbours, residual convolution) → windows → transformer.
 
     Sequences are padded to the longest one for the convolutions alone, and what is beyond an end is zeroed before each, so
     that a sequence's states do not depend on the others.
@@ -29,7 +29,7 @@ class ResidueEncoder(nn.Module):
     width
         d.
     kernel
-        Letters that the first convolution sees.
+        Residues that the first convolution sees.
     n_levels, pool
         Levels, at least one, and neighbours that each averages.
     n_windows
@@ -37,7 +37,7 @@ class ResidueEncoder(nn.Module):
     n_layers, n_heads
         Of the transformer.
     dropout
-        Of the transformer's branches, and of the letters' channels.
+        Of the transformer's branches, and of the residues' channels.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ResidueEncoder(nn.Module):
         self.n_residues = len(ALPHABETS[kind])
         self.register_buffer(
             "codes", residue_codes(kind) - UNKNOWN + 1, persistent=False
-        )  # masked 0, unknown 1, then letters
+        )  # masked 0, unknown 1, then residues
         self.embedding = nn.Embedding(self.n_residues + 2, RESIDUE_WIDTH)
         self.stem = nn.Conv1d(RESIDUE_WIDTH, width // 2, kernel, padding=kernel // 2)
         self.widening = nn.Linear(width // 2, width)
@@ -69,14 +69,14 @@ class ResidueEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
-        """Give the states of each distinct sequence; that the host has their lengths spares it to ask for them."""
+        """Return the states of each distinct sequence; that the host has their lengths spares it to ask for them."""
         states = self.local(residues, lengths)
         length_p = states.offsets.diff()[sequence_of(states)]
         x_pd = states.states + self.places[place_of(states) * self.n_windows // length_p.clamp(min=1)]
         return states._replace(states=self.norm(self.transformer(x_pd, states.offsets, states.lengths)))
 
     def local(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
-        """Give what the convolutions see, in windows; sequences of like length are padded together."""
+        """Return what the convolutions see, in windows; sequences of like length are padded together."""
         lengths = residues.offsets.diff().tolist() if lengths is None else lengths
         sizes = [max(0, length - 1).bit_length() for length in lengths]  # the next power of 2
         order = sorted(range(len(sizes)), key=sizes.__getitem__)
@@ -110,7 +110,7 @@ class ResidueEncoder(nn.Module):
         return windowed(at._replace(states=x_uld[sequence_of(at), place_of(at)]), self.n_windows)
 
     def residue_states(self, residues: Sequences, lengths: list[int] | None = None) -> Tensor:
-        """Give (t, d): each letter as the first convolution sees it, plus the state of its window."""
+        """Return (t, d): each residue as the first convolution sees it, plus the state of its window."""
         lengths = residues.offsets.diff().tolist() if lengths is None else lengths
         x_uld, _ = self._stem(residues, max(lengths, default=0))
         states, sequence_t, place_t = self(residues, lengths), sequence_of(residues), place_of(residues)

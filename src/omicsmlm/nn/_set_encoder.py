@@ -10,20 +10,20 @@ from ._linear_initialization import Estimates
 from ._scaling import ScaledTokens
 
 UNKNOWN_LOG_PRECISION = -3.0
-"""Log precision of estimates that nothing is known of."""
+"""Log precision of estimates before any is known: e⁻³ weighs a twentieth of one whose noise is as large as its signal."""
 ABSENT_SCORE = -1e4
-"""Log precision of a modality that is absent."""
+"""Score of a modality that is absent: its softmax is 0 in float32."""
 
 
 class PrecisionWeighting(nn.Module):
-    r"""Averages what several modalities estimate, by how precise each is.
+    r"""Precision-weighted mean of what several modalities estimate.
 
     .. math:: h_{nd} = \sum_m w^m_{nd} \big(b^m_d + s^m_{nd}\big) + \sum_{m\ \text{absent}} a^m_d, \qquad
         w^m_{nd} = \frac{e^m_n\, \lambda^m_d}{\sum_{m'} e^{m'}_n\, \lambda^{m'}_d}
 
     Each modality's sum :math:`s^m` is its own estimate of the same component d; as estimates are combined, they count by
-    their precision: :math:`\lambda^m_d`, learned, times the evidence :math:`e^m_n`, what is seen of the row relative to the
-    usual row (0 where the modality is absent).
+    their precision: :math:`\lambda^m_d`, learned, times the relative depth :math:`e^m_n`, what is visible of the observation
+    relative to the usual observation (0 where the modality is absent).
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class PrecisionWeighting(nn.Module):
         self.log_precision = nn.ParameterList([torch.full((width,), UNKNOWN_LOG_PRECISION) for _ in names])
 
     def forward(self, sums: Mapping[str, Tensor], relative_depth: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, d) from (n, d) sums and (n,) evidence per modality, 0 where a modality is absent."""
+        """Return (n, d) from (n, d) sums and (n,) relative depths per modality, 0 where a modality is absent."""
         if len(self.names) == 1:  # nothing to weigh: the same, without a softmax over one
             (name,) = self.names
             has_n1 = (relative_depth[name] > 0)[:, None]
@@ -57,7 +57,7 @@ class PrecisionWeighting(nn.Module):
 
     @torch.no_grad()
     def initialize(self, name: str, estimates: Estimates, first: int) -> None:
-        """Start offset and precision of a modality's estimates of some components, in the dimensions from ``first``."""
+        """Initialise offset and precision of a modality's estimates of some components, in the dimensions from ``first``."""
         m, last = self.names.index(name), first + len(estimates.precision_k)
         self.offset[m][first:last] = torch.from_numpy(estimates.offset_k)
         self.log_precision[m][first:last] = torch.from_numpy(estimates.precision_k).log()
@@ -68,7 +68,7 @@ class SetEncoder(nn.Module):
 
     .. math:: s^m_{nd} = \sum_g x^m_{ng} W^m_{gd}
 
-    Hidden features have value 0 and drop out of the sum, so this is a token encoder over the visible set. It is computed as
+    Masked features have value 0 and drop out of the sum, so this is a token encoder over the visible set. It is computed as
     a matrix product, since standardised values leave few zeros. See :class:`PrecisionWeighting`.
 
     Parameters
@@ -87,19 +87,19 @@ class SetEncoder(nn.Module):
         self.combination = PrecisionWeighting(self.names, width)
 
     def forward(self, scaled: Mapping[str, Tensor | ScaledTokens], relative_depth: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, d) from scaled values, (n, g) or tokens, and (n,) evidence per modality, 0 where a modality is absent."""
+        """Return (n, d) from scaled values, (n, g) or tokens, and (n,) relative depths per modality, 0 where a modality is absent."""
         sums = {name: summed(features, scaled[name]) for name, features in zip(self.names, self.features, strict=True)}
         return self.combination(sums, relative_depth)
 
     @torch.no_grad()
     def shrink(self) -> None:
-        """Let all estimates begin small."""
+        """Scale all estimates down, so that those without a linear initialisation begin small."""
         for features in self.features:
             features.get_parameter("weight").mul_(0.1)
 
     @torch.no_grad()
     def initialize(self, name: str, estimates: Estimates, first: int) -> None:
-        """Start a modality's estimates of some components, in the dimensions from ``first``."""
+        """Initialise a modality's estimates of some components, in the dimensions from ``first``."""
         last = first + len(estimates.precision_k)
         weight_dg = self.features[self.names.index(name)].get_parameter("weight")
         weight_dg[first:last] = torch.from_numpy(estimates.weights_gk.T)

@@ -1,4 +1,4 @@
-"""Masked reconstruction of every modality, through the likelihood of its kind, from one latent per row."""
+"""Masked reconstruction of every modality, through the likelihood of its kind, from one latent per observation."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -17,7 +17,7 @@ from ._reduction import observation_mean, step_mean
 
 
 class ModalityOutputs(Protocol):
-    """What a decoder says of one modality: see :class:`omicsmlm.nn.Decoded`."""
+    """Parameters of the likelihood of one modality: see :class:`omicsmlm.nn.Decoded`."""
 
     logits: Tensor
     log_dispersion: Tensor | None
@@ -36,8 +36,8 @@ class LatentOutputs(Protocol):
 class LatentReconstruction:
     """Reconstruction + KL + adversary, each a named term.
 
-    Every row is judged on all the features that were measured in it, hidden and visible; a modality that a row lacks
-    is not judged. Terms are summed over features and averaged over rows.
+    All features that were measured in an observation are evaluated, masked and visible; a modality that it lacks is not. Terms
+    are summed over features and averaged over observations.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class LatentReconstruction:
     weights
         Weight of each modality's likelihood.
     kl_weight, kl_warmup
-        Weight of the KL divergence of the latent from N(0, I), reached after this share of the training.
+        Weight of the KL divergence of the latent from N(0, I), reached after this fraction of the training.
     adversary_weight
         Weight of the adversary's cross-entropy.
     alignment_losses
@@ -54,7 +54,7 @@ class LatentReconstruction:
     """
 
     start = 0.2
-    """Share of the training after which the pulls begin: targets in an untrained embedding mislead."""
+    """Fraction of the training after which the alignment losses begin: targets in an untrained embedding mislead."""
 
     def __init__(
         self,
@@ -91,18 +91,18 @@ class LatentReconstruction:
         return terms
 
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
-        """Let the pulls find their targets: the objective is its own memory."""
+        """Let the alignment losses find their targets: the objective is its own memory bank."""
         for loss, _ in self.alignment_losses.values():
             loss.refresh(embedding_md, covariates_mk, indices_m, is_whole=is_whole)
 
     def forget(self) -> None:
-        """Let the pulls drop their targets."""
+        """Let the alignment losses drop their targets."""
         for loss, _ in self.alignment_losses.values():
             loss.forget()
 
 
 def negative_log_likelihood(kind: Kind, head: ModalityOutputs, target: Grid) -> Tensor:
-    """Give each row's negative log-likelihood, (n,) float32, over its measured features.
+    """Return each observation's negative log-likelihood, (n,) float32, over its measured features.
 
     Accessibility is scaled up where only a sample of the regions was decoded.
     """
@@ -144,19 +144,19 @@ def _masked(logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
 
 
 def expected_values(kind: Kind, head: ModalityOutputs, grid: Grid, usual_depth: float) -> Tensor:
-    """Give what each row's values are expected to be, (n, g), in the modality's units.
+    """Return the expected values of each observation, (n, g), in the modality's units.
 
     Parameters
     ----------
     kind
-        Kind of the modality: expected counts at the row's own depth (counts), expected counts (protein), probability of
+        Kind of the modality: expected counts at the observation's own depth (counts), expected counts (protein), probability of
         being open (accessibility), fraction, or value.
     head
-        What the decoder says of all features.
+        Decoded parameters of all features.
     grid
-        What was measured: a row's depth is estimated from the features that it has.
+        What was measured: an observation's depth is estimated from the features that it has.
     usual_depth
-        Depth of a row that has none of them: the sum of its counts, or the number of its open regions.
+        Depth of an observation that has none of them: the sum of its counts, or the number of its open regions.
     """
     if kind == "fraction":
         return head.logits.sigmoid()

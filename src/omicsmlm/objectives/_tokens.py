@@ -1,4 +1,4 @@
-"""Which bin stood where a token was masked, and whether a partial view of a row says the same."""
+"""Cross-entropy of masked bins, and agreement of a partial view's predictions with those of the full view."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -15,10 +15,10 @@ from ._reduction import IGNORED, step_mean
 
 
 class LogitsAtPlaces(Protocol):
-    """A head that is read where it is asked: see :class:`omicsmlm.nn.TokenLogits`."""
+    """Logits that are computed where they are needed: see :class:`omicsmlm.nn.TokenLogits`."""
 
     def logits_at(self, place_t: Tensor, n_features: int) -> Tensor:
-        """Give (t, n_tokens) logits at the places row · n_features + feature, (t,) int64."""
+        """Return (t, n_tokens) logits at the places observation · n_features + feature, (t,) int64."""
         ...
 
 
@@ -27,7 +27,7 @@ class BinOutputs(Protocol):
 
     @property
     def encoded(self) -> Encoded:
-        """Embedding of the rows."""
+        """Embedding of the observations."""
         ...
 
     @property
@@ -37,18 +37,18 @@ class BinOutputs(Protocol):
 
 
 class BinCrossEntropy:
-    """Cross-entropy of the bins of the judged tokens: their mean in each modality, summed over modalities.
+    """Cross-entropy of the bins of the evaluated tokens: their mean in each modality, summed over modalities.
 
     Parameters
     ----------
     consistency
         Weight of two more terms, for batches that :class:`omicsmlm.masking.WithPartialView` has doubled: the InfoNCE
         loss of the partial views' embeddings among those of the full views, and the divergence of their predictions of
-        the judged tokens, averaged over modalities. 0 for plain batches.
+        the evaluated tokens, averaged over modalities. 0 for plain batches.
     temperature
         Of InfoNCE.
     rate
-        Share of the tokens that is judged; how many the head is read at follows from it where the host cannot count them.
+        Fraction of the tokens that is evaluated; it bounds the number of logits where the host cannot count the tokens.
     """
 
     def __init__(self, consistency: float = 0.0, temperature: float = 0.1, rate: float = 1.0) -> None:
@@ -75,7 +75,7 @@ class BinCrossEntropy:
         return terms
 
     def _places(self, evaluated_ng: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the places of the judged tokens, and which of these there are; of both halves of a doubled batch alike."""
+        """Return the places of the evaluated tokens, and which of these are real; the same in both halves of a doubled batch."""
         if not self.consistency:
             return places_of_true(evaluated_ng.flatten(), likely_most(evaluated_ng.numel(), self.rate))
         half_ng = evaluated_ng[: len(evaluated_ng) // 2]
