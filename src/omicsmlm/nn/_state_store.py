@@ -48,15 +48,15 @@ class StateStore:
         self._map: np.memmap | None = None
 
     def __len__(self) -> int:
-        """Return the number of sequences."""
+        """Count the sequences."""
         return len(self._at)
 
     def has(self, digest: tuple[int, int]) -> bool:
-        """Return whether the states of a sequence are there."""
+        """Tell whether the states of a sequence are there."""
         return digest in self._at
 
     def get(self, digest: tuple[int, int]) -> np.ndarray:
-        """Return (l, d) float16 of a sequence that is there."""
+        """Give (l, d) float16 of a sequence that is there."""
         start, length = self._at[digest]
         if self._map is None or len(self._map) < start + length:
             shape = self._n_states, self.width
