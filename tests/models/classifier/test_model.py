@@ -214,10 +214,10 @@ def test_the_same_seed_gives_the_same_numbers(model, classifier):
     ("changes", "message"),
     [
         ({"tuning": "none"}, 'tuning: expected "frozen", "lora", "ia3" or "full", got \'none\''),
-        ({"false_rejection": 1.0}, "false_rejection: expected a share of at least 0 and below 1, got 1.0"),
+        ({"false_rejection": 1.0}, "false_rejection: expected a fraction of at least 0 and below 1, got 1.0"),
         ({"balance": 2.0}, "balance: expected a number from 0 to 1, got 2.0"),
         ({"n_folds": 1}, "n_folds: expected at least 2, got 1"),
-        ({"held_out": 0.0}, "held_out: expected a share above 0 and below 1, got 0.0"),
+        ({"held_out": 0.0}, "held_out: expected a fraction above 0 and below 1, got 0.0"),
     ],
 )
 def test_hyper_parameters_out_of_range(changes, message):
@@ -263,7 +263,7 @@ def test_labels_that_nothing_knows(classifier):
 def test_too_few_rows_to_hold_some_out():
     data = rna(8)
     made = Classifier.from_model(OmicsMLM(data, SMALL), "type", config=ClassifierConfig(tuning="full"))
-    with refused("train: expected a label of at least 5 rows, got at most 3 rows of a label", data):
+    with refused("train: expected a label of at least 5 observations, got at most 3 observations of a label", data):
         made.train(1)
 
 
