@@ -66,7 +66,7 @@ class Trained:
             yield
 
     def refresh(self, *, is_whole: bool) -> None:
-        """Find the targets of the pulls, from the batch."""
+        """Find the targets of the alignment losses, from the batch."""
         assert self.parts.memory is not None
         self.parts.module.eval()
         with self.running(), torch.no_grad():

@@ -1,4 +1,4 @@
-"""Published sequence encoders behind the signature of our own: letters in, states of positions out.
+"""Published sequence encoders behind the signature of our own: residues in, states of positions out.
 
 ``transformers`` gives ESM-2 and the Nucleotide Transformer, ``enformer-pytorch`` gives Enformer. Both are imported only here,
 and only when one is asked for.
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Sequences
 
-from ._residues import States, residue_codes, texts, windowed
+from ._residues import PackedStates, residue_codes, texts, windowed
 from ._state_store import StateStore
 
 Library = Literal["transformers", "enformer"]
@@ -115,14 +115,14 @@ class PretrainedEncoder(nn.Module):
                 part.eval()
         return self
 
-    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> States:
-        """Give the states of each distinct sequence, (p, d) float32; the host must read the letters."""
+    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
+        """Return the states of each distinct sequence, (p, d) float32; the host must read the residues."""
         embed = self._enformer_states if self.library == "enformer" else self._transformer_states
         found = [embed(text) for text in texts(residues)]
         lengths = [len(states) for states in found]
         offsets = torch.tensor([0, *accumulate(lengths)], device=residues.offsets.device)
         states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=residues.offsets.device)
-        return windowed(States(states_pd.float(), offsets, lengths), self.n_windows)
+        return windowed(PackedStates(states_pd.float(), offsets, lengths), self.n_windows)
 
     def _transformer_states(self, text: str) -> Tensor:
         tokens = self.tokenizer(text, return_tensors="pt").to(self.get_buffer("codes").device)
@@ -130,7 +130,7 @@ class PretrainedEncoder(nn.Module):
 
     def _enformer_states(self, text: str) -> Tensor:
         code_l = self.get_buffer("codes")[torch.tensor(list(text.encode()), device=self.get_buffer("codes").device)]
-        code_l = torch.where(code_l < 0, 4, code_l)  # N: no letter at all
+        code_l = torch.where(code_l < 0, 4, code_l)  # N: no residue at all
         surplus = -len(code_l) % 2**self.network.config.num_downsamples
         code_l = F.pad(code_l, (surplus // 2, surplus - surplus // 2), value=4)
         return self.network(code_l[None], return_only_embeddings=True, target_length=-1)[0]
@@ -168,8 +168,8 @@ class FrozenEncoder:
         return self
 
     @torch.no_grad()
-    def __call__(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> States:
-        """Give the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
+    def __call__(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> PackedStates:
+        """Return the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
         device, digests = residues.offsets.device, keys
         if digests is None:
             digests = [(int(a), int(b)) for a, b in residues.digests.tolist()]
@@ -179,7 +179,7 @@ class FrozenEncoder:
         found = [torch.from_numpy(self.store.get(digest).astype("float32")) for digest in digests]
         lengths = [len(states) for states in found]
         offsets = torch.tensor([0, *accumulate(lengths)], device=device)
-        return States(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets, lengths)
+        return PackedStates(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets, lengths)
 
     def _loaded(self, device: torch.device) -> PretrainedEncoder:
         if self._encoder is None:

@@ -6,10 +6,17 @@ from scipy import optimize, special
 from sklearn.linear_model import LogisticRegression
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
-from omicsmlm.models.classifier._linear_ensemble import SubsetData, _LinearModel, fit_linear_ensemble, fit_residual
+from omicsmlm.models.classifier import _linear_ensemble
+from omicsmlm.models.classifier._linear_ensemble import (
+    SubsetData,
+    _add_residual,
+    _LinearModel,
+    fit_linear_ensemble,
+    fit_residual,
+)
 from omicsmlm.models.classifier._modality_subsets import subset_embeddings, subset_features
 from omicsmlm.models.heads._features import ObservationFeatures
-from omicsmlm.nn import CANDIDATES
+from omicsmlm.nn import CANDIDATES, SubsetLogits
 from tests.models.survival.test_model import cohort
 from tests.objects import SMALL, multiome, rna
 from tests.test_bad_input import refused
@@ -61,6 +68,23 @@ def test_held_out_logits_know_neither_their_own_label_nor_through_others(rng):
     inner = [model.without_two(2, 3) for model in models]
     np.testing.assert_allclose(inner[0][~out_n], inner[1][~out_n], atol=1e-2)
     assert np.abs(inner[0][out_n]).max() == 0
+
+
+def test_held_out_residuals_do_not_know_their_own_labels_through_the_shared_model(rng, monkeypatch):
+    """Other labels in a fold change what a model with that fold says of the others, and nothing that is held out in it."""
+    monkeypatch.setattr(_linear_ensemble, "RESIDUAL_REGULARISATIONS", (0.3,))  # so that none is chosen, by all labels
+    data = shown(rng, spread=0.5)
+    out_n = data.fold_n == 2
+    other = data._replace(label_n=np.where(out_n, (data.label_n + 1) % 3, data.label_n))
+    everything, found = np.ones(360, dtype=bool), []
+    for part in (data, other):
+        shared = _LinearModel.of(part, everything, 3)._replace(regularisation=0.01)
+        held_nc = _add_residual(SubsetLogits(2, 3, 3, 7, 2), part, shared, np.ones(360))
+        found.append((held_nc[out_n], shared.held_out_nc[out_n], shared.held_out_nc[~out_n]))
+    (first, shared_first, others_first), (second, shared_second, others_second) = found
+    assert np.abs(others_first - others_second).max() > 0.5, "the other folds' logits know this fold"
+    np.testing.assert_allclose(first - shared_first, second - shared_second, atol=2e-3)
+    assert np.abs(first - shared_first).max() > 0.02, "something is added"
 
 
 def test_what_helps_is_chosen_view_by_view(rng):

@@ -97,6 +97,10 @@ def test_folds_hold_out_batches_if_there_are_three_and_else_rows_of_every_label(
     by_batch = label_folds(label_n, batch_n, 5, 0)
     assert all(len(np.unique(by_batch[batch_n == batch])) == 1 for batch in range(7))
     assert len(np.unique(by_batch)) == 5
+    for batches in (None, batch_n % 2, batch_n):
+        first, same, other = (label_folds(label_n, batches, 5, seed) for seed in (0, 0, 1))
+        assert (first == same).all()
+        assert (first != other).any()
     for batches in (None, batch_n % 2):
         by_row = label_folds(label_n, batches, 5, 0)
         for label in range(3):

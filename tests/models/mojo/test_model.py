@@ -219,7 +219,7 @@ def test_the_heads_start_with_what_is_usual():
     assert torch.equal(model.module.heads[0].hidden.weight, hidden), "the last layer alone is solved"
     gradient = torch.autograd.grad(
         torch.nn.functional.cross_entropy(
-            model.module.heads[0].out(outputs.readings["rna"].hidden(masked.evaluated["rna"])),
+            model.module.heads[0].out(outputs.token_logits["rna"].hidden(masked.evaluated["rna"])),
             masked.targets["rna"].values[masked.evaluated["rna"]].long(),
         ),
         model.module.heads[0].out.bias,
@@ -256,7 +256,7 @@ def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
         table = trained.impute(modality=name)
         assert list(table.index) == list(trained.adata.obs_names)
         assert set(table.columns) == set(part.var_names)
-        logits = outputs.readings[name].logits(everywhere)[:, :16].view(72, 30, 16)
+        logits = outputs.token_logits[name].logits(everywhere)[:, :16].view(72, 30, 16)
         scale = trained.choice["scales"][name]
         centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
         for i, j in ((0, 0), (5, 17), (71, 29)):

@@ -365,8 +365,8 @@ def test_several_batch_keys_make_one_batch_of_each_combination():
 def test_without_batch_strength_nothing_takes_the_batch_out():
     model = OmicsMLM(rna(), replace(SMALL, batch_strength=0.0), batch_key="batch")
     assert model.module.adversary is None
-    assert list(model.parts.objective.pulls) == ["alignment"]
-    assert model.parts.objective.pulls["alignment"][0].strength == 0
+    assert list(model.parts.objective.alignment_losses) == ["alignment"]
+    assert model.parts.objective.alignment_losses["alignment"][0].strength == 0
     double = OmicsMLM(rna(), replace(SMALL, batch_strength=2.0), batch_key="batch")
     usual = OmicsMLM(rna(), SMALL, batch_key="batch")
     assert double.parts.objective.adversary_weight == 2 * usual.parts.objective.adversary_weight
@@ -379,3 +379,15 @@ def test_the_usual_depth_is_that_of_the_features_looked_at():
         selected = model.derived.selected[name]
         assert len(selected) == {"rna": 20, "atac": 30}[name]
         assert model.derived.depths[name] == np.median(np.asarray(deep[:, selected].sum(1)).ravel())
+
+
+def test_the_kl_divergence_is_weighed_by_depths_in_which_the_weight_of_proteins_does_not_count():
+    """How precise an embedding can be is a matter of the counts; how proteins count in the loss is one of taste."""
+    mdata = multiome()
+    plain, heavy = (OmicsMLM(mdata, replace(SMALL, protein_weight=weight)) for weight in (1.0, 7.0))
+    (protein,) = (name for name, kind in plain.parts.objective.kinds.items() if kind == "protein")
+    assert heavy.parts.objective.weights[protein] == 7 * plain.parts.objective.weights[protein]
+    assert heavy.derived.evidence == plain.derived.evidence
+    weights = {m: 1.0 if m == protein else w for m, w in plain.parts.objective.weights.items()}
+    assert plain.derived.evidence == sum(weights[name] * depth for name, depth in plain.derived.depths.items())
+    assert heavy.parts.objective.kl_weight == plain.parts.objective.kl_weight

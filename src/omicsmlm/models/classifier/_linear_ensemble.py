@@ -9,7 +9,7 @@ import torch
 from scipy import optimize, special
 
 from omicsmlm.models.heads import is_past_minimum
-from omicsmlm.nn import CANDIDATES, ViewLogits, mean_logits
+from omicsmlm.nn import CANDIDATES, SubsetLogits, mean_logits
 
 from ._calibration import LOWEST_LOGIT, SMALLEST, calibrate
 from ._linear_model import LabelData, LinearWeights, fit_logistic, held_out_logits
@@ -43,7 +43,7 @@ class SubsetData(NamedTuple):
 class LinearEnsembleFit(NamedTuple):
     """What :func:`fit_linear_ensemble` found."""
 
-    logits: ViewLogits
+    logits: SubsetLogits
     held_out_nc: np.ndarray
     """(n, c) logits of each observation by the candidate chosen for its subset, fitted without its fold."""
     table: pd.DataFrame
@@ -139,7 +139,7 @@ def fit_linear_ensemble(data: SubsetData, n_modalities: int, n_labels: int) -> L
         for code, n in zip(*np.unique(data.subset_n, return_counts=True), strict=True)
         if n >= FEWEST_OBSERVATIONS
     ]
-    ensemble = ViewLogits(n_modalities, len(subsets), n_labels, data.x_ng.shape[1], data.z_nd.shape[1])
+    ensemble = SubsetLogits(n_modalities, len(subsets), n_labels, data.x_ng.shape[1], data.z_nd.shape[1])
     everything = np.ones(len(data.label_n), dtype=bool)
     shared = _LinearModel.of(data, everything, n_labels)
     own = {code: _LinearModel.of(data, data.subset_n == code, n_labels) for code in subsets if len(subsets) > 1}
@@ -165,7 +165,9 @@ def fit_linear_ensemble(data: SubsetData, n_modalities: int, n_labels: int) -> L
     return _choose(ensemble, data, held_n4c, subsets)
 
 
-def _choose(ensemble: ViewLogits, data: SubsetData, held_n4c: np.ndarray, subsets: Sequence[int]) -> LinearEnsembleFit:
+def _choose(
+    ensemble: SubsetLogits, data: SubsetData, held_n4c: np.ndarray, subsets: Sequence[int]
+) -> LinearEnsembleFit:
     """Choose the candidate of each subset, in place; return what it predicts for held-out observations."""
     rows, chosen_n = [], np.full(len(data.label_n), CANDIDATES.index("modality dropout"))
     for k, subset in enumerate(subsets):
@@ -203,7 +205,9 @@ def _better(loss_kn: np.ndarray) -> int:
     return best if gain_n.mean() > STANDARD_ERRORS * gain_n.std(ddof=1) / np.sqrt(len(gain_n)) else 0
 
 
-def _add_residual(ensemble: ViewLogits, data: SubsetData, shared: _LinearModel, sharpness_n: np.ndarray) -> np.ndarray:
+def _add_residual(
+    ensemble: SubsetLogits, data: SubsetData, shared: _LinearModel, sharpness_n: np.ndarray
+) -> np.ndarray:
     """Fit what the embedding adds to the one model of all subsets, in place; return (n, c) held-out logits.
 
     It learns from the logits of observations held out from the shared model. To evaluate it on a fold, what it learns from

@@ -14,7 +14,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
 from omicsmlm.models.base import FormerFields, OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
-from omicsmlm.nn import CANDIDATES, LabelHead, ViewLogits
+from omicsmlm.nn import CANDIDATES, LabelHead, SubsetLogits
 
 from ._calibration import scores
 from ._config import ClassifierConfig
@@ -55,7 +55,7 @@ class LabelPredictor(HeadModel):
         head = LabelHead(self.model.module.n_latent, len(labels))
         self.module = ClassifierModule(self.model.module, head).eval()
         self.features: ObservationFeatures | None = None
-        self.linear_models: ViewLogits | None = None
+        self.linear_models: SubsetLogits | None = None
         self.candidates: pd.DataFrame | None = None
         self.label_noise = 0.0
         self.held_out: dict[str, float] = {}
@@ -285,7 +285,7 @@ class LabelPredictor(HeadModel):
         if derived.linear_models is not None:
             features = made.features = ObservationFeatures(**derived.linear_models.features)
             sizes = len(derived.labels), features.n_features, made.model.module.n_latent
-            linear_models = ViewLogits(len(features.names), derived.linear_models.n_subsets, *sizes)
+            linear_models = SubsetLogits(len(features.names), derived.linear_models.n_subsets, *sizes)
             made.linear_models, made.candidates = linear_models, derived.linear_models.candidates
             parts: list[tuple[str, nn.Module]] = [(FEATURES, features), (LINEAR_MODELS, linear_models)]
             for prefix, part in parts:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omicsmlm._types import Grid, Masked
-from omicsmlm.nn import AxisEmbedding, RotaryBlock, TokenHead, TokenReading, TowerLevel
+from omicsmlm.nn import AxisEmbedding, RotaryBlock, TokenHead, TokenLogits, TowerLevel
 
 from ._module import MOJOModule, Outputs
 
@@ -141,10 +141,10 @@ def solve_heads(module: MOJOModule, outputs: Outputs, masked: Masked) -> None:
         bins_t = masked.targets[name].values[evaluated_ng].long()
         assert isinstance(head, TokenHead)
         if len(bins_t):
-            _solve(head.out, outputs.readings[name], evaluated_ng, bins_t)
+            _solve(head.out, outputs.token_logits[name], evaluated_ng, bins_t)
 
 
-def _solve(layer: nn.Linear, reading: TokenReading, at_ng: Tensor, bins_t: Tensor) -> None:
+def _solve(layer: nn.Linear, reading: TokenLogits, at_ng: Tensor, bins_t: Tensor) -> None:
     """Fit multinomial logistic regression with a small ridge penalty by L-BFGS, in place."""
     with torch.no_grad():
         hidden_td = reading.hidden(at_ng)

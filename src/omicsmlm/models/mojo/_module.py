@@ -13,7 +13,7 @@ from omicsmlm.nn import (
     DownTower,
     RotaryTransformer,
     TokenHead,
-    TokenReading,
+    TokenLogits,
     UpTower,
 )
 
@@ -24,7 +24,7 @@ class Outputs(NamedTuple):
     """What the module makes of a batch."""
 
     encoded: Encoded
-    readings: dict[str, TokenReading]
+    token_logits: dict[str, TokenLogits]
     """Per modality, what its head says of any token."""
 
 
@@ -62,8 +62,8 @@ class MOJOModule(Module):
         """Embed, and lead back to every gene."""
         short_nsd, entered = self._shortened(views)
         states_nld = self.up(short_nsd, entered)
-        readings = {name: head(states_nld) for name, head in zip(self.modalities, self.heads, strict=True)}
-        return Outputs(_pooled(short_nsd), readings)
+        token_logits = {name: head(states_nld) for name, head in zip(self.modalities, self.heads, strict=True)}
+        return Outputs(_pooled(short_nsd), token_logits)
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give the gene embedding."""

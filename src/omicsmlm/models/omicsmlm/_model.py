@@ -13,10 +13,10 @@ from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskFeatures
 from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, MOST_ADVERSARY, ComponentModel, ExplainingModel
 from omicsmlm.objectives import (
+    BatchAlignmentLoss,
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
-    Pull,
     expected_values,
 )
 from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
@@ -99,25 +99,25 @@ class OmicsMLM(
         module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference)
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        pulls: dict[str, tuple[Pull, float]] = {}
+        alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
         if n_known is None:
-            pulls["alignment"] = (ClusterAlignment(strength=c.batch_strength), c.alignment_weight)
+            alignment_losses["alignment"] = (ClusterAlignment(strength=c.batch_strength), c.alignment_weight)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
-            pulls["neighbours"] = (MutualNeighbours(), c.neighbour_weight * c.batch_strength)
+            alignment_losses["neighbours"] = (MutualNeighbours(), c.neighbour_weight * c.batch_strength)
         objective = LatentReconstruction(
             kinds,
             self._weights(),
             kl_weight=c.kl_weight * float(np.clip((derived.evidence / 1000) ** c.kl_power, *KL_FACTORS)),
             kl_warmup=c.kl_warmup,
             adversary_weight=c.batch_strength * min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
-            pulls=pulls,
+            alignment_losses=alignment_losses,
         )
         return Parts(
             tokenizer=FeatureSets(kinds, selected, profiles),
             masking=MaskFeatures(c.hidden_rates, c.modality_rate),
             module=module,
             objective=objective,
-            memory=objective if pulls else None,
+            memory=objective if alignment_losses else None,
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:

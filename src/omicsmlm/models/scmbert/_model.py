@@ -120,7 +120,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         def look(batch: Batch) -> Tensor:
             masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.indices))
             outputs, shown_bins = self.module(masked.inputs, batch), self.module.shown_bins(masked.inputs)
-            report.add(outputs, masked, objective.hidden_bins(masked), shown_bins)
+            report.add(outputs, masked, objective.masked_bins(masked), shown_bins)
             return torch.zeros(len(batch.indices), 1)
 
         self.map_observations(data, indices, batch_size, 1, look)
@@ -207,7 +207,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
                 tokenizer.grids,
                 cell if c.cell_weight else None,
             ),
-            memory=cell if c.cell_weight and cell.pulls else None,
+            memory=cell if c.cell_weight and cell.alignment_losses else None,
         )
 
     def _cell(self, kinds: dict[str, Kind], n_batches: int, *, is_query: bool) -> LatentReconstruction:
@@ -220,7 +220,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             kl_weight=c.kl_weight,
             kl_warmup=c.kl_warmup,
             adversary_weight=min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
-            pulls={"alignment": (ClusterAlignment(), c.alignment_weight)} if pulled else {},
+            alignment_losses={"alignment": (ClusterAlignment(), c.alignment_weight)} if pulled else {},
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:

@@ -15,11 +15,11 @@ from omicsmlm.nn import (
     LatentHead,
     LatentTransformer,
     PackedTransformer,
-    RowLayout,
+    TokenLayout,
     TokenSummary,
     ValueBins,
-    component_starts,
     drawn,
+    initial_components,
     only_present,
     ridge_estimates,
 )
@@ -117,14 +117,14 @@ class ScMBERTModule(ComponentModule):
         x_td = self.transformer(x_td, layout.offsets, layout.lengths)
         return States(summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()})
 
-    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, RowLayout]:
+    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, TokenLayout]:
         """Give the sum of each row's tokens, the tokens of all rows, and where they stand."""
         parts = with_lengths(parts)
         indices, bins = {name: obs_of(part) for name, part in parts.items()}, self.shown_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
         summed_nd = self.summary(parts, levels, indices)
         tokens = {name: self._tokens(m, name, part.ids, bins[name]) for m, (name, part) in enumerate(parts.items())}
-        layout = RowLayout.of(parts, indices)
+        layout = TokenLayout.of(parts, indices)
         return summed_nd, layout.join(summed_nd, tokens), layout
 
     def _tokens(self, m: int, name: str, ids: Tensor, bins_t: Tensor) -> Tensor:
@@ -182,15 +182,15 @@ class ScMBERTModule(ComponentModule):
             Is told what is done next.
         """
         c = config
-        self.readout.start(c.residual_scale)
+        self.readout.initialize(c.residual_scale)
         x = {}
         for name in self.kinds:
             stage(f"scaling {name}")
             x[name] = self._fit(name, sets, chosen[name])
         has = {name: torch.cat([parts[name].present for parts in sets]).numpy() for name in self.kinds}
         shares = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
-        components = component_starts(x, has, shares, groups_n, c.seed, stage)
-        self.summary.start(components, chosen)
+        components = initial_components(x, has, shares, groups_n, c.seed, stage)
+        self.summary.initialize(components, chosen)
         for name in self.kinds:
             self._initialize_latent(name, components[name], c.n_linear, c.linear_scale, c.linear_power)
             self._initialize_head(name, values[name], groups_n, has[name])
@@ -222,7 +222,7 @@ class ScMBERTModule(ComponentModule):
             x_ng = self._fit(name, sets, chosen[name])
             has_n = torch.cat([parts[name].present for parts in sets]).numpy()
             estimates = ridge_estimates(x_ng, summed_nd[has_n], seed)
-            self.summary.combination.start(name, estimates, 0)
+            self.summary.combination.initialize(name, estimates, 0)
             self.summary.set_loadings(m, chosen[name], torch.from_numpy(estimates.weights_gk), self.summary.width)
             self._initialize_head(name, [only_present(grid[name]) for grid in grids], groups_n, has_n)
 

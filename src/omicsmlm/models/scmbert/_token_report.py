@@ -35,14 +35,14 @@ class Report:
         self,
         outputs: Outputs,
         masked: Masked,
-        hidden_bins: Mapping[str, Tensor],
+        masked_bins: Mapping[str, Tensor],
         shown_bins: Mapping[str, Tensor],
     ) -> None:
         """Take what a module says of a masked batch, the true bins of hidden values, and the bins of all tokens."""
         assert masked.evaluated is not None
         for m, (name, part) in enumerate(masked.inputs.items()):
             self.logits[name].append(outputs.value_logits[name].float().cpu().numpy())
-            self.bins[name].append(hidden_bins[name].cpu().numpy())
+            self.bins[name].append(masked_bins[name].cpu().numpy())
             self.ids[name].append(part.ids[part.values.isnan()].cpu().numpy())
             whole = masked.targets[name]
             counts = torch.bincount(whole.ids, minlength=len(whole.measured)).cpu().numpy()

@@ -12,7 +12,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
-from omicsmlm.nn import RiskAnchor
+from omicsmlm.nn import LinearRisks
 
 from ._config import SurvivalConfig
 from ._covariates import Columns, listed
@@ -153,7 +153,7 @@ class Survival(RiskPredictor):
     def _fit_linear_models(self, data: RiskData) -> tuple[np.ndarray, np.ndarray]:
         """Fit the Cox models of the features; return their (n,) held-out scores, NaN where there is no model."""
         c, n_strata = self.config, len(self.columns.strata)
-        self.linear_models = RiskAnchor(data.x_ng.shape[1] + self.columns.n_covariates, n_strata)
+        self.linear_models = LinearRisks(data.x_ng.shape[1] + self.columns.n_covariates, n_strata)
         own_n, pooled_n = (np.full(len(data.fold_n), np.nan) for _ in range(2))
         if not c.linear_models:
             return own_n, pooled_n

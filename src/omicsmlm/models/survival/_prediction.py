@@ -16,7 +16,7 @@ from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
 from omicsmlm.models.base import FormerFields, OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
-from omicsmlm.nn import RiskAnchor
+from omicsmlm.nn import LinearRisks
 
 from ._config import SurvivalConfig
 from ._covariates import Columns
@@ -53,7 +53,7 @@ class RiskPredictor(HeadModel):
     former_config = FormerFields(renamed={"anchor": "linear_models", "covariate_strength": "covariate_regularisation"})
 
     features: ObservationFeatures
-    linear_models: RiskAnchor
+    linear_models: LinearRisks
     ensemble: RiskEnsemble
     grid_t: np.ndarray
     """Times at which survival probabilities are evaluated."""
@@ -279,7 +279,7 @@ class RiskPredictor(HeadModel):
         made = cls(model, derived.columns, config)
         made.features = ObservationFeatures(**derived.features).eval()
         n_inputs = made.features.n_features + derived.columns.n_covariates
-        made.linear_models = RiskAnchor(n_inputs, len(derived.columns.strata))
+        made.linear_models = LinearRisks(n_inputs, len(derived.columns.strata))
         for prefix, part in ((FEATURES, made.features), (LINEAR_MODELS, made.linear_models)):
             part.load_state_dict(state_under(weights, prefix))
         made.networks = nn.ModuleList([made._new_network()[1] for _ in range(config.n_networks)])

@@ -132,7 +132,7 @@ class TxFM(
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
         c, module = self.config, self.module
-        module.decoder.start(self._mean_logits(sample))
+        module.decoder.initialize(self._mean_logits(sample))
         if module.fit is None:
             return
         grid, indices = self._rows_for_components(sample)
