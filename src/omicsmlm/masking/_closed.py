@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
-from omicsmlm._sizes import host_knows, places_of_true
+from omicsmlm._sizes import is_on_host, positions_of_true
 from omicsmlm._types import TokenSet
 
 MOST_DRAWS = 8
@@ -60,8 +60,8 @@ def draw_closed(
     """
     size, (obs_t, position_t) = len(part.measured), indices
     weight_g, n_wanted = _weights(common_g, part.measured)
-    token_s, is_there_s = places_of_true(for_t, most)
-    n_each = math.ceil(min(MOST_DRAWS, float(n_wanted))) if host_knows(n_wanted) else MOST_DRAWS
+    token_s, is_there_s = positions_of_true(for_t, most)
+    n_each = math.ceil(min(MOST_DRAWS, float(n_wanted))) if is_on_host(n_wanted) else MOST_DRAWS
     draw_d = torch.arange(n_each, device=obs_t.device)
     row_c = obs_t[token_s].repeat_interleave(n_each)
     key_c = (position_t[token_s][:, None] * MOST_DRAWS + draw_d).flatten()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
-from omicsmlm._stored import StoredGrid, as_numbers, has_any
+from omicsmlm._stored import StoredGrid, as_float, has_visible
 from omicsmlm._types import Grid, Masked
 
 
@@ -30,12 +30,12 @@ class MaskFeatures:
         """
         low, high = self.rates
         rate_n = low + (high - low) * draws.uniform()
-        has_nm = torch.stack([has_any(grid) for grid in grids.values()], 1)
+        has_nm = torch.stack([has_visible(grid) for grid in grids.values()], 1)
         lost_nm = dropped_modality(has_nm, self.modality_rate, draws)
         inputs = {}
         for m, (name, grid) in enumerate(grids.items()):
             visible_n = torch.where(lost_nm[:, m], 0.0, 1 - rate_n)
-            inputs[name] = keep_visible(grid, grid.visible & draws.chance(visible_n, grid.visible.shape[1]))
+            inputs[name] = keep_visible(grid, grid.visible & draws.bernoulli(visible_n, grid.visible.shape[1]))
         return Masked(inputs=inputs, targets=grids)
 
 
@@ -52,10 +52,10 @@ def dropped_modality(has_nm: Tensor, rate: float, draws: Draws) -> Tensor:
 
 def keep_visible(grid: Grid, visible_ng: Tensor) -> Grid:
     """Keep only the visible features of a grid."""
-    values_ng = grid.values * as_numbers(visible_ng)
+    values_ng = grid.values * as_float(visible_ng)
     shown = Grid(values_ng, visible_ng, grid.total - (grid.values - values_ng).sum(1))
     if not isinstance(grid, StoredGrid) or not values_ng.numel():
         return shown
     stored = grid.stored
-    values_t = stored.values_t * as_numbers(visible_ng.view(-1).index_select(0, stored.at_t))
+    values_t = stored.values_t * as_float(visible_ng.view(-1).index_select(0, stored.at_t))
     return StoredGrid.of(shown, stored._replace(values_t=values_t))

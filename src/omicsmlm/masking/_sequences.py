@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Grid, Masked, Sequences, View, places_of
+from omicsmlm._types import Grid, Masked, Sequences, View, positions_of
 
 from ._features import dropped_modality, keep_visible
 
@@ -58,7 +58,7 @@ class MaskResidues:
         for name in self.names:
             view = views[name]
             assert isinstance(view, Sequences)
-            places = places_of(view.offsets, len(view.residues))
+            places = positions_of(view.offsets, len(view.residues))
             drawn_t = draws.by(view.digests[:, 0]).tokens(*places)
             own_t = (
                 torch.arange(len(drawn_t), device=drawn_t.device) < view.offsets[-1]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
-from omicsmlm._sizes import likely_most, places_of_true
-from omicsmlm._types import Known, Masked, TokenSet, places_of
+from omicsmlm._sizes import binomial_bound, positions_of_true
+from omicsmlm._types import Masked, TokenCache, TokenSet, positions_of
 
 from ._closed import Candidates, draw_closed
 from ._features import dropped_modality
@@ -95,7 +95,7 @@ class MaskTokens:
 
     def _marked(self, name: str, part: TokenSet, shown_n: Tensor, draws: Draws) -> "_Marks":
         """Decide what happens to each token."""
-        obs_t, position_t = places_of(part.offsets, len(part.ids))
+        obs_t, position_t = positions_of(part.offsets, len(part.ids))
         own_t = torch.arange(len(part.ids), device=obs_t.device) < part.offsets[-1]
         drawn_t, role_t = draws.tokens(obs_t, position_t), draws.tokens(obs_t, position_t)
         left_t = own_t & (drawn_t < shown_n[obs_t])
@@ -103,18 +103,18 @@ class MaskTokens:
         asked_t = left_t & (role_t >= self.value_rate) & (role_t < self.value_rate + self.identity_rate)
         closed = None
         if name in self.brings_closed:
-            most = likely_most(len(part.ids), (1 - self.drop_rates[0]) * self.value_rate)
+            most = binomial_bound(len(part.ids), (1 - self.drop_rates[0]) * self.value_rate)
             common_g = self.brings_closed[name](name)
             closed = draw_closed(part, own_t, (obs_t, position_t), masked_t, most, common_g, draws)
         return _Marks(shown_n, obs_t, own_t, left_t, masked_t, asked_t, closed)
 
     def _masked(self, part: TokenSet, marks: "_Marks", count: list[int]) -> tuple[TokenSet, MaskedValues]:
         *lengths, n_left, n_closed, n_masked = count
-        left = places_of_true(marks.left_t, n_left)[0]
+        left = positions_of_true(marks.left_t, n_left)[0]
         ids, truth, row = part.ids[left], part.values[left], marks.obs_t[left]
         is_masked, asked = marks.masked_t[left], marks.asked_t[left]
         if marks.closed is not None and n_closed:
-            taken = places_of_true(marks.closed.is_taken, n_closed)[0]
+            taken = positions_of_true(marks.closed.is_taken, n_closed)[0]
             extra, extra_row = marks.closed.ids[taken], marks.closed.indices[taken]
             row, order = torch.cat([row, extra_row]).sort(stable=True)
             none = torch.zeros_like(extra, dtype=torch.bool)
@@ -135,7 +135,7 @@ class MaskTokens:
             fraction=part.fraction * marks.shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
             covered=part.covered * marks.shown_n * (1 - self.value_rate),
             present=part.present & (marks.shown_n > 0),
-            known=Known(offsets, lengths, values, places_of_true(is_masked, n_masked)[0]),
+            cache=TokenCache(offsets, lengths, values, positions_of_true(is_masked, n_masked)[0]),
         )
         own = torch.where(marks.own_t, part.values, 0.0)
         total_n = part.values.new_zeros(len(length_n)).index_add_(0, marks.obs_t, own) / part.covered

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from omicsmlm._stored import Stored
+from omicsmlm._stored import StoredValues
 
 MOST = 80.0
 """Largest log μ/θ: its exponential is still a float32."""
 
 
 def negative_binomial(
-    counts_ng: Tensor, log_mean_ng: Tensor, log_dispersion_ng: Tensor, stored: Stored | None = None
+    counts_ng: Tensor, log_mean_ng: Tensor, log_dispersion_ng: Tensor, stored: StoredValues | None = None
 ) -> Tensor:
     r"""Return the negative log-likelihood of a negative binomial of mean μ and inverse dispersion θ, (n,), float32.
 

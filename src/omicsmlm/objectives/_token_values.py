@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from omicsmlm._types import Batch, Grid, Masked, masked_of, obs_of
+from omicsmlm._types import Batch, Grid, Masked, masked_positions, obs_of
 
 from ._reconstruction import LatentReconstruction
 from ._reconstruction import Outputs as CellOutputs
@@ -89,7 +89,7 @@ class TokenPrediction:
         assert masked.evaluated is not None
         bins = {}
         for name, part in masked.inputs.items():
-            truth, hidden_t = masked.evaluated[name], masked_of(part)
+            truth, hidden_t = masked.evaluated[name], masked_positions(part)
             total_t = truth.total[obs_of(part)]
             bins[name] = self.digitize(name, truth.values[hidden_t], total_t[hidden_t])
         return bins

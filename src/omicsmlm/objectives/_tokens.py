@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._sizes import likely_most, places_of_true
+from omicsmlm._sizes import binomial_bound, positions_of_true
 from omicsmlm._types import Batch, Encoded, Masked
 
 from ._consistency import divergence, info_nce
@@ -80,7 +80,7 @@ class BinCrossEntropy:
     def _places(self, evaluated_ng: Tensor) -> tuple[Tensor, Tensor]:
         """Give the places of the judged tokens, and which of these there are; of both halves of a doubled batch alike."""
         if not self.consistency:
-            return places_of_true(evaluated_ng.flatten(), likely_most(evaluated_ng.numel(), self.rate))
+            return positions_of_true(evaluated_ng.flatten(), binomial_bound(evaluated_ng.numel(), self.rate))
         half_ng = evaluated_ng[: len(evaluated_ng) // 2]
-        place_t, is_there_t = places_of_true(half_ng.flatten(), likely_most(half_ng.numel(), self.rate))
+        place_t, is_there_t = positions_of_true(half_ng.flatten(), binomial_bound(half_ng.numel(), self.rate))
         return torch.cat([place_t, place_t + half_ng.numel()]), is_there_t.repeat(2)

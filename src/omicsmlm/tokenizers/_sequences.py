@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._sizes import host_knows
-from omicsmlm._types import Batch, Grid, Sequences, View, obs_of, places_of
+from omicsmlm._sizes import is_on_host
+from omicsmlm._types import Batch, Grid, Sequences, View, obs_of, positions_of
 
 TARGETS = "expression"
 """Name of the modality that is foretold."""
@@ -85,7 +85,7 @@ def cropped(residues: Sequences, crop: Crop) -> Sequences:
     """
     length_u = residues.offsets.diff()
     kept_u = length_u.clamp(max=crop.length)
-    knows = host_knows(length_u)
+    knows = is_on_host(length_u)
     if knows and torch.equal(kept_u, length_u):
         return residues
     surplus_u = length_u - kept_u
@@ -95,5 +95,5 @@ def cropped(residues: Sequences, crop: Crop) -> Sequences:
     n_residues = int(offsets[-1]) if knows else len(residues.residues)
     place_t = torch.arange(n_residues, device=offsets.device)
     if len(shift_u):
-        place_t = (place_t + shift_u[places_of(offsets, n_residues)[0]]).clamp(max=len(residues.residues) - 1)
+        place_t = (place_t + shift_u[positions_of(offsets, n_residues)[0]]).clamp(max=len(residues.residues) - 1)
     return residues._replace(residues=residues.residues[place_t], offsets=offsets)

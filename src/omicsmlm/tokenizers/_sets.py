@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out, sums_by_obs
+from omicsmlm._stored import StoredValues, UnmaskedGrid, as_float, dense_grid, sums_by_obs
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, obs_of
 
 
@@ -67,32 +67,34 @@ class FeatureSets(nn.Module):
         if self.kinds[name] in SPARSE_KINDS:
             stored, _ = self._stored(position, name, tokens, obs_t)
             known_n = sum_n if self.takes_all[name] else None
-            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n, known_n)
+            return UnmaskedGrid.from_stored(stored, total_n, measured_sg, panel_n, known_n)
         whole_nv = whole_rows(tokens, measured_sv.shape[1]) if tokens.ids.device.type == "cpu" else None
         if whole_nv is not None:  # laid out already, as the host can tell where the data are its own
             return Grid(whole_nv[:, selected_g], (tokens.offsets.diff() > 0)[:, None].expand(n, g), total_n)
         stored, is_selected_t = self._stored(position, name, tokens, obs_t)
-        visible_ng = laid_out(stored.at_t, is_selected_t.view(torch.uint8), n, g).view(torch.bool)
-        return Grid(laid_out(stored.at_t, stored.values_t, n, g), visible_ng, total_n)
+        visible_ng = dense_grid(stored.at_t, is_selected_t.view(torch.uint8), n, g).view(torch.bool)
+        return Grid(dense_grid(stored.at_t, stored.values_t, n, g), visible_ng, total_n)
 
     def _factors(self, position: int, measured_sv: Tensor, measured_sg: Tensor) -> Tensor:
         """Return, (s,), what leads the sum of an observation of a panel to its total."""
         profile_v, selected_g = self.get_buffer(f"profile_{position}"), self.get_buffer(f"selected_{position}")
-        covered_s = (as_numbers(measured_sv) * profile_v).sum(1).clamp(min=1e-3)
-        return (1 - (as_numbers(~measured_sg) * profile_v[selected_g]).sum(1)) / covered_s
+        covered_s = (as_float(measured_sv) * profile_v).sum(1).clamp(min=1e-3)
+        return (1 - (as_float(~measured_sg) * profile_v[selected_g]).sum(1)) / covered_s
 
-    def _stored(self, position: int, name: str, tokens: Tokens, obs_t: Tensor) -> tuple[Stored, Tensor]:
+    def _stored(self, position: int, name: str, tokens: Tokens, obs_t: Tensor) -> tuple[StoredValues, Tensor]:
         """Return where the tokens stand on the grid, and (t,) whether they do."""
         column_t, values_t = tokens.ids.long(), tokens.values
         if self.takes_all[name]:
             at_t = obs_t * len(self.get_buffer(f"selected_{position}")) + column_t
-            return Stored(at_t, obs_t, column_t, values_t, tokens.offsets), torch.ones_like(at_t, dtype=torch.bool)
+            return StoredValues(at_t, obs_t, column_t, values_t, tokens.offsets), torch.ones_like(
+                at_t, dtype=torch.bool
+            )
         column_t = self.get_buffer(f"lookup_{position}").index_select(0, column_t)
         is_selected_t = column_t >= 0
         column_t = column_t.clamp(min=0)
         at_t = (obs_t * len(self.get_buffer(f"selected_{position}")) + column_t) * is_selected_t
-        values_t = values_t * as_numbers(is_selected_t)
-        return Stored(at_t, obs_t, column_t, values_t, tokens.offsets), is_selected_t
+        values_t = values_t * as_float(is_selected_t)
+        return StoredValues(at_t, obs_t, column_t, values_t, tokens.offsets), is_selected_t
 
 
 def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
@@ -108,7 +110,7 @@ def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
     """
     measured_sv, panel_n = batch.measured[name][None], batch.present[name].long()
     if name in batch.panels:
-        measured_sv, panel_n = batch.panels[name].profiled, panel_n * (batch.panels[name].of_obs + 1)
+        measured_sv, panel_n = batch.panels[name].measured, panel_n * (batch.panels[name].of_obs + 1)
     return torch.cat([torch.zeros_like(measured_sv[:1]), measured_sv]), panel_n
 
 

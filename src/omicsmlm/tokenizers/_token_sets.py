@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._sizes import host_knows, places_of_true
-from omicsmlm._types import Batch, Known, Tokens, TokenSet, obs_of
+from omicsmlm._sizes import is_on_host, positions_of_true
+from omicsmlm._types import Batch, TokenCache, Tokens, TokenSet, obs_of
 
 from ._sets import FeatureSets
 
@@ -51,7 +51,7 @@ class TokenSets(nn.Module):
 
     def _may_be_long(self, batch: Batch, length_n: Tensor) -> bool:
         """Tell whether a row is too long; where the host would have to wait to know, whether one may be."""
-        if host_knows(length_n):
+        if is_on_host(length_n):
             return bool((length_n > self.max_tokens).any())
         known = [found for name in self.names if (found := _known(name, batch)) is not None]
         if len(known) == len(self.names):
@@ -65,7 +65,7 @@ class TokenSets(nn.Module):
         if kept_t is not None:
             length_n = torch.zeros_like(batch.indices).index_add_(0, obs_of(tokens), kept_t.long())
             offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
-            place_t, _ = places_of_true(kept_t, self.max_tokens * len(batch.indices))
+            place_t, _ = positions_of_true(kept_t, self.max_tokens * len(batch.indices))
             tokens = Tokens(tokens.ids[place_t], tokens.values[place_t], offsets)
         return TokenSet(
             ids=tokens.ids.long(),
@@ -75,7 +75,7 @@ class TokenSets(nn.Module):
             covered=covered * fraction_n,
             measured=measured,
             present=batch.present[name],
-            known=None if known_n is None else Known(tokens.offsets, known_n.tolist()),
+            cache=None if known_n is None else TokenCache(tokens.offsets, known_n.tolist()),
         )
 
     def _chosen(self, batch: Batch) -> dict[str, Tensor]:
@@ -95,7 +95,7 @@ class TokenSets(nn.Module):
 def _known(name: str, batch: Batch) -> np.ndarray | None:
     """Give the lengths of a modality's rows, (n,) int64, if the host has been told those of these very tokens."""
     tokens = batch.tokens[name]
-    if host_knows(tokens.offsets):
+    if is_on_host(tokens.offsets):
         return tokens.offsets.diff().numpy()
     lengths = batch.lengths.get(name)
     return lengths.values if lengths is not None and lengths.values.sum() == len(tokens.ids) else None

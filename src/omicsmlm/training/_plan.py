@@ -172,7 +172,7 @@ class MaskedPlan(lightning.LightningModule):
         self._noted_memory = None
         self._snapshots.clear()
         if self.parts.memory is not None:
-            self.parts.memory.forget()
+            self.parts.memory.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Note the batches of a round, as a training goes on from rounds of the same size only, and the memory it goes on with."""
@@ -283,7 +283,7 @@ class MaskedPlan(lightning.LightningModule):
     def _terms(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         views = self.parts.tokenizer(batch)
         if self._noted_memory is not None and not self.loaders.memory_is_whole:
-            batch = batch._replace(whole_nd=self._whole(views, batch))
+            batch = batch._replace(unmasked_nd=self._whole(views, batch))
         assert batch.draws is not None
         masked = self.parts.masking(views, batch.draws)
         outputs = self.module(masked.inputs, batch)

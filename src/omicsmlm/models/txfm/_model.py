@@ -115,7 +115,7 @@ class TxFM(ImputingModel, FineTunedModel):
             present_n = torch.cat([batch.present[name] for batch in sample]).numpy()
             return [first.measured[name].numpy()], np.where(present_n, 0, -1)
         panel_n = torch.cat([batch.panels[name].of_obs for batch in sample]).numpy()
-        return list(first.panels[name].profiled.numpy()), panel_n
+        return list(first.panels[name].measured.numpy()), panel_n
 
     def _assemble(self, choice: dict[str, Any]) -> Parts:
         c, name, shares = self.config, self._name, torch.tensor(choice["shares"])
