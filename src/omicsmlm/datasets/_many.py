@@ -39,7 +39,7 @@ class _Part(NamedTuple):
         column_g = np.full(self.adata.n_vars, -1)
         column_g[self.is_kept] = column_of.get_indexer(self.features)
         for start in range(0, len(self.row_n), _BLOCK):
-            block = _rows(self.adata, self.layer, self.row_n[start : start + _BLOCK]).tocoo()
+            block = _modality_index(self.adata, self.layer, self.row_n[start : start + _BLOCK]).tocoo()
             kept_t = (column_g[block.col] >= 0) & (block.data != 0)
             at = block.row[kept_t], column_g[block.col[kept_t]]
             yield sp.csr_matrix((block.data[kept_t], at), shape=(block.shape[0], len(column_of)), dtype=np.float32)
@@ -143,7 +143,7 @@ def _part(name: str, source: object, layer: str | None, min_rows: int, min_featu
     row_n, n_rows_g = [np.zeros(0, dtype=np.int64)], np.zeros(adata.n_vars, dtype=np.int64)
     for start in range(0, adata.n_obs, _BLOCK):
         row_b = np.arange(start, min(start + _BLOCK, adata.n_obs))
-        block = _rows(adata, layer, row_b)
+        block = _modality_index(adata, layer, row_b)
         _check_counts(name, block.data)
         found = sp.csr_matrix(block > 0)
         taken_b = found.getnnz(axis=1) >= min_features
@@ -156,7 +156,7 @@ def _part(name: str, source: object, layer: str | None, min_rows: int, min_featu
     return part
 
 
-def _rows(adata: ad.AnnData, layer: str | None, row_b: np.ndarray) -> sp.csr_matrix:
+def _modality_index(adata: ad.AnnData, layer: str | None, row_b: np.ndarray) -> sp.csr_matrix:
     values: Any = adata.X if layer is None else adata.layers[layer]
     return sp.csr_matrix(values[row_b])
 

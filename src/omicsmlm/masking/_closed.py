@@ -80,7 +80,7 @@ def draw_closed(
 
 
 def _weights(common_g: Tensor, measured_g: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the weight of each region, (g,), and how many draws it takes for one that a row lacks, on average."""
+    """Return the weight of each region, (g,), and how many draws it takes for one that a row lacks, on average."""
     can_lack_g = (common_g < EVERYWHERE) & measured_g
     fraction_g = common_g.clamp(max=MOST_COMMON)
     weight_g = torch.where(can_lack_g, fraction_g / (1 - fraction_g), 0.0)

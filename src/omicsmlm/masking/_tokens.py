@@ -169,7 +169,7 @@ class _Marks(NamedTuple):
         return length_n.index_add_(0, torch.where(taken, self.closed.indices, 0), taken.long())
 
     def counts(self) -> Tensor:
-        """Give the lengths of the rows, then how many are left, closed, and masked: (n + 3,) int64."""
+        """Return the lengths of the rows, then how many are left, closed, and masked: (n + 3,) int64."""
         n_closed = self.left_t.new_zeros((), dtype=torch.int64) if self.closed is None else self.closed.is_taken.sum()
         totals = torch.stack([self.left_t.sum(), n_closed, self.masked_t.sum() + n_closed])
         return torch.cat([self.length_n(), totals])

@@ -82,7 +82,7 @@ class AxisBins(nn.Module):
         return row_depth(batch.tokens[name], batch.measured[name], self._buffer("profile", name))
 
     def centres(self) -> Tensor:
-        """Give the middle of each bin on the scale of 0 to 1, (b,); that of the first is 0."""
+        """Return the middle of each bin on the scale of 0 to 1, (b,); that of the first is 0."""
         edges: Tensor = self.get_buffer("edges")
         return torch.cat([edges[:1], (edges[1:] + edges[:-1]) / 2])
 
@@ -118,7 +118,7 @@ class AxisBins(nn.Module):
         return torch.where(scaled_t > 0, bins_t, 0)
 
     def _on_axis(self, measured_v: Tensor, column_v: Tensor) -> Tensor:
-        """Tell which features of the axis the object has, (g,) bool."""
+        """Return which features of the axis the object has, (g,) bool."""
         on_axis_v = measured_v & (column_v >= 0)
         found_g = on_axis_v.new_zeros(self.n_features + 1)
         return found_g.index_fill_(0, torch.where(on_axis_v, column_v, self.n_features), True)[:-1]

@@ -55,7 +55,7 @@ class LogCounts(nn.Module):
         return {self.name: Grid(values_ng, visible_ng, values_ng.sum(1))}
 
     def depth(self, batch: Batch) -> Tensor:
-        """Give the depth of each row, (n,); at least 1."""
+        """Return the depth of each row, (n,); at least 1."""
         return self._depth(*self._counts(batch))
 
     def _counts(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,7 @@ def _measured_whole(batch: Batch, name: str, selected_g: torch.Tensor) -> bool:
 
 
 def _open(batch: Batch, name: str, lookup: np.ndarray, n_features: int) -> sparse.csr_matrix:
-    """Give the stored values of the selected features, (n, g)."""
+    """Return the stored values of the selected features, (n, g)."""
     ids, values, offsets = (part.numpy() for part in batch.tokens[name])
     column_t = lookup[ids]
     kept_t = column_t >= 0

@@ -115,7 +115,7 @@ def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
 
 
 def whole_rows(tokens: Tokens, n_features: int) -> Tensor | None:
-    """Give (n, v) values if each row has all features of the vocabulary, in its order, or none; else None.
+    """Return (n, v) values if each row has all features of the vocabulary, in its order, or none; else None.
 
     Examples
     --------

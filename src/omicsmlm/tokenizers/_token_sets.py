@@ -50,7 +50,7 @@ class TokenSets(nn.Module):
         return torch.stack([batch.tokens[name].offsets.diff() for name in self.names]).sum(0)
 
     def _may_be_long(self, batch: Batch, length_n: Tensor) -> bool:
-        """Tell whether a row is too long; where the host would have to wait to know, whether one may be."""
+        """Return whether a row is too long; where the host would have to wait to know, whether one may be."""
         if is_on_host(length_n):
             return bool((length_n > self.max_tokens).any())
         known = [found for name in self.names if (found := _known(name, batch)) is not None]
@@ -93,7 +93,7 @@ class TokenSets(nn.Module):
 
 
 def _known(name: str, batch: Batch) -> np.ndarray | None:
-    """Give the lengths of a modality's rows, (n,) int64, if the host has been told those of these very tokens."""
+    """Return the lengths of a modality's rows, (n,) int64, if the host has been told those of these very tokens."""
     tokens = batch.tokens[name]
     if is_on_host(tokens.offsets):
         return tokens.offsets.diff().numpy()

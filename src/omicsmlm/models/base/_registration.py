@@ -9,7 +9,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import named, value_error
-from omicsmlm.data import BOTH, OmicsManager
+from omicsmlm.data import COLUMN_SEPARATOR, OmicsManager
 
 
 class Registered(BaseModelClass):
@@ -201,6 +201,6 @@ def _listed(names: str | Sequence[str]) -> list[str]:
 def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
     """List the columns of covariates: the batch, or None in its place, comes first."""
     if batch_key is not None:
-        batch_key = BOTH.join(_listed(batch_key))
+        batch_key = COLUMN_SEPARATOR.join(_listed(batch_key))
     keys = [key for key in _listed(others) if key != batch_key]
     return [batch_key, *keys] if keys or batch_key is not None else []
