@@ -45,7 +45,7 @@ class BinCrossEntropy:
     Parameters
     ----------
     consistency
-        Weight of two more terms, for batches that :class:`omicsmlm.masking.WithPartialView` has doubled: the InfoNCE
+        Weight of two more terms, for batches that :class:`omicsmlm.masking.WithModalitySubsets` has doubled: the InfoNCE
         loss of the partial views' embeddings among those of the full views, and the divergence of their predictions of
         the judged tokens, averaged over modalities. 0 for plain batches.
     temperature

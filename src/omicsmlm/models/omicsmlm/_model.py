@@ -19,7 +19,7 @@ from omicsmlm.objectives import (
     Pull,
     expected_values,
 )
-from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, common_features, sample_values, variable_features
 
 from ._config import KL_FACTORS, OmicsMLMConfig
 from ._module import OmicsMLMModule
@@ -111,7 +111,7 @@ class OmicsMLM(ComponentModel, ExplainingModel):
             pulls=pulls,
         )
         return Parts(
-            tokenizer=FeatureSets(kinds, selected, profiles),
+            tokenizer=FeatureGrids(kinds, selected, profiles),
             masking=MaskFeatures(c.hidden_rates, c.modality_rate),
             module=module,
             objective=objective,
@@ -120,7 +120,7 @@ class OmicsMLM(ComponentModel, ExplainingModel):
 
     def _start(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.module, OmicsMLMModule)
-        assert isinstance(self.parts.tokenizer, FeatureSets)
+        assert isinstance(self.parts.tokenizer, FeatureGrids)
         found = {}
         for name in self.module.kinds:
             self._stage(f"gathering {name}")

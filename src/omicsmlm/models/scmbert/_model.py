@@ -18,7 +18,7 @@ from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskTokens
 from omicsmlm.models.base import MOST_ADVERSARY, ComponentModel, batch_counts
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
-from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, TokenSets, common_features, sample_values, variable_features
 
 from ._config import ScMBERTConfig
 from ._module import ScMBERTModule
@@ -189,7 +189,7 @@ class ScMBERT(ComponentModel):
         )
         if n_known is not None:
             module.adapt_only(n_known, choice.get("added", []))
-        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureSets(kinds, selected, profiles))
+        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))
         cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
         return Parts(
             tokenizer=tokenizer,
