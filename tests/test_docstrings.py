@@ -16,6 +16,11 @@ ROOMS = (
     "omicsmlm.nn",
     "omicsmlm.objectives",
     "omicsmlm.pp",
+    "omicsmlm.datasets",
+    "omicsmlm._types",
+    "omicsmlm._stored",
+    "omicsmlm._sizes",
+    "omicsmlm._draws",
 )
 
 

@@ -106,7 +106,9 @@ def test_without_a_batch_all_rows_share_one():
 def test_missing_values_are_counted():
     adata = rna(6)
     adata.obs["batch"] = ["a", None, "b", None, "a", "b"]
-    with pytest.raises(ValueError, match="column 'batch': expected a category for every row, got 2 missing; fill them"):
+    with pytest.raises(
+        ValueError, match="column 'batch': expected a category for each observation, got 2 missing; fill them"
+    ):
         CovariatesField(["batch"]).register_field(adata)
 
 

@@ -7,7 +7,7 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm._stored import Stored, StoredGrid, UnmaskedGrid
+from omicsmlm._stored import StoredGrid, StoredValues, UnmaskedGrid
 from omicsmlm._types import Grid
 from omicsmlm.masking import keep_visible
 from omicsmlm.nn import Scalings
@@ -167,8 +167,8 @@ def stored_of(grid):
     values = grid.values * measured[panel_n]
     obs_t, column_t = values.nonzero(as_tuple=True)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(obs_t, minlength=60).cumsum(0)])
-    stored = Stored(obs_t * G + column_t, obs_t, column_t, values[obs_t, column_t], offsets)
-    return UnmaskedGrid.laid_out_later(stored, grid.total, measured, panel_n)
+    stored = StoredValues(obs_t * G + column_t, obs_t, column_t, values[obs_t, column_t], offsets)
+    return UnmaskedGrid.from_stored(stored, grid.total, measured, panel_n)
 
 
 @pytest.mark.parametrize("kind", ["counts", "accessibility"])

@@ -18,7 +18,7 @@ from omicsmlm.objectives import (
 def batch_of(rows, covariates=None, *, whole=None, seed=0):
     """Observations of an object, of one batch unless said otherwise."""
     covariates = torch.zeros(len(rows), 1, dtype=torch.int64) if covariates is None else covariates
-    return Batch({}, {}, {}, covariates, rows, draws=Draws(seed, rows), whole_nd=whole)
+    return Batch({}, {}, {}, covariates, rows, draws=Draws(seed, rows), unmasked_nd=whole)
 
 
 def aligned(x, cluster, batch, n_shrinkage):
@@ -93,7 +93,7 @@ def test_what_was_found_can_be_forgotten(memory):
     for pull in (MutualNeighbours(n_neighbors=1), ClusterAlignment(n_clusters=1)):
         pull.refresh(*memory)
         assert float(pull(memory[0] + 1, batch_of(memory[2]))) > 0
-        pull.forget()
+        pull.clear()
         assert float(pull(memory[0] + 1, batch_of(memory[2]))) == 0
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omicsmlm._checks import value_error
-from omicsmlm._sizes import host_knows
+from omicsmlm._sizes import is_on_host
 
 Backend = Literal["varlen", "loop", "padded"]
 """``varlen``: one kernel for all segments (CUDA, half precision). ``loop``: a call per segment. ``padded``: segments made equally long."""
@@ -35,7 +35,7 @@ class Segments(NamedTuple):
     @classmethod
     def of(cls, offsets: Tensor, lengths: list[int] | None = None, longest: int | None = None) -> Self:
         """Read the lengths off (n + 1,) cumulative ones, unless they, or what none is longer than, are known."""
-        if lengths is None and (longest is None or host_knows(offsets)):
+        if lengths is None and (longest is None or is_on_host(offsets)):
             lengths = offsets.diff().tolist()
         return cls(offsets, lengths, longest or 0)
 

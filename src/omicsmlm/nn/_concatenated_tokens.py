@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._sizes import places_of_true
+from omicsmlm._sizes import positions_of_true
 
 
 class ConcatenatedTokens(nn.Module):
@@ -39,7 +39,7 @@ class ConcatenatedTokens(nn.Module):
             there are as many tokens as if ``most`` were visible of each observation, zeros behind those of the last one.
         """
         n, n_features = visible_ng.shape
-        place_t, is_there_t = places_of_true(visible_ng.flatten(), n * (n_features if most is None else most))
+        place_t, is_there_t = positions_of_true(visible_ng.flatten(), n * (n_features if most is None else most))
         obs_t, id_t = place_t // n_features, place_t % n_features
         obs_t = torch.where(is_there_t, obs_t, n - 1)
         features_td = torch.cat([self.features(id_t), values_ng.flatten()[place_t][:, None]], 1)

@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out, sums_by_obs
+from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_float, dense_grid, sums_by_obs
 from omicsmlm._types import Grid, Kind
 
 DEPTH = 1e4
@@ -61,7 +61,7 @@ class Scaling(nn.Module, ABC):
 
     def amount(self, grid: Grid) -> Tensor:
         """Return how much is visible of each observation, (n,): by default the number of values."""
-        return as_numbers(grid.visible).sum(1)
+        return as_float(grid.visible).sum(1)
 
     def relative_depth(self, grid: Grid) -> Tensor:
         """Return how much is visible of each observation, (n,), relative to the median training observation, at most twice that."""
@@ -94,7 +94,7 @@ class Standardised(Scaling):
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale."""
-        visible_ng = as_numbers(grid.visible)
+        visible_ng = as_float(grid.visible)
         z_ng = self.standardised(self.transformed(grid)).mul_(visible_ng)
         return z_ng.mul_(_rescaling(visible_ng))
 
@@ -136,13 +136,13 @@ class CountScaling(Standardised):
 
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
-        return torch.log1p(grid.values * self._factor(grid, as_numbers(grid.visible))[:, None])
+        return torch.log1p(grid.values * self._factor(grid, as_float(grid.visible))[:, None])
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale; where the grid knows its stored values, only those, as all zeros are alike."""
         if not isinstance(grid, StoredGrid):
             return super().forward(grid)
-        visible_ng = as_numbers(grid.visible)
+        visible_ng = as_float(grid.visible)
         above_t, zero_g = self._above(grid, self._factor(grid, visible_ng))
         rescaling_n1 = _rescaling(visible_ng)
         z_ng = visible_ng.mul_(zero_g)
@@ -152,7 +152,7 @@ class CountScaling(Standardised):
 
     def tokens(self, grid: UnmaskedGrid) -> ScaledTokens | None:
         """Return the scaled values as tokens, where at most a third is stored."""
-        stored, visible_sg = grid.stored, as_numbers(grid.measured_sg)
+        stored, visible_sg = grid.stored, as_float(grid.measured_sg)
         if 3 * len(stored.at_t) > grid.panel_n.numel() * visible_sg.shape[1]:
             return None
         above_t, zero_g = self._above(grid, self._factor(grid, visible_sg, grid.panel_n))
@@ -178,7 +178,7 @@ class ProteinScaling(Standardised):
 
     def transformed(self, grid: Grid) -> Tensor:
         """Take the centred log ratio."""
-        visible_ng = as_numbers(grid.visible)
+        visible_ng = as_float(grid.visible)
         log_ng = torch.log1p(grid.values) * visible_ng
         return log_ng - log_ng.sum(1, keepdim=True) / visible_ng.sum(1, keepdim=True).clamp(min=1)
 
@@ -201,16 +201,16 @@ class AccessibilityScaling(Scaling):
     def amount(self, grid: Grid) -> Tensor:
         """Return the number of visible open regions."""
         if isinstance(grid, StoredGrid):
-            return sums_by_obs(grid.stored.obs_t, as_numbers(grid.stored.values_t > 0), len(grid.total))
-        return as_numbers(grid.values > 0).sum(1)
+            return sums_by_obs(grid.stored.obs_t, as_float(grid.stored.values_t > 0), len(grid.total))
+        return as_float(grid.values > 0).sum(1)
 
     def forward(self, grid: Grid) -> Tensor:
         """Weight and normalise; where the grid knows its stored values, only those."""
         if isinstance(grid, StoredGrid):
             x_t, factor_n = self._weighted(grid)
             x_t.mul_(factor_n.index_select(0, grid.stored.obs_t))
-            return laid_out(grid.stored.at_t, x_t, len(grid.total), len(self.rarity))
-        x_ng = as_numbers(grid.values > 0) * self.rarity
+            return dense_grid(grid.stored.at_t, x_t, len(grid.total), len(self.rarity))
+        x_ng = as_float(grid.values > 0) * self.rarity
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
     def fit_sparse(self, open_ng: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -237,7 +237,7 @@ class AccessibilityScaling(Scaling):
     def _weighted(self, grid: StoredGrid) -> tuple[Tensor, Tensor]:
         """Return weighted stored values, (t,), and what normalises them, (n,)."""
         stored = grid.stored
-        x_t = as_numbers(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
+        x_t = as_float(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
         length_n = sums_by_obs(stored.obs_t, x_t.square(), len(grid.total)).sqrt()
         return x_t, 1 / length_n.clamp(min=1e-6)
 

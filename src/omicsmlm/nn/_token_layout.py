@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from omicsmlm._types import TokenSet, lengths_of
+from omicsmlm._types import TokenSet, cached_lengths
 
 
 class TokenLayout(NamedTuple):
@@ -34,7 +34,7 @@ class TokenLayout(NamedTuple):
             within_t = torch.arange(len(obs_t), device=obs_t.device) - part.offsets[obs_t]
             places[name] = begin_n[obs_t] + within_t
             begin_n = begin_n + lengths[name]
-        known = [own for part in parts.values() if (own := lengths_of(part)) is not None]
+        known = [own for part in parts.values() if (own := cached_lengths(part)) is not None]
         sums = [1 + sum(own) for own in zip(*known, strict=True)] if len(known) == len(parts) else None
         return cls(offsets, offsets[:-1], places, sums)
 

@@ -22,9 +22,9 @@ class BatchAlignmentLoss(ABC):
     """Mean squared distance of embeddings to their targets, in units of the total variance of the memory bank."""
 
     def __init__(self) -> None:
-        self.forget()
+        self.clear()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop all targets."""
         self._indices, self._embedding = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
         self._is_whole = True
@@ -42,7 +42,7 @@ class BatchAlignmentLoss(ABC):
             Their positions in the object, ascending.
         is_whole
             Whether these are all training observations, which then have targets of their own. Of a sample, targets hold for
-            any observation whose embedding is known when it is scored (``batch.whole_nd``).
+            any observation whose embedding is known when it is scored (``batch.unmasked_nd``).
         """
         self._indices, self._embedding, self._is_whole = indices_m, embedding_md, is_whole
         self._variance = embedding_md.var(0, correction=min(1, len(indices_m) - 1)).sum().clamp(min=1e-6)
@@ -58,9 +58,9 @@ class BatchAlignmentLoss(ABC):
             target_nd, has_n = self._stored_targets(at_n, draws)
             has_n = has_n & (self._indices[at_n] == batch.indices)
         else:
-            assert batch.whole_nd is not None
+            assert batch.unmasked_nd is not None
             batch_n = batch.covariates[:, 0] if batch.covariates.shape[1] else torch.zeros_like(batch.indices)
-            target_nd, has_n = self._new_targets(batch.whole_nd, batch_n, draws)
+            target_nd, has_n = self._new_targets(batch.unmasked_nd, batch_n, draws)
         squares_n = (mean_nd - target_nd).square().sum(1)
         return observation_mean(squares_n * has_n, batch) / self._variance
 
@@ -73,7 +73,7 @@ class BatchAlignmentLoss(ABC):
         """Return (n, d) targets of observations at these positions of the memory bank, and (n,) which have one."""
 
     @abstractmethod
-    def _new_targets(self, whole_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def _new_targets(self, unmasked_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return (n, d) targets of observations of these embeddings and batches, and (n,) which have one."""
 
 
@@ -132,10 +132,10 @@ class MutualNeighbours(BatchAlignmentLoss):
         partner_n = self._partner_p[(self._first_m[at_n] + drawn_n).clamp(max=len(self._partner_p) - 1)]
         return self._embedding[partner_n], self._count_m[at_n] > 0
 
-    def _new_targets(self, whole_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def _new_targets(self, unmasked_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         if len(self._partner_p) == 0:
-            return whole_nd, torch.zeros_like(batch_n, dtype=torch.bool)
-        group_n = self._group_of(whole_nd, batch_n)
+            return unmasked_nd, torch.zeros_like(batch_n, dtype=torch.bool)
+        group_n = self._group_of(unmasked_nd, batch_n)
         drawn_n = self._start_k[group_n] + (draws.uniform() * self._size_k[group_n]).long()
         at_n = self._member_c[drawn_n.clamp(max=len(self._member_c) - 1)]
         target_nd, has_n = self._stored_targets(at_n, draws)
@@ -199,17 +199,17 @@ class ClusterAlignment(BatchAlignmentLoss):
         self._shift_kbd = self.strength * batch_shifts(z_md, cluster_m, batch_m, n_clusters, self.n_shrinkage)
         self._target_md = z_md + shifts_of(self._shift_kbd, cluster_m, batch_m)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop all targets."""
-        super().forget()
+        super().clear()
         self._target_md = self._embedding
 
     def _stored_targets(self, at_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         return self._target_md[at_n], torch.ones_like(at_n, dtype=torch.bool)
 
-    def _new_targets(self, whole_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        cluster_n = torch.cdist(whole_nd, self._centre_kd).argmin(1)
-        return whole_nd + shifts_of(self._shift_kbd, cluster_n, batch_n), torch.ones_like(batch_n, dtype=torch.bool)
+    def _new_targets(self, unmasked_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        cluster_n = torch.cdist(unmasked_nd, self._centre_kd).argmin(1)
+        return unmasked_nd + shifts_of(self._shift_kbd, cluster_n, batch_n), torch.ones_like(batch_n, dtype=torch.bool)
 
 
 def batch_shifts(z_nd: Tensor, cluster_n: Tensor, batch_n: Tensor, n_clusters: int, n_shrinkage: float) -> Tensor:

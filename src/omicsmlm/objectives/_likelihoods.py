@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._stored import as_numbers
+from omicsmlm._stored import as_float
 
 
 def multinomial(open_ng: Tensor, logits_ng: Tensor) -> Tensor:
@@ -13,7 +13,7 @@ def multinomial(open_ng: Tensor, logits_ng: Tensor) -> Tensor:
 
 def bernoulli(fraction_ng: Tensor, logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Return that of fractions between 0 and 1 as the mean of a Bernoulli: cross-entropy, over what is measured."""
-    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_numbers(visible_ng)).sum(
+    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_float(visible_ng)).sum(
         1
     )
 
@@ -21,7 +21,7 @@ def bernoulli(fraction_ng: Tensor, logits_ng: Tensor, visible_ng: Tensor) -> Ten
 def gaussian(values_ng: Tensor, mean_ng: Tensor, log_precision_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Return that of a normal with a mean and a log precision per value, over what is measured (without the constant log √2π)."""
     squares_ng = (values_ng - mean_ng).square() * log_precision_ng.exp()
-    return (0.5 * (squares_ng - log_precision_ng) * as_numbers(visible_ng)).sum(1)
+    return (0.5 * (squares_ng - log_precision_ng) * as_float(visible_ng)).sum(1)
 
 
 def gaussian_kl(mean_nd: Tensor, log_variance_nd: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from omicsmlm._stored import Stored
+from omicsmlm._stored import StoredValues
 
 MOST_LOG_ODDS = 80.0
 """Largest log μ/θ: its exponential is still a float32 (which end at e⁸⁸)."""
@@ -25,7 +25,7 @@ UNMEASURED_LOG_MEAN = -1e4
 
 
 def negative_binomial(
-    counts_ng: Tensor, log_mean_ng: Tensor, log_dispersion_ng: Tensor, stored: Stored | None = None
+    counts_ng: Tensor, log_mean_ng: Tensor, log_dispersion_ng: Tensor, stored: StoredValues | None = None
 ) -> Tensor:
     r"""Return the negative log-likelihood of a negative binomial of mean μ and inverse dispersion θ, (n,), float32.
 

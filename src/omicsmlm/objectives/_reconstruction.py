@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._stored import StoredGrid, as_numbers, has_any
+from omicsmlm._stored import StoredGrid, as_float, has_visible
 from omicsmlm._types import Batch, Encoded, Grid, Kind, Masked
 
 from ._batch_alignment import BatchAlignmentLoss
@@ -78,7 +78,7 @@ class LatentReconstruction:
         terms = {}
         for name, kind in self.kinds.items():
             nll_n = negative_log_likelihood(kind, outputs.decoded[name], masked.targets[name])
-            has_n = has_any(masked.targets[name])
+            has_n = has_visible(masked.targets[name])
             terms[name] = self.weights[name] * observation_mean(torch.where(has_n, nll_n, 0.0), batch)
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
         terms["kl"] = self.kl_weight * ramp * observation_mean(gaussian_kl(*outputs.encoded), batch)
@@ -95,10 +95,10 @@ class LatentReconstruction:
         for loss, _ in self.alignment_losses.values():
             loss.refresh(embedding_md, covariates_mk, indices_m, is_whole=is_whole)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Let the alignment losses drop their targets."""
         for loss, _ in self.alignment_losses.values():
-            loss.forget()
+            loss.clear()
 
 
 def negative_log_likelihood(kind: Kind, head: ModalityOutputs, target: Grid) -> Tensor:
@@ -120,7 +120,7 @@ def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: ModalityOutput
         if head.features is not None:
             values_ng, visible_ng = values_ng.index_select(1, head.features), visible_ng.index_select(1, head.features)
         scale = target.values.shape[1] / values_ng.shape[1]
-        return scale * multinomial(as_numbers(values_ng > 0), _masked(logits_ns, visible_ng))
+        return scale * multinomial(as_float(values_ng > 0), _masked(logits_ns, visible_ng))
     if kind == "protein":
         log_mean_ng = _masked(logits_ns.clamp(-6, 12), visible_ng)
     else:
@@ -140,7 +140,7 @@ def _log_dispersion(head: ModalityOutputs, least: float) -> Tensor:
 
 def _masked(logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Return logits that are next to -∞ where nothing was measured; no gradient comes back from there."""
-    return torch.add(logits_ng, as_numbers(~visible_ng), alpha=UNMEASURED_LOG_MEAN)
+    return torch.add(logits_ng, as_float(~visible_ng), alpha=UNMEASURED_LOG_MEAN)
 
 
 def expected_values(kind: Kind, head: ModalityOutputs, grid: Grid, usual_depth: float) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from omicsmlm._types import Batch, Grid, Masked, masked_of, obs_of
+from omicsmlm._types import Batch, Grid, Masked, masked_positions, obs_of
 
 from ._reconstruction import LatentOutputs, LatentReconstruction
 from ._reduction import IGNORED, step_mean
@@ -68,7 +68,7 @@ class TokenPrediction:
         ]
         assert masked.evaluated is not None
         modalities = [
-            cross_entropy(logits.float(), torch.where(masked.evaluated[name].asked, m, IGNORED), reduction="sum")
+            cross_entropy(logits.float(), torch.where(masked.evaluated[name].identity_masked, m, IGNORED), reduction="sum")
             for m, (name, logits) in enumerate(outputs.modality_logits.items())
         ]
         terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.indices), batch)}
@@ -86,7 +86,7 @@ class TokenPrediction:
         assert masked.evaluated is not None
         bins = {}
         for name, part in masked.inputs.items():
-            truth, masked_t = masked.evaluated[name], masked_of(part)
+            truth, masked_t = masked.evaluated[name], masked_positions(part)
             total_t = truth.total[obs_of(part)]
             bins[name] = self.digitize(name, truth.values[masked_t], total_t[masked_t])
         return bins

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._sizes import likely_most, places_of_true
+from omicsmlm._sizes import binomial_bound, positions_of_true
 from omicsmlm._types import Batch, Encoded, Masked
 
 from ._consistency import divergence, info_nce
@@ -42,7 +42,7 @@ class BinCrossEntropy:
     Parameters
     ----------
     consistency
-        Weight of two more terms, for batches that :class:`omicsmlm.masking.WithPartialView` has doubled: the InfoNCE
+        Weight of two more terms, for batches that :class:`omicsmlm.masking.WithModalitySubsets` has doubled: the InfoNCE
         loss of the partial views' embeddings among those of the full views, and the divergence of their predictions of
         the evaluated tokens, averaged over modalities. 0 for plain batches.
     temperature
@@ -77,7 +77,7 @@ class BinCrossEntropy:
     def _places(self, evaluated_ng: Tensor) -> tuple[Tensor, Tensor]:
         """Return the places of the evaluated tokens, and which of these are real; the same in both halves of a doubled batch."""
         if not self.consistency:
-            return places_of_true(evaluated_ng.flatten(), likely_most(evaluated_ng.numel(), self.rate))
+            return positions_of_true(evaluated_ng.flatten(), binomial_bound(evaluated_ng.numel(), self.rate))
         half_ng = evaluated_ng[: len(evaluated_ng) // 2]
-        place_t, is_there_t = places_of_true(half_ng.flatten(), likely_most(half_ng.numel(), self.rate))
+        place_t, is_there_t = positions_of_true(half_ng.flatten(), binomial_bound(half_ng.numel(), self.rate))
         return torch.cat([place_t, place_t + half_ng.numel()]), is_there_t.repeat(2)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from omicsmlm import MOJO, Classifier, ClassifierConfig, MOJOConfig
 from omicsmlm._draws import Draws
-from omicsmlm.masking import WithPartialView
+from omicsmlm.masking import WithModalitySubsets
 from omicsmlm.models.mojo._initialization import solve_heads
 from omicsmlm.models.mojo._module import MOJOModule
 from tests.objects import QUIET, SMALL_MOJO, bulk, modality
@@ -283,7 +283,7 @@ def test_genes_have_embeddings_of_their_own(trained):
 
 def test_consistency_trains_a_doubled_batch():
     model = MOJO(bulk(), replace(SMALL_MOJO, consistency=1.0, modality_rate=0.0))
-    assert isinstance(model.parts.masking, WithPartialView)
+    assert isinstance(model.parts.masking, WithModalitySubsets)
     model.train(12, train_size=1.0, **QUIET)
     for term in ("agreement", "divergence"):
         losses = model.history[f"train_{term}"][f"train_{term}"].to_numpy()

@@ -7,9 +7,9 @@ from typing import Literal, cast
 
 from omicsmlm._checks import value_error
 from omicsmlm.nn import FusionKind, Source
-from omicsmlm.tokenizers import Crop
+from omicsmlm.tokenizers import Truncation
 
-CROPS = {"dna": Crop(8192, "centre"), "rna": Crop(12_288, "end"), "protein": Crop(2047, "start")}
+CROPS = {"dna": Truncation(8192, "centre"), "rna": Truncation(12_288, "end"), "protein": Truncation(2047, "start")}
 """What is looked at of a sequence unless its encoder says otherwise; RNA and protein as in the paper."""
 
 
@@ -57,10 +57,10 @@ class SequenceEncoder:
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
 
-    def crop(self, name: str) -> Crop:
+    def crop(self, name: str) -> Truncation:
         """What is looked at of a sequence of this name."""
         usual = CROPS[name]
-        return Crop(self.max_length or usual.length, self.keep or usual.keep)
+        return Truncation(self.max_length or usual.length, self.keep or usual.keep)
 
     @property
     def source(self) -> Source | None:

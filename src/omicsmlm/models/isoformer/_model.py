@@ -16,7 +16,7 @@ from omicsmlm.masking import DropModalities, MaskResidues
 from omicsmlm.models.base import announce
 from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
 from omicsmlm.objectives import ResidueCrossEntropy, TargetError
-from omicsmlm.tokenizers import TARGETS, CroppedSequences
+from omicsmlm.tokenizers import TARGETS, TruncatedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
 
 from ._attribution import AttributedModel
@@ -98,12 +98,12 @@ class IsoFormer(AttributedModel):
     def _assemble(self, derived: dict[str, Any]) -> Parts:
         choice = derived
         c, vectors = self.config, choice["vectors"]
-        crops = {name: c.encoder(name).crop(name) for name in choice["sequences"]}
+        truncations = {name: c.encoder(name).crop(name) for name in choice["sequences"]}
         statistics = {name: (found["mean"], found["scale"]) for name, found in vectors.items()}
         mean_t, scale_t = choice["targets"]["mean"], choice["targets"]["scale"]
         widths = {name: len(found["mean"]) for name, found in vectors.items()}
         return Parts(
-            tokenizer=CroppedSequences(crops, statistics, mean_t, scale_t),
+            tokenizer=TruncatedSequences(truncations, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
             module=IsoFormerModule(choice["sequences"], widths, choice["widths"], len(mean_t), c),
             objective=TargetError(TARGETS),
@@ -220,7 +220,7 @@ class IsoFormer(AttributedModel):
         return self._from_views(self.parts.tokenizer(batch))
 
     def _from_views(self, views: dict[str, Any]) -> Tensor:
-        assert isinstance(self.parts.tokenizer, CroppedSequences)
+        assert isinstance(self.parts.tokenizer, TruncatedSequences)
         return self.parts.tokenizer.unscaled(self.module.predict(views))
 
     def _describe(self) -> str:

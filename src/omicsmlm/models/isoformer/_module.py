@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._sizes import places_of_true
+from omicsmlm._sizes import positions_of_true
 from omicsmlm._types import Batch, Encoded, Grid, Module, Sequences
 from omicsmlm.masking import has_modality
 from omicsmlm.nn import (
@@ -142,7 +142,7 @@ class IsoFormerModule(Module):
 
     def _vector_states(self, name: str, grid: Grid, known: "_Known") -> PackedStates:
         has_n = grid.visible.any(1)
-        place_p, _ = places_of_true(has_n, sum(known.lengths))
+        place_p, _ = positions_of_true(has_n, sum(known.lengths))
         x_pg = torch.cat([grid.values * grid.visible, grid.visible.to(grid.values.dtype)], 1)[place_p]
         offsets = torch.cat([has_n.new_zeros(1, dtype=torch.int64), has_n.cumsum(0)])
         return PackedStates(self.readings[name](x_pg), offsets, known.lengths)

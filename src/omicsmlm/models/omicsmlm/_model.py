@@ -19,7 +19,7 @@ from omicsmlm.objectives import (
     MutualNeighbours,
     expected_values,
 )
-from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, common_features, sample_values, variable_features
 
 from ._config import KL_FACTORS, OmicsMLMConfig, OmicsMLMDerived
 from ._module import OmicsMLMModule
@@ -113,7 +113,7 @@ class OmicsMLM(
             alignment_losses=alignment_losses,
         )
         return Parts(
-            tokenizer=FeatureSets(kinds, selected, profiles),
+            tokenizer=FeatureGrids(kinds, selected, profiles),
             masking=MaskFeatures(c.hidden_rates, c.modality_rate),
             module=module,
             objective=objective,
@@ -121,7 +121,7 @@ class OmicsMLM(
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
-        assert isinstance(self.parts.tokenizer, FeatureSets)
+        assert isinstance(self.parts.tokenizer, FeatureGrids)
         found = {}
         for name in self.module.kinds:
             self._stage(f"gathering {name}")

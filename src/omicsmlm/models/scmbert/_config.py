@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from omicsmlm._checks import value_error
-from omicsmlm.data import ADDED
+from omicsmlm.data import ADDED_SUFFIX
 from omicsmlm.models.base import ComponentDerived
 
 
@@ -142,7 +142,7 @@ class ScMBERTConfig:
         """Give the number of value bins of a modality; features that a query adds to it have as many."""
         usual = self.n_open_bins if kind == "accessibility" else self.n_bins
         bins = self.bins or {}
-        return bins.get(modality, bins.get(modality.rstrip(ADDED), usual))
+        return bins.get(modality, bins.get(modality.rstrip(ADDED_SUFFIX), usual))
 
 
 @dataclass(frozen=True, kw_only=True)

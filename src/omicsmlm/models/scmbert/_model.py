@@ -18,7 +18,7 @@ from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskTokens
 from omicsmlm.models.base import MOST_ADVERSARY, ComponentModel
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
-from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, TokenSets, common_features, sample_values, variable_features
 
 from ._config import ScMBERTConfig, ScMBERTDerived
 from ._module import ScMBERTModule
@@ -186,7 +186,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureSets(kinds, selected, profiles))
+        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))
         cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
         return Parts(
             tokenizer=tokenizer,

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, lengths_of, masked_of, obs_of
+from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenCache, TokenSet, cached_lengths, masked_positions, obs_of
 from omicsmlm.models.base import N_DIRECTIONS, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
@@ -235,7 +235,7 @@ class ScMBERTModule(ComponentModule):
 
     def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
         """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
-        hidden_t = masked_of(part)
+        hidden_t = masked_positions(part)
         token_sd = self.norm(states.tokens[name][hidden_t])
         row_sd = self.row_norm(states.row_nd)[obs_of(part)[hidden_t]]
         return self.values[m](torch.cat([token_sd, token_sd * row_sd], 1))
@@ -274,11 +274,11 @@ def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, Toke
 
 def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
     """Let the host know the lengths of the rows, for which it waits once where it does not, and leave tokens of no row out."""
-    if all(lengths_of(part) is not None for part in parts.values()):
+    if all(cached_lengths(part) is not None for part in parts.values()):
         return parts
     lengths = torch.stack([part.offsets.diff() for part in parts.values()]).tolist()
     known = {}
     for (name, part), own in zip(parts.items(), lengths, strict=True):
         n = sum(own)
-        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], known=Known(part.offsets, own))
+        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], cache=TokenCache(part.offsets, own))
     return known

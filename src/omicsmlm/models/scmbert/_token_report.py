@@ -47,10 +47,10 @@ class Report:
             whole = masked.targets[name]
             counts = torch.bincount(whole.ids, minlength=len(whole.measured)).cpu().numpy()
             self.count_g[name] = self.count_g.get(name, 0) + counts
-            guessed = outputs.modality_logits[name][masked.evaluated[name].asked].argmax(1).cpu().numpy()
+            guessed = outputs.modality_logits[name][masked.evaluated[name].identity_masked].argmax(1).cpu().numpy()
             self.guessed_modality.append(guessed)
             self.modality.append(np.full(len(guessed), m))
-            self.shown_bin.append(shown_bins[name][masked.evaluated[name].asked].cpu().numpy())
+            self.shown_bin.append(shown_bins[name][masked.evaluated[name].identity_masked].cpu().numpy())
 
 
 def evaluated(report: Report) -> pd.DataFrame:

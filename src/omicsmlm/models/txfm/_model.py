@@ -14,7 +14,7 @@ from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskAllBut
 from omicsmlm.models.base import FineTunedModel, ImputingModel
 from omicsmlm.objectives import CountReconstruction, expected_log_counts, rectified_tanh_inverse
-from omicsmlm.tokenizers import LogCounts, expected_shares
+from omicsmlm.tokenizers import LogCounts, expected_fractions
 from omicsmlm.training import Optimisation
 
 from ._config import TxFMConfig
@@ -104,7 +104,7 @@ class TxFM(
             raise value_error("modalities", "one modality of raw counts", found, remedy)
         counts_ng = stored_values(sample, self._name, len(states[self._name]["vocabulary"]))
         profiled, panel_n = self._panels(sample)
-        choice = {"shares": _brief(expected_shares(counts_ng, profiled, panel_n))}
+        choice = {"shares": _brief(expected_fractions(counts_ng, profiled, panel_n))}
         if self.config.shown == "frequency":
             n_rows_g = sum((panel_n == s).sum() * profiled_g for s, profiled_g in enumerate(profiled))
             choice["frequencies"] = _brief(np.asarray((counts_ng > 0).sum(0)).ravel() / np.maximum(n_rows_g, 1))
@@ -117,7 +117,7 @@ class TxFM(
             present_n = torch.cat([batch.present[name] for batch in sample]).numpy()
             return [first.measured[name].numpy()], np.where(present_n, 0, -1)
         panel_n = torch.cat([batch.panels[name].of_obs for batch in sample]).numpy()
-        return list(first.panels[name].profiled.numpy()), panel_n
+        return list(first.panels[name].measured.numpy()), panel_n
 
     def _assemble(self, derived: dict[str, Any]) -> Parts:
         choice = derived
