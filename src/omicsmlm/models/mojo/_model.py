@@ -20,20 +20,21 @@ from omicsmlm.tokenizers import AxisBins, Scale, fit_scale, row_depth
 from omicsmlm.training import Optimisation
 
 from ._config import MOJOConfig
-from ._initialization import solve_heads, start
+from ._initialization import fit_heads, initialise
 from ._module import MOJOModule
 
 logger = logging.getLogger(__name__)
 
-STATES_AT_ONCE = 2**26
-"""Numbers that the states of all genes of some rows may have, in a convolution: 0.25 GiB."""
+MAX_STATE_ELEMENTS = 2**26
+"""Elements of a convolution's (n, l, d) output up to which observations are embedded together: 0.25 GiB in float32."""
 
 
 class MOJO(ImputingModel, FineTunedModel):
     """Bimodal masked language model of bulk profiles (Gélard et al., bioRxiv 10.1101/2025.06.25.661237).
 
-    Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions shorten the axis of
-    genes, a transformer runs on what is left, convolutions lead back, and the bins of masked tokens are guessed.
+    Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions downsample the axis of
+    genes, a transformer runs on the short sequence, transposed convolutions upsample it, and a head per modality predicts the
+    bins of masked tokens.
 
     Parameters
     ----------
@@ -68,13 +69,13 @@ class MOJO(ImputingModel, FineTunedModel):
 
     @property
     def embedding_batch_size(self) -> int:
-        """Rows that are embedded, or validated, at once unless the user says otherwise: fewer, the longer the axis."""
+        """Default batch size of embedding and validation: smaller, the longer the axis of genes."""
         n_states = self.config.n_positions(len(self.choice["genes"])) * self.config.width
-        return min(super().embedding_batch_size, max(1, STATES_AT_ONCE // n_states))
+        return min(super().embedding_batch_size, max(1, MAX_STATE_ELEMENTS // n_states))
 
     @property
     def optimisation(self) -> Optimisation:
-        """How the family is optimised."""
+        """Settings of AdamW."""
         c = self.config
         return Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay, n_warmup_steps=c.n_warmup_steps)
 
@@ -120,7 +121,7 @@ class MOJO(ImputingModel, FineTunedModel):
             return
         assert isinstance(self.parts.tokenizer, AxisBins)
         grids = [self.parts.tokenizer(batch) for batch in sample]
-        start(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
+        initialise(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
         indices = np.random.default_rng(self.config.seed).permutation(len(sample[0].indices))[
             : self.embedding_batch_size
         ]
@@ -129,12 +130,12 @@ class MOJO(ImputingModel, FineTunedModel):
         masked = masking(part, Draws(self.config.seed, torch.from_numpy(indices)))
         with torch.no_grad():
             outputs = self.module(masked.inputs, sample[0])
-        solve_heads(self.module, outputs, masked)
+        fit_heads(self.module, outputs, masked)
 
-    # ---- what the model can say ---------------------------------------------------------------------------------
+    # ---- results --------------------------------------------------------------------------------------------------
 
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
-        """Give the embedding that each gene has of its own, which all modalities share.
+        """Return the learned embedding of each gene, which all modalities share.
 
         Parameters
         ----------
@@ -175,7 +176,7 @@ class MOJO(ImputingModel, FineTunedModel):
         return bins.unscaled(modality, scaled_ng, self._depth(batch, modality))
 
     def _depth(self, batch: Batch, modality: str) -> Tensor | None:
-        """Give the depth of rows of counts, the usual one where a row has none."""
+        """Return the (n,) depth of each observation's counts, the median of the training data where it has none."""
         if modality not in self.choice["depths"]:
             return None
         assert isinstance(self.parts.tokenizer, AxisBins)
@@ -184,7 +185,7 @@ class MOJO(ImputingModel, FineTunedModel):
 
 
 def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
-    """Choose the genes of the axis, in the order of the first modality, then of the next ones.
+    """Return the genes of the axis, in the order of the first modality, then of the next ones.
 
     Raises
     ------
@@ -203,6 +204,6 @@ def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
 
 
 def _profile(values: Any) -> list[float]:
-    """Give each feature's share of all counts."""
+    """Return each feature's fraction of all counts."""
     sums_g = np.asarray(values.sum(0), dtype=np.float64).ravel()
     return [float(f"{fraction:.6g}") for fraction in sums_g / max(sums_g.sum(), 1.0)]
