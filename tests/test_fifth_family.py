@@ -32,6 +32,13 @@ class ToyConfig:
     seed: int = 0
 
 
+class ToyDerived(NamedTuple):
+    """What is derived from the data: what can be written as JSON."""
+
+    name: str
+    n_features: int
+
+
 class LogCounts:
     """Tokenizer: log1p of the whole vocabulary as one grid."""
 
@@ -100,22 +107,23 @@ class Squares:
 
 
 @final
-class Toy(OmicsModel):
+class Toy(OmicsModel[ToyModule, ToyConfig, ToyDerived]):
     """The fifth family."""
 
     embedding_key: ClassVar[str] = "X_toy"
     config_class: ClassVar[type] = ToyConfig
+    derived_class: ClassVar[type] = ToyDerived
 
     @property
     def optimisation(self) -> Optimisation:
         return Optimisation(learning_rate=1e-2)
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> ToyDerived:
         name, state = next(iter(self.adata_manager.modalities.items()))
-        return {"name": name, "n_features": len(state["vocabulary"])}
+        return ToyDerived(name, len(state["vocabulary"]))
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
-        name, n_features = choice["name"], choice["n_features"]
+    def _assemble(self, derived: ToyDerived) -> Parts:
+        name, n_features = derived
         return Parts(
             tokenizer=LogCounts(name, n_features),
             masking=MaskSome(self.config.rate),
@@ -124,7 +132,6 @@ class Toy(OmicsModel):
         )
 
     def _start(self, sample: Sequence[Batch]) -> None:
-        assert isinstance(self.module, ToyModule)
         grids = [self.parts.tokenizer(batch)[self.module.name].values for batch in sample]
         self.module.mean.copy_(torch.cat(grids).mean(0))
 

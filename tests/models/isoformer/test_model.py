@@ -36,11 +36,11 @@ def without(adata: AnnData, column: str) -> AnnData:
 
 def test_usual_columns_are_found_and_others_are_named():
     adata = transcripts()
-    assert set(IsoFormer(adata, SMALL_ISOFORMER).choice["sequences"]) == {"dna", "protein"}
+    assert set(IsoFormer(adata, SMALL_ISOFORMER).derived.sequences) == {"dna", "protein"}
     adata = transcripts()
     adata.obs = adata.obs.rename(columns={"dna": "window"})
     IsoFormer.setup_anndata(adata, dna_key="window")
-    assert IsoFormer(adata, SMALL_ISOFORMER).choice["sequences"] == ["dna"]
+    assert IsoFormer(adata, SMALL_ISOFORMER).derived.sequences == ["dna"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_it_works_without_composition_and_kernels(tmp_path):
     pd.testing.assert_frame_equal(loaded.predict(transcripts()), model.predict())
 
 
-def test_a_saved_model_answers_alike(trained, tmp_path):
+def test_a_saved_model_predicts_alike(trained, tmp_path):
     trained.save(tmp_path / "model")
     pd.testing.assert_frame_equal(IsoFormer.load(tmp_path / "model").predict(transcripts()), trained.predict())
 

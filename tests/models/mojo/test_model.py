@@ -55,10 +55,10 @@ def test_large_rows_are_embedded_a_few_at_once(trained):
 
 def test_the_axis_holds_each_gene_once_in_the_order_of_the_first_modality(trained):
     rna, methylation = (trained.adata[name].var_names for name in ("rna", "methylation"))
-    assert trained.choice["genes"] == list(rna)
+    assert trained.derived.genes == list(rna)
     assert set(methylation) < set(rna)
     only_shared = MOJO(bulk(), replace(SMALL_MOJO, axis="intersection"))
-    assert only_shared.choice["genes"] == [gene for gene in rna if gene in set(methylation)]
+    assert only_shared.derived.genes == [gene for gene in rna if gene in set(methylation)]
 
 
 def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
@@ -66,11 +66,11 @@ def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
     grids = trained.parts.tokenizer(batch)
     for name, part in trained.adata.mod.items():
         frame = part.to_df().reindex(trained.adata.obs_names)
-        for j, gene in enumerate(trained.choice["genes"]):
+        for j, gene in enumerate(trained.derived.genes):
             visible = frame[gene].notna().to_numpy() if gene in frame else np.zeros(72, dtype=bool)
             np.testing.assert_array_equal(grids[name].visible[:, j], visible)
     fraction = trained.adata["methylation"].to_df().reindex(trained.adata.obs_names)["gene3"].to_numpy()
-    column = grids["methylation"].values[:, trained.choice["genes"].index("gene3")].numpy()
+    column = grids["methylation"].values[:, trained.derived.genes.index("gene3")].numpy()
     expected = np.digitize(np.nan_to_num(fraction), np.linspace(0, 1, 16, dtype=np.float32))
     np.testing.assert_array_equal(column[~np.isnan(fraction)], expected[~np.isnan(fraction)])
 
@@ -87,7 +87,7 @@ def test_modalities_without_a_gene_in_common_are_warned_of(caplog):
         model = MOJO(disjoint(), SMALL_MOJO)
     assert "no gene in common ('gene0', 'gene1' of rna; 'cg0', 'cg1' of methylation)" in caplog.text
     assert "omicsmlm.pp.aggregate_methylation" in caplog.text
-    assert len(model.choice["genes"]) == 56
+    assert len(model.derived.genes) == 56
 
 
 def test_an_axis_without_genes_is_refused():
@@ -160,19 +160,19 @@ def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
         assert list(table.index) == list(trained.adata.obs_names)
         assert set(table.columns) == set(part.var_names)
         logits = outputs.readings[name].logits(everywhere)[:, :16].view(72, 30, 16)
-        scale = trained.choice["scales"][name]
+        scale = trained.derived.scales[name]
         centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
         for i, j in ((0, 0), (5, 17), (71, 29)):
-            gene = trained.choice["genes"][j]
+            gene = trained.derived.genes[j]
             if gene in table:
                 fraction = logits[i, j].detach().softmax(0).numpy()
-                expected = np.interp(fraction @ np.array(centres), scale["levels"], scale["knots"])
+                expected = np.interp(fraction @ np.array(centres), scale.levels, scale.knots)
                 assert table.iloc[i][gene] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_genes_have_embeddings_of_their_own(trained):
     whole = trained.get_feature_embedding()
-    assert list(whole.index) == trained.choice["genes"]
+    assert list(whole.index) == trained.derived.genes
     assert whole.shape == (30, 16)
     of_one = trained.get_feature_embedding("methylation")
     assert set(of_one.index) == set(trained.adata["methylation"].var_names)

@@ -25,11 +25,11 @@ SHARED_ROWS = 65_536
 """Observations that ranks embed together before they tell one another."""
 
 
-class EmbeddingModel(Registered):
+class EmbeddingModel[M: Module](Registered):
     """Abstract: a registered model with a module that embeds."""
 
     embedding_key: ClassVar[str]
-    module: Module
+    module: M
     parts: Parts
 
     @property

@@ -14,13 +14,14 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from omicsmlm._checks import value_error
-from omicsmlm._types import Batch, Grid
+from omicsmlm._types import Batch, Grid, Module
 from omicsmlm.data import as_categories, find_column, observation_loader
 from omicsmlm.training import on_device
 
 from ._embedding import EMBED_ROWS, checked_indices
 from ._feature_sums import Moments, Tally
 from ._model import OmicsModel
+from ._records import Config
 
 FeatureEmbedding = Literal["latent", "decoder"]
 """Where features are placed; see :meth:`ExplainingModel.get_feature_embedding`."""
@@ -29,7 +30,7 @@ PATH_POWER = 4
 where even steps would miss it (with 50 of them, half to nearly all of the difference on blood cells)."""
 
 
-class ExplainingModel(OmicsModel):
+class ExplainingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
     """Abstract: a family whose encoder starts from one scaled value per feature, 0 where it is not seen."""
 
     @abstractmethod

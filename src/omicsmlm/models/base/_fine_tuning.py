@@ -7,11 +7,13 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
+from omicsmlm._types import Module
 
 from ._model import OmicsModel, announce
+from ._records import Config
 
 
-class FineTunedModel(OmicsModel):
+class FineTunedModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
     """Abstract: a family that knows no batches, so that there is nothing of a query alone to adapt."""
 
     @classmethod
@@ -42,7 +44,7 @@ class FineTunedModel(OmicsModel):
             found = "one that is not" if type(source) is cls else f"a {type(source).__name__}"
             raise value_error("reference", f"a trained {cls.__name__}", found, "call train() on the reference first")
         manager = source.adata_manager.transfer_fields(query)
-        model = cls._bare(manager, source.config, source.choice)
+        model = cls._bare(manager, source.config, source.derived)
         model.module.load_state_dict(source.module.state_dict())
         model._adopt(manager, query)
         model.is_trained_ = True

@@ -10,12 +10,13 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import named, value_error
-from omicsmlm._types import Batch
+from omicsmlm._types import Batch, Module
 
 from ._model import OmicsModel
+from ._records import Config
 
 
-class ImputingModel(OmicsModel):
+class ImputingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
     """Abstract: a family whose decoder says what it expects of each modality."""
 
     @abstractmethod

@@ -3,9 +3,8 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import value_error
-from omicsmlm._types import Batch, Loader, Masking, Parts
+from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
 from omicsmlm.training import (
@@ -29,6 +28,7 @@ from omicsmlm.training import (
 
 from ._embedding import EMBED_ROWS, EmbeddingModel, check_positive
 from ._files import Saved, read_model, write_model
+from ._records import Config, FormerFields, from_json, to_json
 from ._stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ STEPS = "steps of "
 """Stands, in a saved history, before the name of the losses whose steps are listed."""
 
 
-class OmicsModel(EmbeddingModel):
+class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
     """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
 
     Parameters
@@ -65,11 +65,21 @@ class OmicsModel(EmbeddingModel):
     """
 
     config_class: ClassVar[type]
+    derived_class: ClassVar[type]
+    """Data class or NamedTuple of what :meth:`_derive` returns; its fields are numbers, texts, lists, dictionaries and records of these."""
+    former_config: ClassVar[FormerFields] = FormerFields()
+    """Fields of the config that older versions saved."""
+    former_derived: ClassVar[FormerFields] = FormerFields()
+    """The same of ``derived``."""
+    config: C
+    """Hyper-parameters."""
+    derived: D
+    """Hyper-parameters that were derived from the data when the model was made; saved with it (as ``choice``)."""
     history_: dict[str, pd.DataFrame] | None
     _stages: Stages | None = None
 
     def __init__(
-        self, data: AnnData | MuData, config: Any = None, *, batch_key: str | Sequence[str] | None = None
+        self, data: AnnData | MuData, config: C | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, batch_key=batch_key)
         self.config = self._configured(config, data.n_obs)
@@ -77,7 +87,7 @@ class OmicsModel(EmbeddingModel):
         with Stages(type(self).__name__, self._n_stages()) as self._stages:
             self._stage("reading values")
             sample = self._sample()
-            self.choice = self._choose(sample)
+            self.derived = self._derive(sample)
             self._stage("building")
             self._build()
             with torch.random.fork_rng(devices=[]):
@@ -89,12 +99,12 @@ class OmicsModel(EmbeddingModel):
     # ---- what a family says -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
-        """Read off the data what fixes the shape of the module; what can be written as JSON."""
+    def _derive(self, sample: Sequence[Batch]) -> D:
+        """Return the hyper-parameters that follow from the data and fix the shape of the module."""
 
     @abstractmethod
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
-        """Make the four parts."""
+    def _assemble(self, derived: D) -> Parts:
+        """Return the four parts."""
 
     @abstractmethod
     def _start(self, sample: Sequence[Batch]) -> None:
@@ -109,8 +119,8 @@ class OmicsModel(EmbeddingModel):
         if self._stages is not None:
             self._stages(name)
 
-    def _configured(self, config: Any, n_rows: int) -> Any:
-        """Give the hyper-parameters of a model of this many rows, from what the user gave, if anything."""
+    def _configured(self, config: C | None, n_obs: int) -> C:
+        """Return the hyper-parameters of a model of this many observations, from what the user gave, if anything."""
         return self.config_class() if config is None else config
 
     @property
@@ -291,8 +301,8 @@ class OmicsModel(EmbeddingModel):
         """
         config = {
             "class": type(self).__name__,
-            "config": asdict(self.config),
-            "choice": self.choice,
+            "config": to_json(self.config),
+            "choice": to_json(self.derived),
             "is_trained": self.is_trained_,
             "n_trainings": self.n_trainings,
         }
@@ -319,7 +329,9 @@ class OmicsModel(EmbeddingModel):
         """
         saved = read_model(dir_path, cls.__name__)
         manager = OmicsManager.restore(saved.registry)
-        model = cls._bare(manager, cls.config_class(**saved.settings), saved.config["choice"])
+        config: C = from_json(cls.config_class, saved.config["config"], cls.former_config)
+        derived: D = from_json(cls.derived_class, saved.config["choice"], cls.former_derived)
+        model = cls._bare(manager, config, derived)
         model.n_trainings = saved.config["n_trainings"]
         model.is_trained_ = saved.config["is_trained"]
         model.module.load_state_dict(saved.weights)
@@ -332,13 +344,13 @@ class OmicsModel(EmbeddingModel):
         return model
 
     @classmethod
-    def _bare(cls, manager: OmicsManager, config: Any, choice: dict[str, Any]) -> Self:
+    def _bare(cls, manager: OmicsManager, config: C, derived: D) -> Self:
         """Make a model without an object, for a registry and for what an earlier model read off its data."""
         model = cls.__new__(cls)
         BaseModelClass.__init__(model, registry=manager.registry)
         model._adata_manager = manager
         model.config = config
-        model.choice = choice
+        model.derived = derived
         model.n_trainings = 0
         model.history_ = None
         model._build()
@@ -351,13 +363,18 @@ class OmicsModel(EmbeddingModel):
         self.registry_ = manager.registry
         self._register_manager_for_instance(manager)
 
+    @property
+    def choice(self) -> Any:
+        """``derived``, for families whose record is not typed yet."""
+        return self.derived
+
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            self.parts = self._assemble(self.choice)
-        self.module = self.parts.module
+            self.parts = self._assemble(self.derived)
+        self.module = cast(M, self.parts.module)  # a family's parts have its own module
         self.module.eval()
 
     def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:

@@ -1,8 +1,9 @@
 """Models that take in new data as a query: matched by name, and adapted without moving the reference."""
 
 from abc import abstractmethod
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,19 +17,30 @@ from omicsmlm.data import ADDED, OmicsManager
 
 from ._model import OmicsModel, announce
 from ._query_module import QueryModule
+from ._records import Config
 
-FIXED, KNOWN = "n_fixed_batches", "n_known_batches"
-"""In ``choice``: batches of the first reference, and batches that a query's training leaves as they are."""
 REMEMBERED_ROWS = 5000
 """Most rows whose embedding a model keeps, for queries to be aligned with."""
 
 
-class QueryModel(OmicsModel):
+@dataclass(frozen=True, kw_only=True)
+class QueryDerived:
+    """What is derived from the data of a model that maps queries, and from those of a query."""
+
+    added: list[str] = field(default_factory=list)
+    """Names under which a query's features stand that the reference did not know."""
+    n_fixed_batches: int | None = None
+    """Batches of the first reference; None in a reference."""
+    n_known_batches: int | None = None
+    """Batches that a query's training leaves as they are; None in a reference."""
+
+
+class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]):
     """Abstract: a family that maps a query onto a reference; its network is a :class:`QueryModule`."""
 
     @abstractmethod
-    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
-        """Read off a query what fixes the shape of the modules of added features: ``choice`` with them."""
+    def _extended(self, manager: OmicsManager, added: list[str]) -> D:
+        """Return ``derived`` with what fixes the shape of the modules of added features, which is read off a query."""
 
     @abstractmethod
     def _start_added(self, added: list[str]) -> None:
@@ -85,11 +97,11 @@ class QueryModel(OmicsModel):
         whole = source.adata_manager.extended(query) if extend_vocabulary else source.adata_manager
         manager = whole.transfer_fields(query, extend_categories=True)
         added = [name for name in manager.modalities if name not in source.adata_manager.modalities]
-        choice = source._extended(manager, added) if added else source.choice
-        model = cls._bare(
-            manager, source.config, {**choice, "added": added, FIXED: source.choice.get(FIXED, known), KNOWN: known}
-        )
-        model._network.take(source._network)
+        derived = source._extended(manager, added) if added else source.derived
+        n_fixed = known if source.derived.n_fixed_batches is None else source.derived.n_fixed_batches
+        derived = replace(derived, added=added, n_fixed_batches=n_fixed, n_known_batches=known)
+        model = cls._bare(manager, source.config, derived)
+        model.module.take(source.module)
         model._adopt(manager, query)
         if added:
             model._start_added(added)
@@ -119,12 +131,13 @@ class QueryModel(OmicsModel):
     def _new_batches(self) -> list[str]:
         """Name the batches that the reference did not know."""
         categories: list[str] = next(iter(self.adata_manager.covariates.values()), [])
-        return categories[self.choice[KNOWN] :] if KNOWN in self.choice else []
+        n_known = self.derived.n_known_batches
+        return [] if n_known is None else categories[n_known:]
 
     @property
     def is_query(self) -> bool:
         """Whether the model came from :meth:`load_query_data`."""
-        return KNOWN in self.choice
+        return self.derived.n_known_batches is not None
 
     def align(self) -> None:
         """Move the new batches of a query onto the reference; :meth:`train` begins with it, and then adapts the decoder.
@@ -134,7 +147,8 @@ class QueryModel(OmicsModel):
         ValueError
             If none of its batches is new.
         """
-        if not self._new_batches():
+        n_known, n_new = self.derived.n_known_batches, len(self._new_batches())
+        if n_known is None or not n_new:
             raise value_error(
                 "train",
                 "a query with batches that the reference does not know",
@@ -143,19 +157,15 @@ class QueryModel(OmicsModel):
             )
         code_n = self.adata_manager.create_torch_dataset().covariates[:, 0].numpy()
         latent_nd, _ = self.map_observations(None, None, None, self.module.n_latent, self._encode)
-        for batch in range(self.choice[KNOWN], self.choice[KNOWN] + len(self._new_batches())):
-            assert self._network.alignment is not None
+        alignment = self.module.alignment
+        assert alignment is not None  # a query has one
+        for batch in range(n_known, n_known + n_new):
             latent_bd = torch.from_numpy(latent_nd[code_n == batch]).to(self.device)
-            self._network.alignment.fit(batch, latent_bd, self._network.memory_md)
-
-    @property
-    def _network(self) -> QueryModule:
-        assert isinstance(self.module, QueryModule)
-        return self.module
+            alignment.fit(batch, latent_bd, self.module.memory_md)
 
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Keep the embedding of some rows, for queries to be aligned with."""
-        memory_md = self._network.memory_md
+        memory_md = self.module.memory_md
         if not self.is_query:
             n_obs = self.adata.n_obs
             rng = np.random.default_rng(self.config.seed)
@@ -163,7 +173,7 @@ class QueryModel(OmicsModel):
             memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(indices))))
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
-        if self.is_query and (self._new_batches() or not self.choice.get("added")):
+        if self.is_query and (self._new_batches() or not self.derived.added):
             self.align()
 
     def _encode(self, batch: Batch) -> Tensor:
@@ -172,8 +182,3 @@ class QueryModel(OmicsModel):
 
 def _n_batches(manager: OmicsManager) -> int:
     return len(next(iter(manager.covariates.values()), ()))
-
-
-def batch_counts(choice: dict[str, Any]) -> tuple[int | None, int | None]:
-    """Give how many batches belong to the first reference, and how many a training leaves as they are; None: no query."""
-    return choice.get(FIXED), choice.get(KNOWN)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from omicsmlm._checks import value_error
 from omicsmlm.nn import FusionKind, Source
@@ -169,3 +169,25 @@ class IsoFormerConfig:
     def encoder(self, name: str) -> SequenceEncoder:
         """Return the encoder of a sequence."""
         return self.encoders.get(name, SequenceEncoder())
+
+
+class Statistics(NamedTuple):
+    """Moments by which the dimensions of a vector, or targets, are standardised."""
+
+    mean: list[float]
+    scale: list[float]
+    """Standard deviation; 1 where a dimension does not vary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsoFormerDerived:
+    """Hyper-parameters that :class:`IsoFormer` derives from the data."""
+
+    sequences: list[str]
+    """Names of the sequences."""
+    vectors: dict[str, Statistics]
+    """Moments of each vector."""
+    targets: Statistics
+    """Moments of the targets."""
+    widths: dict[str, int]
+    """Width of the states of each published encoder."""

@@ -20,7 +20,7 @@ from omicsmlm.tokenizers import TARGETS, CroppedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
 
 from ._attribution import AttributedModel
-from ._config import IsoFormerConfig
+from ._config import IsoFormerConfig, IsoFormerDerived, Statistics
 from ._experts import fit_kernels, fit_scores, fit_weights
 from ._module import KINDS, IsoFormerModule, ResidueModule
 
@@ -64,7 +64,7 @@ class IsoFormer(AttributedModel):
 
     embedding_key: ClassVar[str] = "X_isoformer"
     config_class: ClassVar[type] = IsoFormerConfig
-    module: IsoFormerModule
+    derived_class: ClassVar[type] = IsoFormerDerived
 
     def __init__(
         self, data: AnnData, config: IsoFormerConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -90,26 +90,25 @@ class IsoFormer(AttributedModel):
         """Default batch size of embedding and validation: 256, since a sequence has thousands of residues."""
         return 256
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> IsoFormerDerived:
         manager = self.adata_manager
         encoders = {name: self.config.encoder(name) for name in manager.sequences}
-        return {
-            "sequences": list(encoders),
-            "vectors": {name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
-            "targets": _statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
-            "widths": {name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
-        }
+        return IsoFormerDerived(
+            sequences=list(encoders),
+            vectors={name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
+            targets=_statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
+            widths={name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
+        )
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
-        c, vectors = self.config, choice["vectors"]
-        crops = {name: c.encoder(name).crop(name) for name in choice["sequences"]}
-        statistics = {name: (found["mean"], found["scale"]) for name, found in vectors.items()}
-        mean_t, scale_t = choice["targets"]["mean"], choice["targets"]["scale"]
-        widths = {name: len(found["mean"]) for name, found in vectors.items()}
+    def _assemble(self, derived: IsoFormerDerived) -> Parts:
+        c, (mean_t, scale_t) = self.config, derived.targets
+        crops = {name: c.encoder(name).crop(name) for name in derived.sequences}
+        statistics = {name: (found.mean, found.scale) for name, found in derived.vectors.items()}
+        widths = {name: len(found.mean) for name, found in derived.vectors.items()}
         return Parts(
             tokenizer=CroppedSequences(crops, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
-            module=IsoFormerModule(choice["sequences"], widths, choice["widths"], len(mean_t), c),
+            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c),
             objective=TargetError(TARGETS),
         )
 
@@ -236,7 +235,7 @@ class IsoFormer(AttributedModel):
         return f"{self.adata.n_obs} observations, {', '.join(parts)}; {n_targets} targets"
 
 
-def _statistics(sample: Sequence[Batch], name: str, width: int) -> dict[str, list[float]]:
+def _statistics(sample: Sequence[Batch], name: str, width: int) -> Statistics:
     """Return mean and standard deviation of each dimension over its measured values; 1 where it does not vary."""
     total, squares, count = np.zeros(width), np.zeros(width), np.zeros(width)
     for batch in sample:
@@ -246,4 +245,4 @@ def _statistics(sample: Sequence[Batch], name: str, width: int) -> dict[str, lis
             sums += np.bincount(ids, amounts, minlength=width)
     mean = total / np.maximum(count, 1)
     scale = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-    return {"mean": mean.round(6).tolist(), "scale": np.where(scale > 1e-6, scale, 1.0).round(6).tolist()}
+    return Statistics(mean.round(6).tolist(), np.where(scale > 1e-6, scale, 1.0).round(6).tolist())

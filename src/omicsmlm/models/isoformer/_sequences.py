@@ -13,13 +13,14 @@ from omicsmlm.data import find_column
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
 
-from ._module import KINDS
+from ._config import IsoFormerConfig, IsoFormerDerived
+from ._module import KINDS, IsoFormerModule
 
 DEFAULT_COLUMNS = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
 """Columns of ``obs`` that are taken for a sequence where none is named, the first that is there."""
 
 
-class SequenceModel(FineTunedModel):
+class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDerived]):
     """Abstract: a model whose observations have sequences, in ``obs``, and whose variables are predicted from them."""
 
     @classmethod

@@ -16,10 +16,10 @@ from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskBins, WithPartialView
 from omicsmlm.models.base import FineTunedModel, ImputingModel
 from omicsmlm.objectives import BinCrossEntropy
-from omicsmlm.tokenizers import AxisBins, Scale, fit_scale, row_depth
+from omicsmlm.tokenizers import AxisBins, fit_scale, row_depth
 from omicsmlm.training import Optimisation
 
-from ._config import MOJOConfig
+from ._config import MOJOConfig, MOJODerived
 from ._initialization import fit_heads, initialise
 from ._module import MOJOModule
 
@@ -29,7 +29,7 @@ MAX_STATE_ELEMENTS = 2**26
 """Elements of a convolution's (n, l, d) output up to which observations are embedded together: 0.25 GiB in float32."""
 
 
-class MOJO(ImputingModel, FineTunedModel):
+class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MOJOModule, MOJOConfig, MOJODerived]):
     """Bimodal masked language model of bulk profiles (Gélard et al., bioRxiv 10.1101/2025.06.25.661237).
 
     Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions downsample the axis of
@@ -60,7 +60,7 @@ class MOJO(ImputingModel, FineTunedModel):
 
     embedding_key: ClassVar[str] = "X_mojo"
     config_class: ClassVar[type] = MOJOConfig
-    module: MOJOModule
+    derived_class: ClassVar[type] = MOJODerived
 
     def __init__(
         self, data: Any, config: MOJOConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -70,7 +70,7 @@ class MOJO(ImputingModel, FineTunedModel):
     @property
     def embedding_batch_size(self) -> int:
         """Default batch size of embedding and validation: smaller, the longer the axis of genes."""
-        n_states = self.config.n_positions(len(self.choice["genes"])) * self.config.width
+        n_states = self.config.n_positions(len(self.derived.genes)) * self.config.width
         return min(super().embedding_batch_size, max(1, MAX_STATE_ELEMENTS // n_states))
 
     @property
@@ -79,32 +79,32 @@ class MOJO(ImputingModel, FineTunedModel):
         c = self.config
         return Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay, n_warmup_steps=c.n_warmup_steps)
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> MOJODerived:
         states = self.adata_manager.modalities
         genes = _genes({name: state["vocabulary"] for name, state in states.items()}, self.config.axis)
-        choice: dict[str, Any] = {"genes": genes, "scales": {}, "profiles": {}, "depths": {}}
+        derived = MOJODerived(genes=genes, scales={}, profiles={}, depths={})
         for name, state in states.items():
             tokens, depths = [batch.tokens[name] for batch in sample], None
             if state["kind"] in SPARSE_KINDS:
                 profile = _profile(stored_values(sample, name, len(state["vocabulary"])))
-                choice["profiles"][name] = profile
+                derived.profiles[name] = profile
                 depths = [row_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
                 has_n = torch.cat([batch.present[name] for batch in sample])
-                choice["depths"][name] = float(torch.cat(depths)[has_n].median())
-            choice["scales"][name] = fit_scale(state["kind"], self.config.scaling, tokens, depths)._asdict()
-        return choice
+                derived.depths[name] = float(torch.cat(depths)[has_n].median())
+            derived.scales[name] = fit_scale(state["kind"], self.config.scaling, tokens, depths)
+        return derived
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
+    def _assemble(self, derived: MOJODerived) -> Parts:
         c, states = self.config, self.adata_manager.modalities
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
-        axis = pd.Index(choice["genes"])
+        axis = pd.Index(derived.genes)
         tokenizer = AxisBins(
             kinds,
             c.n_bins,
             len(axis),
             {name: torch.from_numpy(axis.get_indexer(state["vocabulary"])) for name, state in states.items()},
-            {name: Scale(**scale) for name, scale in choice["scales"].items()},
-            {name: torch.tensor(profile) for name, profile in choice["profiles"].items()},
+            derived.scales,
+            {name: torch.tensor(profile) for name, profile in derived.profiles.items()},
         )
         masking: Masking = MaskBins(c.n_bins, c.mask_rate, c.modality_rate)
         if c.consistency:
@@ -152,7 +152,7 @@ class MOJO(ImputingModel, FineTunedModel):
         ValueError
             If the modality is not one of the model's.
         """
-        genes = pd.Index(self.choice["genes"])
+        genes = pd.Index(self.derived.genes)
         weight_gk = self.module.embedding.features.weight[: len(genes)].detach().cpu().numpy()
         table = pd.DataFrame(weight_gk.copy(), index=genes)
         if modality is None:
@@ -162,13 +162,13 @@ class MOJO(ImputingModel, FineTunedModel):
 
     def _decoded_features(self, modality: str) -> np.ndarray:
         vocabulary = pd.Index(self.adata_manager.modalities[modality]["vocabulary"])
-        position_g = vocabulary.get_indexer(self.choice["genes"])
+        position_g = vocabulary.get_indexer(self.derived.genes)
         return position_g[position_g >= 0]
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         assert isinstance(self.parts.tokenizer, AxisBins)
         bins = self.parts.tokenizer
-        own_g = pd.Index(self.choice["genes"]).isin(self.adata_manager.modalities[modality]["vocabulary"])
+        own_g = pd.Index(self.derived.genes).isin(self.adata_manager.modalities[modality]["vocabulary"])
         reading = self.module(bins(batch), batch).readings[modality]
         at_ng = torch.from_numpy(own_g).to(batch.indices.device).expand(len(batch.indices), -1)
         fraction_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
@@ -177,11 +177,11 @@ class MOJO(ImputingModel, FineTunedModel):
 
     def _depth(self, batch: Batch, modality: str) -> Tensor | None:
         """Return the (n,) depth of each observation's counts, the median of the training data where it has none."""
-        if modality not in self.choice["depths"]:
+        if modality not in self.derived.depths:
             return None
         assert isinstance(self.parts.tokenizer, AxisBins)
         depth_n = self.parts.tokenizer.depth(modality, batch)
-        return torch.where(depth_n > 0, depth_n, torch.full_like(depth_n, self.choice["depths"][modality]))
+        return torch.where(depth_n > 0, depth_n, torch.full_like(depth_n, self.derived.depths[modality]))
 
 
 def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:

@@ -182,3 +182,13 @@ PAPER: dict[str, Any] = {
     "averaging": 0.0,
 }
 """What the paper's three sizes share, beside the defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TxFMDerived:
+    """Hyper-parameters that :class:`TxFM` derives from the data."""
+
+    fractions: list[float]
+    """Each gene's expected fraction of all counts."""
+    frequencies: list[float] | None = None
+    """Fraction of the cells that measured a gene in which it is detected, if that is how visible genes are drawn."""

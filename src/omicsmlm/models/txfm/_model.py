@@ -12,12 +12,12 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskAllBut
-from omicsmlm.models.base import FineTunedModel, ImputingModel
+from omicsmlm.models.base import FineTunedModel, FormerFields, ImputingModel
 from omicsmlm.objectives import CountReconstruction, expected_log_counts, rectified_tanh_inverse
 from omicsmlm.tokenizers import LogCounts, expected_shares
 from omicsmlm.training import Optimisation
 
-from ._config import TxFMConfig
+from ._config import TxFMConfig, TxFMDerived
 from ._initialization import gene_components, initialise
 from ._module import TxFMModule
 
@@ -35,7 +35,7 @@ N_PROCESSED = {"encoder": 32, "decoder": 256}
 """Principal components of the embeddings of genes after the paper's post-processing."""
 
 
-class TxFM(ImputingModel, FineTunedModel):
+class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[TxFMModule, TxFMConfig, TxFMDerived]):
     """Masked autoencoder of RNA counts: some genes of a cell are visible, zeros among them, and all are reconstructed.
 
     Each visible gene is a token of the gene's embedding with its log count beside it. A transformer computes from them the
@@ -69,7 +69,8 @@ class TxFM(ImputingModel, FineTunedModel):
 
     embedding_key: ClassVar[str] = "X_txfm"
     config_class: ClassVar[type] = TxFMConfig
-    module: TxFMModule
+    derived_class: ClassVar[type] = TxFMDerived
+    former_derived: ClassVar[FormerFields] = FormerFields(renamed={"shares": "fractions"})
 
     def __init__(
         self, data: Any, config: TxFMConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -100,7 +101,7 @@ class TxFM(ImputingModel, FineTunedModel):
         assert isinstance(self.parts.tokenizer, LogCounts)
         return self.parts.tokenizer
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> TxFMDerived:
         states = self.adata_manager.modalities
         if [state["kind"] for state in states.values()] != ["counts"]:
             found = named(f"{name} ({state['kind']})" for name, state in states.items())
@@ -108,11 +109,12 @@ class TxFM(ImputingModel, FineTunedModel):
             raise value_error("modalities", "one modality of raw counts", found, remedy)
         counts_ng = stored_values(sample, self._name, len(states[self._name]["vocabulary"]))
         measured, panel_n = self._panels(sample)
-        choice = {"shares": _rounded(expected_shares(counts_ng, measured, panel_n))}
-        if self.config.shown == "frequency":
-            n_cells_g = sum((panel_n == s).sum() * measured_g for s, measured_g in enumerate(measured))
-            choice["frequencies"] = _rounded(np.asarray((counts_ng > 0).sum(0)).ravel() / np.maximum(n_cells_g, 1))
-        return choice
+        fractions = _rounded(expected_shares(counts_ng, measured, panel_n))
+        if self.config.shown == "uniform":
+            return TxFMDerived(fractions=fractions)
+        n_cells_g = sum((panel_n == s).sum() * measured_g for s, measured_g in enumerate(measured))
+        detected_g = np.asarray((counts_ng > 0).sum(0)).ravel() / np.maximum(n_cells_g, 1)
+        return TxFMDerived(fractions=fractions, frequencies=_rounded(detected_g))
 
     def _panels(self, sample: Sequence[Batch]) -> tuple[list[np.ndarray], np.ndarray]:
         """Return the genes that each data set measured, bool, and the data set of each observation, -1 where it has no RNA."""
@@ -123,13 +125,13 @@ class TxFM(ImputingModel, FineTunedModel):
         panel_n = torch.cat([batch.panels[name].of_obs for batch in sample]).numpy()
         return list(first.panels[name].profiled.numpy()), panel_n
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
-        c, name, shares = self.config, self._name, torch.tensor(choice["shares"])
-        weights = {name: torch.tensor(choice["frequencies"])} if c.shown == "frequency" else None
+    def _assemble(self, derived: TxFMDerived) -> Parts:
+        c, name, fraction_g = self.config, self._name, torch.tensor(derived.fractions)
+        weights = None if derived.frequencies is None else {name: torch.tensor(derived.frequencies)}
         return Parts(
-            tokenizer=LogCounts(name, shares, c.library, c.library_size),
+            tokenizer=LogCounts(name, fraction_g, c.library, c.library_size),
             masking=MaskAllBut(c.n_visible_of, weights),
-            module=TxFMModule(name, len(shares), c),
+            module=TxFMModule(name, len(fraction_g), c),
             objective=CountReconstruction(name, c.loss, c.activation, c.library_size),
         )
 
@@ -159,7 +161,7 @@ class TxFM(ImputingModel, FineTunedModel):
     def _mean_logits(self, sample: Sequence[Batch]) -> Tensor:
         """Return the (g,) logits of the mean profile, log(1 + mean count), where a decoder that ignores the cell is best."""
         c = self.config
-        sum_g, n_g = torch.zeros(2, len(self.choice["shares"]), dtype=torch.float64)
+        sum_g, n_g = torch.zeros(2, len(self.derived.fractions), dtype=torch.float64)
         for batch in sample:
             grid = self._counts(batch)[self._name]
             sum_g += grid.values.double().expm1().sum(0)
@@ -217,7 +219,7 @@ class TxFM(ImputingModel, FineTunedModel):
         return pd.DataFrame(table_gd, index=self.adata_manager.modalities[name]["vocabulary"])
 
     def _decoded_features(self, modality: str) -> np.ndarray:
-        return np.arange(len(self.choice["shares"]))
+        return np.arange(len(self.derived.fractions))
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         c, views = self.config, self._counts(batch)
