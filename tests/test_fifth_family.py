@@ -131,7 +131,7 @@ class Toy(OmicsModel[ToyModule, ToyConfig, ToyDerived]):
             objective=Squares(name),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         grids = [self.parts.tokenizer(batch)[self.module.name].values for batch in sample]
         self.module.mean.copy_(torch.cat(grids).mean(0))
 

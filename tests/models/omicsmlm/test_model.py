@@ -58,7 +58,7 @@ def test_one_line_says_what_was_taken(caplog):
         OmicsMLM(multiome(), SMALL, batch_key="batch")
     (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("OmicsMLM: ")]
     assert line == (
-        "OmicsMLM: 72 rows; rna as counts, atac as accessibility, prot as protein; covariates 'batch' with 2 categories."
+        "OmicsMLM: 72 observations; rna as counts, atac as accessibility, prot as protein; covariates 'batch' with 2 categories."
     )
 
 
@@ -69,7 +69,7 @@ def test_the_line_is_seen_where_nobody_has_set_up_logging(monkeypatch, capsys):
     monkeypatch.setattr(package, "level", logging.NOTSET)
     for _ in range(2):
         OmicsMLM(rna(), SMALL)
-    assert capsys.readouterr().err.count("OmicsMLM: 72 rows; rna as counts; covariates none.\n") == 2
+    assert capsys.readouterr().err.count("OmicsMLM: 72 observations; rna as counts; covariates none.\n") == 2
 
 
 # ---- layers and copies --------------------------------------------------------------------------------------------

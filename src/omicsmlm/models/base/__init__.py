@@ -2,7 +2,7 @@
 
 from ._component_model import MOST_ADVERSARY, ComponentDerived, ComponentModel
 from ._component_module import N_DIRECTIONS, Batches, ComponentModule
-from ._embedding import EMBED_ROWS
+from ._embedding import EMBEDDING_BATCH_SIZE
 from ._explaining import ExplainingModel
 from ._files import Saved, read_model, state_under, write_model
 from ._fine_tuning import FineTunedModel
@@ -18,7 +18,7 @@ __all__ = [
     "ComponentDerived",
     "ComponentModel",
     "ComponentModule",
-    "EMBED_ROWS",
+    "EMBEDDING_BATCH_SIZE",
     "Config",
     "ExplainingModel",
     "FineTunedModel",

@@ -1,9 +1,9 @@
-"""Families whose latent starts at principal components of selected features, which a decoder rebuilds."""
+"""Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -14,8 +14,8 @@ from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
 from ._imputing import ImputingModel
-from ._query import REMEMBERED_ROWS, QueryDerived, QueryModel
-from ._records import Config
+from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
+from ._records import Config, FormerFields
 
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
@@ -40,12 +40,12 @@ class ComponentDerived(QueryDerived):
     """What is derived from the data, by modality."""
 
     selected: dict[str, list[int]]
-    """Positions in the vocabulary of the features that are looked at, or rebuilt."""
+    """Positions in the vocabulary of the features that are encoded, or reconstructed."""
     profiles: dict[str, list[float]]
     """Each feature's fraction of all counts; equal fractions for kinds that have no depth."""
     depths: dict[str, float]
     """Median depth of the observations that have the modality, over the selected features."""
-    n_remembered: int
+    n_reference: int
     """Observations whose embedding is kept, for queries to be aligned with."""
 
 
@@ -60,13 +60,15 @@ class FeatureStatistics(NamedTuple):
 class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived](
     ImputingModel[M, C, D], QueryModel[M, C, D]
 ):
-    """Abstract: a family whose network is a :class:`ComponentModule`; it says which features are looked at, or rebuilt."""
+    """Abstract: a family whose network is a :class:`ComponentModule`; it selects the features that are encoded, or reconstructed."""
+
+    former_derived: ClassVar[FormerFields] = FormerFields(renamed={"n_remembered": "n_reference"})
 
     @abstractmethod
     def _select_features(
         self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Choose features of a modality by the observations that have it.
+        """Select features of a modality by the observations that have it.
 
         Parameters
         ----------
@@ -80,18 +82,20 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         Returns
         -------
         tuple of numpy.ndarray
-            Positions of the chosen features in the vocabulary, and (n,) how deep each observation is, as :meth:`impute` takes
-            it for those that lack the modality.
+            Positions of the selected features in the vocabulary, and (n,) the depth of each observation; :meth:`impute` takes
+            the median for those that lack the modality.
         """
 
     @property
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
-        decay = 0.0 if self.is_query else self.config.weight_decay  # it would move what a query must not move
+        decay = (
+            0.0 if self.is_query else self.config.weight_decay
+        )  # it would move the weights that a query leaves as they are
         return Optimisation(learning_rate=self.config.learning_rate, weight_decay=decay)
 
     def _n_stages(self) -> int:
-        """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
+        """Count also those of :meth:`_read` and of the initialisation: four for each modality, and one for each pair of them."""
         n = len(self.adata_manager.modalities)
         return super()._n_stages() + 4 * n + n * (n - 1)
 
@@ -102,11 +106,11 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             selected={name: found.selected for name, found in read.items()},
             profiles={name: found.profile for name, found in read.items()},
             depths={name: found.depth for name, found in read.items()},
-            n_remembered=min(REMEMBERED_ROWS, self.adata.n_obs),
+            n_reference=min(MOST_REFERENCE_EMBEDDINGS, self.adata.n_obs),
         )
 
     def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> FeatureStatistics:
-        """Read off observations which features of a modality to take, their fractions of all counts, and the median depth."""
+        """Return what is read off the observations that have a modality, of a sample."""
         self._stage(f"choosing features of {name}")
         groups_n = batch_codes(sample)
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])

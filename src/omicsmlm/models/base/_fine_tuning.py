@@ -18,15 +18,15 @@ class FineTunedModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
 
     @classmethod
     def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
-        """Make a model of new rows from one that is trained; it embeds them at once, and training fine-tunes it on them.
+        """Return a model of new observations, made from one that is trained; it embeds them at once, and training fine-tunes it on them.
 
-        Features are matched by name: those that the query lacks are not seen, those that are unknown are ignored. The family
+        Features are matched by name: those that the query lacks are not visible, those that are unknown are ignored. The family
         knows no batches: :meth:`train` moves all of the weights, and leaves the reference as it was.
 
         Parameters
         ----------
         query
-            New rows.
+            New observations.
         reference
             A trained model, or the directory of a saved one.
 
@@ -52,5 +52,5 @@ class FineTunedModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
             f"{state['n_shared']} of {len(state['vocabulary'])} features of {name}"
             for name, state in manager.modalities.items()
         ]
-        announce(f"{cls.__name__}: {query.n_obs} rows with {', '.join(shared)}.")
+        announce(f"{cls.__name__}: {query.n_obs} observations with {', '.join(shared)}.")
         return model

@@ -26,18 +26,18 @@ from omicsmlm.training import (
     sensible_epochs,
 )
 
-from ._embedding import EMBED_ROWS, EmbeddingModel, check_positive
+from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel, check_positive
 from ._files import Saved, read_model, write_model
 from ._records import Config, FormerFields, from_json, to_json
 from ._stages import Stages
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_ROWS = 20_000
-"""Rows from which a model reads its statistics and its linear start; a random sample where there are more."""
-MEMORY_ROWS = 20_000
-"""Training observations whose embeddings a memory holds; a random sample where there are more."""
-VALIDATION_ROWS = 5000
+SAMPLE_SIZE = 20_000
+"""Observations from which a model takes its statistics and its initial weights; a random sample where there are more."""
+MEMORY_SIZE = 20_000
+"""Training observations whose embeddings a memory bank holds; a random sample where there are more."""
+VALIDATION_SIZE = 5000
 """Observations that are validated after each round; a random sample where more are held out."""
 AHEAD = 4
 """Batches that a thread has ready, in page-locked memory, for a CUDA device."""
@@ -46,7 +46,9 @@ STEPS = "steps of "
 
 
 class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
-    """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
+    """Abstract base of the families; a family names what it derives from the data, and the four parts that it is made of.
+
+    Generic in the module, the config and the record of what is derived from the data.
 
     Parameters
     ----------
@@ -92,11 +94,11 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             self._build()
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.config.seed)
-                self._start(sample)
+                self._initialize(sample)
         self._stages = None
         announce(f"{type(self).__name__}: {self._describe()}.")
 
-    # ---- what a family says -------------------------------------------------------------------------------------
+    # ---- what a family defines -------------------------------------------------------------------------------------
 
     @abstractmethod
     def _derive(self, sample: Sequence[Batch]) -> D:
@@ -107,15 +109,15 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         """Return the four parts."""
 
     @abstractmethod
-    def _start(self, sample: Sequence[Batch]) -> None:
-        """Fit scalings and starting weights to the data."""
+    def _initialize(self, sample: Sequence[Batch]) -> None:
+        """Fit scalings and initial weights to the data."""
 
     def _n_stages(self) -> int:
-        """Count the stages that construction names: reading and building, and what the family names by :meth:`_stage`."""
+        """Return how many stages construction names: reading and building, and what the family names by :meth:`_stage`."""
         return 2
 
     def _stage(self, name: str) -> None:
-        """Name what construction does next, for the bar."""
+        """Tell the bar what construction does next."""
         if self._stages is not None:
             self._stages(name)
 
@@ -173,9 +175,9 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             As in Lightning. Several devices train as one with the same batches: each has a part of every batch
             (``strategy="ddp"``, also with ``num_nodes``, under torchrun and SLURM).
         batch_size
-            Rows in a step.
+            Observations in a step.
         train_size
-            Share of the rows to learn from, above 0 and at most 1; the others are for the validation loss.
+            Fraction of the observations to train on, above 0 and at most 1; the others are for the validation loss.
         early_stopping
             Stop when the validation loss has not improved for ``config.patience`` rounds. In any case the weights of
             the best round are kept.
@@ -222,7 +224,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             max_steps=max_steps,
             precision=precision,
         )
-        validated = sample_observations(manager, VALIDATION_ROWS, seed, validation_indices)
+        validated = sample_observations(manager, VALIDATION_SIZE, seed, validation_indices)
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
         is_cuda = on_cuda(accelerator)
         fitted = fit(
@@ -245,29 +247,29 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             self.adata.obsm[key] = self._embedded_by(fitted.ranks)
 
     def _memory(self, manager: OmicsManager, train_indices: np.ndarray, seed: int) -> tuple[Loader, bool]:
-        """Return what a memory of training observations is refreshed from, and whether these are all."""
-        indices = sample_observations(manager, MEMORY_ROWS, seed, train_indices)
+        """Return what a memory bank of training observations is refreshed from, and whether these are all."""
+        indices = sample_observations(manager, MEMORY_SIZE, seed, train_indices)
         return observation_loader(manager, indices, self.embedding_batch_size), len(indices) == len(train_indices)
 
-    def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
-        """Give the number of epochs where the user names none."""
-        return sensible_epochs(n_rows, batch_size)
+    def _sensible_epochs(self, n_obs: int, batch_size: int) -> int:
+        """Return the number of epochs where the user names none."""
+        return sensible_epochs(n_obs, batch_size)
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
-        """Solve what need not be trained; by default nothing."""
+        """Fit what is not trained by gradient descent, before a training; by default nothing."""
         return None
 
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Read off the trained network what later uses of it need, by the observations it learned from; by default nothing."""
+        """Compute from the trained network, and the observations it was trained on, what later uses need; by default nothing."""
         return None
 
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
-        """Divide the observations, at random but always alike, into those to learn from and those to validate on.
+        """Return the observations to train on and those to validate on, divided at random but always alike.
 
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
         if not 0 < train_size <= 1:
-            raise value_error("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
+            raise value_error("train_size", "a fraction above 0 and at most 1", str(train_size), "pass 0.9, say")
         n_obs = self.adata.n_obs
         n_train = min(n_obs, max(1, round(train_size * n_obs)))
         layout = self.adata_manager.observation_dataset().layout
@@ -313,7 +315,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
     @classmethod
     def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
-        """Read a model from a directory.
+        """Return a model that is read from a directory.
 
         Parameters
         ----------
@@ -345,7 +347,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
     @classmethod
     def _bare(cls, manager: OmicsManager, config: C, derived: D) -> Self:
-        """Make a model without an object, for a registry and for what an earlier model read off its data."""
+        """Return a model without an object, for a registry and for what an earlier model derived from its data."""
         model = cls.__new__(cls)
         BaseModelClass.__init__(model, registry=manager.registry)
         model._adata_manager = manager
@@ -378,21 +380,22 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         self.module.eval()
 
     def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
-        """Read rows of an object, the model's own by default, from which statistics are taken."""
+        """Return observations of an object, the model's own by default, from which statistics are taken."""
         manager = manager or self.adata_manager
-        indices = sample_observations(manager, SAMPLE_ROWS, self.config.seed)
+        indices = sample_observations(manager, SAMPLE_SIZE, self.config.seed)
         sample = []
-        for batch in observation_loader(manager, indices, EMBED_ROWS):
+        for batch in observation_loader(manager, indices, EMBEDDING_BATCH_SIZE):
             sample.append(batch)
             if self._stages is not None:
                 self._stages.go_on()
         return sample
 
     def _describe(self) -> str:
+        """Return the line that is logged of a model that was made."""
         modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
-        return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
+        return f"{self.adata.n_obs} observations; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
 
 
 def announce(line: str) -> None:

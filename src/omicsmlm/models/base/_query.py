@@ -19,8 +19,8 @@ from ._model import OmicsModel, announce
 from ._query_module import QueryModule
 from ._records import Config
 
-REMEMBERED_ROWS = 5000
-"""Most rows whose embedding a model keeps, for queries to be aligned with."""
+MOST_REFERENCE_EMBEDDINGS = 5000
+"""Most observations whose embedding a model keeps, for queries to be aligned with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,29 +43,29 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         """Return ``derived`` with what fixes the shape of the modules of added features, which is read off a query."""
 
     @abstractmethod
-    def _start_added(self, added: list[str]) -> None:
-        """Fit what reads and rebuilds added features to the registered query."""
+    def _initialize_added(self, added: list[str]) -> None:
+        """Fit what encodes and reconstructs added features to the registered query."""
 
     @classmethod
     def load_query_data(
         cls, query: AnnData | MuData, reference: Self | str | Path, *, extend_vocabulary: bool = False
     ) -> Self:
-        """Make a model of new rows from one that is trained; it embeds them at once, and training adapts it to them.
+        """Return a model of new observations, made from one that is trained; it embeds them at once, and training adapts it to them.
 
-        Features are matched by name: those that the query lacks are not seen, those that are unknown are ignored.
-        Modalities may be absent and rows unpaired. :meth:`train` then adapts only what belongs to batches that the
-        reference does not know; embeddings of all other rows stay as they are, to the last bit.
+        Features are matched by name: those that the query lacks are not visible, those that are unknown are ignored.
+        Modalities may be absent and observations unpaired. :meth:`train` then adapts only what belongs to batches that the
+        reference does not know; embeddings of all other observations stay as they are, to the last bit.
 
         Parameters
         ----------
         query
-            New rows, with the batch in the column that the reference was trained with.
+            New observations, with the batch in the column that the reference was trained with.
         reference
             A trained model, or the directory of a saved one.
         extend_vocabulary
             Whether to take in the features that the reference does not know. They stand under a name of their own
-            (``"rna+"`` for those of ``"rna"``), as one more estimate of what the reference sees in the rows, fitted to
-            the query; rows without them, those of the reference among them, embed as before.
+            (``"rna+"`` for those of ``"rna"``), as one more estimate of what the reference sees of an observation, fitted to
+            the query; observations without them, those of the reference among them, embed as before.
 
         Returns
         -------
@@ -101,15 +101,16 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         n_fixed = known if source.derived.n_fixed_batches is None else source.derived.n_fixed_batches
         derived = replace(derived, added=added, n_fixed_batches=n_fixed, n_known_batches=known)
         model = cls._bare(manager, source.config, derived)
-        model.module.take(source.module)
+        model.module.load_from(source.module)
         model._adopt(manager, query)
         if added:
-            model._start_added(added)
+            model._initialize_added(added)
         model.is_trained_ = True
         announce(f"{cls.__name__}: {model._describe_query()}.")
         return model
 
     def _describe_query(self) -> str:
+        """Return the line that is logged of a query: features shared, added and ignored, and new batches."""
         shared, states = [], self.adata_manager.modalities
         for name in self.adata_manager.registry["setup_args"]["modalities"]:
             state, own = states[name], [m for m in states if m.rstrip(ADDED) == name]
@@ -119,7 +120,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
             line += f", {n_added:,} added" if n_added else ""
             shared.append(line + (f", {n_unknown:,} unknown ones ignored" if n_unknown else ""))
         new = self._new_batches()
-        return f"{self.adata.n_obs} rows with {', '.join(shared)}; new batches {named(new)}"
+        return f"{self.adata.n_obs} observations with {', '.join(shared)}; new batches {named(new)}"
 
     def _n_features(self, modality: str) -> int:
         """Count the features that the query has of a modality."""
@@ -129,7 +130,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         return data[modality].n_vars if modality in data.mod else 0
 
     def _new_batches(self) -> list[str]:
-        """Name the batches that the reference did not know."""
+        """Return the names of the batches that the reference did not know."""
         categories: list[str] = next(iter(self.adata_manager.covariates.values()), [])
         n_known = self.derived.n_known_batches
         return [] if n_known is None else categories[n_known:]
@@ -161,16 +162,16 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         assert alignment is not None  # a query has one
         for batch in range(n_known, n_known + n_new):
             latent_bd = torch.from_numpy(latent_nd[code_n == batch]).to(self.device)
-            alignment.fit(batch, latent_bd, self.module.memory_md)
+            alignment.fit(batch, latent_bd, self.module.reference_md)
 
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Keep the embedding of some rows, for queries to be aligned with."""
-        memory_md = self.module.memory_md
+        """Keep the embedding of some observations, for queries to be aligned with."""
+        reference_md = self.module.reference_md
         if not self.is_query:
             n_obs = self.adata.n_obs
             rng = np.random.default_rng(self.config.seed)
-            indices = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
-            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(indices))))
+            indices = rng.choice(n_obs, len(reference_md), replace=n_obs < len(reference_md))
+            reference_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(indices))))
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         if self.is_query and (self._new_batches() or not self.derived.added):

@@ -112,7 +112,7 @@ class IsoFormer(AttributedModel):
             objective=TargetError(TARGETS),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         fit_scores(self.module, [self.parts.tokenizer(batch) for batch in sample])
 
     # ---- training -------------------------------------------------------------------------------------------------

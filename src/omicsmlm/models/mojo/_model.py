@@ -116,7 +116,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             objective=BinCrossEntropy(c.consistency, c.temperature, c.mask_rate),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         if self.config.start == "random":
             return
         assert isinstance(self.parts.tokenizer, AxisBins)

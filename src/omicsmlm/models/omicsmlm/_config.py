@@ -16,7 +16,7 @@ class OmicsMLMConfig:
     ----------
     n_nonlinear, n_linear
         Dimensions of the embedding: those that start almost empty and are filled by the network, and those that start as
-        principal components, shared among the modalities by ``COMPONENT_SHARES``. Everything is trained from there.
+        principal components, shared among the modalities by ``COMPONENT_WEIGHTS``. Everything is trained from there.
     width
         Width of the hidden layers.
     n_attention_layers

@@ -11,7 +11,7 @@ from torch import Tensor
 from omicsmlm._types import Batch, Grid, Kind, Parts
 from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskFeatures
-from omicsmlm.models.base import EMBED_ROWS, MOST_ADVERSARY, ComponentModel, ExplainingModel
+from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, MOST_ADVERSARY, ComponentModel, ExplainingModel
 from omicsmlm.objectives import (
     ClusterAlignment,
     LatentReconstruction,
@@ -76,7 +76,7 @@ class OmicsMLM(
         selected = _select(kind, values, groups_n, self.config)
         return selected, _evidence(kind, values, selected)
 
-    def _start_added(self, added: list[str]) -> None:
+    def _initialize_added(self, added: list[str]) -> None:
         sample = self._sample()
         grids = [self.parts.tokenizer(batch) for batch in sample]
         self.module.start_added(grids, added, batch_codes(sample), self.config.seed)
@@ -96,7 +96,7 @@ class OmicsMLM(
         n_batches = n_categories[0] if n_categories else 1
         n_fixed, n_known = derived.n_fixed_batches, derived.n_known_batches
         n_features = {name: len(s) for name, s in selected.items()}
-        module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_remembered=derived.n_remembered)
+        module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference)
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         pulls: dict[str, tuple[Pull, float]] = {}
@@ -120,7 +120,7 @@ class OmicsMLM(
             memory=objective if pulls else None,
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.parts.tokenizer, FeatureSets)
         found = {}
         for name in self.module.kinds:
@@ -163,8 +163,8 @@ def _evidence(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np
     if kind in ("counts", "protein"):
         return values @ is_selected_g
     counts = []
-    for first in range(0, values.shape[0], EMBED_ROWS):
-        block = values[first : first + EMBED_ROWS]
+    for first in range(0, values.shape[0], EMBEDDING_BATCH_SIZE):
+        block = values[first : first + EMBEDDING_BATCH_SIZE]
         n_before_t = np.concatenate([[0], np.cumsum(is_selected_g[block.indices] > 0)])
         counts.append(np.diff(n_before_t[block.indptr]))
     return np.concatenate(counts) if counts else np.zeros(0)

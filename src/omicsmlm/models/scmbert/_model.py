@@ -182,7 +182,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             c,
             is_exact=derived.is_exact,
             n_fixed=n_fixed,
-            n_remembered=derived.n_remembered,
+            n_reference=derived.n_reference,
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
@@ -223,7 +223,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             pulls={"alignment": (ClusterAlignment(), c.alignment_weight)} if pulled else {},
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         tokenizer = self.parts.tokenizer
         assert isinstance(tokenizer, TokenSets)
         values = {}
@@ -233,7 +233,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         sets = [tokenizer(batch) for batch in sample]
         self.module.start(sets, values, batch_codes(sample), _selected(self.derived), self.config, self._stage)
 
-    def _start_added(self, added: list[str]) -> None:
+    def _initialize_added(self, added: list[str]) -> None:
         tokenizer, sample = self.parts.tokenizer, self._sample()
         assert isinstance(tokenizer, TokenSets)
         sets, grids = [tokenizer(batch) for batch in sample], [tokenizer.grids(batch) for batch in sample]

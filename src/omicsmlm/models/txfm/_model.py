@@ -135,7 +135,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
             objective=CountReconstruction(name, c.loss, c.activation, c.library_size),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         c, module = self.config, self.module
         module.decoder.start(self._mean_logits(sample))
         if module.fit is None:
