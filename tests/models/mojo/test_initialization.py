@@ -11,7 +11,7 @@ from omicsmlm import MOJO, MOJOConfig
 from omicsmlm._draws import Draws
 from omicsmlm._types import Grid, Masked
 from omicsmlm.models.mojo import _initialization
-from omicsmlm.models.mojo._initialization import fit_heads, gene_features, initialise
+from omicsmlm.models.mojo._initialization import fit_heads, gene_features, initialize
 from omicsmlm.models.mojo._module import MOJOModule
 from tests.objects import NO_BATCH, SMALL_MOJO, factor_profiles
 
@@ -102,14 +102,14 @@ def test_of_many_samples_a_random_choice_of_those_that_have_the_modality_is_read
 
 @pytest.fixture
 def pair():
-    """A module with random weights, and the same after initialisation on two modalities."""
+    """A module with random weights, and the same after initialization on two modalities."""
     torch.manual_seed(0)
     before = MOJOModule(["rna", "methylation"], 12, SMALL_MOJO)
     after = MOJOModule(["rna", "methylation"], 12, SMALL_MOJO)
     after.load_state_dict(before.state_dict())
     grids = [{"rna": incomplete(), "methylation": incomplete()}]
     centres_b = torch.linspace(0, 1, SMALL_MOJO.n_bins)
-    initialise(after, grids, centres_b, seed=0)
+    initialize(after, grids, centres_b, seed=0)
     return before, after
 
 
@@ -137,7 +137,7 @@ def test_narrow_embeddings_hold_components_alone():
     torch.manual_seed(0)
     for gene_width, n_moments in ((4, 0), (5, 2)):
         module = MOJOModule(["rna"], 12, replace(SMALL_MOJO, gene_width=gene_width))
-        initialise(module, [{"rna": incomplete()}], torch.linspace(0, 1, 16), seed=0)
+        initialize(module, [{"rna": incomplete()}], torch.linspace(0, 1, 16), seed=0)
         expected = gene_features([incomplete()], gene_width - n_moments, n_moments, np.random.default_rng(0))
         torch.testing.assert_close(module.embedding.features.weight[:12], expected)
 
@@ -168,7 +168,7 @@ def test_a_wider_stem_copies_its_channels_with_alternating_signs():
     torch.manual_seed(0)
     module = MOJOModule(["rna"], 12, replace(SMALL_MOJO, token_width=6))
     random = module.stem.layer.weight.clone()
-    initialise(module, [{"rna": incomplete()}], torch.linspace(0, 1, 16), seed=0)
+    initialize(module, [{"rna": incomplete()}], torch.linspace(0, 1, 16), seed=0)
     copied = (module.stem.layer.weight - 0.05 * random)[:, :, 0, 3]
     expected = torch.cat([torch.eye(6), -torch.eye(6), torch.eye(6)])[:16]
     torch.testing.assert_close(copied, expected, atol=1e-6, rtol=0)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from omicsmlm.models.txfm._initialization import Components, gene_components, initialise
+from omicsmlm.models.txfm._initialization import Components, gene_components, initialize
 from omicsmlm.models.txfm._module import TxFMModule
 from tests.objects import SMALL_TXFM
 
@@ -78,7 +78,7 @@ def test_the_module_starts_at_the_components():
     strength = np.linspace(4, 1, 15)
     parts = rng.random(9), rng.normal(size=(9, 15)), strength, rng.random(9) + 0.1
     components = Components(*(part.astype(np.float32) for part in parts))
-    initialise(after, components)
+    initialize(after, components)
     np.testing.assert_array_equal(after.tokens.features.weight, components.table_gk)
     np.testing.assert_array_equal(after.fit.mean_g, components.mean_g)
     np.testing.assert_array_equal(after.fit.strength_k, components.strength_k)

@@ -14,7 +14,7 @@ from omicsmlm import Classifier, TxFM, datasets
 from omicsmlm.objectives import rectified_tanh
 from tests.objects import QUIET, SMALL_TXFM, draws_for, modality, multiome, rna
 
-# ---- initialisation ----------------------------------------------------------------------------------------------------
+# ---- initialization ----------------------------------------------------------------------------------------------------
 
 
 def views_of(model, data=None):

@@ -1,4 +1,4 @@
-"""Initialisation of MOJO, if not at random: the embedding holds principal components, and the heads predict usual bins.
+"""Initialization of MOJO, if not at random: the embedding holds principal components, and the heads predict usual bins.
 
 The paper starts at random and trains on 192 billion tokens. A few hundred samples have a hundred thousandth of that, in which
 a random network learns next to nothing (``docs/experiments.md``). The network is the same; only its initial weights are ours:
@@ -43,8 +43,8 @@ MIN_DEVIATION = 1e-6
 
 
 @torch.no_grad()
-def initialise(module: MOJOModule, grids: Sequence[dict[str, Grid]], centres_b: Tensor, seed: int) -> None:
-    """Initialise embedding, convolutions and transformer, in place.
+def initialize(module: MOJOModule, grids: Sequence[dict[str, Grid]], centres_b: Tensor, seed: int) -> None:
+    """Initialize embedding, convolutions and transformer, in place.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def initialise(module: MOJOModule, grids: Sequence[dict[str, Grid]], centres_b: 
     seed
         Seed of the random choice, where there are many samples.
     """
-    _initialise_embedding(module.embedding, grids, centres_b, np.random.default_rng(seed))
+    _initialize_embedding(module.embedding, grids, centres_b, np.random.default_rng(seed))
     stem = module.stem.layer
     n_in = stem.weight.shape[1]
     sign_o = torch.tensor([1.0 if (o // n_in) % 2 == 0 else -1.0 for o in range(len(stem.weight))])
@@ -77,7 +77,7 @@ def initialise(module: MOJOModule, grids: Sequence[dict[str, Grid]], centres_b: 
         block.feed.out.weight.mul_(BRANCH_SCALE)
 
 
-def _initialise_embedding(
+def _initialize_embedding(
     embedding: AxisEmbedding, grids: Sequence[dict[str, Grid]], centres_b: Tensor, rng: np.random.Generator
 ) -> None:
     """Set token embeddings to bin values and gene embeddings to loadings, each modality in dimensions of its own."""

@@ -20,7 +20,7 @@ from omicsmlm.tokenizers import AxisBins, fit_scale, row_depth
 from omicsmlm.training import Optimisation
 
 from ._config import MOJOConfig, MOJODerived
-from ._initialization import fit_heads, initialise
+from ._initialization import fit_heads, initialize
 from ._module import MOJOModule
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             return
         assert isinstance(self.parts.tokenizer, AxisBins)
         grids = [self.parts.tokenizer(batch) for batch in sample]
-        initialise(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
+        initialize(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
         indices = np.random.default_rng(self.config.seed).permutation(len(sample[0].indices))[
             : self.embedding_batch_size
         ]

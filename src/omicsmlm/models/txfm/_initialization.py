@@ -1,4 +1,4 @@
-"""Initialisation of TxFM, if not at random: components in the cell token.
+"""Initialization of TxFM, if not at random: components in the cell token.
 
 The paper starts at random and trains on 1.4 million profiles. With some thousand cells, a state that must first learn to
 gather hundreds of tokens holds less of them than principal components do (``docs/experiments.md``). So, in the same network,
@@ -81,8 +81,8 @@ def gene_components(
 
 
 @torch.no_grad()
-def initialise(module: TxFMModule, components: Components) -> None:
-    """Initialise the gene embeddings and the cell token at components, and residual branches small, in place.
+def initialize(module: TxFMModule, components: Components) -> None:
+    """Initialize the gene embeddings and the cell token at components, and residual branches small, in place.
 
     Parameters
     ----------

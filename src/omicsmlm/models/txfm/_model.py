@@ -18,7 +18,7 @@ from omicsmlm.tokenizers import LogCounts, expected_shares
 from omicsmlm.training import Optimisation
 
 from ._config import TxFMConfig, TxFMDerived
-from ._initialization import gene_components, initialise
+from ._initialization import gene_components, initialize
 from ._module import TxFMModule
 
 COMPONENT_CELLS = 3000
@@ -142,7 +142,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
             return
         grid, indices = self._component_cells(sample)
         panel_n = self._panels(sample)[1][indices]
-        initialise(module, gene_components(grid.values.numpy(), grid.visible.numpy(), panel_n, c.width - 1, c.seed))
+        initialize(module, gene_components(grid.values.numpy(), grid.visible.numpy(), panel_n, c.width - 1, c.seed))
 
     def _component_cells(self, sample: Sequence[Batch]) -> tuple[Grid, np.ndarray]:
         """Draw some cells that have RNA: their grid, and their positions in the sample."""
