@@ -17,7 +17,6 @@ from tests.objects import SMALL_ISOFORMER, transcripts
         ({"width": 15}, "width: expected a multiple of n_heads=2, got 15"),
         ({"fusion": "sum"}, "fusion: expected 'cross_attention' or"),
         ({"encoders": {"rnna": SequenceEncoder()}}, "encoders: expected names among"),
-        ({"mask_rate": 0.0}, "mask_rate: expected a fraction"),
     ],
 )
 def test_each_wrong_setting_gets_its_sentence(changes, message):

@@ -49,12 +49,10 @@ def test_the_ends_of_each_range_are_allowed(change):
         ({"n_bins": 1}, "^n_bins: expected at least 2, got 1"),
         ({"n_levels": -1}, "^n_levels: expected at least 0, got -1"),
         ({"stem_kernel": 4}, "^stem_kernel: expected an odd number, got 4"),
-        ({"kernel": 2}, "^kernel: expected an odd number, got 2"),
         ({"n_heads": 3}, "^n_heads: expected heads of even width out of 64, got 3"),
         ({"mask_rate": 0.0}, "^mask_rate: expected a fraction above 0 and at most 1, got 0.0"),
         ({"modality_rate": 2.0}, "^modality_rate: expected a probability, got 2.0"),
         ({"consistency": -1.0}, "^consistency: expected at least 0, got -1.0"),
-        ({"temperature": 0.0}, "^temperature: expected a number above 0, got 0.0"),
     ],
 )
 def test_a_wrong_hyper_parameter_is_refused(change, message):

@@ -87,7 +87,7 @@ def test_in_training_so_many_genes_are_visible_zeros_among_them_and_all_are_eval
 
 
 def test_genes_that_are_detected_more_often_are_visible_more_often_if_asked():
-    model = TxFM(rna(400), replace(SMALL_TXFM, shown="frequency", n_visible=6))
+    model = TxFM(rna(400), replace(SMALL_TXFM, visible_genes="frequency", n_visible=6))
     frequency = np.asarray((model.adata.X > 0).mean(0)).ravel()
     np.testing.assert_allclose(model.derived.frequencies, frequency, rtol=1e-4)
     shown = model.parts.masking(views_of(model)[0], draws_for(views_of(model)[0])).inputs["rna"].visible

@@ -18,7 +18,7 @@ from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._records import Config, FormerFields
 
 ACCESSIBILITY_WEIGHT = 0.1
-"""Weight of the likelihood of open regions, beside 1 for RNA: there are some ten times as many of them (``docs/experiments.md``)."""
+"""Weight of the likelihood of open regions, beside 1 for RNA, whose counts say more of a cell (``docs/omicsmlm.md``)."""
 KL_WARMUP = 0.3
 """Fraction of the training in which the weight of the KL divergence rises to its value."""
 ADVERSARY_WEIGHT = 2.5

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
 from omicsmlm.nn import FusionKind, Source
 from omicsmlm.tokenizers import Crop
 
@@ -100,10 +101,8 @@ class IsoFormerConfig:
         by weights that are fitted on the validation set (ours; see ``_experts.py``).
     n_landmarks
         Most landmarks, training observations, of each kernel regression.
-    learning_rate, weight_decay, n_warmup_steps
-        Of AdamW with warm-up and cosine (the paper has AdamW and 3e-5 for published encoders; ours are for new ones).
-    mask_rate
-        Fraction of residues that :meth:`IsoFormer.pretrain` masks.
+    learning_rate
+        Of AdamW with warm-up and cosine (the paper has AdamW and 3e-5 for published encoders; ours is for new ones).
     cache_dir
         Folder for states of frozen encoders; None for ``~/.cache/omicsmlm/sequences``.
     patience
@@ -128,9 +127,6 @@ class IsoFormerConfig:
     kernel_expert: bool = True
     n_landmarks: int = 1500
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    n_warmup_steps: int = 50
-    mask_rate: float = 0.15
     cache_dir: str | None = None
     patience: int = 5
     seed: int = 0
@@ -152,7 +148,6 @@ class IsoFormerConfig:
             "pool": (self.pool >= 1, "at least 1"),
             "dropout": (0 <= self.dropout < 1, "a fraction below 1"),
             "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
-            "mask_rate": (0 < self.mask_rate < 1, "a fraction above 0 and below 1"),
             "n_components": (self.n_components >= 1, "at least 1"),
             "n_landmarks": (self.n_landmarks >= 1, "at least 1"),
         }
@@ -191,3 +186,15 @@ class IsoFormerDerived:
     """Moments of the targets."""
     widths: dict[str, int]
     """Width of the states of each published encoder."""
+
+
+WEIGHT_DECAY = 1e-2
+"""Of AdamW: its default in PyTorch (ours)."""
+N_WARMUP_STEPS = 50
+"""Steps in which the learning rate rises to its value (ours)."""
+MASK_RATE = 0.15
+"""Fraction of residues that :meth:`IsoFormer.pretrain` masks: BERT's."""
+FORMER_CONFIG = FormerFields(
+    constants={"weight_decay": WEIGHT_DECAY, "n_warmup_steps": N_WARMUP_STEPS, "mask_rate": MASK_RATE}
+)
+"""Fields that version 0.1 saved."""

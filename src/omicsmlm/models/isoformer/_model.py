@@ -13,14 +13,22 @@ from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities, MaskResidues
-from omicsmlm.models.base import announce
+from omicsmlm.models.base import FormerFields, announce
 from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
 from omicsmlm.objectives import ResidueCrossEntropy, TargetError
 from omicsmlm.tokenizers import TARGETS, CroppedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
 
 from ._attribution import AttributedModel
-from ._config import IsoFormerConfig, IsoFormerDerived, Statistics
+from ._config import (
+    FORMER_CONFIG,
+    MASK_RATE,
+    N_WARMUP_STEPS,
+    WEIGHT_DECAY,
+    IsoFormerConfig,
+    IsoFormerDerived,
+    Statistics,
+)
 from ._experts import fit_kernels, fit_scores, fit_weights
 from ._module import KINDS, IsoFormerModule, ResidueModule
 
@@ -65,6 +73,7 @@ class IsoFormer(AttributedModel):
     embedding_key: ClassVar[str] = "X_isoformer"
     config_class: ClassVar[type] = IsoFormerConfig
     derived_class: ClassVar[type] = IsoFormerDerived
+    former_config: ClassVar[FormerFields] = FORMER_CONFIG
 
     def __init__(
         self, data: AnnData, config: IsoFormerConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -79,8 +88,8 @@ class IsoFormer(AttributedModel):
         c = self.config
         return Optimisation(
             learning_rate=c.learning_rate,
-            weight_decay=c.weight_decay,
-            n_warmup_steps=c.n_warmup_steps,
+            weight_decay=WEIGHT_DECAY,
+            n_warmup_steps=N_WARMUP_STEPS,
             gradient_limit=GRADIENT_LIMIT,
             averaging=AVERAGING,
         )
@@ -176,7 +185,7 @@ class IsoFormer(AttributedModel):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             language_model = ResidueModule(self.module, names)
-        masking = MaskResidues(self.config.mask_rate, names)
+        masking = MaskResidues(MASK_RATE, names)
         parts = Parts(self.parts.tokenizer, masking, language_model, ResidueCrossEntropy(codes))
         options = FitOptions(
             max_epochs,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
 from omicsmlm.tokenizers import Scale
 
 
@@ -34,8 +35,6 @@ class MOJOConfig:
         Channels of the convolutions and width of the transformer, and so of the embedding (paper: 512).
     stem_kernel
         Kernel of the first convolution (paper: 15).
-    kernel
-        Kernel of the convolutions in the towers (paper: 5).
     n_levels
         Levels of each tower; each halves the number of positions (paper: 8, from 17,152 to 67).
     n_blocks, n_heads, feed_width
@@ -45,11 +44,11 @@ class MOJOConfig:
     modality_rate
         Probability that a sample loses a whole modality in a training step (paper: 0; ours: it is what makes an embedding
         from one modality useful).
-    consistency, temperature
-        Weight of the agreement of a sample's partial view, without one modality, with its full view, and the temperature of
-        InfoNCE in it; see :class:`omicsmlm.objectives.BinCrossEntropy`. The paper has such a loss in fine-tuning, without
+    consistency
+        Weight of the agreement of a sample's partial view, without one modality, with its full view; see
+        :class:`omicsmlm.objectives.BinCrossEntropy`. The paper has such a loss in fine-tuning, without
         a formula: this one is ours. 0 switches it off; otherwise each step costs twice as much.
-    learning_rate, weight_decay, n_warmup_steps
+    learning_rate
         Of AdamW with warm-up and cosine (ours; the paper gives neither optimiser nor schedule).
     start
         Initial weights: "components", so that the untrained embedding holds principal components of each modality and the
@@ -68,7 +67,6 @@ class MOJOConfig:
     gene_width: int = 32
     width: int = 64
     stem_kernel: int = 7
-    kernel: int = 5
     n_levels: int = 5
     n_blocks: int = 2
     n_heads: int = 4
@@ -76,10 +74,7 @@ class MOJOConfig:
     mask_rate: float = 0.15
     modality_rate: float = 0.2
     consistency: float = 0.0
-    temperature: float = 0.1
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    n_warmup_steps: int = 50
     start: Literal["components", "random"] = "components"
     patience: int = 15
     seed: int = 0
@@ -120,12 +115,10 @@ class MOJOConfig:
             "n_bins": (self.n_bins >= 2, "at least 2"),
             "n_levels": (self.n_levels >= 0, "at least 0"),
             "stem_kernel": (self.stem_kernel % 2 == 1, "an odd number"),
-            "kernel": (self.kernel % 2 == 1, "an odd number"),
             "n_heads": (self.width % (2 * self.n_heads) == 0, f"heads of even width out of {self.width}"),
             "mask_rate": (0 < self.mask_rate <= 1, "a fraction above 0 and at most 1"),
             "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
             "consistency": (self.consistency >= 0, "at least 0"),
-            "temperature": (self.temperature > 0, "a number above 0"),
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
@@ -155,3 +148,22 @@ class MOJODerived:
     """Each feature's fraction of all counts, of modalities of counts."""
     depths: dict[str, float]
     """Median depth of the observations that have the modality, of modalities of counts."""
+
+
+KERNEL = 5
+"""Kernel of the convolutions in the towers (paper)."""
+TEMPERATURE = 0.1
+"""Temperature of InfoNCE in the agreement of views (ours)."""
+WEIGHT_DECAY = 1e-2
+"""Of AdamW: its default in PyTorch (ours)."""
+N_WARMUP_STEPS = 50
+"""Steps in which the learning rate rises to its value (ours)."""
+FORMER_CONFIG = FormerFields(
+    constants={
+        "kernel": KERNEL,
+        "temperature": TEMPERATURE,
+        "weight_decay": WEIGHT_DECAY,
+        "n_warmup_steps": N_WARMUP_STEPS,
+    }
+)
+"""Fields that version 0.1 saved."""

@@ -14,12 +14,12 @@ from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Parts
 from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskBins, WithPartialView
-from omicsmlm.models.base import FineTunedModel, ImputingModel
+from omicsmlm.models.base import FineTunedModel, FormerFields, ImputingModel
 from omicsmlm.objectives import BinCrossEntropy
 from omicsmlm.tokenizers import AxisBins, fit_scale, row_depth
 from omicsmlm.training import Optimisation
 
-from ._config import MOJOConfig, MOJODerived
+from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, MOJOConfig, MOJODerived
 from ._initialization import fit_heads, initialize
 from ._module import MOJOModule
 
@@ -61,6 +61,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
     embedding_key: ClassVar[str] = "X_mojo"
     config_class: ClassVar[type] = MOJOConfig
     derived_class: ClassVar[type] = MOJODerived
+    former_config: ClassVar[FormerFields] = FORMER_CONFIG
 
     def __init__(
         self, data: Any, config: MOJOConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -77,7 +78,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
     def optimisation(self) -> Optimisation:
         """Settings of AdamW."""
         c = self.config
-        return Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay, n_warmup_steps=c.n_warmup_steps)
+        return Optimisation(learning_rate=c.learning_rate, weight_decay=WEIGHT_DECAY, n_warmup_steps=N_WARMUP_STEPS)
 
     def _derive(self, sample: Sequence[Batch]) -> MOJODerived:
         states = self.adata_manager.modalities
@@ -113,7 +114,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             tokenizer=tokenizer,
             masking=masking,
             module=MOJOModule(list(kinds), len(axis), c),
-            objective=BinCrossEntropy(c.consistency, c.temperature, c.mask_rate),
+            objective=BinCrossEntropy(c.consistency, TEMPERATURE, c.mask_rate),
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:

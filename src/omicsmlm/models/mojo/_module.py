@@ -17,7 +17,7 @@ from omicsmlm.nn import (
     UpTower,
 )
 
-from ._config import MOJOConfig
+from ._config import KERNEL, MOJOConfig
 
 
 class MOJOOutputs(NamedTuple):
@@ -49,9 +49,9 @@ class MOJOModule(Module):
         n_positions = c.n_positions(n_genes)
         self.embedding = AxisEmbedding(modalities, c.n_bins, n_genes, n_positions, c.gene_width, c.token_width)
         self.stem = AxisConvolution(c.token_width, c.width, c.stem_kernel)
-        self.down = DownTower(c.width, c.n_levels, c.kernel)
+        self.down = DownTower(c.width, c.n_levels, KERNEL)
         self.transformer = RotaryTransformer(c.width, c.n_heads, c.feed_width, c.n_blocks)
-        self.up = UpTower(c.width, c.n_levels, c.kernel)
+        self.up = UpTower(c.width, c.n_levels, KERNEL)
         self.heads = nn.ModuleList([TokenHead(c.width, c.n_bins) for _ in modalities])
 
     def encode(self, views: dict[str, Grid]) -> Encoded:

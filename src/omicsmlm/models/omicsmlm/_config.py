@@ -118,9 +118,9 @@ MANY_OBS = 5000
 N_LATENTS = 16
 """Latents of the attention, where there is any."""
 ATTENTION_WIDTH = 64
-"""Width of these latents: half that of the hidden layers, since attention costs the most of a step."""
+"""Width of these latents; attention won nowhere, so neither was tuned (``docs/experiments.md``)."""
 PROTEIN_WEIGHT = 3.0
-"""Weight of the likelihood of protein counts, which are few and informative, beside 1 for RNA."""
+"""Weight of the likelihood of protein counts, beside 1 for RNA; 1 gave the same within noise (``docs/experiments.md``)."""
 KL_DEPTH = 1000
 """Depth at which the weight of the KL divergence is ``kl_weight``: counts over the selected features, the median."""
 KL_POWER = 2.25

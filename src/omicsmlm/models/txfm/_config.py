@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
 from omicsmlm.objectives import Activation, CountLoss
 from omicsmlm.tokenizers import Library
 
@@ -44,7 +45,7 @@ class TxFMConfig:
         Visible genes of a cell in a training step, K (paper: 2,048; the default is ours).
     most_visible
         Largest fraction of a cell's measured genes that is visible, where it has few (ours; in the paper 6 to 25 %).
-    shown
+    visible_genes
         "uniform": the visible genes are drawn from all measured ones, zeros included (paper). "frequency": those that are
         detected in more cells are drawn more often, in proportion (an alternative of the paper's).
     embedded
@@ -67,8 +68,8 @@ class TxFMConfig:
         "components": the cell token begins with the cell's components, fitted to its visible genes, with the gene embeddings
         as loadings, which start at those of a factor analysis of training cells; residual branches start small (ours, for
         few cells). "random": the cell token is learned, and everything starts at random (paper, inferred).
-    learning_rate, betas, epsilon
-        Of AdamW (paper: 1e-3, 0.9 and 0.999, 1e-6), with a cosine after a tenth of the steps of warm-up.
+    learning_rate
+        Of AdamW (paper: 1e-3), with a cosine after a tenth of the steps of warm-up.
     weight_decay
         Of AdamW; None for 1 / (learning rate × number of steps) (paper). That takes w / steps off a weight w in each step,
         more than AdamW can make good where there are few: the default, a small number, is ours.
@@ -94,7 +95,7 @@ class TxFMConfig:
     n_decoder_layers: int = 1
     n_visible: int = 128
     most_visible: float = 0.25
-    shown: VisibleGenes = "uniform"
+    visible_genes: VisibleGenes = "uniform"
     embedded: EmbeddedGenes = "subsets"
     library: Library = "expected"
     library_size: float = 1e4
@@ -102,8 +103,6 @@ class TxFMConfig:
     loss: CountLoss = "poisson"
     gene_start: GeneStart = "components"
     learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-6
     weight_decay: float | None = 1e-2
     averaging: float = 0.99
     patience: int = 15
@@ -136,7 +135,7 @@ class TxFMConfig:
     def __post_init__(self) -> None:
         """Check the ranges."""
         names = {
-            "shown": VisibleGenes,
+            "visible_genes": VisibleGenes,
             "embedded": EmbeddedGenes,
             "library": Library,
             "activation": Activation,
@@ -192,3 +191,9 @@ class TxFMDerived:
     """Each gene's expected fraction of all counts."""
     frequencies: list[float] | None = None
     """Fraction of the cells that measured a gene in which it is detected, if that is how visible genes are drawn."""
+
+
+BETAS, EPSILON = (0.9, 0.999), 1e-6
+"""Of AdamW (paper)."""
+FORMER_CONFIG = FormerFields(renamed={"shown": "visible_genes"}, constants={"betas": BETAS, "epsilon": EPSILON})
+"""Fields that version 0.1 saved."""

@@ -17,7 +17,7 @@ from omicsmlm.objectives import CountReconstruction, expected_log_counts, rectif
 from omicsmlm.tokenizers import LogCounts, expected_shares
 from omicsmlm.training import Optimisation
 
-from ._config import TxFMConfig, TxFMDerived
+from ._config import BETAS, EPSILON, FORMER_CONFIG, TxFMConfig, TxFMDerived
 from ._initialization import gene_components, initialize
 from ._module import TxFMModule
 
@@ -70,6 +70,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
     embedding_key: ClassVar[str] = "X_txfm"
     config_class: ClassVar[type] = TxFMConfig
     derived_class: ClassVar[type] = TxFMDerived
+    former_config: ClassVar[FormerFields] = FORMER_CONFIG
     former_derived: ClassVar[FormerFields] = FormerFields(renamed={"shares": "fractions"})
 
     def __init__(
@@ -83,8 +84,8 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
         c = self.config
         return Optimisation(
             learning_rate=c.learning_rate,
-            betas=c.betas,
-            epsilon=c.epsilon,
+            betas=BETAS,
+            epsilon=EPSILON,
             weight_decay=c.weight_decay,
             n_warmup_steps=NO_STEP_LIMIT,
             averaging=c.averaging,
@@ -110,7 +111,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
         counts_ng = stored_values(sample, self._name, len(states[self._name]["vocabulary"]))
         measured, panel_n = self._panels(sample)
         fractions = _rounded(expected_shares(counts_ng, measured, panel_n))
-        if self.config.shown == "uniform":
+        if self.config.visible_genes == "uniform":
             return TxFMDerived(fractions=fractions)
         n_cells_g = sum((panel_n == s).sum() * measured_g for s, measured_g in enumerate(measured))
         detected_g = np.asarray((counts_ng > 0).sum(0)).ravel() / np.maximum(n_cells_g, 1)
