@@ -13,9 +13,7 @@ def multinomial(open_ng: Tensor, logits_ng: Tensor) -> Tensor:
 
 def bernoulli(fraction_ng: Tensor, logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Return that of fractions between 0 and 1 as the mean of a Bernoulli: cross-entropy, over what is measured."""
-    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_float(visible_ng)).sum(
-        1
-    )
+    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_float(visible_ng)).sum(1)
 
 
 def gaussian(values_ng: Tensor, mean_ng: Tensor, log_precision_ng: Tensor, visible_ng: Tensor) -> Tensor:

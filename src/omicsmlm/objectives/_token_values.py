@@ -68,7 +68,9 @@ class TokenPrediction:
         ]
         assert masked.evaluated is not None
         modalities = [
-            cross_entropy(logits.float(), torch.where(masked.evaluated[name].identity_masked, m, IGNORED), reduction="sum")
+            cross_entropy(
+                logits.float(), torch.where(masked.evaluated[name].identity_masked, m, IGNORED), reduction="sum"
+            )
             for m, (name, logits) in enumerate(outputs.modality_logits.items())
         ]
         terms = {"values": self.value_weight * step_mean(torch.stack(values).sum(), len(batch.indices), batch)}

@@ -33,6 +33,8 @@ COMPONENT_WEIGHTS: dict[str, float] = {
 """Weight of a modality where the starting components are divided among the modalities (``docs/experiments.md``)."""
 COMPONENT_SCALES: dict[str, float] = {"accessibility": 0.4}
 """Factor of the singular values of a modality's components, beside 1 for the kinds that are not listed."""
+N_SAMPLED = 2000
+"""Open regions that are reconstructed in a training step, drawn anew each time: all of them would take most of its time."""
 
 
 class Batches(NamedTuple):
