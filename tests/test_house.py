@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_floors import SRC, room_of
+from tests.test_floors import SRC, arrows, room_of
 
 TESTS = Path(__file__).parent
 
@@ -322,3 +322,50 @@ def test_names_are_the_fields():
 )
 def test_a_word_of_our_own_is_seen(name, word):
     assert denied_word(name) == word
+
+
+# ---- who is inherited from is abstract ------------------------------------------------------------------------------
+
+NOT_ABSTRACT = {"Grid", "Standardised", "StoredGrid"}
+"""Classes that are of use themselves, and that others refine."""
+
+
+def concrete_parents(src: Path) -> set[str]:
+    """Return the names of classes of ours that others inherit from and whose docstring does not begin with "Abstract"."""
+    classes = [
+        node
+        for file in src.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    bases = {ast.unparse(base).partition("[")[0] for node in classes for base in node.bases}
+    parents = [node for node in classes if node.name in bases]
+    abstract = {n.name for n in parents if (ast.get_docstring(n) or "").startswith("Abstract") or _has_abstract(n)}
+    return {node.name for node in parents} - abstract
+
+
+def _has_abstract(node: ast.ClassDef) -> bool:
+    methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+    return any("abstractmethod" in map(ast.unparse, method.decorator_list) for method in methods)
+
+
+def test_who_is_inherited_from_is_abstract():
+    assert concrete_parents(SRC) == NOT_ABSTRACT
+
+
+def test_a_concrete_parent_is_seen(tmp_path):
+    (tmp_path / "_a.py").write_text(
+        'class A:\n    """Abstract: a."""\n\nclass B(A[int]):\n    """One b."""\n\nclass C(B):\n    """One c."""'
+    )
+    assert concrete_parents(tmp_path) == {"B"}
+
+
+# ---- the picture of the house ---------------------------------------------------------------------------------------
+
+
+def test_the_picture_of_the_house_is_of_today():
+    found = arrows(SRC)
+    rooms = {room for pair in found for room in pair}
+    picture = (TESTS.parent / "docs" / "house.svg").read_text()
+    assert f"now: {len(rooms)} rooms, {len(found)} arrows" in picture, "draw it anew: docs/scripts/house.py"
+    assert all(f">{room}<" in picture for room in rooms)
