@@ -58,7 +58,7 @@ def test_one_line_says_what_was_taken(caplog):
         OmicsMLM(multiome(), SMALL, batch_key="batch")
     (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("OmicsMLM: ")]
     assert line == (
-        "OmicsMLM: 72 rows; rna as counts, atac as accessibility, prot as protein; covariates 'batch' with 2 categories."
+        "OmicsMLM: 72 observations; rna as counts, atac as accessibility, prot as protein; covariates 'batch' with 2 categories."
     )
 
 
@@ -69,7 +69,7 @@ def test_the_line_is_seen_where_nobody_has_set_up_logging(monkeypatch, capsys):
     monkeypatch.setattr(package, "level", logging.NOTSET)
     for _ in range(2):
         OmicsMLM(rna(), SMALL)
-    assert capsys.readouterr().err.count("OmicsMLM: 72 rows; rna as counts; covariates none.\n") == 2
+    assert capsys.readouterr().err.count("OmicsMLM: 72 observations; rna as counts; covariates none.\n") == 2
 
 
 # ---- layers and copies --------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ def test_features_that_the_model_does_not_look_at_may_be_missing():
     counts[:, 1:16:2] -= sign
     adata.X = sparse.csr_matrix((counts * rng.integers(1, 6, (60, 1))).astype(np.float32))
     model = OmicsMLM(adata, replace(SMALL, n_variable=16))
-    assert model.choice["selected"]["rna"] == list(range(16))
+    assert model.derived.selected["rna"] == list(range(16))
     part = model.get_latent_representation(adata[:, :16].copy())
     np.testing.assert_allclose(part, model.get_latent_representation(), atol=1e-4)
 
@@ -376,6 +376,6 @@ def test_the_usual_depth_is_that_of_the_features_looked_at():
     mdata = datasets.simulate_multiome(1100, 60, 80, missing=0.3)
     model = OmicsMLM(mdata, OmicsMLMConfig(n_variable=20, n_common=30))
     for name, deep in (("rna", mdata["rna"].X), ("atac", mdata["atac"].X > 0)):
-        selected = model.choice["selected"][name]
+        selected = model.derived.selected[name]
         assert len(selected) == {"rna": 20, "atac": 30}[name]
-        assert model.choice["depths"][name] == np.median(np.asarray(deep[:, selected].sum(1)).ravel())
+        assert model.derived.depths[name] == np.median(np.asarray(deep[:, selected].sum(1)).ravel())

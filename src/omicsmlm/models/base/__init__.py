@@ -1,35 +1,41 @@
 """What every family is built on: registration, training, embedding, files, and what only some can do."""
 
-from ._component_model import MOST_ADVERSARY, ComponentModel
+from ._component_model import MOST_ADVERSARY, ComponentDerived, ComponentModel
 from ._component_module import N_DIRECTIONS, Batches, ComponentModule
-from ._embedding import EMBED_ROWS
+from ._embedding import EMBEDDING_BATCH_SIZE
 from ._explaining import ExplainingModel
 from ._files import Saved, read_model, state_under, write_model
 from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
 from ._model import OmicsModel, announce
-from ._query import QueryModel, batch_counts
+from ._query import QueryDerived, QueryModel
 from ._query_module import QueryModule
+from ._records import Config, FormerFields, from_json, to_json
 from ._registration import listed_covariates
 
 __all__ = [
     "Batches",
+    "ComponentDerived",
     "ComponentModel",
     "ComponentModule",
-    "EMBED_ROWS",
+    "EMBEDDING_BATCH_SIZE",
+    "Config",
     "ExplainingModel",
     "FineTunedModel",
+    "FormerFields",
     "ImputingModel",
     "OmicsModel",
+    "QueryDerived",
     "QueryModel",
     "QueryModule",
     "MOST_ADVERSARY",
     "N_DIRECTIONS",
     "Saved",
     "announce",
-    "batch_counts",
+    "from_json",
     "listed_covariates",
     "read_model",
     "state_under",
+    "to_json",
     "write_model",
 ]

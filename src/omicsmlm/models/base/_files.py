@@ -25,7 +25,7 @@ class Saved(NamedTuple):
 
     weights: dict[str, torch.Tensor]
     config: dict[str, Any]
-    """Class, hyper-parameters (``config``), what was read off the data (``choice``), state of the training."""
+    """Class, hyper-parameters (``config``), those derived from the data (``choice``), state of the training."""
     registry: dict[str, Any]
     history: dict[str, list[float]]
 
@@ -58,11 +58,12 @@ def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None
         raise value_error("save", "a directory that can be written", str(error), "pass another path") from error
 
 
-FORMER_WEIGHTS = {"share": "fraction", "share_g": "fraction_g"}
+FORMER_WEIGHTS = {"share": "fraction", "share_g": "fraction_g", "memory_md": "reference_md"}
 """Names of weights in models saved by 0.1, and what they are called now."""
 
 
 def _check_free(directory: Path, overwrite: bool) -> None:
+    """Check that a directory is new, or holds a model that may be replaced."""
     if not directory.exists():
         return
     if not directory.is_dir():
@@ -133,6 +134,7 @@ def _current_name(name: str) -> str:
 
 
 def _check_config(config: dict[str, Any], class_name: str) -> None:
+    """Check that a file of a model is whole, of this class, and of this version or an older one."""
     absent = {"class", "version", "sha256", "config", "choice"} - set(config)
     if absent:
         raise value_error(
@@ -161,7 +163,7 @@ def _digest(path: Path) -> str:
 
 
 def state_under(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Give the part of a state whose names begin so, without that beginning.
+    """Return the part of a state whose names begin with a prefix, without it.
 
     Examples
     --------

@@ -45,5 +45,5 @@ class Stages:
         self.n_begun += 1
 
     def go_on(self) -> None:
-        """Let the bar be drawn, if it is time, in the middle of a stage that takes many steps."""
+        """Redraw the bar, if it is time, in the middle of a stage that takes many steps."""
         self.bar.update(0)

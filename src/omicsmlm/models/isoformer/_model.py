@@ -59,7 +59,7 @@ class IsoFormer(AttributedModel):
 
     embedding_key: ClassVar[str] = "X_isoformer"
     config_class: ClassVar[type] = IsoFormerConfig
-    module: IsoFormerModule
+    derived_class: ClassVar[type] = dict
 
     def __init__(
         self, data: AnnData, config: IsoFormerConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -85,7 +85,7 @@ class IsoFormer(AttributedModel):
         """Rows that are embedded, or validated, at once unless the user says otherwise."""
         return 256
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> dict[str, Any]:
         manager = self.adata_manager
         encoders = {name: self.config.encoder(name) for name in manager.sequences}
         return {
@@ -95,7 +95,8 @@ class IsoFormer(AttributedModel):
             "widths": {name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
         }
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
+    def _assemble(self, derived: dict[str, Any]) -> Parts:
+        choice = derived
         c, vectors = self.config, choice["vectors"]
         crops = {name: c.encoder(name).crop(name) for name in choice["sequences"]}
         statistics = {name: (found["mean"], found["scale"]) for name, found in vectors.items()}
@@ -108,7 +109,7 @@ class IsoFormer(AttributedModel):
             objective=TargetError(TARGETS),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         fit_scores(self.module, [self.parts.tokenizer(batch) for batch in sample])
 
     # ---- training -------------------------------------------------------------------------------------------------

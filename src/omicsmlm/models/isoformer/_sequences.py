@@ -13,13 +13,14 @@ from omicsmlm.data import find_column
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
 
-from ._module import KINDS
+from ._config import IsoFormerConfig
+from ._module import KINDS, IsoFormerModule
 
 USUAL = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
 """Columns that are taken for a sequence where nobody names one."""
 
 
-class SequenceModel(FineTunedModel):
+class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, dict[str, Any]]):
     """Abstract: a model whose rows have sequences, in ``obs``, and whose variables are what is foretold of them."""
 
     @classmethod

@@ -29,7 +29,9 @@ STATES_AT_ONCE = 2**26
 """Numbers that the states of all genes of some rows may have, in a convolution: 0.25 GiB."""
 
 
-class MOJO(ImputingModel, FineTunedModel):
+class MOJO(
+    ImputingModel[MOJOModule, MOJOConfig, dict[str, Any]], FineTunedModel[MOJOModule, MOJOConfig, dict[str, Any]]
+):
     """Bimodal masked language model of bulk profiles (Gélard et al., bioRxiv 10.1101/2025.06.25.661237).
 
     Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions shorten the axis of
@@ -59,7 +61,7 @@ class MOJO(ImputingModel, FineTunedModel):
 
     embedding_key: ClassVar[str] = "X_mojo"
     config_class: ClassVar[type] = MOJOConfig
-    module: MOJOModule
+    derived_class: ClassVar[type] = dict
 
     def __init__(
         self, data: Any, config: MOJOConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -78,7 +80,7 @@ class MOJO(ImputingModel, FineTunedModel):
         c = self.config
         return Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay, n_warmup_steps=c.n_warmup_steps)
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> dict[str, Any]:
         states = self.adata_manager.modalities
         genes = _genes({name: state["vocabulary"] for name, state in states.items()}, self.config.axis)
         choice: dict[str, Any] = {"genes": genes, "scales": {}, "profiles": {}, "depths": {}}
@@ -93,7 +95,8 @@ class MOJO(ImputingModel, FineTunedModel):
             choice["scales"][name] = fit_scale(state["kind"], self.config.scaling, tokens, depths)._asdict()
         return choice
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
+    def _assemble(self, derived: dict[str, Any]) -> Parts:
+        choice = derived
         c, states = self.config, self.adata_manager.modalities
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
         axis = pd.Index(choice["genes"])
@@ -115,7 +118,7 @@ class MOJO(ImputingModel, FineTunedModel):
             objective=BinCrossEntropy(c.consistency, c.temperature, c.mask_rate),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         if self.config.start == "random":
             return
         assert isinstance(self.parts.tokenizer, AxisBins)

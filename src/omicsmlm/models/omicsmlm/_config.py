@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from omicsmlm.models.base import ComponentDerived
+
 
 @dataclass(frozen=True)
 class OmicsMLMConfig:
@@ -14,7 +16,7 @@ class OmicsMLMConfig:
     ----------
     n_nonlinear, n_linear
         Dimensions of the embedding: those that start almost empty and are filled by the network, and those that start as
-        principal components, shared among the modalities by ``COMPONENT_SHARES``. Everything is trained from there.
+        principal components, shared among the modalities by ``COMPONENT_WEIGHTS``. Everything is trained from there.
     width
         Width of the hidden layers.
     n_attention_layers
@@ -102,6 +104,14 @@ class OmicsMLMConfig:
     def latent(self) -> "Latent":
         """What the latent is made of, once nothing of it is None."""
         return Latent(**{name: getattr(self, name) for name in Latent._fields})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmicsMLMDerived(ComponentDerived):
+    """What :class:`OmicsMLM` derives from the data."""
+
+    evidence: float
+    """How much the median observation says, over the selected features of all modalities, as counts."""
 
 
 class Latent(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor
 from omicsmlm._types import Batch, Grid, Kind, Parts
 from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskFeatures
-from omicsmlm.models.base import EMBED_ROWS, MOST_ADVERSARY, ComponentModel, ExplainingModel, batch_counts
+from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, MOST_ADVERSARY, ComponentModel, ExplainingModel
 from omicsmlm.objectives import (
     ClusterAlignment,
     LatentReconstruction,
@@ -21,11 +21,14 @@ from omicsmlm.objectives import (
 )
 from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
 
-from ._config import KL_FACTORS, OmicsMLMConfig
+from ._config import KL_FACTORS, OmicsMLMConfig, OmicsMLMDerived
 from ._module import OmicsMLMModule
 
 
-class OmicsMLM(ComponentModel, ExplainingModel):
+class OmicsMLM(
+    ComponentModel[OmicsMLMModule, OmicsMLMConfig, OmicsMLMDerived],
+    ExplainingModel[OmicsMLMModule, OmicsMLMConfig, OmicsMLMDerived],
+):
     """Masked autoencoder over any set of modalities, single cell or bulk, paired or not.
 
     Hides features and whole modalities at random, encodes what is left as a set, and rebuilds everything from one
@@ -52,18 +55,20 @@ class OmicsMLM(ComponentModel, ExplainingModel):
 
     embedding_key: ClassVar[str] = "X_omics"
     config_class: ClassVar[type] = OmicsMLMConfig
+    derived_class: ClassVar[type] = OmicsMLMDerived
 
     def __init__(
         self, data: Any, config: OmicsMLMConfig | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, config, batch_key=batch_key)
 
-    def _configured(self, config: OmicsMLMConfig | None, n_rows: int) -> OmicsMLMConfig:
-        return (config or OmicsMLMConfig()).for_rows(n_rows)
+    def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
+        return (config or OmicsMLMConfig()).for_rows(n_obs)
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
-        choice, weights = super()._choose(sample), self._weights(informative_only=True)
-        return {**choice, "evidence": sum(weights[name] * depth for name, depth in choice["depths"].items())}
+    def _derive(self, sample: Sequence[Batch]) -> OmicsMLMDerived:
+        found, weights = self._component_derived(sample), self._weights(informative_only=True)
+        evidence = sum(weights[name] * depth for name, depth in found.depths.items())
+        return OmicsMLMDerived(**vars(found), evidence=evidence)
 
     def _select_features(
         self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
@@ -71,8 +76,7 @@ class OmicsMLM(ComponentModel, ExplainingModel):
         selected = _select(kind, values, groups_n, self.config)
         return selected, _evidence(kind, values, selected)
 
-    def _start_added(self, added: list[str]) -> None:
-        assert isinstance(self.module, OmicsMLMModule)
+    def _initialize_added(self, added: list[str]) -> None:
         sample = self._sample()
         grids = [self.parts.tokenizer(batch) for batch in sample]
         self.module.start_added(grids, added, batch_codes(sample), self.config.seed)
@@ -83,20 +87,18 @@ class OmicsMLM(ComponentModel, ExplainingModel):
         by_kind = {"protein": protein_weight, "accessibility": self.config.accessibility_weight}
         return {name: by_kind.get(state["kind"], 1.0) for name, state in self.adata_manager.modalities.items()}
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
+    def _assemble(self, derived: OmicsMLMDerived) -> Parts:
         c, states = self.config, self.adata_manager.modalities
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
-        selected = {name: torch.tensor(positions) for name, positions in choice["selected"].items()}
-        profiles = {name: torch.tensor(profile) for name, profile in choice["profiles"].items()}
+        selected = {name: torch.tensor(positions) for name, positions in derived.selected.items()}
+        profiles = {name: torch.tensor(profile) for name, profile in derived.profiles.items()}
         n_categories = [len(categories) for categories in self.adata_manager.covariates.values()]
         n_batches = n_categories[0] if n_categories else 1
-        n_fixed, n_known = batch_counts(choice)
+        n_fixed, n_known = derived.n_fixed_batches, derived.n_known_batches
         n_features = {name: len(s) for name, s in selected.items()}
-        module = OmicsMLMModule(
-            kinds, n_features, n_categories, c, n_fixed=n_fixed, n_remembered=choice["n_remembered"]
-        )
+        module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference)
         if n_known is not None:
-            module.adapt_only(n_known, choice.get("added", []))
+            module.adapt_only(n_known, derived.added)
         pulls: dict[str, tuple[Pull, float]] = {}
         if n_known is None:
             pulls["alignment"] = (ClusterAlignment(strength=c.batch_strength), c.alignment_weight)
@@ -105,7 +107,7 @@ class OmicsMLM(ComponentModel, ExplainingModel):
         objective = LatentReconstruction(
             kinds,
             self._weights(),
-            kl_weight=c.kl_weight * float(np.clip((choice["evidence"] / 1000) ** c.kl_power, *KL_FACTORS)),
+            kl_weight=c.kl_weight * float(np.clip((derived.evidence / 1000) ** c.kl_power, *KL_FACTORS)),
             kl_warmup=c.kl_warmup,
             adversary_weight=c.batch_strength * min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
             pulls=pulls,
@@ -118,8 +120,7 @@ class OmicsMLM(ComponentModel, ExplainingModel):
             memory=objective if pulls else None,
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
-        assert isinstance(self.module, OmicsMLMModule)
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.parts.tokenizer, FeatureSets)
         found = {}
         for name in self.module.kinds:
@@ -132,22 +133,18 @@ class OmicsMLM(ComponentModel, ExplainingModel):
         return self._decoded_features(modality)
 
     def _decoder_weights(self, modality: str) -> Tensor:
-        assert isinstance(self.module, OmicsMLMModule)
         return self.module.decoder.head(modality).linear.weight
 
     def _scaled(self, grids: dict[str, Grid]) -> dict[str, Tensor]:
-        assert isinstance(self.module, OmicsMLMModule)
         return self.module.scalings(grids)
 
     def _embed_scaled(self, scaled: dict[str, Tensor], grids: dict[str, Grid], batch: Batch) -> Tensor:
-        assert isinstance(self.module, OmicsMLMModule)
         return self.module.embed(grids, batch, scaled).mean
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
-        assert isinstance(self.module, OmicsMLMModule)
         grids = self.parts.tokenizer(batch)
         head = self.module(grids, batch).decoded[modality]
-        return expected_values(self.module.kinds[modality], head, grids[modality], self.choice["depths"][modality])
+        return expected_values(self.module.kinds[modality], head, grids[modality], self.derived.depths[modality])
 
 
 def _select(kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None, config: OmicsMLMConfig) -> np.ndarray:
@@ -166,8 +163,8 @@ def _evidence(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np
     if kind in ("counts", "protein"):
         return values @ is_selected_g
     counts = []
-    for first in range(0, values.shape[0], EMBED_ROWS):
-        block = values[first : first + EMBED_ROWS]
+    for first in range(0, values.shape[0], EMBEDDING_BATCH_SIZE):
+        block = values[first : first + EMBEDDING_BATCH_SIZE]
         n_before_t = np.concatenate([[0], np.cumsum(is_selected_g[block.indices] > 0)])
         counts.append(np.diff(n_before_t[block.indptr]))
     return np.concatenate(counts) if counts else np.zeros(0)

@@ -48,7 +48,7 @@ class OmicsMLMModule(ComponentModule):
         Hyper-parameters.
     n_fixed
         Batches of the reference, where a query has brought others.
-    n_remembered
+    n_reference
         Rows whose embedding is kept, for queries to be aligned with.
     """
 
@@ -60,7 +60,7 @@ class OmicsMLMModule(ComponentModule):
         config: OmicsMLMConfig,
         *,
         n_fixed: int | None = None,
-        n_remembered: int = 0,
+        n_reference: int = 0,
     ) -> None:
         super().__init__()
         width = config.width
@@ -79,7 +79,7 @@ class OmicsMLMModule(ComponentModule):
             width,
             n_features,
             config.n_sampled,
-            Batches(n_categories, n_fixed, n_remembered),
+            Batches(n_categories, n_fixed, n_reference),
             has_adversary=config.adversary_weight * config.batch_strength > 0,
         )
 
@@ -139,9 +139,9 @@ class OmicsMLMModule(ComponentModule):
         for name, found in component_starts(x, has, shares, groups_n, config.seed, stage).items():
             for other, estimates in found.estimates.items():
                 self.features.start(other, estimates, found.first)
-            self._lead_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)
+            self._initialize_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)
         for name in self.kinds:
-            self._start_head(name, values[name], groups_n, has[name])
+            self._initialize_head(name, values[name], groups_n, has[name])
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Give what sums the features."""
@@ -170,7 +170,7 @@ class OmicsMLMModule(ComponentModule):
         for name in added:
             has_n = np.concatenate([grid[name].visible.any(1).numpy() for grid in grids])
             self.features.start(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
-            self._start_head(name, own[name], groups_n, has_n)
+            self._initialize_head(name, own[name], groups_n, has_n)
 
     def _summed(self, grids: dict[str, Grid], without: Sequence[str] = ()) -> Tensor:
         evidence = self.scalings.evidence(grids)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from omicsmlm._checks import value_error
 from omicsmlm.data import ADDED
+from omicsmlm.models.base import ComponentDerived
 
 
 @dataclass(frozen=True)
@@ -142,3 +143,11 @@ class ScMBERTConfig:
         usual = self.n_open_bins if kind == "accessibility" else self.n_bins
         bins = self.bins or {}
         return bins.get(modality, bins.get(modality.rstrip(ADDED), usual))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScMBERTDerived(ComponentDerived):
+    """What :class:`ScMBERT` derives from the data."""
+
+    is_exact: bool
+    """Whether attention is exact, or goes through latents."""

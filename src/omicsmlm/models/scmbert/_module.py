@@ -67,7 +67,7 @@ class ScMBERTModule(ComponentModule):
         Whether attention is exact, or goes through latents.
     n_fixed
         Batches of the reference, where a query has brought others.
-    n_remembered
+    n_reference
         Rows whose embedding is kept, for queries to be aligned with.
     """
 
@@ -81,7 +81,7 @@ class ScMBERTModule(ComponentModule):
         *,
         is_exact: bool,
         n_fixed: int | None = None,
-        n_remembered: int = 0,
+        n_reference: int = 0,
     ) -> None:
         super().__init__()
         c, d = config, config.width
@@ -103,7 +103,7 @@ class ScMBERTModule(ComponentModule):
             d,
             n_decoded,
             c.n_sampled,
-            Batches(n_categories, n_fixed, n_remembered),
+            Batches(n_categories, n_fixed, n_reference),
             has_adversary=c.adversary_weight > 0 and c.cell_weight > 0,
         )
 
@@ -192,8 +192,8 @@ class ScMBERTModule(ComponentModule):
         components = component_starts(x, has, shares, groups_n, c.seed, stage)
         self.summary.start(components, chosen)
         for name in self.kinds:
-            self._lead_latent(name, components[name], c.n_linear, c.linear_scale, c.linear_power)
-            self._start_head(name, values[name], groups_n, has[name])
+            self._initialize_latent(name, components[name], c.n_linear, c.linear_scale, c.linear_power)
+            self._initialize_head(name, values[name], groups_n, has[name])
 
     @torch.no_grad()
     def start_added(
@@ -224,7 +224,7 @@ class ScMBERTModule(ComponentModule):
             estimates = ridge_estimates(x_ng, summed_nd[has_n], seed)
             self.summary.combination.start(name, estimates, 0)
             self.summary.set_loadings(m, chosen[name], torch.from_numpy(estimates.weights_gk), self.summary.width)
-            self._start_head(name, [only_present(grid[name]) for grid in grids], groups_n, has_n)
+            self._initialize_head(name, [only_present(grid[name]) for grid in grids], groups_n, has_n)
 
     def _fit(self, name: str, sets: Sequence[dict[str, TokenSet]], chosen: Tensor) -> np.ndarray | sparse.csr_matrix:
         """Fit bins and summary of a modality; give scaled values of the chosen features, of rows that have it."""

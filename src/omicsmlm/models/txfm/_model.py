@@ -29,7 +29,9 @@ N_PROCESSED = {"encoder": 32, "decoder": 256}
 """Principal components of the embeddings of genes after the paper's post-processing."""
 
 
-class TxFM(ImputingModel, FineTunedModel):
+class TxFM(
+    ImputingModel[TxFMModule, TxFMConfig, dict[str, Any]], FineTunedModel[TxFMModule, TxFMConfig, dict[str, Any]]
+):
     """Masked autoencoder of RNA counts: sees some genes of a row, zeros among them, and rebuilds all of them.
 
     Each gene that is shown is a token of the gene's embedding with its log count beside it. A transformer makes of them the
@@ -63,7 +65,7 @@ class TxFM(ImputingModel, FineTunedModel):
 
     embedding_key: ClassVar[str] = "X_txfm"
     config_class: ClassVar[type] = TxFMConfig
-    module: TxFMModule
+    derived_class: ClassVar[type] = dict
 
     def __init__(
         self, data: Any, config: TxFMConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -94,7 +96,7 @@ class TxFM(ImputingModel, FineTunedModel):
         assert isinstance(self.parts.tokenizer, LogCounts)
         return self.parts.tokenizer
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> dict[str, Any]:
         states = self.adata_manager.modalities
         if [state["kind"] for state in states.values()] != ["counts"]:
             found = named(f"{name} ({state['kind']})" for name, state in states.items())
@@ -117,7 +119,8 @@ class TxFM(ImputingModel, FineTunedModel):
         panel_n = torch.cat([batch.panels[name].of_obs for batch in sample]).numpy()
         return list(first.panels[name].profiled.numpy()), panel_n
 
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
+    def _assemble(self, derived: dict[str, Any]) -> Parts:
+        choice = derived
         c, name, shares = self.config, self._name, torch.tensor(choice["shares"])
         weights = {name: torch.tensor(choice["frequencies"])} if c.shown == "frequency" else None
         return Parts(
@@ -127,7 +130,7 @@ class TxFM(ImputingModel, FineTunedModel):
             objective=CountReconstruction(name, c.loss, c.activation, c.library_size),
         )
 
-    def _start(self, sample: Sequence[Batch]) -> None:
+    def _initialize(self, sample: Sequence[Batch]) -> None:
         c, module = self.config, self.module
         module.decoder.start(self._mean_logits(sample))
         if module.fit is None:
