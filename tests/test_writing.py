@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors import SafetensorError
+from anndata import AnnData
 from safetensors.numpy import save_file
 
 from omicsmlm import _writing
@@ -246,15 +246,41 @@ def test_a_full_disk_is_one_sentence_and_the_old_stays(tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_what_a_library_says_of_a_full_disk_is_told_too(tmp_path):
-    sentence = "^save: expected a directory that can be written, got '.*File too large.*' at '.*'; free some space or"
-    with (
-        largest_file(1000),
-        pytest.raises(ValueError, match=sentence),
-        written_directory(tmp_path / "m", overwrite=False, ours=OURS, failures=(SafetensorError,)) as part,
-    ):
+def save_tensors(path, failures=()):
+    with written_directory(path, overwrite=False, ours=OURS, failures=failures) as part:
         save_file({"x": np.zeros(2000)}, part / "x.safetensors")
+
+
+def save_table(path):
+    with written_file(path) as part:
+        AnnData(np.zeros((300, 300))).write_h5ad(part)
+
+
+@pytest.mark.parametrize("save", [save_tensors, save_table])
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # HDF5 cannot close a file on a full disk
+def test_what_a_library_says_of_a_full_disk_is_told_too(tmp_path, save):
+    sentence = "^(save|path): expected .* that can be written, got 'File too large' at '.*'; free some space or"
+    with largest_file(1000), pytest.raises(ValueError, match=sentence):
+        save(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def raise_in_a_block(path, error, failures=()):
+    with written_file(path, failures=failures):
+        raise error
+
+
+def test_an_error_by_which_a_library_says_that_it_could_not_write(tmp_path):
+    error = RuntimeError("[enforce fail at inline_container.cc:672]\n. unexpected pos 704 vs 598")
+    with pytest.raises(RuntimeError, match="inline_container"):
+        raise_in_a_block(tmp_path / "x", error)
+    sentence = (
+        r"^path: expected a file that can be written, got '\[enforce fail at .*672\] \. unexp.*' at '.*x'; pass another"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        raise_in_a_block(tmp_path / "x", error, failures=(RuntimeError,))
 
 
 READ_ONLY = """

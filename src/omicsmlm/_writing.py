@@ -34,7 +34,7 @@ def written_file(
     overwrite
         Whether a file that is there may be replaced.
     failures
-        Errors, beside OSError, by which a library says in the block that it could not write.
+        Errors, beside OSError and those that name a full disk, by which a library says in the block that it could not write.
 
     Raises
     ------
@@ -170,19 +170,27 @@ def absolute(path: str | Path) -> Path:
 @contextmanager
 def _said(place: str, wanted: str, target: Path, failures: Failures) -> Iterator[None]:
     """Turn what the system says of a write into one sentence."""
-    caught: Failures = (OSError, *failures)
     try:
         yield
-    except caught as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, *failures)) and _full(error) is None:
+            raise
         raise _unwritable(place, wanted, target, error) from error
 
 
 def _unwritable(place: str, wanted: str, target: Path, error: Exception) -> ValueError:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    is_full = getattr(error, "errno", None) in full or any(os.strerror(number) in reason for number in full)
-    remedy = "free some space or pass another path" if is_full else "pass another path"
+    full = _full(error)
+    reason = full or getattr(error, "strerror", None) or " ".join(str(error).split())
+    remedy = "pass another path" if full is None else "free some space or pass another path"
     return value_error(place, wanted, f"{reason!r} at {str(target)!r}", remedy)
+
+
+def _full(error: Exception) -> str | None:
+    """Return what the system says of a full disk if that is what is behind an error; HDF5 says it in the text of one of its own."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+            return os.strerror(number)
+    return None
 
 
 def _exists(place: str, kind: str, target: Path) -> ValueError:
