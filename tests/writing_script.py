@@ -67,10 +67,13 @@ def killed(child: int) -> bool:
 def kills(target: Path, n: int, rng: np.random.Generator) -> dict[str, int]:
     counts = {"killed": 0, "whole": 0, "moved on": 0}
     write(target, 0)
-    last = 0
+    began, last = time.monotonic(), 0
+    for _ in range(3):
+        write(target, 0)
+    took = (time.monotonic() - began) / 3
     for i in range(n):
         child = started(target, (i + 1) * 2**20)
-        time.sleep(rng.uniform(0, 0.03))
+        time.sleep(rng.uniform(0, 4 * took))
         counts["killed"] += killed(child)
         version = version_of(target)
         counts["whole"] += 1
