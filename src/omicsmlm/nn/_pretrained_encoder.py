@@ -6,11 +6,13 @@ and only when one is asked for.
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +24,8 @@ from ._residues import PackedStates, residue_codes, texts, windowed
 from ._state_store import StateStore
 
 Library = Literal["transformers", "enformer"]
+WRITE_EVERY = 5.0
+"""Seconds of embedding that a killed run loses at most, and one sequence."""
 HINT = "pip install 'omicsmlm[sequences]'"
 
 
@@ -59,10 +63,17 @@ class Source(NamedTuple):
             raise value_error("encoder", "a local directory or a name with a pinned revision", found, remedy)
 
     def key(self) -> str:
-        """Name what the weights are: of a directory the sizes and times of its files, of a name its commit."""
+        """Name what the weights are: of a directory the content of its files, wherever it lies; of a name its commit."""
         folder = Path(self.path)
-        stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.glob("*"))]
-        return json.dumps([self.library, self.path, self.revision, stats if folder.is_dir() else []])
+        if not folder.is_dir():
+            return json.dumps([self.library, self.path, self.revision])
+        files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
+        return json.dumps([self.library, {file.name: _digest(file) for file in files}])
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class PretrainedEncoder(nn.Module):
@@ -173,13 +184,27 @@ class FrozenEncoder:
         device, digests = residues.offsets.device, keys
         if digests is None:
             digests = [(int(a), int(b)) for a, b in residues.digests.tolist()]
-        for i, digest in enumerate(digests):
-            if not self.store.has(digest):
-                self.store.add(digest, self._loaded(device)(_single(residues, i)).states)
-        found = [torch.from_numpy(self.store.get(digest).astype("float32")) for digest in digests]
+        stored = self.store.get(digests)
+        stored |= self._embedded(residues, {digest: i for i, digest in enumerate(digests) if digest not in stored})
+        found = [torch.from_numpy(stored[digest].astype("float32")) for digest in digests]
         lengths = [len(states) for states in found]
         offsets = torch.tensor([0, *accumulate(lengths)], device=device)
         return PackedStates(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets, lengths)
+
+    def _embedded(self, residues: Sequences, at: dict[tuple[int, int], int]) -> dict[tuple[int, int], np.ndarray]:
+        """Embed the sequences at some places and store them every few seconds; give (l, d) float16 of each, by its digest."""
+        found: dict[tuple[int, int], np.ndarray] = {}
+        fresh: dict[tuple[int, int], Tensor] = {}
+        written = time.monotonic()
+        for digest, i in at.items():
+            fresh[digest] = self._loaded(residues.offsets.device)(_single(residues, i)).states.to(torch.float16).cpu()
+            found[digest] = fresh[digest].numpy()
+            if time.monotonic() - written > WRITE_EVERY:
+                self.store.add(fresh)
+                fresh, written = {}, time.monotonic()
+        if fresh:
+            self.store.add(fresh)
+        return found
 
     def _loaded(self, device: torch.device) -> PretrainedEncoder:
         if self._encoder is None:
