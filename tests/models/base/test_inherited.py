@@ -180,7 +180,7 @@ def test_a_model_shows_what_it_is(model, alone):
     lines = [
         "OmicsMLM",
         "  data: 72 observations",
-        "  modalities: rna (counts, 30 features), atac (accessibility, 40 features), prot (protein, 8 features)",
+        "  modalities: rna (30 features, counts), atac (40 features, accessibility), prot (8 features, protein)",
         "  batches: 2 of 'batch'",
         '  embedding: 8 dimensions, for .obsm["X_omics"]',
         "  trained: yes",

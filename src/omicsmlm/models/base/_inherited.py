@@ -163,29 +163,33 @@ class InheritedSurface(Registered):
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
-    def _entries(self) -> Mapping[str, str]:
-        """Return what is shown of the model, by name."""
-        data = "none; pass adata=… to load()" if self.adata is None else f"{self.adata.n_obs:,} observations"
-        covariates = self.adata_manager.covariates
-        key, categories = next(iter(covariates.items()), (None, []))
-        others = [f"{name!r} ({len(values)} categories)" for name, values in list(covariates.items())[1:]]
-        return {
-            "data": data,
-            "modalities": ", ".join(
-                f"{name} ({state['kind']}, {len(state['vocabulary']):,} features)"
-                for name, state in self.adata_manager.modalities.items()
-            ),
-            **({"sequences": ", ".join(self.adata_manager.sequences)} if self.adata_manager.sequences else {}),
+    def data_entries(self) -> dict[str, str]:
+        """Return what ``repr`` shows of the object and its registration, by name; heads show the same of their model."""
+        manager = self.adata_manager
+        key, categories = next(iter(manager.covariates.items()), (None, []))
+        others = [f"{name!r} ({len(own)} categories)" for name, own in list(manager.covariates.items())[1:]]
+        modalities = [
+            f"{name} ({len(state['vocabulary']):,} features, {state['kind']})"
+            for name, state in manager.modalities.items()
+        ]
+        entries = {
+            "data": "none; pass adata=… to load()" if self.adata is None else f"{self.adata.n_obs:,} observations",
+            "modalities": ", ".join(modalities),
+            "sequences": ", ".join(manager.sequences),
             "batches": "none" if key is None else f"{len(categories)} of {key!r}",
-            **({"covariates": ", ".join(others)} if others else {}),
-            "embedding": f'{self.module.n_latent} dimensions, for .obsm["{self.embedding_key}"]',
-            "trained": "yes" if self.is_trained_ else "no",
+            "covariates": ", ".join(others),
         }
+        return {name: entry for name, entry in entries.items() if entry}
 
     @property
     def summary_string(self) -> str:
         """What ``repr`` shows: class, data, modalities, batches, embedding, and whether the model is trained."""
-        return summary(type(self).__name__, self._entries())
+        entries = {
+            **self.data_entries(),
+            "embedding": f'{self.module.n_latent} dimensions, for .obsm["{self.embedding_key}"]',
+            "trained": "yes" if self.is_trained_ else "no",
+        }
+        return summary(type(self).__name__, entries)
 
     def __repr__(self) -> str:
         return self.summary_string

@@ -117,7 +117,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         return 2
 
     def _stage(self, name: str) -> None:
-        """Tell the bar what construction does next."""
+        """Name the stage that construction begins, for the bar."""
         if self._stages is not None:
             self._stages(name)
 
