@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
 
 from ._embedded_file import target_file
-from ._registration import Registered
+from ._inherited import InheritedSurface
 
 EMBEDDING_BATCH_SIZE = 1024
 """Observations embedded at once unless the user says otherwise; the embedding does not depend on it."""
@@ -25,10 +24,9 @@ GATHERED_OBSERVATIONS = 65_536
 """Observations that ranks embed together before they gather them."""
 
 
-class EmbeddingModel[M: Module](Registered):
+class EmbeddingModel[M: Module](InheritedSurface):
     """Abstract: a registered model with a module that embeds."""
 
-    embedding_key: ClassVar[str]
     module: M
     parts: Parts
 
@@ -96,6 +94,31 @@ class EmbeddingModel[M: Module](Registered):
         self.module.eval()
         for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
             yield compute(on_device(batch, self.device)).float().cpu().numpy()
+
+    def minibatches(
+        self,
+        data: AnnData | MuData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
+    ) -> Iterator[Batch]:
+        """Yield the observations that are asked for, on the model's device, with the module set to evaluation.
+
+        Parameters
+        ----------
+        data, indices, batch_size
+            As in :meth:`map_observations`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the object does not fit the model.
+        """
+        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
+        manager = self.manager_for(data)
+        indices = checked_indices(indices, manager.adata.n_obs)
+        self.module.eval()
+        for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
+            yield on_device(batch, self.device)
 
     def map_observations(
         self,
