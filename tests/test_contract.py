@@ -43,7 +43,7 @@ class Family(NamedTuple):
 
     model: type[OmicsModel]
     make: Callable[[], Any]
-    """A small object with at most the features that the model looks at and a column ``batch``."""
+    """A small object with at most the features that the model uses and a column ``batch``."""
     config: Any
 
 
@@ -59,7 +59,7 @@ FAMILIES = {
     "Toy, RNA": Family(Toy, rna, ToyConfig()),
 }
 FEATURES = {name: family for name, family in FAMILIES.items() if family.model is not IsoFormer}
-"""Families that look at values of named features; IsoFormer looks at letters, and its own test asks the like of them."""
+"""Families that take values of named features; IsoFormer takes residues, and its own test asks the same of them."""
 SEVERAL = {name: family for name, family in FAMILIES.items() if isinstance(family.make(), MuData)}
 
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -109,20 +109,20 @@ def masked(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
     return model.parts.masking(views, draws_for(views, 5)).inputs
 
 
-def changed_where_hidden(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
-    """Other values wherever the masking hides them."""
+def changed_where_masked(model: OmicsModel, views: dict[str, View]) -> dict[str, View]:
+    """Other values wherever they are masked."""
     changed: dict[str, View] = {}
     tagged = {name: v._replace(values=1.0 + torch.arange(len(v.values))) for name, v in views.items() if not is_grid(v)}
-    shown = masked(model, views) if not tagged else masked(model, tagged)
+    inputs = masked(model, views) if not tagged else masked(model, tagged)
     for name, view in views.items():
         if is_grid(view):
-            hidden = view.visible & ~shown[name].visible
-            values = torch.where(hidden, view.values * 3 + 2, view.values)
+            is_masked = view.visible & ~inputs[name].visible
+            values = torch.where(is_masked, view.values * 3 + 2, view.values)
             changed[name] = Grid(values, view.visible, view.total + (values - view.values).sum(1))
         else:
-            hidden = ~torch.isin(tagged[name].values, shown[name].values)
-            changed[name] = view._replace(values=torch.where(hidden, view.values * 3 + 2, view.values))
-        assert hidden.any()
+            is_masked = ~torch.isin(tagged[name].values, inputs[name].values)
+            changed[name] = view._replace(values=torch.where(is_masked, view.values * 3 + 2, view.values))
+        assert is_masked.any()
     return changed
 
 
@@ -134,7 +134,9 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
     """The first modality as if the object lacked some of its features."""
     name, view = next(iter(views.items()))
     kept = torch.from_numpy(kept_g)
-    if isinstance(model, TxFM):  # its values are relative to what there is of a row, and to the share that this is
+    if isinstance(
+        model, TxFM
+    ):  # its values are relative to what is measured of an observation, and to the fraction that this is
         counts = keep_visible(view, view.visible & kept).values.expm1()
         library = model.config.library_size * model.parts.tokenizer.get_buffer("share_g")[kept].sum()
         values = (counts * (library / counts.sum(1, keepdim=True))).log1p()
@@ -156,7 +158,7 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
 
 
 def without_modality(view: View) -> View:
-    """A modality as if no row had it."""
+    """A modality as if no observation had it."""
     if is_grid(view):
         return keep_visible(view, torch.zeros_like(view.visible))
     nothing = {"ids": view.ids[:0], "values": view.values[:0], "offsets": torch.zeros_like(view.offsets)}
@@ -187,7 +189,7 @@ def test_training_writes_an_embedding_row_for_row(family, trained):
     assert written.shape == (model.adata.n_obs, model.module.n_latent)
     assert written.dtype == np.float32
     assert np.isfinite(written).all()
-    assert np.unique(written.round(5), axis=0).shape[0] == model.adata.n_obs, "rows differ"
+    assert np.unique(written.round(5), axis=0).shape[0] == model.adata.n_obs, "observations differ"
     np.testing.assert_array_equal(written, model.get_latent_representation())
 
 
@@ -216,13 +218,13 @@ def test_batch_size_does_not_matter(family, trained, batch_size):
 
 
 @every_family
-def test_order_and_choice_of_rows_do_not_matter(family, trained):
+def test_order_and_choice_of_observations_do_not_matter(family, trained):
     model = trained(family)
     whole = model.get_latent_representation()
-    rows = np.random.default_rng(0).permutation(len(whole))[:20]
-    np.testing.assert_allclose(model.get_latent_representation(indices=rows), whole[rows], atol=1e-5)
-    np.testing.assert_allclose(model.get_latent_representation(indices=rows.tolist()), whole[rows], atol=1e-5)
-    np.testing.assert_allclose(model.get_latent_representation(model.adata[rows].copy()), whole[rows], atol=1e-5)
+    chosen = np.random.default_rng(0).permutation(len(whole))[:20]
+    np.testing.assert_allclose(model.get_latent_representation(indices=chosen), whole[chosen], atol=1e-5)
+    np.testing.assert_allclose(model.get_latent_representation(indices=chosen.tolist()), whole[chosen], atol=1e-5)
+    np.testing.assert_allclose(model.get_latent_representation(model.adata[chosen].copy()), whole[chosen], atol=1e-5)
     mask = np.arange(len(whole)) % 3 == 0
     np.testing.assert_allclose(model.get_latent_representation(indices=mask), whole[mask], atol=1e-5)
     assert model.get_latent_representation(indices=[]).shape == (0, model.module.n_latent)
@@ -273,13 +275,13 @@ def test_global_random_states_are_left_alone(family):
 
 
 @families_of_features
-def test_a_hidden_value_cannot_leak(family, trained):
+def test_a_masked_value_cannot_leak(family, trained):
     model = trained(family)
     views = views_of(model)
-    changed = changed_where_hidden(model, views)
+    changed = changed_where_masked(model, views)
     inputs, others = masked(model, views), masked(model, changed)
     np.testing.assert_allclose(encoded(model, others), encoded(model, inputs), atol=1e-6)
-    assert not np.allclose(encoded(model, changed), encoded(model, views), atol=1e-2), "seen values do matter"
+    assert not np.allclose(encoded(model, changed), encoded(model, views), atol=1e-2), "visible values do matter"
 
 
 @families_of_features
@@ -309,15 +311,15 @@ def test_the_embedding_does_not_know_the_batch(family, trained):
 
 
 class Spy(Callback):
-    """Notes in which mode the module trains, and stops a training where it is told to."""
+    """Notes in which mode the module trains, and stops a training at a given step."""
 
     def __init__(self, *, fails_at: tuple[int, int] | None = None) -> None:
         self.modes: list[bool] = []
-        self.rows: list[list[int]] = []
+        self.indices: list[list[int]] = []
         self.fails_at = fails_at
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        self.rows.append(batch.indices.tolist())
+        self.indices.append(batch.indices.tolist())
         self.modes.append(all(part.training for part in pl_module.module.modules()))
         if self.fails_at == (trainer.current_epoch, batch_idx):
             raise RuntimeError("the machine was switched off")
@@ -338,8 +340,8 @@ def test_a_second_training_really_trains(family):
     for spy in spies:
         assert len(spy.modes) == 2 * 3
         assert all(spy.modes)
-        assert spy.rows[:3] != spy.rows[3:], "each epoch has an order of its own"
-    assert spies[0].rows != spies[1].rows, "and so has each training"
+        assert spy.indices[:3] != spy.indices[3:], "each epoch has an order of its own"
+    assert spies[0].indices != spies[1].indices, "and so has each training"
     assert not model.module.training
     for name, values in history[1].items():
         assert len(values) == 4
@@ -355,7 +357,7 @@ def test_the_loss_falls(family):
 
     @torch.no_grad()
     def terms() -> dict[str, float]:
-        """The terms of the loss of all rows, always under the same masking."""
+        """The terms of the loss of all observations, always under the same masking."""
         masked = model.parts.masking(model.parts.tokenizer(batch), Draws(99, batch.indices))
         found = model.parts.objective(model.module.eval()(masked.inputs, batch), masked, batch, 1.0)
         return {name: float(value) for name, value in found.items()}
@@ -404,7 +406,7 @@ def test_the_users_object_is_left_as_it_was(family):
 
 
 @every_family
-def test_rows_are_held_out_and_stay_so(family, trained):
+def test_observations_are_held_out_and_stay_so(family, trained):
     model = trained(family)
     learned, held_out = model.train_indices, model.validation_indices
     assert len(held_out) == round(0.1 * model.adata.n_obs)
@@ -416,7 +418,7 @@ def test_rows_are_held_out_and_stay_so(family, trained):
 
 
 @every_family
-def test_without_held_out_rows_it_trains_too(family):
+def test_without_held_out_observations_it_trains_too(family):
     model = new(family)
     model.train(2, train_size=1.0, **QUIET)
     assert "validation_loss" not in model.history
@@ -487,7 +489,7 @@ def test_features_are_matched_by_name(family, trained, rng):
 
 
 @families_of_features
-def test_missing_features_are_hidden_features(family, trained):
+def test_missing_features_are_masked_features(family, trained):
     model = trained(family)
     data = family.make()
     part = first_modality(data)
@@ -499,7 +501,7 @@ def test_missing_features_are_hidden_features(family, trained):
 
 
 @families_of_several
-def test_an_absent_modality_is_a_hidden_one(family, trained):
+def test_an_absent_modality_is_a_masked_one(family, trained):
     model = trained(family)
     data = family.make()
     whole = views_of(model)
@@ -549,11 +551,11 @@ def test_a_query_embeds_as_its_reference_does_and_leaves_it_alone(family, traine
         family.model.load_query_data(family.make(), new(family))
 
 
-# ---- rows and forms of matrices -----------------------------------------------------------------------------------
+# ---- observations of zeros and forms of matrices -----------------------------------------------------------------------------------
 
 
 @families_of_features
-def test_a_row_of_zeros_gets_an_embedding_and_trains(family):
+def test_an_observation_of_zeros_gets_an_embedding_and_trains(family):
     data = family.make()
     for part in data.mod.values() if isinstance(data, MuData) else [data]:
         x = part.X.toarray()
