@@ -147,8 +147,8 @@ class Bar(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Show the losses."""
         assert isinstance(pl_module, MaskedPlan)
-        shown = {name: f"{value:.4g}" for name, value in pl_module.losses.items() if name.endswith("_loss")}
-        self.bar.set_postfix(shown, refresh=False)
+        losses = {name: f"{value:.4g}" for name, value in pl_module.losses.items() if name.endswith("_loss")}
+        self.bar.set_postfix(losses, refresh=False)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Close the bar."""

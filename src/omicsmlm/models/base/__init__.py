@@ -15,6 +15,7 @@ from ._explaining import ExplainingModel
 from ._files import Saved, read_model, state_under, write_model
 from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
+from ._inherited import summary
 from ._model import OmicsModel, announce
 from ._query import QueryDerived, QueryModel
 from ._query_module import QueryModule
@@ -49,6 +50,7 @@ __all__ = [
     "listed_covariates",
     "read_model",
     "state_under",
+    "summary",
     "to_json",
     "write_model",
 ]

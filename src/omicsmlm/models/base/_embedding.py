@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
 
 from ._embedded_file import target_file
-from ._registration import Registered
+from ._inherited import InheritedSurface
 
 EMBEDDING_BATCH_SIZE = 1024
 """Observations embedded at once unless the user says otherwise; the embedding does not depend on it."""
@@ -25,10 +24,9 @@ GATHERED_OBSERVATIONS = 65_536
 """Observations that ranks embed together before they gather them."""
 
 
-class EmbeddingModel[M: Module](Registered):
+class EmbeddingModel[M: Module](InheritedSurface):
     """Abstract: a registered model with a module that embeds."""
 
-    embedding_key: ClassVar[str]
     module: M
     parts: Parts
 
@@ -259,7 +257,7 @@ def checked_indices(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> n
     Examples
     --------
     >>> checked_indices([True, False, True], 3), checked_indices([-1], 3)
-    (array([0, 2]), array([-1]))
+    (array([0, 2]), array([2]))
     """
     indices = np.arange(n_obs) if indices is None else np.asarray(indices)
     if indices.dtype == bool and indices.shape == (n_obs,):
@@ -269,7 +267,7 @@ def checked_indices(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> n
     if indices.dtype.kind not in "iu" or indices.ndim != 1 or indices.min() < -n_obs or indices.max() >= n_obs:
         wanted = f"positions below {n_obs}, or as many booleans"
         raise value_error("indices", wanted, named(indices.ravel(), 3), "pass obs_names.get_indexer(names) for names")
-    return indices.astype(np.int64)
+    return indices.astype(np.int64) % n_obs  # what is drawn for an observation follows from its position
 
 
 def check_positive(argument: str, number: int | None, remedy: str) -> None:

@@ -117,7 +117,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         return 2
 
     def _stage(self, name: str) -> None:
-        """Tell the bar what construction does next."""
+        """Name the stage that construction begins, for the bar."""
         if self._stages is not None:
             self._stages(name)
 
@@ -291,7 +291,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
     # ---- saving and loading -------------------------------------------------------------------------------------
 
-    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:  # type: ignore[override]
+    def save(self, dir_path: str | Path, overwrite: bool = False, *, save_anndata: bool = False) -> None:  # type: ignore[override]
         """Write the model to a directory: tensors as safetensors, all else as JSON; nothing is pickled.
 
         Parameters
@@ -300,7 +300,21 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             Directory to make.
         overwrite
             Whether a model that is there may be replaced.
+        save_anndata
+            Must be False: the object is written by itself, and passed to :meth:`load`.
+
+        Raises
+        ------
+        ValueError
+            If the directory exists and is not to be overwritten, or cannot be written.
+
+        Notes
+        -----
+        ``scvi.hub`` reads pickled files alone, and so none of these; to share a model, share its directory.
         """
+        if save_anndata:
+            remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"
+            raise value_error("save_anndata", "False", "True", remedy)
         config = {
             "class": type(self).__name__,
             "config": to_json(self.config),
