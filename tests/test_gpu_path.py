@@ -25,7 +25,7 @@ from tests.cuda_stand_in import CUDA, Ledger, OnCuda, move, noted, on_cuda, pret
 from tests.objects import QUIET, multiome, rna
 from tests.test_contract import FAMILIES, Family, every_family, new
 
-WAITS = {"OmicsMLM": 0, "ScMBERT": 1, "MOJO": 0, "TxFM": 0, "IsoFormer": 1}
+WAITS = {"OmicsMLM": 0, "ScMBERT": 1, "MOJO": 0, "TxFM": 0, "IsoFormer": 1, "Toy": 0}
 """Times in a step that the host may wait. ScMBERT: for the number of tokens that are left of each row. IsoFormer: for the lengths
 and the digests of sequences, and for the rows that have them."""
 
@@ -66,7 +66,7 @@ class Trained:
             yield
 
     def refresh(self, *, is_whole: bool) -> None:
-        """Find the targets of the pulls, from the batch."""
+        """Find the targets of the alignment losses, from the batch."""
         assert self.parts.memory is not None
         self.parts.module.eval()
         with self.running(), torch.no_grad():

@@ -12,7 +12,7 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import MOJO, Classifier, ClassifierConfig
-from omicsmlm.masking import WithPartialView
+from omicsmlm.masking import WithModalitySubsets
 from tests.objects import QUIET, SMALL_MOJO, bulk, factor_profiles, modality
 
 
@@ -186,7 +186,7 @@ def test_genes_have_embeddings_of_their_own(trained):
 
 def test_consistency_trains_a_doubled_batch():
     model = MOJO(bulk(), replace(SMALL_MOJO, consistency=1.0, modality_rate=0.0))
-    assert isinstance(model.parts.masking, WithPartialView)
+    assert isinstance(model.parts.masking, WithModalitySubsets)
     model.train(12, train_size=1.0, **QUIET)
     for term in ("agreement", "divergence"):
         losses = model.history[f"train_{term}"][f"train_{term}"].to_numpy()

@@ -325,8 +325,8 @@ def test_several_batch_keys_make_one_batch_of_each_combination():
 def test_without_batch_strength_nothing_takes_the_batch_out():
     model = OmicsMLM(rna(), replace(SMALL, batch_strength=0.0), batch_key="batch")
     assert model.module.adversary is None
-    assert list(model.parts.objective.pulls) == ["alignment"]
-    assert model.parts.objective.pulls["alignment"][0].strength == 0
+    assert list(model.parts.objective.alignment_losses) == ["alignment"]
+    assert model.parts.objective.alignment_losses["alignment"][0].strength == 0
     double = OmicsMLM(rna(), replace(SMALL, batch_strength=2.0), batch_key="batch")
     usual = OmicsMLM(rna(), SMALL, batch_key="batch")
     assert double.parts.objective.adversary_weight == 2 * usual.parts.objective.adversary_weight

@@ -90,7 +90,7 @@ def by_loop(model: ScMBERT) -> pd.DataFrame:
             popular[feature] = popular.get(feature, 0) + 1
         right, answers, is_open, score, popularity, s = [], [], [], [], [], 0
         for t in range(len(part.ids)):
-            if truth.asked[t]:
+            if truth.identity_masked[t]:
                 asked.append((m, int(outputs.modality_logits[name][t].argmax()), int(shown[t])))
             if not part.values[t].isnan():
                 continue

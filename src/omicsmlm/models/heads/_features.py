@@ -11,7 +11,7 @@ from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import observation_loader, stored_values
 from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, OmicsModel
 from omicsmlm.nn import Scalings, only_present
-from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
+from omicsmlm.tokenizers import FeatureGrids, common_features, variable_features
 
 MOST: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
 """Most features that are selected: the most variable counts, the most common open regions; of other kinds all."""
@@ -40,7 +40,7 @@ class ObservationFeatures(nn.Module):
         self.names = list(kinds)
         selected = {name: torch.arange(n) for name, n in n_selected.items()}
         profiles = {name: torch.full((n,), 1 / n) for name, n in n_vocabulary.items()}
-        self.tokenizer = FeatureSets(kinds, selected, profiles)
+        self.tokenizer = FeatureGrids(kinds, selected, profiles)
         self.scalings = Scalings(kinds, n_selected)
 
     @property
@@ -64,7 +64,7 @@ class ObservationFeatures(nn.Module):
         n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
         made = cls(kinds, n_vocabulary, {name: len(selected) for name, (selected, _) in chosen.items()})
         selected, profiles = ({name: part[k] for name, part in chosen.items()} for k in (0, 1))
-        made.tokenizer = FeatureSets(kinds, selected, profiles)
+        made.tokenizer = FeatureGrids(kinds, selected, profiles)
         grids = [made.tokenizer(batch) for batch in sample]
         for name in states:
             made.scalings.fit(name, [only_present(grid[name]) for grid in grids])

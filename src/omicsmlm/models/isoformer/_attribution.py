@@ -14,7 +14,7 @@ from torch import Tensor
 
 from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Sequences
-from omicsmlm.masking import MASK, without
+from omicsmlm.masking import MASK, without_modality
 from omicsmlm.nn import place_of, sequence_of
 from omicsmlm.tokenizers import TARGETS
 
@@ -55,7 +55,7 @@ class AttributedModel(SequenceModel):
             changes = []
             for m, name in enumerate(names):
                 lost_n = has_nm[:, m] & (has_nm.sum(1) > 1)
-                rest_nt = self._from_views({**views, name: without(views[name], lost_n)})
+                rest_nt = self._from_views({**views, name: without_modality(views[name], lost_n)})
                 changes.append(torch.where(lost_n[:, None], whole_nt - rest_nt, torch.nan))
             return torch.cat(changes, 1)
 

@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple, cast
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import FormerFields
 from omicsmlm.nn import FusionKind, Source
-from omicsmlm.tokenizers import Crop
+from omicsmlm.tokenizers import Truncation
 
-CROPS = {"dna": Crop(8192, "centre"), "rna": Crop(12_288, "end"), "protein": Crop(2047, "start")}
+CROPS = {"dna": Truncation(8192, "centre"), "rna": Truncation(12_288, "end"), "protein": Truncation(2047, "start")}
 """Truncation of sequences unless their encoder says otherwise; RNA and protein as in the paper, DNA ours."""
 
 
@@ -58,10 +58,10 @@ class SequenceEncoder:
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
 
-    def crop(self, name: str) -> Crop:
+    def crop(self, name: str) -> Truncation:
         """Return the truncation of a sequence of this name."""
         default = CROPS[name]
-        return Crop(self.max_length or default.length, self.keep or default.keep)
+        return Truncation(self.max_length or default.length, self.keep or default.keep)
 
     @property
     def source(self) -> Source | None:

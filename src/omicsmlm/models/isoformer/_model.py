@@ -16,7 +16,7 @@ from omicsmlm.masking import DropModalities, MaskResidues
 from omicsmlm.models.base import FormerFields, announce
 from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
 from omicsmlm.objectives import ResidueCrossEntropy, TargetError
-from omicsmlm.tokenizers import TARGETS, CroppedSequences
+from omicsmlm.tokenizers import TARGETS, TruncatedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
 
 from ._attribution import AttributedModel
@@ -111,11 +111,11 @@ class IsoFormer(AttributedModel):
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
         c, (mean_t, scale_t) = self.config, derived.targets
-        crops = {name: c.encoder(name).crop(name) for name in derived.sequences}
+        truncations = {name: c.encoder(name).crop(name) for name in derived.sequences}
         statistics = {name: (found.mean, found.scale) for name, found in derived.vectors.items()}
         widths = {name: len(found.mean) for name, found in derived.vectors.items()}
         return Parts(
-            tokenizer=CroppedSequences(crops, statistics, mean_t, scale_t),
+            tokenizer=TruncatedSequences(truncations, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
             module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c),
             objective=TargetError(TARGETS),
@@ -232,7 +232,7 @@ class IsoFormer(AttributedModel):
         return self._from_views(self.parts.tokenizer(batch))
 
     def _from_views(self, views: dict[str, Any]) -> Tensor:
-        assert isinstance(self.parts.tokenizer, CroppedSequences)
+        assert isinstance(self.parts.tokenizer, TruncatedSequences)
         return self.parts.tokenizer.unscaled(self.module.predict(views))
 
     def _describe(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._sizes import places_of_true
+from omicsmlm._sizes import positions_of_true
 from omicsmlm._types import Batch, Encoded, Grid, Module, Sequences
 from omicsmlm.masking import has_modality
 from omicsmlm.nn import (
@@ -18,9 +18,9 @@ from omicsmlm.nn import (
     FrozenEncoder,
     Fusion,
     KernelRegression,
+    PackedStates,
     PretrainedEncoder,
     ResidueEncoder,
-    States,
     sequence_of,
 )
 
@@ -116,20 +116,20 @@ class IsoFormerModule(Module):
         """Return the embeddings of the residues, which fine-tuning may freeze."""
         return [cast(nn.Parameter, e.embedding.weight) for e in self.encoders.values() if isinstance(e, ResidueEncoder)]
 
-    def _streams(self, views: dict[str, Any]) -> dict[str, States]:
+    def _streams(self, views: dict[str, Any]) -> dict[str, PackedStates]:
         streams, known = {}, _host_sizes([views[name] for name in [*self.sequences, *self.vectors]])
         for name in self.sequences:
             own, residues = known.pop(0), views[name]
             states = self._sequence_states(name, residues._replace(residues=residues.residues[: sum(own.lengths)]), own)
-            streams[name] = states.of_rows(residues.of_obs, own.of_obs)
+            streams[name] = states.of_observations(residues.of_obs, own.of_obs)
         for name in self.vectors:
             streams[name] = self._vector_states(name, views[name], known.pop(0))
         return streams
 
-    def _sequence_states(self, name: str, residues: Sequences, known: "_HostSizes") -> States:
+    def _sequence_states(self, name: str, residues: Sequences, known: "_HostSizes") -> PackedStates:
         """Return the states of distinct sequences, to each position of which the whole sequence's composition is added."""
         if len(residues.offsets) == 1:
-            return States(torch.zeros(0, self.width, device=residues.offsets.device), residues.offsets, [])
+            return PackedStates(torch.zeros(0, self.width, device=residues.offsets.device), residues.offsets, [])
         if name in self.frozen:
             states = self.frozen[name](residues, known.keys)
         else:
@@ -140,13 +140,13 @@ class IsoFormerModule(Module):
         summary_ud = self.summaries[name](self.scores[name](residues, known.keys))
         return states._replace(states=states.states + summary_ud[sequence_of(states)])
 
-    def _vector_states(self, name: str, grid: Grid, known: "_HostSizes") -> States:
+    def _vector_states(self, name: str, grid: Grid, known: "_HostSizes") -> PackedStates:
         """Return one state for each vector that is there: of its measured values, and of which these are."""
         has_n = grid.visible.any(1)
-        place_p, _ = places_of_true(has_n, sum(known.lengths))
+        place_p, _ = positions_of_true(has_n, sum(known.lengths))
         x_pg = torch.cat([grid.values * grid.visible, grid.visible.to(grid.values.dtype)], 1)[place_p]
         offsets = torch.cat([has_n.new_zeros(1, dtype=torch.int64), has_n.cumsum(0)])
-        return States(self.readings[name](x_pg), offsets, known.lengths)
+        return PackedStates(self.readings[name](x_pg), offsets, known.lengths)
 
     # ---- experts --------------------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class ResidueModule(Module):
     def encode(self, views: dict[str, Any]) -> Encoded:
         """Return the mean state of the first kind of sequence of each observation."""
         name = next(iter(self.encoders))
-        mean_nd = self.encoders[name](views[name]).of_rows(views[name].of_obs).pooled()
+        mean_nd = self.encoders[name](views[name]).of_observations(views[name].of_obs).pooled()
         return Encoded(mean_nd, torch.zeros_like(mean_nd))
 
     def forward(self, views: dict[str, Any], batch: Batch) -> ResidueOutputs:

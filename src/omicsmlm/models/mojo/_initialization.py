@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omicsmlm._types import Grid, Masked
-from omicsmlm.nn import AxisEmbedding, RotaryBlock, TokenHead, TokenReading, TowerLevel
+from omicsmlm.nn import AxisEmbedding, RotaryBlock, TokenHead, TokenLogits, TowerLevel
 
 from ._module import MOJOModule, MOJOOutputs
 
@@ -151,7 +151,7 @@ def fit_heads(module: MOJOModule, outputs: MOJOOutputs, masked: Masked) -> None:
             _fit_logistic_regression(head.out, outputs.readings[name], evaluated_ng, bins_t)
 
 
-def _fit_logistic_regression(layer: nn.Linear, reading: TokenReading, at_ng: Tensor, bins_t: Tensor) -> None:
+def _fit_logistic_regression(layer: nn.Linear, reading: TokenLogits, at_ng: Tensor, bins_t: Tensor) -> None:
     """Fit a multinomial logistic regression with a small ridge penalty by L-BFGS, in place."""
     with torch.no_grad():
         hidden_td = reading.hidden(at_ng)

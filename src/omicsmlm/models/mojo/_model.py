@@ -13,10 +13,10 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Parts
 from omicsmlm.data import stored_values
-from omicsmlm.masking import MaskBins, WithPartialView
+from omicsmlm.masking import MaskBins, WithModalitySubsets
 from omicsmlm.models.base import FineTunedModel, FormerFields, ImputingModel
 from omicsmlm.objectives import BinCrossEntropy
-from omicsmlm.tokenizers import AxisBins, fit_scale, row_depth
+from omicsmlm.tokenizers import AxisBins, fit_scale, observation_depth
 from omicsmlm.training import Optimisation
 
 from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, MOJOConfig, MOJODerived
@@ -89,7 +89,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             if state["kind"] in SPARSE_KINDS:
                 profile = _profile(stored_values(sample, name, len(state["vocabulary"])))
                 derived.profiles[name] = profile
-                depths = [row_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
+                depths = [observation_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
                 has_n = torch.cat([batch.present[name] for batch in sample])
                 derived.depths[name] = float(torch.cat(depths)[has_n].median())
             derived.scales[name] = fit_scale(state["kind"], self.config.scaling, tokens, depths)
@@ -109,7 +109,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         )
         masking: Masking = MaskBins(c.n_bins, c.mask_rate, c.modality_rate)
         if c.consistency:
-            masking = WithPartialView(masking)
+            masking = WithModalitySubsets(masking)
         return Parts(
             tokenizer=tokenizer,
             masking=masking,

@@ -13,7 +13,7 @@ from omicsmlm.nn import (
     DownTower,
     RotaryTransformer,
     TokenHead,
-    TokenReading,
+    TokenLogits,
     UpTower,
 )
 
@@ -24,7 +24,7 @@ class MOJOOutputs(NamedTuple):
     """Embedding and token predictions of a batch."""
 
     encoded: Encoded
-    readings: dict[str, TokenReading]
+    readings: dict[str, TokenLogits]
     """Per modality, the logits of any token, computed where they are asked for."""
 
 

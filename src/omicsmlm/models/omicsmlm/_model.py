@@ -22,13 +22,13 @@ from omicsmlm.models.base import (
     FormerFields,
 )
 from omicsmlm.objectives import (
+    BatchAlignmentLoss,
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
-    Pull,
     expected_values,
 )
-from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, common_features, sample_values, variable_features
 
 from ._config import (
     ALIGNMENT_WEIGHT,
@@ -121,29 +121,29 @@ class OmicsMLM(
         module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference)
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        pulls: dict[str, tuple[Pull, float]] = {}
+        alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
         if n_known is None:
-            pulls["alignment"] = (ClusterAlignment(strength=c.batch_strength), ALIGNMENT_WEIGHT)
+            alignment_losses["alignment"] = (ClusterAlignment(strength=c.batch_strength), ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
-            pulls["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
+            alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
         objective = LatentReconstruction(
             kinds,
             self._weights(),
             kl_weight=c.kl_weight * float(np.clip((derived.depth / KL_DEPTH) ** KL_POWER, *KL_FACTORS)),
             kl_warmup=KL_WARMUP,
             adversary_weight=c.batch_strength * min(ADVERSARY_WEIGHT * (n_batches - 1), MOST_ADVERSARY),
-            pulls=pulls,
+            alignment_losses=alignment_losses,
         )
         return Parts(
-            tokenizer=FeatureSets(kinds, selected, profiles),
+            tokenizer=FeatureGrids(kinds, selected, profiles),
             masking=MaskFeatures(c.mask_rates, c.modality_rate),
             module=module,
             objective=objective,
-            memory=objective if pulls else None,
+            memory=objective if alignment_losses else None,
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
-        assert isinstance(self.parts.tokenizer, FeatureSets)
+        assert isinstance(self.parts.tokenizer, FeatureGrids)
         found = {}
         for name in self.module.kinds:
             self._stage(f"gathering {name}")

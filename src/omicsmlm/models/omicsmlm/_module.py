@@ -16,8 +16,8 @@ from omicsmlm.nn import (
     LatentHead,
     Scalings,
     SetEncoder,
-    component_starts,
     drawn,
+    initial_components,
     only_present,
     ridge_estimates,
 )
@@ -83,12 +83,12 @@ class OmicsMLMModule(ComponentModule):
 
     def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Return the embedding of the visible part of a batch, by given scaled values if any; it depends on no covariate."""
-        evidence = self.scalings.evidence(grids)
+        relative_depth = self.scalings.relative_depth(grids)
         if self.attention is None:
-            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, evidence)
+            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth)
             return self.readout(h_nd, h_nd)
         scaled = self.scalings(grids) if scaled is None else scaled
-        h_nd = self.features(scaled, evidence)
+        h_nd = self.features(scaled, relative_depth)
         return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.visible for m, grid in grids.items()}))
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
@@ -127,16 +127,16 @@ class OmicsMLMModule(ComponentModule):
             Called with the name of each stage before it begins.
         """
         latent, n_directions = config.latent, min(self.features.width, N_DIRECTIONS)
-        self.readout.start(latent.residual_scale)
-        self.features.calm()
+        self.readout.initialize(latent.residual_scale)
+        self.features.shrink()
         x = {}
         for name in self.kinds:
             stage(f"scaling {name}")
             x[name] = self.scalings.fit(name, values[name])
         n_components = {name: self._component_fraction(name, n_directions) for name in self.kinds}
-        for name, found in component_starts(x, has, n_components, groups_n, config.seed, stage).items():
+        for name, found in initial_components(x, has, n_components, groups_n, config.seed, stage).items():
             for other, estimates in found.estimates.items():
-                self.features.start(other, estimates, found.first)
+                self.features.initialize(other, estimates, found.first)
             self._initialize_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)
         for name in self.kinds:
             self._initialize_head(name, values[name], groups_n, has[name])
@@ -167,11 +167,11 @@ class OmicsMLMModule(ComponentModule):
         h_nd = np.concatenate([self._summed(grid, without=added).numpy() for grid in grids])
         for name in added:
             has_n = np.concatenate([grid[name].visible.any(1).numpy() for grid in grids])
-            self.features.start(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
+            self.features.initialize(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
             self._initialize_head(name, own[name], groups_n, has_n)
 
     def _summed(self, grids: dict[str, Grid], without: Sequence[str] = ()) -> Tensor:
         """Return the (n, width) sum over features that the encoder starts from, of all modalities but some."""
-        evidence = self.scalings.evidence(grids)
-        kept = {name: e_n * 0 if name in without else e_n for name, e_n in evidence.items()}
+        relative_depth = self.scalings.relative_depth(grids)
+        kept = {name: e_n * 0 if name in without else e_n for name, e_n in relative_depth.items()}
         return self.features(self.scalings(grids), kept)

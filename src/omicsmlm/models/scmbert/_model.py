@@ -25,7 +25,7 @@ from omicsmlm.models.base import (
     FormerFields,
 )
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
-from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, TokenSets, common_features, sample_values, variable_features
 
 from ._config import FORMER_CONFIG, VALUE_WEIGHT, ScMBERTConfig, ScMBERTDerived
 from ._module import ScMBERTModule
@@ -128,7 +128,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             for batch in self.minibatches(data, indices, batch_size):
                 masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.indices))
                 outputs = self.module(masked.inputs, batch)
-                report.add(outputs, masked, objective.hidden_bins(masked), self.module.visible_bins(masked.inputs))
+                report.add(outputs, masked, objective.masked_bins(masked), self.module.visible_bins(masked.inputs))
         return report.table()
 
     # ---- parts ------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureSets(kinds, selected, profiles))
+        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))
         cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
         return Parts(
             tokenizer=tokenizer,
@@ -207,7 +207,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
                 tokenizer.grids,
                 cell if c.cell_weight else None,
             ),
-            memory=cell if c.cell_weight and cell.pulls else None,
+            memory=cell if c.cell_weight and cell.alignment_losses else None,
         )
 
     def _cell(self, kinds: dict[str, Kind], n_batches: int, *, is_query: bool) -> LatentReconstruction:
@@ -221,7 +221,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             kl_weight=c.kl_weight,
             kl_warmup=KL_WARMUP,
             adversary_weight=min(ADVERSARY_WEIGHT * (n_batches - 1), MOST_ADVERSARY),
-            pulls={"alignment": (ClusterAlignment(), c.alignment_weight)} if is_aligned else {},
+            alignment_losses={"alignment": (ClusterAlignment(), c.alignment_weight)} if is_aligned else {},
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:

@@ -8,18 +8,18 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, lengths_of, masked_of, obs_of
+from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenCache, TokenSet, cached_lengths, masked_positions, obs_of
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
     LatentHead,
     LatentTransformer,
     PackedTransformer,
-    RowLayout,
+    TokenLayout,
     TokenSummary,
     ValueBins,
-    component_starts,
     drawn,
+    initial_components,
     only_present,
     ridge_estimates,
 )
@@ -121,14 +121,14 @@ class ScMBERTModule(ComponentModule):
             summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()}
         )
 
-    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, RowLayout]:
+    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, TokenLayout]:
         """Return the sum of each cell's tokens, the packed tokens of all cells, and their layout."""
         parts = with_lengths(parts)
         indices, bins = {name: obs_of(part) for name, part in parts.items()}, self.visible_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
         summed_nd = self.summary(parts, levels, indices)
         tokens = {name: self._tokens(m, name, part.ids, bins[name]) for m, (name, part) in enumerate(parts.items())}
-        layout = RowLayout.of(parts, indices)
+        layout = TokenLayout.of(parts, indices)
         return summed_nd, layout.join(summed_nd, tokens), layout
 
     def _tokens(self, m: int, name: str, ids: Tensor, bins_t: Tensor) -> Tensor:
@@ -187,15 +187,15 @@ class ScMBERTModule(ComponentModule):
             Called with the name of each stage before it begins.
         """
         c = config
-        self.readout.start(RESIDUAL_SCALE)
+        self.readout.initialize(RESIDUAL_SCALE)
         x = {}
         for name in self.kinds:
             stage(f"scaling {name}")
             x[name] = self._fit(name, sets, chosen[name])
         has = {name: torch.cat([parts[name].present for parts in sets]).numpy() for name in self.kinds}
         n_components = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
-        components = component_starts(x, has, n_components, groups_n, c.seed, stage)
-        self.summary.start(components, chosen)
+        components = initial_components(x, has, n_components, groups_n, c.seed, stage)
+        self.summary.initialize(components, chosen)
         for name in self.kinds:
             self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, LINEAR_POWER)
             self._initialize_head(name, values[name], groups_n, has[name])
@@ -227,7 +227,7 @@ class ScMBERTModule(ComponentModule):
             x_ng = self._fit(name, sets, chosen[name])
             has_n = torch.cat([parts[name].present for parts in sets]).numpy()
             estimates = ridge_estimates(x_ng, summed_nd[has_n], seed)
-            self.summary.combination.start(name, estimates, 0)
+            self.summary.combination.initialize(name, estimates, 0)
             self.summary.set_loadings(m, chosen[name], torch.from_numpy(estimates.weights_gk), self.summary.width)
             self._initialize_head(name, [only_present(grid[name]) for grid in grids], groups_n, has_n)
 
@@ -240,7 +240,7 @@ class ScMBERTModule(ComponentModule):
 
     def _value_logits(self, m: int, name: str, part: TokenSet, states: TransformerStates) -> Tensor:
         """Return bin logits of tokens with a masked value, from their state and its product, by dimension, with the cell token's."""
-        masked_t = masked_of(part)
+        masked_t = masked_positions(part)
         token_sd = self.norm(states.tokens[name][masked_t])
         cell_sd = self.row_norm(states.cell_nd)[obs_of(part)[masked_t]]
         return self.values[m](torch.cat([token_sd, token_sd * cell_sd], 1))
@@ -279,11 +279,11 @@ def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, Toke
 
 def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
     """Return tokens with the cells' lengths on the host, which waits for them once, and without those that belong to no cell."""
-    if all(lengths_of(part) is not None for part in parts.values()):
+    if all(cached_lengths(part) is not None for part in parts.values()):
         return parts
     lengths = torch.stack([part.offsets.diff() for part in parts.values()]).tolist()
     known = {}
     for (name, part), own in zip(parts.items(), lengths, strict=True):
         n = sum(own)
-        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], known=Known(part.offsets, own))
+        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], cache=TokenCache(part.offsets, own))
     return known

@@ -92,7 +92,7 @@ def initialize(module: TxFMModule, components: Components) -> None:
     assert module.fit is not None
     mean_g, table_gk, strength_k, noise_g = (torch.from_numpy(part) for part in components)
     module.tokens.features.weight.copy_(table_gk)
-    module.fit.start(mean_g, strength_k, noise_g)
+    module.fit.initialize(mean_g, strength_k, noise_g)
     module.size_k.copy_((strength_k / strength_k[0]).sqrt())
     for block in module.transformer.blocks:
         for part in ("attention_scale", "feed_forward_scale"):

@@ -14,7 +14,7 @@ from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskAllBut
 from omicsmlm.models.base import FineTunedModel, FormerFields, ImputingModel
 from omicsmlm.objectives import CountReconstruction, expected_log_counts, rectified_tanh_inverse
-from omicsmlm.tokenizers import LogCounts, expected_shares
+from omicsmlm.tokenizers import LogCounts, expected_fractions
 from omicsmlm.training import Optimisation
 
 from ._config import BETAS, EPSILON, FORMER_CONFIG, TxFMConfig, TxFMDerived
@@ -110,7 +110,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
             raise value_error("modalities", "one modality of raw counts", found, remedy)
         counts_ng = stored_values(sample, self._name, len(states[self._name]["vocabulary"]))
         measured, panel_n = self._panels(sample)
-        fractions = _rounded(expected_shares(counts_ng, measured, panel_n))
+        fractions = _rounded(expected_fractions(counts_ng, measured, panel_n))
         if self.config.visible_genes == "uniform":
             return TxFMDerived(fractions=fractions)
         n_cells_g = sum((panel_n == s).sum() * measured_g for s, measured_g in enumerate(measured))
@@ -124,7 +124,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
             present_n = torch.cat([batch.present[name] for batch in sample]).numpy()
             return [first.measured[name].numpy()], np.where(present_n, 0, -1)
         panel_n = torch.cat([batch.panels[name].of_obs for batch in sample]).numpy()
-        return list(first.panels[name].profiled.numpy()), panel_n
+        return list(first.panels[name].measured.numpy()), panel_n
 
     def _assemble(self, derived: TxFMDerived) -> Parts:
         c, name, fraction_g = self.config, self._name, torch.tensor(derived.fractions)
@@ -138,7 +138,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
         c, module = self.config, self.module
-        module.decoder.start(self._mean_logits(sample))
+        module.decoder.initialize(self._mean_logits(sample))
         if module.fit is None:
             return
         grid, indices = self._component_cells(sample)

@@ -1,32 +1,32 @@
-"""Sets of (feature, value) tokens, laid on the grid of the features that a model looks at."""
+"""Dense grids of the selected features, made of packed (feature, value) tokens."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._stored import Stored, UnmaskedGrid, as_numbers, laid_out, sums_by_obs
+from omicsmlm._stored import StoredValues, UnmaskedGrid, as_float, dense_grid, sums_by_obs
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, obs_of
 
 
-class FeatureSets(nn.Module):
-    """Lays each modality's packed tokens on a grid of chosen features, without a number that the host has to wait for.
+class FeatureGrids(nn.Module):
+    """Turns each modality's packed tokens into a grid of selected features, without waiting for the device.
 
     Parameters
     ----------
     kinds
         Kind of each modality.
     selected
-        Per modality, (g,) positions in the vocabulary of the features that the model looks at, ascending.
+        Per modality, (g,) positions in the vocabulary of the features that the model uses, ascending.
     profiles
-        Per modality, (v,) expected share of each feature of the vocabulary in a row's total; they sum to 1. A total is
-        what it would be if the object lacked no feature but selected ones, which then are as if hidden: the sum over
-        the features that it has, divided by their share.
+        Per modality, (v,) mean profile: expected fraction of each feature of the vocabulary in an observation's total; sums
+        to 1. The total of a grid is the sum over the features that the object has, divided by the fraction that these make
+        up, and less that of selected features that it lacks: those are treated as masked.
 
     Notes
     -----
-    In counts, a feature that the object (or the row's data set, where it is of several) has and the row does not store is a
-    measured zero. In fractions and real values only the stored tokens are measured.
+    In counts, a feature that the object (or the data set of the observation, of several) has and the observation does not
+    store is a measured zero. In fractions and real values only the stored tokens are measured.
     """
 
     def __init__(
@@ -51,11 +51,12 @@ class FeatureSets(nn.Module):
         return self._grid(list(self.kinds).index(name), name, batch)
 
     def features(self, name: str) -> tuple[Tensor, Tensor]:
-        """Return (g,) the positions of a modality's selected features, and (v,) where each feature stands among them, or -1."""
+        """Return (g,) positions of a modality's selected features, and (v,) position of each feature among them, or -1."""
         position = list(self.kinds).index(name)
         return self.get_buffer(f"selected_{position}"), self.get_buffer(f"lookup_{position}")
 
     def _grid(self, position: int, name: str, batch: Batch) -> Grid:
+        """Return the grid of one modality."""
         tokens, selected_g = batch.tokens[name], self.get_buffer(f"selected_{position}")
         n, g = len(batch.present[name]), len(selected_g)
         measured_sv, panel_n = panels_of(batch, name)
@@ -67,36 +68,41 @@ class FeatureSets(nn.Module):
         if self.kinds[name] in SPARSE_KINDS:
             stored, _ = self._stored(position, name, tokens, obs_t)
             known_n = sum_n if self.takes_all[name] else None
-            return UnmaskedGrid.laid_out_later(stored, total_n, measured_sg, panel_n, known_n)
-        whole_nv = whole_rows(tokens, measured_sv.shape[1]) if tokens.ids.device.type == "cpu" else None
-        if whole_nv is not None:  # laid out already, as the host can tell where the data are its own
+            return UnmaskedGrid.from_stored(stored, total_n, measured_sg, panel_n, known_n)
+        whole_nv = complete_observations(tokens, measured_sv.shape[1]) if tokens.ids.device.type == "cpu" else None
+        if whole_nv is not None:  # dense already: a view of the values, which only the host can find out
             return Grid(whole_nv[:, selected_g], (tokens.offsets.diff() > 0)[:, None].expand(n, g), total_n)
         stored, is_selected_t = self._stored(position, name, tokens, obs_t)
-        visible_ng = laid_out(stored.at_t, is_selected_t.view(torch.uint8), n, g).view(torch.bool)
-        return Grid(laid_out(stored.at_t, stored.values_t, n, g), visible_ng, total_n)
+        visible_ng = dense_grid(stored.at_t, is_selected_t.view(torch.uint8), n, g).view(torch.bool)
+        return Grid(dense_grid(stored.at_t, stored.values_t, n, g), visible_ng, total_n)
 
     def _factors(self, position: int, measured_sv: Tensor, measured_sg: Tensor) -> Tensor:
-        """Return, (s,), what leads the sum of an observation of a panel to its total."""
-        profile_v, selected_g = self.get_buffer(f"profile_{position}"), self.get_buffer(f"selected_{position}")
-        covered_s = (as_numbers(measured_sv) * profile_v).sum(1).clamp(min=1e-3)
-        return (1 - (as_numbers(~measured_sg) * profile_v[selected_g]).sum(1)) / covered_s
+        """Return, (s,), the factor from the sum of an observation to its total, for each gene panel.
 
-    def _stored(self, position: int, name: str, tokens: Tokens, obs_t: Tensor) -> tuple[Stored, Tensor]:
-        """Return where the tokens stand on the grid, and (t,) whether they do."""
+        It is (1 - fraction of the selected features that are not measured) / (fraction of the features that are).
+        """
+        profile_v, selected_g = self.get_buffer(f"profile_{position}"), self.get_buffer(f"selected_{position}")
+        covered_s = (as_float(measured_sv) * profile_v).sum(1).clamp(min=1e-3)
+        return (1 - (as_float(~measured_sg) * profile_v[selected_g]).sum(1)) / covered_s
+
+    def _stored(self, position: int, name: str, tokens: Tokens, obs_t: Tensor) -> tuple[StoredValues, Tensor]:
+        """Return the positions of the tokens on the grid, and, (t,) bool, whether their features are selected."""
         column_t, values_t = tokens.ids.long(), tokens.values
         if self.takes_all[name]:
             at_t = obs_t * len(self.get_buffer(f"selected_{position}")) + column_t
-            return Stored(at_t, obs_t, column_t, values_t, tokens.offsets), torch.ones_like(at_t, dtype=torch.bool)
+            return StoredValues(at_t, obs_t, column_t, values_t, tokens.offsets), torch.ones_like(
+                at_t, dtype=torch.bool
+            )
         column_t = self.get_buffer(f"lookup_{position}").index_select(0, column_t)
         is_selected_t = column_t >= 0
         column_t = column_t.clamp(min=0)
         at_t = (obs_t * len(self.get_buffer(f"selected_{position}")) + column_t) * is_selected_t
-        values_t = values_t * as_numbers(is_selected_t)
-        return Stored(at_t, obs_t, column_t, values_t, tokens.offsets), is_selected_t
+        values_t = values_t * as_float(is_selected_t)
+        return StoredValues(at_t, obs_t, column_t, values_t, tokens.offsets), is_selected_t
 
 
 def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
-    """Return, (s, v) bool, what there is to be measured in, nothing first; and, (n,), what each observation was measured in.
+    """Return gene panels, (s, v) bool, of which the first measures nothing, and the panel of each observation, (n,) int64.
 
     Examples
     --------
@@ -108,16 +114,16 @@ def panels_of(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
     """
     measured_sv, panel_n = batch.measured[name][None], batch.present[name].long()
     if name in batch.panels:
-        measured_sv, panel_n = batch.panels[name].profiled, panel_n * (batch.panels[name].of_obs + 1)
+        measured_sv, panel_n = batch.panels[name].measured, panel_n * (batch.panels[name].of_obs + 1)
     return torch.cat([torch.zeros_like(measured_sv[:1]), measured_sv]), panel_n
 
 
-def whole_rows(tokens: Tokens, n_features: int) -> Tensor | None:
-    """Give (n, v) values if each row has all features of the vocabulary, in its order, or none; else None.
+def complete_observations(tokens: Tokens, n_features: int) -> Tensor | None:
+    """Return (n, v) values if each observation has all features of the vocabulary, in its order, or none; else None.
 
     Examples
     --------
-    >>> whole_rows(Tokens(torch.arange(2), torch.tensor([0.5, 0.0]), torch.tensor([0, 0, 2])), 2)
+    >>> complete_observations(Tokens(torch.arange(2), torch.tensor([0.5, 0.0]), torch.tensor([0, 0, 2])), 2)
     tensor([[0.0000, 0.0000],
             [0.5000, 0.0000]])
     """

@@ -7,8 +7,8 @@ import torch
 from mudata import MuData
 
 from omicsmlm._types import Tokens
-from omicsmlm.tokenizers import FeatureSets
-from omicsmlm.tokenizers._sets import whole_rows
+from omicsmlm.tokenizers import FeatureGrids
+from omicsmlm.tokenizers._feature_grids import complete_observations
 from tests.objects import manager_of, modality, multiome, rna
 
 SELECTED = {"rna": [0, 3, 4, 17, 29], "atac": [1, 2, 39], "prot": [0, 7], "meth": [2, 5, 6]}
@@ -26,7 +26,7 @@ def tokenizer_of(manager):
     kinds = {name: state["kind"] for name, state in manager.modalities.items()}
     sizes = {name: len(state["vocabulary"]) for name, state in manager.modalities.items()}
     profiles = {name: torch.arange(1.0, size + 1) / sum(range(1, size + 1)) for name, size in sizes.items()}
-    return FeatureSets(kinds, {name: torch.tensor(SELECTED[name]) for name in kinds}, profiles)
+    return FeatureGrids(kinds, {name: torch.tensor(SELECTED[name]) for name in kinds}, profiles)
 
 
 def test_the_grid_is_that_of_a_loop(mdata):
@@ -106,12 +106,15 @@ def test_rows_that_have_every_feature_are_laid_out_as_others_are():
     manager = manager_of(MuData({"meth": part, "rna": rna(50)}))
     batch, tokenizer = manager.create_torch_dataset()[[0, 45, 7, 3]], tokenizer_of(manager)
     tokens = batch.tokens["meth"]
-    assert whole_rows(tokens, 9) is not None
+    assert complete_observations(tokens, 9) is not None
     order = torch.cat([torch.arange(9).flip(0) + start for start in (0, 9, 18)])
     turned = Tokens(tokens.ids[order], tokens.values[order], tokens.offsets)
-    assert whole_rows(turned, 9) is None
+    assert complete_observations(turned, 9) is None
     quick, slow = tokenizer(batch), tokenizer(batch._replace(tokens={**batch.tokens, "meth": turned}))
     for a, b in zip(quick["meth"], slow["meth"], strict=True):
         torch.testing.assert_close(a, b)
     part.X[2, 5] = np.nan
-    assert whole_rows(manager_of(MuData({"meth": part})).create_torch_dataset()[[1, 2]].tokens["meth"], 9) is None
+    assert (
+        complete_observations(manager_of(MuData({"meth": part})).create_torch_dataset()[[1, 2]].tokens["meth"], 9)
+        is None
+    )

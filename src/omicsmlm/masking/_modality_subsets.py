@@ -1,4 +1,4 @@
-"""A second look at each row, without one of its modalities."""
+"""Each observation twice: as it is, and with a subset of its modalities."""
 
 from typing import Any
 
@@ -10,22 +10,22 @@ from omicsmlm._types import Grid, Masked, Masking
 from ._features import dropped_modality, keep_visible
 
 
-class WithPartialView:
-    """Doubles a batch of grids: after the n rows come the same n again, each without one of its modalities.
+class WithModalitySubsets:
+    """Doubles a batch of grids: after the n observations stand the same n again, each without one of its modalities.
 
-    A row that has one modality only is the same in both halves.
+    An objective can then compare the embeddings of the two. An observation with one modality is the same in both halves.
 
     Parameters
     ----------
     masking
-        What masks the other things; alike in both halves.
+        Masking of the batch, applied once, before it is doubled.
     """
 
     def __init__(self, masking: Masking) -> None:
         self.masking = masking
 
     def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
-        """Return 2 n rows."""
+        """Return 2 n observations."""
         once = self.masking(grids, draws)
         has_nm = torch.stack([grid.visible.any(1) for grid in once.inputs.values()], 1)
         lost_nm = dropped_modality(has_nm, 1.0, draws)
@@ -41,4 +41,5 @@ class WithPartialView:
 
 
 def _joined(first: Grid, second: Grid) -> Grid:
+    """Return the observations of two grids, one after the other."""
     return Grid(*(torch.cat(parts) for parts in zip(first, second, strict=True)))
