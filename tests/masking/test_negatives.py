@@ -97,4 +97,15 @@ def test_the_number_of_draws_makes_up_for_those_that_are_rejected():
     weight_g, n_draws = _negatives._weights(torch.tensor([0.5, 0.999, 1.0]), torch.tensor([True, True, True]))
     assert weight_g.tolist() == pytest.approx([1, 127, 0]), "the prevalence is capped at 127 / 128"
     assert float(n_draws) == MAX_DRAWS
+    n_draws = _negatives._weights(torch.tensor([0.5] * 1000 + [0.999]), torch.ones(1001).bool())[1]
+    assert float(n_draws) == pytest.approx(1127 / (500 + 127 * 0.001), rel=1e-5), (
+        "rejected as often as it is accessible"
+    )
     assert math.isclose(float(_negatives._weights(torch.tensor([0.5]), torch.tensor([False]))[1]), 0)
+
+
+def test_draws_for_neighbouring_tokens_are_independent(rng):
+    has_ng = torch.from_numpy(rng.random((20, 400)) < 0.5)
+    pairs = negatives_of(token_set(has_ng), torch.full((400,), 0.5))
+    # 200 accepted draws among 200 peaks that are lacked reach a fraction of 1 - 1 / e of them
+    assert len(pairs) / int((~has_ng).sum()) == pytest.approx(1 - 1 / math.e, abs=0.03)
