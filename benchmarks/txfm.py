@@ -476,7 +476,7 @@ def variants(c: TxFMConfig) -> dict[str, TxFMConfig]:
         f"K {2 * k}": {"n_visible": 2 * k, "most_visible": min(1.0, 2 * c.most_visible)},
         "decoder: linear": {"n_decoder_layers": 0},
         "decoder: 4 layers": {"n_decoder_layers": 4},
-        "shown: by frequency": {"shown": "frequency"},
+        "shown: by frequency": {"visible_genes": "frequency"},
         "library 1e5": {"library_size": 1e5},
         "start: random": {"gene_start": "random"},
         "start: random, loss: squares": {"gene_start": "random", "loss": "squares"},

@@ -249,7 +249,7 @@ def test_columns_in_a_file(tmp_path):
 
 def test_an_empty_object(model):
     for empty in (rna()[:0].copy(), rna()[:, :0].copy()):
-        with refused(r"expected (at least 2 rows to learn from, got 0|observations and features, got 72 x 0); ", empty):
+        with refused(r"expected (at least 2 observations to train on, got 0|rows and features, got 72 x 0); ", empty):
             OmicsMLM(empty, SMALL)
     empty = multiome()[:0].copy()
     with refused(r"^data: expected at least one observation, got none; check the filter", empty):
@@ -266,7 +266,7 @@ def test_an_empty_modality():
 
 def test_one_row(model):
     adata = rna()[:1].copy()
-    with refused(r"^data: expected at least 2 rows to learn from, got 1; pass the data set", adata):
+    with refused(r"^data: expected at least 2 observations to train on, got 1; pass the data set", adata):
         OmicsMLM(adata, SMALL)
     one = multiome()[:1].copy()
     assert np.isfinite(model.get_latent_representation(one)).all(), "one row is enough to embed"
@@ -323,7 +323,7 @@ def test_a_model_without_an_object(saved):
 
 @pytest.mark.parametrize("indices", [[0, 72], [-73], [0.5], ["cell001"], np.ones(5, bool), [[1, 2]], slice(3)])
 def test_rows_that_are_not_there(model, indices):
-    with refused(r"^indices: expected row numbers below 72, or as many booleans, got '.*; pass obs_names", model.adata):
+    with refused(r"^indices: expected positions below 72, or as many booleans, got '.*; pass obs_names", model.adata):
         model.get_latent_representation(indices=indices)
 
 
@@ -336,8 +336,8 @@ def test_rows_that_are_not_there(model, indices):
         ({"max_epochs": 0}, r"^max_epochs: expected at least 1, got 0; leave it out"),
         ({"max_epochs": -1}, r"^max_epochs: expected at least 1, got -1; "),
         ({"batch_size": 0}, r"^batch_size: expected at least 1, got 0; "),
-        ({"train_size": 0}, r"^train_size: expected a share above 0 and at most 1, got 0; "),
-        ({"train_size": 1.5}, r"^train_size: expected a share above 0 and at most 1, got 1\.5; "),
+        ({"train_size": 0}, r"^train_size: expected a fraction above 0 and at most 1, got 0; "),
+        ({"train_size": 1.5}, r"^train_size: expected a fraction above 0 and at most 1, got 1\.5; "),
         ({"train_size": float("nan")}, r"^train_size: expected a share .*, got nan; "),
         ({"key_added": "rna"}, r"^key_added: expected a key of its own, got 'rna', which \.obsm reserves for a mod"),
         (

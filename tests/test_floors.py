@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "omicsmlm"
-GROUND = {"_types", "_checks", "_compat", "_cox", "_draws", "_risk_scores", "_sizes", "_stored"}
+GROUND = {
+    "_types",
+    "_checks",
+    "_compat",
+    "_cox",
+    "_draws",
+    "_manifest",
+    "_risk_scores",
+    "_sizes",
+    "_stored",
+    "_working_folder",
+    "_writing",
+}
 STATIONS = {"data", "tokenizers", "masking", "nn", "objectives", "training"}
 TOP = {"evaluation", "pl", "pp", "datasets"}
 MAY_IMPORT = (

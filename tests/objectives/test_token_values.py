@@ -88,7 +88,7 @@ def test_only_hidden_values_and_modalities_that_are_asked_for_are_judged():
 
 def test_the_hidden_bins_are_those_of_true_values_in_true_totals():
     _, masked, _ = case()
-    found = TokenPrediction(digitize, 1.0, 1.0, no_grids, None).hidden_bins(masked)
+    found = TokenPrediction(digitize, 1.0, 1.0, no_grids, None).masked_bins(masked)
     assert {name: bins.tolist() for name, bins in found.items()} == {"rna": [1, 3], "atac": [0]}
 
 

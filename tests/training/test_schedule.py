@@ -36,6 +36,6 @@ def test_steps_grow_with_the_square_root_of_rows():
     assert sensible_epochs(100_000_000, 128) == 1, "every row is seen once"
 
 
-@pytest.mark.parametrize(("n_rows", "batch_size"), [(1, 128), (5, 1), (10**7, 10**6)])
-def test_there_is_at_least_one_epoch(n_rows, batch_size):
-    assert sensible_epochs(n_rows, batch_size) >= 1
+@pytest.mark.parametrize(("n_obs", "batch_size"), [(1, 128), (5, 1), (10**7, 10**6)])
+def test_there_is_at_least_one_epoch(n_obs, batch_size):
+    assert sensible_epochs(n_obs, batch_size) >= 1

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: history, the weights that are kept, a bar."""
+"""Callbacks of a training: its history, the averaged weights that are kept, a progress bar, checkpoints."""
 
 import math
 import os
@@ -15,14 +15,14 @@ from ._plan import MaskedPlan
 
 
 class History(Callback):
-    """Keeps, per round, the steps done and the means of the loss and of each of its terms by name."""
+    """Keeps, per round, the number of steps done and the means of the loss and of each of its terms by name."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.values: dict[str, list[float]] = {}
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """End the round and take its losses; Lightning has validated by now."""
+        """End the round and note its losses; Lightning has validated by now."""
         assert isinstance(pl_module, MaskedPlan)
         pl_module.end_round()
         self.steps.append(trainer.global_step)
@@ -30,18 +30,20 @@ class History(Callback):
             self.values.setdefault(name, []).append(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps."""
+        """Return what a checkpoint keeps."""
         return {"steps": self.steps, "values": self.values}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.steps = list(state_dict["steps"])
         self.values = {name: list(values) for name, values in state_dict["values"].items()}
 
 
-EVERY, EVERY_STEP_UNTIL = 4, 64
+AVERAGING_INTERVAL, EVERY_STEP_UNTIL = 4, 64
 """After so many steps (the second number), every fourth one moves the average, by as much as four would: an average over a
 hundred steps does not miss the others, and in a large network each costs as much as a third of the optimiser's step."""
+WARMUP_STEPS = 10
+"""Steps after which a step leaves half of the average in place, where ``decay`` allows more."""
 
 
 class KeptWeights(Callback):
@@ -53,7 +55,7 @@ class KeptWeights(Callback):
     Parameters
     ----------
     decay
-        Share of the average that a step leaves in place, 0 (the weights themselves) to under 1; less in the first steps.
+        Fraction of the average that a step leaves in place, 0 (the weights themselves) to under 1; less in the first steps.
     """
 
     def __init__(self, decay: float) -> None:
@@ -72,10 +74,12 @@ class KeptWeights(Callback):
         if not self.average:
             self.average = {name: weight.detach().clone() for name, weight in weights.items()}
         self.n_steps += 1
-        every = EVERY if self.decay and self.n_steps > EVERY_STEP_UNTIL else 1
+        every = AVERAGING_INTERVAL if self.decay and self.n_steps > EVERY_STEP_UNTIL else 1
         if self.n_steps % every:
             return
-        left = min(self.decay**every, self.n_steps / (10 + self.n_steps))
+        # In the first steps the average is short, as it begins at weights that were not trained (as in TensorFlow's
+        # ExponentialMovingAverage, whose warm-up is (1 + n) / (10 + n)).
+        left = min(self.decay**every, self.n_steps / (WARMUP_STEPS + self.n_steps))
         averages = [average.to(weights[name].device) for name, average in self.average.items()]
         torch._foreach_lerp_(averages, [weights[name] for name in self.average], 1 - left)
         self.average = dict(zip(self.average, averages, strict=True))
@@ -107,11 +111,11 @@ class KeptWeights(Callback):
             self.average[name] = held
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps."""
+        """Return what a checkpoint keeps."""
         return {"n_steps": self.n_steps, "average": self.average, "loss": self.loss, "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.n_steps, self.average = state_dict["n_steps"], dict(state_dict["average"])
         self.loss, self.best = state_dict["loss"], state_dict["best"]
 
@@ -143,8 +147,8 @@ class Bar(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Show the losses."""
         assert isinstance(pl_module, MaskedPlan)
-        shown = {name: f"{value:.4g}" for name, value in pl_module.losses.items() if name.endswith("_loss")}
-        self.bar.set_postfix(shown, refresh=False)
+        losses = {name: f"{value:.4g}" for name, value in pl_module.losses.items() if name.endswith("_loss")}
+        self.bar.set_postfix(losses, refresh=False)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Close the bar."""

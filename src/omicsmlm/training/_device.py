@@ -1,4 +1,4 @@
-"""Records on their way to a device, and what is drawn there."""
+"""Moving batches to a device, and seeding what is drawn there."""
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
@@ -7,7 +7,7 @@ from omicsmlm._types import Batch
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch of rows to a device."""
+    """Return a batch on a device."""
     return move_data_to_device(batch, device)
 
 

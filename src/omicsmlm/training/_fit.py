@@ -26,7 +26,7 @@ from ._ranks import Ranks
 from ._rounds import Rounds
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-"""What a training can run in; weights are always float32."""
+"""Precisions that a training can run in; weights are always float32."""
 DDP = "ddp_find_unused_parameters_true"
 """A modality that no observation of a rank has leaves weights without a gradient."""
 
@@ -56,7 +56,7 @@ ELSEWHERE = {
     "val_check_interval": "leave it out: a training is validated after every round of steps",
     "weight_decay": "set it in the config",
 }
-"""What arguments of other libraries are called here."""
+"""Arguments of other libraries, and what to do here instead."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FitOptions:
 
 
 class Fitted(NamedTuple):
-    """What is told of a training, round by round."""
+    """The record of a training, round by round."""
 
     steps: list[int]
     """Steps done at its end."""
@@ -111,7 +111,7 @@ def fit(
     trainer_options
         Passed on to :class:`lightning.Trainer`.
     memory
-        Training observations, in order, for parts with a memory, and whether these are all.
+        Training observations, in order, for parts with a memory bank, and whether these are all.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def fit(
 
 
 def _n_steps(rounds: Rounds, n_accumulated: int) -> int:
-    """Count the steps of the optimiser, which takes one at the end of each round, too."""
+    """Return the number of steps of the optimiser, which takes one at the end of each round, too."""
     return rounds.n_rounds * -(-rounds.size // n_accumulated)
 
 
@@ -226,17 +226,19 @@ def _precision(options: FitOptions) -> str:
 
 
 def on_cuda(accelerator: str) -> bool:
-    """Tell whether a training of this accelerator runs on a CUDA device."""
+    """Return whether a training of this accelerator runs on a CUDA device."""
     return accelerator == "cuda" or (accelerator in ("gpu", "auto") and torch.cuda.is_available())
 
 
 def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
+    """Return the user's callbacks as a list."""
     if callbacks is None:
         return []
     return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
 
 
 def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[Callback]:
+    """Return the callbacks that the options ask for."""
     callbacks: list[Callback] = [KeptWeights(averaging)]
     if options.progress_bar:
         callbacks.append(Bar())
@@ -249,6 +251,7 @@ def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[C
 
 
 def _check_writable(directory: Path) -> None:
+    """Check, before the training, that checkpoints can be written."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -283,7 +286,7 @@ def _checkpoint(path: Path, plan: MaskedPlan, rounds: Rounds) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what Lightning says of devices and loaders; errors and our own words still come through."""
+    """Silence Lightning's messages about devices and loaders; errors and our own messages still come through."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""The one training plan: it asks a family for its four parts and for nothing else."""
+"""The one training plan: it takes the four parts of a family and nothing else."""
 
 import copy
 import logging
@@ -28,7 +28,7 @@ MEMORY_STREAM = 1 << 41
 RANK_STREAM = 1 << 42
 """Seeds of what ranks draw each by itself (dropout) start here."""
 REFRESH_STEPS = 48
-"""Steps between two refreshes of the memory, to the nearest round; as many as leave them under a tenth of the training's time
+"""Steps between two refreshes of the memory bank, to the nearest round; as many as leave them under a tenth of the training's time
 where a refresh embeds every training observation. Longer rounds refresh it once each."""
 
 
@@ -52,7 +52,7 @@ class Optimisation:
     gradient_limit
         Largest norm of a gradient; larger ones are scaled down.
     averaging
-        Share that a step leaves in place of the moving average of the weights, which is what is validated and kept;
+        Fraction that a step leaves in place of the moving average of the weights, which is what is validated and kept;
         0 for the weights themselves.
     """
 
@@ -66,20 +66,20 @@ class Optimisation:
 
 
 class Loaders(NamedTuple):
-    """What a training reads."""
+    """The loaders of a training."""
 
     train: Rounds
-    """Batches to learn from."""
+    """Batches to train on."""
     validation: Loader | None = None
     """Batches to validate on."""
     memory: Loader | None = None
-    """Training observations for parts with a memory: all of them, or a sample."""
+    """Training observations for parts with a memory bank: all of them, or a sample."""
     memory_is_whole: bool = True
     """Whether these are all."""
 
 
-class NotedMemory(NamedTuple):
-    """What the memory was filled with."""
+class MemoryBank(NamedTuple):
+    """What the memory bank was filled with."""
 
     step: int
     """Steps done by then."""
@@ -138,8 +138,8 @@ class MaskedPlan(lightning.LightningModule):
         self.losses: dict[str, float] = {}
         """Means of the last round, by stage and name."""
         self._noted: dict[str, tuple[list[str], Tensor, int | Tensor]] = {}
-        self._noted_memory: NotedMemory | None = None
-        self._loaded_memory: dict[str, Any] | None = None
+        self._bank: MemoryBank | None = None
+        self._loaded_bank: dict[str, Any] | None = None
         self._snapshots: list[Module] = []  # in a list, as it is no part of what is trained
         self._divided: dict[str, int] = {}
 
@@ -156,7 +156,7 @@ class MaskedPlan(lightning.LightningModule):
                 self._divided[name] = self._divide(loader.loader if isinstance(loader, Rounds) else loader, name)
 
     def _divide(self, loader: Loader, name: str) -> int:
-        """Give this process its part of each batch; all of it where a batch has not one observation for each."""
+        """Let this process read its part of each batch, all of it where a batch has not one observation for each; return how many share."""
         n_ranks = self.trainer.world_size
         if name != "train" and loader.sampler.smallest_batch < n_ranks:
             n_ranks = 1
@@ -169,7 +169,7 @@ class MaskedPlan(lightning.LightningModule):
         self._forget()
 
     def _forget(self) -> None:
-        self._noted_memory = None
+        self._bank = None
         self._snapshots.clear()
         if self.parts.memory is not None:
             self.parts.memory.clear()
@@ -177,49 +177,49 @@ class MaskedPlan(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Note the batches of a round, as a training goes on from rounds of the same size only, and the memory it goes on with."""
         checkpoint["round_size"] = self.loaders.train.size
-        if self._noted_memory is not None and not self._is_due:
+        if self._bank is not None and not self._is_due:
             snapshot = self._snapshots[0].state_dict() if self._snapshots else None
-            checkpoint["memory"] = {**self._noted_memory._asdict(), "snapshot": snapshot}
+            checkpoint["memory"] = {**self._bank._asdict(), "snapshot": snapshot}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over the memory, which :meth:`on_train_start` fills: before, the weights are not where they will be."""
-        self._loaded_memory = checkpoint.get("memory")
+        """Keep the memory bank for :meth:`on_train_start`, which fills it: before, the weights are not where they will be."""
+        self._loaded_bank = checkpoint.get("memory")
 
     def on_train_start(self) -> None:
-        """Fill the memory as it was in the checkpoint that the training goes on from."""
-        noted, self._loaded_memory = self._loaded_memory, None
+        """Fill the memory bank as it was in the checkpoint that the training goes on from."""
+        noted, self._loaded_bank = self._loaded_bank, None
         if noted is not None:
             snapshot = noted.pop("snapshot")
             if snapshot is not None:
                 self._keep_network()
                 self._snapshots[0].load_state_dict(snapshot)
-            self._fill_memory(NotedMemory(noted.pop("step"), *(value.to(self.device) for value in noted.values())))
+            self._fill_memory(MemoryBank(noted.pop("step"), *(value.to(self.device) for value in noted.values())))
 
-    # ---- the memory -------------------------------------------------------------------------------------------------
+    # ---- the memory bank -------------------------------------------------------------------------------------------------
 
     def on_train_epoch_start(self) -> None:
-        """Refresh the memory at the start of a round, if that is due."""
+        """Refresh the memory bank at the start of a round, if that is due."""
         self._noted.pop("train", None)
         if self.parts.memory is not None and self._is_due:
             self._refresh()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Refresh the memory for the first time within a round, where the next round is far away."""
-        if self.parts.memory is None or self._noted_memory is not None or not self._is_due:
+        """Refresh the memory bank for the first time within a round, where the next round is far away."""
+        if self.parts.memory is None or self._bank is not None or not self._is_due:
             return
         if 2 * batch_idx <= len(self.loaders.train):
             self._refresh()
 
     @property
     def _is_due(self) -> bool:
-        """Whether a round that begins now refreshes the memory."""
+        """Whether a round that begins now refreshes the memory bank."""
         assert self.parts.memory is not None
-        if self._noted_memory is None:
+        if self._bank is None:
             return self.global_step >= self.parts.memory.start * self.n_steps
-        return self.global_step - self._noted_memory.step >= REFRESH_STEPS - len(self.loaders.train) // 2
+        return self.global_step - self._bank.step >= REFRESH_STEPS - len(self.loaders.train) // 2
 
     def _refresh(self) -> None:
-        """Embed training observations and show them to the memory."""
+        """Embed training observations, and fill the memory bank with them."""
         loader = self.loaders.memory
         if loader is None:
             return
@@ -234,7 +234,7 @@ class MaskedPlan(lightning.LightningModule):
                 gathered(part, n_ranks) for part in (means_md, covariates_mk, indices_m)
             )
             order_m = indices_m.argsort()
-            found = NotedMemory(self.global_step, means_md[order_m], covariates_mk[order_m], indices_m[order_m])
+            found = MemoryBank(self.global_step, means_md[order_m], covariates_mk[order_m], indices_m[order_m])
         self._fill_memory(found)
         self.module.train()
 
@@ -245,10 +245,10 @@ class MaskedPlan(lightning.LightningModule):
         else:
             self._snapshots.append(copy.deepcopy(self.module).requires_grad_(False).eval())
 
-    def _fill_memory(self, found: "NotedMemory") -> None:
-        """Let the memory find its targets; what it draws follows from the step."""
+    def _fill_memory(self, found: "MemoryBank") -> None:
+        """Refresh the memory bank; what it draws follows from the step."""
         assert self.parts.memory is not None
-        self._noted_memory = found
+        self._bank = found
         with torch.inference_mode(False), torch.no_grad():
             seed_draws(self._seed_of(MEMORY_STREAM + found.step), self.device)
             self.parts.memory.refresh(
@@ -256,6 +256,7 @@ class MaskedPlan(lightning.LightningModule):
             )
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the embedding of a batch, its covariates and its positions in the object."""
         return self.module.embed(self.parts.tokenizer(batch), batch).mean.float(), batch.covariates, batch.indices
 
     # ---- steps ------------------------------------------------------------------------------------------------------
@@ -265,6 +266,7 @@ class MaskedPlan(lightning.LightningModule):
         return self.global_step / max(1, self.n_steps)
 
     def _seed_of(self, stream: int) -> int:
+        """Return the seed of a stream of draws, which follows from the seed of the training."""
         return hash((self.seed, stream)) & 0x7FFF_FFFF_FFFF_FFFF
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -281,8 +283,9 @@ class MaskedPlan(lightning.LightningModule):
         self._noted_loss("validation", self._terms(batch, 1.0), batch)
 
     def _terms(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        """Return the terms of the loss of a batch, by name."""
         views = self.parts.tokenizer(batch)
-        if self._noted_memory is not None and not self.loaders.memory_is_whole:
+        if self._bank is not None and not self.loaders.memory_is_whole:
             batch = batch._replace(unmasked_nd=self._whole(views, batch))
         assert batch.draws is not None
         masked = self.parts.masking(views, batch.draws)
@@ -291,7 +294,7 @@ class MaskedPlan(lightning.LightningModule):
 
     @torch.no_grad()
     def _whole(self, views: dict[str, object], batch: Batch) -> Tensor:
-        """Return the embedding of whole observations by the network that the memory was refreshed with.
+        """Return the embedding of whole observations by the network that the memory bank was refreshed with.
 
         By the network as it is, a target would run away from the observation that follows it: a batch would be moved by its
         shift again and again until the next refresh.
@@ -325,11 +328,11 @@ class MaskedPlan(lightning.LightningModule):
         self._noted.pop("validation", None)
 
     def on_validation_epoch_end(self) -> None:
-        """Give the losses of a validation to Lightning, its loggers and its callbacks."""
+        """Log the losses of a validation."""
         self.log_dict(self._means("validation"))
 
     def end_round(self) -> None:
-        """Give the losses of a round to Lightning, its loggers and its callbacks; tell of steps that were left out."""
+        """Log the losses of a round, and warn of steps that were left out."""
         self.log_dict(self._means("train"))
         n_skipped, self._skipped = int(self._skipped), torch.zeros_like(self._skipped)
         if n_skipped:
@@ -368,7 +371,7 @@ class MaskedPlan(lightning.LightningModule):
         return self.trainer.precision != "16-mixed"
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with warm-up and cosine, per step."""
+        """Return AdamW, with a learning rate that warms up and then falls as a cosine, step by step."""
         o, n_steps = self.optimisation, self.n_steps
         decay = 1 / (o.learning_rate * max(1, n_steps)) if o.weight_decay is None else o.weight_decay
         optimizer = torch.optim.AdamW(

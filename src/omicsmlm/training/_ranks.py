@@ -1,4 +1,4 @@
-"""What several processes that train one model tell one another."""
+"""Communication between the processes (ranks) that train one model."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ def current_ranks(device: torch.device) -> Ranks:
 
 
 def is_first_rank() -> bool:
-    """Tell whether this process is the one that writes files."""
+    """Return whether this process is the one that writes files."""
     return not is_initialized() or get_rank() == 0
 
 

@@ -1,7 +1,12 @@
-"""A training in rounds: so many steps, whatever an epoch is, after which it is validated, kept and written down.
+"""A training in rounds: so many steps, whatever an epoch is, after which it is validated and checkpointed.
 
 Lightning's loop takes a round for its epoch. An epoch of a small set is one round; a very small set has several epochs in a
 round, a large one several rounds in an epoch.
+
+Why this is not the sampler's work (:class:`omicsmlm.data.ObservationSampler`): the sampler cuts an epoch into batches, and
+knows of observations, files and ranks; a round is a run of batches, however many epochs it spans, and knows of none of these.
+Heads and pretraining read the same samplers without rounds (validation, the memory bank, embedding), and one sampler serves
+trainings of any length.
 """
 
 import math
@@ -12,7 +17,7 @@ from omicsmlm._types import Batch, Loader
 MOST_ROUNDS = 64
 """Rounds of a training at most: a set whose epoch is a step would be validated after each."""
 ROUND_BATCHES = 400
-"""Batches of a round at most, unless ``MOST_ROUNDS`` asks for more: one pass over a million cells is kept 18 times."""
+"""Batches of a round at most, unless ``MOST_ROUNDS`` asks for more: one pass over a million cells is validated 18 times."""
 
 
 class Rounds:

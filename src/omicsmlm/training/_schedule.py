@@ -3,12 +3,13 @@
 import math
 
 BASE_STEPS = 700
-"""Steps that a set of up to ``BASE_ROWS`` rows gets."""
-BASE_ROWS = 10_000
+"""Steps that a data set of up to ``BASE_OBSERVATIONS`` gets (``docs/experiments.md``)."""
+BASE_OBSERVATIONS = 10_000
+"""Observations from which on there are more steps."""
 
 
 def warmup_cosine(step: int, n_steps: int, n_warmup: int) -> float:
-    """Give the factor of the learning rate: linear warm-up, then half a cosine to 0.
+    """Return the factor of the learning rate: linear warm-up, then half a cosine to 0.
 
     Examples
     --------
@@ -20,10 +21,10 @@ def warmup_cosine(step: int, n_steps: int, n_warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - n_warmup) / max(1, n_steps - n_warmup))))
 
 
-def sensible_epochs(n_rows: int, batch_size: int) -> int:
-    """Choose the number of epochs from the number of rows.
+def sensible_epochs(n_obs: int, batch_size: int) -> int:
+    """Return the number of epochs of a training, from the number of observations.
 
-    Small sets get ``BASE_STEPS`` steps whatever their size (``docs/experiments.md``); beyond ``BASE_ROWS`` rows the steps
+    Small sets get ``BASE_STEPS`` steps whatever their size (``docs/experiments.md``); beyond ``BASE_OBSERVATIONS`` the steps
     grow with the square root of their number.
 
     Examples
@@ -31,5 +32,5 @@ def sensible_epochs(n_rows: int, batch_size: int) -> int:
     >>> sensible_epochs(1280, 128), sensible_epochs(10_000, 128), sensible_epochs(1_000_000, 128)
     (70, 9, 1)
     """
-    n_steps = BASE_STEPS * math.sqrt(max(1.0, n_rows / BASE_ROWS))
-    return max(1, round(n_steps / max(1, math.ceil(n_rows / batch_size))))
+    n_steps = BASE_STEPS * math.sqrt(max(1.0, n_obs / BASE_OBSERVATIONS))
+    return max(1, round(n_steps / max(1, math.ceil(n_obs / batch_size))))

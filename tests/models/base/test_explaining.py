@@ -122,7 +122,7 @@ def test_features_that_are_not_measured_lie_at_zero(model):
 
 @pytest.mark.parametrize("n_attention_layers", [0, 1])
 def test_attributions_are_the_integral_of_the_gradient(n_attention_layers):
-    config = replace(SMALL, n_attention_layers=n_attention_layers, attention_width=16)
+    config = replace(SMALL, n_attention_layers=n_attention_layers)
     model = OmicsMLM(multiome(), config, batch_key="batch")
     model.train(2, **QUIET)
     batch, grids = batch_of(model, np.array([3, 70]))
@@ -262,20 +262,24 @@ def test_wrong_input_gets_a_sentence(model):
     with pytest.raises(ValueError, match=r"modality: expected one of \['rna', 'atac', 'prot'\], got None; name one"):
         model.get_feature_embedding()
     with pytest.raises(
-        ValueError, match="data: expected at least 3 rows that were measured in 'rna', got 2; pass more"
+        ValueError, match="data: expected at least 3 observations that were measured in 'rna', got 2; pass more"
     ):
         model.get_feature_embedding("rna", indices=[0, 1])
     with pytest.raises(
-        ValueError, match="data: expected at least 3 rows that were measured in 'rna', got 0; pass more"
+        ValueError, match="data: expected at least 3 observations that were measured in 'rna', got 0; pass more"
     ):
         model.get_feature_embedding("rna", indices=[])
     with pytest.raises(
-        ValueError, match="labels: expected a column of obs, or one label per row, got none; pass labels"
+        ValueError, match="labels: expected a column of obs, or one label per observation, got none; pass labels"
     ):
         model.attribute()
-    with pytest.raises(ValueError, match="labels: expected one for each of 72 rows, got 2 of them; pass a column"):
+    with pytest.raises(
+        ValueError, match="labels: expected one for each of 72 observations, got 2 of them; pass a column"
+    ):
         model.attribute(labels=["a", "b"])
-    with pytest.raises(ValueError, match="labels: expected at least two different ones, got 1; pass rows of several"):
+    with pytest.raises(
+        ValueError, match="labels: expected at least two different ones, got 1; pass observations of several"
+    ):
         model.attribute(labels=["a"] * 72)
     with pytest.raises(ValueError, match="n_steps: expected at least 1, got 0; leave it out for 50"):
         model.attribute(labels="type", n_steps=0)

@@ -132,7 +132,7 @@ def test_features_are_matched_by_name_and_reported(reference, caplog):
     part.var_names = [*part.var_names[:-2], "other1", "other2"]
     with caplog.at_level(logging.INFO, logger="omicsmlm"):
         model = OmicsMLM.load_query_data(part, reference)
-    line = "OmicsMLM: 60 rows with 23 of 30 features of rna, 2 unknown ones ignored; new batches 'new'."
+    line = "OmicsMLM: 60 observations with 23 of 30 features of rna, 2 unknown ones ignored; new batches 'new'."
     assert line in caplog.messages
     model.train(1, **QUIET)
     assert np.isfinite(model.get_latent_representation()).all()
@@ -187,7 +187,7 @@ def test_unknown_features_join_the_vocabulary(reference, caplog):
     before = reference.get_latent_representation()
     with caplog.at_level(logging.INFO, logger="omicsmlm"):
         model = OmicsMLM.load_query_data(query, reference, extend_vocabulary=True)
-    assert "OmicsMLM: 60 rows with 20 of 30 features of rna, 30 added; new batches 'new'." in caplog.messages
+    assert "OmicsMLM: 60 observations with 20 of 30 features of rna, 30 added; new batches 'new'." in caplog.messages
     assert model.adata_manager.modalities["rna+"]["vocabulary"] == [f"other{i}" for i in range(30)]
     np.testing.assert_array_equal(model.get_latent_representation(reference.adata), before)
     model.train(20, **QUIET, early_stopping=False)

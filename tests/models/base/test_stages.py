@@ -19,16 +19,16 @@ MULTIOME = [
     "scaling rna",
     "scaling atac",
     "components of rna",
-    "rna as atac tells it",
+    "rna predicted from atac",
     "components of atac",
-    "atac as rna tells it",
+    "atac predicted from rna",
 ]
 
 
 @pytest.fixture
 def at_once(monkeypatch, caplog):
     """Show the bar from the start, where the log would be shown."""
-    monkeypatch.setattr(_stages, "SHOWN_AFTER", 0.0)
+    monkeypatch.setattr(_stages, "VISIBLE_AFTER", 0.0)
     caplog.set_level(logging.INFO, "omicsmlm")
 
 
@@ -73,7 +73,7 @@ def fail(stages: Stages) -> None:
 
 def test_a_long_first_stage_is_seen_before_it_ends(monkeypatch, caplog, capsys):
     caplog.set_level(logging.INFO, "omicsmlm")
-    monkeypatch.setattr(_stages, "SHOWN_AFTER", 0.05)
+    monkeypatch.setattr(_stages, "VISIBLE_AFTER", 0.05)
     with Stages("Toy", 2) as stages:
         stages("reading")
         assert capsys.readouterr().err == ""

@@ -40,7 +40,7 @@ def log_normalise(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix | np.ndar
 
     Examples
     --------
-    >>> float(log_normalise(np.array([[1.0, 3.0]]))[0, 0].round(4))
+    >>> round(float(log_normalise(np.array([[1.0, 3.0]]))[0, 0]), 4)
     7.8244
     """
     total_n = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()

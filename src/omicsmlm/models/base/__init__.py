@@ -1,35 +1,56 @@
 """What every family is built on: registration, training, embedding, files, and what only some can do."""
 
-from ._component_model import MOST_ADVERSARY, ComponentModel
-from ._component_module import N_DIRECTIONS, Batches, ComponentModule
-from ._embedding import EMBED_ROWS
+from ._component_model import (
+    ACCESSIBILITY_WEIGHT,
+    ADVERSARY_WEIGHT,
+    KL_WARMUP,
+    MOST_ADVERSARY,
+    WEIGHT_DECAY,
+    ComponentDerived,
+    ComponentModel,
+)
+from ._component_module import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
+from ._embedding import EMBEDDING_BATCH_SIZE
 from ._explaining import ExplainingModel
 from ._files import Saved, read_model, state_under, write_model
 from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
+from ._inherited import summary
 from ._model import OmicsModel, announce
-from ._query import QueryModel, batch_counts
+from ._query import QueryDerived, QueryModel
 from ._query_module import QueryModule
+from ._records import Config, FormerFields, from_json, to_json
 from ._registration import listed_covariates
 
 __all__ = [
+    "ACCESSIBILITY_WEIGHT",
+    "ADVERSARY_WEIGHT",
     "Batches",
+    "ComponentDerived",
     "ComponentModel",
     "ComponentModule",
-    "EMBED_ROWS",
+    "EMBEDDING_BATCH_SIZE",
+    "Config",
     "ExplainingModel",
     "FineTunedModel",
+    "FormerFields",
     "ImputingModel",
     "OmicsModel",
+    "QueryDerived",
     "QueryModel",
     "QueryModule",
+    "KL_WARMUP",
     "MOST_ADVERSARY",
+    "WEIGHT_DECAY",
     "N_DIRECTIONS",
+    "N_SAMPLED",
     "Saved",
     "announce",
-    "batch_counts",
+    "from_json",
     "listed_covariates",
     "read_model",
     "state_under",
+    "summary",
+    "to_json",
     "write_model",
 ]

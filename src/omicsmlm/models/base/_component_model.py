@@ -1,8 +1,9 @@
-"""Families whose latent starts at principal components of selected features, which a decoder rebuilds."""
+"""Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -11,21 +12,66 @@ from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, stored_values
 from omicsmlm.training import Optimisation
 
+from ._component_module import ComponentModule
 from ._imputing import ImputingModel
-from ._query import REMEMBERED_ROWS, QueryModel
+from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
+from ._records import Config, FormerFields
 
+ACCESSIBILITY_WEIGHT = 0.1
+"""Weight of the likelihood of open regions, beside 1 for RNA, whose counts say more of a cell (``docs/omicsmlm.md``)."""
+KL_WARMUP = 0.3
+"""Fraction of the training in which the weight of the KL divergence rises to its value."""
+ADVERSARY_WEIGHT = 2.5
+"""Weight of the adversary on the batch for each batch but one: the more there are, the weaker it is (``docs/experiments.md``)."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
+WEIGHT_DECAY = 1e-4
+"""Of AdamW, in both families (ours)."""
 
 
-class ComponentModel(ImputingModel, QueryModel):
-    """Abstract: a family whose network is a :class:`ComponentModule`; it says which features are looked at, or rebuilt."""
+class ComponentConfig(Config, Protocol):
+    """Hyper-parameters that all of these families have."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of AdamW."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentDerived(QueryDerived):
+    """What is derived from the data, by modality."""
+
+    selected: dict[str, list[int]]
+    """Positions in the vocabulary of the features that are encoded, or reconstructed."""
+    profiles: dict[str, list[float]]
+    """Each feature's fraction of all counts; equal fractions for kinds that have no depth."""
+    depths: dict[str, float]
+    """Median depth of the observations that have the modality, over the selected features."""
+    n_reference: int
+    """Observations whose embedding is kept, for queries to be aligned with."""
+
+
+class FeatureStatistics(NamedTuple):
+    """What is read off the observations that have a modality; see :class:`ComponentDerived`."""
+
+    selected: list[int]
+    profile: list[float]
+    depth: float
+
+
+class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived](
+    ImputingModel[M, C, D], QueryModel[M, C, D]
+):
+    """Abstract: a family whose network is a :class:`ComponentModule`; it selects the features that are encoded, or reconstructed."""
+
+    former_derived: ClassVar[FormerFields] = FormerFields(renamed={"n_remembered": "n_reference"})
 
     @abstractmethod
     def _select_features(
         self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Choose features of a modality by the observations that have it.
+        """Select features of a modality by the observations that have it.
 
         Parameters
         ----------
@@ -39,32 +85,33 @@ class ComponentModel(ImputingModel, QueryModel):
         Returns
         -------
         tuple of numpy.ndarray
-            Positions of the chosen features in the vocabulary, and (n,) how deep each observation is, as :meth:`impute` takes
-            it for those that lack the modality.
+            Positions of the selected features in the vocabulary, and (n,) the depth of each observation; :meth:`impute` takes
+            the median for those that lack the modality.
         """
 
     @property
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
-        decay = 0.0 if self.is_query else self.config.weight_decay  # it would move what a query must not move
+        decay = 0.0 if self.is_query else WEIGHT_DECAY  # it would move the weights that a query leaves as they are
         return Optimisation(learning_rate=self.config.learning_rate, weight_decay=decay)
 
     def _n_stages(self) -> int:
-        """Count also those of :meth:`_read` and of the start: four for each modality, and one for each pair of them."""
+        """Count also those of :meth:`_read` and of the initialisation: four for each modality, and one for each pair of them."""
         n = len(self.adata_manager.modalities)
         return super()._n_stages() + 4 * n + n * (n - 1)
 
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
-        """Read off the data ``selected``, ``profiles`` and ``depths`` of each modality, and how much a memory holds."""
+    def _component_derived(self, sample: Sequence[Batch]) -> ComponentDerived:
+        """Return what these families have in common of what they derive from the data."""
         read = {name: self._read(name, state, sample) for name, state in self.adata_manager.modalities.items()}
-        parts = ("selected", "profiles", "depths")
-        return {
-            **{part: {name: found[part] for name, found in read.items()} for part in parts},
-            "n_remembered": min(REMEMBERED_ROWS, self.adata.n_obs),
-        }
+        return ComponentDerived(
+            selected={name: found.selected for name, found in read.items()},
+            profiles={name: found.profile for name, found in read.items()},
+            depths={name: found.depth for name, found in read.items()},
+            n_reference=min(MOST_REFERENCE_EMBEDDINGS, self.adata.n_obs),
+        )
 
-    def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> dict[str, Any]:
-        """Read off observations which features of a modality to take, their fractions of all counts, and the median depth."""
+    def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> FeatureStatistics:
+        """Return what is read off the observations that have a modality, of a sample."""
         self._stage(f"choosing features of {name}")
         groups_n = batch_codes(sample)
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
@@ -72,22 +119,21 @@ class ComponentModel(ImputingModel, QueryModel):
         values = stored_values(sample, name, len(state["vocabulary"]))
         values = values if present_n.all() else values[present_n]
         selected, depth_n = self._select_features(state["kind"], values, groups)
-        return {
-            "selected": selected.tolist(),
-            "profiles": _profile(state["kind"], values),
-            "depths": float(np.median(depth_n)),
-        }
+        return FeatureStatistics(selected.tolist(), _profile(state["kind"], values), float(np.median(depth_n)))
 
-    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
-        """Read the same off a query, of added features alone."""
-        sample, choice = self._sample(manager), {**self.choice, "added": added}
-        for name in added:
-            for part, found in self._read(name, manager.modalities[name], sample).items():
-                choice[part] = {**choice[part], name: found}
-        return choice
+    def _extended(self, manager: OmicsManager, added: list[str]) -> D:
+        """Return ``derived`` with the same of added features, which is read off a query."""
+        sample, known = self._sample(manager), self.derived
+        read = {name: self._read(name, manager.modalities[name], sample) for name in added}
+        return replace(
+            known,
+            selected={**known.selected, **{name: found.selected for name, found in read.items()}},
+            profiles={**known.profiles, **{name: found.profile for name, found in read.items()}},
+            depths={**known.depths, **{name: found.depth for name, found in read.items()}},
+        )
 
     def _decoded_features(self, modality: str) -> np.ndarray:
-        return np.asarray(self.choice["selected"][modality], dtype=np.int64)
+        return np.asarray(self.derived.selected[modality], dtype=np.int64)
 
 
 def _profile(kind: Kind, values: sparse.csr_matrix) -> list[float]:

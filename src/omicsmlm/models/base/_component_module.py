@@ -1,4 +1,4 @@
-"""The part of a network that starts at principal components: a latent that they fill, and a decoder of selected features."""
+"""The part of a network that is initialised at principal components: a latent that they fill, and a decoder of selected features."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,66 +8,77 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Grid, Kind
-from omicsmlm.nn import Adversary, Alignment, Component, CovariateEncoding, Decoder, Head, LatentHead, log_means
+from omicsmlm.nn import (
+    Adversary,
+    Component,
+    CovariateEncoding,
+    Decoder,
+    FeatureHead,
+    LatentHead,
+    QueryAlignment,
+    log_means,
+)
 
 from ._query_module import QueryModule
 
 N_DIRECTIONS = 80
-"""Most principal components that what embeds features starts with; the widest latent of the defaults has as many dimensions."""
-COMPONENT_SHARES: dict[str, float] = {
+"""Most principal components that feature embeddings are initialised with; the widest latent of the defaults has as many dimensions."""
+COMPONENT_WEIGHTS: dict[str, float] = {
     "counts": 1.0,
     "protein": 0.6,
     "accessibility": 0.48,
     "fraction": 1.0,
     "real": 1.0,
 }
-"""Share of the starting components that a modality gets, relative to the others (``docs/experiments.md``)."""
+"""Weight of a modality where the starting components are divided among the modalities (``docs/experiments.md``)."""
 COMPONENT_SCALES: dict[str, float] = {"accessibility": 0.4}
-"""Strength of a modality's first component beside that of the others; 1 where it is not given."""
+"""Factor of the singular values of a modality's components, beside 1 for the kinds that are not listed."""
+N_SAMPLED = 2000
+"""Open regions that are reconstructed in a training step, drawn anew each time: all of them would take most of its time."""
 
 
 class Batches(NamedTuple):
-    """What a network knows of batches and of the reference."""
+    """What a network is told of batches and of the reference when it is made."""
 
     n_categories: Sequence[int]
     """Categories of each covariate, the batch first."""
     n_fixed: int | None
-    """Batches of the reference, where a query has brought others."""
-    n_remembered: int
+    """Batches of the reference, where a query has added others; None in a reference."""
+    n_reference: int
     """Observations whose embedding is kept, for queries to be aligned with."""
 
 
 class ComponentModule(QueryModule):
-    """Abstract: a network whose latent starts at principal components, and rebuilds selected features by a decoder."""
+    """Abstract: a network whose latent is initialised at principal components, and whose decoder reconstructs selected features."""
 
     kinds: dict[str, Kind]
     """Kind of each modality."""
     readout: LatentHead
     adversary: Adversary | None
-    """What guesses the batch from the latent, in a reference of several batches."""
+    """What predicts the batch from the latent, in a reference of several batches; None elsewhere."""
 
     def _set_up_decoder(
         self, width: int, n_decoded: Mapping[str, int], n_sampled: int, batches: Batches, *, has_adversary: bool
     ) -> None:
-        """Make what comes after the readout, once ``kinds`` and ``readout`` are there.
+        """Set up what comes after the readout, once ``kinds`` and ``readout`` are there.
 
         Parameters
         ----------
         width
             Width of the decoder's hidden layer.
         n_decoded
-            Features that are rebuilt, per modality.
+            Features that are reconstructed, per modality.
         n_sampled
-            Open regions that are rebuilt in a step, drawn anew each time.
+            Open regions that are reconstructed in a step, drawn anew each time.
         batches
             What is known of batches.
         has_adversary
-            Whether there is an adversary, where there are batches for it to guess.
+            Whether there is an adversary, where there are several batches for it to predict.
         """
         n_batches = batches.n_categories[0] if batches.n_categories else 1
         self.n_latent = self.readout.n_latent
         heads = {
-            name: Head(
+            name: FeatureHead(
                 width,
                 n_decoded[name],
                 n_batches,
@@ -77,30 +88,30 @@ class ComponentModule(QueryModule):
             for name, kind in self.kinds.items()
         }
         self.decoder = Decoder(self.n_latent, width, CovariateEncoding(list(batches.n_categories)), heads)
-        self.register_buffer("memory_md", torch.zeros(batches.n_remembered, self.n_latent))
+        self.register_buffer("reference_md", torch.zeros(batches.n_reference, self.n_latent))
         is_query = batches.n_fixed is not None
-        self.alignment = None if batches.n_fixed is None else Alignment(self.n_latent, batches.n_fixed, n_batches)
+        self.alignment = None if batches.n_fixed is None else QueryAlignment(self.n_latent, batches.n_fixed, n_batches)
         guesses = has_adversary and n_batches > 1 and not is_query
         self.adversary = Adversary(self.n_latent, n_batches) if guesses else None
 
     def _component_fraction(self, name: str, n_components: int) -> int:
-        """Divide a number of components among the modalities."""
-        shares = {m: COMPONENT_SHARES[kind] for m, kind in self.kinds.items()}
-        return max(1, int(n_components * shares[name] / sum(shares.values())))
+        """Return how many of the components a modality gets, at least one, in proportion to ``COMPONENT_WEIGHTS``."""
+        weights = {m: COMPONENT_WEIGHTS[kind] for m, kind in self.kinds.items()}
+        return max(1, int(n_components * weights[name] / sum(weights.values())))
 
-    def _lead_latent(self, name: str, found: Component, n_linear: int, scale: float, power: float) -> None:
-        """Start the linear dimensions of the latent at the components of a modality.
+    def _initialize_latent(self, name: str, found: Component, n_linear: int, scale: float, power: float) -> None:
+        """Initialise the linear dimensions of the latent at the components of a modality.
 
         The k-th has the standard deviation ``scale`` · (s_k / s_1) ** ``power``, s its singular value, times what
         ``COMPONENT_SCALES`` says to the same power.
         """
         strength_k = COMPONENT_SCALES.get(self.kinds[name], 1.0) * torch.from_numpy(found.strength_k)
         scale_k = strength_k[: self._component_fraction(name, n_linear)] ** power
-        self.readout.lead(found.first, scale_k, scale)
+        self.readout.initialize_linear(found.first, scale_k, scale)
 
-    def _start_head(
+    def _initialize_head(
         self, name: str, values: Sequence[Grid] | sparse.csr_matrix, groups_n: np.ndarray | None, has_n: np.ndarray
     ) -> None:
-        """Start what rebuilds a modality at the log means of the observations that have it, batch by batch."""
+        """Initialise the head of a modality at the log means, batch by batch, of the observations that have it."""
         groups, head = None if groups_n is None else groups_n[has_n], self.decoder.head(name)
-        head.start(log_means(values, self.kinds[name], groups, len(head.bias)))
+        head.initialize(log_means(values, self.kinds[name], groups, len(head.bias)))

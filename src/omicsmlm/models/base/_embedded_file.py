@@ -17,10 +17,10 @@ from mudata import MuData
 from omicsmlm._checks import value_error
 
 EMBEDDING_CHUNK = 4096
-"""Rows of the embedding that lie together in the file."""
+"""Observations of the embedding that make one chunk of the file."""
 
 
-class Target(NamedTuple):
+class OutputFile(NamedTuple):
     """A file to be written, and the object that goes into it."""
 
     path: Path
@@ -29,7 +29,7 @@ class Target(NamedTuple):
     """The file that the object is backed by, if any."""
 
     def write(self, key: str, width: int, blocks: Iterator[np.ndarray]) -> None:
-        """Write the object, with (n_obs, width) float32 in ``.obsm[key]`` that comes in blocks of rows.
+        """Write the object, with (n_obs, width) float32 in ``.obsm[key]`` that comes in blocks of observations.
 
         Raises
         ------
@@ -65,8 +65,8 @@ class Target(NamedTuple):
             _writable(self.data).write_h5ad(part)
 
 
-def target_file(path: str | Path, data: AnnData | MuData) -> Target:
-    """Check where an object is to be written.
+def target_file(path: str | Path, data: AnnData | MuData) -> OutputFile:
+    """Return the file that an object is to be written to, once it has been checked that this can be.
 
     Raises
     ------
@@ -82,11 +82,11 @@ def target_file(path: str | Path, data: AnnData | MuData) -> Target:
     source = _source(data)
     if source is not None and path.exists() and path.samefile(source):
         raise value_error("path", "a new file", f"{str(path)!r}, which is being read", "pass another name")
-    return Target(path, data, source)
+    return OutputFile(path, data, source)
 
 
 def _source(data: AnnData | MuData) -> Path | None:
-    """Give the file that an object is backed by, whose observations must be those of the object."""
+    """Return the file that an object is backed by, whose observations must be those of the object."""
     if not data.isbacked or data.file.filename is None:
         return None
     source = Path(data.file.filename)
@@ -102,7 +102,7 @@ def _source(data: AnnData | MuData) -> Path | None:
 
 
 def _writable(adata: AnnData) -> AnnData:
-    """Bring the tables of a lazily read object into memory, as it cannot be written with them in a file; its values stay."""
+    """Return a lazily read object with its tables in memory, as it cannot be written with them in a file; its values stay."""
     obs, var = adata.obs, adata.var
     if isinstance(obs, pd.DataFrame):
         return adata
@@ -117,6 +117,7 @@ def _writable(adata: AnnData) -> AnnData:
 
 
 def _write_embedding(file: h5py.File, key: str, shape: tuple[int, int], blocks: Iterator[np.ndarray]) -> None:
+    """Write an embedding to ``/obsm/key`` as anndata writes a dense array, block by block."""
     if "obsm" not in file:
         write_elem(file, "obsm", {})
     if key in file["obsm"]:
@@ -132,12 +133,13 @@ def _write_embedding(file: h5py.File, key: str, shape: tuple[int, int], blocks: 
 
 
 def _to_disk(path: Path) -> None:
+    """Wait until a file is on disk: renaming one that is not could leave an empty file after a power failure."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def _umask() -> int:
-    """Give the rights that new files are not to have; there is no way to read them without setting them."""
+    """Return the rights that new files are not to have; there is no way to read them without setting them."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,19 +16,18 @@ from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
 
 from ._embedded_file import target_file
-from ._registration import Registered
+from ._inherited import InheritedSurface
 
-EMBED_ROWS = 1024
-"""Rows embedded at once unless the user says otherwise; the embedding does not depend on it."""
-SHARED_ROWS = 65_536
-"""Observations that ranks embed together before they tell one another."""
+EMBEDDING_BATCH_SIZE = 1024
+"""Observations embedded at once unless the user says otherwise; the embedding does not depend on it."""
+GATHERED_OBSERVATIONS = 65_536
+"""Observations that ranks embed together before they gather them."""
 
 
-class EmbeddingModel(Registered):
+class EmbeddingModel[M: Module](InheritedSurface):
     """Abstract: a registered model with a module that embeds."""
 
-    embedding_key: ClassVar[str]
-    module: Module
+    module: M
     parts: Parts
 
     @property
@@ -39,8 +37,8 @@ class EmbeddingModel(Registered):
 
     @property
     def embedding_batch_size(self) -> int:
-        """Rows that are embedded, or validated, at once unless the user says otherwise; 1,024 unless rows are large."""
-        return EMBED_ROWS
+        """Observations that are embedded, or validated, at once unless the user says otherwise; 1,024 unless they are large."""
+        return EMBEDDING_BATCH_SIZE
 
     def to_device(self, device: str | int | torch.device) -> None:  # type: ignore[override]
         """Move the network, and what prepares its input, to a device: where the getters then compute.
@@ -60,16 +58,16 @@ class EmbeddingModel(Registered):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> np.ndarray:
-        """Embed rows; deterministic, and independent of their order and of the batch size.
+        """Return the embedding of observations; deterministic, and independent of their order and of the batch size.
 
         Parameters
         ----------
         data
             The object to embed; None for the registered one. Features are matched by name, modalities may be absent.
         indices
-            Row numbers, or one boolean per row; None for all rows.
+            Positions of observations, or one boolean per observation; None for all.
         batch_size
-            Rows to embed at once; None for ``embedding_batch_size``.
+            Observations to embed at once; None for ``embedding_batch_size``.
 
         Returns
         -------
@@ -79,7 +77,7 @@ class EmbeddingModel(Registered):
         Raises
         ------
         ValueError
-            If the object shares no modality, or no feature of a modality, with the model, or lacks some of the rows.
+            If the object shares no modality, or no feature of a modality, with the model, or lacks some of the observations.
         """
         embedding, _ = self.map_observations(data, indices, batch_size, self.module.n_latent, self.embed_batch)
         return embedding
@@ -92,10 +90,35 @@ class EmbeddingModel(Registered):
     def _blocks(
         self, manager: OmicsManager, indices: np.ndarray, batch_size: int | None, compute: Callable[[Batch], Tensor]
     ) -> Iterator[np.ndarray]:
-        """Compute float32 values of some rows, as many at a time as are embedded at once."""
+        """Yield what is computed of some observations, float32, as many at a time as are embedded at once."""
         self.module.eval()
         for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
             yield compute(on_device(batch, self.device)).float().cpu().numpy()
+
+    def minibatches(
+        self,
+        data: AnnData | MuData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
+    ) -> Iterator[Batch]:
+        """Yield the observations that are asked for, on the model's device, with the module set to evaluation.
+
+        Parameters
+        ----------
+        data, indices, batch_size
+            As in :meth:`map_observations`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the object does not fit the model.
+        """
+        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
+        manager = self.manager_for(data)
+        indices = checked_indices(indices, manager.adata.n_obs)
+        self.module.eval()
+        for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
+            yield on_device(batch, self.device)
 
     def map_observations(
         self,
@@ -112,7 +135,7 @@ class EmbeddingModel(Registered):
         data
             The object; None for the registered one.
         indices
-            Row numbers, or one boolean per observation; None for all.
+            Positions of observations, or one boolean per observation; None for all.
         batch_size
             Observations at a time; None for as many as are embedded at once.
         width
@@ -162,7 +185,7 @@ class EmbeddingModel(Registered):
         key_added
             Key of ``.obsm``; "auto" for the family's own.
         batch_size
-            Rows to embed at once; None for ``embedding_batch_size``.
+            Observations to embed at once; None for ``embedding_batch_size``.
         across_ranks
             Whether the processes that trained the model (torchrun) divide the work; all of them have to call this then.
             The first one alone writes in any case.
@@ -179,22 +202,24 @@ class EmbeddingModel(Registered):
         target = target_file(path, self.adata if data is None else data)
         manager = self.manager_for(data)
         if across_ranks:
-            blocks = self._shared_blocks(manager, current_ranks(self.device), batch_size)
+            blocks = self._gathered_blocks(manager, current_ranks(self.device), batch_size)
         else:
             blocks = self._blocks(manager, np.arange(manager.adata.n_obs), batch_size, self.embed_batch)
         if is_first_rank():
             target.write(key, self.module.n_latent, blocks)
         elif across_ranks:
-            for _ in blocks:  # the first rank waits for this one's share
+            for _ in blocks:  # the first rank waits for this one's part
                 pass
 
-    def _shared_blocks(
+    def _gathered_blocks(
         self, manager: OmicsManager, ranks: Ranks, batch_size: int | None = None
     ) -> Iterator[np.ndarray]:
-        """Embed all observations, a share on each rank, and yield them, in order, to every one."""
+        """Embed all observations, a part on each rank, and yield them, in order, to every one."""
         n_obs = manager.adata.n_obs
-        for start in range(0, n_obs, SHARED_ROWS):
-            indices = np.array_split(np.arange(start, min(start + SHARED_ROWS, n_obs)), ranks.n_ranks)[ranks.rank]
+        for start in range(0, n_obs, GATHERED_OBSERVATIONS):
+            indices = np.array_split(np.arange(start, min(start + GATHERED_OBSERVATIONS, n_obs)), ranks.n_ranks)[
+                ranks.rank
+            ]
             own = [
                 np.empty((0, self.module.n_latent), np.float32),
                 *self._blocks(manager, indices, batch_size, self.embed_batch),
@@ -203,17 +228,18 @@ class EmbeddingModel(Registered):
             yield gathered(own_nd, ranks.n_ranks).cpu().numpy()
 
     def _embedded_by(self, ranks: Ranks) -> np.ndarray:
-        """Embed the registered object where it was trained; each rank embeds its share, and all have the whole."""
+        """Return the embedding of the registered object, computed where it was trained; each rank embeds a part, and all have the whole."""
         before = self.device
         self.to_device(ranks.device)
         try:
             if ranks.n_ranks == 1:
                 return self.get_latent_representation()
-            return np.concatenate(list(self._shared_blocks(self.adata_manager, ranks)))
+            return np.concatenate(list(self._gathered_blocks(self.adata_manager, ranks)))
         finally:
             self.to_device(before)
 
     def _checked_key(self, key_added: str | None, data: AnnData | MuData | None = None) -> str | None:
+        """Return the key of ``.obsm`` that the user asks for, or the family's own."""
         key, data = self.embedding_key if key_added == "auto" else key_added, self.adata if data is None else data
         if key is not None and isinstance(data, MuData) and key in data.mod:
             raise value_error(
@@ -226,14 +252,20 @@ class EmbeddingModel(Registered):
 
 
 def checked_indices(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray:
-    """Give row numbers, (n,) int64, from what the user asks for."""
+    """Return positions of observations, (n,) int64, from what the user asks for.
+
+    Examples
+    --------
+    >>> checked_indices([True, False, True], 3), checked_indices([-1], 3)
+    (array([0, 2]), array([-1]))
+    """
     indices = np.arange(n_obs) if indices is None else np.asarray(indices)
     if indices.dtype == bool and indices.shape == (n_obs,):
         return np.flatnonzero(indices)
     if indices.size == 0:
         return np.empty(0, dtype=np.int64)
     if indices.dtype.kind not in "iu" or indices.ndim != 1 or indices.min() < -n_obs or indices.max() >= n_obs:
-        wanted = f"row numbers below {n_obs}, or as many booleans"
+        wanted = f"positions below {n_obs}, or as many booleans"
         raise value_error("indices", wanted, named(indices.ravel(), 3), "pass obs_names.get_indexer(names) for names")
     return indices.astype(np.int64)
 

@@ -25,7 +25,7 @@ class Saved(NamedTuple):
 
     weights: dict[str, torch.Tensor]
     config: dict[str, Any]
-    """Class, hyper-parameters (``config``), what was read off the data (``choice``), state of the training."""
+    """Class, hyper-parameters (``config``), those derived from the data (``choice``), state of the training."""
     registry: dict[str, Any]
     history: dict[str, list[float]]
 
@@ -58,11 +58,17 @@ def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None
         raise value_error("save", "a directory that can be written", str(error), "pass another path") from error
 
 
-FORMER_WEIGHTS = {"share": "fraction", "share_g": "fraction_g"}
+FORMER_WEIGHTS = {
+    "share": "fraction",
+    "share_g": "fraction_g",
+    "memory_md": "reference_md",
+    "hidden_feature": "mask_feature",
+}
 """Names of weights in models saved by 0.1, and what they are called now."""
 
 
 def _check_free(directory: Path, overwrite: bool) -> None:
+    """Check that a directory is new, or holds a model that may be replaced."""
     if not directory.exists():
         return
     if not directory.is_dir():
@@ -97,6 +103,17 @@ def read_model(directory: str | Path, class_name: str) -> Saved:
         If files are missing, unreadable or changed, or belong to another class or to a newer version.
     """
     directory = Path(directory)
+    config = _checked_files(directory, class_name)
+    try:
+        weights = load_file(directory / WEIGHTS)
+    except safetensors.SafetensorError as error:
+        raise value_error("load", "a readable tensor file", str(error), "save the model again") from error
+    weights = {_current_name(name): value for name, value in weights.items()}
+    return Saved(weights, config, _read_json(directory / REGISTRY), _read_json(directory / HISTORY))
+
+
+def _checked_files(directory: Path, class_name: str | None) -> dict[str, Any]:
+    """Return the content of the config file of a model, once its files are known to be whole and of its class, if one is named."""
     missing = [file for file in FILES if not (directory / file).is_file()]
     if missing:
         raise value_error(
@@ -112,12 +129,20 @@ def read_model(directory: str | Path, class_name: str) -> Saved:
             raise value_error(
                 "load", f"the {file} that was saved", "a file that has been changed", "save the model again"
             )
-    try:
-        weights = load_file(directory / WEIGHTS)
-    except safetensors.SafetensorError as error:
-        raise value_error("load", "a readable tensor file", str(error), "save the model again") from error
-    weights = {_current_name(name): value for name, value in weights.items()}
-    return Saved(weights, config, _read_json(directory / REGISTRY), _read_json(directory / HISTORY))
+    return config
+
+
+def read_registry(directory: str | Path) -> dict[str, Any]:
+    """Return the registry of a saved model, of any class.
+
+    Raises
+    ------
+    ValueError
+        As :func:`read_model` does.
+    """
+    directory = Path(directory)
+    _checked_files(directory, None)
+    return _read_json(directory / REGISTRY)
 
 
 def _current_name(name: str) -> str:
@@ -132,13 +157,14 @@ def _current_name(name: str) -> str:
     return ".".join([*path, FORMER_WEIGHTS.get(last, last)])
 
 
-def _check_config(config: dict[str, Any], class_name: str) -> None:
+def _check_config(config: dict[str, Any], class_name: str | None) -> None:
+    """Check that a file of a model is whole, of this class, and of this version or an older one."""
     absent = {"class", "version", "sha256", "config", "choice"} - set(config)
     if absent:
         raise value_error(
             f"load {CONFIG}", "a whole file", f"one without {named(sorted(absent))}", "save the model again"
         )
-    if config["class"] != class_name:
+    if class_name is not None and config["class"] != class_name:
         raise value_error("load", f"a saved {class_name}", f"a {config['class']}", "load it with its own class")
     ours, theirs = Version(version("omicsmlm")), Version(config["version"])
     if theirs > ours:
@@ -161,7 +187,7 @@ def _digest(path: Path) -> str:
 
 
 def state_under(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Give the part of a state whose names begin so, without that beginning.
+    """Return the part of a state whose names begin with a prefix, without it.
 
     Examples
     --------

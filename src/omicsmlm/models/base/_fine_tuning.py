@@ -7,24 +7,26 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
+from omicsmlm._types import Module
 
 from ._model import OmicsModel, announce
+from ._records import Config
 
 
-class FineTunedModel(OmicsModel):
+class FineTunedModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
     """Abstract: a family that knows no batches, so that there is nothing of a query alone to adapt."""
 
     @classmethod
     def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
-        """Make a model of new rows from one that is trained; it embeds them at once, and training fine-tunes it on them.
+        """Return a model of new observations, made from one that is trained; it embeds them at once, and training fine-tunes it on them.
 
-        Features are matched by name: those that the query lacks are not seen, those that are unknown are ignored. The family
+        Features are matched by name: those that the query lacks are not visible, those that are unknown are ignored. The family
         knows no batches: :meth:`train` moves all of the weights, and leaves the reference as it was.
 
         Parameters
         ----------
         query
-            New rows.
+            New observations.
         reference
             A trained model, or the directory of a saved one.
 
@@ -42,7 +44,7 @@ class FineTunedModel(OmicsModel):
             found = "one that is not" if type(source) is cls else f"a {type(source).__name__}"
             raise value_error("reference", f"a trained {cls.__name__}", found, "call train() on the reference first")
         manager = source.adata_manager.transfer_fields(query)
-        model = cls._bare(manager, source.config, source.choice)
+        model = cls._bare(manager, source.config, source.derived)
         model.module.load_state_dict(source.module.state_dict())
         model._adopt(manager, query)
         model.is_trained_ = True
@@ -50,5 +52,5 @@ class FineTunedModel(OmicsModel):
             f"{state['n_shared']} of {len(state['vocabulary'])} features of {name}"
             for name, state in manager.modalities.items()
         ]
-        announce(f"{cls.__name__}: {query.n_obs} rows with {', '.join(shared)}.")
+        announce(f"{cls.__name__}: {query.n_obs} observations with {', '.join(shared)}.")
         return model

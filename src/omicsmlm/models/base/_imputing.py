@@ -1,4 +1,4 @@
-"""Models that can say what values they expect: measured ones denoised, missing ones filled in."""
+"""Models that can impute: expected values of a modality, denoised where it was measured and filled in where it was not."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -10,21 +10,22 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import named, value_error
-from omicsmlm._types import Batch
+from omicsmlm._types import Batch, Module
 
 from ._model import OmicsModel
+from ._records import Config
 
 
-class ImputingModel(OmicsModel):
-    """Abstract: a family whose decoder says what it expects of each modality."""
+class ImputingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
+    """Abstract: a family whose decoder has an expected value of each feature."""
 
     @abstractmethod
     def _decoded_features(self, modality: str) -> np.ndarray:
-        """Give the positions in the vocabulary of what :meth:`_expected` speaks of."""
+        """Return the positions in the vocabulary of the features that :meth:`_expected` has values of, (g,)."""
 
     @abstractmethod
     def _expected(self, batch: Batch, modality: str) -> Tensor:
-        """Give the expected values of a batch of rows, (n, g)."""
+        """Return the expected values of a batch, (n, g)."""
 
     def impute(
         self,
@@ -35,7 +36,7 @@ class ImputingModel(OmicsModel):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Give the expected values of a modality, for rows that lack it and, denoised, for those that have it.
+        """Return the expected values of a modality, for observations that lack it and, denoised, for those that have it.
 
         Parameters
         ----------
@@ -44,17 +45,17 @@ class ImputingModel(OmicsModel):
         modality
             What to impute; may be left out where the model has one modality.
         batch
-            Category of the batch to project to; None for each row's own, the average where that is unknown.
+            Category of the batch to project to; None for each observation's own, the average where that is unknown.
         indices
-            Row numbers, or one boolean per row; None for all rows.
+            Positions of observations, or one boolean per observation; None for all.
         batch_size
-            Rows to decode at once; None for 1,024.
+            Observations to decode at once; None for 1,024.
 
         Returns
         -------
         pandas.DataFrame
-            (n_obs, g) float32, with the names of the rows and of the features that the model looks at. Units are the
-            modality's own: counts at the row's depth (the median depth where it has none), counts of protein,
+            (n_obs, g) float32, with the names of the observations and of the features that the model reconstructs. Units are the
+            modality's own: counts at the observation's depth (the median depth where it has none), counts of protein,
             probability of being open, fraction, or value.
 
         Raises
@@ -71,10 +72,11 @@ class ImputingModel(OmicsModel):
                 part.covariates[:, 0] = code
             return self._expected(part, name)
 
-        values, row_names = self.map_observations(data, indices, batch_size, len(features), expected)
-        return pd.DataFrame(values, index=row_names, columns=features)
+        values, obs_names = self.map_observations(data, indices, batch_size, len(features), expected)
+        return pd.DataFrame(values, index=obs_names, columns=features)
 
     def _batch_code(self, batch: str) -> int:
+        """Return the code of a batch that the user names."""
         covariates = self.adata_manager.covariates
         key = next(iter(covariates), None)
         if key is None:

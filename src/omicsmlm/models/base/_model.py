@@ -3,9 +3,8 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import value_error
-from omicsmlm._types import Batch, Loader, Masking, Parts
+from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
 from omicsmlm.training import (
@@ -27,17 +26,18 @@ from omicsmlm.training import (
     sensible_epochs,
 )
 
-from ._embedding import EMBED_ROWS, EmbeddingModel, check_positive
+from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel, check_positive
 from ._files import Saved, read_model, write_model
+from ._records import Config, FormerFields, from_json, to_json
 from ._stages import Stages
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_ROWS = 20_000
-"""Rows from which a model reads its statistics and its linear start; a random sample where there are more."""
-MEMORY_ROWS = 20_000
-"""Training observations whose embeddings a memory holds; a random sample where there are more."""
-VALIDATION_ROWS = 5000
+SAMPLE_SIZE = 20_000
+"""Observations from which a model takes its statistics and its initial weights; a random sample where there are more."""
+MEMORY_SIZE = 20_000
+"""Training observations whose embeddings a memory bank holds; a random sample where there are more."""
+VALIDATION_SIZE = 5000
 """Observations that are validated after each round; a random sample where more are held out."""
 AHEAD = 4
 """Batches that a thread has ready, in page-locked memory, for a CUDA device."""
@@ -45,8 +45,10 @@ STEPS = "steps of "
 """Stands, in a saved history, before the name of the losses whose steps are listed."""
 
 
-class OmicsModel(EmbeddingModel):
-    """Abstract base of the families; a family says how it reads the data and which four parts it is made of.
+class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
+    """Abstract base of the families; a family names what it derives from the data, and the four parts that it is made of.
+
+    Generic in the module, the config and the record of what is derived from the data.
 
     Parameters
     ----------
@@ -65,11 +67,21 @@ class OmicsModel(EmbeddingModel):
     """
 
     config_class: ClassVar[type]
+    derived_class: ClassVar[type]
+    """Data class or NamedTuple of what :meth:`_derive` returns; its fields are numbers, texts, lists, dictionaries and records of these."""
+    former_config: ClassVar[FormerFields] = FormerFields()
+    """Fields of the config that older versions saved."""
+    former_derived: ClassVar[FormerFields] = FormerFields()
+    """The same of ``derived``."""
+    config: C
+    """Hyper-parameters."""
+    derived: D
+    """Hyper-parameters that were derived from the data when the model was made; saved with it (as ``choice``)."""
     history_: dict[str, pd.DataFrame] | None
     _stages: Stages | None = None
 
     def __init__(
-        self, data: AnnData | MuData, config: Any = None, *, batch_key: str | Sequence[str] | None = None
+        self, data: AnnData | MuData, config: C | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, batch_key=batch_key)
         self.config = self._configured(config, data.n_obs)
@@ -77,40 +89,40 @@ class OmicsModel(EmbeddingModel):
         with Stages(type(self).__name__, self._n_stages()) as self._stages:
             self._stage("reading values")
             sample = self._sample()
-            self.choice = self._choose(sample)
+            self.derived = self._derive(sample)
             self._stage("building")
             self._build()
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.config.seed)
-                self._start(sample)
+                self._initialize(sample)
         self._stages = None
         announce(f"{type(self).__name__}: {self._describe()}.")
 
-    # ---- what a family says -------------------------------------------------------------------------------------
+    # ---- what a family defines -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _choose(self, sample: Sequence[Batch]) -> dict[str, Any]:
-        """Read off the data what fixes the shape of the module; what can be written as JSON."""
+    def _derive(self, sample: Sequence[Batch]) -> D:
+        """Return the hyper-parameters that follow from the data and fix the shape of the module."""
 
     @abstractmethod
-    def _assemble(self, choice: dict[str, Any]) -> Parts:
-        """Make the four parts."""
+    def _assemble(self, derived: D) -> Parts:
+        """Return the four parts."""
 
     @abstractmethod
-    def _start(self, sample: Sequence[Batch]) -> None:
-        """Fit scalings and starting weights to the data."""
+    def _initialize(self, sample: Sequence[Batch]) -> None:
+        """Fit scalings and initial weights to the data."""
 
     def _n_stages(self) -> int:
-        """Count the stages that construction names: reading and building, and what the family names by :meth:`_stage`."""
+        """Return how many stages construction names: reading and building, and what the family names by :meth:`_stage`."""
         return 2
 
     def _stage(self, name: str) -> None:
-        """Name what construction does next, for the bar."""
+        """Name the stage that construction begins, for the bar."""
         if self._stages is not None:
             self._stages(name)
 
-    def _configured(self, config: Any, n_rows: int) -> Any:
-        """Give the hyper-parameters of a model of this many rows, from what the user gave, if anything."""
+    def _configured(self, config: C | None, n_obs: int) -> C:
+        """Return the hyper-parameters of a model of this many observations, from what the user gave, if anything."""
         return self.config_class() if config is None else config
 
     @property
@@ -163,9 +175,9 @@ class OmicsModel(EmbeddingModel):
             As in Lightning. Several devices train as one with the same batches: each has a part of every batch
             (``strategy="ddp"``, also with ``num_nodes``, under torchrun and SLURM).
         batch_size
-            Rows in a step.
+            Observations in a step.
         train_size
-            Share of the rows to learn from, above 0 and at most 1; the others are for the validation loss.
+            Fraction of the observations to train on, above 0 and at most 1; the others are for the validation loss.
         early_stopping
             Stop when the validation loss has not improved for ``config.patience`` rounds. In any case the weights of
             the best round are kept.
@@ -212,7 +224,7 @@ class OmicsModel(EmbeddingModel):
             max_steps=max_steps,
             precision=precision,
         )
-        validated = sample_observations(manager, VALIDATION_ROWS, seed, validation_indices)
+        validated = sample_observations(manager, VALIDATION_SIZE, seed, validation_indices)
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
         is_cuda = on_cuda(accelerator)
         fitted = fit(
@@ -235,29 +247,29 @@ class OmicsModel(EmbeddingModel):
             self.adata.obsm[key] = self._embedded_by(fitted.ranks)
 
     def _memory(self, manager: OmicsManager, train_indices: np.ndarray, seed: int) -> tuple[Loader, bool]:
-        """Return what a memory of training observations is refreshed from, and whether these are all."""
-        indices = sample_observations(manager, MEMORY_ROWS, seed, train_indices)
+        """Return what a memory bank of training observations is refreshed from, and whether these are all."""
+        indices = sample_observations(manager, MEMORY_SIZE, seed, train_indices)
         return observation_loader(manager, indices, self.embedding_batch_size), len(indices) == len(train_indices)
 
-    def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
-        """Give the number of epochs where the user names none."""
-        return sensible_epochs(n_rows, batch_size)
+    def _sensible_epochs(self, n_obs: int, batch_size: int) -> int:
+        """Return the number of epochs where the user names none."""
+        return sensible_epochs(n_obs, batch_size)
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
-        """Solve what need not be trained; by default nothing."""
+        """Fit what is not trained by gradient descent, before a training; by default nothing."""
         return None
 
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Read off the trained network what later uses of it need, by the observations it learned from; by default nothing."""
+        """Compute from the trained network, and the observations it was trained on, what later uses need; by default nothing."""
         return None
 
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
-        """Divide the observations, at random but always alike, into those to learn from and those to validate on.
+        """Return the observations to train on and those to validate on, divided at random but always alike.
 
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
         if not 0 < train_size <= 1:
-            raise value_error("train_size", "a share above 0 and at most 1", str(train_size), "pass 0.9, say")
+            raise value_error("train_size", "a fraction above 0 and at most 1", str(train_size), "pass 0.9, say")
         n_obs = self.adata.n_obs
         n_train = min(n_obs, max(1, round(train_size * n_obs)))
         layout = self.adata_manager.observation_dataset().layout
@@ -279,7 +291,7 @@ class OmicsModel(EmbeddingModel):
 
     # ---- saving and loading -------------------------------------------------------------------------------------
 
-    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:  # type: ignore[override]
+    def save(self, dir_path: str | Path, overwrite: bool = False, *, save_anndata: bool = False) -> None:  # type: ignore[override]
         """Write the model to a directory: tensors as safetensors, all else as JSON; nothing is pickled.
 
         Parameters
@@ -288,11 +300,25 @@ class OmicsModel(EmbeddingModel):
             Directory to make.
         overwrite
             Whether a model that is there may be replaced.
+        save_anndata
+            Must be False: the object is written by itself, and passed to :meth:`load`.
+
+        Raises
+        ------
+        ValueError
+            If the directory exists and is not to be overwritten, or cannot be written.
+
+        Notes
+        -----
+        ``scvi.hub`` reads pickled files alone, and so none of these; to share a model, share its directory.
         """
+        if save_anndata:
+            remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"
+            raise value_error("save_anndata", "False", "True", remedy)
         config = {
             "class": type(self).__name__,
-            "config": asdict(self.config),
-            "choice": self.choice,
+            "config": to_json(self.config),
+            "choice": to_json(self.derived),
             "is_trained": self.is_trained_,
             "n_trainings": self.n_trainings,
         }
@@ -303,7 +329,7 @@ class OmicsModel(EmbeddingModel):
 
     @classmethod
     def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
-        """Read a model from a directory.
+        """Return a model that is read from a directory.
 
         Parameters
         ----------
@@ -319,7 +345,9 @@ class OmicsModel(EmbeddingModel):
         """
         saved = read_model(dir_path, cls.__name__)
         manager = OmicsManager.restore(saved.registry)
-        model = cls._bare(manager, cls.config_class(**saved.settings), saved.config["choice"])
+        config: C = from_json(cls.config_class, saved.config["config"], cls.former_config)
+        derived: D = from_json(cls.derived_class, saved.config["choice"], cls.former_derived)
+        model = cls._bare(manager, config, derived)
         model.n_trainings = saved.config["n_trainings"]
         model.is_trained_ = saved.config["is_trained"]
         model.module.load_state_dict(saved.weights)
@@ -332,13 +360,13 @@ class OmicsModel(EmbeddingModel):
         return model
 
     @classmethod
-    def _bare(cls, manager: OmicsManager, config: Any, choice: dict[str, Any]) -> Self:
-        """Make a model without an object, for a registry and for what an earlier model read off its data."""
+    def _bare(cls, manager: OmicsManager, config: C, derived: D) -> Self:
+        """Return a model without an object, for a registry and for what an earlier model derived from its data."""
         model = cls.__new__(cls)
         BaseModelClass.__init__(model, registry=manager.registry)
         model._adata_manager = manager
         model.config = config
-        model.choice = choice
+        model.derived = derived
         model.n_trainings = 0
         model.history_ = None
         model._build()
@@ -351,31 +379,37 @@ class OmicsModel(EmbeddingModel):
         self.registry_ = manager.registry
         self._register_manager_for_instance(manager)
 
+    @property
+    def choice(self) -> Any:
+        """``derived``, for families whose record is not typed yet."""
+        return self.derived
+
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            self.parts = self._assemble(self.choice)
-        self.module = self.parts.module
+            self.parts = self._assemble(self.derived)
+        self.module = cast(M, self.parts.module)  # a family's parts have its own module
         self.module.eval()
 
     def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
-        """Read rows of an object, the model's own by default, from which statistics are taken."""
+        """Return observations of an object, the model's own by default, from which statistics are taken."""
         manager = manager or self.adata_manager
-        indices = sample_observations(manager, SAMPLE_ROWS, self.config.seed)
+        indices = sample_observations(manager, SAMPLE_SIZE, self.config.seed)
         sample = []
-        for batch in observation_loader(manager, indices, EMBED_ROWS):
+        for batch in observation_loader(manager, indices, EMBEDDING_BATCH_SIZE):
             sample.append(batch)
             if self._stages is not None:
                 self._stages.go_on()
         return sample
 
     def _describe(self) -> str:
+        """Return the line that is logged of a model that was made."""
         modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
-        return f"{self.adata.n_obs} rows; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
+        return f"{self.adata.n_obs} observations; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
 
 
 def announce(line: str) -> None:

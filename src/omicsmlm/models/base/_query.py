@@ -1,8 +1,9 @@
 """Models that take in new data as a query: matched by name, and adapted without moving the reference."""
 
 from abc import abstractmethod
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,44 +17,55 @@ from omicsmlm.data import ADDED_SUFFIX, OmicsManager
 
 from ._model import OmicsModel, announce
 from ._query_module import QueryModule
+from ._records import Config
 
-FIXED, KNOWN = "n_fixed_batches", "n_known_batches"
-"""In ``choice``: batches of the first reference, and batches that a query's training leaves as they are."""
-REMEMBERED_ROWS = 5000
-"""Most rows whose embedding a model keeps, for queries to be aligned with."""
+MOST_REFERENCE_EMBEDDINGS = 5000
+"""Most observations whose embedding a model keeps, for queries to be aligned with."""
 
 
-class QueryModel(OmicsModel):
+@dataclass(frozen=True, kw_only=True)
+class QueryDerived:
+    """What is derived from the data of a model that maps queries, and from those of a query."""
+
+    added: list[str] = field(default_factory=list)
+    """Names under which a query's features stand that the reference did not know."""
+    n_fixed_batches: int | None = None
+    """Batches of the first reference; None in a reference."""
+    n_known_batches: int | None = None
+    """Batches that a query's training leaves as they are; None in a reference."""
+
+
+class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]):
     """Abstract: a family that maps a query onto a reference; its network is a :class:`QueryModule`."""
 
     @abstractmethod
-    def _extended(self, manager: OmicsManager, added: list[str]) -> dict[str, Any]:
-        """Read off a query what fixes the shape of the modules of added features: ``choice`` with them."""
+    def _extended(self, manager: OmicsManager, added: list[str]) -> D:
+        """Return ``derived`` with what fixes the shape of the modules of added features, which is read off a query."""
 
     @abstractmethod
-    def _start_added(self, added: list[str]) -> None:
-        """Fit what reads and rebuilds added features to the registered query."""
+    def _initialize_added(self, added: list[str]) -> None:
+        """Fit what encodes and reconstructs added features to the registered query."""
 
     @classmethod
     def load_query_data(
         cls, query: AnnData | MuData, reference: Self | str | Path, *, extend_vocabulary: bool = False
     ) -> Self:
-        """Make a model of new rows from one that is trained; it embeds them at once, and training adapts it to them.
+        """Return a model of new observations, made from one that is trained; it embeds them at once, and training adapts it to them.
 
-        Features are matched by name: those that the query lacks are not seen, those that are unknown are ignored.
-        Modalities may be absent and rows unpaired. :meth:`train` then adapts only what belongs to batches that the
-        reference does not know; embeddings of all other rows stay as they are, to the last bit.
+        Features are matched by name: those that the query lacks are not visible, those that are unknown are ignored.
+        Modalities may be absent and observations unpaired. :meth:`train` then adapts only what belongs to batches that the
+        reference does not know; embeddings of all other observations stay as they are, to the last bit.
 
         Parameters
         ----------
         query
-            New rows, with the batch in the column that the reference was trained with.
+            New observations, with the batch in the column that the reference was trained with.
         reference
             A trained model, or the directory of a saved one.
         extend_vocabulary
             Whether to take in the features that the reference does not know. They stand under a name of their own
-            (``"rna+"`` for those of ``"rna"``), as one more estimate of what the reference sees in the rows, fitted to
-            the query; rows without them, those of the reference among them, embed as before.
+            (``"rna+"`` for those of ``"rna"``), as one more estimate of what the reference sees of an observation, fitted to
+            the query; observations without them, those of the reference among them, embed as before.
 
         Returns
         -------
@@ -85,19 +97,20 @@ class QueryModel(OmicsModel):
         whole = source.adata_manager.with_added_features(query) if extend_vocabulary else source.adata_manager
         manager = whole.transfer_fields(query, extend_categories=True)
         added = [name for name in manager.modalities if name not in source.adata_manager.modalities]
-        choice = source._extended(manager, added) if added else source.choice
-        model = cls._bare(
-            manager, source.config, {**choice, "added": added, FIXED: source.choice.get(FIXED, known), KNOWN: known}
-        )
-        model._network.take(source._network)
+        derived = source._extended(manager, added) if added else source.derived
+        n_fixed = known if source.derived.n_fixed_batches is None else source.derived.n_fixed_batches
+        derived = replace(derived, added=added, n_fixed_batches=n_fixed, n_known_batches=known)
+        model = cls._bare(manager, source.config, derived)
+        model.module.load_from(source.module)
         model._adopt(manager, query)
         if added:
-            model._start_added(added)
+            model._initialize_added(added)
         model.is_trained_ = True
         announce(f"{cls.__name__}: {model._describe_query()}.")
         return model
 
     def _describe_query(self) -> str:
+        """Return the line that is logged of a query: features shared, added and ignored, and new batches."""
         shared, states = [], self.adata_manager.modalities
         for name in self.adata_manager.registry["setup_args"]["modalities"]:
             state, own = states[name], [m for m in states if m.rstrip(ADDED_SUFFIX) == name]
@@ -107,7 +120,7 @@ class QueryModel(OmicsModel):
             line += f", {n_added:,} added" if n_added else ""
             shared.append(line + (f", {n_unknown:,} unknown ones ignored" if n_unknown else ""))
         new = self._new_batches()
-        return f"{self.adata.n_obs} rows with {', '.join(shared)}; new batches {named(new)}"
+        return f"{self.adata.n_obs} observations with {', '.join(shared)}; new batches {named(new)}"
 
     def _n_features(self, modality: str) -> int:
         """Count the features that the query has of a modality."""
@@ -117,14 +130,15 @@ class QueryModel(OmicsModel):
         return data[modality].n_vars if modality in data.mod else 0
 
     def _new_batches(self) -> list[str]:
-        """Name the batches that the reference did not know."""
+        """Return the names of the batches that the reference did not know."""
         categories: list[str] = next(iter(self.adata_manager.covariates.values()), [])
-        return categories[self.choice[KNOWN] :] if KNOWN in self.choice else []
+        n_known = self.derived.n_known_batches
+        return [] if n_known is None else categories[n_known:]
 
     @property
     def is_query(self) -> bool:
         """Whether the model came from :meth:`load_query_data`."""
-        return KNOWN in self.choice
+        return self.derived.n_known_batches is not None
 
     def align(self) -> None:
         """Move the new batches of a query onto the reference; :meth:`train` begins with it, and then adapts the decoder.
@@ -134,7 +148,8 @@ class QueryModel(OmicsModel):
         ValueError
             If none of its batches is new.
         """
-        if not self._new_batches():
+        n_known, n_new = self.derived.n_known_batches, len(self._new_batches())
+        if n_known is None or not n_new:
             raise value_error(
                 "train",
                 "a query with batches that the reference does not know",
@@ -143,27 +158,23 @@ class QueryModel(OmicsModel):
             )
         code_n = self.adata_manager.create_torch_dataset().covariates[:, 0].numpy()
         latent_nd, _ = self.map_observations(None, None, None, self.module.n_latent, self._encode)
-        for batch in range(self.choice[KNOWN], self.choice[KNOWN] + len(self._new_batches())):
-            assert self._network.alignment is not None
+        alignment = self.module.alignment
+        assert alignment is not None  # a query has one
+        for batch in range(n_known, n_known + n_new):
             latent_bd = torch.from_numpy(latent_nd[code_n == batch]).to(self.device)
-            self._network.alignment.fit(batch, latent_bd, self._network.memory_md)
-
-    @property
-    def _network(self) -> QueryModule:
-        assert isinstance(self.module, QueryModule)
-        return self.module
+            alignment.fit(batch, latent_bd, self.module.reference_md)
 
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Keep the embedding of some rows, for queries to be aligned with."""
-        memory_md = self._network.memory_md
+        """Keep the embedding of some observations, for queries to be aligned with."""
+        reference_md = self.module.reference_md
         if not self.is_query:
             n_obs = self.adata.n_obs
             rng = np.random.default_rng(self.config.seed)
-            indices = rng.choice(n_obs, len(memory_md), replace=n_obs < len(memory_md))
-            memory_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(indices))))
+            indices = rng.choice(n_obs, len(reference_md), replace=n_obs < len(reference_md))
+            reference_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(indices))))
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
-        if self.is_query and (self._new_batches() or not self.choice.get("added")):
+        if self.is_query and (self._new_batches() or not self.derived.added):
             self.align()
 
     def _encode(self, batch: Batch) -> Tensor:
@@ -172,8 +183,3 @@ class QueryModel(OmicsModel):
 
 def _n_batches(manager: OmicsManager) -> int:
     return len(next(iter(manager.covariates.values()), ()))
-
-
-def batch_counts(choice: dict[str, Any]) -> tuple[int | None, int | None]:
-    """Give how many batches belong to the first reference, and how many a training leaves as they are; None: no query."""
-    return choice.get(FIXED), choice.get(KNOWN)

@@ -26,14 +26,14 @@ class Registered(BaseModelClass):
     Raises
     ------
     ValueError
-        If the object cannot be learned from, or its batch was already named; it is then left as it was.
+        If the object cannot be trained on, or its batch was already named; it is then left as it was.
     """
 
     def __init__(self, data: AnnData | MuData, *, batch_key: str | Sequence[str] | None = None) -> None:
         _check_object(data)
         if data.n_obs < 2:
-            remedy = "pass the data set, not a single row of it"
-            raise value_error("data", "at least 2 rows to learn from", str(data.n_obs), remedy)
+            remedy = "pass the data set, not a single observation of it"
+            raise value_error("data", "at least 2 observations to train on", str(data.n_obs), remedy)
         known = self._setup_adata_manager_store.get(data.uns.get("_scvi_uuid"))
         if known is not None and batch_key is not None:
             found = f"{batch_key!r} for an object that was set up already"
@@ -66,12 +66,12 @@ class Registered(BaseModelClass):
         batch_key: str | Sequence[str] | None = None,
         categorical_covariate_keys: Sequence[str] = (),
     ) -> None:
-        """Register a MuData; its rows need not be paired.
+        """Register a MuData; its observations need not be paired.
 
         Parameters
         ----------
         mdata
-            Rows are those of ``mdata.obs``; a modality may lack some of them.
+            Observations are those of ``mdata.obs``; a modality may lack some of them.
         modalities
             Names of the modalities to use; None for all.
         layers
@@ -83,7 +83,7 @@ class Registered(BaseModelClass):
             Column with the batch, in ``mdata.obs`` or in the ``obs`` of modalities; of several columns, each combination
             of values is a batch. The batch stays out of the latent.
         categorical_covariate_keys
-            Further columns that the decoder is told.
+            Further columns that the decoder is conditioned on.
 
         Raises
         ------
@@ -133,6 +133,7 @@ class Registered(BaseModelClass):
         kinds: Mapping[str, str] | None,
         covariate_keys: list[str | None],
     ) -> None:
+        """Check what the user names, and register the object by it."""
         if modalities is None:
             modalities = list(data.mod) if isinstance(data, MuData) else ["rna"]
         names = _listed(modalities)
@@ -180,6 +181,7 @@ class Registered(BaseModelClass):
         return self.adata_manager.transfer_fields(data)
 
     def _asked_modality(self, modality: str | None) -> str:
+        """Return the modality that the user asks for, which may be left out where there is one."""
         known = list(self.adata_manager.modalities)
         if modality is None and len(known) == 1:
             return known[0]
@@ -199,7 +201,13 @@ def _listed(names: str | Sequence[str]) -> list[str]:
 
 
 def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
-    """List the columns of covariates: the batch, or None in its place, comes first."""
+    """Return the columns of covariates: the batch, or None in its place, comes first.
+
+    Examples
+    --------
+    >>> listed_covariates("batch", "donor"), listed_covariates(None, ["donor"]), listed_covariates(None, ())
+    (['batch', 'donor'], [None, 'donor'], [])
+    """
     if batch_key is not None:
         batch_key = COLUMN_SEPARATOR.join(_listed(batch_key))
     keys = [key for key in _listed(others) if key != batch_key]

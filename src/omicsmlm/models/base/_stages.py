@@ -6,7 +6,7 @@ from typing import Self
 
 from tqdm.auto import tqdm
 
-SHOWN_AFTER = 2.0
+VISIBLE_AFTER = 2.0
 """Seconds after which the bar appears: a small object is done before."""
 
 
@@ -29,7 +29,7 @@ class Stages:
         silent = logger.hasHandlers() and not logger.isEnabledFor(logging.INFO)
         self.title, self.n_begun = title, 0
         self.bar = tqdm(
-            total=n_stages, delay=SHOWN_AFTER, disable=silent, leave=False, mininterval=0, miniters=0, unit="stage"
+            total=n_stages, delay=VISIBLE_AFTER, disable=silent, leave=False, mininterval=0, miniters=0, unit="stage"
         )
 
     def __enter__(self) -> Self:
@@ -45,5 +45,5 @@ class Stages:
         self.n_begun += 1
 
     def go_on(self) -> None:
-        """Let the bar be drawn, if it is time, in the middle of a stage that takes many steps."""
+        """Redraw the bar, if it is time, in the middle of a stage that takes many steps."""
         self.bar.update(0)

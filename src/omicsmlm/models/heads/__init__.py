@@ -3,14 +3,20 @@
 from ._adapters import LEARNING_RATES, Adapted, Tuning
 from ._encoder_copy import MODEL, check_model, copied, load_model
 from ._features import ObservationFeatures
+from ._head_model import HeadModel
+from ._regularisation_path import is_past_minimum
+from ._trainer_settings import TrainerSettings
 
 __all__ = [
     "Adapted",
+    "HeadModel",
     "LEARNING_RATES",
     "MODEL",
     "ObservationFeatures",
+    "TrainerSettings",
     "Tuning",
     "check_model",
     "copied",
+    "is_past_minimum",
     "load_model",
 ]

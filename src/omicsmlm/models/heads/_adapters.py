@@ -13,13 +13,14 @@ from omicsmlm.training import on_device
 
 Tuning = Literal["frozen", "lora", "ia3", "full"]
 LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "ia3": 1e-2, "full": 2e-4}
-"""Learning rate of each kind of fine-tuning, unless the user gives one."""
+"""Learning rate of each kind of fine-tuning, unless the user gives one; adapters are new weights, which start at no effect and
+take a higher rate than weights that are trained already."""
 
 
 class Adapted:
-    """An encoder, in place, with LoRA or IA3 weights beside its own, which stay as they are until :meth:`merge`.
+    """Adapters of an encoder, in place: LoRA or IA3 weights beside its own, which stay as they are until :meth:`merge`.
 
-    The layers are the linear ones that an embedding passes; a decoder has no part in it.
+    The adapted layers are the linear ones that an embedding passes; those of a decoder are left out.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Adapted:
     rank
         Rank of LoRA's matrices.
     seed
-        Seed of their start.
+        Seed of their initial values.
 
     Raises
     ------
@@ -60,7 +61,7 @@ class Adapted:
 
 
 def embedding_layers(model: OmicsModel) -> list[str]:
-    """Name the linear layers that an embedding passes.
+    """Return the names of the linear layers that an embedding passes.
 
     Raises
     ------

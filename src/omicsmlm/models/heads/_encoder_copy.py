@@ -1,4 +1,4 @@
-"""A model that belongs to what was made of it: copied, and found again when that is loaded."""
+"""The encoder copy that a head owns: copied from a model, and found again when the head is loaded."""
 
 import copy
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from omicsmlm._checks import value_error
 from omicsmlm.models.base import OmicsModel
 
 MODEL = "model"
-"""Folder of the model in that of what was made of it."""
+"""Folder of the model within that of the head."""
 
 
 def copied(model: OmicsModel) -> OmicsModel:
-    """Copy a model's weights; the object and its registration are shared."""
+    """Return a model with a copy of another's weights; the object and its registration are shared."""
     new = copy.copy(model)
     new.parts = copy.deepcopy(model.parts)
     new.module = new.parts.module
@@ -37,18 +37,18 @@ def check_model(model: object) -> None:
 
 
 def load_model(directory: str | Path, class_name: str, adata: AnnData | MuData | None, what: str) -> OmicsModel:
-    """Load the model that lies in the folder of what was made of it.
+    """Return the model that lies in the folder of a head.
 
     Parameters
     ----------
     directory
-        Folder of what was made of the model.
+        Folder of the head.
     class_name
         Name of the model's family.
     adata
         Object to register with the model, or None.
     what
-        What was made of it, for the message.
+        What the head is called in the message.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def load_model(directory: str | Path, class_name: str, adata: AnnData | MuData |
 
 
 def _families() -> Iterator[type[OmicsModel]]:
-    """Go through all families that have been imported."""
+    """Yield all families that have been imported, those of families among them."""
     found: list[type[OmicsModel]] = OmicsModel.__subclasses__()
     while found:
         family = found.pop()

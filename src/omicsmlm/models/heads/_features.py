@@ -1,4 +1,4 @@
-"""The features of rows as an exact linear model reads them, for any family: scaled, all modalities in one matrix."""
+"""The features of observations as an exact linear model takes them, for any family: scaled, all modalities in one matrix."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -9,23 +9,23 @@ from torch import Tensor, nn
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import observation_loader, stored_values
-from omicsmlm.models.base import EMBED_ROWS, OmicsModel
+from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, OmicsModel
 from omicsmlm.nn import Scalings, only_present
 from omicsmlm.tokenizers import FeatureGrids, common_features, variable_features
 
 MOST: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
-"""Most features that are read: the most variable counts, the most common open regions; of other kinds all."""
+"""Most features that are selected: the most variable counts, the most common open regions; of other kinds all."""
 
 
 class ObservationFeatures(nn.Module):
-    """Scaled features of rows, the modalities beside one another; 0, the mean, where a feature is not seen.
+    """Scaled features of observations, the modalities beside one another; 0, the mean, where a feature is not visible.
 
     Parameters
     ----------
     kinds
         Kind of each modality.
     n_vocabulary, n_selected
-        Features of each modality, and how many of them are read.
+        Features of each modality, and how many of them are selected.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class ObservationFeatures(nn.Module):
 
     @classmethod
     def of(cls, model: OmicsModel, indices: np.ndarray) -> Self:
-        """Choose and scale features by some rows of a model's object."""
+        """Return the features that are selected and scaled by some observations of a model's object."""
         states = model.adata_manager.modalities
-        sample = list(observation_loader(model.adata_manager, indices, EMBED_ROWS))
-        chosen = {name: _chosen(name, state, sample) for name, state in states.items()}
+        sample = list(observation_loader(model.adata_manager, indices, EMBEDDING_BATCH_SIZE))
+        chosen = {name: _selected(name, state, sample) for name, state in states.items()}
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
         n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
         made = cls(kinds, n_vocabulary, {name: len(selected) for name, (selected, _) in chosen.items()})
@@ -71,16 +71,16 @@ class ObservationFeatures(nn.Module):
         return made.eval()
 
     def forward(self, batch: Batch) -> Tensor:
-        """Give (n, g) scaled values."""
+        """Return scaled values, (n, g)."""
         return torch.cat(list(self.scalings(self.tokenizer(batch)).values()), 1)
 
     def patterns(self, batch: Batch) -> Tensor:
-        """Give (n,) int64 codes of the modalities that rows have: bit m for the modality m."""
+        """Return codes, (n,) int64, of the modality subset that each observation has: bit m for the modality m."""
         present_nm = torch.stack([batch.present[name] for name in self.names], 1).long()
         return (present_nm << torch.arange(len(self.names), device=present_nm.device)).sum(1)
 
     def view_name(self, pattern: int) -> str:
-        """Name the modalities of a code.
+        """Return the names of the modalities of a code.
 
         Examples
         --------
@@ -90,13 +90,13 @@ class ObservationFeatures(nn.Module):
         return " + ".join(name for m, name in enumerate(self.names) if pattern >> m & 1)
 
     def of_rows(self, model: OmicsModel, indices: np.ndarray) -> np.ndarray:
-        """Give (n, g) float32 of rows of a model's object."""
+        """Return the features, (n, g) float32, of observations of a model's object."""
         self.to(model.device)
         return model.map_observations(None, indices, None, self.n_features, self)[0]
 
 
-def _chosen(name: str, state: Mapping[str, Any], sample: list[Batch]) -> tuple[Tensor, Tensor]:
-    """Give which features of a modality are read, (g,), and each feature's share of all counts, (v,)."""
+def _selected(name: str, state: Mapping[str, Any], sample: list[Batch]) -> tuple[Tensor, Tensor]:
+    """Return which features of a modality are selected, (g,), and each feature's fraction of all counts, (v,)."""
     n_vocabulary, kind = len(state["vocabulary"]), state["kind"]
     values = stored_values(sample, name, n_vocabulary)
     sums_v = np.asarray(values.sum(0)).ravel() if kind in SPARSE_KINDS else np.ones(n_vocabulary)

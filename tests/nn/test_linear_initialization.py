@@ -6,7 +6,14 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Grid
-from omicsmlm.nn import component_starts, log_means, only_present, own_estimates, principal_directions, ridge_estimates
+from omicsmlm.nn import (
+    initial_components,
+    log_means,
+    only_present,
+    own_estimates,
+    principal_directions,
+    ridge_estimates,
+)
 
 
 @pytest.fixture
@@ -166,7 +173,7 @@ def pair(n=150, seed=0):
 def test_components_of_several_modalities_follow_one_another():
     x = pair()
     has = {"a": np.arange(150) < 140, "b": np.arange(150) >= 10}
-    starts = component_starts({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
     assert {m: (c.first, len(c.strength_k), list(c.estimates)) for m, c in starts.items()} == {
         "a": (0, 3, ["a", "b"]),
         "b": (3, 2, ["b", "a"]),
@@ -187,14 +194,14 @@ def test_components_of_several_modalities_follow_one_another():
 
 def test_too_few_rows_with_both_tell_nothing_of_each_other():
     x, has = pair(), {"a": np.arange(150) < 120, "b": np.arange(150) >= 21}
-    starts = component_starts({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
     assert all(list(c.estimates) == [name] for name, c in starts.items())
 
 
 def test_components_do_not_follow_differences_between_groups(x):
     groups = np.arange(80) % 2
-    found = component_starts({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, groups, 0)["a"]
+    found = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, groups, 0)["a"]
     expected = principal_directions(x, 2, groups, 0)
     np.testing.assert_array_equal(found.estimates["a"].weights_gk, expected.weights_gk)
-    apart = component_starts({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, None, 0)["a"]
+    apart = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, None, 0)["a"]
     assert not np.allclose(found.estimates["a"].weights_gk, apart.estimates["a"].weights_gk, atol=1e-2)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omicsmlm.nn import Alignment
+from omicsmlm.nn import QueryAlignment
 
 D = 20
 
@@ -21,13 +21,13 @@ def reference():
 
 
 def test_nothing_moves_before_a_fit(reference):
-    alignment = Alignment(D, n_fixed=1, n_batches=2)
+    alignment = QueryAlignment(D, n_fixed=1, n_batches=2)
     assert torch.equal(alignment(reference, torch.ones(600, dtype=torch.int64)), reference)
 
 
 def test_each_type_of_a_new_batch_goes_to_its_own_place(reference):
     new = types(150, [[0, 0, 1.5], [20, 0, -1.5], [0, 20, 0]], 1)  # each type is off by another shift
-    alignment = Alignment(D, n_fixed=1, n_batches=2)
+    alignment = QueryAlignment(D, n_fixed=1, n_batches=2)
     alignment.fit(1, new, reference)
     moved = alignment(new, torch.ones(450, dtype=torch.int64))
     for t in range(3):
@@ -42,7 +42,7 @@ def test_each_type_of_a_new_batch_goes_to_its_own_place(reference):
 
 def test_a_type_that_the_reference_lacks_stays(reference):
     new = types(150, [[0, 0, 1.5], [0, 0, 40]], 1)
-    alignment = Alignment(D, n_fixed=1, n_batches=2)
+    alignment = QueryAlignment(D, n_fixed=1, n_batches=2)
     alignment.fit(1, new, reference)
     moved = alignment(new, torch.ones(300, dtype=torch.int64))
     torch.testing.assert_close(moved[150:], new[150:], rtol=0, atol=0.05)
@@ -51,13 +51,13 @@ def test_a_type_that_the_reference_lacks_stays(reference):
 
 def test_a_batch_that_nowhere_meets_the_reference_stays(reference):
     new = types(150, [[0, 0, 40], [0, 0, -40]], 1)
-    alignment = Alignment(D, n_fixed=1, n_batches=2)
+    alignment = QueryAlignment(D, n_fixed=1, n_batches=2)
     alignment.fit(1, new, reference)
     torch.testing.assert_close(alignment(new, torch.ones(300, dtype=torch.int64)), new, rtol=0, atol=0.05)
 
 
 def test_other_batches_and_unknown_ones_stay_to_the_last_bit(reference):
-    alignment = Alignment(D, n_fixed=2, n_batches=3)
+    alignment = QueryAlignment(D, n_fixed=2, n_batches=3)
     alignment.fit(2, reference + 1, reference)
     for batch in (-1, 0, 1):
         assert torch.equal(alignment(reference, torch.full((600,), batch)), reference)
@@ -66,24 +66,24 @@ def test_other_batches_and_unknown_ones_stay_to_the_last_bit(reference):
 
 def test_a_row_moves_alike_alone_and_among_others(reference):
     new = types(150, [[0, 0, 1.5], [20, 0, 0]], 1)
-    alignment = Alignment(D, n_fixed=1, n_batches=2)
+    alignment = QueryAlignment(D, n_fixed=1, n_batches=2)
     alignment.fit(1, new, reference)
     batch = torch.ones(300, dtype=torch.int64)
     torch.testing.assert_close(alignment(new, batch)[7:8], alignment(new[7:8], batch[:1]))
 
 
 def test_a_second_query_keeps_what_the_first_one_learned(reference):
-    first = Alignment(D, n_fixed=1, n_batches=2)
+    first = QueryAlignment(D, n_fixed=1, n_batches=2)
     first.fit(1, reference + 1, reference)
-    second = Alignment(D, n_fixed=1, n_batches=3)
-    second.take(first)
+    second = QueryAlignment(D, n_fixed=1, n_batches=3)
+    second.load_from(first)
     second.fit(2, reference - 1, reference)
     batch = torch.ones(600, dtype=torch.int64)
     assert torch.equal(second(reference, batch), first(reference, batch))
 
 
 def test_a_single_row_is_not_moved_far(reference):
-    alignment = Alignment(D, n_fixed=1, n_batches=2)
+    alignment = QueryAlignment(D, n_fixed=1, n_batches=2)
     row = torch.full((1, D), 2.0)
     alignment.fit(1, row, reference)
     moved = alignment(row, torch.ones(1, dtype=torch.int64))

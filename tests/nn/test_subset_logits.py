@@ -1,12 +1,12 @@
 import torch
 
-from omicsmlm.nn import CANDIDATES, ViewLogits, mean_logits
+from omicsmlm.nn import CANDIDATES, SubsetLogits, mean_logits
 
 
 def made():
     """Two modalities; models of their own for the first alone (code 1) and for both (3), none for the second (2)."""
     torch.manual_seed(0)
-    logits = ViewLogits(2, 2, 3, 5, 4)
+    logits = SubsetLogits(2, 2, 3, 5, 4)
     for name in ("special_vcg", "special_vc", "shared_cg", "shared_c", "residual_cd", "residual_c"):
         getattr(logits, name).copy_(torch.randn(getattr(logits, name).shape))
     logits.view_p[1], logits.view_p[3] = 0, 1

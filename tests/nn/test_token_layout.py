@@ -3,7 +3,7 @@
 import torch
 
 from omicsmlm._types import TokenSet, obs_of
-from omicsmlm.nn import RowLayout
+from omicsmlm.nn import TokenLayout
 
 LENGTHS = {"rna": [2, 0, 3, 0], "atac": [1, 0, 0, 4], "prot": [0, 0, 0, 0]}
 
@@ -17,7 +17,7 @@ def part_of(lengths) -> TokenSet:
 
 def layout_of(lengths):
     parts = {name: part_of(row_lengths) for name, row_lengths in lengths.items()}
-    return parts, RowLayout.of(parts, {name: obs_of(part) for name, part in parts.items()})
+    return parts, TokenLayout.of(parts, {name: obs_of(part) for name, part in parts.items()})
 
 
 def test_each_row_begins_with_its_own_token_and_goes_on_with_those_of_its_modalities():

@@ -1,4 +1,4 @@
-"""Losses that mix the batches while a model trains, towards targets found in a memory of embeddings."""
+"""Losses that mix the batches while a model trains, towards targets found in a memory bank of embeddings."""
 
 from abc import ABC, abstractmethod
 from itertools import combinations
@@ -12,21 +12,21 @@ from omicsmlm._types import Batch
 
 from ._reduction import observation_mean
 
-MOST_DISTANCES = 30_000_000
+MOST_PAIRS = 30_000_000
 """Distances between batches that a refresh of the mutual neighbours of a sample computes at most: a second or two of a core."""
-N_ANCHORS = 512
-"""Observations of a sample around which others look for neighbours: cells of some 50 observations of 25,000."""
+N_LANDMARKS = 512
+"""Landmarks by which observations outside a sample find one that is like them: some 50 of 25,000 observations at each."""
 
 
-class Pull(ABC):
-    """Mean squared distance of embeddings to their targets, in units of the total variance of the memory."""
+class BatchAlignmentLoss(ABC):
+    """Mean squared distance of embeddings to their targets, in units of the total variance of the memory bank."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Drop all targets."""
-        self._rows, self._embedding = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
+        self._indices, self._embedding = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
         self._is_whole = True
 
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
@@ -44,19 +44,19 @@ class Pull(ABC):
             Whether these are all training observations, which then have targets of their own. Of a sample, targets hold for
             any observation whose embedding is known when it is scored (``batch.unmasked_nd``).
         """
-        self._rows, self._embedding, self._is_whole = indices_m, embedding_md, is_whole
+        self._indices, self._embedding, self._is_whole = indices_m, embedding_md, is_whole
         self._variance = embedding_md.var(0, correction=min(1, len(indices_m) - 1)).sum().clamp(min=1e-6)
         self._prepare(covariates_mk[:, 0] if covariates_mk.shape[1] else torch.zeros_like(indices_m))
 
     def __call__(self, mean_nd: Tensor, batch: Batch) -> Tensor:
         """Return the loss of a batch of embeddings; those without a target count as 0, and so does all before a refresh."""
-        if len(self._rows) == 0:
+        if len(self._indices) == 0:
             return mean_nd.new_zeros(())
         draws = batch.draws or Draws(0, batch.indices)
         if self._is_whole:
-            at_n = torch.searchsorted(self._rows, batch.indices).clamp(max=len(self._rows) - 1)
+            at_n = torch.searchsorted(self._indices, batch.indices).clamp(max=len(self._indices) - 1)
             target_nd, has_n = self._stored_targets(at_n, draws)
-            has_n = has_n & (self._rows[at_n] == batch.indices)
+            has_n = has_n & (self._indices[at_n] == batch.indices)
         else:
             assert batch.unmasked_nd is not None
             batch_n = batch.covariates[:, 0] if batch.covariates.shape[1] else torch.zeros_like(batch.indices)
@@ -66,42 +66,42 @@ class Pull(ABC):
 
     @abstractmethod
     def _prepare(self, batch_m: Tensor) -> None:
-        """Read from the memory what the targets need."""
+        """Read from the memory bank what the targets need."""
 
     @abstractmethod
     def _stored_targets(self, at_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Return (n, d) targets of observations at these places of the memory, and (n,) which have one."""
+        """Return (n, d) targets of observations at these positions of the memory bank, and (n,) which have one."""
 
     @abstractmethod
     def _new_targets(self, unmasked_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return (n, d) targets of observations of these embeddings and batches, and (n,) which have one."""
 
 
-class MutualNeighbours(Pull):
-    """Pulls an observation to one of its mutual nearest neighbours in other batches, drawn at random.
+class MutualNeighbours(BatchAlignmentLoss):
+    """Draws an observation's embedding to one of its mutual nearest neighbours in other batches, drawn at random.
 
     Two observations of two batches are mutual nearest neighbours if each is among the k nearest of the other's batch
     (Haghverdi et al. 2018). Those whose type the other batches lack mostly have none and stay where they are. One that is not
-    in the memory does as a random one of its batch near the same anchor does.
+    in the memory bank does as a random one of its batch near the same landmark does.
 
     Parameters
     ----------
     n_neighbors
         k.
-    n_rows_per_batch
+    n_obs_per_batch
         Most observations of a batch among which neighbours are sought; a random sample where it has more.
     """
 
-    def __init__(self, n_neighbors: int = 15, n_rows_per_batch: int = 3000) -> None:
+    def __init__(self, n_neighbors: int = 15, n_obs_per_batch: int = 3000) -> None:
         super().__init__()
         self.n_neighbors = n_neighbors
-        self.n_rows_per_batch = n_rows_per_batch
+        self.n_obs_per_batch = n_obs_per_batch
 
     def _prepare(self, batch_m: Tensor) -> None:
         batches = [int(b) for b in batch_m.unique() if b >= 0]
-        most = self.n_rows_per_batch
+        most = self.n_obs_per_batch
         if not self._is_whole and len(batches) > 1:
-            most = min(most, int((2 * MOST_DISTANCES / (len(batches) * (len(batches) - 1))) ** 0.5))
+            most = min(most, int((2 * MOST_PAIRS / (len(batches) * (len(batches) - 1))) ** 0.5))
         members = [_sample((batch_m == b).nonzero()[:, 0], most) for b in batches]
         pairs = [mutual_pairs(self._embedding, a, b, self.n_neighbors) for a, b in combinations(members, 2)]
         one_way_2p = torch.cat([torch.empty(2, 0, dtype=torch.int64, device=batch_m.device), *pairs], 1)
@@ -110,19 +110,19 @@ class MutualNeighbours(Pull):
         self._count_m = torch.bincount(pair_2p[0], minlength=len(batch_m))
         self._first_m = self._count_m.cumsum(0) - self._count_m
         if not self._is_whole and members:
-            self._prepare_cells(torch.cat(members), batch_m)
+            self._prepare_groups(torch.cat(members), batch_m)
 
-    def _prepare_cells(self, candidates: Tensor, batch_m: Tensor) -> None:
-        """Group the observations that were sought by their nearest anchor and their batch."""
-        self._anchor_ad = self._embedding[_sample(candidates, N_ANCHORS)]
+    def _prepare_groups(self, candidates: Tensor, batch_m: Tensor) -> None:
+        """Group the observations that were sought by their nearest landmark and their batch."""
+        self._landmark_ad = self._embedding[_sample(candidates, N_LANDMARKS)]
         self._n_batches = int(batch_m.max()) + 1
-        cell_c = self._cell_of(self._embedding[candidates], batch_m[candidates])
-        self._member_c = candidates[cell_c.argsort(stable=True)]
-        self._size_k = torch.bincount(cell_c, minlength=len(self._anchor_ad) * self._n_batches)
+        group_c = self._group_of(self._embedding[candidates], batch_m[candidates])
+        self._member_c = candidates[group_c.argsort(stable=True)]
+        self._size_k = torch.bincount(group_c, minlength=len(self._landmark_ad) * self._n_batches)
         self._start_k = self._size_k.cumsum(0) - self._size_k
 
-    def _cell_of(self, z_nd: Tensor, batch_n: Tensor) -> Tensor:
-        nearest_n = torch.cdist(z_nd, self._anchor_ad).argmin(1)
+    def _group_of(self, z_nd: Tensor, batch_n: Tensor) -> Tensor:
+        nearest_n = torch.cdist(z_nd, self._landmark_ad).argmin(1)
         return nearest_n * self._n_batches + batch_n.clamp(0, self._n_batches - 1)
 
     def _stored_targets(self, at_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -135,12 +135,12 @@ class MutualNeighbours(Pull):
     def _new_targets(self, unmasked_nd: Tensor, batch_n: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         if len(self._partner_p) == 0:
             return unmasked_nd, torch.zeros_like(batch_n, dtype=torch.bool)
-        cell_n = self._cell_of(unmasked_nd, batch_n)
-        drawn_n = self._start_k[cell_n] + (draws.uniform() * self._size_k[cell_n]).long()
+        group_n = self._group_of(unmasked_nd, batch_n)
+        drawn_n = self._start_k[group_n] + (draws.uniform() * self._size_k[group_n]).long()
         at_n = self._member_c[drawn_n.clamp(max=len(self._member_c) - 1)]
         target_nd, has_n = self._stored_targets(at_n, draws)
         known_n = (batch_n >= 0) & (batch_n < self._n_batches)
-        return target_nd, has_n & known_n & (self._size_k[cell_n] > 0)
+        return target_nd, has_n & known_n & (self._size_k[group_n] > 0)
 
 
 def _sample(members: Tensor, most: int) -> Tensor:
@@ -167,12 +167,12 @@ def mutual_pairs(embedding_nd: Tensor, a: Tensor, b: Tensor, n_neighbors: int) -
     return torch.stack([a[first], b[second]])
 
 
-class ClusterAlignment(Pull):
-    """Pulls a masked observation to where its full view would be if its cluster's batches had one centre.
+class ClusterAlignment(BatchAlignmentLoss):
+    """Draws the embedding of a masked observation to where that of its full view would be if batches had one centre per cluster.
 
     Within each cluster of the embedding, a batch's mean is moved to the mean over batches; both shrink to what they were
     where a batch has few observations. A cluster of one batch stays where it is, so that a type which only one batch has is
-    not pulled over another (the correction of Harmony, Korsunsky et al. 2019, with hard clusters).
+    not drawn over another (the correction of Harmony, Korsunsky et al. 2019, with hard clusters).
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class ClusterAlignment(Pull):
     n_shrinkage
         Observations at which a batch's shift is halved.
     strength
-        Share of the way that a batch's mean is moved, at most 1.
+        Fraction of the way that a batch's mean is moved, at most 1.
     """
 
     def __init__(self, n_clusters: int = 30, n_shrinkage: int = 10, strength: float = 1.0) -> None:
@@ -229,9 +229,9 @@ def batch_shifts(z_nd: Tensor, cluster_n: Tensor, batch_n: Tensor, n_clusters: i
     """
     n_batches = max(1, int(batch_n.max()) + 1)
     known_n = (batch_n >= 0).to(z_nd)
-    cell_n = cluster_n * n_batches + batch_n.clamp(min=0)
-    count_c = z_nd.new_zeros(n_clusters * n_batches).index_add_(0, cell_n, known_n)
-    sum_cd = z_nd.new_zeros(len(count_c), z_nd.shape[1]).index_add_(0, cell_n, z_nd * known_n[:, None])
+    group_n = cluster_n * n_batches + batch_n.clamp(min=0)
+    count_c = z_nd.new_zeros(n_clusters * n_batches).index_add_(0, group_n, known_n)
+    sum_cd = z_nd.new_zeros(len(count_c), z_nd.shape[1]).index_add_(0, group_n, z_nd * known_n[:, None])
     mean_kbd = (sum_cd / count_c.clamp(min=1)[:, None]).view(n_clusters, n_batches, -1)
     count_kb = count_c.view(n_clusters, n_batches)
     weight_kb = count_kb / (count_kb + n_shrinkage).clamp(min=1) * (count_kb >= 3)

@@ -1,4 +1,4 @@
-"""The linear solution that a network starts from: principal components for the encoder, log means for the decoder."""
+"""The linear model that a network is initialised with: principal components for the encoder, log means for the decoder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -12,13 +12,14 @@ from torch import Tensor
 from omicsmlm._types import Grid, Kind
 
 FEWEST_PAIRED = 100
-"""Rows with two modalities that it takes to start one from what it tells of the other."""
-RIDGE_ROWS = 5000
-"""Most rows that a regression of one modality on another uses."""
+"""Paired observations from which on one modality is initialised by its regression on another: a correlation of 0.2 is then
+significant at 5 %."""
+RIDGE_OBSERVATIONS = 5000
+"""Most observations that a regression of one modality on another uses: its kernel then has 100 MB."""
 RIDGE_STRENGTH = 3.0
-"""Strength of the ridge, relative to the mean eigenvalue of the kernel."""
+"""Ridge penalty, relative to the mean eigenvalue of the kernel."""
 GRAM_FEATURES = 1000
-"""Features that are laid out at once where rows are multiplied with each other."""
+"""Features that are laid out at once where observations are multiplied with each other."""
 CORRELATIONS = (0.05, 0.98)
 """Least and most that an estimate is believed to correlate with the truth."""
 
@@ -27,7 +28,7 @@ class Directions(NamedTuple):
     """Leading directions of one modality."""
 
     weights_gk: np.ndarray
-    """(g, k) float32: a row's scaled values times these are its k scores, each of unit variance."""
+    """(g, k) float32: an observation's scaled values times these are its k scores, each of unit variance."""
     strength_k: np.ndarray
     """(k,) float32: singular values relative to the first, descending from 1."""
 
@@ -35,7 +36,7 @@ class Directions(NamedTuple):
 def principal_directions(
     x_ng: np.ndarray | sparse.csr_matrix, n_directions: int, groups_n: np.ndarray | None, seed: int
 ) -> Directions:
-    """Find the directions along which rows differ most within their group.
+    """Return the directions along which observations differ most within their group.
 
     Parameters
     ----------
@@ -43,9 +44,9 @@ def principal_directions(
         Scaled values, dense or sparse. Dense values are centred within each group, so that differences between
         batches do not become directions; sparse ones are not centred and lose their first component, their mean.
     n_directions
-        k; fewer are given where the matrix has a lower rank.
+        k; fewer where the matrix has a lower rank.
     groups_n
-        Group of each row, or None for one group.
+        Group of each observation, or None for one group.
     seed
         Seed of the randomised SVD (Halko et al. 2011).
 
@@ -63,39 +64,39 @@ def principal_directions(
 
 
 class Estimates(NamedTuple):
-    """How one modality tells the components of another."""
+    """Regression of the components of one modality on the features of another."""
 
     weights_gk: np.ndarray
-    """(g, k) float32: a row's scaled values times these, plus the offsets, are its estimates; their variance is that of
+    """(g, k) float32: an observation's scaled values times these, plus the offsets, are its estimates; their variance is that of
     the components."""
     offset_k: np.ndarray
     """(k,) float32."""
     precision_k: np.ndarray
-    """(k,) float32: signal over noise of the estimates of rows left out, r² / (1 − r²)."""
+    """(k,) float32: signal over noise of the estimates of observations left out, r² / (1 − r²)."""
 
 
 def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray, seed: int) -> Estimates:
-    r"""Regress the components of one modality on the features of another, in rows that have both.
+    r"""Regress the components of one modality on the features of another, in observations that have both.
 
-    Kernel ridge with :math:`G = (K + \lambda I)^{-1}`; how well it does on rows left out follows from the residuals
-    without each row in turn, :math:`(G c)_n / G_{nn}`.
+    Kernel ridge with :math:`G = (K + \lambda I)^{-1}`; how well it does on observations left out follows from the residuals
+    without each observation in turn, :math:`(G c)_n / G_{nn}`.
 
     Parameters
     ----------
     x_ng
         Scaled values, dense or sparse.
     target_nk
-        Components of the same rows.
+        Components of the same observations.
     seed
-        Seed of the sample of ``RIDGE_ROWS`` rows, where there are more.
+        Seed of the sample of ``RIDGE_OBSERVATIONS`` observations, where there are more.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(target_nk))[:RIDGE_ROWS])
-    mean_k = target_nk[rows].mean(0)
-    x_ng, target_nk = x_ng[rows], (target_nk[rows] - mean_k).astype(np.float32)
+    at_n = np.sort(np.random.default_rng(seed).permutation(len(target_nk))[:RIDGE_OBSERVATIONS])
+    mean_k = target_nk[at_n].mean(0)
+    x_ng, target_nk = x_ng[at_n], (target_nk[at_n] - mean_k).astype(np.float32)
     mean_g = np.asarray(x_ng.mean(0)).ravel()
-    # What is solved is as large as there are features or rows, whichever are fewer: the solution is the same.
-    solve = _by_features if not sparse.issparse(x_ng) and x_ng.shape[1] < len(rows) else _by_rows
-    weights_gk, residual_nk = solve(x_ng, mean_g, target_nk)
+    # The system has the size of the features or of the observations, whichever are fewer: the fit is the same.
+    fit_ridge = _by_features if not sparse.issparse(x_ng) and x_ng.shape[1] < len(at_n) else _by_rows
+    weights_gk, residual_nk = fit_ridge(x_ng, mean_g, target_nk)
     left_out_nk = target_nk - residual_nk
     r_k = _correlations(left_out_nk, target_nk).clip(*CORRELATIONS)
     size_k = target_nk.std(0) / np.maximum(left_out_nk.std(0), 1e-9)
@@ -105,10 +106,10 @@ def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray,
 
 
 def _by_features(x_ng: np.ndarray, mean_g: np.ndarray, target_nk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    r"""Give weights (g, k), and the residuals (n, k) of each row if it is left out.
+    r"""Return weights (g, k), and the residuals (n, k) of each observation if it is left out.
 
-    With :math:`L L^\top = X^\top X + \lambda I`, the leverage of a row is :math:`h_n = \|L^{-1} x_n\|^2`, and its residual when
-    it is left out that of the fit divided by :math:`1 - h_n`.
+    With :math:`L L^\top = X^\top X + \lambda I`, the leverage of an observation is :math:`h_n = \|L^{-1} x_n\|^2`, and its
+    residual when it is left out that of the fit divided by :math:`1 - h_n`.
     """
     x_ng = x_ng - mean_g
     gram_gg = np.asfortranarray(x_ng.T @ x_ng)
@@ -123,7 +124,7 @@ def _by_features(x_ng: np.ndarray, mean_g: np.ndarray, target_nk: np.ndarray) ->
 def _by_rows(
     x_ng: np.ndarray | sparse.csr_matrix, mean_g: np.ndarray, target_nk: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Give the same from the kernel :math:`K = X X^\top`: the residual of a row left out is :math:`(G c)_n / G_{nn}`.
+    r"""Return the same from the kernel :math:`K = X X^\top`: the residual of an observation left out is :math:`(G c)_n / G_{nn}`.
 
     The diagonal of the inverse is the sum of squares of the columns of the inverse Cholesky factor.
     """
@@ -140,10 +141,10 @@ def _by_rows(
 
 
 def _gram(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
-    """Give the lower triangle of X Xᵀ, (n, n) float32 in Fortran's order; sparse values are laid out some features at a time.
+    """Return the lower triangle of X Xᵀ, (n, n) float32 in Fortran's order; sparse values are laid out some features at a time.
 
-    Nearly all products of a sparse matrix with its own transpose are of cells that share some of thousands of regions: dense
-    blocks are ten times as fast.
+    Nearly all products of a sparse matrix with its own transpose are of cells with some of thousands of regions in common:
+    dense blocks are ten times as fast.
     """
     n, g = x_ng.shape
     columns = x_ng if isinstance(x_ng, np.ndarray) else sparse.csc_matrix(x_ng)
@@ -161,7 +162,7 @@ def _correlations(a_nk: np.ndarray, b_nk: np.ndarray) -> np.ndarray:
 
 
 def own_estimates(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, seed: int) -> Estimates:
-    """Take components as a modality's estimates of themselves.
+    """Return a modality's components as estimates of themselves.
 
     How precise they are follows from the correlation r of two random halves of the features: the whole has twice the
     signal over noise of a half, r / (1 − r) (Spearman and Brown).
@@ -173,17 +174,17 @@ def own_estimates(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, 
 
 
 class Component(NamedTuple):
-    """The components that start from one modality, and how each modality tells them."""
+    """The components of one modality, and their regression on each modality."""
 
     first: int
     """The dimension of the first of them."""
     strength_k: np.ndarray
     """(k,) float32: singular values relative to the first."""
     estimates: dict[str, Estimates]
-    """By modality: its own, and of the others those that enough rows have together with it."""
+    """By modality: its own, and of the others those that enough observations have together with it."""
 
 
-def component_starts(
+def initial_components(
     x: Mapping[str, np.ndarray | sparse.csr_matrix],
     has: Mapping[str, np.ndarray],
     n_components: Mapping[str, int],
@@ -191,22 +192,22 @@ def component_starts(
     seed: int,
     stage: Callable[[str], None] | None = None,
 ) -> dict[str, Component]:
-    """Find the components of each modality, and how the other modalities tell them.
+    """Return the components of each modality, and their regressions on the other modalities.
 
     Parameters
     ----------
     x
-        Scaled values of each modality, of the rows that have it.
+        Scaled values of each modality, of the observations that have it.
     has
-        (n,) bool per modality: which rows have it.
+        (n,) bool per modality: which observations have it.
     n_components
         Components of each modality.
     groups_n
-        (n,) group of each row, or None for one group.
+        (n,) group of each observation, or None for one group.
     seed
         Seed of the randomised algorithms.
     stage
-        Is told what is found next, if given: the components of each modality, and what each other one tells of them.
+        Called with the name of each step before it begins, if given.
     """
     starts, first = {}, 0
     stage = stage or (lambda name: None)
@@ -216,7 +217,7 @@ def component_starts(
         found = principal_directions(x_ng, n_components[name], groups, seed)
         estimates = {name: own_estimates(x_ng, found.weights_gk, seed)}
         for other in (m for m in x if m != name):
-            stage(f"{name} as {other} tells it")
+            stage(f"{name} predicted from {other}")
             both_n = has[name] & has[other]
             if both_n.sum() >= FEWEST_PAIRED:
                 target_nk = _those(x_ng, both_n[has[name]]) @ found.weights_gk
@@ -226,9 +227,9 @@ def component_starts(
     return starts
 
 
-def _those(x_ng: np.ndarray | sparse.csr_matrix, rows_n: np.ndarray) -> np.ndarray | sparse.csr_matrix:
-    """Take some rows; all of them without a copy."""
-    return x_ng if rows_n.all() else x_ng[rows_n]
+def _those(x_ng: np.ndarray | sparse.csr_matrix, kept_n: np.ndarray) -> np.ndarray | sparse.csr_matrix:
+    """Return some observations; all of them without a copy."""
+    return x_ng if kept_n.all() else x_ng[kept_n]
 
 
 def _centred_within(x_ng: np.ndarray, groups_n: np.ndarray | None) -> np.ndarray:
@@ -241,7 +242,7 @@ def _centred_within(x_ng: np.ndarray, groups_n: np.ndarray | None) -> np.ndarray
 
 
 def only_present(grid: Grid) -> Grid:
-    """Keep the rows that have anything of the modality."""
+    """Return the observations that have anything of the modality."""
     has_n = grid.visible.any(1)
     return Grid(grid.values[has_n], grid.visible[has_n], grid.total[has_n])
 
@@ -249,19 +250,20 @@ def only_present(grid: Grid) -> Grid:
 def log_means(
     values: Sequence[Grid] | sparse.csr_matrix, kind: Kind, groups_n: np.ndarray | None, n_groups: int
 ) -> Tensor:
-    """Average each feature within each group, on the scale of a decoder's logits.
+    """Return the average of each feature within each group, on the scale of a decoder's logits.
 
     Parameters
     ----------
     values
-        Rows that have the modality; of open regions also (n, g) values, in rows that were measured in all of them.
+        Observations that have the modality; of open regions also (n, g) values, in observations that were measured in all of
+        them.
     kind
-        Fixes the scale: log mean share of the row's total (counts, accessibility), log mean (protein), logit of the mean
-        (fraction), mean (real).
+        Fixes the scale: log mean fraction of the observation's total (counts, accessibility), log mean (protein), logit of the
+        mean (fraction), mean (real).
     groups_n
-        Group of each row, 0 to ``n_groups`` − 1; None for one group.
+        Group of each observation, 0 to ``n_groups`` − 1; None for one group.
     n_groups
-        Number of groups; one without rows gets the overall average.
+        Number of groups; one without observations gets the overall average.
 
     Returns
     -------
@@ -282,7 +284,7 @@ def log_means(
 
 
 def _sums(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_groups: int) -> tuple[Tensor, Tensor]:
-    """Sum each feature over the rows of a group where it was seen, and count these, both (n_groups, g)."""
+    """Return the sums of each feature over the observations of a group where it is visible, and their numbers, both (n_groups, g)."""
     n_features = grids[0].values.shape[1]
     sum_bg, n_bg, first = torch.zeros(n_groups, n_features), torch.zeros(n_groups, n_features), 0
     for grid in grids:
@@ -300,7 +302,7 @@ def _sums(grids: Sequence[Grid], kind: Kind, groups_n: np.ndarray | None, n_grou
 
 
 def _open_sums(values: sparse.csr_matrix, groups_n: np.ndarray | None, n_groups: int) -> tuple[Tensor, Tensor]:
-    """Sum the share of each open region in its row's over the rows of a group, and count these, both (n_groups, g)."""
+    """Return per group sums of open regions as fractions of their observation's, and how many observations, both (n_groups, g)."""
     n, g = (int(size) for size in values.shape)
     group_n = np.zeros(n, dtype=np.int64) if groups_n is None else groups_n
     fraction_n = 1 / np.maximum(values.getnnz(1), 1)

@@ -1,10 +1,10 @@
-"""Linear risks that were solved exactly: of each stratum by itself, and of all together."""
+"""Risks by linear Cox models: of each stratum by itself, and of all together."""
 
 import torch
 from torch import Tensor, nn
 
 
-class RiskAnchor(nn.Module):
+class LinearRisks(nn.Module):
     """Two linear scores of features and covariates.
 
     Parameters
@@ -28,7 +28,7 @@ class RiskAnchor(nn.Module):
         self.register_buffer("has_pooled", torch.zeros((), dtype=torch.bool))
 
     def forward(self, input_nf: Tensor, stratum_n: Tensor) -> Tensor:
-        """Give (n, 2): the score of the row's own stratum, and that of all; NaN where there is none."""
+        """Return (n, 2): the score of the observation's own stratum, and that of all; NaN where there is none."""
         own_ns = (input_nf @ self.own_sf.T).masked_fill(~self.has_own_s, torch.nan)
         none_n1 = torch.full_like(own_ns[:, :1], torch.nan)
         own_n = torch.cat([none_n1, own_ns], 1).gather(1, stratum_n[:, None] + 1)[:, 0]  # code -1 is no stratum

@@ -133,7 +133,7 @@ def test_shrinkage_halves_a_shift_at_as_many_rows():
     torch.testing.assert_close(moved, torch.tensor([[0.5]] * 5 + [[1.5]] * 5))
 
 
-def test_alignment_pulls_towards_the_moved_rows():
+def test_alignment_batch_alignment_towards_the_moved_rows():
     torch.manual_seed(0)
     batch = torch.arange(60) % 2
     x = torch.randn(60, 2) + 4.0 * batch[:, None]
@@ -148,7 +148,7 @@ def test_alignment_pulls_towards_the_moved_rows():
 def test_the_objective_passes_the_memory_on(memory):
     pull = MutualNeighbours(n_neighbors=1)
     objective = LatentReconstruction(
-        {}, {}, kl_weight=0, kl_warmup=0, adversary_weight=0, pulls={"neighbours": (pull, 2.0)}
+        {}, {}, kl_weight=0, kl_warmup=0, adversary_weight=0, alignment_losses={"neighbours": (pull, 2.0)}
     )
     objective.refresh(*memory)
     assert float(pull(memory[0], batch_of(memory[2]))) > 0
@@ -214,9 +214,9 @@ def test_a_sample_needs_the_whole_view_and_says_nothing_of_unknown_batches():
 
 def test_the_neighbours_of_a_sample_cost_a_bounded_number_of_distances(monkeypatch):
     sizes = []
-    monkeypatch.setattr("omicsmlm.objectives._pulls.MOST_DISTANCES", 300)
+    monkeypatch.setattr("omicsmlm.objectives._batch_alignment.MOST_PAIRS", 300)
     monkeypatch.setattr(
-        "omicsmlm.objectives._pulls.mutual_pairs",
+        "omicsmlm.objectives._batch_alignment.mutual_pairs",
         lambda z, a, b, k: (sizes.append(len(a) * len(b)), mutual_pairs(z, a, b, k))[1],
     )
     x, batch, _ = two_types()

@@ -1,17 +1,17 @@
-"""Logits of exact linear models that know which modalities a row has, and of what an embedding adds to them."""
+"""Logits of exact linear models that know which modalities an observation has, and of what an embedding adds to them."""
 
 import torch
 from torch import Tensor, nn
 
 CANDIDATES = ("specialist", "modality dropout", "mean", "residual")
-"""What answers: the model of the view alone; the one model of all views; the mean of the two; the second with a linear
-function of the embedding added."""
+"""What predicts: the model of the modality subset alone; the one model of all subsets; the mean of the two; the second with a
+linear function of the embedding added."""
 
 
-class ViewLogits(nn.Module):
-    """Logits by each candidate, and by the one that was chosen for the row's view.
+class SubsetLogits(nn.Module):
+    """Logits by each candidate, and by the one that was chosen for the observation's modality subset.
 
-    A view is a set of modalities, coded as a number whose bit m says whether the row has modality m. Each linear model
+    A modality subset is coded as a number whose bit m says whether the observation has modality m. Each linear model
     is sharpened or softened so that its logits hold as they are.
 
     Parameters
@@ -19,7 +19,7 @@ class ViewLogits(nn.Module):
     n_modalities
         Number of modalities.
     n_views
-        v: views with a model of their own; a row of another one is answered by the one model of all.
+        v: subsets with a model of their own; an observation of another one is predicted by the one model of all.
     n_labels, n_features, n_latent
         c, g and d.
     """
@@ -51,7 +51,7 @@ class ViewLogits(nn.Module):
         self.register_buffer("chosen_v", torch.full((n_views + 1,), CANDIDATES.index("modality dropout")))
 
     def forward(self, x_ng: Tensor, pattern_n: Tensor, z_nd: Tensor) -> Tensor:
-        """Give (n, 4, c) logits by each of ``CANDIDATES`` from features, codes of views and scaled embeddings."""
+        """Return (n, 4, c) logits by each of ``CANDIDATES`` from features, codes of subsets and scaled embeddings."""
         view_n = self.view_p[pattern_n]
         shared_nc = x_ng @ self.shared_cg.T + self.shared_c
         special_nc = shared_nc.clone()
@@ -65,11 +65,11 @@ class ViewLogits(nn.Module):
         return torch.stack([special_nc, shared_nc, mean_logits(special_nc, shared_nc), residual_nc], 1)
 
     def chosen(self, x_ng: Tensor, pattern_n: Tensor, z_nd: Tensor) -> Tensor:
-        """Give (n, c) logits by the candidate of each row's view."""
+        """Return (n, c) logits by the candidate of each observation's modality subset."""
         candidate_n = self.chosen_v[self.view_p[pattern_n]]
         return self(x_ng, pattern_n, z_nd)[torch.arange(len(x_ng), device=x_ng.device), candidate_n]
 
 
 def mean_logits(first_nc: Tensor, second_nc: Tensor) -> Tensor:
-    """Average logits; of a label that the first does not know (−inf), the second's are taken."""
+    """Return the mean of logits; of a label that the first does not know (−inf), those of the second."""
     return torch.where(first_nc.isfinite(), (first_nc + second_nc) / 2, second_nc)

@@ -1,0 +1,98 @@
+"""Records go to JSON and back, also those that older versions saved."""
+
+import json
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pytest
+
+from omicsmlm.models.base import FormerFields, from_json, to_json
+
+
+class Scale(NamedTuple):
+    kind: str
+    ends: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    path: str | None = None
+    rates: tuple[float, float] | None = (0.1, 0.8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    genes: list[str]
+    scales: dict[str, Scale] = field(default_factory=dict)
+    encoders: dict[str, Encoder] = field(default_factory=dict)
+    encoder: Encoder = Encoder()
+    bins: dict[str, int] | None = None
+    n: int | None = None
+
+
+RECORD = Derived(
+    genes=["a", "b"],
+    scales={"rna": Scale("log", (0.0, 2.5))},
+    encoders={"dna": Encoder("x", (0.2, 0.3)), "rna": Encoder(rates=None)},
+    encoder=Encoder("y"),
+    bins={"rna": 3},
+)
+NOTHING = FormerFields()
+
+
+def test_a_record_comes_back_with_all_records_in_it():
+    read = from_json(Derived, json.loads(json.dumps(to_json(RECORD))), NOTHING)
+    assert read == RECORD
+    assert type(read.scales["rna"]) is Scale
+    assert type(read.scales["rna"].ends) is tuple
+    assert type(read.encoders["dna"].rates) is tuple
+    assert type(read.genes) is list
+
+
+def test_what_is_written_is_plain():
+    assert to_json(RECORD) == {
+        "genes": ["a", "b"],
+        "scales": {"rna": {"kind": "log", "ends": [0.0, 2.5]}},
+        "encoders": {"dna": {"path": "x", "rates": [0.2, 0.3]}, "rna": {"path": None, "rates": None}},
+        "encoder": {"path": "y", "rates": [0.1, 0.8]},
+        "bins": {"rna": 3},
+        "n": None,
+    }
+
+
+def test_a_field_that_was_not_saved_gets_its_default():
+    assert from_json(Derived, {"genes": []}, NOTHING) == Derived(genes=[])
+
+
+def test_a_renamed_field_is_found_under_its_former_name():
+    former = FormerFields(renamed={"letters": "genes"})
+    assert from_json(Derived, {"letters": ["a"]}, former) == Derived(genes=["a"])
+
+
+def test_a_constant_may_be_saved_with_its_value():
+    former = FormerFields(constants={"power": 2.25, "ends": (0, 1)})
+    assert from_json(Encoder, {"power": 2.25, "ends": [0, 1], "path": "x"}, former) == Encoder("x")
+
+
+def test_a_constant_that_was_renamed_before_may_be_saved_under_its_first_name():
+    former = FormerFields(renamed={"strength": "power"}, constants={"power": 2.25})
+    assert from_json(Encoder, {"strength": 2.25}, former) == Encoder()
+    with pytest.raises(ValueError, match="Encoder with strength=2.25"):
+        from_json(Encoder, {"strength": 2.5}, former)
+
+
+def test_a_constant_with_another_value_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="no longer") as caught:
+        from_json(Encoder, {"power": 3.0}, FormerFields(constants={"power": 2.25}))
+    assert str(caught.value) == (
+        "load: expected Encoder with power=2.25, which is no longer a hyper-parameter, got 3.0; "
+        "load it with the version of omicsmlm that saved it."
+    )
+
+
+def test_a_field_of_no_version_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="fields of Encoder") as caught:
+        from_json(Encoder, {"depth": 3}, NOTHING)
+    assert str(caught.value) == (
+        "load: expected fields of Encoder, got 'depth'; load it with the version of omicsmlm that saved it."
+    )
