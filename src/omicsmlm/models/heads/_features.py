@@ -13,7 +13,7 @@ from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, OmicsModel
 from omicsmlm.nn import Scalings, only_present
 from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
 
-MOST: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
+MOST_FEATURES: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
 """Most features that are selected: the most variable counts, the most common open regions; of other kinds all."""
 
 
@@ -101,9 +101,13 @@ def _selected(name: str, state: Mapping[str, Any], sample: list[Batch]) -> tuple
     values = stored_values(sample, name, n_vocabulary)
     sums_v = np.asarray(values.sum(0)).ravel() if kind in SPARSE_KINDS else np.ones(n_vocabulary)
     selected = np.arange(n_vocabulary)
-    if kind in MOST:
+    if kind in MOST_FEATURES:
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
         own = values[present_n]
-        selected = variable_features(own, MOST[kind], None) if kind == "counts" else common_features(own, MOST[kind])
+        selected = (
+            variable_features(own, MOST_FEATURES[kind], None)
+            if kind == "counts"
+            else common_features(own, MOST_FEATURES[kind])
+        )
     profile = torch.from_numpy(sums_v / max(sums_v.sum(), 1e-12)).float()
     return torch.from_numpy(np.asarray(selected, dtype=np.int64)), profile
