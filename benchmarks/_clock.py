@@ -120,7 +120,7 @@ def instrumented(model: Any, clock: Clock) -> Iterator[None]:
         (_BaseDataLoaderIter, "__next__", "loader"),
         (parts.tokenizer, "forward", "tokenizer"),
         (module.scalings, "forward", "scaling"),
-        (module.scalings, "evidence", "scaling"),
+        (module.scalings, "relative_depth", "scaling"),
         (_reconstruction, "negative_log_likelihood", "likelihood"),
         (MaskedPlan, "backward", BACKWARD[0]),
         (MaskedPlan, "configure_gradient_clipping", "clipping"),

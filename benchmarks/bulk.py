@@ -16,7 +16,7 @@ missing    accuracy and macro F1 of test rows by each view. "specialist": traine
            agreement of partial views (consistency 1) for a third of the epochs, then tuned.
 curve      accuracy by both modalities with 50, 100, 200 and all labelled paired rows; pre-training as before
 
-MOJO's frozen rows read the embedding by the exact head of Classifier (anchor=False), "tuned" ones are Classifier(tuning="full").
+MOJO's frozen rows read the embedding by the exact head of Classifier (linear_models=False), "tuned" ones are Classifier(tuning="full").
 CpG of PAM50 and ROSMAP have no gene in the data at hand: their axis is the union of genes and CpG. Promoters of CCLE are
 averaged per gene for MOJO; the other methods get them as they are.
 """
@@ -169,7 +169,7 @@ def read(
     if few is not None:
         names = data.obs_names[few]
         model.adata.obs["label"] = np.where(model.adata.obs_names.isin(names), model.adata.obs["label"], "Unknown")
-    config = ClassifierConfig(tuning=tuning, seed=seed, anchor=False)
+    config = ClassifierConfig(tuning=tuning, seed=seed, linear_models=False)
     classifier = Classifier.from_model(model, "label", config=config)
     how = {"progress_bar": False, "accelerator": "cpu", "batch_size": 32}
     classifier.train(None if tuning == "frozen" else TUNING_EPOCHS, **how)

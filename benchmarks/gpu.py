@@ -240,7 +240,7 @@ class Resident:
                 tokens={self.name: Tokens(tokens.ids[place_t], tokens.values[place_t], offsets)},
                 present={self.name: whole.present[self.name][rows_n]},
                 covariates=whole.covariates[rows_n],
-                rows=rows_n,
+                indices=rows_n,
                 lengths={},
             )
 

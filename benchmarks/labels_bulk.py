@@ -140,7 +140,7 @@ def ours(of: Set, test: int, seed: int, trained: bool, arguments: argparse.Names
         classifier = Classifier.from_model(model, "label", config=ClassifierConfig(seed=seed))
         classifier.train()
         print(classifier.candidates.round(4).to_string(), flush=True)
-        head = Classifier.from_model(model, "label", config=ClassifierConfig(seed=seed, anchor=False))
+        head = Classifier.from_model(model, "label", config=ClassifierConfig(seed=seed, linear_models=False))
         head.train()
         arrays = {}
         for view, names in VIEWS.items():

@@ -59,8 +59,8 @@ class AllTokens(Module):
     def forward(self, views: dict[str, Grid], batch: Batch) -> Outputs:
         states_nld = self._states(views)
         parts = states_nld.chunk(2, 1) if self.joined else (states_nld, states_nld)
-        readings = {name: head(part) for name, head, part in zip(NAMES, self.heads, parts, strict=True)}
-        return Outputs(Encoded(states_nld.mean(1), states_nld.mean(1)), readings)
+        token_logits = {name: head(part) for name, head, part in zip(NAMES, self.heads, parts, strict=True)}
+        return Outputs(Encoded(states_nld.mean(1), states_nld.mean(1)), token_logits)
 
     def _states(self, views: dict[str, Grid]) -> Tensor:
         embedded = torch.cat([embedding(views) for embedding in self.embeddings], 1)

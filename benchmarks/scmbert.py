@@ -193,7 +193,7 @@ def annotation(cells: Cells, arguments: argparse.Namespace) -> None:
         rows |= our_rows(cells, "ScMBERT multiome", multiome, cells.test, ("frozen", "fine-tuned"), untrained=first)
         if first:
             print(
-                f"\n== hidden tokens of the test cells\n{multiome.judge_tokens(cells.test).round(3).to_string(na_rep='')}"
+                f"\n== hidden tokens of the test cells\n{multiome.evaluate_tokens(cells.test).round(3).to_string(na_rep='')}"
             )
         reference, test = (cells.only(data, "rna") for data in both)
         rows |= our_rows(cells, "ScMBERT RNA", ScMBERT(reference, config, batch_key="batch"), test, ("fine-tuned",))
@@ -227,9 +227,9 @@ def cell(cells: Cells, seed: int) -> None:
 
 
 def leak(cells: Cells, seed: int) -> None:
-    model = ScMBERT(cells.reference, ScMBERTConfig(seed=seed, identity_in_sight=True), batch_key="batch")
+    model = ScMBERT(cells.reference, ScMBERTConfig(seed=seed, identity_visible=True), batch_key="batch")
     model.train(2, key_added=None, progress_bar=False)
-    table = model.judge_tokens(cells.test).loc[["modality"]]
+    table = model.evaluate_tokens(cells.test).loc[["modality"]]
     print(
         f"\n== feature and modality of the tokens in question in sight\n{table.round(3).to_string(na_rep='')}",
         flush=True,

@@ -257,7 +257,7 @@ def txfm(bf16: bool) -> list[Contest]:
         counts_ng = torch.poisson(torch.rand(2, n_genes) * 2)
         visible_ng = torch.ones(2, n_genes, dtype=torch.bool)
         views = {"rna": Grid(counts_ng.log1p(), visible_ng, counts_ng.sum(1))}
-        masked = MaskAllBut(config.n_shown)(views, torch.Generator().manual_seed(0))
+        masked = MaskAllBut(config.n_visible_of)(views, torch.Generator().manual_seed(0))
         batch = Batch({}, {}, {}, torch.zeros(2, 0, dtype=torch.int64), torch.arange(2))
         module, other = TxFMModule("rna", n_genes, config).train(), FullLength(n_genes).train()
         logits = lambda module=module, c=masked, b=batch: module(c.inputs, b).logits

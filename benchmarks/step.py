@@ -103,7 +103,7 @@ def endless(loader: Any) -> Iterator[Any]:
 
 
 def our_bare_loop(model: OmicsMLM, n_steps: int) -> float:
-    """Go through the steps of the plan in a plain loop, the targets of the pulls taken before; CPU-seconds of a step."""
+    """Go through the steps of the plan in a plain loop, the targets of the alignment losses taken before; CPU-seconds of a step."""
     from omicsmlm.data import observation_loader
 
     parts, o, module = model.parts, model.optimisation, model.module
@@ -133,7 +133,7 @@ def our_bare_loop(model: OmicsMLM, n_steps: int) -> float:
         schedule.step()
     spent = time.process_time() - start
     module.eval()
-    parts.memory.forget()
+    parts.memory.clear()
     return spent / n_steps
 
 

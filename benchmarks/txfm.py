@@ -51,7 +51,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from omicsmlm import TxFM, TxFMConfig, datasets, evaluation
 from omicsmlm.evaluation import baselines, perturbation
-from omicsmlm.tokenizers import expected_shares
+from omicsmlm.tokenizers import expected_fractions
 
 HUMAN = ("pbmc_3tech", "teaseq", "mixology", "papalexi")
 NAMED = 2000
@@ -153,7 +153,7 @@ def shared_log_counts(train: AnnData) -> Callable[[AnnData], np.ndarray]:
     """Log counts at the depth that the genes in the training sets alone tell of, as TxFM finds it."""
     panels = np.asarray(train.varm["profiled"]).T
     of_obs = np.asarray(train.obs["dataset"].cat.codes)
-    fraction = pd.Series(expected_shares(sp.csr_matrix(train.X), list(panels), of_obs), index=train.var_names)
+    fraction = pd.Series(expected_fractions(sp.csr_matrix(train.X), list(panels), of_obs), index=train.var_names)
 
     def values(data: AnnData) -> np.ndarray:
         known = data.var_names.isin(train.var_names)
@@ -476,7 +476,7 @@ def variants(c: TxFMConfig) -> dict[str, TxFMConfig]:
         f"K {2 * k}": {"n_visible": 2 * k, "most_visible": min(1.0, 2 * c.most_visible)},
         "decoder: linear": {"n_decoder_layers": 0},
         "decoder: 4 layers": {"n_decoder_layers": 4},
-        "shown: by frequency": {"shown": "frequency"},
+        "shown: by frequency": {"visible_genes": "frequency"},
         "library 1e5": {"library_size": 1e5},
         "start: random": {"gene_start": "random"},
         "start: random, loss: squares": {"gene_start": "random", "loss": "squares"},

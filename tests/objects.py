@@ -149,6 +149,14 @@ def bulk(n: int = 72, g: int = 30, seed: int = 0) -> MuData:
     return mdata
 
 
+def factor_profiles(n: int = 300, g: int = 96) -> tuple[AnnData, np.ndarray]:
+    """Real values of ``g`` genes that follow three factors, and the (n, 3) factors."""
+    rng = np.random.default_rng(0)
+    factors_nk = rng.normal(size=(n, 3))
+    x = factors_nk @ rng.normal(size=(3, g)) + 0.3 * rng.normal(size=(n, g))
+    return AnnData(x.astype(np.float32), var=pd.DataFrame(index=[f"g{j}" for j in range(g)])), factors_nk
+
+
 def manager_of(data: AnnData | MuData, covariate_keys: Sequence[str | None] = (), **setup: object) -> OmicsManager:
     """A manager with the object registered; the modality of an AnnData is called ``rna``."""
     names = list(data.mod) if isinstance(data, MuData) else ["rna"]

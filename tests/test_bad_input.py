@@ -171,7 +171,7 @@ def test_a_batch_column_that_is_missing():
 def test_a_batch_column_with_gaps():
     adata = rna()
     adata.obs["batch"] = adata.obs["batch"].astype(object).where(np.arange(72) > 4)
-    with refused(r"^column 'batch': expected a category for every row, got 5 missing; fill them", adata):
+    with refused(r"^column 'batch': expected a category for each observation, got 5 missing; fill them", adata):
         OmicsMLM(adata, SMALL, batch_key="batch")
 
 
@@ -252,15 +252,15 @@ def test_an_empty_object(model):
         with refused(r"expected (at least 2 observations to train on, got 0|rows and features, got 72 x 0); ", empty):
             OmicsMLM(empty, SMALL)
     empty = multiome()[:0].copy()
-    with refused(r"^data: expected at least one row, got none; check the filter", empty):
+    with refused(r"^data: expected at least one observation, got none; check the filter", empty):
         model.get_latent_representation(empty)
-    with refused(r"^data: expected at least one row, got none; check the filter", empty):
+    with refused(r"^data: expected at least one observation, got none; check the filter", empty):
         OmicsMLM.setup_mudata(empty)
 
 
 def test_an_empty_modality():
     mdata = MuData({"rna": rna(), "prot": modality("protein", g=8)[:0].copy()})
-    with refused(r"^prot: expected rows and features, got 0 x 8; leave this modality out", mdata):
+    with refused(r"^prot: expected observations and features, got 0 x 8; leave this modality out", mdata):
         OmicsMLM(mdata, SMALL)
 
 
@@ -276,7 +276,8 @@ def test_a_modality_that_was_filtered_behind_the_mudata():
     mdata = multiome()
     mdata.mod["rna"]._inplace_subset_obs(np.arange(5, 40))
     with refused(
-        r"^rna: expected the rows that the MuData lists.*got 35 rows that were changed since; run mdata", mdata
+        r"^rna: expected the observations that the MuData lists.*got 35 observations that were changed since; run mdata",
+        mdata,
     ):
         OmicsMLM(mdata, SMALL)
 

@@ -35,6 +35,7 @@ from tests.objects import (
     state_of,
     transcripts,
 )
+from tests.toy_family import Toy, ToyConfig
 
 
 class Family(NamedTuple):
@@ -54,6 +55,8 @@ FAMILIES = {
     "MOJO": Family(MOJO, bulk, SMALL_MOJO),
     "TxFM": Family(TxFM, rna, SMALL_TXFM),
     "IsoFormer": Family(IsoFormer, transcripts, SMALL_ISOFORMER),
+    "Toy, several": Family(Toy, multiome, ToyConfig()),
+    "Toy, RNA": Family(Toy, rna, ToyConfig()),
 }
 FEATURES = {name: family for name, family in FAMILIES.items() if family.model is not IsoFormer}
 """Families that look at values of named features; IsoFormer looks at letters, and its own test asks the like of them."""

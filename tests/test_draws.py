@@ -50,7 +50,7 @@ def test_numbers_are_uniform_and_independent_between_observations_places_calls_a
 def test_chances_are_as_asked_and_independent(width):
     probability_n = torch.linspace(0, 1, 3000)
     draws = Draws(2, torch.arange(3000))
-    first, second = draws.chance(probability_n, width), draws.chance(probability_n, width)
+    first, second = draws.bernoulli(probability_n, width), draws.bernoulli(probability_n, width)
     assert first.dtype == torch.bool
     assert first.shape == (3000, width)
     assert not first[0].any()
@@ -66,7 +66,7 @@ def test_chances_are_as_asked_and_independent(width):
 def test_a_chance_does_not_depend_on_the_company():
     many, few = Draws(5, torch.arange(100)), Draws(5, torch.tensor([70, 3]))
     half = torch.full((100,), 0.5)
-    assert torch.equal(many.chance(half, 9)[[70, 3]], few.chance(half[:2], 9))
+    assert torch.equal(many.bernoulli(half, 9)[[70, 3]], few.bernoulli(half[:2], 9))
 
 
 def test_normal_numbers_are_normal():

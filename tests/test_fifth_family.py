@@ -1,183 +1,128 @@
-"""A new family is one room: the smallest complete one stands here, in one file, and nothing in ``src`` knows of it.
+"""A new family is one room: that of ``docs/add_a_family.md``, and nothing in ``src`` knows of it.
 
-It takes one modality of counts, hides values by a rate of its own, encodes log values with one linear layer and rebuilds
-them with another. Should a family ever need more than this, the house has a crack.
+The contract test asks of it what it asks of every family; here stand its room, its page, and what only some families can do.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, final
+import importlib.util
+from typing import ClassVar
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
-from omicsmlm._draws import Draws
-from omicsmlm._types import Batch, Encoded, Grid, Masked, Module, Parts
+import omicsmlm
+from omicsmlm import Classifier, ClassifierConfig, Survival, SurvivalConfig
 from omicsmlm.models import OmicsModel
-from omicsmlm.training import Optimisation
-from tests.objects import QUIET, multiome, rna
+from tests.objects import QUIET, bulk, multiome, rna
+from tests.test_contract import FAMILIES
+from tests.test_floors import broken_rules, private_uses
+from tests.toy_family import Toy, ToyConfig, blocks, files, run
 
 
-@dataclass(frozen=True)
-class ToyConfig:
-    """Hyper-parameters; every family has a patience and a seed."""
-
-    n_latent: int = 4
-    rate: float = 0.3
-    shape: tuple[int, ...] = (1, 2)
-    patience: int = 5
-    seed: int = 0
+@pytest.fixture(scope="module")
+def trained():
+    """A model of several modalities, trained once."""
+    model = Toy(multiome(), batch_key="batch")
+    model.train(30, **QUIET)
+    return model
 
 
-class ToyDerived(NamedTuple):
-    """What is derived from the data: what can be written as JSON."""
-
-    name: str
-    n_features: int
-
-
-class LogCounts:
-    """Tokenizer: log1p of the whole vocabulary as one grid."""
-
-    def __init__(self, name: str, n_features: int) -> None:
-        self.name = name
-        self.n_features = n_features
-
-    def __call__(self, batch: Batch) -> dict[str, Grid]:
-        tokens = batch.tokens[self.name]
-        obs_t = torch.repeat_interleave(
-            torch.arange(len(batch.indices), device=tokens.ids.device), tokens.offsets.diff()
-        )
-        values_ng = torch.zeros(len(batch.indices), self.n_features, device=tokens.ids.device)
-        values_ng[obs_t, tokens.ids.long()] = tokens.values.log1p()
-        visible_ng = batch.present[self.name][:, None] & batch.measured[self.name]
-        return {self.name: Grid(values_ng, visible_ng, values_ng.sum(1))}
+def test_the_page_has_a_whole_room_and_a_use_of_it():
+    assert list(files()) == [
+        f"models/toy/{name}.py" for name in ("_config", "_tokenizer", "_module", "_objective", "_model", "__init__")
+    ]
+    assert [block.title for block in blocks()][-1] == "try it"
+    assert len(blocks()) == len(files()) + 1, "no block of code on the page is left out"
 
 
-class MaskSome:
-    """Masking: every value is masked with the same probability."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-
-    def __call__(self, grids: dict[str, Grid], draws: Draws) -> Masked:
-        inputs = {}
-        for name, grid in grids.items():
-            kept = draws.uniform(grid.values.shape[1]) >= self.rate
-            inputs[name] = Grid(grid.values * kept, grid.visible & kept, grid.total)
-        return Masked(inputs, grids)
+def test_src_does_not_know_it():
+    assert importlib.util.find_spec("omicsmlm.models").submodule_search_locations
+    assert not hasattr(omicsmlm, "Toy")
+    assert not hasattr(omicsmlm.models, "Toy")
+    assert {Toy} <= {family.model for family in FAMILIES.values()}, "the contract test asks it, too"
 
 
-class Rebuilt(NamedTuple):
-    """What the module gives to the objective."""
-
-    values: Tensor
-
-
-class ToyModule(Module):
-    """One layer in, one layer out."""
-
-    def __init__(self, name: str, n_features: int, n_latent: int) -> None:
-        super().__init__()
-        self.name = name
-        self.n_latent = n_latent
-        self.register_buffer("mean", torch.zeros(n_features))
-        self.into, self.back = nn.Linear(n_features, n_latent), nn.Linear(n_latent, n_features)
-
-    def encode(self, grids: dict[str, Grid]) -> Encoded:
-        mean_nd = self.into((grids[self.name].values - self.mean) * grids[self.name].visible)
-        return Encoded(mean_nd, torch.zeros_like(mean_nd))
-
-    def forward(self, grids: dict[str, Grid], batch: Batch) -> Rebuilt:
-        return Rebuilt(self.back(self.encode(grids).mean) + self.mean)
+def test_its_room_keeps_the_floors(tmp_path):
+    for place, text in files().items():
+        file = tmp_path / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert list(broken_rules(tmp_path)) == []
+    assert list(private_uses(tmp_path)) == []
 
 
-class Squares:
-    """Objective: squared error of the hidden values."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        target, hidden = masked.targets[self.name], ~masked.inputs[self.name].visible
-        return {"squares": ((outputs.values - target.values).square() * (hidden & target.visible)).mean()}
-
-
-@final
-class Toy(OmicsModel[ToyModule, ToyConfig, ToyDerived]):
-    """The fifth family."""
-
-    embedding_key: ClassVar[str] = "X_toy"
-    config_class: ClassVar[type] = ToyConfig
-    derived_class: ClassVar[type] = ToyDerived
-
-    @property
-    def optimisation(self) -> Optimisation:
-        return Optimisation(learning_rate=1e-2)
-
-    def _derive(self, sample: Sequence[Batch]) -> ToyDerived:
-        name, state = next(iter(self.adata_manager.modalities.items()))
-        return ToyDerived(name, len(state["vocabulary"]))
-
-    def _assemble(self, derived: ToyDerived) -> Parts:
-        name, n_features = derived
-        return Parts(
-            tokenizer=LogCounts(name, n_features),
-            masking=MaskSome(self.config.rate),
-            module=ToyModule(name, n_features, self.config.n_latent),
-            objective=Squares(name),
-        )
-
-    def _initialize(self, sample: Sequence[Batch]) -> None:
-        grids = [self.parts.tokenizer(batch)[self.module.name].values for batch in sample]
-        self.module.mean.copy_(torch.cat(grids).mean(0))
-
-
-def test_it_trains_embeds_saves_and_loads(tmp_path):
-    adata = rna()
-    model = Toy(adata, batch_key="batch")
-    model.train(6, **QUIET)
-    written = adata.obsm["X_toy"]
-    assert written.shape == (72, 4)
-    assert written.dtype == np.float32
-    losses = model.history["validation_squares"]["validation_squares"]
-    assert losses.iloc[-1] < losses.iloc[0]
-    model.save(tmp_path / "toy")
-    assert json.loads((tmp_path / "toy" / "config.json").read_text())["class"] == "Toy"
-    loaded = Toy.load(tmp_path / "toy", rna())
-    assert loaded.config == model.config
-    np.testing.assert_array_equal(loaded.get_latent_representation(), written)
+def test_what_the_page_tries_works():
+    names: dict[str, object] = {"Toy": Toy}
+    run(blocks()[-1], names)
+    model, classifier, query_model = (names[name] for name in ("model", "classifier", "query_model"))
+    query = query_model.adata
+    assert (model.adata.n_obs, query.n_obs) == (150, 50)
+    assert model.adata.obsm["X_toy"].shape == (150, 16)
+    assert query_model.impute(modality="atac").shape == (50, 80)
+    labels = classifier.predict(query)
+    assert list(labels.index) == list(query.obs_names)
+    assert set(labels) <= {*model.adata.obs["cell_type"], "Unknown"}
+    assert labels.nunique() > 2
 
 
 def test_it_has_a_config_of_its_own():
     assert Toy(rna(), ToyConfig(n_latent=7)).get_latent_representation().shape == (72, 7)
     assert Toy(rna()).config == ToyConfig()
+    with pytest.raises(ValueError, match=r"mask_rates: expected two fractions from 0 to below 1, the lower first, got"):
+        ToyConfig(mask_rates=(0.5, 0.2))
 
 
-def test_it_maps_queries_by_name():
-    model = Toy(rna())
-    shuffled = rna()[:, ::-1].copy()
-    np.testing.assert_allclose(model.get_latent_representation(shuffled), model.get_latent_representation(), atol=1e-5)
+def test_imputed_values_are_nearer_to_the_truth_than_the_mean_is(trained):
+    """Counts of cells whose RNA was taken away, from their other modalities."""
+    data = multiome()
+    whole = data["rna"].to_df()
+    kept = data["rna"].obs_names[::2]
+    data.mod["rna"] = data["rna"][kept].copy()
+    data.update()
+    found = trained.impute(data, "rna")
+    assert list(found.columns) == list(whole.columns)
+    assert list(found.index) == list(data.obs_names)
+    lacking = whole.index.difference(kept)
+    truth, expected = np.log1p(whole.loc[lacking]), np.log1p(found.loc[lacking])
+    error = float(((expected - truth) ** 2).to_numpy().mean())
+    assert error < 0.8 * float(((np.log1p(whole).mean() - truth) ** 2).to_numpy().mean())
 
 
-def test_it_resumes(tmp_path):
-    part = Toy(rna())
-    part.train(4, checkpoint_dir=tmp_path, max_steps=6, **QUIET)
-    resumed = Toy(rna())
-    resumed.train(4, resume_from=tmp_path / "last.ckpt", **QUIET)
-    assert len(resumed.history["train_loss"]) == 4
-    assert not np.allclose(part.get_latent_representation(), resumed.get_latent_representation())
+def test_it_takes_fractions_and_real_values_as_they_are():
+    data = bulk()
+    model = Toy(data)
+    model.train(20, **QUIET)
+    imputed = model.impute(modality="methylation")
+    truth = data["methylation"].to_df(None).loc[:, imputed.columns]
+    measured = np.isfinite(truth.to_numpy())
+    found = imputed.loc[truth.index].to_numpy()[measured]
+    assert np.corrcoef(found, truth.to_numpy()[measured])[0, 1] > 0.5
+    first = data["rna"].obs_names[0]
+    assert np.isnan(data["rna"].X.data).any(), "some are not measured"
+    assert np.isfinite(model.get_latent_representation(data["rna"][[first]].copy())).all()
 
 
-def test_it_takes_a_mudata_too():
-    mdata = multiome()
-    Toy.setup_mudata(mdata, modalities=["rna"], batch_key="batch")
-    model = Toy(mdata)
-    model.train(1, **QUIET)
-    assert mdata.obsm["X_toy"].shape == (72, 4)
+@pytest.mark.parametrize("tuning", ["frozen", "full", "lora"])
+def test_it_carries_a_classifier(tuning, tmp_path, trained):
+    classifier = Classifier.from_model(trained, "type", config=ClassifierConfig(tuning=tuning))
+    classifier.train(2, **QUIET)
+    data = multiome()
+    predicted = classifier.predict(data, soft=True)
+    assert (predicted.idxmax(axis=1) == data.obs["type"].astype(str)).mean() > 0.9
+    classifier.save(tmp_path / "classifier")
+    loaded = Classifier.load(tmp_path / "classifier", multiome())
+    np.testing.assert_allclose(loaded.predict(soft=True), predicted, atol=1e-6)
+
+
+def test_it_carries_a_survival_model():
+    data = multiome()
+    rng, is_first = np.random.default_rng(0), (data.obs["type"] == "t0").to_numpy()
+    data.obs["time"] = rng.exponential(np.where(is_first, 1.0, 10.0))
+    data.obs["event"] = 1
+    config = SurvivalConfig(n_networks=2)
+    survival = Survival.from_model(Toy(data), "time", "event", config=config)
+    survival.train(2, **QUIET)
+    risk = survival.predict().to_numpy()
+    assert risk[is_first].mean() > risk[~is_first].mean()
 
 
 def test_a_family_that_leaves_something_out_cannot_be_made():

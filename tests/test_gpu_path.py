@@ -25,7 +25,7 @@ from tests.cuda_stand_in import CUDA, Ledger, OnCuda, move, noted, on_cuda, pret
 from tests.objects import QUIET, multiome, rna
 from tests.test_contract import FAMILIES, Family, every_family, new
 
-WAITS = {"OmicsMLM": 0, "ScMBERT": 1, "MOJO": 0, "TxFM": 0, "IsoFormer": 1}
+WAITS = {"OmicsMLM": 0, "ScMBERT": 1, "MOJO": 0, "TxFM": 0, "IsoFormer": 1, "Toy": 0}
 """Times in a step that the host may wait. ScMBERT: for the number of tokens that are left of each row. IsoFormer: for the lengths
 and the digests of sequences, and for the rows that have them."""
 
@@ -66,7 +66,7 @@ class Trained:
             yield
 
     def refresh(self, *, is_whole: bool) -> None:
-        """Find the targets of the pulls, from the batch."""
+        """Find the targets of the alignment losses, from the batch."""
         assert self.parts.memory is not None
         self.parts.module.eval()
         with self.running(), torch.no_grad():
@@ -132,8 +132,8 @@ def test_the_host_hardly_waits_in_a_step_and_no_two_devices_meet(family: Family)
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("ScMBERT, several", {"max_tokens": 20}),
-    ("ScMBERT, several", {"identity_in_sight": True, "drop_rates": (0.0, 0.0)}),
-    ("TxFM", {"shown": "frequency", "gene_start": "random", "stochastic_depth": 0.2}),
+    ("ScMBERT, several", {"identity_visible": True, "drop_rates": (0.0, 0.0)}),
+    ("TxFM", {"visible_genes": "frequency", "gene_start": "random", "stochastic_depth": 0.2}),
     ("TxFM", {"embedded": "all"}),
     ("MOJO", {"consistency": 0.5}),
     ("ScMBERT, several", {"exact_tokens": 1, "n_latents": 4}),

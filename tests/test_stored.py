@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from omicsmlm._stored import Stored, StoredGrid, UnmaskedGrid, as_numbers, has_any
+from omicsmlm._stored import StoredGrid, StoredValues, UnmaskedGrid, as_float, has_visible
 from omicsmlm._types import Grid
 
 
 @pytest.fixture
 def grid():
     """Three observations of four features, of which the last observation was measured in none, the second in two."""
-    stored = Stored(
+    stored = StoredValues(
         torch.tensor([1, 0, 4]),
         torch.tensor([0, 0, 1]),
         torch.tensor([1, 0, 0]),
@@ -18,7 +18,7 @@ def grid():
         torch.tensor([0, 2, 3, 3]),
     )
     measured = torch.tensor([[False] * 4, [True] * 4, [True, True, False, False]])
-    return UnmaskedGrid.laid_out_later(stored, torch.tensor([5.0, 2, 0]), measured, torch.tensor([1, 2, 0]))
+    return UnmaskedGrid.from_stored(stored, torch.tensor([5.0, 2, 0]), measured, torch.tensor([1, 2, 0]))
 
 
 VALUES = [[0, 5, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]]
@@ -52,11 +52,11 @@ def test_what_is_made_of_it_does_not_take_the_stored_values_along(grid):
 
 
 def test_whether_an_observation_has_anything(grid):
-    assert has_any(grid).tolist() == [True, True, False]
-    assert has_any(Grid(*grid)).tolist() == [True, True, False]
+    assert has_visible(grid).tolist() == [True, True, False]
+    assert has_visible(Grid(*grid)).tolist() == [True, True, False]
 
 
 def test_a_mask_as_numbers_and_a_part_of_one():
     mask = torch.tensor([[True, False], [False, True]])
     for part in (mask, mask.T, mask[:, :1].expand(2, 3)):
-        assert torch.equal(as_numbers(part), part.float())
+        assert torch.equal(as_float(part), part.float())

@@ -1,24 +1,25 @@
-"""Errors worded alike: where, what was expected, what was found, what to do; and what a user should be warned of."""
+"""Error messages in one form (where, what was expected, what was found, what to do), and checks behind warnings."""
 
 from collections.abc import Iterable
 
 import pandas as pd
 
-LEAST_ROWS = 10
-"""Rows of a label from which on it can be said where they are."""
-ONE_BATCH = 0.95
-"""Share of the rows of a label from which on one batch is said to hold it alone."""
+MIN_OBSERVATIONS = 10
+"""Fewest observations of a label for which :func:`confounded` speaks: nine could well be of one batch by chance."""
+CONFOUNDED_FRACTION = 0.95
+"""Fraction of the observations of a label in one batch above which the label counts as confounded with that batch; a few
+observations elsewhere (mislabelled, say) cannot tell label and batch apart."""
 
 
 def value_error(place: str, expected: str, found: str, remedy: str) -> ValueError:
-    """Build the one sentence that a user meets on wrong input; the caller raises it.
+    """Return the error of one sentence for wrong input of the user, which the caller raises.
 
     Parameters
     ----------
     place
         What is wrong: a modality, an argument, a path.
     expected, found, remedy
-        What was wanted, what was there, what to do about it.
+        What was expected, what was found, what to do about it.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def value_error(place: str, expected: str, found: str, remedy: str) -> ValueErro
 
 
 def named(names: Iterable[object], most: int = 5) -> str:
-    """List some names for a message: the first few, and how many more there are.
+    """Return some names as text for a message: the first few, and how many more there are.
 
     Examples
     --------
@@ -43,7 +44,7 @@ def named(names: Iterable[object], most: int = 5) -> str:
 
 
 def confounded(label_n: pd.Series, batch_n: pd.Series) -> list[str]:
-    """Name the labels of ten rows and more that one batch alone holds, although it is not nearly all there is.
+    """Return the labels, of ten observations and more, that (nearly) only one batch has, although there are others.
 
     Examples
     --------
@@ -51,8 +52,8 @@ def confounded(label_n: pd.Series, batch_n: pd.Series) -> list[str]:
     ['c']
     """
     counts = pd.crosstab(label_n.to_numpy(dtype=object), batch_n.to_numpy(dtype=object))
-    usual = counts.sum(axis=0).max() / max(counts.to_numpy().sum(), 1)
-    if counts.shape[1] < 2 or usual >= ONE_BATCH:
-        return []
-    alone = (counts.max(axis=1) / counts.sum(axis=1) >= ONE_BATCH) & (counts.sum(axis=1) >= LEAST_ROWS)
+    largest = counts.sum(axis=0).max() / max(counts.to_numpy().sum(), 1)
+    if counts.shape[1] < 2 or largest >= CONFOUNDED_FRACTION:
+        return []  # where one batch is nearly everything, it holds nearly all of each label anyway
+    alone = (counts.max(axis=1) / counts.sum(axis=1) >= CONFOUNDED_FRACTION) & (counts.sum(axis=1) >= MIN_OBSERVATIONS)
     return [str(label) for label in counts.index[alone]]

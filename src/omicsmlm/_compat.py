@@ -1,4 +1,4 @@
-"""What other packages make us do, in one place: private paths of scvi-tools, pinned to 1.5, and scanpy's threads."""
+"""Workarounds for other packages, in one place: private paths of scvi-tools (pinned to 1.5), and threads in scanpy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +6,12 @@ from contextlib import contextmanager
 import torch
 from scvi.data._manager import AnnDataManagerValidationCheck
 
-__all__ = ["AnnDataManagerValidationCheck", "threads_kept"]
+__all__ = ["AnnDataManagerValidationCheck", "keep_torch_threads"]
 
 
 @contextmanager
-def threads_kept() -> Iterator[None]:
-    """Leave torch as many threads as it had: scanpy's loops in numba set those of OpenMP, and with them those of torch."""
+def keep_torch_threads() -> Iterator[None]:
+    """Restore torch's number of threads on leaving: numba, which scanpy calls, sets OpenMP's, which torch shares."""
     n_threads = torch.get_num_threads()
     try:
         yield

@@ -1,8 +1,8 @@
 """Random numbers of a training step, each keyed by seed, step and observation.
 
-A generator hands out its numbers in the order in which they are asked for, so that what an observation gets depends on who
-stands before it in the batch. Here a number is a hash of its key: the same on every device, in every batch that holds the
-observation, and on every rank of a distributed training.
+This is a counter-based generator. A stateful one hands out its numbers in order, so that the numbers of an observation
+depend on those before it in the batch. Here a number is a hash of its key: the same on every device, in every batch with
+the observation, and on every rank of a distributed training.
 """
 
 import math
@@ -12,24 +12,24 @@ import torch
 from torch import Tensor
 
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-"""Constants of SplitMix64 (Steele, Lea and Flood 2014)."""
+"""Constants of SplitMix64 (Steele, Lea and Flood 2014): its increment, 2⁶⁴ / golden ratio, and its two multipliers."""
 _LONG = 0xFFFF_FFFF_FFFF_FFFF
-"""64 bits."""
+"""Mask of 64 bits."""
 _WORD_FIRST, _WORD_SECOND = -2048144789, -1028477387
 """Constants of MurmurHash3's 32-bit finaliser (0x85EBCA6B and 0xC2B2AE35 as signed numbers)."""
 _BITS = 24
-"""A float32 holds this many bits of a number below 1."""
+"""Bits of precision of a float32: more would round up to 1."""
 
 
 class Draws:
-    """Random numbers for the observations of one step; each call draws anew.
+    """Random numbers for the observations of one step; each call returns new ones.
 
     Parameters
     ----------
     seed
-        Seed of the step: of the training and of the number of the step.
+        Seed of the step, made of the seed of the training and the number of the step.
     keys_n
-        (n,) int64: what the observations are known by, say their positions in the object.
+        (n,) int64: a key of each observation, say its position in the object.
 
     Examples
     --------
@@ -56,10 +56,11 @@ class Draws:
         word_g = self._places(math.prod(shape)) ^ self._call()
         return _unit(self._words()[:, None] ^ word_g).view(len(self._keys_n), *shape)
 
-    def chance(self, probability_n: Tensor, width: int) -> Tensor:
-        """Return (n, width) bool, true with the probability of the observation to 1 in 32,768; 0 is never and 1 always.
+    def bernoulli(self, probability_n: Tensor, width: int) -> Tensor:
+        """Return (n, width) bool, true with the probability of the observation, which is rounded to a multiple of 2⁻¹⁵.
 
-        Each hash serves two, as 15 bits are enough to compare: a mask costs a fifth of as many uniform numbers.
+        A probability of 0 never yields true and one of 1 always does. Each 32-bit hash serves two entries, as 15 bits are
+        enough to compare: a mask costs a fifth of as many uniform numbers.
         """
         n, half = len(probability_n), (width + 1) // 2
         bits_nw = _halves(self._words()[:, None] ^ (self._places(half) ^ self._call())).view(n, 2 * half)
@@ -67,12 +68,15 @@ class Draws:
         return bits_nw.le_(most_n1)[:, :width].to(torch.int8).view(torch.bool)
 
     def normal(self, width: int) -> Tensor:
-        """Return (n, width) float32 standard normal numbers (Box and Muller 1958)."""
+        """Return (n, width) float32 standard normal numbers (Box and Muller 1958).
+
+        ``log1p(-u)``, as u may be 0 but is never 1.
+        """
         radius_nd = (-2 * torch.log1p(-self.uniform(width))).sqrt()
         return radius_nd * torch.cos(2 * math.pi * self.uniform(width))
 
     def tokens(self, of_t: Tensor, position_t: Tensor) -> Tensor:
-        """Return (t,) float32, uniform in [0, 1), for packed tokens: by the place of their observation and within it."""
+        """Return (t,) float32, uniform in [0, 1), for packed tokens, given their observation and position within it."""
         return _unit((self._words() ^ self._call())[of_t] ^ _word(_mix(position_t)))
 
     def shared(self, size: int) -> Tensor:
@@ -80,21 +84,22 @@ class Draws:
         return _unit(self._places(size) ^ self._call())
 
     def _next(self) -> int:
+        """Return a seed of the next call: 63 bits, as int64 holds them."""
         self._n_calls += 1
         return hash((self._seed, self._n_calls)) & 0x7FFF_FFFF_FFFF_FFFF
 
     def _call(self) -> int:
-        """Return the word of the next call, which the host computes: as int32 reads it."""
+        """Return the hash of the next call, computed on the host, as a signed 32-bit integer."""
         return _signed(_mixed(self._next())) >> 32
 
     def _words(self) -> Tensor:
-        """Return (n,) int32, a hash of the seed and of each key: once a step."""
+        """Return (n,) int32, a hash of the seed and of each key, computed once a step."""
         if self._word_n is None:
             self._word_n = _word(_mix(self._keys_n + _signed(_mixed(self._seed))))
         return self._word_n
 
     def _places(self, width: int) -> Tensor:
-        """Return (width,) int32, hashes of places."""
+        """Return (width,) int32, hashes of the positions within an observation."""
         if len(self._word_g) < width:
             self._word_g = _word(_mix(torch.arange(width, device=self._keys_n.device)))
         return self._word_g[:width]
@@ -109,18 +114,18 @@ def _mixed(number: int) -> int:
 
 
 def _signed(number: int) -> int:
-    """Return the 64 bits of a number as int64 reads them."""
+    """Return the signed integer with the same lower 64 bits: two's complement."""
     number &= _LONG
     return number - (1 << 64) if number >> 63 else number
 
 
 def _shifted(bits: Tensor, n: int) -> Tensor:
-    """Shift to the right, filling with zeros: int64 would fill with its sign."""
+    """Shift to the right, filling with zeros: ``>>`` of int64 would fill with the sign bit."""
     return (bits >> n) & ((1 << (64 - n)) - 1)
 
 
 def _mix(keys: Tensor) -> Tensor:
-    """Hash int64 by SplitMix64."""
+    """Hash int64 by SplitMix64; its products wrap around at 64 bits, as those of the published unsigned numbers do."""
     bits = keys * _signed(_GOLDEN) + _signed(_GOLDEN)
     bits = (bits ^ _shifted(bits, 30)) * _signed(_FIRST)
     bits = (bits ^ _shifted(bits, 27)) * _signed(_SECOND)
@@ -128,16 +133,18 @@ def _mix(keys: Tensor) -> Tensor:
 
 
 def _word(bits: Tensor) -> Tensor:
-    """Return the upper half of int64 as int32."""
+    """Return the upper 32 bits of int64 as int32."""
     return (bits >> 32).int()
 
 
 def _halves(word: Tensor) -> Tensor:
-    """Hash int32 once more, in place, and return 15 bits of each half as int16 from 0 on, twice as many."""
+    """Hash int32 once more, in place, and return each half's 15 bits as non-negative int16: twice as many numbers."""
     word.mul_(_WORD_FIRST)
     word.bitwise_xor_((word >> 13).bitwise_and_((1 << 19) - 1))
     word.mul_(_WORD_SECOND)
-    word.bitwise_xor_(word >> 16)  # which fills with the sign: that of the upper half is then 0
+    # ``>>`` fills with the sign bit, and a bit XOR itself is 0: the upper half is non-negative as int16. The mask clears the
+    # sign bit of the lower half.
+    word.bitwise_xor_(word >> 16)
     return word.bitwise_and_(-1 - (1 << 15)).view(torch.int16)
 
 

@@ -149,7 +149,7 @@ def brier(survival: Any, times: Any, time: Any, event: Any) -> np.ndarray:
 
 
 def _double(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(values, dtype=np.float64))
+    return torch.from_numpy(np.array(values, dtype=np.float64))  # a copy, as torch warns of what is read-only
 
 
 def kaplan_meier(time: Any, event: Any) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Grids that still know which of their values were stored, so that what is 0 elsewhere is computed at those alone."""
+"""Grids with their stored (non-zero) values beside them, so that what is 0 elsewhere is computed at those alone."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
@@ -9,11 +9,14 @@ from torch import Tensor
 from ._types import Grid
 
 
-class Stored(NamedTuple):
-    """The stored values of a grid, one after the other; those that the grid has no place for stand at 0 with the value 0."""
+class StoredValues(NamedTuple):
+    """The stored values of a grid, packed by observation.
+
+    A token whose feature the grid does not have stays, at position 0 with the value 0, so that sizes need not be counted.
+    """
 
     at_t: Tensor
-    """(t,) int64: place in the flattened grid."""
+    """(t,) int64: position in the flattened grid."""
     obs_t: Tensor
     """(t,) int64: its observation."""
     column_t: Tensor
@@ -25,12 +28,15 @@ class Stored(NamedTuple):
 
 
 class StoredGrid(Grid):
-    """A grid of counts with its stored values. What is made of its three tensors, by ``_replace`` say, is a plain grid."""
+    """A grid of counts with its stored values.
 
-    stored: Stored
+    What is made of its three tensors, by ``_replace`` say, is a plain :class:`Grid`, as the stored values may not fit it.
+    """
+
+    stored: StoredValues
 
     @classmethod
-    def of(cls, grid: Grid, stored: Stored) -> Self:
+    def of(cls, grid: Grid, stored: StoredValues) -> Self:
         """Return the grid with its stored values."""
         made = cls(*grid)
         made.stored = stored
@@ -42,20 +48,26 @@ class StoredGrid(Grid):
 
 
 class UnmaskedGrid(StoredGrid):
-    """A grid of which nothing is masked, laid out when it is first looked at: an embedding takes the stored values alone."""
+    """A grid without masks whose dense tensors are only computed when they are first used.
+
+    An embedding takes the stored values alone and never the dense tensors, which take several times as long to make: that is
+    why this class overrides the fields of a named tuple by properties. Masking, objectives and every other consumer ask for
+    a :class:`Grid`, unpack it, index it and call ``_replace``; so it has to be one, and to behave as one that was dense from
+    the start. A plain class with the same three properties would need a second branch in each of these places.
+    """
 
     measured_sg: Tensor
-    """(s, g) bool: what there is to be measured in."""
+    """(s, g) bool: features that each gene panel measures; the first one, of observations without the modality, none."""
     panel_n: Tensor
-    """(n,) int64: which of these each observation was measured in."""
+    """(n,) int64: gene panel of each observation."""
     _laid_out: tuple[Tensor, Tensor] | None = None
     _sum_n: Tensor | None = None
 
     @classmethod
-    def laid_out_later(
-        cls, stored: Stored, total_n: Tensor, measured_sg: Tensor, panel_n: Tensor, sum_n: Tensor | None = None
+    def from_stored(
+        cls, stored: StoredValues, total_n: Tensor, measured_sg: Tensor, panel_n: Tensor, sum_n: Tensor | None = None
     ) -> Self:
-        """Return a grid of stored values, whose sums by observation may be known already."""
+        """Return a grid of stored values; ``sum_n``, (n,), are their sums by observation where these are known already."""
         made = tuple.__new__(cls, (stored.values_t, measured_sg, total_n))
         made.stored, made.measured_sg, made.panel_n, made._sum_n = stored, measured_sg, panel_n, sum_n
         return made
@@ -83,8 +95,9 @@ class UnmaskedGrid(StoredGrid):
         return len(self.panel_n), self.measured_sg.shape[1]
 
     def _tensors(self) -> tuple[Tensor, Tensor]:
+        """Return the dense values and what was measured, (n, g) each, computed once."""
         if self._laid_out is None:
-            values_ng = laid_out(self.stored.at_t, self.stored.values_t, *self.shape)
+            values_ng = dense_grid(self.stored.at_t, self.stored.values_t, *self.shape)
             self._laid_out = values_ng, self.measured_sg.index_select(0, self.panel_n)
         return self._laid_out
 
@@ -95,12 +108,12 @@ class UnmaskedGrid(StoredGrid):
         return (*self._tensors(), self.total)[index]
 
 
-def laid_out(at_t: Tensor, values_t: Tensor, n: int, g: int) -> Tensor:
-    """Return (n, g) with values at places of the flattened grid, 0 elsewhere; those at one place are added up.
+def dense_grid(at_t: Tensor, values_t: Tensor, n: int, g: int) -> Tensor:
+    """Return (n, g) with values at positions of the flattened grid, 0 elsewhere; several at one position are summed.
 
     Examples
     --------
-    >>> laid_out(torch.tensor([3, 0]), torch.tensor([5.0, 2.0]), 2, 2)
+    >>> dense_grid(torch.tensor([3, 0]), torch.tensor([5.0, 2.0]), 2, 2)
     tensor([[2., 0.],
             [0., 5.]])
     """
@@ -120,25 +133,28 @@ def sums_by_obs(obs_t: Tensor, x_t: Tensor, n: int) -> Tensor:
     return x_t.new_zeros(n).index_add_(0, obs_t, x_t)
 
 
-def has_any(grid: Grid) -> Tensor:
-    """Tell which observations have any feature of a grid, (n,) bool.
+def has_visible(grid: Grid) -> Tensor:
+    """Return, (n,) bool, which observations have any visible feature.
 
     Examples
     --------
-    >>> has_any(Grid(torch.zeros(2, 2), torch.tensor([[False, True], [False, False]]), torch.zeros(2))).tolist()
+    >>> has_visible(Grid(torch.zeros(2, 2), torch.tensor([[False, True], [False, False]]), torch.zeros(2))).tolist()
     [True, False]
     """
     if isinstance(grid, UnmaskedGrid):
-        return (as_numbers(grid.measured_sg).sum(1) > 0)[grid.panel_n]
-    return as_numbers(grid.visible).sum(1) > 0
+        return (as_float(grid.measured_sg).sum(1) > 0)[grid.panel_n]
+    return as_float(grid.visible).sum(1) > 0
 
 
-def as_numbers(mask: Tensor) -> Tensor:
-    """Return booleans as float32: a tenth of the time of ``mask.float()``, and a product with it of one with the mask.
+def as_float(mask: Tensor) -> Tensor:
+    """Return booleans as float32.
+
+    Reinterpreting them as bytes first takes a tenth of the time of ``mask.float()``, and multiplying by the result is
+    faster than by the mask itself.
 
     Examples
     --------
-    >>> as_numbers(torch.tensor([True, False]))
+    >>> as_float(torch.tensor([True, False]))
     tensor([1., 0.])
     """
     return mask.view(torch.uint8).float()

@@ -1,4 +1,4 @@
-"""The records that flow from room to room.
+"""The records that pass from the data to the tokenizer, the masking, the network and the objective.
 
 Every record is a ``NamedTuple``, because Lightning moves named tuples (and dictionaries of them) to the device.
 Tensor axes: n observations, t tokens, g features, d width, k covariates.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ._draws import Draws
-from ._sizes import host_knows
+from ._sizes import is_on_host
 
 Kind = Literal["counts", "accessibility", "protein", "fraction", "real"]
 """What the values of a modality are.
@@ -29,11 +29,11 @@ SPARSE_KINDS: frozenset[str] = frozenset({"counts", "accessibility", "protein"})
 
 
 DATASET, PROFILED = "dataset", "profiled"
-"""Where an object put together of several data sets says so: ``obs["dataset"]`` has the data set of each row, and
-``varm["profiled"]`` a boolean column per data set, true for the features that it profiled."""
+"""Where an object put together of several data sets says so: ``obs["dataset"]`` has the data set of each observation, and
+``varm["profiled"]`` a boolean column per data set, true for the features that it measured."""
 
 SOURCES = "omicsmlm_sources"
-"""Annotation of a dask array's own layer: the :class:`Source` s that its observations are, in this order."""
+"""Annotation of a dask array's own layer: the :class:`Source` s of its observations, in this order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +46,13 @@ class Source:
     values: Any
     """CSR dataset (``anndata.abc.CSRDataset``) in HDF5 or zarr."""
     column_of: np.ndarray | None
-    """(features of the file,) column of the whole for each; None where they are the same."""
+    """(features of the file,) column of each in the object put together; None where they are the same."""
 
 
 class Tokens(NamedTuple):
-    """The values of one modality for a batch of rows, packed without padding.
+    """The values of one modality for a batch of observations, packed without padding.
 
-    Row ``i`` owns the tokens ``offsets[i]:offsets[i + 1]``; a row that was not measured owns none.
+    Observation ``i`` has the tokens ``offsets[i]:offsets[i + 1]``; one without this modality has none.
     """
 
     ids: Tensor
@@ -64,18 +64,18 @@ class Tokens(NamedTuple):
 
 
 class Panels(NamedTuple):
-    """What rows of several data sets were measured in."""
+    """The features that each of several data sets measured (their gene panels), and the data set of each observation."""
 
-    profiled: Tensor
-    """(s, g) bool: the features of the vocabulary that each data set profiled."""
+    measured: Tensor
+    """(s, g) bool: the features of the vocabulary that each data set measured."""
     of_obs: Tensor
-    """(n,) int64: data set of each row, -1 for a row that was not measured at all."""
+    """(n,) int64: data set of each observation, -1 for one without this modality."""
 
 
 class Sequences(NamedTuple):
-    """Sequences of one modality for a batch of rows, packed without padding, each distinct one once.
+    """Sequences of one modality for a batch of observations, packed without padding, each distinct one once.
 
-    Sequence ``i`` owns the residues ``offsets[i]:offsets[i + 1]``.
+    Sequence ``i`` has the residues ``offsets[i]:offsets[i + 1]``.
     """
 
     residues: Tensor
@@ -83,13 +83,15 @@ class Sequences(NamedTuple):
     offsets: Tensor
     """(u + 1,) int64: cumulative lengths."""
     of_obs: Tensor
-    """(n,) int64: the sequence of each row, -1 for a row that has none."""
+    """(n,) int64: the sequence of each observation, -1 for one that has none."""
     digests: Tensor
     """(u, 2) int64: a hash of each whole sequence, the same in every object and every session."""
 
 
 class OnHost:
-    """Numbers that stay on the host: neither a loader nor a move to a device takes them for something of theirs.
+    """Numbers that stay on the host.
+
+    A record holds them in this class because Lightning moves any tensor of a batch to the device, and a loader pins it.
 
     Parameters
     ----------
@@ -102,34 +104,34 @@ class OnHost:
 
 
 class Batch(NamedTuple):
-    """A batch of rows as it leaves the data room."""
+    """A batch of observations as the loader yields it."""
 
     tokens: dict[str, Tokens]
     """One packed record per modality."""
     present: dict[str, Tensor]
-    """(n,) bool per modality: the row was measured in it."""
+    """(n,) bool per modality: the observation was measured in it."""
     measured: dict[str, Tensor]
     """(g,) bool per modality: the object has this feature of the vocabulary."""
     covariates: Tensor
     """(n, k) int64: category of each covariate, -1 where unknown; the batch is column 0."""
     indices: Tensor
-    """(n,) int64: position of each row in the object."""
+    """(n,) int64: position of each observation in the object."""
     panels: Mapping[str, Panels] = {}
-    """Per modality of several data sets put together: what each row was measured in; of the others, nothing."""
+    """Per modality of several data sets put together: the features that each observation was measured in."""
     sequences: Mapping[str, Sequences] = {}
-    """Per modality that is a sequence, which has no tokens and no features: its letters."""
+    """Per modality that is a sequence, which has no tokens and no features: its residues."""
     draws: Draws | None = None
     """Random numbers of the step, in training and validation; None where nothing is drawn."""
     n_ranks: int = 1
     """Processes that share the step: each holds a part of its observations."""
     lengths: Mapping[str, OnHost] = {}
-    """(n,) int64 per modality: tokens of each observation, on the host, which then need not ask the device."""
-    whole_nd: Tensor | None = None
-    """(n, d): embedding of the whole observations, where an objective's memory does not hold them all; no gradient."""
+    """(n,) int64 per modality: tokens of each observation, on the host, which then does not wait for the device."""
+    unmasked_nd: Tensor | None = None
+    """(n, d): embedding of the unmasked observations, without gradient, where the objective's memory bank lacks some."""
 
 
 def measured_in(batch: Batch, name: str) -> Tensor:
-    """Tell what each row of a batch was measured in: (n, g) bool, or (1, g) where that is the same for all rows.
+    """Return the features that each observation was measured in: (n, g) bool, or (1, g) where all share them.
 
     Examples
     --------
@@ -142,35 +144,41 @@ def measured_in(batch: Batch, name: str) -> Tensor:
     if name not in batch.panels:
         return batch.measured[name][None]
     panels = batch.panels[name]
-    return panels.profiled[panels.of_obs.clamp(min=0)] & (panels.of_obs >= 0)[:, None]
+    return panels.measured[panels.of_obs.clamp(min=0)] & (panels.of_obs >= 0)[:, None]
 
 
 class Grid(NamedTuple):
-    """One modality of a batch on a fixed feature axis: what is cheap to hold for a batch, never for a data set."""
+    """One modality of a batch as a dense matrix of observations by features, which only a batch is small enough for."""
 
     values: Tensor
-    """(n, g) float32 in the modality's own units; 0 where not seen."""
+    """(n, g) float32 in the modality's own units; 0 where not visible."""
     visible: Tensor
-    """(n, g) bool: padding, a missing modality, an unmeasured and a masked feature are all just not seen."""
+    """(n, g) bool: false alike for padding, a missing modality, an unmeasured and a masked feature."""
     total: Tensor
-    """(n,) float32: what the row would sum to over the whole vocabulary, less what is masked; the depth of counts."""
+    """(n,) float32: expected sum of the observation over the whole vocabulary, less what is masked; the depth of counts."""
 
 
 class FewVisible(NamedTuple):
-    """A :class:`Grid` of which few features are seen, so few that it is better gathered; on a device without asking it."""
+    """A :class:`Grid` so few of whose features are visible that gathering them is cheaper.
+
+    The bound ``most`` is known on the host, so that gathering need not wait for the device.
+    """
 
     values: Tensor
+    """(n, g) float32, as in :class:`Grid`."""
     visible: Tensor
+    """(n, g) bool, as in :class:`Grid`."""
     total: Tensor
+    """(n,) float32, as in :class:`Grid`."""
     most: int
-    """Most features that are seen of a row."""
+    """Upper bound on the visible features of an observation."""
 
 
 class TokenSet(NamedTuple):
-    """One modality of a batch as what was found in each row: packed tokens, no padding.
+    """One modality of a batch as the features detected in each observation: packed tokens, no padding.
 
-    Row ``i`` owns the tokens ``offsets[i]:offsets[i + 1]``. A feature that a row does not list is a measured zero, was not
-    measured, or has been dropped: to the encoder all three are just not there.
+    Observation ``i`` has the tokens ``offsets[i]:offsets[i + 1]``. A feature without a token is a measured zero, was not
+    measured, or has been dropped: the encoder does not tell the three apart.
     """
 
     ids: Tensor
@@ -180,26 +188,29 @@ class TokenSet(NamedTuple):
     offsets: Tensor
     """(n + 1,) int64: cumulative lengths."""
     fraction: Tensor
-    """(n,) float32: share of the row's tokens that was kept, 1 where none was dropped."""
+    """(n,) float32: fraction of the observation's tokens that was kept, 1 where none was dropped."""
     covered: Tensor
-    """(n,) float32: share of the row's total, over the whole vocabulary, that its visible values are expected to make up."""
+    """(n,) float32: fraction of the observation's total, over the whole vocabulary, that its visible values should make up."""
     measured: Tensor
     """(g,) bool: the object has this feature of the vocabulary."""
     present: Tensor
-    """(n,) bool: the row was measured in this modality."""
-    known: "Known | None" = None
-    """What has been read off these tokens already: see :func:`lengths_of` and :func:`masked_of`."""
+    """(n,) bool: the observation was measured in this modality."""
+    cache: "TokenCache | None" = None
+    """What the host knows of these tokens already: see :func:`cached_lengths` and :func:`masked_positions`."""
 
 
-class Known:
-    """What has been read off tokens, so that the host need not ask the device again; of other tokens it says nothing.
+class TokenCache:
+    """Lengths and masked positions of tokens, held so that the host does not wait for the device again.
+
+    It holds for the very tensors it was made with: a :class:`TokenSet` with other offsets or values ignores it.
 
     Parameters
     ----------
     offsets, lengths
-        Cumulative lengths of the rows, and on the host, as n lengths; the tokens end where the last row does.
+        Cumulative lengths of the observations on the device, and the n lengths on the host; no token stands behind those
+        of the last observation.
     values, masked
-        Values, and the places, (s,) int64, of those that are masked.
+        Values, and the positions, (s,) int64, of those that are masked.
     """
 
     def __init__(
@@ -208,25 +219,25 @@ class Known:
         self.offsets, self.lengths, self.values, self.masked = offsets, lengths, values, masked
 
 
-def lengths_of(part: TokenSet) -> list[int] | None:
-    """Return the n lengths of the rows, if they have been read."""
-    is_it = part.known is not None and part.known.offsets is part.offsets
-    return part.known.lengths if is_it and part.known is not None else None
+def cached_lengths(part: TokenSet) -> list[int] | None:
+    """Return the number of tokens of each of n observations where the host knows it, else None."""
+    is_it = part.cache is not None and part.cache.offsets is part.offsets
+    return part.cache.lengths if is_it and part.cache is not None else None
 
 
-def masked_of(part: TokenSet) -> Tensor:
-    """Return the places of the tokens whose value is masked, (s,) int64; the host waits if they have not been found yet."""
-    if part.known is None or part.known.values is not part.values or part.known.masked is None:
+def masked_positions(part: TokenSet) -> Tensor:
+    """Return the positions of the tokens whose value is masked, (s,) int64; waits for the device if they are not cached."""
+    if part.cache is None or part.cache.values is not part.values or part.cache.masked is None:
         return part.values.isnan().nonzero()[:, 0]
-    return part.known.masked
+    return part.cache.masked
 
 
 View = Grid | FewVisible | TokenSet | Sequences
-"""One modality of a batch, as a family's encoder takes it."""
+"""One modality of a batch in the form that a family's encoder takes."""
 
 
 def obs_of(packed: Tokens | TokenSet) -> Tensor:
-    """Give the row of each token, (t,) int64.
+    """Return the observation of each token, (t,) int64.
 
     Examples
     --------
@@ -237,18 +248,19 @@ def obs_of(packed: Tokens | TokenSet) -> Tensor:
     return torch.repeat_interleave(owners, packed.offsets.diff(), output_size=len(packed.ids))
 
 
-def places_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
-    """Return, (t,) int64 each, the owner of each packed token and its position among those of its owner.
+def positions_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
+    """Return, (t,) int64 each, the observation (or sequence) of each packed token and its position within that.
 
-    On a device there may be tokens behind the last row's (:mod:`omicsmlm._sizes`); they are numbered as if they were its.
+    On a device there may be tokens behind those of the last one (:mod:`omicsmlm._sizes`); they are numbered as if they
+    belonged to it.
 
     Examples
     --------
-    >>> places_of(torch.tensor([0, 2, 2, 3]), 3)
+    >>> positions_of(torch.tensor([0, 2, 2, 3]), 3)
     (tensor([0, 0, 2]), tensor([0, 1, 0]))
     """
     n_owners, place_t = len(offsets) - 1, torch.arange(n_tokens, device=offsets.device)
-    if host_knows(offsets):
+    if is_on_host(offsets):
         owners = torch.arange(n_owners, device=offsets.device)
         owner_t = torch.repeat_interleave(owners, offsets.diff(), output_size=n_tokens)
     else:
@@ -257,41 +269,41 @@ def places_of(offsets: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
 
 
 class Masked(NamedTuple):
-    """What the encoder may look at, and what it is judged on."""
+    """A masked batch: the input of the encoder and what the objective compares its output with."""
 
     inputs: dict[str, Any]
     """A :data:`View` per modality."""
     targets: dict[str, Any]
     """A :data:`View` per modality, of the same kind."""
     evaluated: dict[str, Any] | None = None
-    """Per modality, what the objective judges, where that is not everything; in the family's own terms."""
+    """Per modality, what the loss is taken over, where that is not everything; in the family's own terms."""
 
 
 class Encoded(NamedTuple):
-    """What the encoder makes of a batch."""
+    """Output of the encoder for a batch."""
 
     mean: Tensor
     """(n, d): the embedding."""
     log_variance: Tensor
-    """(n, d): its uncertainty; zero-width posteriors are not used."""
+    """(n, d): log variance of the posterior of which ``mean`` is the mean."""
 
 
 class Module(nn.Module, ABC):
-    """The network of a family. Its ``forward`` makes, of a masked batch, what the family's objective judges."""
+    """The network of a family. Its ``forward`` returns, for a masked batch, what the family's objective takes."""
 
     n_latent: int
     """Width of the embedding."""
 
     @abstractmethod
     def encode(self, views: dict[str, Any]) -> Encoded:
-        """Embed what is seen of a batch; deterministic in evaluation mode."""
+        """Embed what is visible of a batch; deterministic in evaluation mode."""
 
     def embed(self, views: dict[str, Any], batch: Batch) -> Encoded:
-        """Embed a batch of rows: what :meth:`encode` says, unless the module has been adapted to some batches."""
+        """Embed a batch: by :meth:`encode`, unless the module has been adapted to some of the experimental batches."""
         return self.encode(views)
 
     def initial_layer(self) -> list[nn.Parameter]:
-        """Give the weights of the features themselves, which fine-tuning can leave as they are; by default none."""
+        """Return the weights of the single features, which fine-tuning may keep frozen; by default none."""
         return []
 
 
@@ -299,20 +311,20 @@ class BatchSampler(Protocol):
     """Order of the observations of an epoch, in batches."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order is drawn next."""
+        """Set the epoch whose order is drawn next."""
         ...
 
     def start_at(self, batch: int) -> None:
-        """Begin the next iteration, and only that, at this batch of the epoch."""
+        """Start the next iteration, and no later one, at this batch of the epoch (after a restart from a checkpoint)."""
         ...
 
     def divide(self, rank: int, n_ranks: int) -> None:
-        """Leave to this process every ``n_ranks``-th observation of each batch, from ``rank`` on."""
+        """Restrict this process to every ``n_ranks``-th observation of each batch, from ``rank`` on."""
         ...
 
     @property
     def smallest_batch(self) -> int:
-        """Observations of the smallest batch, of all ranks together."""
+        """Number of observations of the smallest batch, summed over all ranks."""
         ...
 
     def __len__(self) -> int:
@@ -325,11 +337,11 @@ class Loader(Protocol):
 
     @property
     def sampler(self) -> BatchSampler:
-        """Their order."""
+        """The sampler that determines the order of the observations."""
         ...
 
     def __iter__(self) -> Iterator[Batch]:
-        """Go through an epoch, or what is left of it."""
+        """Iterate over the batches of an epoch, or of what is left of it."""
         ...
 
     def __len__(self) -> int:
@@ -338,7 +350,7 @@ class Loader(Protocol):
 
 
 class Tokenizer(Protocol):
-    """Turns packed rows into a family's own view of them."""
+    """Turns packed observations into the input of a family's encoder."""
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """Return one :data:`View` per modality."""
@@ -354,7 +366,7 @@ class Masking(Protocol):
 
 
 class Objective(Protocol):
-    """Judges the outputs of a module."""
+    """The loss of a family."""
 
     def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return named scalar terms; training minimises their sum. ``progress`` runs from 0 to 1."""
@@ -362,23 +374,23 @@ class Objective(Protocol):
 
 
 class Memory(Protocol):
-    """Embeddings of training observations that an objective compares with; refreshed every so many steps."""
+    """Memory bank of an objective: embeddings of training observations that it compares with, refreshed periodically."""
 
     start: float
-    """Share of the training after which it is refreshed."""
+    """Fraction of the training after which it is refreshed for the first time."""
 
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool) -> None:
-        """Note what the objective needs to know of all training observations, or of a sample of them."""
+        """Replace the stored embeddings by these, of all training observations or (``is_whole`` false) of a sample."""
         ...
 
-    def forget(self) -> None:
-        """Drop what was noted: before a training and after it."""
+    def clear(self) -> None:
+        """Drop what is stored: called before a training and after it."""
         ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The four parts that make a family; the one training plan asks for nothing else.
+    """The four parts of a family, which are all that the training plan uses.
 
     A fifth, ``memory``, is for an objective that compares an observation with the whole training set.
     """

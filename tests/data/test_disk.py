@@ -12,7 +12,7 @@ from zarr.core.codec_pipeline import BatchedCodecPipeline, FusedCodecPipeline
 from zarr.registry import register_pipeline
 
 from omicsmlm.data import Matrix
-from omicsmlm.data._disk import BATCHED, CSRInFile, stretches
+from omicsmlm.data._disk import BATCHED, CSRInFile, row_ranges
 
 ROWS = np.array([3, 0, -1, 90, 3, 41, 40])
 KEPT = np.array([2, -1, 0, 1, -1, 4], dtype=np.int32)
@@ -154,10 +154,10 @@ def test_zarr_is_decoded_without_a_coroutine_for_each_chunk_unless_the_user_chos
 
 def test_stretches_end_where_rows_are_far_apart_or_many():
     rows = np.array([0, 1, 2, 3, 9, 5000, 5001])
-    assert list(stretches(rows, 1000.0, 2**23)) == [(0, 5), (5, 7)]
-    assert [last - first for first, last in stretches(np.arange(30_000), 1000.0, 2**23)] == [8388, 8388, 8388, 4836]
-    assert list(stretches(rows, 1e9, 2**23)) == [(k, k + 1) for k in range(7)]
-    assert list(stretches(rows[:0], 1.0, 2**23)) == []
+    assert list(row_ranges(rows, 1000.0, 2**23)) == [(0, 5), (5, 7)]
+    assert [last - first for first, last in row_ranges(np.arange(30_000), 1000.0, 2**23)] == [8388, 8388, 8388, 4836]
+    assert list(row_ranges(rows, 1e9, 2**23)) == [(k, k + 1) for k in range(7)]
+    assert list(row_ranges(rows[:0], 1.0, 2**23)) == []
 
 
 def test_what_lies_by_columns_is_refused(dense, tmp_path):

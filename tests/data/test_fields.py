@@ -106,5 +106,22 @@ def test_without_a_batch_all_rows_share_one():
 def test_missing_values_are_counted():
     adata = rna(6)
     adata.obs["batch"] = ["a", None, "b", None, "a", "b"]
-    with pytest.raises(ValueError, match="column 'batch': expected a category for every row, got 2 missing; fill them"):
+    with pytest.raises(
+        ValueError, match="column 'batch': expected a category for each observation, got 2 missing; fill them"
+    ):
         CovariatesField(["batch"]).register_field(adata)
+
+
+def test_new_batches_are_put_behind_those_of_training():
+    """A decoder's columns are those of the batches in this order: what was learned must stay where it is."""
+    adata, query = rna(6), rna(6)
+    adata.obs["batch"] = ["m", "t"] * 3
+    query.obs["batch"] = ["z", "t", "a", "z", "a", "m"]
+    field = CovariatesField(["batch"])
+    state = field.register_field(adata)
+    extended = field.transfer_field(state, query, extend_categories=True)
+    assert extended["categories"] == [["m", "t", "a", "z"]]
+    assert field.codes(query, extended)[:, 0].tolist() == [3, 1, 2, 3, 2, 0]
+    assert field.transfer_field(state, query)["categories"] == state["categories"] == [["m", "t"]], (
+        "only where asked for"
+    )

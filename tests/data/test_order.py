@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from omicsmlm.data._order import N_STREAMS, FileOrder, Layout, Sizes, file_batches, fraction
+from omicsmlm.data._order import N_STREAMS, BatchSizes, FileLayout, FileOrder, file_batches, n_slots
 
 
 def order_of(n=1000, batch_size=60, seed=(1, 0), block=16, window=256, rows=None):
     rows = np.arange(n) if rows is None else rows
-    return FileOrder(rows, Sizes.of(len(rows), batch_size), Layout(block, window), list(seed))
+    return FileOrder(rows, BatchSizes.of(len(rows), batch_size), FileLayout(block, window), list(seed))
 
 
 def batches(order, start=0, rank=0, world_size=1, load=lambda rows: rows):
@@ -23,13 +23,13 @@ def batches(order, start=0, rank=0, world_size=1, load=lambda rows: rows):
 
 def test_sizes_are_those_of_array_split():
     for n, batch_size in ((1, 3), (10, 3), (12, 3), (100, 7), (5, 9)):
-        sizes = Sizes.of(n, batch_size)
+        sizes = BatchSizes.of(n, batch_size)
         expected = [len(part) for part in np.array_split(np.arange(n), -(-n // batch_size))]
         assert [sizes.of_batch(batch) for batch in range(sizes.n_batches)] == expected
         assert [sizes.start(batch) for batch in range(sizes.n_batches)] == np.cumsum([0, *expected])[:-1].tolist()
         for stream in range(N_STREAMS):
             of_batch = [len(range(stream, size, N_STREAMS)) for size in expected]
-            assert [fraction(size, stream) for size in expected] == of_batch
+            assert [n_slots(size, stream) for size in expected] == of_batch
             assert sizes.of_stream(stream, sizes.n_batches) == sum(of_batch)
 
 

@@ -84,7 +84,7 @@ def numbers(adata):
     [
         (
             no_column,
-            r"rna: .obs: expected a column 'dataset' with the data set of each row, got columns 'type', 'batch'; ",
+            r"rna: .obs: expected a column 'dataset' with the data set of each observation, got columns 'type', 'batch'; ",
         ),
         (
             unknown_set,

@@ -91,7 +91,7 @@ def test_a_column_must_be_there_and_hold_text():
 
 def test_a_kind_must_be_one_of_two():
     with pytest.raises(
-        ValueError, match="dna: expected 'nucleotide' or 'protein', got 'rna'; say what its letters are"
+        ValueError, match="dna: expected 'nucleotide' or 'protein', got 'rna'; say what its residues are"
     ):
         field("rna")
 
@@ -103,7 +103,7 @@ def test_another_object_may_lack_the_column_but_not_mistake_it(caplog):
     del other.obs["dna"]
     with caplog.at_level(logging.INFO, logger="omicsmlm"):
         assert field().transfer_field(state, other)["n_present"] == 0
-    assert "dna: no column 'dna' in this object, so that no row has it." in caplog.text
+    assert "dna: no column 'dna' in this object, so that no observation has it." in caplog.text
     with pytest.raises(ValueError, match="expected nucleotide sequences"):
         field().transfer_field(state, transcripts(["MKVLQ"]))
     assert state["n_present"] == 5, "the state of the reference must not change"

@@ -10,7 +10,7 @@ from scipy import sparse
 from omicsmlm import datasets
 from omicsmlm._types import Source
 from omicsmlm.data import Matrix
-from omicsmlm.data._disk import DaskRows
+from omicsmlm.data._disk import DaskMatrix
 from omicsmlm.data._stack import StackedCSR, in_files
 
 LUT = np.array([2, -1, 0, 1, -1, 4], dtype=np.int32)
@@ -99,6 +99,6 @@ def test_what_is_computed_from_opened_files_goes_through_dask(dense, files):
         (adata.X.map_blocks(lambda block: block * 3), dense * 3),
     ):
         found = in_files("rna", values)
-        assert isinstance(found, DaskRows)
+        assert isinstance(found, DaskMatrix)
         read = np.concatenate([block[local].toarray() for block, local in found.parts(np.arange(len(expected)))])
         np.testing.assert_array_equal(read, expected)

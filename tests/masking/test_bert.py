@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.masking import MaskBins, MaskFeatures, WithPartialView
+from omicsmlm.masking import MaskBins, MaskFeatures, WithModalitySubsets
 from tests.objects import draws_for
 
 N_BINS = 8
@@ -108,7 +108,7 @@ def test_the_seed_is_all_there_is_of_chance():
 def test_the_second_half_lacks_a_modality_and_is_otherwise_the_first():
     alone = torch.arange(60) % 3 == 0
     grids = {"rna": grid(60, 9), "meth": grid(60, 9, 1, rows=~alone)}
-    masked = WithPartialView(MaskBins(N_BINS))(grids, draws_for(grids))
+    masked = WithModalitySubsets(MaskBins(N_BINS))(grids, draws_for(grids))
     lost = []
     for name, whole in grids.items():
         full, partial = (Grid(*parts) for parts in zip(*(part.chunk(2) for part in masked.inputs[name]), strict=True))
@@ -129,6 +129,6 @@ def test_the_second_half_lacks_a_modality_and_is_otherwise_the_first():
 
 def test_a_masking_that_judges_everything_may_be_doubled_too():
     grids = {"rna": grid(6, 5), "meth": grid(6, 5, 1)}
-    doubled = WithPartialView(MaskFeatures((0.1, 0.5), 0.0))(grids, draws_for(grids))
+    doubled = WithModalitySubsets(MaskFeatures((0.1, 0.5), 0.0))(grids, draws_for(grids))
     assert doubled.evaluated is None
     assert len(doubled.inputs["rna"].values) == 12

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.masking import MASK, DropModalities, MaskResidues, has_modality, without
+from omicsmlm.masking import MASK, DropModalities, MaskResidues, has_modality, without_modality
 from tests.objects import draws_for, letters_of
 
 
@@ -72,9 +72,9 @@ def test_nothing_is_lost_at_rate_zero():
 
 def test_a_modality_is_taken_away():
     lost = torch.tensor([True, False, True])
-    assert without(letters_of("A", "C", of_obs=[1, 0, -1]), lost).of_obs.tolist() == [-1, 0, -1]
+    assert without_modality(letters_of("A", "C", of_obs=[1, 0, -1]), lost).of_obs.tolist() == [-1, 0, -1]
     grid = Grid(torch.tensor([[1.0], [2.0], [3.0]]), torch.ones(3, 1, dtype=torch.bool), torch.tensor([1.0, 2.0, 3.0]))
-    left = without(grid, lost)
+    left = without_modality(grid, lost)
     assert left.values.ravel().tolist() == [0, 2, 0]
     assert left.visible.ravel().tolist() == [False, True, False]
     assert left.total.tolist() == [0, 2, 0]

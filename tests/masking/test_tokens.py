@@ -77,7 +77,7 @@ def test_each_row_keeps_some_of_its_own_tokens_in_order():
     for name, part in masked.inputs.items():
         truth, whole, obs_t = masked.evaluated[name], sets[name], obs_of(part)
         assert part.offsets[0] == 0
-        assert part.offsets[-1] == len(part.ids) == len(part.values) == len(truth.values) == len(truth.asked)
+        assert part.offsets[-1] == len(part.ids) == len(part.values) == len(truth.values) == len(truth.identity_masked)
         owner = dict(zip(whole.values.tolist(), pairs(whole.ids, whole), strict=True))
         own = truth.values > 0
         assert own.all() == (name == "rna")
@@ -88,7 +88,7 @@ def test_each_row_keeps_some_of_its_own_tokens_in_order():
         for t in own.nonzero()[:, 0].tolist():
             i, feature = owner[float(truth.values[t])]
             assert int(obs_t[t]) == i
-            assert int(part.ids[t]) == (-1 if truth.asked[t] else feature)
+            assert int(part.ids[t]) == (-1 if truth.identity_masked[t] else feature)
             assert part.values[t].isnan() or part.values[t] == truth.values[t]
 
 
@@ -117,7 +117,7 @@ def test_what_is_dropped_or_hidden_of_a_feature_leaves_no_trace_either():
     tagged = {"rna": token_set(tagged=True)}
     masked = hide(tagged, closed={"rna": False})
     part, truth = masked.inputs["rna"], masked.evaluated["rna"]
-    named = torch.isin(tagged["rna"].values, truth.values[~truth.asked])
+    named = torch.isin(tagged["rna"].values, truth.values[~truth.identity_masked])
     changed = tagged["rna"]._replace(ids=torch.where(named, tagged["rna"].ids, 29 - tagged["rna"].ids))
     assert same({"rna": part}, hide({"rna": changed}, closed={"rna": False}).inputs)
 
@@ -128,7 +128,7 @@ def test_nothing_is_hidden_at_rates_of_zero():
     assert same(masked.inputs, sets)
     for name, part in sets.items():
         assert torch.equal(masked.evaluated[name].values, part.values)
-        assert not masked.evaluated[name].asked.any()
+        assert not masked.evaluated[name].identity_masked.any()
 
 
 # ---- how much -------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_values_and_identities_are_hidden_at_their_rates_and_never_both():
         part, truth = masked.inputs[name], masked.evaluated[name]
         hides_value, hides_identity = part.values.isnan(), part.ids < 0
         assert not (hides_value & hides_identity).any()
-        assert torch.equal(hides_identity, truth.asked)
+        assert torch.equal(hides_identity, truth.identity_masked)
         assert float(hides_value.float().mean()) == pytest.approx(0.3, abs=0.015)
         assert float(hides_identity.float().mean()) == pytest.approx(0.2, abs=0.015)
 
@@ -163,8 +163,8 @@ def test_identities_in_sight_are_asked_for_all_the_same():
     masked, hidden = hide(sets, in_sight=True), hide(sets)
     for name, part in masked.inputs.items():
         truth = masked.evaluated[name]
-        assert truth.asked.any()
-        assert torch.equal(truth.asked, hidden.evaluated[name].asked)
+        assert truth.identity_masked.any()
+        assert torch.equal(truth.identity_masked, hidden.evaluated[name].identity_masked)
         assert (part.ids >= 0).all()
         assert torch.equal(part.values.isnan(), hidden.inputs[name].values.isnan())
         assert (part.fraction > hidden.inputs[name].fraction).any()
@@ -250,7 +250,7 @@ def test_closed_regions_are_not_in_the_row_and_hidden():
     assert not open_pairs.intersection(found)
     closed = truth.values == 0
     assert part.values[closed].isnan().all()
-    assert not truth.asked[closed].any()
+    assert not truth.identity_masked[closed].any()
     assert (part.ids[closed] >= 0).all()
     assert not (masked.evaluated["rna"].values == 0).any(), "a modality of values brings none"
 
@@ -345,9 +345,9 @@ def test_a_row_never_loses_its_last_modality():
 
 
 @pytest.mark.parametrize("brings_closed", [False, True])
-def test_a_modality_without_tokens_is_no_trouble(brings_closed):
+def test_a_modality_without_tokens_is_no_trouble(with_negatives):
     none = token_set(40, 30, present=np.zeros(40, bool))
-    masked = hide({"rna": token_set(), "atac": none}, modality=1.0, closed={"rna": False, "atac": brings_closed})
+    masked = hide({"rna": token_set(), "atac": none}, modality=1.0, closed={"rna": False, "atac": with_negatives})
     part = masked.inputs["atac"]
     assert len(part.ids) == len(part.values) == 0
     assert part.offsets.tolist() == [0] * 41

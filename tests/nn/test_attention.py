@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omicsmlm.nn import Rows, attend
+from omicsmlm.nn import Segments, attend
 
 LENGTHS = {
     "ragged": ([5, 1, 0, 9, 2], [5, 1, 0, 9, 2]),
@@ -19,7 +19,7 @@ CPU_BACKENDS = ("loop", "padded")
 
 
 def obs_of(lengths):
-    return Rows.of(torch.tensor([0, *lengths]).cumsum(0))
+    return Segments.of(torch.tensor([0, *lengths]).cumsum(0))
 
 
 def drawn(lengths, key_lengths, n_heads=3, width=8, **options):
@@ -116,11 +116,11 @@ def test_bfloat16_is_roughly_the_same(backend):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_on_a_gpu_one_kernel_serves_all_rows(case, dtype):
     lengths, key_lengths = LENGTHS[case]
-    rows, key_rows = (Rows.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
+    rows, key_segments = (Segments.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
     results = []
     for backend in (None, "varlen", "padded"):
         inputs = [x.requires_grad_() for x in drawn(lengths, key_lengths, 3, 16, device="cuda", dtype=dtype)]
-        out = attend(*inputs, rows, key_rows, backend)
+        out = attend(*inputs, rows, key_segments, backend)
         gradients = torch.autograd.grad(out.float().square().sum() + sum(x.float().sum() for x in inputs), inputs)
         results.append((out, *gradients))
     expected = naive(*drawn(lengths, key_lengths, 3, 16), lengths, key_lengths)
@@ -133,8 +133,8 @@ def test_on_a_gpu_one_kernel_serves_all_rows(case, dtype):
 @pytest.mark.gpu
 def test_on_a_gpu_full_precision_is_padded():
     lengths, key_lengths = LENGTHS["crossing"]
-    rows, key_rows = (Rows.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
-    out = attend(*drawn(lengths, key_lengths, device="cuda"), rows, key_rows)
+    rows, key_segments = (Segments.of(torch.tensor([0, *n], device="cuda").cumsum(0)) for n in (lengths, key_lengths))
+    out = attend(*drawn(lengths, key_lengths, device="cuda"), rows, key_segments)
     expected = naive(*drawn(lengths, key_lengths), lengths, key_lengths)
     torch.testing.assert_close(out.cpu(), expected, atol=1e-5, rtol=1e-4)
 
@@ -142,10 +142,15 @@ def test_on_a_gpu_full_precision_is_padded():
 @pytest.mark.parametrize(
     ("lengths", "key_lengths", "backend", "sentence"),
     [
-        ([3, 3], [4, 3], None, "attention: expected rows that cover the 7 query tokens, got lengths that sum to 6"),
-        ([4, 3], [4, 2], None, "attention: expected rows that cover the 7 key tokens, got lengths that sum to 6"),
-        ([9, -2], [4, 3], None, "rows that cover the 7 query tokens"),
-        ([4, 3], [7], None, r"expected as many rows of keys as of queries \(2\), got 1; give a row without keys"),
+        ([3, 3], [4, 3], None, "attention: expected segments that cover the 7 query tokens, got lengths that sum to 6"),
+        ([4, 3], [4, 2], None, "attention: expected segments that cover the 7 key tokens, got lengths that sum to 6"),
+        ([9, -2], [4, 3], None, "segments that cover the 7 query tokens"),
+        (
+            [4, 3],
+            [7],
+            None,
+            r"expected as many segments of keys as of queries \(2\), got 1; give a segment without keys",
+        ),
         ([4, 3], [4, 3], "flash", "backend: expected 'varlen' or 'loop' or 'padded', got 'flash'; leave it out"),
         ([4, 3], [4, 3], "varlen", "on a CUDA device of capability 8.0.*got heads of 8 in torch.float32 on cpu"),
     ],
@@ -165,12 +170,16 @@ def test_rows_whose_lengths_the_host_does_not_know_are_padded_with_the_same_resu
     key, value = torch.randn(2, sum(key_lengths) + n_behind, 2, 4, generator=generator).unbind()
     ends, key_ends = (torch.tensor([0, *n]).cumsum(0) for n in (lengths, key_lengths))
     t, s = sum(lengths), sum(key_lengths)
-    wanted = attend(query[:t], key[:s], value[:s], Rows.of(ends), Rows.of(key_ends))
-    unknown, unknown_keys = Rows(ends, None, 7), Rows(key_ends, None, 6)
+    wanted = attend(query[:t], key[:s], value[:s], Segments.of(ends), Segments.of(key_ends))
+    unknown, unknown_keys = Segments(ends, None, 7), Segments(key_ends, None, 6)
     key[s:], value[s:] = torch.nan, torch.nan
-    for rows, key_rows in ((unknown, unknown_keys), (Rows.of(ends), unknown_keys), (unknown, Rows.of(key_ends))):
+    for rows, key_segments in (
+        (unknown, unknown_keys),
+        (Segments.of(ends), unknown_keys),
+        (unknown, Segments.of(key_ends)),
+    ):
         own = t if rows.lengths is not None else len(query)
-        keys = s if key_rows.lengths is not None else len(key)
-        found = attend(query[:own], key[:keys], value[:keys], rows, key_rows)
+        keys = s if key_segments.lengths is not None else len(key)
+        found = attend(query[:own], key[:keys], value[:keys], rows, key_segments)
         torch.testing.assert_close(found[:t], wanted)
         assert not found[t:].any()

@@ -9,7 +9,7 @@ from omicsmlm.nn import ComponentFit
 def made(n=6, g=20, k=3):
     torch.manual_seed(0)
     layer = ComponentFit(g, k)
-    layer.start(torch.randn(g), torch.tensor([2.0, 1.0, 0.3]), torch.rand(g) + 0.2)
+    layer.initialize(torch.randn(g), torch.tensor([2.0, 1.0, 0.3]), torch.rand(g) + 0.2)
     table = torch.randn(g, k)
     visible = torch.rand(n, g) < 0.5
     visible[1], visible[2], visible[3] = False, True, visible[0]
@@ -46,7 +46,7 @@ def test_it_finds_the_components_of_simulated_rows_and_better_from_more_features
     table, u = torch.randn(400, 3, generator=rng), torch.randn(50, 3, generator=rng)
     values = u @ table.T + 3 * torch.randn(50, 400, generator=rng)
     layer = ComponentFit(400, 3)
-    layer.start(torch.zeros(400), torch.ones(3), torch.full((400,), 9.0))
+    layer.initialize(torch.zeros(400), torch.ones(3), torch.full((400,), 9.0))
     errors = []
     for n_seen in (20, 100, 400):
         visible = (torch.arange(400) < n_seen).expand(50, -1)
@@ -57,7 +57,7 @@ def test_it_finds_the_components_of_simulated_rows_and_better_from_more_features
 
 def test_what_stands_out_of_the_weakest_component():
     layer = ComponentFit(5, 3)
-    layer.start(torch.zeros(5), torch.tensor([2.0, 1.0, 0.5]), torch.ones(5))
+    layer.initialize(torch.zeros(5), torch.tensor([2.0, 1.0, 0.5]), torch.ones(5))
     torch.testing.assert_close(layer.excess_k(), torch.tensor([1 - 1 / 16, 0.75, 0.0]))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from omicsmlm.nn import Composition, CompositionScores
-from omicsmlm.nn._composition import WORDS
+from omicsmlm.nn._composition import KMERS
 from omicsmlm.nn._residues import ALPHABETS
 from tests.objects import letters_of
 
@@ -19,14 +19,14 @@ PROTEIN = ["MKVLAAGXXWYACDEF", "M", "UX*", "MKMKMKMKM"]
 def by_loop(text, kind):
     """Word by word: found where it starts within the sequence, whole, at a multiple of the step."""
     features = []
-    for words in WORDS[kind]:
-        k = words.length
+    for kmers in KMERS[kind]:
+        k = kmers.length
         vocabulary = ["".join(w) for w in itertools.product(ALPHABETS[kind], repeat=k)]
-        counts = [dict.fromkeys(vocabulary, 0) for _ in range(words.n_regions)]
+        counts = [dict.fromkeys(vocabulary, 0) for _ in range(kmers.n_regions)]
         n_starts = max(len(text) - k + 1, 0)
-        for i in range(0, n_starts, words.step):
+        for i in range(0, n_starts, kmers.step):
             if text[i : i + k] in counts[0]:
-                counts[i * words.n_regions // n_starts][text[i : i + k]] += 1
+                counts[i * kmers.n_regions // n_starts][text[i : i + k]] += 1
         for region in counts:
             total = sum(region.values()) or 1
             features += [count / total for count in region.values()]

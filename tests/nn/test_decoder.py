@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm.nn import Adversary, CovariateEncoding, Decoder, Head, reverse_gradient
+from omicsmlm.nn import Adversary, CovariateEncoding, Decoder, FeatureHead, reverse_gradient
 
 COVARIATES = torch.tensor([[0, 2], [1, 0], [-1, 1], [1, -1]])
 
@@ -31,7 +31,7 @@ def test_without_covariates_there_is_one_batch():
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    head = Head(4, 6, 2, dispersed=True, n_sampled=3)
+    head = FeatureHead(4, 6, 2, dispersed=True, n_sampled=3)
     with torch.no_grad():
         head.bias.normal_()
         head.log_dispersion.normal_()
@@ -60,7 +60,7 @@ def test_in_training_a_head_decodes_a_sample_of_features(head):
 
 
 def test_a_head_without_sampling_or_dispersion():
-    said = Head(4, 6, 1, dispersed=False, n_sampled=6).train()(torch.randn(2, 4), torch.zeros(2).long())
+    said = FeatureHead(4, 6, 1, dispersed=False, n_sampled=6).train()(torch.randn(2, 4), torch.zeros(2).long())
     assert said.log_dispersion is None
     assert said.features is None
     assert said.logits.shape == (2, 6)
@@ -69,7 +69,10 @@ def test_a_head_without_sampling_or_dispersion():
 def test_the_decoder_is_told_latent_and_covariates():
     torch.manual_seed(0)
     decoder = Decoder(
-        3, 8, CovariateEncoding([2]), {"rna": Head(8, 5, 2, dispersed=True), "atac": Head(8, 4, 2, dispersed=False)}
+        3,
+        8,
+        CovariateEncoding([2]),
+        {"rna": FeatureHead(8, 5, 2, dispersed=True), "atac": FeatureHead(8, 4, 2, dispersed=False)},
     )
     z, batch = torch.randn(3, 3), torch.tensor([[0], [1], [0]])
     said = decoder(z, batch)

@@ -23,19 +23,19 @@ def test_the_sum_over_tokens(scaled):
             vector.normal_()
         for vector in (*encoder.combination.log_precision, *encoder.combination.offset):
             vector.normal_()
-    evidence = {"rna": torch.tensor([1.0, 0.0, 0.5, 1.0]), "atac": torch.tensor([1.0, 0.2, 0.0, 2.0])}
-    out = encoder(scaled, evidence)
+    relative_depth = {"rna": torch.tensor([1.0, 0.0, 0.5, 1.0]), "atac": torch.tensor([1.0, 0.2, 0.0, 2.0])}
+    out = encoder(scaled, relative_depth)
     for i in range(4):
         expected, total = torch.zeros(6), torch.zeros(6)
         for m, name in enumerate(SIZES):
-            precision = evidence[name][i] * encoder.combination.log_precision[m].exp()
+            precision = relative_depth[name][i] * encoder.combination.log_precision[m].exp()
             total = total + precision
             expected = expected + precision * encoder.combination.offset[m]
             for g in range(SIZES[name]):
                 expected = expected + precision * scaled[name][i, g] * encoder.features[m].weight[:, g]
         expected = expected / total
         for m, name in enumerate(SIZES):
-            if evidence[name][i] == 0:
+            if relative_depth[name][i] == 0:
                 expected = expected + encoder.combination.absent[m]
         torch.testing.assert_close(out[i], expected)
 
@@ -49,9 +49,9 @@ def test_of_one_modality_the_sum_is_plain(scaled):
 def test_the_linear_start_gives_the_directions():
     encoder = SetEncoder(SIZES, 6)
     directions = np.arange(10, dtype=np.float32).reshape(5, 2)
-    encoder.calm()
+    encoder.shrink()
     offset, precision = np.array([[1, 2], [4, 9]], dtype=np.float32)
-    encoder.start("rna", Estimates(directions, offset, precision), 1)
+    encoder.initialize("rna", Estimates(directions, offset, precision), 1)
     assert torch.equal(encoder.features[0].weight[1:3].detach(), torch.from_numpy(directions.T))
     assert float(encoder.features[0].weight[3:].detach().abs().max()) < 0.1, "the other dimensions start small"
     assert torch.equal(encoder.combination.offset[0].detach(), torch.tensor([0.0, 1, 2, 0, 0, 0]))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from omicsmlm.nn import Fusion, States
+from omicsmlm.nn import Fusion, PackedStates
 from omicsmlm.nn._fusion import CrossAttention
 
 WIDTH, N_HEADS, NAMES = 8, 2, ["dna", "rna", "protein"]
@@ -14,13 +14,13 @@ KINDS = ["cross_attention", "concatenation", "linear", "perceiver"]
 
 def states_of(lengths, seed):
     generator = torch.Generator().manual_seed(seed)
-    return States.of(torch.randn(sum(lengths), WIDTH, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
+    return PackedStates.of(torch.randn(sum(lengths), WIDTH, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
 
 
 def streams(rows=slice(None)):
     whole = {name: states_of(LENGTHS[name], i) for i, name in enumerate(NAMES)}
     chosen = torch.arange(5)[rows]
-    return {name: states.of_rows(chosen) for name, states in whole.items()}
+    return {name: states.of_observations(chosen) for name, states in whole.items()}
 
 
 def made(kind, names=NAMES):

@@ -40,8 +40,8 @@ def test_the_latent_is_that_of_its_equation(readout, states):
 
 def test_it_starts_as_the_linear_path_alone(readout, states):
     summed_nd, state_nd = states
-    readout.start(0.0)
-    readout.lead(1, torch.tensor([1.0, 0.5, 0.25]), 3.0)
+    readout.initialize(0.0)
+    readout.initialize_linear(1, torch.tensor([1.0, 0.5, 0.25]), 3.0)
     found = readout(summed_nd, state_nd)
     torch.testing.assert_close(found.mean[:, 2:5], 3 * summed_nd[:, 1:4] * torch.tensor([1.0, 0.5, 0.25]))
     assert not found.mean[:, 5].any(), "a linear dimension that no component leads to"
@@ -54,16 +54,16 @@ def test_it_starts_as_the_linear_path_alone(readout, states):
 def test_the_network_adds_a_scaled_part_to_linear_dimensions(readout, states):
     summed_nd, state_nd = states
     before = readout(torch.zeros_like(summed_nd), state_nd).mean - readout.mean.bias
-    readout.start(0.2)
+    readout.initialize(0.2)
     found = readout(torch.zeros_like(summed_nd), state_nd).mean
     torch.testing.assert_close(found[:, 2:], 0.2 * before[:, 2:])
     torch.testing.assert_close(found[:, :2], before[:, :2])
 
 
 def test_components_are_led_to_dimensions_that_are_free(readout):
-    readout.start(0.0)
-    readout.lead(0, torch.tensor([1.0, 0.5]), 5.0)
-    readout.lead(3, torch.tensor([0.4, 0.3, 0.2]), 5.0)
+    readout.initialize(0.0)
+    readout.initialize_linear(0, torch.tensor([1.0, 0.5]), 5.0)
+    readout.initialize_linear(3, torch.tensor([0.4, 0.3, 0.2]), 5.0)
     assert readout.skip.weight.nonzero().tolist() == [[2, 0], [3, 1], [4, 3], [5, 4]], "and no more than there are"
     assert set(readout.skip.weight[readout.skip.weight != 0].tolist()) == {5.0}
     torch.testing.assert_close(readout.scale_d, torch.tensor([1, 1, 1, 0.5, 0.4, 0.3]))

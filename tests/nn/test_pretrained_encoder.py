@@ -200,18 +200,34 @@ def test_each_sequence_is_embedded_once_and_read_from_disk_by_the_next(esm, tmp_
     assert two.states.dtype == torch.float32
 
 
-def test_a_run_killed_while_writing_is_survived(esm, tmp_path):
+def test_a_damaged_store_is_filled_again(esm, tmp_path, caplog):
     whole = frozen(esm[0], tmp_path / "whole")(letters_of(*PROTEINS))
-    frozen(esm[0], tmp_path)(letters_of(*PROTEINS))
-    (index,) = (f for f in tmp_path.glob("*/index.bin") if f.parent.parent == tmp_path)
-    index.write_bytes(index.read_bytes()[:-5])
-    encoder = frozen(esm[0], tmp_path)
-    assert len(encoder.store) == 2
+    frozen(esm[0], tmp_path / "cut")(letters_of(*PROTEINS))
+    (file,) = (tmp_path / "cut").glob("*/states-0.sqlite")
+    file.write_bytes(file.read_bytes()[:5000])
+    encoder = frozen(esm[0], tmp_path / "cut")
     assert torch.equal(encoder(letters_of(*PROTEINS)).states, whole.states)
-    assert len(frozen(esm[0], tmp_path).store) == 3
+    assert "is damaged" in caplog.text
+    assert len(frozen(esm[0], tmp_path / "cut").store) == 3
 
 
-def test_another_crop_window_or_file_has_a_store_of_its_own(esm, tmp_path):
+def test_long_embedding_is_stored_meanwhile(esm, tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsmlm.nn._pretrained_encoder.WRITE_EVERY", 0.0)
+    asked, embed = [], PretrainedEncoder._transformer_states
+
+    def killed(self, text):
+        asked.append(text)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return embed(self, text)
+
+    monkeypatch.setattr(PretrainedEncoder, "_transformer_states", killed)
+    with pytest.raises(KeyboardInterrupt):
+        frozen(esm[0], tmp_path)(letters_of(*PROTEINS))
+    assert len(frozen(esm[0], tmp_path).store) == 2
+
+
+def test_another_crop_window_or_content_has_a_store_of_its_own_and_a_copy_has_not(esm, tmp_path):
     copied = tmp_path / "copy"
     shutil.copytree(esm[0], copied)
     cache = tmp_path / "cache"
@@ -220,12 +236,17 @@ def test_another_crop_window_or_file_has_a_store_of_its_own(esm, tmp_path):
         frozen(copied, cache, n_windows=5).store.directory,
         frozen(copied, cache, crop=(100, "end")).store.directory,
         frozen(copied, cache, crop=(99, "start")).store.directory,
-        frozen(esm[0], cache).store.directory,
     ]
-    assert frozen(copied, cache).store.directory == folders[0]
-    os.utime(copied / "model.safetensors", ns=(1, 1))
+    assert frozen(esm[0], cache).store.directory == folders[0], "it is known by its content, not by its path"
+    file = copied / "model.safetensors"
+    os.utime(file, ns=(1, 1))
+    assert frozen(copied, cache).store.directory == folders[0], "nor by its time"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(1, 1))
     folders.append(frozen(copied, cache).store.directory)
-    assert len(set(folders)) == 6
+    assert len(set(folders)) == 5
     names = [Source("transformers", "org/name", revision).key() for revision in ("a", "b", "a")]
     assert names[0] == names[2] != names[1]
 
@@ -341,5 +362,7 @@ def test_a_cache_that_cannot_be_written_is_refused(esm, tmp_path):
 def test_what_is_on_disk_is_half_precision(esm, tmp_path):
     encoder = frozen(esm[0], tmp_path)
     states = encoder(letters_of(PROTEINS[0]))
-    raw = np.fromfile(encoder.store.directory / "states.f16", np.float16).reshape(-1, WIDTH)
+    digests = [tuple(digest) for digest in letters_of(PROTEINS[0]).digests.tolist()]
+    (raw,) = encoder.store.get(digests).values()
+    assert raw.dtype == np.float16
     np.testing.assert_array_equal(states.states.numpy(), raw.astype(np.float32))

@@ -29,7 +29,7 @@ def test_it_starts_near_the_logits_that_it_is_given():
     torch.manual_seed(0)
     model = ResidualDecoder(32, 4, 500)
     bias = torch.linspace(0.1, 8, 500)
-    model.start(bias, scale=0.01)
+    model.initialize(bias, scale=0.01)
     departure = model(torch.randn(300, 32) * 5).detach() - bias
     assert float(departure.std()) == pytest.approx(0.01, rel=0.15)
     assert (ResidualDecoder(32, 4, 500)(torch.randn(300, 32)) > 0).all(), "positive, also where nothing was fitted"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omicsmlm.nn import States, residue_codes, windowed
+from omicsmlm.nn import PackedStates, residue_codes, windowed
 from omicsmlm.nn._residues import ALPHABETS, chosen, place_of, sequence_of, texts
 from tests.objects import letters_of
 
@@ -12,7 +12,7 @@ LENGTHS = [3, 1, 7, 0, 4]
 
 def states_of(lengths=LENGTHS, width=2):
     generator = torch.Generator().manual_seed(0)
-    return States.of(torch.randn(sum(lengths), width, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
+    return PackedStates.of(torch.randn(sum(lengths), width, generator=generator), torch.tensor([0, *lengths]).cumsum(0))
 
 
 def parts_of(states):
@@ -47,14 +47,14 @@ def test_letters_know_their_sequence_and_place():
 @pytest.mark.parametrize("of_obs", [[2, -1, 0, 0, 4, 3, -1, 2], [-1, -1], [], [1]])
 def test_rows_get_the_states_of_their_sequences(of_obs):
     whole = states_of()
-    found = parts_of(whole.of_rows(torch.tensor(of_obs, dtype=torch.int64)))
+    found = parts_of(whole.of_observations(torch.tensor(of_obs, dtype=torch.int64)))
     assert len(found) == len(of_obs)
     for own, code in zip(found, of_obs, strict=True):
         assert torch.equal(own, parts_of(whole)[code] if code >= 0 else torch.zeros(0, 2))
 
 
 def test_where_there_is_no_sequence_no_row_has_states():
-    found = states_of([]).of_rows(torch.tensor([-1, -1, -1]))
+    found = states_of([]).of_observations(torch.tensor([-1, -1, -1]))
     assert found.states.shape == (0, 2)
     assert found.offsets.tolist() == [0, 0, 0, 0]
     assert found.pooled().tolist() == [[0, 0]] * 3

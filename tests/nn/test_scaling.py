@@ -7,7 +7,7 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm._stored import Stored, StoredGrid, UnmaskedGrid
+from omicsmlm._stored import StoredGrid, StoredValues, UnmaskedGrid
 from omicsmlm._types import Grid
 from omicsmlm.masking import keep_visible
 from omicsmlm.nn import Scalings
@@ -167,8 +167,8 @@ def stored_of(grid):
     values = grid.values * measured[panel_n]
     obs_t, column_t = values.nonzero(as_tuple=True)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(obs_t, minlength=60).cumsum(0)])
-    stored = Stored(obs_t * G + column_t, obs_t, column_t, values[obs_t, column_t], offsets)
-    return UnmaskedGrid.laid_out_later(stored, grid.total, measured, panel_n)
+    stored = StoredValues(obs_t * G + column_t, obs_t, column_t, values[obs_t, column_t], offsets)
+    return UnmaskedGrid.from_stored(stored, grid.total, measured, panel_n)
 
 
 @pytest.mark.parametrize("kind", ["counts", "accessibility"])
@@ -180,7 +180,9 @@ def test_stored_values_alone_give_the_same(whole, part, kind):
     assert isinstance(masked, StoredGrid)
     for grid in (unmasked, masked):
         np.testing.assert_allclose(scaled_by(scalings, grid), scaled_by(scalings, Grid(*grid)), atol=2e-6)
-        np.testing.assert_allclose(scalings.evidence({"m": grid})["m"], scalings.evidence({"m": Grid(*grid)})["m"])
+        np.testing.assert_allclose(
+            scalings.relative_depth({"m": grid})["m"], scalings.relative_depth({"m": Grid(*grid)})["m"]
+        )
 
 
 @pytest.mark.parametrize("kind", ["counts", "accessibility"])
@@ -197,3 +199,20 @@ def test_scaling_stays_in_float32_under_autocast(whole):
     scalings, scaled = fitted("counts", whole)
     with torch.autocast("cpu", torch.bfloat16):
         np.testing.assert_allclose(scaled_by(scalings, whole), scaled, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["counts", "accessibility", "protein", "real"])
+def test_the_relative_depth_is_that_of_the_median_observation_and_at_most_two(kind):
+    """Five observations in which 1, 2, 4, 8 and 16 features are visible, all with the value 3."""
+    visible = torch.zeros(5, G, dtype=torch.bool)
+    for i, n in enumerate((1, 2, 4, 8, 16)):
+        visible[i, :n] = True
+    grid = Grid(3.0 * visible, visible, 3.0 * visible.sum(1))
+    scalings, _ = fitted_whole(kind, grid)
+    assert scalings.relative_depth({"m": grid})["m"].tolist() == [0.25, 0.5, 1.0, 2.0, 2.0]
+    assert float(scalings.in_order[0].usual) == {"counts": 12}.get(kind, 4)
+
+
+def fitted_whole(kind, grid):
+    scalings = Scalings({"m": kind}, {"m": G})
+    return scalings, scalings.fit("m", [grid])

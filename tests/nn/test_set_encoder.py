@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm.nn import Combination, Estimates
+from omicsmlm.nn import Estimates, PrecisionWeighting
 
 NAMES = ("a", "b", "c")
 
@@ -12,7 +12,7 @@ NAMES = ("a", "b", "c")
 @pytest.fixture
 def combination():
     torch.manual_seed(0)
-    combination = Combination(NAMES, 4)
+    combination = PrecisionWeighting(NAMES, 4)
     with torch.no_grad():
         for vector in combination.parameters():
             vector.normal_()
@@ -22,18 +22,18 @@ def combination():
 def case(n=6):
     generator = torch.Generator().manual_seed(1)
     sums = {name: torch.randn(n, 4, generator=generator) for name in NAMES}
-    evidence = {name: 2 * torch.rand(n, generator=generator) for name in NAMES}
-    return sums, evidence
+    relative_depth = {name: 2 * torch.rand(n, generator=generator) for name in NAMES}
+    return sums, relative_depth
 
 
-def by_loop(combination, sums, evidence):
-    n = len(evidence["a"])
+def by_loop(combination, sums, relative_depth):
+    n = len(relative_depth["a"])
     out = np.zeros((n, 4))
     for i in range(n):
         for d in range(4):
             total, mean = 0.0, 0.0
             for m, name in enumerate(NAMES):
-                e = float(evidence[name][i])
+                e = float(relative_depth[name][i])
                 if e == 0:
                     out[i, d] += float(combination.absent[m][d].detach())
                     continue
@@ -45,40 +45,40 @@ def by_loop(combination, sums, evidence):
 
 
 def test_estimates_count_by_precision_times_evidence(combination):
-    sums, evidence = case()
+    sums, relative_depth = case()
     for i, gone in enumerate(["", "a", "b", "ab", "bc", "abc"]):
         for name in gone:
-            evidence[name][i] = 0.0
-    found = combination(sums, evidence).detach()
-    np.testing.assert_allclose(found, by_loop(combination, sums, evidence), rtol=1e-4, atol=1e-5)
+            relative_depth[name][i] = 0.0
+    found = combination(sums, relative_depth).detach()
+    np.testing.assert_allclose(found, by_loop(combination, sums, relative_depth), rtol=1e-4, atol=1e-5)
 
 
 def test_what_an_absent_modality_says_does_not_matter(combination):
-    sums, evidence = case()
+    sums, relative_depth = case()
     for name in NAMES:
-        evidence[name][2] = 0.0
-    evidence["b"][:] = 0.0
-    found = combination(sums, evidence)
+        relative_depth[name][2] = 0.0
+    relative_depth["b"][:] = 0.0
+    found = combination(sums, relative_depth)
     other = {name: part.clone() for name, part in sums.items()}
     other["b"] += 100
     other["a"][2] -= 100
-    assert torch.equal(combination(other, evidence), found)
+    assert torch.equal(combination(other, relative_depth), found)
 
 
 def test_the_only_modality_counts_whole_whatever_its_evidence(combination):
-    sums, evidence = case()
+    sums, relative_depth = case()
     for name in "ac":
-        evidence[name].zero_()
+        relative_depth[name].zero_()
     expected = sums["b"] + combination.offset[1] + combination.absent[0] + combination.absent[2]
-    torch.testing.assert_close(combination(sums, evidence), expected)
-    torch.testing.assert_close(combination(sums, {**evidence, "b": evidence["b"] / 1000}), expected)
+    torch.testing.assert_close(combination(sums, relative_depth), expected)
+    torch.testing.assert_close(combination(sums, {**relative_depth, "b": relative_depth["b"] / 1000}), expected)
 
 
 def test_it_starts_at_estimates_in_their_dimensions():
-    combination = Combination(["a", "b"], 5)
+    combination = PrecisionWeighting(["a", "b"], 5)
     nothing = np.zeros((3, 2), np.float32)
     offset, precision = np.array([[1, 2], [4, 9]], np.float32)
-    combination.start("b", Estimates(nothing, offset, precision), 2)
+    combination.initialize("b", Estimates(nothing, offset, precision), 2)
     assert combination.offset[1].tolist() == [0, 0, 1, 2, 0]
     torch.testing.assert_close(combination.log_precision[1][2:4].exp().detach(), torch.tensor([4.0, 9.0]))
     assert len(set(combination.log_precision[1][[0, 1, 4]].tolist() + combination.log_precision[0].tolist())) == 1
@@ -90,13 +90,15 @@ def test_it_starts_at_estimates_in_their_dimensions():
 
 def test_one_modality_alone_counts_as_it_does_beside_one_that_is_absent():
     torch.manual_seed(0)
-    alone, beside = Combination(["a"], 5), Combination(["a", "b"], 5)
+    alone, beside = PrecisionWeighting(["a"], 5), PrecisionWeighting(["a", "b"], 5)
     with torch.no_grad():
         for part in (alone.offset[0], alone.absent[0], alone.log_precision[0]):
             part.normal_()
         for mine, other in ((alone.offset, beside.offset), (alone.absent, beside.absent)):
             other[0].copy_(mine[0])
-    sums_nd, evidence_n = torch.randn(4, 5), torch.tensor([1.0, 0.0, 0.3, 2.0])
-    found = alone({"a": sums_nd}, {"a": evidence_n})
-    torch.testing.assert_close(found, beside({"a": sums_nd, "b": sums_nd}, {"a": evidence_n, "b": torch.zeros(4)}))
+    sums_nd, relative_depth_n = torch.randn(4, 5), torch.tensor([1.0, 0.0, 0.3, 2.0])
+    found = alone({"a": sums_nd}, {"a": relative_depth_n})
+    torch.testing.assert_close(
+        found, beside({"a": sums_nd, "b": sums_nd}, {"a": relative_depth_n, "b": torch.zeros(4)})
+    )
     torch.testing.assert_close(found[1], alone.absent[0])

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import TokenSet, obs_of
-from omicsmlm.nn import TokenSummary, ValueBins, component_starts, own_estimates, ridge_estimates
+from omicsmlm.nn import TokenSummary, ValueBins, initial_components, own_estimates, ridge_estimates
 
 KINDS = {"rna": "counts", "atac": "accessibility"}
 SIZES = {"rna": 40, "atac": 60}
@@ -98,9 +98,11 @@ def slow(summary: TokenSummary, parts, levels) -> np.ndarray:
         sums[name] = slow_sum(summary, name, part, levels[name])
         visible_t = part.values.nan_to_num(0.0) if name == "rna" else (part.values > 0).float()
         amount_n = torch.zeros(len(part.present)).index_add_(0, obs_of(part), visible_t) * part.present
-        evidence_n = (amount_n / summary.get_buffer(f"usual_{m}")).clamp(max=2).double().numpy()
-        np.testing.assert_allclose(summary.evidence(name, part, obs_of(part)), evidence_n, rtol=1e-5)
-        precisions[name] = evidence_n[:, None] * summary.combination.log_precision[m].detach().double().exp().numpy()
+        relative_depth_n = (amount_n / summary.get_buffer(f"usual_{m}")).clamp(max=2).double().numpy()
+        np.testing.assert_allclose(summary.relative_depth(name, part, obs_of(part)), relative_depth_n, rtol=1e-5)
+        precisions[name] = (
+            relative_depth_n[:, None] * summary.combination.log_precision[m].detach().double().exp().numpy()
+        )
     total_nd = np.maximum(sum(precisions.values()), 1e-300)
     for m, name in enumerate(parts):
         offset_d, absent_d = (
@@ -147,7 +149,7 @@ def test_rows_do_not_know_each_other(summary):
         for name, part in parts.items():
             own = obs_of(part) == i
             ends = torch.tensor([0, int(own.sum())])
-            one = {key: getattr(part, key)[i : i + 1] for key in ("share", "covered", "present")}
+            one = {key: getattr(part, key)[i : i + 1] for key in ("fraction", "covered", "present")}
             alone[name] = part._replace(ids=part.ids[own], values=part.values[own], offsets=ends, **one)
             own_levels[name] = levels[name][own]
         np.testing.assert_allclose(summed(summary, alone, own_levels)[0], whole[i], rtol=1e-4, atol=1e-5)
@@ -218,8 +220,8 @@ def started(parts, chosen, n_components, width=12):
         levels[name] = bins.level(name)[bins(name, part, obs_of(part))]
         x[name] = summary.fit(name, [part], [levels[name]], chosen[name])
     has = {name: part.present.numpy() for name, part in parts.items()}
-    components = component_starts(x, has, n_components, None, 0)
-    summary.start(components, chosen)
+    components = initial_components(x, has, n_components, None, 0)
+    summary.initialize(components, chosen)
     return summary, levels, x, components
 
 
@@ -265,7 +267,9 @@ def test_of_two_modalities_each_has_components_that_both_estimate():
         found = summed(summary, alone, {**levels, other: torch.zeros(0)})[:, first : first + k]
         assert (correlations(found, own_nk) > 0.999).all(), "alone, a modality gives its own components"
     both = summed(summary, parts, levels)[:, :7]
-    evidence = {name: summary.evidence(name, part, obs_of(part)).numpy()[:, None] for name, part in parts.items()}
+    relative_depth = {
+        name: summary.relative_depth(name, part, obs_of(part)).numpy()[:, None] for name, part in parts.items()
+    }
     for name, component in components.items():
         weights_gk = component.estimates[name].weights_gk
         other = next(m for m in parts if m != name)
@@ -274,7 +278,7 @@ def test_of_two_modalities_each_has_components_that_both_estimate():
             other: ridge_estimates(x[other], x[name] @ weights_gk, 0),
         }
         estimate_nk = {m: x[m] @ e.weights_gk + e.offset_k for m, e in found.items()}
-        precision_nk = {m: evidence[m] * e.precision_k for m, e in found.items()}
+        precision_nk = {m: relative_depth[m] * e.precision_k for m, e in found.items()}
         mean_nk = sum(precision_nk[m] * estimate_nk[m] for m in parts) / sum(precision_nk.values())
         columns = slice(component.first, component.first + weights_gk.shape[1])
         np.testing.assert_allclose(both[:, columns], mean_nk, rtol=1e-2, atol=1e-2)

@@ -16,7 +16,7 @@ from omicsmlm.objectives import (
     bounded_poisson,
     clamped_relu,
     expected_log_counts,
-    log_shares,
+    log_fractions,
     rectified_tanh,
     rectified_tanh_inverse,
 )
@@ -91,7 +91,7 @@ def test_the_other_activations():
     assert clamped_relu(z).tolist() == [[0.0, 0.5, pytest.approx(TOP)]]
     visible = torch.tensor([[True, True, False]])
     fraction = 1 / (1 + math.exp(-2.5))
-    found = log_shares(z, visible)
+    found = log_fractions(z, visible)
     assert found[0, :2].tolist() == pytest.approx(
         [math.log1p(1e5 * (1 - fraction)), math.log1p(1e5 * fraction)], rel=1e-5
     )

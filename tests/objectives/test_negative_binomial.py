@@ -7,7 +7,7 @@ from scipy import special, stats
 from scvi.distributions import NegativeBinomial
 from torch import distributions as dist
 
-from omicsmlm._stored import Stored
+from omicsmlm._stored import StoredValues
 from omicsmlm.objectives import negative_binomial
 from omicsmlm.objectives._negative_binomial import rising_factorial
 
@@ -25,7 +25,7 @@ def stored_of(counts_ng, n_elsewhere=3):
     obs_t, column_t = counts_ng.nonzero(as_tuple=True)
     values_t = torch.cat([counts_ng[obs_t, column_t], counts_ng.new_zeros(n_elsewhere)])
     obs_t, column_t = (torch.cat([at_t, at_t.new_zeros(n_elsewhere)]) for at_t in (obs_t, column_t))
-    return Stored(obs_t * counts_ng.shape[1] + column_t, obs_t, column_t, values_t, torch.empty(0))
+    return StoredValues(obs_t * counts_ng.shape[1] + column_t, obs_t, column_t, values_t, torch.empty(0))
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_only_hidden_values_and_modalities_that_are_asked_for_are_judged():
 
 def test_the_hidden_bins_are_those_of_true_values_in_true_totals():
     _, masked, _ = case()
-    found = TokenPrediction(digitize, 1.0, 1.0, no_grids, None).hidden_bins(masked)
+    found = TokenPrediction(digitize, 1.0, 1.0, no_grids, None).masked_bins(masked)
     assert {name: bins.tolist() for name, bins in found.items()} == {"rna": [1, 3], "atac": [0]}
 
 
@@ -105,7 +105,7 @@ def test_a_batch_in_which_nothing_is_hidden_costs_nothing():
     outputs, masked, batch = case()
     for name, part in masked.inputs.items():
         masked.inputs[name] = part._replace(values=part.values.nan_to_num(1.0))
-        masked.evaluated[name] = masked.evaluated[name]._replace(asked=torch.zeros(len(part.ids)).bool())
+        masked.evaluated[name] = masked.evaluated[name]._replace(identity_masked=torch.zeros(len(part.ids)).bool())
         outputs.value_logits[name] = outputs.value_logits[name][:0]
     terms = TokenPrediction(digitize, 1.0, 1.0, no_grids, None)(outputs, masked, batch, 0.5)
     assert {name: float(term) for name, term in terms.items()} == {"values": 0.0, "modality": 0.0}

@@ -26,7 +26,7 @@ class Read(NamedTuple):
 
 class Outputs(NamedTuple):
     encoded: Encoded
-    readings: dict
+    token_logits: dict
 
 
 def case(n=4, g=5, b=6, seed=0):
@@ -45,7 +45,7 @@ def case(n=4, g=5, b=6, seed=0):
 
 def by_loop(outputs, masked, name):
     losses = []
-    logits = outputs.readings[name].all
+    logits = outputs.token_logits[name].all
     for i, j in masked.evaluated[name].nonzero().tolist():
         p = logits[i, j].double().softmax(0)
         losses.append(-math.log(p[int(masked.targets[name].values[i, j])]))
@@ -108,7 +108,7 @@ def test_consistency_compares_the_halves_of_a_doubled_batch():
     mean = outputs.encoded.mean
     assert float(terms["agreement"]) == pytest.approx(2 * float(info_nce(mean[:3], mean[3:], 0.3)))
     parts = []
-    for name, read in outputs.readings.items():
+    for name, read in outputs.token_logits.items():
         at = masked.evaluated[name][:3]
         parts.append(float(divergence(read.all[:3][at], read.all[3:][at])))
     assert float(terms["divergence"]) == pytest.approx(sum(parts), rel=1e-5)

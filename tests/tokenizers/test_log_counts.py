@@ -9,7 +9,7 @@ import torch
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm.tokenizers import LogCounts, expected_shares
+from omicsmlm.tokenizers import LogCounts, expected_fractions
 from tests.objects import manager_of, modality, rna
 
 SHARE = torch.arange(1.0, 31) / sum(range(1, 31))
@@ -101,7 +101,7 @@ def test_shares_are_found_from_data_sets_that_overlap():
     panel = rng.integers(0, 3, 300)
     depth = rng.uniform(1e5, 3e5, 300)
     counts = rng.poisson(truth * depth[:, None]) * np.array(profiled)[panel]
-    found = expected_shares(sparse.csr_matrix(counts), profiled, panel)
+    found = expected_fractions(sparse.csr_matrix(counts), profiled, panel)
     assert found.sum() == pytest.approx(1)
     np.testing.assert_allclose(found, truth, rtol=0.02, atol=1e-5)
     naive = counts.sum(0) / counts.sum()
@@ -110,5 +110,5 @@ def test_shares_are_found_from_data_sets_that_overlap():
 
 def test_shares_of_one_data_set_are_its_sums():
     counts = sparse.csr_matrix([[1.0, 3, 0], [0, 4, 0], [100, 0, 0]])
-    found = expected_shares(counts, [np.ones(3, dtype=bool)], np.array([0, 0, -1]))
+    found = expected_fractions(counts, [np.ones(3, dtype=bool)], np.array([0, 0, -1]))
     np.testing.assert_allclose(found, [1 / 8, 7 / 8, 0])

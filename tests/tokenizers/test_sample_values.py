@@ -9,7 +9,7 @@ from omicsmlm._types import Panels
 from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.datasets import simulate_multiome
 from omicsmlm.nn import Scalings, log_means
-from omicsmlm.tokenizers import FeatureSets, sample_values
+from omicsmlm.tokenizers import FeatureGrids, sample_values
 
 KINDS = {"rna": "counts", "atac": "accessibility"}
 SIZES = {"rna": 40, "atac": 70}
@@ -29,7 +29,7 @@ def sample():
 def sets():
     """Looks at every third feature."""
     selected = {name: torch.arange(0, size, 3) for name, size in SIZES.items()}
-    return FeatureSets(KINDS, selected, {name: torch.full((size,), 1 / size) for name, size in SIZES.items()})
+    return FeatureGrids(KINDS, selected, {name: torch.full((size,), 1 / size) for name, size in SIZES.items()})
 
 
 def on_grids(sets, name, sample):

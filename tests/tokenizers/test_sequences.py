@@ -8,8 +8,8 @@ import pytest
 import torch
 from anndata import AnnData
 
-from omicsmlm.tokenizers import TARGETS, Crop, CroppedSequences
-from omicsmlm.tokenizers._sequences import cropped
+from omicsmlm.tokenizers import TARGETS, TruncatedSequences, Truncation
+from omicsmlm.tokenizers._sequences import truncated
 from tests.objects import letters_of, manager_of
 
 SEQUENCES = ["ACGTACGTA", "GG", "TTTA", "C", "ACGTAC"]
@@ -31,7 +31,7 @@ def sliced(text, length, keep):
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 8])
 def test_a_crop_is_a_slice(length, keep):
     whole = letters_of(*SEQUENCES)
-    found = cropped(whole, Crop(length, keep))
+    found = truncated(whole, Truncation(length, keep))
     assert texts_of(found) == [sliced(text, length, keep) for text in SEQUENCES]
     assert found.of_obs is whole.of_obs
     assert found.digests is whole.digests
@@ -39,9 +39,9 @@ def test_a_crop_is_a_slice(length, keep):
 
 def test_short_sequences_are_left_alone():
     whole = letters_of(*SEQUENCES)
-    assert cropped(whole, Crop(9, "centre")) is whole
+    assert truncated(whole, Truncation(9, "centre")) is whole
     none = letters_of(of_obs=[-1, -1])
-    assert cropped(none, Crop(1, "end")) is none
+    assert truncated(none, Truncation(1, "end")) is none
 
 
 def batch_and_tokenizer():
@@ -53,7 +53,9 @@ def batch_and_tokenizer():
     setup = {"modalities": [TARGETS], "kinds": {TARGETS: "real"}, "vectors": {"methylation": "beta"}}
     manager = manager_of(adata, [None], sequences={"dna": ["dna", "nucleotide"]}, **setup)
     statistics = {"methylation": ([0.2, 0.5, 0.6], [0.1, 2.0, 1.0])}
-    tokenizer = CroppedSequences({"dna": Crop(3, "end")}, statistics, [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 0.5, 4.0])
+    tokenizer = TruncatedSequences(
+        {"dna": Truncation(3, "end")}, statistics, [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 0.5, 4.0]
+    )
     return adata, manager.create_torch_dataset(), tokenizer
 
 

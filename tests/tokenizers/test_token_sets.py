@@ -6,7 +6,7 @@ import torch
 from mudata import MuData
 
 from omicsmlm._types import Batch, Tokens, TokenSet, obs_of
-from omicsmlm.tokenizers import FeatureSets, TokenSets
+from omicsmlm.tokenizers import FeatureGrids, TokenSets
 from tests.objects import manager_of, multiome
 
 
@@ -20,7 +20,7 @@ def tokenizer_of(manager, max_tokens=10_000, seed=0):
     sizes = {name: len(state["vocabulary"]) for name, state in manager.modalities.items()}
     profiles = {name: torch.arange(1.0, size + 1) / sum(range(1, size + 1)) for name, size in sizes.items()}
     kinds = {name: state["kind"] for name, state in manager.modalities.items()}
-    grids = FeatureSets(kinds, {name: torch.arange(size) for name, size in sizes.items()}, profiles)
+    grids = FeatureGrids(kinds, {name: torch.arange(size) for name, size in sizes.items()}, profiles)
     return TokenSets(profiles, max_tokens, seed, grids)
 
 
@@ -126,7 +126,7 @@ def test_what_a_row_sums_to_is_told_by_the_features_that_an_object_has():
     values = torch.tensor([[1.0, 2, 3, 4], [10, 20, 30, 40]])
     kept = torch.tensor([False, True, False, True])
     kind, chosen = {"rna": "counts"}, {"rna": torch.arange(4)}
-    tokenizer = TokenSets({"rna": profile}, 100, 0, FeatureSets(kind, chosen, {"rna": profile}))
+    tokenizer = TokenSets({"rna": profile}, 100, 0, FeatureGrids(kind, chosen, {"rna": profile}))
     ids = torch.tensor([1, 3, 1, 3], dtype=torch.int32)
     tokens = Tokens(ids, values[:, kept].flatten(), torch.tensor([0, 2, 4]))
     present = {"rna": torch.ones(2, dtype=torch.bool)}

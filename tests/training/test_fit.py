@@ -480,7 +480,7 @@ class Memory(Spy):
         self.refreshed.append((len(self.progress), is_whole))
         self.rows = indices_m
 
-    def forget(self):
+    def clear(self):
         self.rows = None
 
 
@@ -521,7 +521,7 @@ class Follower(Memory):
         (guess, _), _, batch, _ = arguments
         if self.rows is None:
             return {"loss": guess.square().mean()}
-        whole = 0 if batch.whole_nd is None else batch.whole_nd.mean()
+        whole = 0 if batch.unmasked_nd is None else batch.unmasked_nd.mean()
         return {"loss": (guess - sum(self.targets) - whole).square().mean()}
 
 
@@ -553,8 +553,8 @@ def test_of_a_sample_the_objective_is_told_the_whole_embedding():
         def __call__(self, *arguments):
             if len(arguments) == 4:
                 batch = arguments[2]
-                assert (batch.whole_nd is not None) == bool(self.refreshed)
-                assert batch.whole_nd is None or not batch.whole_nd.requires_grad
+                assert (batch.unmasked_nd is not None) == bool(self.refreshed)
+                assert batch.unmasked_nd is None or not batch.unmasked_nd.requires_grad
             return super().__call__(*arguments)
 
     for is_whole in (True, False):
@@ -666,8 +666,8 @@ def test_the_whole_embedding_is_that_of_the_network_which_filled_the_memory():
             self.filled = float(embedding_md[0])
 
         def __call__(self, *arguments):
-            if len(arguments) == 4 and arguments[2].whole_nd is not None:
-                assert float(arguments[2].whole_nd[0]) == pytest.approx(self.filled)
+            if len(arguments) == 4 and arguments[2].unmasked_nd is not None:
+                assert float(arguments[2].unmasked_nd[0]) == pytest.approx(self.filled)
                 self.visible.append(float(module.weight.mean()) - self.filled)
             return super().__call__(*arguments)
 

@@ -1,16 +1,16 @@
 """Data room: from the user's AnnData or MuData to packed minibatches."""
 
-from ._columns import BOTH, as_categories, find_column
+from ._columns import COLUMN_SEPARATOR, as_categories, find_column
 from ._fields import CovariatesField, ModalityField
 from ._loader import ObservationLoader, ObservationSampler, observation_loader
-from ._manager import ADDED, OmicsManager
+from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
 from ._sample import batch_codes, sample_observations, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField
 
 __all__ = [
-    "ADDED",
-    "BOTH",
+    "ADDED_SUFFIX",
+    "COLUMN_SEPARATOR",
     "CovariatesField",
     "Matrix",
     "ModalityField",

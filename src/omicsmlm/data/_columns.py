@@ -10,10 +10,10 @@ from mudata import MuData
 
 from omicsmlm._checks import named, value_error
 
-from ._rows import rows_in
+from ._modality_index import indices_in
 
-BOTH = " & "
-"""Joins the names of columns, and their values, that count together as one."""
+COLUMN_SEPARATOR = " & "
+"""Joins the names of several columns, and their values, whose combinations count as the categories."""
 
 
 def find_column(data: AnnData | MuData, key: str) -> pd.Series:
@@ -22,14 +22,15 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     Parameters
     ----------
     data
-        The object to search. A column that only modalities hold is put together from all of them, row by row.
+        The object to search. A column that only modalities hold is merged: each observation has the value of the first
+        modality that has one.
     key
         Name of the column. Where none has it, "donor & library" stands for the combinations of two columns or more.
 
     Returns
     -------
     pandas.Series
-        One value per row of ``data``; missing where no modality of the row has one.
+        One value per observation of ``data``; missing where no modality of the observation has one.
 
     Raises
     ------
@@ -37,16 +38,16 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
         If no place has the column; the message names the places that were searched.
     """
     if key in data.obs:
-        return column_of(data.obs, key)
+        return read_column(data.obs, key)
     found: pd.Series | None = None
     searched = list(map(str, data.obs.columns))
     for name, adata in data.mod.items() if isinstance(data, MuData) else ():
         searched += [f"{name}: {column}" for column in adata.obs.columns]
         if key in adata.obs:
-            values = _spread(column_of(adata.obs, key), rows_in(data, name), data.obs_names)
+            values = _reindexed(read_column(adata.obs, key), indices_in(data, name), data.obs_names)
             found = values if found is None else found.where(found.notna(), values)
-    if found is None and BOTH in key:
-        return _combined([find_column(data, part) for part in key.split(BOTH)]).rename(key)
+    if found is None and COLUMN_SEPARATOR in key:
+        return _combined([find_column(data, part) for part in key.split(COLUMN_SEPARATOR)]).rename(key)
     if found is None:
         where = ".obs and the .obs of every modality" if isinstance(data, MuData) else ".obs"
         raise value_error(
@@ -89,26 +90,28 @@ def category_codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     return codes, [str(name) for name in names]
 
 
-def column_of(frame: Any, key: str) -> pd.Series:
-    """Give a column of ``obs`` or ``var``, also where the object was read lazily and its columns are in the file."""
+def read_column(frame: Any, key: str) -> pd.Series:
+    """Return a column of ``obs`` or ``var``, also where the object was read lazily and its columns are in the file."""
     column = frame[key]
     return column if isinstance(column, pd.Series) else column.to_series()
 
 
 def _combined(columns: Sequence[pd.Series]) -> pd.Series:
-    """Count each combination of categories as one; missing where one of them is."""
+    """Return the combinations of categories of several columns as one column; missing where one of them is."""
     codes_nk, names_k = zip(*map(category_codes, columns), strict=True)
     combinations, code_n = np.unique(np.stack(codes_nk, axis=1), axis=0, return_inverse=True)
     texts = [
-        BOTH.join(names[code] for names, code in zip(names_k, row, strict=True)) if min(row) >= 0 else None
-        for row in combinations.tolist()
+        COLUMN_SEPARATOR.join(names[code] for names, code in zip(names_k, codes, strict=True))
+        if min(codes) >= 0
+        else None
+        for codes in combinations.tolist()
     ]
     of_text, distinct = pd.factorize(np.array(texts, dtype=object))
     return pd.Series(pd.Categorical.from_codes(of_text[code_n.ravel()], list(distinct)), index=columns[0].index)
 
 
-def _spread(column: pd.Series, row_n: np.ndarray, names: pd.Index) -> pd.Series:
-    """Bring a modality's column to the rows of the whole object; missing where the modality lacks the row."""
-    values = np.full(len(row_n), np.nan, dtype=object)
-    values[row_n >= 0] = column.astype(object).to_numpy()[row_n[row_n >= 0]]
+def _reindexed(column: pd.Series, index_n: np.ndarray, names: pd.Index) -> pd.Series:
+    """Return a modality's column for all observations of the object; missing where the modality lacks one."""
+    values = np.full(len(index_n), np.nan, dtype=object)
+    values[index_n >= 0] = column.astype(object).to_numpy()[index_n[index_n >= 0]]
     return pd.Series(values, index=names, name=column.name)

@@ -1,4 +1,4 @@
-"""Rows of a registered object as packed batches, paired or not."""
+"""Observations of a registered object, paired across modalities or not, as packed batches."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,29 +14,29 @@ from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
-from ._order import Layout, Piece
+from ._modality_index import indices_in, modality_of
+from ._order import BatchPart, FileLayout
 from ._packing import Packed, gather
 from ._panels import read_panels
-from ._rows import modality_of, rows_in
-from ._sequences import SequenceField, SequenceRows, VectorField, VectorRows
+from ._sequences import SequenceField, SequenceReader, VectorField, VectorReader
 
 Field = ModalityField | SequenceField | VectorField | CovariatesField
-"""Whatever is registered of an object."""
+"""Any field of an object."""
 
 
 WINDOW, WINDOW_BLOCKS, WINDOW_BYTES = 8192, 32, 2**25
-"""Observations of a file that are shuffled among one another: so many, or so many blocks, but within these bytes."""
-LEAST_WINDOW, MOST_BYTES = 2048, 2**27
-"""Where observations are large, at least so many, but within these bytes."""
+"""Size of the shuffle buffers of a file: this number of observations, or of blocks if that is more, within these bytes."""
+MIN_WINDOW, MAX_WINDOW_BYTES = 2048, 2**27
+"""Where observations are large, the buffers hold at least this number of them, within these bytes (dozens of batches)."""
 
 
-class ModalityRows:
-    """Rows of one modality, asked for by row of the whole object.
+class ModalityReader:
+    """Reads one modality, by indices of observations in the whole object.
 
     Parameters
     ----------
     data
-        The whole object; :func:`rows_in` leads from its rows to the modality's.
+        The whole object; :func:`indices_in` maps its observations to those of the modality.
     field
         The modality.
     state
@@ -47,8 +47,8 @@ class ModalityRows:
         adata = modality_of(data, field.source) if state["n_shared"] else None
         vocabulary = pd.Index(state["vocabulary"])
         self.keep_zeros = state["kind"] not in SPARSE_KINDS
-        self.profiled: torch.Tensor | None = None
-        self.row_of: np.ndarray | None = None
+        self.panels_sg: torch.Tensor | None = None
+        self.index_of: np.ndarray | None = None
         self.matrix: Matrix | None = None
         self.measured = torch.zeros(len(vocabulary), dtype=torch.bool)
         if adata is None:
@@ -57,35 +57,35 @@ class ModalityRows:
         names = adata.var_names.astype(str)
         self.vocabulary_of_column = vocabulary.get_indexer(names).astype(np.int32)
         self.measured[self.vocabulary_of_column[self.vocabulary_of_column >= 0]] = True
-        self.row_of = rows_in(data, field.source) if isinstance(data, MuData) else None
+        self.index_of = indices_in(data, field.source) if isinstance(data, MuData) else None
         table = read_panels(field.source, adata)
         if table is not None:
             column_v = pd.Index(names).get_indexer(vocabulary)
-            self.profiled = torch.from_numpy(table.profiled[:, column_v] & (column_v >= 0))
+            self.panels_sg = torch.from_numpy(table.measured[:, column_v] & (column_v >= 0))
             self.panel_of = table.of_obs
 
-    def local(self, rows: np.ndarray) -> np.ndarray:
-        """Give the modality's own numbers of some rows, -1 for those that it lacks."""
+    def in_modality(self, indices: np.ndarray) -> np.ndarray:
+        """Return the indices within the modality of some observations, -1 for those that it lacks."""
         if self.matrix is None:
-            return np.full(len(rows), -1)
-        return rows if self.row_of is None else self.row_of[rows].astype(np.int64)
+            return np.full(len(indices), -1)
+        return indices if self.index_of is None else self.index_of[indices].astype(np.int64)
 
-    def panels(self, rows: np.ndarray) -> Panels | None:
-        """Tell which data sets some rows are of, and what these profiled; None where the object does not say."""
-        if self.profiled is None:
+    def panels(self, indices: np.ndarray) -> Panels | None:
+        """Return the data sets of some observations and the features these measured; None where the object has no such table."""
+        if self.panels_sg is None:
             return None
-        local = self.local(rows)
-        return Panels(self.profiled, torch.from_numpy(np.where(local >= 0, self.panel_of[local], -1).astype(np.int64)))
+        own_n = self.in_modality(indices)
+        return Panels(self.panels_sg, torch.from_numpy(np.where(own_n >= 0, self.panel_of[own_n], -1).astype(np.int64)))
 
-    def packed(self, rows: np.ndarray) -> Packed:
-        """Read the packed tokens of some rows."""
+    def packed(self, indices: np.ndarray) -> Packed:
+        """Return the packed tokens of some observations."""
         if self.matrix is None:
-            return gather(len(rows), [])
-        return self.matrix.pack(self.local(rows), self.vocabulary_of_column, self.keep_zeros)
+            return gather(len(indices), [])
+        return self.matrix.pack(self.in_modality(indices), self.vocabulary_of_column, self.keep_zeros)
 
 
 class ObservationDataset(Dataset):
-    """The rows of an object; an item asked for with a list of row numbers is a :class:`Batch`.
+    """The observations of an object; indexing it with a list of indices returns a :class:`Batch`.
 
     Parameters
     ----------
@@ -104,77 +104,77 @@ class ObservationDataset(Dataset):
         registry: dict[str, dict[str, Any]],
     ) -> None:
         self.n_obs = data.n_obs
-        self.modalities: dict[str, ModalityRows] = {}
-        self.sequences: dict[str, SequenceRows] = {}
-        self.vectors: dict[str, VectorRows] = {}
+        self.modalities: dict[str, ModalityReader] = {}
+        self.sequences: dict[str, SequenceReader] = {}
+        self.vectors: dict[str, VectorReader] = {}
         covariates = np.empty((data.n_obs, 0), dtype=np.int8)
         for field in fields:
             state = registry[field.registry_key]["state_registry"]
             if isinstance(field, ModalityField):
-                self.modalities[field.name] = ModalityRows(data, field, state)
+                self.modalities[field.name] = ModalityReader(data, field, state)
             elif isinstance(field, SequenceField):
-                self.sequences[field.name] = SequenceRows(data, field)
+                self.sequences[field.name] = SequenceReader(data, field)
             elif isinstance(field, VectorField):
-                self.vectors[field.name] = VectorRows(data, field, state)
+                self.vectors[field.name] = VectorReader(data, field, state)
             else:
                 covariates = field.codes(data, state)
         self.covariates = torch.from_numpy(covariates)
 
     @property
-    def layout(self) -> Layout | None:
-        """How rows are best read where a modality is in a file; None where all are in memory."""
+    def layout(self) -> FileLayout | None:
+        """Blocks and buffers with which observations are read where a modality is in a file; None if all are in memory."""
         files = [m.matrix.file for m in self.modalities.values() if m.matrix is not None and m.matrix.file is not None]
         if not files:
             return None
         block = max(file.block for file in files)
         row_bytes = max(1.0, sum(file.row_bytes for file in files))
-        room = max(WINDOW_BYTES / row_bytes, min(LEAST_WINDOW, MOST_BYTES / row_bytes))
-        return Layout(block, int(min(max(WINDOW, WINDOW_BLOCKS * block), room)))
+        room = max(WINDOW_BYTES / row_bytes, min(MIN_WINDOW, MAX_WINDOW_BYTES / row_bytes))
+        return FileLayout(block, int(min(max(WINDOW, WINDOW_BLOCKS * block), room)))
 
     def __len__(self) -> int:
-        """Count the rows."""
+        """Return the number of observations."""
         return self.n_obs
 
-    def read(self, rows: np.ndarray) -> dict[str, Packed]:
-        """Read the tokens of some rows, by modality."""
-        return {name: modality.packed(rows) for name, modality in self.modalities.items()}
+    def read(self, indices: np.ndarray) -> dict[str, Packed]:
+        """Return the tokens of some observations, by modality."""
+        return {name: modality.packed(indices) for name, modality in self.modalities.items()}
 
-    def __getitem__(self, rows: int | Sequence[int] | np.ndarray) -> Batch:
-        """Gather some rows."""
-        rows = np.atleast_1d(np.asarray(rows, dtype=np.int64))
-        return self._batch(rows, self.read(rows))
+    def __getitem__(self, indices: int | Sequence[int] | np.ndarray) -> Batch:
+        """Return some observations as a batch."""
+        indices = np.atleast_1d(np.asarray(indices, dtype=np.int64))
+        return self._batch(indices, self.read(indices))
 
-    def __getitems__(self, rows: Sequence[int]) -> Batch:
-        """Gather some rows: what ``Subset`` calls with a batch of them."""
-        return self[rows]
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return some observations as a batch; ``torch.utils.data.Subset`` calls this."""
+        return self[indices]
 
-    def from_pieces(self, pieces: Sequence[Piece]) -> Batch:
-        """Gather a batch from buffers that were read before."""
-        n_rows = sum(len(piece.slots) for piece in pieces)
-        rows = np.empty(n_rows, dtype=np.int64)
+    def from_pieces(self, pieces: Sequence[BatchPart]) -> Batch:
+        """Return a batch gathered from buffers that were read before."""
+        n_obs = sum(len(piece.slots) for piece in pieces)
+        indices = np.empty(n_obs, dtype=np.int64)
         for piece in pieces:
-            rows[piece.slots] = piece.buffer.rows[piece.positions]
+            indices[piece.slots] = piece.buffer.indices[piece.positions]
         packed = {
-            name: gather(n_rows, [(piece.buffer.tokens[name], piece.positions, piece.slots) for piece in pieces])
+            name: gather(n_obs, [(piece.buffer.tokens[name], piece.positions, piece.slots) for piece in pieces])
             for name in self.modalities
         }
-        return self._batch(rows, packed)
+        return self._batch(indices, packed)
 
-    def _batch(self, rows: np.ndarray, packed: dict[str, Packed]) -> Batch:
+    def _batch(self, indices: np.ndarray, packed: dict[str, Packed]) -> Batch:
         tokens = {name: Tokens(*map(torch.from_numpy, part)) for name, part in packed.items()}
-        present = {name: torch.from_numpy(part.local(rows) >= 0) for name, part in self.modalities.items()}
+        present = {name: torch.from_numpy(part.in_modality(indices) >= 0) for name, part in self.modalities.items()}
         for name, vector in self.vectors.items():
-            tokens[name], present[name] = vector.tokens(rows)
-        row_n = torch.from_numpy(rows)
-        residues = {name: sequence.residues(rows) for name, sequence in self.sequences.items()}
-        panels = {name: modality.panels(rows) for name, modality in self.modalities.items()}
+            tokens[name], present[name] = vector.tokens(indices)
+        index_n = torch.from_numpy(indices)
+        residues = {name: sequence.residues(indices) for name, sequence in self.sequences.items()}
+        panels = {name: modality.panels(indices) for name, modality in self.modalities.items()}
         valued = self.modalities | self.vectors
         return Batch(
             tokens=tokens,
             present=present | {name: found.of_obs >= 0 for name, found in residues.items()},
             measured={name: modality.measured for name, modality in valued.items()},
-            covariates=self.covariates[row_n].long(),
-            indices=row_n,
+            covariates=self.covariates[index_n].long(),
+            indices=index_n,
             panels={name: found for name, found in panels.items() if found is not None},
             sequences=residues,
             lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
@@ -182,12 +182,12 @@ class ObservationDataset(Dataset):
 
 
 class Buffer(NamedTuple):
-    """Rows of a file that were read together."""
+    """Observations of a file that were read together, to be shuffled among one another."""
 
-    rows: np.ndarray
+    indices: np.ndarray
     tokens: dict[str, Packed]
 
     @classmethod
-    def of(cls, dataset: ObservationDataset, rows: np.ndarray) -> "Buffer":
-        """Read rows."""
-        return cls(rows, dataset.read(rows))
+    def of(cls, dataset: ObservationDataset, indices: np.ndarray) -> "Buffer":
+        """Return a buffer with these observations, read from the file."""
+        return cls(indices, dataset.read(indices))

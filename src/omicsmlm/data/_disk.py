@@ -1,4 +1,4 @@
-"""Values that stay in a file: CSR or dense, in HDF5, zarr or behind dask; read by stretches of neighbouring rows."""
+"""Values that stay in a file: CSR or dense, in HDF5, zarr or behind dask; read in ranges of neighbouring rows."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -6,47 +6,50 @@ from typing import Any, Protocol
 import h5py
 import numpy as np
 from anndata.abc import CSCDataset, CSRDataset
+from packaging.version import Version
 from scipy import sparse
 
 from omicsmlm._checks import value_error
 
-from ._packing import Packed, pack_csr, settle
+from ._packing import Packed, compact_rows, pack_csr
 
 BLOCK = 64
-"""Rows that are read together where the file does not say otherwise."""
+"""Fewest rows that are read together: of single rows, the overhead of a read would be most of its time."""
 BLOCK_ZARR, BLOCK_BYTES = 1024, 2**24
-"""Rows of a zarr array that are read together, which takes longer to begin a read; but within these bytes."""
+"""Most rows of a zarr array that are read together, within these bytes; more than of HDF5, as a read has more overhead."""
 GAP_BYTES = 350_000
-"""Bytes that are rather read in vain than skipped: one more read costs about as much."""
+"""A gap of fewer bytes is read and discarded, not skipped: an additional read takes about as long."""
 STRETCH_BYTES = 2**23
-"""Bytes that are read at once."""
+"""Most bytes of an HDF5 file that are read at once."""
 SCAN_BYTES = 2**25
-"""Bytes that a scan over all values holds at once."""
+"""Bytes of stored values that a scan holds at once."""
 BATCHED, FUSED = (f"zarr.core.codec_pipeline.{name}CodecPipeline" for name in ("Batched", "Fused"))
-"""How zarr decodes if nobody says otherwise, and how it does so without a coroutine for each chunk."""
+"""zarr's default codec pipeline, and the one that decodes without a coroutine for each chunk."""
+FUSED_SINCE = Version("3.4")
+"""First version of zarr with this pipeline."""
 
 
-class DiskRows(Protocol):
-    """Values in a file."""
+class MatrixInFile(Protocol):
+    """A matrix whose values are in a file."""
 
     shape: tuple[int, int]
     dtype: np.dtype
     block: int
-    """Rows that are best read together."""
+    """Neighbouring rows to read together."""
     row_bytes: float
     """Bytes of an average row, as packed tokens."""
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
-        """Read ascending rows: CSR matrices or dense arrays one after the other, and which of their rows they are."""
+        """Read ascending rows: yield CSR matrices or dense arrays and, (k,), which of their rows were asked for."""
         ...
 
     def stored(self) -> Iterator[np.ndarray] | None:
-        """Read all stored values, without saying where they stand; None if they only come by rows."""
+        """Yield all stored values, without their positions; None if they can only be read by rows."""
         ...
 
 
 class CSRInFile:
-    """A CSR matrix in HDF5 or zarr. Its row pointers, 8 bytes a row, are held; all else is read in slices."""
+    """A CSR matrix in HDF5 or zarr. Its row pointers, 8 bytes a row, are held in memory; all else is read in slices."""
 
     def __init__(self, values: Any) -> None:
         self.shape: tuple[int, int] = tuple(values.shape)
@@ -56,11 +59,11 @@ class CSRInFile:
         self.row_bytes = 8 * len(self) / max(1, self.shape[0])
         is_zarr = not isinstance(self.data, h5py.Dataset)
         self.block = max(BLOCK, min(BLOCK_ZARR, int(BLOCK_BYTES / max(1.0, self.row_bytes)))) if is_zarr else BLOCK
-        # A block of zarr is not read in two: the chunk between them would be decoded twice.
+        # Large enough for a whole block of zarr: were it read in two, the chunk between them would be decoded twice.
         self.at_once = BLOCK_BYTES if is_zarr else STRETCH_BYTES
 
     def __len__(self) -> int:
-        """Count the stored values."""
+        """Return the number of stored values."""
         return int(self.indptr[-1])
 
     def read(self, start: int, stop: int) -> sparse.csr_matrix:
@@ -68,18 +71,15 @@ class CSRInFile:
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         values = _plain(self.data[first:last])
         matrix = sparse.csr_matrix((stop - start, self.shape[1]), dtype=values.dtype)
-        # Set one by one: the constructor would go through all indices to check them.
+        # Set one by one: the constructor would check all indices.
         matrix.data, matrix.indices = values, self.indices[first:last]
-        if matrix.indices.dtype not in (
-            np.int32,
-            np.int64,
-        ):  # collections of annbatch's have the smallest type that will do
+        if matrix.indices.dtype not in (np.int32, np.int64):  # annbatch writes the smallest type that suffices
             matrix.indices = matrix.indices.astype(np.int32)
         matrix.indptr = (self.indptr[start : stop + 1] - first).astype(matrix.indices.dtype)
         return matrix
 
     def pack(self, rows: np.ndarray, lut: np.ndarray) -> Packed:
-        """Read ascending rows as packed tokens: straight to where they stay, zeros taken out there.
+        """Read ascending rows as packed tokens: into the arrays that are returned, from which zeros are then removed.
 
         Parameters
         ----------
@@ -88,10 +88,10 @@ class CSRInFile:
         lut
             (columns,) int32 position of each column in the vocabulary, -1 for a feature that is not in it.
         """
-        places = list(stretches(rows, self.row_bytes, self.at_once))
+        places = list(row_ranges(rows, self.row_bytes, self.at_once))
         first_p, last_p = rows[[first for first, _ in places]], rows[[last - 1 for _, last in places]]
         span_p = self.indptr[last_p + 1] - self.indptr[first_p]
-        # What is read lies behind what is kept, so that there is room for all that is kept and for one whole stretch.
+        # A range is read behind what is kept of those before it, so there must be room for all rows and for one range.
         room = int((self.indptr[rows + 1] - self.indptr[rows]).sum() + span_p.max(initial=0))
         ids, values, offsets = np.empty(room, np.int32), np.empty(room, np.float32), np.zeros(len(rows) + 1, np.int64)
         is_same = bool((lut == np.arange(len(lut))).all())
@@ -99,7 +99,7 @@ class CSRInFile:
             at, start = int(offsets[first]), int(self.indptr[rows[first]])
             _read_into(self.indices, start, ids[at : at + length])
             _read_into(self.data, start, values[at : at + length])
-            ascends = settle(ids, values, offsets[first : last + 1], self.indptr, rows[first:last], lut, is_same)
+            ascends = compact_rows(ids, values, offsets[first : last + 1], self.indptr, rows[first:last], lut, is_same)
             if not ascends:
                 self._summed(rows[first:last], lut, ids, values, offsets[first : last + 1])
         return Packed(ids[: offsets[-1]], values[: offsets[-1]], offsets)
@@ -107,7 +107,7 @@ class CSRInFile:
     def _summed(
         self, rows: np.ndarray, lut: np.ndarray, ids: np.ndarray, values: np.ndarray, offsets: np.ndarray
     ) -> None:
-        """Read rows once more, in which a column stands twice, or columns stand in any order."""
+        """Read rows once more and sort them, as their columns do not ascend or occur twice (then values are summed)."""
         matrix = self.read(int(rows[0]), int(rows[-1]) + 1)
         matrix.sum_duplicates()
         packed = pack_csr(matrix.indptr, matrix.indices, matrix.data, rows - rows[0], lut)
@@ -116,12 +116,12 @@ class CSRInFile:
         offsets[:] = at + packed[2]
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
-        """Read ascending rows."""
-        for first, last in stretches(rows, self.row_bytes, self.at_once):
+        """Read ascending rows: yield ranges of the matrix and which of their rows were asked for."""
+        for first, last in row_ranges(rows, self.row_bytes, self.at_once):
             yield self.read(int(rows[first]), int(rows[last - 1]) + 1), rows[first:last] - rows[first]
 
     def stored(self) -> Iterator[np.ndarray]:
-        """Read all stored values."""
+        """Yield all stored values."""
         step = SCAN_BYTES // self.dtype.itemsize
         for start in range(0, len(self), step):
             yield self.data[start : start + step]
@@ -138,8 +138,8 @@ class DenseInFile:
         self.block = max(BLOCK, values.chunks[0] if values.chunks else 1)
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Read ascending rows."""
-        for first, last in stretches(rows, self.row_bytes, STRETCH_BYTES):
+        """Read ascending rows: yield ranges of the matrix and which of their rows were asked for."""
+        for first, last in row_ranges(rows, self.row_bytes, STRETCH_BYTES):
             start = int(rows[first])
             yield np.asarray(self.values[start : int(rows[last - 1]) + 1]), rows[first:last] - start
 
@@ -148,8 +148,8 @@ class DenseInFile:
         return None
 
 
-class DaskRows:
-    """A dask array, of sparse or of dense chunks; the chunk that was computed last is kept.
+class DaskMatrix:
+    """A dask array of sparse or dense chunks; the chunk computed last is kept, as neighbouring rows come next.
 
     Raises
     ------
@@ -174,14 +174,15 @@ class DaskRows:
         self.row_bytes = 8 * stored / max(1, sample.shape[0])
 
     def _chunk(self, number: int) -> Any:
+        """Return a computed chunk."""
         if self.last is None or self.last[0] != number:
-            self.last = None  # not two chunks at a time
+            self.last = None  # so that memory never holds two chunks
             chunk = self.chunks[number].compute(scheduler="synchronous")
             self.last = number, sparse.csr_matrix(chunk) if sparse.issparse(chunk) else np.asarray(chunk)
         return self.last[1]
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[Any, np.ndarray]]:
-        """Read ascending rows chunk by chunk: each chunk, and which of its rows they are."""
+        """Read ascending rows: yield chunks and which of their rows were asked for."""
         for number in np.unique(np.searchsorted(self.starts, rows, "right") - 1).tolist():
             start, stop = self.starts[number], self.starts[number + 1]
             own = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
@@ -192,8 +193,8 @@ class DaskRows:
         return None
 
 
-def on_disk(place: str, values: Any) -> DiskRows | None:
-    """Open values that are read in blocks; None for what is in memory.
+def on_disk(place: str, values: Any) -> MatrixInFile | None:
+    """Return a matrix that reads these values in blocks; None for values in memory.
 
     Raises
     ------
@@ -204,21 +205,24 @@ def on_disk(place: str, values: Any) -> DiskRows | None:
         raise _by_columns(place, "a CSC matrix in a file")
     if isinstance(values, CSRDataset):
         return CSRInFile(values)
-    library = type(values).__module__.partition(".")[0]
-    if isinstance(values, h5py.Dataset) or (library == "zarr" and hasattr(values, "chunks")):
+    if isinstance(values, h5py.Dataset) or _is_array_of("zarr", values):
         return DenseInFile(values)
-    return DaskRows(place, values) if is_dask_array(values) else None
+    return DaskMatrix(place, values) if is_dask_array(values) else None
 
 
 def is_dask_array(values: Any) -> bool:
-    """Tell whether values are a dask array or, as in a view of an AnnData, something that is made of one."""
-    return any(kind.__module__.partition(".")[0] == "dask" for kind in type(values).__mro__) and hasattr(
-        values, "to_delayed"
-    )
+    """Return whether values are a dask array or of a subclass, as in a view of an AnnData."""
+    return _is_array_of("dask", values)
+
+
+def _is_array_of(library: str, values: Any) -> bool:
+    """Return whether values are an ``Array`` of dask or zarr, by name, as neither need be installed."""
+    classes = type(values).__mro__
+    return any(kind.__module__.partition(".")[0] == library and kind.__name__ == "Array" for kind in classes)
 
 
 def _opened(group: Any, name: str) -> Any:
-    """Open an array of a group; in HDF5 without the cache of chunks, which costs a copy where nothing is compressed."""
+    """Open an array of a group; in HDF5 without the chunk cache, which only costs a copy where nothing is compressed."""
     found = group[name]
     if not isinstance(found, h5py.Dataset):
         return _opened_zarr(group, name)
@@ -231,23 +235,21 @@ def _opened(group: Any, name: str) -> Any:
 
 
 def _opened_zarr(group: Any, name: str) -> Any:
-    """Open an array of a zarr group so that its chunks are decoded one after the other, where zarr can (3.4).
+    """Open an array of a zarr group so that its chunks are decoded one after the other, from zarr 3.4 on.
 
-    The way of older versions, a coroutine for each chunk of a shard, takes two to four times as long. A way that the
-    user has chosen (``zarr.config``) stays.
+    The pipeline of older versions, with a coroutine for each chunk of a shard, takes two to four times as long. Another
+    one that the user has chosen (``zarr.config``) stays.
     """
     import zarr
-    from zarr.core import codec_pipeline
 
-    chosen = zarr.config.get("codec_pipeline.path")
-    if chosen != BATCHED or not hasattr(codec_pipeline, FUSED.rpartition(".")[2]):
+    if Version(zarr.__version__) < FUSED_SINCE or zarr.config.get("codec_pipeline.path") != BATCHED:
         return group[name]
     with zarr.config.set({"codec_pipeline.path": FUSED}):
         return group[name]
 
 
 def _read_into(source: Any, start: int, out: np.ndarray) -> None:
-    """Read neighbouring values of a one-dimensional array in a file."""
+    """Read neighbouring values of a one-dimensional array in a file into an array in memory, without a copy between."""
     if not isinstance(source, h5py.Dataset) and source.dtype == out.dtype:
         from zarr.buffer.cpu import NDBuffer
 
@@ -261,17 +263,22 @@ def _read_into(source: Any, start: int, out: np.ndarray) -> None:
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
-    """Give values in a type that compiled loops know."""
+    """Return values in a type that numba compiles loops for."""
     return values if values.dtype.isnative and values.dtype != np.float16 else values.astype(np.float32)
 
 
 def _by_columns(place: str, found: str) -> ValueError:
+    """Return the error for values that lie in the file by columns: reading a row would read the whole file."""
     remedy = "read it into memory, or write it as CSR: adata.X = scipy.sparse.csr_matrix(adata.X)"
     return value_error(place, "values that can be read by rows", found, remedy)
 
 
-def stretches(rows: np.ndarray, row_bytes: float, at_once: float) -> Iterator[tuple[int, int]]:
-    """Cut ascending rows into stretches of at most so many bytes that are read at once: their places in `rows`."""
+def row_ranges(rows: np.ndarray, row_bytes: float, at_once: float) -> Iterator[tuple[int, int]]:
+    """Yield ranges of ascending rows to read at once, as first and last position (exclusive) in `rows`.
+
+    A range ends before a gap of :data:`GAP_BYTES` and where it would have more than `at_once` bytes of rows of
+    `row_bytes` each.
+    """
     gap = max(1.0, GAP_BYTES / max(1.0, row_bytes))
     most = max(1, int(at_once / max(1.0, row_bytes)))
     start = 0

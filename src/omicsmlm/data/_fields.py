@@ -1,4 +1,4 @@
-"""What is registered of the user's object: one field per modality, one for the covariates."""
+"""Fields of the registry: one per modality, one for the covariates."""
 
 import logging
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from omicsmlm._checks import named, value_error
 from ._columns import category_codes, find_column
 from ._kinds import check_kind, infer_kind
 from ._matrix import Matrix
+from ._modality_index import indices_in, modality_of
 from ._panels import read_panels
-from ._rows import modality_of, rows_in
 
 logger = logging.getLogger(__name__)
 
 COVARIATES = "covariates"
 ALL = "all"
-"""The one category of rows that have no batch."""
+"""The one category of the batch where the user named none."""
 
 
 class ModalityField(BaseAnnDataField):
@@ -41,7 +41,7 @@ class ModalityField(BaseAnnDataField):
         Modality of the object that holds the features, where a query has added some to those of a reference: they are
         registered by themselves, and an object that has none of them simply lacks them.
     is_optional
-        Whether other objects may have none of the features: targets, which one wants to be told.
+        Whether other objects may have none of the features: targets, which are to be predicted there.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ModalityField(BaseAnnDataField):
         return False
 
     def validate_field(self, adata: AnnData | MuData) -> None:
-        """Check that the modality is there, with distinct features and with the rows that the object lists for it."""
+        """Check that the modality exists, with distinct features and the observations that the object lists for it."""
         found = modality_of(adata, self.source)
         if found is None:
             known = list(adata.mod) if isinstance(adata, MuData) else []
@@ -94,14 +94,17 @@ class ModalityField(BaseAnnDataField):
             )
         if found.n_obs == 0 or found.n_vars == 0:
             raise value_error(
-                self.name, "rows and features", f"{found.n_obs} x {found.n_vars}", "leave this modality out or fill it"
+                self.name,
+                "observations and features",
+                f"{found.n_obs} x {found.n_vars}",
+                "leave this modality out or fill it",
             )
         if not found.var_names.is_unique:
             twice = found.var_names[found.var_names.duplicated()].unique()
             raise value_error(
                 self.name, "distinct feature names", f"duplicates {named(twice)}", "run .var_names_make_unique() first"
             )
-        rows_in(adata, self.source)
+        indices_in(adata, self.source)
         read_panels(self.name, found)
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
@@ -147,11 +150,11 @@ class ModalityField(BaseAnnDataField):
         return state
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
-        """Count the features of the vocabulary."""
+        """Return the number of features of the vocabulary."""
         return {f"n_{self.name}": len(state_registry["vocabulary"])}
 
     def view_state_registry(self, state_registry: dict[str, Any]) -> rich.table.Table:
-        """Show the field as a table."""
+        """Return a summary of the field as a table."""
         table = rich.table.Table(title=self.name)
         for column in ("kind", "features", "shared"):
             table.add_column(column)
@@ -160,12 +163,12 @@ class ModalityField(BaseAnnDataField):
 
 
 class CovariatesField(BaseAnnDataField):
-    """Categorical covariates of the rows, from ``obs`` of either level; the batch, if any, comes first.
+    """Categorical covariates of the observations, from ``obs`` of either level; the batch, if any, comes first.
 
     Parameters
     ----------
     keys
-        Names of columns. None in the place of the batch stands for one category that all rows share, where there are
+        Names of columns. None in the place of the batch stands for one category that all observations share, where there are
         covariates and no batch.
     """
 
@@ -200,7 +203,7 @@ class CovariatesField(BaseAnnDataField):
             if column.isna().any():
                 raise value_error(
                     f"column {key!r}",
-                    "a category for every row",
+                    "a category for each observation",
                     f"{int(column.isna().sum())} missing",
                     "fill them, for example with 'unknown'",
                 )
@@ -214,9 +217,9 @@ class CovariatesField(BaseAnnDataField):
     def transfer_field(
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
     ) -> dict[str, Any]:
-        """Keep the categories: those of a new object that training did not see, and missing columns, are unknown.
+        """Keep the categories: new ones of another object, and missing columns, are unknown.
 
-        With ``extend_categories`` batches that training did not see are appended to the known ones.
+        With ``extend_categories``, new batches are appended to the known ones.
         """
         state = {**state_registry, "categories": [list(known) for known in state_registry["categories"]]}
         if kwargs.get("extend_categories") and self.keys and self.keys[0] is not None:
@@ -225,9 +228,9 @@ class CovariatesField(BaseAnnDataField):
         return state
 
     def codes(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
-        """Give (n, k) positions in the stored categories, -1 for an unknown category or a missing column.
+        """Return (n, k) positions in the stored categories, -1 for an unknown category or a missing column.
 
-        The type is the smallest that holds them: with many observations it is what they cost.
+        The type is the smallest that holds them, as with many observations these codes take most of the memory.
         """
         most = max(map(len, state["categories"]), default=0)
         kind = next(kind for kind in (np.int8, np.int16, np.int32) if most <= np.iinfo(kind).max)
@@ -239,14 +242,14 @@ class CovariatesField(BaseAnnDataField):
             try:
                 column = find_column(data, key)
             except ValueError:
-                logger.info("column %r is not in this object: its rows count as of unknown category.", key)
+                logger.info("column %r is not in this object: its observations are of unknown category.", key)
                 continue
             code_n, names = category_codes(column)
             codes[:, position] = np.append(pd.Index(categories).get_indexer(names), -1)[code_n]
         return codes
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
-        """Count the categories of each covariate."""
+        """Return the number of categories of each covariate."""
         sizes = zip(state_registry["keys"], map(len, state_registry["categories"]), strict=True)
         return {f"n_{key}": size for key, size in sizes if key is not None}
 
@@ -256,6 +259,6 @@ class CovariatesField(BaseAnnDataField):
 
 
 def _present(column: pd.Series) -> list[str]:
-    """List the categories that occur, sorted."""
+    """Return the categories that occur, sorted."""
     code_n, names = category_codes(column)
     return sorted(names[code] for code in np.unique(code_n) if code >= 0)

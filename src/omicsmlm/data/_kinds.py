@@ -1,4 +1,4 @@
-"""What the values of a modality are: given by the user, or inferred from names and from every value."""
+"""The kind of values of a modality: given by the user and checked, or inferred from names and from every value."""
 
 import re
 from typing import get_args
@@ -8,18 +8,18 @@ from anndata import AnnData
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import SPARSE_KINDS, Kind
 
-from ._columns import column_of
+from ._columns import read_column
 from ._matrix import Summary
 
 ACCESSIBILITY_NAMES = re.compile(r"atac|peak|access|chromatin|dnase", re.IGNORECASE)
 PROTEIN_NAMES = re.compile(r"prot|adt|antibod|cite|surface", re.IGNORECASE)
 REGION = re.compile(r"^(chr)?[\w.]+[:\-_]\d+[\-_]\d+$", re.IGNORECASE)
 LARGEST_LOG = 30.0
-"""No log of a count or of a concentration reaches this; larger non-integers are neither counts nor logs."""
+"""Above this, non-integers cannot be logs: 2³⁰ and e³⁰ exceed any count or concentration."""
 
 
 def check_kind(place: str, kind: str, summary: Summary) -> Kind:
-    """Check that the values are what the user says they are.
+    """Return the kind that the user named, after checking that the values agree with it.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def infer_kind(place: str, adata: AnnData, summary: Summary) -> Kind:
 
 
 def _integer_kind(place: str, adata: AnnData) -> str:
-    types = list(map(str, column_of(adata.var, "feature_types").unique())) if "feature_types" in adata.var else []
+    """Return the kind of non-negative integers: by the modality's name, else its feature types, else its feature names."""
+    types = list(map(str, read_column(adata.var, "feature_types").unique())) if "feature_types" in adata.var else []
     by_type = {_kind_named(name) for name in types}
     if len(by_type) > 1:
         raise value_error(
@@ -78,18 +79,20 @@ def _integer_kind(place: str, adata: AnnData) -> str:
             f"the feature_types {named(types)}",
             "split them into the modalities of a MuData, or pass the kind to take them all as one",
         )
-    regions = [bool(REGION.match(str(name))) for name in adata.var_names[:100]]
+    regions = [bool(REGION.match(str(name))) for name in adata.var_names[:100]]  # one in two: scaffolds have odd names
     by_features = "accessibility" if sum(regions) > len(regions) / 2 else None
     return _kind_named(place) or (by_type.pop() if by_type else None) or by_features or "counts"
 
 
 def _kind_named(name: str) -> str | None:
+    """Return the kind that a name suggests, None for any other name (as of genes)."""
     if PROTEIN_NAMES.search(name):
         return "protein"
     return "accessibility" if ACCESSIBILITY_NAMES.search(name) else None
 
 
 def _check_counts(place: str, summary: Summary) -> None:
+    """Raise if values are not non-negative integers."""
     if summary.has_nan:
         found = "NaN"
     elif summary.minimum < 0:

@@ -12,11 +12,11 @@ from omicsmlm._types import Batch
 
 from ._dataset import Buffer, ObservationDataset
 from ._manager import OmicsManager
-from ._order import FileOrder, Layout, Piece, Sizes, file_batches
+from ._order import BatchPart, BatchSizes, FileLayout, FileOrder, file_batches
 from ._read_ahead import ReadAhead, pinned
 
 N_AHEAD = 4
-"""Batches that wait while others are computed with."""
+"""Batches read ahead from a file: enough to bridge the reading of a buffer, and little memory."""
 
 
 class ObservationSampler(Sampler[list[int]]):
@@ -28,44 +28,46 @@ class ObservationSampler(Sampler[list[int]]):
 
     Parameters
     ----------
-    rows
+    indices
         (n,) observations.
     batch_size
         Most observations of a global batch. Shuffled batches are balanced: their sizes differ by at most one.
     seed
         Seed of the shuffling, or None to keep the order.
     layout
-        How a file is best read; None for what is in memory, where any order costs the same.
+        Blocks and buffers of a file; None for what is in memory, where any order costs the same.
     """
 
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int | None, layout: Layout | None = None) -> None:
-        self.rows = np.asarray(rows, dtype=np.int64)
+    def __init__(
+        self, indices: np.ndarray, batch_size: int, seed: int | None, layout: FileLayout | None = None
+    ) -> None:
+        self.indices = np.asarray(indices, dtype=np.int64)
         self.batch_size = batch_size
         self.seed = seed
         self.layout = layout
         self.epoch = 0
         self.rank, self.world_size = 0, 1
         self._first = 0
-        if layout is not None and seed is not None and (np.diff(self.rows) < 0).any():
-            self.rows = np.sort(self.rows)
+        if layout is not None and seed is not None and (np.diff(self.indices) < 0).any():
+            self.indices = np.sort(self.indices)
 
     @property
     def smallest_batch(self) -> int:
-        """Observations of the smallest global batch."""
+        """Number of observations of the smallest global batch."""
         return self._size(len(self) - 1) if len(self) else 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order is drawn next."""
+        """Set the epoch whose order is drawn next."""
         self.epoch = epoch
 
     def start_at(self, batch: int) -> None:
-        """Begin the next iteration, and only that, with this global batch of the epoch."""
+        """Start the next iteration, and no later one, with this global batch of the epoch."""
         if not 0 <= batch <= len(self):
             raise value_error("start_at", f"a batch from 0 to {len(self)}", str(batch), "count batches within an epoch")
         self._first = batch
 
     def divide(self, rank: int, world_size: int) -> None:
-        """Yield, of each global batch, only the slots ``[rank::world_size]``: what one of several processes does.
+        """Restrict the sampler to the slots ``[rank::world_size]`` of each global batch: the part of one of several processes.
 
         Raises
         ------
@@ -84,48 +86,48 @@ class ObservationSampler(Sampler[list[int]]):
         self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
-        """Count the global batches of an epoch."""
-        return -(-len(self.rows) // self.batch_size)
+        """Return the number of global batches of an epoch."""
+        return -(-len(self.indices) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Go through an epoch."""
+        """Iterate over the batches of an epoch."""
         if not self.in_blocks:
-            return (rows.tolist() for rows in self._whole_batches())
-        return map(_rows_of, self.pieces(lambda rows: rows))
+            return (indices.tolist() for indices in self._whole_batches())
+        return map(_indices_of, self.pieces(lambda indices: indices))
 
     @property
     def in_blocks(self) -> bool:
         """Whether observations come from blocks of a file that are shuffled in buffers."""
         return self.layout is not None and self.seed is not None
 
-    def pieces(self, load: Callable[[np.ndarray], Any]) -> Iterator[list[Piece]]:
-        """Go through an epoch of a shuffled file; `load` reads the observations of a buffer when it is their turn."""
+    def pieces(self, load: Callable[[np.ndarray], Any]) -> Iterator[list[BatchPart]]:
+        """Iterate over an epoch of a shuffled file; `load` reads the observations of a buffer when they are needed."""
         assert self.layout is not None
         assert self.seed is not None
         first, self._first = self._first, 0
-        if len(self.rows) <= self.layout.window:
+        if len(self.indices) <= self.layout.window:
             return self._from_one_buffer(first, load)
-        order = FileOrder(self.rows, self._sizes, self.layout, [self.seed, self.epoch])
+        order = FileOrder(self.indices, self._sizes, self.layout, [self.seed, self.epoch])
         return file_batches(order, first, self.rank, self.world_size, load)
 
-    def _from_one_buffer(self, first: int, load: Callable[[np.ndarray], Any]) -> Iterator[list[Piece]]:
-        """Go through a file that is shuffled as a whole: in the very order of memory."""
+    def _from_one_buffer(self, first: int, load: Callable[[np.ndarray], Any]) -> Iterator[list[BatchPart]]:
+        """Iterate over a file that fits one buffer: in the same order as the same data in memory."""
         assert self.seed is not None
-        positions = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
-        buffer = load(self.rows)
+        positions = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.indices))
+        buffer = load(self.indices)
         for batch in range(first, len(self)):
             start = self._start(batch)
             own = positions[start : start + self._size(batch)][self.rank :: self.world_size]
-            yield [Piece(np.arange(len(own)), buffer, own)]
+            yield [BatchPart(np.arange(len(own)), buffer, own)]
 
     def _whole_batches(self) -> Iterator[np.ndarray]:
         first, self._first = self._first, 0
-        rows = self.rows
+        indices = self.indices
         if self.seed is not None:
-            rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
+            indices = np.random.default_rng([self.seed, self.epoch]).permutation(indices)
         bounds = [(self._start(batch), self._size(batch)) for batch in range(first, len(self))]
         own = slice(self.rank, None, self.world_size)
-        return (rows[start : start + size][own] for start, size in bounds)
+        return (indices[start : start + size][own] for start, size in bounds)
 
     def _start(self, batch: int) -> int:
         return batch * self.batch_size if self.seed is None else self._sizes.start(batch)
@@ -133,37 +135,38 @@ class ObservationSampler(Sampler[list[int]]):
     def _size(self, batch: int) -> int:
         if self.seed is not None:
             return self._sizes.of_batch(batch)
-        return min(self.batch_size, len(self.rows) - batch * self.batch_size)
+        return min(self.batch_size, len(self.indices) - batch * self.batch_size)
 
     @property
-    def _sizes(self) -> Sizes:
-        return Sizes.of(len(self.rows), self.batch_size)
+    def _sizes(self) -> BatchSizes:
+        return BatchSizes.of(len(self.indices), self.batch_size)
 
 
-def _rows_of(pieces: Sequence[Piece]) -> list[int]:
-    rows = np.empty(sum(len(piece.slots) for piece in pieces), dtype=np.int64)
+def _indices_of(pieces: Sequence[BatchPart]) -> list[int]:
+    """Return the observations of a batch whose buffers hold their indices."""
+    indices = np.empty(sum(len(piece.slots) for piece in pieces), dtype=np.int64)
     for piece in pieces:
-        rows[piece.slots] = piece.buffer[piece.positions]
-    return rows.tolist()
+        indices[piece.slots] = piece.buffer[piece.positions]
+    return indices.tolist()
 
 
 class ObservationLoader:
-    """Batches of a registered object: an iterable that goes through an epoch each time.
+    """Batches of a registered object: each iteration is an epoch.
 
     Parameters
     ----------
     dataset
         The observations.
     sampler
-        Which of them, in what order.
+        Their order.
     n_ahead
-        Batches to read ahead, in a thread; 0 to read each when it is asked for.
+        Batches to read ahead in a thread; 0 to read each when it is needed.
     pin_memory
         Whether batches come in page-locked memory; needs CUDA.
     """
 
     batch_sampler = None
-    """Lightning asks for it: the sampler itself yields batches."""
+    """Lightning reads this attribute of a loader; None, as the sampler itself yields batches."""
 
     def __init__(
         self, dataset: ObservationDataset, sampler: ObservationSampler, n_ahead: int, pin_memory: bool
@@ -175,11 +178,11 @@ class ObservationLoader:
         self.pin_memory = pin_memory
 
     def __len__(self) -> int:
-        """Count the global batches of an epoch."""
+        """Return the number of global batches of an epoch."""
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Go through an epoch: the one that is set when the first batch is asked for, as Lightning sets it late."""
+        """Iterate over the epoch that is set when the first batch is read, as Lightning sets it after making the iterator."""
         batches = self._batches()
         return ReadAhead(batches, self.n_ahead) if self.n_ahead else batches
 
@@ -194,21 +197,21 @@ class ObservationLoader:
 
 def observation_loader(
     manager: OmicsManager,
-    rows: Sequence[int] | np.ndarray,
+    indices: Sequence[int] | np.ndarray,
     batch_size: int,
     seed: int | None = None,
     *,
     pin_memory: bool = False,
     n_ahead: int | None = None,
 ) -> ObservationLoader:
-    """Load observations of a registered object in batches: in the given order, or shuffled each epoch by a seed.
+    """Return a loader of observations of a registered object: in the given order, or shuffled each epoch by a seed.
 
     Parameters
     ----------
     manager
         Manager of the object.
-    rows
-        Observations. Where they are read from a file and shuffled, their order is that of the file whatever is given.
+    indices
+        Indices of the observations. Where they are shuffled in a file, the given order does not matter.
     batch_size
         Observations in a batch; without a seed, the last one may be smaller.
     seed
@@ -216,9 +219,9 @@ def observation_loader(
     pin_memory
         Whether batches come in page-locked memory; needs CUDA.
     n_ahead
-        Batches to read ahead, in a thread; None for some where observations are read from files, else 0.
+        Batches to read ahead in a thread; None for 4 where observations are read from files, else 0.
     """
     dataset = manager.observation_dataset()
-    sampler = ObservationSampler(np.asarray(rows), batch_size, seed, dataset.layout)
+    sampler = ObservationSampler(np.asarray(indices), batch_size, seed, dataset.layout)
     n_ahead = (0 if dataset.layout is None else N_AHEAD) if n_ahead is None else n_ahead
     return ObservationLoader(dataset, sampler, n_ahead, pin_memory)

@@ -1,4 +1,4 @@
-"""The manager: scvi-tools' registration with packed rows, and with rows that need not be paired."""
+"""The manager: scvi-tools' registration, extended to packed batches and to observations without some modalities."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,22 +15,22 @@ from omicsmlm._types import SPARSE_KINDS
 from ._dataset import Field, ObservationDataset
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
-from ._rows import modality_of
+from ._modality_index import modality_of
 from ._sequences import SequenceField, VectorField
 
-ADDED = "+"
-"""Ends the name under which the features stand that a query has added to a modality."""
+ADDED_SUFFIX = "+"
+"""Suffix of the name under which the features are registered that a query has added to a modality."""
 
 
 class OmicsManager(AnnDataManager):
-    """Registers modalities and covariates of an AnnData or MuData and hands out its rows.
+    """Registers modalities and covariates of an AnnData or MuData and gives access to its observations.
 
     The object gets two entries in ``.uns`` (scvi-tools' identifiers) and is otherwise left as it is.
     """
 
     @classmethod
     def define(cls, setup: dict[str, Any], model_name: str, method: str) -> "OmicsManager":
-        """Make a manager from what a ``setup_*`` method was given.
+        """Return a manager for the arguments of a ``setup_*`` method.
 
         Parameters
         ----------
@@ -56,7 +56,7 @@ class OmicsManager(AnnDataManager):
 
     @classmethod
     def restore(cls, registry: dict[str, Any]) -> "OmicsManager":
-        """Make the manager of a saved registry; it has no object, but can be transferred to one."""
+        """Return the manager of a saved registry; it has no object, but can be transferred to one."""
         manager = cls.define(registry["setup_args"], registry["model_name"], registry["setup_method_name"])
         manager._registry = registry
         return manager
@@ -91,10 +91,10 @@ class OmicsManager(AnnDataManager):
         manager.register_fields(target, self.registry, **kwargs)
         return manager
 
-    def extended(self, target: AnnData | MuData) -> "OmicsManager":
-        """Add the features of another object that the vocabulary lacks, each modality's under a name of their own.
+    def with_added_features(self, target: AnnData | MuData) -> "OmicsManager":
+        """Return a manager to whose vocabulary the features of another object that it lacks are added.
 
-        The manager given has no object; transfer it to one.
+        Those of each modality stand under a name of their own. The manager has no object; transfer it to one.
         """
         added, states = dict(self.registry["setup_args"].get("added", {})), {}
         for source in self.registry["setup_args"]["modalities"]:
@@ -103,7 +103,7 @@ class OmicsManager(AnnDataManager):
             known = set().union(*(self.modalities[f.name]["vocabulary"] for f in fields))
             new = [str(name) for name in ([] if found is None else found.var_names) if str(name) not in known]
             if new:
-                name = source + ADDED * len(fields)
+                name = source + ADDED_SUFFIX * len(fields)
                 added[name] = source
                 states[name] = {"name": name, "kind": self.modalities[source]["kind"], "vocabulary": new, "n_shared": 0}
         registry = {**self.registry, "setup_args": {**self.registry["setup_args"], "added": added}}
@@ -119,10 +119,11 @@ class OmicsManager(AnnDataManager):
         return list(self.registry["setup_args"]["modalities"])
 
     def _best_match(self, adata: AnnData) -> str:
-        """Name the modality whose features these are; where several share their names, as genes do, that of their kind."""
+        """Return the modality with most of these features; where several share them, as genes do, the one of their kind."""
         names = set(adata.var_names.astype(str))
         n_shared = {m: len(names.intersection(self.modalities[m]["vocabulary"])) for m in self._sources}
         most = max(n_shared.values())
+        # More than half of the best: two modalities on one gene axis may lack some genes each.
         close = [m for m in self._sources if n_shared[m] > most / 2]
         of_kind = [m for m in close if self._has_kind(m, adata)] if len(close) > 1 else []
         close = of_kind or close or self._sources
@@ -133,7 +134,7 @@ class OmicsManager(AnnDataManager):
         return best[0]
 
     def _has_kind(self, name: str, adata: AnnData) -> bool:
-        """Tell whether an object has values, where a modality keeps its own, that look like those of its kind."""
+        """Return whether an object has values, where a modality keeps its own, that look like those of its kind."""
         layer = next(f.layer for f in self.fields if isinstance(f, ModalityField) and f.name == name)
         if layer is not None and layer not in adata.layers:
             return False
@@ -145,12 +146,12 @@ class OmicsManager(AnnDataManager):
 
     @property
     def sequences(self) -> dict[str, dict[str, Any]]:
-        """State of each sequence by name: ``key`` of its column, ``kind``, ``n_present`` rows that have it."""
+        """State of each sequence by name: ``key`` of its column, ``kind``, ``n_present`` observations that have it."""
         return {f.name: self._state(f.registry_key) for f in self.fields if isinstance(f, SequenceField)}
 
     @property
     def vectors(self) -> dict[str, dict[str, Any]]:
-        """State of each vector by name: ``key`` in ``obsm``, its ``width``, ``n_present`` rows that have it."""
+        """State of each vector by name: ``key`` in ``obsm``, its ``width``, ``n_present`` observations that have it."""
         return {f.name: self._state(f.registry_key) for f in self.fields if isinstance(f, VectorField)}
 
     @property
@@ -160,7 +161,7 @@ class OmicsManager(AnnDataManager):
 
     @property
     def covariates(self) -> dict[str | None, list[str]]:
-        """Categories of each covariate by column name, the batch first; None for a batch that all rows share."""
+        """Categories of each covariate by column name, the batch first; None for a batch that all observations share."""
         state = next(self._state(f.registry_key) for f in self.fields if isinstance(f, CovariatesField))
         return dict(zip(state["keys"], state["categories"], strict=True))
 
@@ -179,7 +180,7 @@ class OmicsManager(AnnDataManager):
                     place, "an object of its own", "a view of another", "take a copy first: data = data.copy()"
                 )
         if adata.n_obs == 0:
-            raise value_error("data", "at least one row", "none", "check the filter that made it")
+            raise value_error("data", "at least one observation", "none", "check the filter that made it")
 
     def create_torch_dataset(
         self,
@@ -187,14 +188,14 @@ class OmicsManager(AnnDataManager):
         data_and_attributes: object = None,
         load_sparse_tensor: bool = False,
     ) -> Dataset:
-        """Give the rows as a dataset whose items, asked for with a list of row numbers, are :class:`Batch` records.
+        """Return the observations as a dataset; indexing it with a list of indices returns a :class:`Batch`.
 
-        The arguments are those of scvi-tools, whose loaders call this; records always hold every field, packed.
+        The arguments are those of scvi-tools, whose loaders call this; batches always hold every field, packed.
         """
         dataset = self.observation_dataset()
         return dataset if indices is None else Subset(dataset, indices)  # type: ignore[arg-type]
 
     def observation_dataset(self) -> ObservationDataset:
-        """Give all rows as a dataset."""
+        """Return all observations as a dataset."""
         self._assert_anndata_registered()
         return ObservationDataset(self.adata, self.fields, self.registry["field_registries"])

@@ -1,4 +1,4 @@
-"""Reading rows from whatever holds a modality: CSR or dense, in memory, in a file, or behind dask."""
+"""The matrix of a modality, CSR or dense, in memory, in a file, or behind dask; read by rows, which are observations."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from omicsmlm._checks import value_error
 
-from ._disk import CSRInFile, DiskRows
+from ._disk import CSRInFile, MatrixInFile
 from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
 from ._stack import StackedCSR, in_files
 
@@ -22,22 +22,26 @@ BLOCK = 4096
 SCAN_BYTES = 2**26
 """Bytes of values that a scan of a file holds at once."""
 LONG_SCAN = 2**30
-"""Bytes of values from which on a scan shows a bar."""
+"""Bytes of values above which a scan shows a progress bar: it takes more than some seconds."""
 
 
 class Summary(NamedTuple):
-    """What a scan over every stored value found."""
+    """Properties of all stored values of a matrix."""
 
     minimum: float
+    """Of the finite values; 0 where there are none."""
     maximum: float
+    """Of the finite values; 0 where there are none."""
     has_nan: bool
     has_infinity: bool
     all_integers: bool
+    """Of the finite values."""
     all_zero: bool
+    """Whether no finite value differs from zero."""
 
     @property
     def are_counts(self) -> bool:
-        """Whether nothing but whole numbers from zero on was found."""
+        """Whether all values are non-negative integers."""
         return self.all_integers and self.minimum >= 0 and not (self.has_nan or self.has_infinity)
 
 
@@ -65,7 +69,7 @@ class Matrix:
         if sparse.issparse(values) and not values.has_canonical_format:
             values = values.copy()
             values.sum_duplicates()
-        self.file: DiskRows | None = None if sparse.issparse(values) else in_files(place, values)
+        self.file: MatrixInFile | None = None if sparse.issparse(values) else in_files(place, values)
         if self.file is None and not (sparse.issparse(values) or isinstance(values, np.ndarray)):
             raise value_error(
                 place,
@@ -94,12 +98,12 @@ class Matrix:
         return cls(place, values)
 
     def pack(self, rows: np.ndarray, vocabulary_of_column: np.ndarray, keep_zeros: bool) -> Packed:
-        """Gather rows as packed tokens.
+        """Return rows as packed tokens.
 
         Parameters
         ----------
         rows
-            (n,) int64 row numbers; -1 for a row that this modality lacks.
+            (n,) int64 rows of the matrix; -1 for an observation that this modality lacks.
         vocabulary_of_column
             (columns,) int32 position of each column in the vocabulary, -1 for a feature that is not in it.
         keep_zeros
@@ -120,8 +124,8 @@ class Matrix:
         dense = np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
         return Packed(*pack_dense(dense, local, vocabulary_of_column, keep_zeros))
 
-    def _pack_file(self, file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Packed:
-        """Read ascending rows stretch by stretch, then bring them to the order that was asked for."""
+    def _pack_file(self, file: MatrixInFile, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Packed:
+        """Read each row once and in ascending order, then return them in the order that was asked for."""
         wanted, position = np.unique(rows[rows >= 0], return_inverse=True)
         if isinstance(file, CSRInFile | StackedCSR) and not keep_zeros:
             packed = file.pack(wanted, lut)
@@ -132,6 +136,7 @@ class Matrix:
         return gather(len(rows), [(packed, position, np.flatnonzero(rows >= 0))])
 
     def _chunks(self) -> Iterator[np.ndarray]:
+        """Yield all values by blocks; those of a file after its entries of the same place have been summed."""
         if self.file is None and sparse.issparse(self.values):
             for start in range(0, len(self.values.data), BLOCK * 256):
                 yield self.values.data[start : start + BLOCK * 256]
@@ -149,15 +154,16 @@ class Matrix:
                     yield block[local].ravel()
 
     def summary(self) -> Summary:
-        """Scan every stored value once, by blocks; values that are not stored are zeros."""
+        """Return the properties of all stored values, by one scan; values that are not stored are zeros."""
         stored = None if self.file is None else self.file.stored()
         if stored is None:
             return self._summary_of(self._chunks())
-        # Entries of a file may add up to the value of a place: whole numbers stay whole, all else is read again by rows.
+        # Several entries of a file may add up to one value. Sums of counts are counts; all else is read again by rows.
         found = self._summary_of(stored)
         return found if found.are_counts else self._summary_of(self._chunks())
 
     def _summary_of(self, chunks: Iterator[np.ndarray]) -> Summary:
+        """Return the properties of the values in some arrays."""
         total = 0 if self.file is None else int(self.file.row_bytes / 8 * self.shape[0])
         found = Scan()
         with tqdm(
@@ -170,12 +176,12 @@ class Matrix:
         return Summary(low, high, found.has_nan, found.has_infinity, found.all_integers, not found.has_nonzero)
 
 
-def _parts(file: DiskRows, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Iterator[Packed]:
-    """Read ascending rows part by part."""
+def _parts(file: MatrixInFile, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Iterator[Packed]:
+    """Yield ascending rows of a file as packed tokens, range by range."""
     for block, local in file.parts(rows):
         if sparse.issparse(block) and not keep_zeros:
             packed = pack_csr(block.indptr, block.indices, block.data, local, lut)
-            if not packed[-1]:
+            if not packed[-1]:  # columns that do not ascend: sorting all would be slower, and few files need it
                 block.sum_duplicates()
                 packed = pack_csr(block.indptr, block.indices, block.data, local, lut)
             yield Packed(*packed[:3])

@@ -1,4 +1,9 @@
-"""Loops over values, compiled: rows to packed tokens, packed rows to batches, and the scan of all values."""
+"""Compiled loops over values: from rows of a matrix to packed tokens, from packed rows to batches, and the scan of all values.
+
+``lut`` (look-up table) is always (columns,) int32: position of each column in the vocabulary, -1 for a feature that is not in
+it. Loops that only compare or copy are written so that LLVM vectorises them: over slices that begin at 0, with integers that
+are OR-ed in place of booleans and early exits.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +21,7 @@ class Packed(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Sequence["Packed"]) -> "Packed":
-        """Put rows below one another."""
+        """Return the rows of several parts, one part after the other."""
         if len(parts) == 1:
             return parts[0]
         if not parts:
@@ -27,14 +32,14 @@ class Packed(NamedTuple):
 
 
 def gather(n_rows: int, pieces: Sequence[tuple[Packed, np.ndarray, np.ndarray]]) -> Packed:
-    """Put packed rows together from several places.
+    """Return packed rows gathered from several places.
 
     Parameters
     ----------
     n_rows
-        Rows of the whole; one that no piece fills is empty.
+        Rows of the result; one that no piece fills is empty.
     pieces
-        Packed rows, which of them, and where each goes.
+        Packed rows, the positions of some of them, and their positions in the result.
 
     Examples
     --------
@@ -53,7 +58,7 @@ def gather(n_rows: int, pieces: Sequence[tuple[Packed, np.ndarray, np.ndarray]])
 
 
 class Scan(NamedTuple):
-    """What was found in the values so far."""
+    """Properties of the values scanned so far; minimum and maximum of the finite ones."""
 
     minimum: float = np.inf
     maximum: float = -np.inf
@@ -64,7 +69,7 @@ class Scan(NamedTuple):
 
 
 def scan(before: Scan, values: np.ndarray) -> Scan:
-    """Look at further values."""
+    """Return the properties of the values scanned before and of these."""
     if values.dtype.kind == "b":
         values = values.view(np.uint8)
     if values.dtype == np.float16 or not values.dtype.isnative:
@@ -99,7 +104,7 @@ def _scan(values):  # type: ignore[no-untyped-def]  # pragma: no cover - compile
 
 @njit(cache=True, nogil=True)
 def _copy_rows(ids, values, offsets, position, new_ids, new_values, new_offsets, slot):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    # Slices, whose indices begin at zero: only then are the loops compiled to copies of many values at once.
+    # Over slices, whose indices begin at zero: only then are the loops vectorised.
     for k in range(len(position)):
         at, start = new_offsets[slot[k]], offsets[position[k]]
         length = offsets[position[k] + 1] - start
@@ -112,20 +117,19 @@ def _copy_rows(ids, values, offsets, position, new_ids, new_values, new_offsets,
 
 
 @njit(cache=True, nogil=True)
-def settle(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Keep, of a stretch of a file that was read to ``offsets[0]``, some rows, and of these what is a token, in place.
+def compact_rows(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Return whether the columns of each row ascend; if they do, reduce a range that was read from a file to its tokens.
 
-    Returns whether the columns of each row ascend; if not, what was kept is of no use.
+    ``ids`` and ``values`` hold the range from position ``offsets[0]`` on. The tokens of the rows that were asked for are
+    moved to its beginning, in place: those of features in the vocabulary and with a value other than 0. If columns do not
+    ascend, the content is undefined and the rows have to be read again.
     """
     shift = offsets[0] - indptr[rows[0]]
     at = offsets[0]
     for i, row in enumerate(rows):
         start, stop = indptr[row] + shift, indptr[row + 1] + shift
         own, after, found = ids[start : max(start, stop - 1)], ids[start + 1 : stop], values[start:stop]
-        wrong, zeros = (
-            np.int32(0),
-            np.int32(0),
-        )  # not truth values: these loops are compiled to comparisons of many at once
+        wrong, zeros = np.int32(0), np.int32(0)  # not booleans, so that these loops are vectorised
         for j in range(len(own)):
             wrong |= np.int32(after[j] <= own[j])
         for j in range(len(found)):
@@ -150,7 +154,10 @@ def settle(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no
 
 @njit(cache=True, nogil=True)
 def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Pack rows, -1 for an empty one; says as well whether the columns of each row ascend, and if not stops there."""
+    """Return ids, values and offsets of rows (-1 for an empty one), and whether the columns of each row ascend.
+
+    Where they do not, packing stops, and only the last of the four is of use.
+    """
     most = 0
     for row in rows:
         if row >= 0:
@@ -186,6 +193,7 @@ def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def] 
 
 @njit(cache=True, nogil=True)
 def pack_dense(block, rows, lut, keep_zeros):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Return ids, values and offsets of rows (-1 for an empty one) of a dense block; NaN is never a token."""
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     for i, row in enumerate(rows):
         count = 0

@@ -1,4 +1,4 @@
-"""Reading that runs ahead of computing: one thread, a bounded queue."""
+"""Prefetching: batches are read by one thread into a bounded queue while others are computed with."""
 
 import threading
 import weakref
@@ -8,32 +8,32 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
-PATIENCE = 10.0
-"""Seconds that the end of an iteration waits for a read that is under way."""
+JOIN_TIMEOUT = 10.0
+"""Seconds that the end of an iteration waits for a read that is under way; a read takes less than a second."""
 
 
 class _Failure(NamedTuple):
-    """What ended the reading."""
+    """The error that ended the reading, carried to the consumer's thread."""
 
     error: BaseException
 
 
 class _End(NamedTuple):
-    """Nothing more to read."""
+    """Marks the end of the source in the queue."""
 
 
 class ReadAhead[T](Iterator[T]):
-    """Takes things from an iterable in a thread of its own, from the first request on, at most so many ahead of them.
+    """Iterator that prefetches items of an iterable in a thread of its own, which starts with the first ``next``.
 
-    An error of the iterable is raised where the next thing is asked for. The thread ends with the iterable, with
-    :meth:`close`, when nobody holds this iterator any more, and when Python exits.
+    An error of the iterable is raised by ``next``. The thread ends with the iterable, with :meth:`close`, when nobody
+    holds this iterator any more, and when Python exits.
 
     Parameters
     ----------
     source
-        Where things come from.
+        The iterable.
     n_ahead
-        Most things that wait.
+        Most items in the queue.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class ReadAhead[T](Iterator[T]):
         return self
 
     def __next__(self) -> T:
-        """Wait for the next thing."""
+        """Return the next item, waiting for it if it has not been read."""
         if not self._finalize.alive:
             raise StopIteration
         if self._thread.ident is None:
@@ -69,26 +69,26 @@ class ReadAhead[T](Iterator[T]):
         return found
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._finalize()
 
 
 def _fill(source: Iterable[Any], waiting: Queue[Any], stop: threading.Event) -> None:
-    """Put things into a queue until there are no more, or until told to stop."""
+    """Put the items of a source into a queue until there are no more, or until ``stop`` is set."""
     try:
-        for thing in source:
-            waiting.put(thing)
+        for item in source:
+            waiting.put(item)
             if stop.is_set():
                 return
-            del thing
+            del item  # else this thread would keep a batch alive while it waits for room in the queue
         last: Any = _End()
-    except BaseException as error:  # noqa: BLE001 - raised again by whoever asks for the next thing
+    except BaseException as error:  # noqa: BLE001 - raised again by ``next``
         last = _Failure(error)
     waiting.put(last)
 
 
 def _end(thread: threading.Thread, waiting: Queue[Any], stop: threading.Event) -> None:
-    """Stop a thread: whatever waits is thrown away, so that it can put what it holds and then see that it is over."""
+    """Stop a thread. The queue is emptied first, as the thread may be blocked in ``put`` and only then looks at ``stop``."""
     stop.set()
     try:
         while True:
@@ -96,15 +96,15 @@ def _end(thread: threading.Thread, waiting: Queue[Any], stop: threading.Event) -
     except Empty:
         pass
     if thread.is_alive() and thread is not threading.current_thread():
-        thread.join(PATIENCE)
+        thread.join(JOIN_TIMEOUT)
 
 
 def pinned(batch: Any) -> Any:
-    """Copy every tensor of a record into page-locked memory, from where a GPU fetches it while computing goes on."""
+    """Return a record whose tensors are copied into page-locked memory, from which a GPU can copy asynchronously."""
     if isinstance(batch, torch.Tensor):
         return batch.pin_memory()
     if isinstance(batch, dict):
         return {name: pinned(part) for name, part in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+    if isinstance(batch, tuple):  # the records, which are the only tuples in a batch, are named ones
         return type(batch)(*map(pinned, batch))
     return batch

@@ -1,4 +1,4 @@
-"""A sample of rows as matrices: what statistics and starts are read from."""
+"""A sample of observations as matrices, from which statistics and initial weights are computed."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from omicsmlm._types import Batch
 
 from ._manager import OmicsManager
 
-LEAST_BLOCKS = 64
-"""Groups of neighbours that a sample of a file consists of at least."""
+MIN_BLOCKS = 64
+"""Fewest groups of neighbours in a sample of a file: neighbours are often of one batch or plate, and so alike."""
 
 
 def stored_values(sample: Sequence[Batch], name: str, n_vocabulary: int) -> sparse.csr_matrix:
-    """Put the tokens of a modality together.
+    """Return the tokens of a modality as one matrix.
 
     Parameters
     ----------
     sample
-        Batches of rows.
+        Batches of observations.
     name
         Name of the modality.
     n_vocabulary
@@ -28,7 +28,7 @@ def stored_values(sample: Sequence[Batch], name: str, n_vocabulary: int) -> spar
     Returns
     -------
     scipy.sparse.csr_matrix
-        (n, n_vocabulary) float32; a row that lacks the modality is empty.
+        (n, n_vocabulary) float32; a observation that lacks the modality is empty.
     """
     blocks = []
     for batch in sample:
@@ -38,20 +38,20 @@ def stored_values(sample: Sequence[Batch], name: str, n_vocabulary: int) -> spar
 
 
 def batch_codes(sample: Sequence[Batch]) -> np.ndarray | None:
-    """Give the batch of each row, (n,) int64; None where there is no batch, or only one."""
+    """Return the batch of each observation, (n,) int64; None where there is no batch, or only one."""
     codes_nk = np.concatenate([batch.covariates.numpy() for batch in sample])
     return codes_nk[:, 0] if codes_nk.shape[1] and len(np.unique(codes_nk[:, 0])) > 1 else None
 
 
 def sample_observations(manager: OmicsManager, n: int, seed: int, among: np.ndarray | None = None) -> np.ndarray:
-    """Draw the observations that statistics are read from, or that stand for many others.
+    """Return a random sample of the observations.
 
     Parameters
     ----------
     manager
         Manager of an object.
     n
-        How many; all where there are no more.
+        Size of the sample; all observations where there are no more.
     seed
         Seed of the draw.
     among
@@ -71,7 +71,7 @@ def sample_observations(manager: OmicsManager, n: int, seed: int, among: np.ndar
     layout = manager.observation_dataset().layout
     if layout is None:
         return known[np.sort(draw.choice(n_obs, n, replace=False))]
-    block = max(1, min(layout.block, n // LEAST_BLOCKS))
+    block = max(1, min(layout.block, n // MIN_BLOCKS))
     n_blocks = -(-n_obs // block)
     starts = block * draw.choice(n_blocks, min(n_blocks, n // block + 1), replace=False)  # the last one may be short
     places = (np.sort(starts)[:, None] + np.arange(block)).ravel()

@@ -14,17 +14,17 @@ from scvi.data.fields import BaseAnnDataField
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Sequences, Tokens
 
-from ._columns import column_of
+from ._columns import read_column
 
 logger = logging.getLogger(__name__)
 
 SequenceKind = Literal["nucleotide", "protein"]
-LETTERS: dict[str, str] = {"nucleotide": "ACGTUNRYSWKMBDHV", "protein": "ACDEFGHIKLMNPQRSTVWYXBZJUO*"}
-"""Letters of the IUPAC alphabets."""
+ALPHABETS: dict[str, str] = {"nucleotide": "ACGTUNRYSWKMBDHV", "protein": "ACDEFGHIKLMNPQRSTVWYXBZJUO*"}
+"""One-letter codes of the IUPAC alphabets; ``*`` is a stop."""
 
 
-class _RowField(BaseAnnDataField):
-    """Abstract: something of each row that is not a matrix of named features."""
+class _ObservationField(BaseAnnDataField):
+    """Abstract: a property of each observation that is not a matrix of named features."""
 
     prefix: str
 
@@ -49,7 +49,7 @@ class _RowField(BaseAnnDataField):
         return False
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
-        """Count the rows that have it."""
+        """Return the number of observations that have it."""
         return {f"n_{self.name}": state_registry["n_present"]}
 
     def view_state_registry(self, state_registry: dict[str, Any]) -> None:
@@ -57,8 +57,8 @@ class _RowField(BaseAnnDataField):
         return None
 
 
-class SequenceField(_RowField):
-    """A column of ``obs`` with one sequence per row; missing, or empty, where the row has none.
+class SequenceField(_ObservationField):
+    """A column of ``obs`` with one sequence per observation; missing, or empty, where the observation has none.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class SequenceField(_RowField):
         super().__init__(name, key)
         if kind not in get_args(SequenceKind):
             raise value_error(
-                name, " or ".join(map(repr, get_args(SequenceKind))), repr(kind), "say what its letters are"
+                name, " or ".join(map(repr, get_args(SequenceKind))), repr(kind), "say what its residues are"
             )
         self.kind = kind
 
@@ -92,37 +92,37 @@ class SequenceField(_RowField):
             raise value_error(f"column {self.key!r}", "a column of .obs", found, "pass an existing name")
         distinct, _ = self.read(adata)
         alphabet = np.zeros(256, dtype=bool)
-        alphabet[np.frombuffer(LETTERS[self.kind].encode(), np.uint8)] = True
+        alphabet[np.frombuffer(ALPHABETS[self.kind].encode(), np.uint8)] = True
         for sequence in distinct:
             strange = ~alphabet[np.frombuffer(sequence, np.uint8)]
             if strange.any():
                 residues = {chr(sequence[i]) for i in np.flatnonzero(strange)}
                 raise value_error(
                     f"column {self.key!r}",
-                    f"{self.kind} sequences of the letters {LETTERS[self.kind]}",
+                    f"{self.kind} sequences of the letters {ALPHABETS[self.kind]}",
                     f"{named(sorted(residues))} in {sequence[:20].decode('latin1')!r}…",
                     "check which column is which, or take gaps and other signs out",
                 )
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
-        """Store where the sequences are, and how many rows have one."""
+        """Store where the sequences are, and how many observations have one."""
         self.validate_field(adata)
         return {"key": self.key, "kind": self.kind, "n_present": int((self.read(adata)[1] >= 0).sum())}
 
     def transfer_field(
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
     ) -> dict[str, Any]:
-        """Look for the column in another object; without it, no row of that has the modality."""
+        """Return the state of the column in another object; without it, none of its observations has the modality."""
         if self.key not in adata_target.obs:
-            logger.info("%s: no column %r in this object, so that no row has it.", self.name, self.key)
+            logger.info("%s: no column %r in this object, so that no observation has it.", self.name, self.key)
             return {**state_registry, "n_present": 0}
         return {**state_registry, **self.register_field(adata_target)}
 
     def read(self, data: AnnData | MuData) -> tuple[list[bytes], np.ndarray]:
-        """Give the distinct sequences, upper-case, and the one of each row: (n,) int64, -1 where there is none."""
+        """Return the distinct sequences, upper-case, and the one of each observation: (n,) int64, -1 where there is none."""
         if self.key not in data.obs:
             return [], np.full(data.n_obs, -1, dtype=np.int64)
-        column = column_of(data.obs, self.key).astype(object)
+        column = read_column(data.obs, self.key).astype(object)
         codes_n, values = pd.factorize(column.where(column.notna() & (column != ""), None))
         wrong = [value for value in values if not isinstance(value, str)]
         if wrong:
@@ -136,8 +136,8 @@ class SequenceField(_RowField):
         return [text.encode() for text in distinct], np.append(code_v, -1)[codes_n].astype(np.int64)
 
 
-class SequenceRows:
-    """The sequences of an object, asked for by row.
+class SequenceReader:
+    """Returns the sequences of observations, by their indices.
 
     Parameters
     ----------
@@ -153,11 +153,11 @@ class SequenceRows:
         hashes = [hashlib.blake2b(sequence, digest_size=16).digest() for sequence in distinct]
         self.digest_u2 = np.frombuffer(b"".join(hashes), np.int64).reshape(-1, 2)
 
-    def residues(self, rows: np.ndarray) -> Sequences:
-        """Give the sequences of some rows, each distinct one once."""
-        code_n = self.code_n[rows]
+    def residues(self, indices: np.ndarray) -> Sequences:
+        """Return the sequences of some observations, each distinct one once."""
+        code_n = self.code_n[indices]
         wanted, place = np.unique(code_n[code_n >= 0], return_inverse=True)
-        of_obs = np.full(len(rows), -1, dtype=np.int64)
+        of_obs = np.full(len(indices), -1, dtype=np.int64)
         of_obs[code_n >= 0] = place
         found = [self.distinct[code] for code in wanted]
         offsets = np.concatenate([[0], np.cumsum([len(sequence) for sequence in found])]).astype(np.int64)
@@ -166,10 +166,10 @@ class SequenceRows:
         return Sequences(*map(torch.from_numpy, (packed, offsets, of_obs, digests)))
 
 
-class VectorField(_RowField):
-    """An entry of ``obsm`` with one vector per row, say the methylation of a promoter by window; NaN where not measured.
+class VectorField(_ObservationField):
+    """An entry of ``obsm`` with one vector per observation, say the methylation of a promoter by window; NaN where not measured.
 
-    A row of nothing but NaN does not have it.
+    A observation of nothing but NaN does not have it.
     """
 
     prefix = "vector"
@@ -201,7 +201,7 @@ class VectorField(_RowField):
     def transfer_field(
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
     ) -> dict[str, Any]:
-        """Look for the entry in another object; without it, no row of that has the modality."""
+        """Return the state of the entry in another object; without it, none of its observations has the modality."""
         if self.key not in adata_target.obsm:
             return {**state_registry, "n_present": 0}
         state = self.register_field(adata_target)
@@ -211,12 +211,12 @@ class VectorField(_RowField):
         return state
 
     def read(self, data: AnnData | MuData) -> np.ndarray:
-        """Give (n, width) float32."""
+        """Return (n, width) float32."""
         return np.asarray(data.obsm[self.key], dtype=np.float32)
 
 
-class VectorRows:
-    """The vectors of an object, asked for by row."""
+class VectorReader:
+    """Returns the vectors of observations, by their indices."""
 
     def __init__(self, data: AnnData | MuData, field: VectorField, state: dict[str, Any]) -> None:
         width = state["width"]
@@ -224,11 +224,11 @@ class VectorRows:
         self.value_ng = field.read(data) if field.key in data.obsm else nothing
         self.measured = torch.ones(width, dtype=torch.bool)
 
-    def tokens(self, rows: np.ndarray) -> tuple[Tokens, torch.Tensor]:
-        """Give the packed values of some rows and, per row, whether it has any."""
-        value_ng = self.value_ng[rows]
+    def tokens(self, indices: np.ndarray) -> tuple[Tokens, torch.Tensor]:
+        """Return the packed values of some observations and, per observation, whether it has any."""
+        value_ng = self.value_ng[indices]
         obs_t, id_t = np.nonzero(np.isfinite(value_ng))
-        length_n = np.bincount(obs_t, minlength=len(rows))
+        length_n = np.bincount(obs_t, minlength=len(indices))
         offsets = np.concatenate([[0], np.cumsum(length_n)])
         packed = id_t.astype(np.int32), value_ng[obs_t, id_t], offsets
         return Tokens(*map(torch.from_numpy, packed)), torch.from_numpy(length_n > 0)

@@ -1,4 +1,4 @@
-"""CSR matrices of several files below one another, each read from where it lies and not through dask."""
+"""Concatenated CSR matrices of several files, each read from its file and not through dask."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from scipy import sparse
 
 from omicsmlm._types import SOURCES, Source
 
-from ._disk import CSRInFile, DiskRows, is_dask_array, on_disk
+from ._disk import CSRInFile, MatrixInFile, is_dask_array, on_disk
 from ._packing import Packed, pack_csr
 
 
 class StackedCSR:
-    """CSR matrices in HDF5 or zarr, below one another.
+    """CSR matrices in HDF5 or zarr, concatenated along the observations.
 
     Parameters
     ----------
@@ -49,29 +49,30 @@ class StackedCSR:
                 found.append(self.files[number].pack(own, lut))
             elif (np.diff(column_of) > 0).all():
                 found.append(self.files[number].pack(own, lut[column_of]))
-            else:  # tokens of a row stand in the order of the whole's columns
+            else:  # the columns of the file are in another order than those of the whole, in which tokens are sorted
                 for block, local in self._parts(number, own):
                     block.sum_duplicates()
                     found.append(Packed(*pack_csr(block.indptr, block.indices, block.data, local, lut)[:3]))
         return Packed.joined(found)
 
     def parts(self, rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
-        """Read ascending rows."""
+        """Read ascending rows: yield CSR matrices and which of their rows were asked for."""
         for number, own in self._own(rows):
             yield from self._parts(number, own)
 
     def stored(self) -> Iterator[np.ndarray]:
-        """Read all stored values."""
+        """Yield all stored values."""
         for file in self.files:
             yield from file.stored()
 
     def _own(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Tell which files ascending rows are of, and which rows of these."""
+        """Yield each file that some of the ascending rows are of, by number, and their rows within it."""
         bounds = np.searchsorted(rows, self.starts)
         for number in np.flatnonzero(np.diff(bounds)).tolist():
             yield number, rows[bounds[number] : bounds[number + 1]] - self.starts[number]
 
     def _parts(self, number: int, rows: np.ndarray) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
+        """Read ascending rows of one file, with the columns of the whole."""
         column_of = self.columns[number]
         for block, local in self.files[number].parts(rows):
             if column_of is not None:
@@ -80,8 +81,8 @@ class StackedCSR:
             yield block, local
 
 
-def in_files(place: str, values: Any) -> DiskRows | None:
-    """Open values that are read in blocks; None for what is in memory.
+def in_files(place: str, values: Any) -> MatrixInFile | None:
+    """Return a matrix that reads these values in blocks; None for values in memory.
 
     Raises
     ------
@@ -93,7 +94,14 @@ def in_files(place: str, values: Any) -> DiskRows | None:
 
 
 def _sources(values: Any) -> tuple[Source, ...] | None:
-    """Return what a dask array is read from, if it says so; anything that is computed from it is a layer of its own."""
-    if not is_dask_array(values) or values.name not in getattr(values.dask, "layers", ()):
+    """Return the files that a dask array is read from, where :func:`omicsmlm.datasets.open_files` made it, else None.
+
+    They are an annotation of its own layer of the graph: an array that is computed from it has another layer.
+    """
+    if not is_dask_array(values):
+        return None
+    from dask.highlevelgraph import HighLevelGraph
+
+    if not isinstance(values.dask, HighLevelGraph) or values.name not in values.dask.layers:
         return None
     return (values.dask.layers[values.name].annotations or {}).get(SOURCES)

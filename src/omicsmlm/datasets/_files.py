@@ -49,11 +49,11 @@ def load(name: str) -> ad.AnnData | md.MuData:
             f"datasets.load: expected one of {sorted(_FILES)} or the path of an .h5ad or .h5mu file, got {name!r}; "
             "pass one of these."
         )
-    file = located("datasets.load", path)
+    file = find_file("datasets.load", path)
     return md.read_h5mu(file) if path.endswith(".h5mu") else ad.read_h5ad(file)
 
 
-def located(place: str, path: str) -> Path:
+def find_file(place: str, path: str) -> Path:
     """The file of that path below the folder that ``OMICSMLM_DATA`` names.
 
     Raises

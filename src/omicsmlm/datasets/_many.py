@@ -27,7 +27,7 @@ class _Part(NamedTuple):
     name: str
     adata: ad.AnnData
     layer: str | None
-    row_n: np.ndarray  # (rows taken,) ascending
+    index_n: np.ndarray  # (rows taken,) ascending
     is_kept: np.ndarray  # (columns,) bool
 
     @property
@@ -38,8 +38,8 @@ class _Part(NamedTuple):
         """Counts of the rows taken, with the columns of the whole, some rows at a time."""
         column_g = np.full(self.adata.n_vars, -1)
         column_g[self.is_kept] = column_of.get_indexer(self.features)
-        for start in range(0, len(self.row_n), _BLOCK):
-            block = _rows(self.adata, self.layer, self.row_n[start : start + _BLOCK]).tocoo()
+        for start in range(0, len(self.index_n), _BLOCK):
+            block = _read_observations(self.adata, self.layer, self.index_n[start : start + _BLOCK]).tocoo()
             kept_t = (column_g[block.col] >= 0) & (block.data != 0)
             at = block.row[kept_t], column_g[block.col[kept_t]]
             yield sp.csr_matrix((block.data[kept_t], at), shape=(block.shape[0], len(column_of)), dtype=np.float32)
@@ -100,7 +100,7 @@ def read_many(
     obs = _joined_obs(parts)
     table = pd.DataFrame({part.name: features.isin(part.features) for part in parts}, index=features)
     for part in parts:
-        logger.info("%s: %d rows, %d features profiled.", part.name, len(part.row_n), part.is_kept.sum())
+        logger.info("%s: %d rows, %d features profiled.", part.name, len(part.index_n), part.is_kept.sum())
     blocks = (block for part in parts for block in part.blocks(features))
     if path is None:
         whole = ad.AnnData(sp.csr_matrix(sp.vstack(list(blocks), format="csr")), obs=obs, var=table[[]])
@@ -140,25 +140,25 @@ def _part(name: str, source: object, layer: str | None, min_rows: int, min_featu
     if layer is not None and layer not in adata.layers:
         known = [key for key in adata.layers.keys() if key is not None]
         raise value_error(name, f"a layer {layer!r}", f"layers {known}", "name another one, or none for X")
-    row_n, n_rows_g = [np.zeros(0, dtype=np.int64)], np.zeros(adata.n_vars, dtype=np.int64)
+    index_n, n_rows_g = [np.zeros(0, dtype=np.int64)], np.zeros(adata.n_vars, dtype=np.int64)
     for start in range(0, adata.n_obs, _BLOCK):
-        row_b = np.arange(start, min(start + _BLOCK, adata.n_obs))
-        block = _rows(adata, layer, row_b)
+        index_b = np.arange(start, min(start + _BLOCK, adata.n_obs))
+        block = _read_observations(adata, layer, index_b)
         _check_counts(name, block.data)
         found = sp.csr_matrix(block > 0)
         taken_b = found.getnnz(axis=1) >= min_features
-        row_n.append(row_b[taken_b])
+        index_n.append(index_b[taken_b])
         n_rows_g += found[taken_b].getnnz(axis=0)
-    part = _Part(name, adata, layer, np.concatenate(row_n), n_rows_g >= min_rows)
-    if not len(part.row_n) or not part.is_kept.any():
-        found_text = f"{len(part.row_n)} rows and {part.is_kept.sum()} features"
+    part = _Part(name, adata, layer, np.concatenate(index_n), n_rows_g >= min_rows)
+    if not len(part.index_n) or not part.is_kept.any():
+        found_text = f"{len(part.index_n)} rows and {part.is_kept.sum()} features"
         raise value_error(name, "rows and features after filtering", found_text, "lower min_features or min_rows")
     return part
 
 
-def _rows(adata: ad.AnnData, layer: str | None, row_b: np.ndarray) -> sp.csr_matrix:
+def _read_observations(adata: ad.AnnData, layer: str | None, index_b: np.ndarray) -> sp.csr_matrix:
     values: Any = adata.X if layer is None else adata.layers[layer]
-    return sp.csr_matrix(values[row_b])
+    return sp.csr_matrix(values[index_b])
 
 
 def _check_counts(name: str, values: np.ndarray) -> None:
@@ -170,7 +170,7 @@ def _check_counts(name: str, values: np.ndarray) -> None:
 
 def _joined_obs(parts: Sequence[_Part]) -> pd.DataFrame:
     """Rows of all sets below one another; a column that a set lacks is missing in its rows."""
-    frames = [pd.DataFrame(part.adata.obs).iloc[part.row_n].assign(**{DATASET: part.name}) for part in parts]
+    frames = [pd.DataFrame(part.adata.obs).iloc[part.index_n].assign(**{DATASET: part.name}) for part in parts]
     whole = pd.concat([_plain(frame) for frame in frames])
     if not whole.index.is_unique:
         whole.index = whole[DATASET].astype(str) + ":" + whole.index.astype(str)

@@ -6,7 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from omicsmlm.datasets._files import located
+from omicsmlm.datasets._files import find_file
 
 
 def tissues61() -> ad.AnnData:
@@ -87,7 +87,7 @@ def mpra_utr() -> ad.AnnData:
 
 def _table(name: str, path: str, renamed: Mapping[str, str]) -> pd.DataFrame:
     """The rows of a parquet file, its columns renamed."""
-    file = located(f"datasets.{name}", path)
+    file = find_file(f"datasets.{name}", path)
     try:
         table = pd.read_parquet(file, engine="pyarrow")
     except ImportError as error:

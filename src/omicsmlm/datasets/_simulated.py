@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from omicsmlm._checks import value_error
 
 _BLOCK = 512  # rows whose rates are dense at any one time
-_PROGRAMS = 6  # continuous axes shared by the modalities of a cell
-_RARE = 0.03  # share of the last type
+_N_PROGRAMS = 6  # continuous axes shared by the modalities of a cell
+_RARE_FRACTION = 0.03  # share of the last type
 
 
 class _Cells(NamedTuple):
@@ -35,14 +35,14 @@ class _Profile(NamedTuple):
 def _draw_cells(n_obs: int, n_types: int, n_batches: int, rng: np.random.Generator) -> _Cells:
     fraction_k = np.linspace(1.6, 0.6, n_types)
     if n_types > 2:
-        fraction_k[-1] = _RARE * fraction_k[:-1].sum() / (1 - _RARE)
+        fraction_k[-1] = _RARE_FRACTION * fraction_k[:-1].sum() / (1 - _RARE_FRACTION)
     batch_n = rng.integers(n_batches, size=n_obs)
     weight_bk = fraction_k * rng.gamma(8.0, 1 / 8.0, size=(n_batches, n_types))  # composition differs between batches
     cumulative_bk = np.cumsum(weight_bk / weight_bk.sum(axis=1, keepdims=True), axis=1)
     type_n = (rng.random(n_obs)[:, None] > cumulative_bk[batch_n, :-1]).sum(axis=1)
     depth_b = np.exp(rng.normal(0, 0.3, size=n_batches))
     depth_n = depth_b[batch_n] * np.exp(rng.normal(0, 0.45, size=n_obs))
-    program_np = rng.normal(size=(n_obs, _PROGRAMS)).astype(np.float32)
+    program_np = rng.normal(size=(n_obs, _N_PROGRAMS)).astype(np.float32)
     return _Cells(type_n, batch_n, program_np, depth_n.astype(np.float32))
 
 
@@ -64,15 +64,15 @@ def _draw_profile(
     own = [shift(0.85 if (k // 2) % 2 == strong else 0.55, 0.1) for k in range(n_types)]
     type_kg = np.stack([base_g + lineages[k // 2] + own[k] for k in range(n_types)])
     batch_bg = rng.normal(0, 0.35, size=(n_batches, n_features))
-    program_pg = np.stack([shift(0.3, 0.2) for _ in range(_PROGRAMS)])
+    program_pg = np.stack([shift(0.3, 0.2) for _ in range(_N_PROGRAMS)])
     return _Profile(type_kg.astype(np.float32), batch_bg.astype(np.float32), program_pg.astype(np.float32))
 
 
-def _rates(cells: _Cells, profile: _Profile, rows: np.ndarray | slice) -> np.ndarray:
+def _rates(cells: _Cells, profile: _Profile, indices: np.ndarray | slice) -> np.ndarray:
     """Relative rates of some rows, (rows, features), depth included."""
-    log_ng = profile.type_kg[cells.type_n[rows]] + profile.batch_bg[cells.batch_n[rows]]
-    log_ng += cells.program_np[rows] @ profile.program_pg
-    return np.exp(log_ng) * cells.depth_n[rows, None]
+    log_ng = profile.type_kg[cells.type_n[indices]] + profile.batch_bg[cells.batch_n[indices]]
+    log_ng += cells.program_np[indices] @ profile.program_pg
+    return np.exp(log_ng) * cells.depth_n[indices, None]
 
 
 def _scale_for(density: float, rate_t: np.ndarray, shape: float) -> float:
@@ -115,8 +115,8 @@ def _draw_counts(
 ) -> sp.csr_matrix:
     """Negative-binomial counts (variance = mean + mean**2 / shape), float32, never dense beyond one block."""
     n_obs = len(cells.type_n)
-    rows = rng.choice(n_obs, size=min(n_obs, 512), replace=False)
-    sample_t = rng.choice(_rates(cells, profile, rows).ravel(), size=100_000)
+    indices = rng.choice(n_obs, size=min(n_obs, 512), replace=False)
+    sample_t = rng.choice(_rates(cells, profile, indices).ravel(), size=100_000)
     scale = _scale_for(density, sample_t.astype(np.float64), shape)
     blocks = []
     for start in range(0, n_obs, _BLOCK):
@@ -125,9 +125,11 @@ def _draw_counts(
         # u > P(0) is first asked of all entries in a cheap form, log(u) > log P(0); only the hits are then inverted
         with np.errstate(divide="ignore"):  # a draw of exactly 0 is below any P(0)
             log_uniform_ng = np.log(uniform_ng)
-        rows, columns = np.nonzero(log_uniform_ng > -shape * np.log1p(mean_ng / np.float32(shape)))
-        counts = _invert(uniform_ng[rows, columns].astype(np.float64), mean_ng[rows, columns].astype(np.float64), shape)
-        indptr = np.searchsorted(rows, np.arange(len(mean_ng) + 1))
+        indices, columns = np.nonzero(log_uniform_ng > -shape * np.log1p(mean_ng / np.float32(shape)))
+        counts = _invert(
+            uniform_ng[indices, columns].astype(np.float64), mean_ng[indices, columns].astype(np.float64), shape
+        )
+        indptr = np.searchsorted(indices, np.arange(len(mean_ng) + 1))
         block = sp.csr_matrix((counts, columns.astype(np.int32), indptr), shape=mean_ng.shape)
         block.eliminate_zeros()
         blocks.append(block)

@@ -43,7 +43,7 @@ def splits(stratify: Any, groups: Any = None, *, n_folds: int = 5, n_repeats: in
 
     Examples
     --------
-    >>> [sorted(fold.test.tolist()) for fold in splits(["a", "a", "b", "b"], ["p", "p", "q", "q"], n_folds=2)]
+    >>> sorted(fold.test.tolist() for fold in splits(["a", "a", "b", "b"], ["p", "p", "q", "q"], n_folds=2))
     [[0, 1], [2, 3]]
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold

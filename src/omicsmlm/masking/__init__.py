@@ -1,24 +1,24 @@
-"""Which positions are masked, and what stands there instead."""
+"""Masking: which positions the encoder does not see, and what replaces them."""
 
 from ._all_but import MaskAllBut
 from ._bert import MaskBins
 from ._features import MaskFeatures, dropped_modality, keep_visible
-from ._sequences import MASK, DropModalities, MaskResidues, has_modality, without
+from ._modality_subsets import WithModalitySubsets
+from ._sequences import MASK, DropModalities, MaskResidues, has_modality, without_modality
 from ._tokens import MaskedValues, MaskTokens
-from ._views import WithPartialView
 
 __all__ = [
     "MASK",
     "DropModalities",
     "MaskResidues",
     "has_modality",
-    "without",
+    "without_modality",
     "MaskedValues",
     "MaskFeatures",
     "MaskTokens",
     "MaskBins",
     "MaskAllBut",
-    "WithPartialView",
+    "WithModalitySubsets",
     "dropped_modality",
     "keep_visible",
 ]

@@ -1,4 +1,4 @@
-"""Masking all but a few features of an observation, as masked autoencoders do."""
+"""Masking all but a few features of an observation, as masked autoencoders do (He et al. 2022)."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,16 +12,16 @@ from ._features import keep_visible
 
 
 class MaskAllBut(nn.Module):
-    """Masks all but so many of the features that were measured in an observation, zeros among them; drawn anew for each.
+    """Masks all but a number of the features that were measured in an observation, zeros among them, chosen at random.
 
     Parameters
     ----------
     n_visible
-        From the number of features that were measured in each row, (n,) int64, to how many of them stay visible; of more, no
-        fewer.
+        Maps the number of features that were measured in each observation, (n,) int64, to the number that stays visible; a
+        non-decreasing function.
     weights
-        Per modality, (g,) weight of each feature, not negative: features are drawn one after the other without replacement,
-        each with a probability proportional to its weight among those that are left. None where all are alike.
+        Per modality, (g,) non-negative weight of each feature: features are drawn one after the other without replacement,
+        each with a probability proportional to its weight among those that are left. None for equal weights.
     """
 
     def __init__(self, n_visible: Callable[[Tensor], Tensor], weights: Mapping[str, Tensor] | None = None) -> None:
@@ -29,7 +29,9 @@ class MaskAllBut(nn.Module):
         self.n_visible = n_visible
         self.weighted = list(weights or {})
         for m, weight_g in enumerate((weights or {}).values()):
-            self.register_buffer(f"weight_{m}", weight_g.float().clamp(min=1e-12), persistent=False)
+            self.register_buffer(
+                f"weight_{m}", weight_g.float().clamp(min=1e-12), persistent=False
+            )  # 0 would divide by 0
 
     def forward(self, grids: dict[str, Grid], draws: Draws) -> Masked:
         """Return what is visible as inputs and everything as targets."""
@@ -37,7 +39,10 @@ class MaskAllBut(nn.Module):
         return Masked(inputs=inputs, targets=grids)
 
     def _visible(self, name: str, grid: Grid, draws: Draws) -> FewVisible:
-        """Draw the first to arrive, where a feature of weight w waits for a time of mean 1 / w."""
+        """Return a grid with the features of the smallest of exponential times of mean 1 / weight.
+
+        Their order is that of weighted draws without replacement (Efraimidis and Spirakis 2006), for all features at once.
+        """
         time_ng = -torch.log1p(-draws.uniform(grid.values.shape[1]))
         if name in self.weighted:
             time_ng = time_ng / self.get_buffer(f"weight_{self.weighted.index(name)}")

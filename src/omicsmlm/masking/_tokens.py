@@ -1,4 +1,4 @@
-"""Masking in sets of tokens: some are dropped, of some the value is masked, of some what they are."""
+"""Masking of token sets: some tokens are dropped, of some the value is masked, of some feature and modality."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -7,50 +7,48 @@ import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
-from omicsmlm._sizes import likely_most, places_of_true
-from omicsmlm._types import Known, Masked, TokenSet, places_of
+from omicsmlm._sizes import binomial_bound, positions_of_true
+from omicsmlm._types import Masked, TokenCache, TokenSet, positions_of
 
-from ._closed import Candidates, draw_closed
 from ._features import dropped_modality
+from ._negatives import Candidates, draw_negatives
 
 
 class MaskedValues(NamedTuple):
-    """What a modality's masked tokens are judged by."""
+    """True values of a modality's tokens, which the loss is taken over."""
 
     values: Tensor
-    """(t,) float32 of each token of the input, seen or not; 0 for a region that was added because it is closed."""
+    """(t,) float32: value of each token of the input, masked or not; 0 for a negative (inaccessible) peak."""
     total: Tensor
-    """(n,) float32: the true total of each row."""
-    asked: Tensor
-    """(t,) bool: the tokens whose modality is asked for."""
+    """(n,) float32: the true total of each observation."""
+    identity_masked: Tensor
+    """(t,) bool: the tokens whose modality is predicted."""
 
 
 class MaskTokens:
-    """Drops tokens and whole modalities; of what is left, masks some values and, of others, feature and modality.
+    """Drops tokens and whole modalities; masks the values of some remaining tokens, and feature and modality of others.
 
-    Each row draws its share of dropped tokens. A token that was dropped leaves no trace. One with a masked value still says
-    which feature it is, and is what masked value prediction is scored on; one with a masked feature still shows its value,
-    and is what modality prediction is scored on.
+    A dropped token leaves no trace. Of one with a masked value the feature is visible, and the value is predicted; of one
+    with a masked identity (feature and modality) the value is visible, and the modality is predicted.
 
-    In modalities of which only presence is told, a masked value would be known: it is never zero. There each masked token
-    brings about one that is closed in the row, drawn so that a region is as often among the closed ones as it is among the
-    open ones: how common it is does not give the answer.
+    In modalities of binary values, a masked value would be known: a stored one is never zero. There each masked token adds
+    about one negative (inaccessible) peak of the observation: see :func:`draw_negatives`.
 
     Parameters
     ----------
     drop_rates
-        Lowest and highest share of dropped tokens; each row draws its own, uniformly, for all of its modalities.
+        Lowest and highest fraction of dropped tokens; each observation draws its own, uniformly, for all its modalities.
     modality_rate
-        Probability that a row with several modalities loses one of them; it never loses its last one.
+        Probability that one modality of an observation with several is dropped; the last one never is.
     value_rate, identity_rate
-        Share of the tokens left whose value, and whose feature and modality, are masked; never both.
+        Fractions of the remaining tokens whose value, and whose feature and modality, are masked; never both of one token.
     max_tokens
-        Tokens to leave of a row, about: longer rows drop more.
-    brings_closed
-        Per modality of which masked tokens bring closed ones, what gives, by its name, the share of all rows that have each
-        feature, (g,), on the device.
+        Expected number of tokens to keep of an observation: of longer ones, more are dropped.
+    with_negatives
+        Per modality to which negative peaks are added, a function that returns, given its name, the fraction of the training
+        observations that have each feature, (g,), on the device.
     identity_in_sight
-        Whether the tokens whose modality is asked for show feature and modality all the same: then it is no question.
+        Whether feature and modality of the tokens whose modality is predicted stay visible, so that predicting it is trivial.
     """
 
     def __init__(
@@ -60,7 +58,7 @@ class MaskTokens:
         value_rate: float,
         identity_rate: float,
         max_tokens: int,
-        brings_closed: Mapping[str, Callable[[str], Tensor]],
+        with_negatives: Mapping[str, Callable[[str], Tensor]],
         *,
         identity_in_sight: bool = False,
     ) -> None:
@@ -69,13 +67,13 @@ class MaskTokens:
         self.value_rate = value_rate
         self.identity_rate = identity_rate
         self.max_tokens = max_tokens
-        self.brings_closed = dict(brings_closed)
+        self.with_negatives = dict(with_negatives)
         self.identity_in_sight = identity_in_sight
 
     def __call__(self, sets: dict[str, TokenSet], draws: Draws) -> Masked:
-        """Return what is left as inputs, everything as targets, and the true values of the inputs as what is scored.
+        """Return the remaining tokens as inputs, all as targets, and the true values of the inputs, to be predicted.
 
-        On a device the host waits here once: for the number of tokens that are left of each row.
+        The host waits for the device here once: for the number of remaining tokens of each observation.
         """
         has_nm = torch.stack([part.present for part in sets.values()], 1)
         low, high = self.drop_rates
@@ -93,83 +91,82 @@ class MaskTokens:
             inputs[name], evaluated[name] = self._masked(part, marked[name], count)
         return Masked(inputs=inputs, targets=sets, evaluated=evaluated)
 
-    def _marked(self, name: str, part: TokenSet, shown_n: Tensor, draws: Draws) -> "_Marks":
-        """Decide what happens to each token."""
-        obs_t, position_t = places_of(part.offsets, len(part.ids))
+    def _marked(self, name: str, part: TokenSet, kept_n: Tensor, draws: Draws) -> "_Marks":
+        """Return what happens to each token."""
+        obs_t, position_t = positions_of(part.offsets, len(part.ids))
         own_t = torch.arange(len(part.ids), device=obs_t.device) < part.offsets[-1]
         drawn_t, role_t = draws.tokens(obs_t, position_t), draws.tokens(obs_t, position_t)
-        left_t = own_t & (drawn_t < shown_n[obs_t])
+        left_t = own_t & (drawn_t < kept_n[obs_t])
         masked_t = left_t & (role_t < self.value_rate)
-        asked_t = left_t & (role_t >= self.value_rate) & (role_t < self.value_rate + self.identity_rate)
-        closed = None
-        if name in self.brings_closed:
-            most = likely_most(len(part.ids), (1 - self.drop_rates[0]) * self.value_rate)
-            common_g = self.brings_closed[name](name)
-            closed = draw_closed(part, own_t, (obs_t, position_t), masked_t, most, common_g, draws)
-        return _Marks(shown_n, obs_t, own_t, left_t, masked_t, asked_t, closed)
+        identity_t = left_t & (role_t >= self.value_rate) & (role_t < self.value_rate + self.identity_rate)
+        negatives = None
+        if name in self.with_negatives:
+            most = binomial_bound(len(part.ids), (1 - self.drop_rates[0]) * self.value_rate)
+            prevalence_g = self.with_negatives[name](name)
+            negatives = draw_negatives(part, own_t, (obs_t, position_t), masked_t, most, prevalence_g, draws)
+        return _Marks(kept_n, obs_t, own_t, left_t, masked_t, identity_t, negatives)
 
     def _masked(self, part: TokenSet, marks: "_Marks", count: list[int]) -> tuple[TokenSet, MaskedValues]:
-        *lengths, n_left, n_closed, n_masked = count
-        left = places_of_true(marks.left_t, n_left)[0]
-        ids, truth, row = part.ids[left], part.values[left], marks.obs_t[left]
-        is_masked, asked = marks.masked_t[left], marks.asked_t[left]
-        if marks.closed is not None and n_closed:
-            taken = places_of_true(marks.closed.is_taken, n_closed)[0]
-            extra, extra_row = marks.closed.ids[taken], marks.closed.indices[taken]
-            row, order = torch.cat([row, extra_row]).sort(stable=True)
-            none = torch.zeros_like(extra, dtype=torch.bool)
-            ids, truth = (
-                torch.cat([ids, extra])[order],
-                torch.cat([truth, torch.zeros_like(extra, dtype=truth.dtype)])[order],
-            )
-            is_masked, asked = torch.cat([is_masked, ~none])[order], torch.cat([asked, none])[order]
+        """Return the masked tokens and their true values; `count` has the numbers of :meth:`_Marks.counts`, on the host."""
+        *lengths, n_left, n_negatives, n_masked = count
+        left = positions_of_true(marks.left_t, n_left)[0]
+        ids, truth, obs = part.ids[left], part.values[left], marks.obs_t[left]
+        is_masked, identity_masked = marks.masked_t[left], marks.identity_t[left]
+        if marks.negatives is not None and n_negatives:
+            taken = positions_of_true(marks.negatives.is_taken, n_negatives)[0]
+            added, added_obs = marks.negatives.ids[taken], marks.negatives.indices[taken]
+            obs, order = torch.cat([obs, added_obs]).sort(stable=True)
+            none = torch.zeros_like(added, dtype=torch.bool)
+            ids = torch.cat([ids, added])[order]
+            truth = torch.cat([truth, torch.zeros_like(added, dtype=truth.dtype)])[order]
+            is_masked, identity_masked = torch.cat([is_masked, ~none])[order], torch.cat([identity_masked, none])[order]
         length_n = marks.length_n()
-        offsets, values = (
-            torch.cat([length_n.new_zeros(1), length_n.cumsum(0)]),
-            torch.where(is_masked, torch.nan, truth),
-        )
+        offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
+        values = torch.where(is_masked, torch.nan, truth)
         masked = part._replace(
-            ids=ids if self.identity_in_sight else torch.where(asked, -1, ids),
+            ids=ids if self.identity_in_sight else torch.where(identity_masked, -1, ids),
             values=values,
             offsets=offsets,
-            fraction=part.fraction * marks.shown_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
-            covered=part.covered * marks.shown_n * (1 - self.value_rate),
-            present=part.present & (marks.shown_n > 0),
-            known=Known(offsets, lengths, values, places_of_true(is_masked, n_masked)[0]),
+            fraction=part.fraction * marks.kept_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
+            covered=part.covered * marks.kept_n * (1 - self.value_rate),
+            present=part.present & (marks.kept_n > 0),
+            cache=TokenCache(offsets, lengths, values, positions_of_true(is_masked, n_masked)[0]),
         )
         own = torch.where(marks.own_t, part.values, 0.0)
         total_n = part.values.new_zeros(len(length_n)).index_add_(0, marks.obs_t, own) / part.covered
-        return masked, MaskedValues(truth, total_n, asked)
+        return masked, MaskedValues(truth, total_n, identity_masked)
 
 
 class _Marks(NamedTuple):
     """What happens to the tokens of one modality."""
 
-    shown_n: Tensor
-    """(n,) float32: share of its tokens that a row keeps."""
+    kept_n: Tensor
+    """(n,) float32: fraction of its tokens that an observation keeps."""
     obs_t: Tensor
-    """(t,) int64 row of each token."""
+    """(t,) int64: observation of each token."""
     own_t: Tensor
-    """(t,) bool: it belongs to a row; those that no row has stand at the end."""
+    """(t,) bool: it belongs to an observation; on a device, others may stand at the end."""
     left_t: Tensor
     """(t,) bool: it is not dropped."""
     masked_t: Tensor
     """(t,) bool: its value is masked."""
-    asked_t: Tensor
-    """(t,) bool: its modality is asked for."""
-    closed: Candidates | None
-    """Closed regions that are brought."""
+    identity_t: Tensor
+    """(t,) bool: its feature and modality are masked."""
+    negatives: Candidates | None
+    """Negative peaks that are added."""
 
     def length_n(self) -> Tensor:
-        """Give how many tokens each row is left with, (n,) int64."""
-        length_n = torch.zeros_like(self.shown_n, dtype=torch.int64).index_add_(0, self.obs_t, self.left_t.long())
-        if self.closed is None:
+        """Return the number of remaining tokens of each observation, negative peaks included, (n,) int64."""
+        length_n = torch.zeros_like(self.kept_n, dtype=torch.int64).index_add_(0, self.obs_t, self.left_t.long())
+        if self.negatives is None:
             return length_n
-        taken = self.closed.is_taken
-        return length_n.index_add_(0, torch.where(taken, self.closed.indices, 0), taken.long())
+        taken = self.negatives.is_taken
+        return length_n.index_add_(0, torch.where(taken, self.negatives.indices, 0), taken.long())
 
     def counts(self) -> Tensor:
-        """Give the lengths of the rows, then how many are left, closed, and masked: (n + 3,) int64."""
-        n_closed = self.left_t.new_zeros((), dtype=torch.int64) if self.closed is None else self.closed.is_taken.sum()
-        totals = torch.stack([self.left_t.sum(), n_closed, self.masked_t.sum() + n_closed])
+        """Return (n + 3,) int64: the lengths of the observations, then how many tokens remain, are added and are masked."""
+        n_negatives = (
+            self.left_t.new_zeros((), dtype=torch.int64) if self.negatives is None else self.negatives.is_taken.sum()
+        )
+        totals = torch.stack([self.left_t.sum(), n_negatives, self.masked_t.sum() + n_negatives])
         return torch.cat([self.length_n(), totals])

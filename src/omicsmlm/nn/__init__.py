@@ -1,45 +1,45 @@
-"""Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear solution they start from."""
+"""Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear model they are initialised with."""
 
 from ._adversary import Adversary, reverse_gradient
-from ._alignment import Alignment
-from ._attention import Rows, attend
-from ._axis_tokens import AxisEmbedding, TokenHead, TokenReading
+from ._attention import Segments, attend
+from ._axis_tokens import AxisEmbedding, TokenHead, TokenLogits
 from ._component_fit import ComponentFit
 from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
-from ._decoder import CovariateEncoding, Decoded, Decoder, Head
+from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._fusion import Fusion, FusionKind
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latent_head import LatentHead, drawn
 from ._latents import LatentAttention
-from ._linear_start import (
+from ._linear_initialization import (
     Component,
     Directions,
     Estimates,
-    component_starts,
+    initial_components,
     log_means,
     only_present,
     own_estimates,
     principal_directions,
     ridge_estimates,
 )
+from ._linear_risks import LinearRisks
 from ._pretrained_encoder import FrozenEncoder, PretrainedEncoder, Source, state_width
+from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
 from ._residue_encoder import ResidueEncoder
-from ._residues import ALPHABETS, States, place_of, residue_codes, sequence_of, texts, windowed
-from ._risk_anchor import RiskAnchor
+from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, texts, windowed
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
-from ._row_layout import RowLayout
 from ._scaling import Scaling, Scalings
-from ._set_encoder import Combination, SetEncoder
+from ._set_encoder import PrecisionWeighting, SetEncoder
 from ._state_store import StateStore
+from ._subset_logits import CANDIDATES, SubsetLogits, mean_logits
+from ._token_layout import TokenLayout
 from ._token_summary import TokenSummary
 from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
-from ._view_logits import CANDIDATES, ViewLogits, mean_logits
 
 __all__ = [
     "place_of",
@@ -51,7 +51,7 @@ __all__ = [
     "KernelRegression",
     "ResidueEncoder",
     "ALPHABETS",
-    "States",
+    "PackedStates",
     "residue_codes",
     "texts",
     "windowed",
@@ -62,11 +62,11 @@ __all__ = [
     "StateStore",
     "CANDIDATES",
     "Adversary",
-    "Alignment",
+    "QueryAlignment",
     "AxisConvolution",
     "AxisEmbedding",
     "AxisExpansion",
-    "Combination",
+    "PrecisionWeighting",
     "Component",
     "ComponentFit",
     "ConcatenatedTokens",
@@ -76,7 +76,7 @@ __all__ = [
     "Directions",
     "DownTower",
     "Estimates",
-    "Head",
+    "FeatureHead",
     "LabelHead",
     "LatentAttention",
     "LatentTransformer",
@@ -85,22 +85,22 @@ __all__ = [
     "RotaryBlock",
     "RotaryTransformer",
     "LatentHead",
-    "RowLayout",
-    "Rows",
-    "RiskAnchor",
+    "TokenLayout",
+    "Segments",
+    "LinearRisks",
     "RiskHead",
     "Scaling",
     "Scalings",
     "SetEncoder",
     "TokenHead",
-    "TokenReading",
+    "TokenLogits",
     "TokenSummary",
     "TowerLevel",
     "UpTower",
     "ValueBins",
-    "ViewLogits",
+    "SubsetLogits",
     "attend",
-    "component_starts",
+    "initial_components",
     "drawn",
     "log_means",
     "mean_logits",

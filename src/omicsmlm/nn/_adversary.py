@@ -29,5 +29,5 @@ class Adversary(nn.Module):
         )
 
     def forward(self, z_nd: Tensor) -> Tensor:
-        """Give (n, n_batches) logits."""
+        """Return (n, n_batches) logits."""
         return self.layers(reverse_gradient(z_nd))

@@ -1,6 +1,6 @@
-"""Exact attention among the tokens of each row, on packed tokens: no padding to pay for, and none to leak.
+"""Exact attention among the tokens of each segment, on packed tokens: no padding to pay for, and none to leak.
 
-Tensor axes: n rows, t query tokens, s key tokens, l and m tokens of one row, h heads, d width of a head.
+Tensor axes: n segments, t query tokens, s key tokens, l and m tokens of one segment, h heads, d width of a head.
 """
 
 from importlib.util import find_spec
@@ -11,82 +11,85 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omicsmlm._checks import value_error
-from omicsmlm._sizes import host_knows
+from omicsmlm._sizes import is_on_host
 
 Backend = Literal["varlen", "loop", "padded"]
-"""``varlen``: one kernel for all rows (CUDA, half precision). ``loop``: a call per row. ``padded``: rows made equally long."""
+"""``varlen``: one kernel for all segments (CUDA, half precision). ``loop``: a call per segment. ``padded``: segments made equally long."""
 
 _HALF = (torch.bfloat16, torch.float16)
 
 
-class Rows(NamedTuple):
-    """Where the rows of a packed batch begin and end; made once per batch, as reading lengths waits for the device."""
+class Segments(NamedTuple):
+    """Where the segments of a packed batch begin and end: the tokens of one observation, or of one sequence.
+
+    Made once per batch, as reading lengths off the offsets waits for the device.
+    """
 
     offsets: Tensor
     """(n + 1,) int64: cumulative lengths."""
     lengths: list[int] | None
-    """n lengths; None where only the device knows them, and there may be tokens that are no row's behind the last one."""
+    """n lengths; None where only the device knows them, and there may be tokens that are no segment's behind the last one."""
     most: int = 0
-    """Length of the longest row, or more, where the lengths are not known."""
+    """Length of the longest segment, or more, where the lengths are not known."""
 
     @classmethod
     def of(cls, offsets: Tensor, lengths: list[int] | None = None, longest: int | None = None) -> Self:
         """Read the lengths off (n + 1,) cumulative ones, unless they, or what none is longer than, are known."""
-        if lengths is None and (longest is None or host_knows(offsets)):
+        if lengths is None and (longest is None or is_on_host(offsets)):
             lengths = offsets.diff().tolist()
         return cls(offsets, lengths, longest or 0)
 
     @property
     def n(self) -> int:
-        """Number of rows."""
+        """Number of segments."""
         return len(self.offsets) - 1
 
     @property
     def longest(self) -> int:
-        """Length of the longest row, or more; 0 where there is none."""
+        """Length of the longest segment, or more; 0 where there is none."""
         return self.most if self.lengths is None else max(self.lengths, default=0)
 
     @property
     def are_equal(self) -> bool:
-        """Whether all rows are known to be of one length, and there are any."""
+        """Whether all segments are known to be of one length, and there are any."""
         return self.lengths is not None and len(set(self.lengths)) == 1
 
     def of_token(self, n_tokens: int) -> Tensor:
-        """Give the row of each token, (t,) int64; n for those that are no row's."""
+        """Return the segment of each token, (t,) int64; n for those that are no segment's."""
         if self.lengths is None:
             place_t = torch.arange(n_tokens, device=self.offsets.device)
             return torch.bucketize(place_t, self.offsets[1:], right=True)
-        row_n = torch.arange(self.n, device=self.offsets.device)
-        return torch.repeat_interleave(row_n, self.offsets.diff(), output_size=n_tokens)
+        segment_n = torch.arange(self.n, device=self.offsets.device)
+        return torch.repeat_interleave(segment_n, self.offsets.diff(), output_size=n_tokens)
 
 
 def attend(
     query_thd: Tensor,
     key_shd: Tensor,
     value_shd: Tensor,
-    rows: Rows,
-    key_rows: Rows | None = None,
+    segments: Segments,
+    key_segments: Segments | None = None,
     backend: Backend | None = None,
 ) -> Tensor:
-    r"""Let the queries of each row attend to the keys of the same row.
+    r"""Let the queries of each segment attend to the keys of the same segment.
 
-    For a row i with queries :math:`Q_i`, keys :math:`K_i` and values :math:`V_i`, per head,
+    For a segment i with queries :math:`Q_i`, keys :math:`K_i` and values :math:`V_i`, per head,
 
     .. math:: O_i = \operatorname{softmax}(Q_i K_i^\top / \sqrt d)\, V_i
 
-    (Vaswani et al. 2017, equation 1). Queries of a row without keys get zeros. What a row gets depends on nothing else in
-    the batch, up to rounding.
+    (Vaswani et al. 2017, equation 1). Queries of a segment without keys get zeros. What a segment gets depends on nothing else
+    in the batch, up to rounding.
 
     Parameters
     ----------
     query_thd
-        (t, h, d) of the rows, one after the other.
+        (t, h, d) of the segments, one after the other.
     key_shd, value_shd
-        (s, h, d) of the same rows, in the same order.
-    rows
-        The rows of the queries: row i owns the tokens ``offsets[i]:offsets[i + 1]``.
-    key_rows
-        The rows of the keys, for cross-attention; None where they are those of the queries.
+        (s, h, d) of the same segments, in the same order.
+    segments
+        The segments of the queries: segment i owns the tokens ``offsets[i]:offsets[i + 1]``.
+    key_segments
+        The segments of the keys, for cross-attention; None where they are those of the queries.
     backend
         None for the best one of the device and the type: "varlen" on CUDA in bfloat16 or float16, "padded" on CUDA
         otherwise, "loop" on CPU.
@@ -99,49 +102,49 @@ def attend(
     Raises
     ------
     ValueError
-        If the rows do not cover the tokens, or the back end does not exist or cannot work here.
+        If the segments do not cover the tokens, or the back end does not exist or cannot work here.
 
     Examples
     --------
-    A token alone in its row attends to itself:
+    A token alone in its segment attends to itself:
 
     >>> x_thd = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
-    >>> attend(x_thd, x_thd, x_thd, Rows.of(torch.tensor([0, 1, 2, 3]))).flatten().tolist()
+    >>> attend(x_thd, x_thd, x_thd, Segments.of(torch.tensor([0, 1, 2, 3]))).flatten().tolist()
     [1.0, 2.0, 3.0]
     """
-    key_rows = rows if key_rows is None else key_rows
-    _check_covered("query", len(query_thd), rows)
-    _check_covered("key", len(key_shd), key_rows)
-    if rows.n != key_rows.n:
+    key_segments = segments if key_segments is None else key_segments
+    _check_covered("query", len(query_thd), segments)
+    _check_covered("key", len(key_shd), key_segments)
+    if segments.n != key_segments.n:
         raise value_error(
             "attention",
-            f"as many rows of keys as of queries ({rows.n})",
-            str(key_rows.n),
-            "give a row without keys a length of 0",
+            f"as many segments of keys as of queries ({segments.n})",
+            str(key_segments.n),
+            "give a segment without keys a length of 0",
         )
     if not query_thd.numel():
         return query_thd
-    match backend or _best(query_thd, rows, key_rows):
+    match backend or _best(query_thd, segments, key_segments):
         case "varlen":
-            return _varlen(query_thd, key_shd, value_shd, rows, key_rows)
+            return _varlen(query_thd, key_shd, value_shd, segments, key_segments)
         case "loop":
-            return _loop(query_thd, key_shd, value_shd, rows, key_rows)
+            return _loop(query_thd, key_shd, value_shd, segments, key_segments)
         case "padded":
-            return _padded(query_thd, key_shd, value_shd, rows, key_rows)
+            return _padded(query_thd, key_shd, value_shd, segments, key_segments)
         case other:
             raise value_error(
                 "backend", " or ".join(map(repr, get_args(Backend))), repr(other), "leave it out for the best"
             )
 
 
-def _best(query_thd: Tensor, rows: Rows, key_rows: Rows) -> Backend:
-    if query_thd.device.type == "cpu" and rows.lengths is not None and key_rows.lengths is not None:
+def _best(query_thd: Tensor, segments: Segments, key_segments: Segments) -> Backend:
+    if query_thd.device.type == "cpu" and segments.lengths is not None and key_segments.lengths is not None:
         return "loop"
     return "varlen" if _fits_varlen(query_thd) else "padded"
 
 
 def _fits_varlen(query_thd: Tensor) -> bool:
-    """Say whether the kernel takes these: Flash Attention wants Ampere or newer, and heads of 8, 16, … 256."""
+    """Return whether the kernel takes these: Flash Attention wants Ampere or newer, and heads of 8, 16, … 256."""
     return (
         query_thd.device.type == "cuda"
         and query_thd.dtype in _HALF
@@ -152,7 +155,9 @@ def _fits_varlen(query_thd: Tensor) -> bool:
     )
 
 
-def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
+def _varlen(
+    query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, segments: Segments, key_segments: Segments
+) -> Tensor:
     if not _fits_varlen(query_thd):
         raise value_error(
             "backend",
@@ -167,48 +172,50 @@ def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, k
         query_thd.contiguous(),
         key_shd.contiguous(),
         value_shd.contiguous(),
-        rows.offsets.int(),
-        key_rows.offsets.int(),
-        rows.longest,
-        key_rows.longest,
+        segments.offsets.int(),
+        key_segments.offsets.int(),
+        segments.longest,
+        key_segments.longest,
     )
     assert isinstance(out_thd, Tensor)  # a pair only if log-sum-exps are asked for
-    return _without_keyless(out_thd, rows, key_rows)
+    return _without_keyless(out_thd, segments, key_segments)
 
 
-def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
-    assert rows.lengths is not None
-    assert key_rows.lengths is not None
-    if rows.are_equal and key_rows.are_equal and key_rows.longest:  # a grid needs no loop
-        query_nlhd, key_nmhd, value_nmhd = (x.unflatten(0, (rows.n, -1)) for x in (query_thd, key_shd, value_shd))
+def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, segments: Segments, key_segments: Segments) -> Tensor:
+    assert segments.lengths is not None
+    assert key_segments.lengths is not None
+    if segments.are_equal and key_segments.are_equal and key_segments.longest:  # a grid needs no loop
+        query_nlhd, key_nmhd, value_nmhd = (x.unflatten(0, (segments.n, -1)) for x in (query_thd, key_shd, value_shd))
         return _dense(query_nlhd, key_nmhd, value_nmhd).flatten(0, 1)
-    per_row = zip(
-        query_thd.split(rows.lengths),
-        key_shd.split(key_rows.lengths),
-        value_shd.split(key_rows.lengths),
+    per_segment = zip(
+        query_thd.split(segments.lengths),
+        key_shd.split(key_segments.lengths),
+        value_shd.split(key_segments.lengths),
         strict=True,
     )
     out = [
         _dense(query_lhd[None], key_mhd[None], value_mhd[None])[0]
         if len(query_lhd) and len(key_mhd)
         else torch.zeros_like(query_lhd)
-        for query_lhd, key_mhd, value_mhd in per_row
+        for query_lhd, key_mhd, value_mhd in per_segment
     ]
     return torch.cat(out)
 
 
-def _padded(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
-    if not key_rows.longest:
+def _padded(
+    query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, segments: Segments, key_segments: Segments
+) -> Tensor:
+    if not key_segments.longest:
         return torch.zeros_like(query_thd)
-    place_t, place_s = _places(rows, len(query_thd)), _places(key_rows, len(key_shd))
-    shape = rows.n, key_rows.longest
-    query_nlhd = _pad(query_thd, place_t, (rows.n, rows.longest))
+    place_t, place_s = _places(segments, len(query_thd)), _places(key_segments, len(key_shd))
+    shape = segments.n, key_segments.longest
+    query_nlhd = _pad(query_thd, place_t, (segments.n, segments.longest))
     key_nmhd, value_nmhd = _pad(key_shd, place_s, shape), _pad(value_shd, place_s, shape)
-    length_n = key_rows.offsets.diff().clamp(min=1)  # one key of nothing, where there is none: a softmax needs one
-    visible_nm = torch.arange(key_rows.longest, device=query_thd.device) < length_n[:, None]
+    length_n = key_segments.offsets.diff().clamp(min=1)  # one key of nothing, where there is none: a softmax needs one
+    visible_nm = torch.arange(key_segments.longest, device=query_thd.device) < length_n[:, None]
     out_nlhd = _dense(query_nlhd, key_nmhd, value_nmhd, visible_nm[:, None, None, :])
-    out_thd = out_nlhd.flatten(0, 1)[place_t.clamp(max=rows.n * rows.longest - 1)]
-    return _without_keyless(out_thd, rows, key_rows)
+    out_thd = out_nlhd.flatten(0, 1)[place_t.clamp(max=segments.n * segments.longest - 1)]
+    return _without_keyless(out_thd, segments, key_segments)
 
 
 def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, visible: Tensor | None = None) -> Tensor:
@@ -216,11 +223,11 @@ def _dense(query_nlhd: Tensor, key_nmhd: Tensor, value_nmhd: Tensor, visible: Te
     return F.scaled_dot_product_attention(query_nhld, key_nhmd, value_nhmd, attn_mask=visible).transpose(1, 2)
 
 
-def _places(rows: Rows, n_tokens: int) -> Tensor:
-    """Give the (t,) position of each token among those of the padded rows; the one behind them to those of no row."""
-    obs_t = rows.of_token(n_tokens)
-    place_t = torch.arange(n_tokens, device=obs_t.device) - rows.offsets[obs_t]
-    return torch.where(obs_t < rows.n, place_t + obs_t * rows.longest, rows.n * rows.longest)
+def _places(segments: Segments, n_tokens: int) -> Tensor:
+    """Return the (t,) position of each token among those of the padded segments; the one behind them to those of no segment."""
+    segment_t = segments.of_token(n_tokens)
+    place_t = torch.arange(n_tokens, device=segment_t.device) - segments.offsets[segment_t]
+    return torch.where(segment_t < segments.n, place_t + segment_t * segments.longest, segments.n * segments.longest)
 
 
 def _pad(x_thd: Tensor, place_t: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -228,21 +235,21 @@ def _pad(x_thd: Tensor, place_t: Tensor, shape: tuple[int, int]) -> Tensor:
     return padded.index_copy(0, place_t, x_thd)[:-1].unflatten(0, shape)
 
 
-def _without_keyless(out_thd: Tensor, rows: Rows, key_rows: Rows) -> Tensor:
-    """Set to zero what queries without keys got, and those of no row: a kernel leaves there what was in the memory."""
-    if rows.lengths is not None and key_rows.lengths is not None and all(key_rows.lengths):
+def _without_keyless(out_thd: Tensor, segments: Segments, key_segments: Segments) -> Tensor:
+    """Set to zero what queries without keys got, and those of no segment: a kernel leaves there what was in memory."""
+    if segments.lengths is not None and key_segments.lengths is not None and all(key_segments.lengths):
         return out_thd
-    is_keyless_m = torch.cat([key_rows.offsets.diff() == 0, key_rows.offsets.new_ones(1, dtype=torch.bool)])
-    return out_thd.masked_fill(is_keyless_m[rows.of_token(len(out_thd))][:, None, None], 0)
+    is_keyless_m = torch.cat([key_segments.offsets.diff() == 0, key_segments.offsets.new_ones(1, dtype=torch.bool)])
+    return out_thd.masked_fill(is_keyless_m[segments.of_token(len(out_thd))][:, None, None], 0)
 
 
-def _check_covered(name: str, n_tokens: int, rows: Rows) -> None:
-    if rows.lengths is None:  # then only the device can tell
+def _check_covered(name: str, n_tokens: int, segments: Segments) -> None:
+    if segments.lengths is None:  # then only the device can tell
         return
-    if sum(rows.lengths) != n_tokens or min(rows.lengths, default=0) < 0:
+    if sum(segments.lengths) != n_tokens or min(segments.lengths, default=0) < 0:
         raise value_error(
             "attention",
-            f"rows that cover the {n_tokens} {name} tokens",
-            f"lengths that sum to {sum(rows.lengths)}",
+            f"segments that cover the {n_tokens} {name} tokens",
+            f"lengths that sum to {sum(segments.lengths)}",
             "pass the cumulative lengths of these very tokens, from 0 on",
         )

@@ -13,7 +13,7 @@ from omicsmlm._types import Grid
 class AxisEmbedding(nn.Module):
     """Sum, at each position of the axis, of a token's embedding per modality and of the feature's own.
 
-    The tokens of a modality are its bins, one that pads the axis, and one (the mask) for all that is not seen.
+    The tokens of a modality are its bins, one that pads the axis, and one (the mask) for all that is not visible.
 
     Parameters
     ----------
@@ -44,21 +44,21 @@ class AxisEmbedding(nn.Module):
         self.projection = nn.Linear(feature_width, width)
 
     def forward(self, grids: Mapping[str, Grid]) -> Tensor:
-        """Give (n, n_positions, width) from grids of bin numbers on the axis."""
+        """Return (n, n_positions, width) from grids of bin numbers on the axis."""
         states_nld = self.projection(self.features.weight)
         for name, table in zip(self.modalities, self.tokens, strict=True):
             states_nld = states_nld + table(self._ids(grids[name]))
         return states_nld
 
     def _ids(self, grid: Grid) -> Tensor:
-        """Give (n, n_positions) int64 tokens."""
+        """Return (n, n_positions) int64 tokens."""
         bin_ng = grid.values.long().clamp(0, self.n_bins - 1)
         id_ng = torch.where(grid.visible, bin_ng, torch.full_like(bin_ng, self.n_bins + 1))
         return F.pad(id_ng, (0, self.n_positions - self.n_features), value=self.n_bins)
 
 
-class TokenReading(NamedTuple):
-    """The states of all positions with the head that reads them; it is computed where it is asked for, and only there."""
+class TokenLogits(NamedTuple):
+    """The states of all positions with the head that makes logits of them: these are computed where needed, and only there."""
 
     states: Tensor
     """(n, l, d)."""
@@ -68,7 +68,7 @@ class TokenReading(NamedTuple):
     out_bias: Tensor
 
     def logits(self, at_ng: Tensor) -> Tensor:
-        """Give (t, n_tokens) logits of the t positions that are true, row by row.
+        """Return (t, n_tokens) logits of the t positions that are true, observation by observation.
 
         Parameters
         ----------
@@ -78,11 +78,11 @@ class TokenReading(NamedTuple):
         return F.linear(self.hidden(at_ng), self.out_weight, self.out_bias)
 
     def hidden(self, at_ng: Tensor) -> Tensor:
-        """Give (t, d) what the last layer makes these logits from."""
+        """Return the (t, d) inputs of the last layer for these logits."""
         return self._hidden(self.states[:, : at_ng.shape[1]][at_ng])
 
     def logits_at(self, place_t: Tensor, n_features: int) -> Tensor:
-        """Give (t, n_tokens) logits at the places row · n_features + feature, (t,) int64."""
+        """Return (t, n_tokens) logits at the places observation · n_features + feature, (t,) int64."""
         position_t = place_t // n_features * self.states.shape[1] + place_t % n_features
         hidden_td = self._hidden(self.states.flatten(0, 1).index_select(0, position_t))
         return F.linear(hidden_td, self.out_weight, self.out_bias)
@@ -107,11 +107,11 @@ class TokenHead(nn.Module):
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, n_tokens(n_bins))
 
-    def forward(self, states_nld: Tensor) -> TokenReading:
-        """Stand ready to read the states."""
-        return TokenReading(states_nld, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
+    def forward(self, states_nld: Tensor) -> TokenLogits:
+        """Return the logits of states, not yet computed."""
+        return TokenLogits(states_nld, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
 
 
 def n_tokens(n_bins: int) -> int:
-    """Count the tokens of a modality: the bins, the padding (``n_bins``) and the mask (``n_bins + 1``)."""
+    """Return the number of tokens of a modality: the bins, the padding (``n_bins``) and the mask (``n_bins + 1``)."""
     return n_bins + 2

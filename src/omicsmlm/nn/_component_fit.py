@@ -1,19 +1,20 @@
-"""The components of a row, fitted to whatever features are seen of it."""
+"""The components of an observation, fitted to whatever features are visible of it."""
 
 import torch
 from torch import Tensor, nn
 
 
 class ComponentFit(nn.Module):
-    r"""Posterior mean of a row's components u in a factor analysis, given any subset of its features.
+    r"""Posterior mean of an observation's components u in a factor analysis, given any subset of its features.
 
-    With z the centred values of the features that are seen, W their loadings and Ψ the variances of their noise,
+    With z the centred values of the features that are visible, W their loadings and Ψ the variances of their noise,
 
     .. math:: z = W u + \varepsilon, \quad u \sim N(0, I), \quad \varepsilon \sim N(0, \Psi), \qquad
         \hat u = (W^\top \Psi^{-1} W + I)^{-1}\, W^\top \Psi^{-1} z :
 
-    a ridge regression of the values on the loadings, for each row on what is seen of it. Few features move it little from
-    zero; the more are seen, the nearer it comes to the components of the whole row, whichever features these are.
+    a ridge regression of the values on the loadings, for each observation on what is visible of it. Few features move it
+    little from zero; the more are visible, the nearer it comes to the components of the whole observation, whichever features
+    these are.
 
     Parameters
     ----------
@@ -37,13 +38,13 @@ class ComponentFit(nn.Module):
         self.log_noise_g = nn.Parameter(torch.zeros(n_features))
 
     @torch.no_grad()
-    def start(self, mean_g: Tensor, strength_k: Tensor, noise_g: Tensor) -> None:
-        """Start at what was found in some rows.
+    def initialize(self, mean_g: Tensor, strength_k: Tensor, noise_g: Tensor) -> None:
+        """Set mean, loadings and noise to those of a factor analysis.
 
         Parameters
         ----------
         mean_g
-            What is taken off a value.
+            Mean of each feature, subtracted from its values.
         strength_k
             Root mean square of the loadings W of each component, which the table given to :meth:`forward` has at 1.
         noise_g
@@ -54,27 +55,27 @@ class ComponentFit(nn.Module):
         self.log_noise_g.copy_(noise_g.log())
 
     def excess_k(self) -> Tensor:
-        r"""Give how far each component stands out of the weakest, which is taken for noise, (k,) from 0 to 1.
+        r"""Return how far each component stands out of the weakest, which is taken for noise, (k,) from 0 to 1.
 
-        Of the variance :math:`s_k^2` that a component explains, the share that is not the weakest one's,
-        :math:`1 - s_{\min}^2 / s_k^2`; what is explained less well than that cannot be told from noise.
+        Of the variance :math:`s_k^2` that a component explains, the fraction that is not the weakest one's,
+        :math:`1 - s_{\min}^2 / s_k^2`; what is explained less well than that cannot be distinguished from noise.
         """
         return 1 - (self.strength_k.min() / self.strength_k).square()
 
     def forward(self, values_ng: Tensor, visible_ng: Tensor, table_gk: Tensor, most: int | None = None) -> Tensor:
-        """Give the components, (n, k) float32.
+        """Return the components, (n, k) float32.
 
         Parameters
         ----------
         values_ng
             Values.
         visible_ng
-            Which of them are seen; nothing of a row gives zeros.
+            Which of them are visible; nothing of an observation gives zeros.
         table_gk
             Loadings, in units of their strength.
         most
-            Most that is seen of a row, where that is known and rows show this and that: each is then solved by itself. None
-            where many rows show the same, for which a system is set up once.
+            Largest number of visible features of an observation, where it is known and observations differ in what is visible:
+            each is then fitted by itself. None where many have the same visible features, whose matrix is then built once.
         """
         with torch.autocast(values_ng.device.type, enabled=False):
             precision_g = (-self.log_noise_g.float() / 2).exp()
@@ -94,14 +95,18 @@ class ComponentFit(nn.Module):
 
 
 def _grams(loading_gk: Tensor, visible_pg: Tensor, longest: int) -> Tensor:
-    """Give (p, k, k) sums of the outer products of the loadings of what is seen of each row, at most so many features."""
+    """Return (p, k, k) sums of the outer products of the loadings of the visible features, of which there are at most ``longest``."""
     id_pl = visible_pg.byte().topk(longest, dim=1).indices
     own_plk = loading_gk[id_pl] * visible_pg.gather(1, id_pl)[:, :, None]
     return own_plk.transpose(1, 2) @ own_plk
 
 
 def _patterns(visible_ng: Tensor, key_g: Tensor) -> tuple[Tensor, Tensor]:
-    """Give a row of each distinct set of features, and the set of each row; sets are told apart by sums of random integers."""
+    """Return an observation of each distinct set of visible features, (p,), and the set of each observation, (n,).
+
+    Sets are compared by sums of random 63-bit integers, one per feature: even among a million sets, two have the same sum
+    with a probability of 10⁻⁷.
+    """
     sum_n = torch.where(visible_ng, key_g, 0).sum(1)
     distinct_p, pattern_n = sum_n.unique(return_inverse=True)
     first_p = torch.zeros_like(distinct_p).index_copy_(0, pattern_n, torch.arange(len(sum_n), device=sum_n.device))

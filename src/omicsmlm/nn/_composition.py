@@ -1,6 +1,6 @@
-"""What a sequence is made of: frequencies of its words, whole and by region, and its length.
+"""What a sequence is made of: frequencies of its k-mers, whole and by region, and its length.
 
-Tensor axes: u sequences, t letters, f features.
+Tensor axes: u sequences, t residues, f features.
 """
 
 from typing import NamedTuple
@@ -13,26 +13,26 @@ from omicsmlm._types import Sequences
 from ._residues import ALPHABETS, place_of, residue_codes, sequence_of
 
 
-class Words(NamedTuple):
-    """Which words are counted."""
+class Kmers(NamedTuple):
+    """Which k-mers are counted."""
 
     length: int
-    """Letters of a word."""
+    """Residues of a k-mer."""
     n_regions: int = 1
     """Equal regions of the sequence, from its start to its end, in which they are counted apart."""
     step: int = 1
-    """Letters from the start of a word to that of the next: 3 for codons."""
+    """Residues from the start of a k-mer to that of the next: 3 for codons."""
 
 
-WORDS: dict[str, tuple[Words, ...]] = {
-    "nucleotide": (Words(3, step=3), Words(4), Words(6), Words(4, n_regions=8)),
-    "protein": (Words(1), Words(2), Words(1, n_regions=4)),
+KMERS: dict[str, tuple[Kmers, ...]] = {
+    "nucleotide": (Kmers(3, step=3), Kmers(4), Kmers(6), Kmers(4, n_regions=8)),
+    "protein": (Kmers(1), Kmers(2), Kmers(1, n_regions=4)),
 }
-"""Ours: chosen on rows of the validation split of the 61-tissue table (docs/experiments.md)."""
+"""Ours: chosen on the validation split of the 61-tissue table (docs/experiments.md)."""
 
 
 class Composition(nn.Module):
-    """Frequencies of words, then the logarithm of the length: (u, f), nothing to learn.
+    """Frequencies of k-mers, then the logarithm of the length: (u, f), nothing to learn.
 
     Parameters
     ----------
@@ -42,44 +42,44 @@ class Composition(nn.Module):
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.words = WORDS[kind]
+        self.kmers = KMERS[kind]
         self.n_residues = len(ALPHABETS[kind])
         self.register_buffer("codes", residue_codes(kind), persistent=False)
-        self.block_sizes = [w.n_regions * self.n_residues**w.length for w in self.words] + [1]
+        self.block_sizes = [w.n_regions * self.n_residues**w.length for w in self.kmers] + [1]
         self.n_features = sum(self.block_sizes)
 
     def forward(self, residues: Sequences) -> Tensor:
-        """Give (u, f); words with an ambiguous or hidden letter are left out."""
+        """Return (u, f); k-mers with an ambiguous or masked residue are left out."""
         code_t = self.get_buffer("codes")[residues.residues.long()]
         sequence_t, place_t = sequence_of(residues), place_of(residues)
         length_u = residues.offsets.diff()
-        blocks = [self._frequencies(code_t, sequence_t, place_t, length_u, words) for words in self.words]
+        blocks = [self._frequencies(code_t, sequence_t, place_t, length_u, kmers) for kmers in self.kmers]
         return torch.cat([*blocks, length_u.clamp(min=1).float().log()[:, None]], 1)
 
     def _frequencies(
-        self, code_t: Tensor, sequence_t: Tensor, place_t: Tensor, length_u: Tensor, words: Words
+        self, code_t: Tensor, sequence_t: Tensor, place_t: Tensor, length_u: Tensor, kmers: Kmers
     ) -> Tensor:
-        """Give (u, regions · words): how often each word is found in each region, as a share of those found there."""
-        k, n_words = words.length, self.n_residues**words.length
-        n_regions_words = words.n_regions * n_words
-        counts_uf = code_t.new_zeros(len(length_u) * n_regions_words, dtype=torch.float32)
+        """Return (u, regions · k-mers): how often each k-mer is found in each region, as a fraction of those found there."""
+        k, n_kmers = kmers.length, self.n_residues**kmers.length
+        n_counted = kmers.n_regions * n_kmers
+        counts_uf = code_t.new_zeros(len(length_u) * n_counted, dtype=torch.float32)
         n_starts = len(code_t) - k + 1
         if n_starts > 0:
             parts = [code_t[j : n_starts + j] for j in range(k)]
-            word_t = sum(part * self.n_residues ** (k - 1 - j) for j, part in enumerate(parts))
+            kmer_t = sum(part * self.n_residues ** (k - 1 - j) for j, part in enumerate(parts))
             sequence_t, place_t = sequence_t[:n_starts], place_t[:n_starts]
             starts_u = length_u - k + 1
-            is_word = torch.stack(parts).amin(0) >= 0
-            is_word &= (place_t < starts_u[sequence_t]) & (place_t % words.step == 0)
-            region_t = place_t * words.n_regions // starts_u[sequence_t].clamp(min=1)
-            at_t = (sequence_t * words.n_regions + region_t) * n_words + word_t
-            counts_uf = counts_uf.index_add_(0, torch.where(is_word, at_t, 0), is_word.float())
-        counts_urw = counts_uf.view(len(length_u), words.n_regions, n_words)
+            is_kmer = torch.stack(parts).amin(0) >= 0
+            is_kmer &= (place_t < starts_u[sequence_t]) & (place_t % kmers.step == 0)
+            region_t = place_t * kmers.n_regions // starts_u[sequence_t].clamp(min=1)
+            at_t = (sequence_t * kmers.n_regions + region_t) * n_kmers + kmer_t
+            counts_uf = counts_uf.index_add_(0, torch.where(is_kmer, at_t, 0), is_kmer.float())
+        counts_urw = counts_uf.view(len(length_u), kmers.n_regions, n_kmers)
         return (counts_urw / counts_urw.sum(2, keepdim=True).clamp(min=1)).flatten(1)
 
 
 class CompositionScores(nn.Module):
-    """Composition, standardised, and its leading principal components, so that blocks of words count alike.
+    """Composition, standardised, and its leading principal components, so that blocks of k-mers count alike.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class CompositionScores(nn.Module):
         self._known_of = (0, 0)
 
     def fit(self, composition_uf: Tensor) -> None:
-        """Fit mean and rotation to sequences: each feature to unit variance, each block of words to the same weight."""
+        """Fit mean and rotation to sequences: each feature to unit variance, each block of k-mers to the same weight."""
         n_components = self.get_buffer("rotation_fk").shape[1]
         mean_f, scale_f = composition_uf.mean(0), composition_uf.std(0).clamp(min=1e-8)
         scale_f[composition_uf.std(0) < 1e-8] = torch.inf
@@ -115,7 +115,7 @@ class CompositionScores(nn.Module):
         self.get_buffer("rotation_fk").zero_()[:, :k] = weight_f[:, None] * vector_k.float()
 
     def forward(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> Tensor:
-        """Give (u, k) scores; those of a sequence that was met before are remembered by its digest, the key of each."""
+        """Return (u, k) scores; those of a sequence that was met before are cached under its digest."""
         rotation_fk = self.get_buffer("rotation_fk")
         state = id(rotation_fk), rotation_fk._version
         if self._known_of != state:
@@ -124,7 +124,7 @@ class CompositionScores(nn.Module):
         if any(key not in self._known for key in keys):
             with torch.autocast(
                 residues.offsets.device.type, enabled=False
-            ):  # they are remembered, also for other precisions
+            ):  # they are cached, also for other precisions
                 scores_uk = (self.composition(residues) - self.get_buffer("mean_f")) @ rotation_fk
             self._known.update(zip(keys, scores_uk.detach().clone(), strict=True))
         if not keys:

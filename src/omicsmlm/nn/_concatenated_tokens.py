@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._sizes import places_of_true
+from omicsmlm._sizes import positions_of_true
 
 
 class ConcatenatedTokens(nn.Module):
-    """The token of a feature is its embedding with the value as the last dimension; a row begins with one of its own.
+    """The token of a feature is its embedding with the value as the last dimension; an observation begins with one of its own.
 
     Parameters
     ----------
@@ -23,23 +23,23 @@ class ConcatenatedTokens(nn.Module):
         self.first = nn.Parameter(0.02 * torch.randn(width))  # most of its state will be what it hears of the others
 
     def forward(self, values_ng: Tensor, visible_ng: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
-        """Gather what is seen of a grid.
+        """Gather what is visible of a grid.
 
         Parameters
         ----------
         values_ng, visible_ng
-            Values, and which of them are seen.
+            Values, and which of them are visible.
         most
-            Most that is seen of a row; None for all features.
+            Most that is visible of an observation; None for all features.
 
         Returns
         -------
         tuple of torch.Tensor
-            (t, d) tokens, packed, each row's own before those of its features; (n + 1,) cumulative lengths. On a device
-            there are as many tokens as if ``most`` were seen of each row, zeros behind those of the last one.
+            (t, d) tokens, packed, each observation's own before those of its features; (n + 1,) cumulative lengths. On a device
+            there are as many tokens as if ``most`` were visible of each observation, zeros behind those of the last one.
         """
         n, n_features = visible_ng.shape
-        place_t, is_there_t = places_of_true(visible_ng.flatten(), n * (n_features if most is None else most))
+        place_t, is_there_t = positions_of_true(visible_ng.flatten(), n * (n_features if most is None else most))
         obs_t, id_t = place_t // n_features, place_t % n_features
         obs_t = torch.where(is_there_t, obs_t, n - 1)
         features_td = torch.cat([self.features(id_t), values_ng.flatten()[place_t][:, None]], 1)

@@ -27,7 +27,7 @@ class AxisConvolution(nn.Module):
         self.layer = layer.to(memory_format=torch.channels_last)
 
     def forward(self, states_nlc: Tensor) -> Tensor:
-        """Give (n, l, n_out) from (n, l, n_in)."""
+        """Return (n, l, n_out) from (n, l, n_in)."""
         return _as_states(self.layer(_as_image(states_nlc)))
 
 
@@ -51,7 +51,7 @@ class AxisExpansion(nn.Module):
         self.layer = layer.to(memory_format=torch.channels_last)
 
     def forward(self, states_nld: Tensor) -> Tensor:
-        """Give (n, 2 l, d) from (n, l, d)."""
+        """Return (n, 2 l, d) from (n, l, d)."""
         return _as_states(self.layer(_as_image(states_nld)))
 
 
@@ -78,7 +78,7 @@ class TowerLevel(nn.Module):
         self.pointwise = nn.Linear(width, width)
 
     def forward(self, states_nld: Tensor) -> Tensor:
-        """Give (n, l, d), or (n, 2 l, d) if the wide convolution expands."""
+        """Return (n, l, d), or (n, 2 l, d) if the wide convolution expands."""
         x_nld = F.gelu(self.wide(self.norm(states_nld)))
         return x_nld + F.gelu(self.pointwise(self.pointwise_norm(x_nld)))
 
@@ -101,7 +101,7 @@ class DownTower(nn.Module):
         self.levels = nn.ModuleList([TowerLevel(width, AxisConvolution(width, width, kernel)) for _ in range(n_levels)])
 
     def forward(self, states_nld: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Give the (n, l / 2^levels, d) states, and what entered each level, the longest first.
+        """Return the (n, l / 2^levels, d) states, and what entered each level, the longest first.
 
         The number of positions must be a multiple of 2^levels.
         """
@@ -126,7 +126,7 @@ class UpTower(nn.Module):
         self.levels = nn.ModuleList([TowerLevel(width, AxisExpansion(width, kernel)) for _ in range(n_levels)])
 
     def forward(self, states_nld: Tensor, entered: list[Tensor]) -> Tensor:
-        """Give states at all positions, from the short ones and from what the down tower gave beside them."""
+        """Return states at all positions, from the short ones and from what the down tower gave beside them."""
         for level, mirror_nld in zip(self.levels, reversed(entered), strict=True):
             states_nld = level(states_nld) + mirror_nld
         return states_nld

@@ -11,10 +11,10 @@ from omicsmlm._draws import Draws
 
 
 class Decoded(NamedTuple):
-    """What a head says of one modality."""
+    """Parameters of the likelihood of one modality."""
 
     logits: Tensor
-    """(n, s): log share (counts, accessibility), log mean (protein), logit (fraction) or mean (real)."""
+    """(n, s): log fraction (counts, accessibility), log mean (protein), logit (fraction) or mean (real)."""
     log_dispersion: Tensor | None
     """(c, s) per category of the batch, the unknown one last: log inverse dispersion of counts, log precision of real values;
     None where there is none."""
@@ -42,12 +42,12 @@ class CovariateEncoding(nn.Module):
         return self.n_categories[0] if self.n_categories else 0
 
     def forward(self, covariates_nk: Tensor) -> Tensor:
-        """Give (n, width) float32 from (n, k) categories, -1 where unknown."""
+        """Return (n, width) float32 from (n, k) categories, -1 where unknown."""
         columns = [_one_hot(covariates_nk[:, k], size) for k, size in enumerate(self.n_categories)]
         return torch.cat(columns, 1) if columns else covariates_nk.new_zeros(len(covariates_nk), 0, dtype=torch.float32)
 
     def batch(self, covariates_nk: Tensor) -> Tensor:
-        """Give (n,) the category of the batch, the number of batches where it is unknown; 0 where there is no batch."""
+        """Return (n,) the category of the batch, the number of batches where it is unknown; 0 where there is no batch."""
         if not self.n_categories:
             return torch.zeros(len(covariates_nk), dtype=torch.int64, device=covariates_nk.device)
         code_n = covariates_nk[:, 0]
@@ -65,12 +65,12 @@ def _with_unknown(table_bg: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _take_rows(new_bg: Tensor, old_bg: Tensor) -> None:
+def _copy_rows(new_bg: Tensor, old_bg: Tensor) -> None:
     new_bg.copy_(old_bg.mean(0))
     new_bg[: len(old_bg)] = old_bg
 
 
-class Head(nn.Module):
+class FeatureHead(nn.Module):
     """A linear layer to the features, with a bias and a dispersion per batch and feature.
 
     Parameters
@@ -90,19 +90,19 @@ class Head(nn.Module):
         self.log_dispersion = nn.Parameter(torch.zeros(n_batches, n_features)) if dispersed else None
         self.n_sampled = n_sampled if n_sampled < n_features else 0
 
-    def start(self, bias_bg: Tensor) -> None:
-        """Start from the log means of each batch; the latent then explains what departs from them."""
+    def initialize(self, bias_bg: Tensor) -> None:
+        """Initialise with the log means of each batch, (b, g); the latent then explains what departs from them."""
         with torch.no_grad():
             self.bias.copy_(bias_bg)
             self.linear.weight.mul_(0.5)
             self.linear.bias.zero_()
 
-    def take(self, other: "Head") -> None:
-        """Copy a head that knows fewer batches; the others start at the average of its batches."""
+    def load_from(self, other: "FeatureHead") -> None:
+        """Copy a head that knows fewer batches; new batches are initialised with the average of its batches."""
         self.linear.load_state_dict(other.linear.state_dict())
-        _take_rows(self.bias, other.bias)
+        _copy_rows(self.bias, other.bias)
         if self.log_dispersion is not None and other.log_dispersion is not None:
-            _take_rows(self.log_dispersion, other.log_dispersion)
+            _copy_rows(self.log_dispersion, other.log_dispersion)
 
     def forward(self, h_nd: Tensor, category_n: Tensor, draws: Draws | None = None) -> Decoded:
         """Decode all features, or, with draws, a sample of them; batches are categories of :meth:`CovariateEncoding.batch`."""
@@ -120,7 +120,7 @@ class Head(nn.Module):
 class Decoder(nn.Module):
     """[latent, covariates] → Linear, LayerNorm, GELU → one head per modality."""
 
-    def __init__(self, n_latent: int, width: int, design: CovariateEncoding, heads: Mapping[str, Head]) -> None:
+    def __init__(self, n_latent: int, width: int, design: CovariateEncoding, heads: Mapping[str, FeatureHead]) -> None:
         super().__init__()
         self.n_latent = n_latent
         self.design = design
@@ -128,15 +128,15 @@ class Decoder(nn.Module):
         self.names = list(heads)
         self.heads = nn.ModuleList(heads.values())
 
-    def head(self, name: str) -> Head:
-        """Give the head of a modality."""
+    def head(self, name: str) -> FeatureHead:
+        """Return the head of a modality."""
         head = self.heads[self.names.index(name)]
-        assert isinstance(head, Head)
+        assert isinstance(head, FeatureHead)
         return head
 
     @torch.no_grad()
-    def take(self, other: "Decoder") -> None:
-        """Copy a decoder that knows fewer batches; the others start at the average of its batches."""
+    def load_from(self, other: "Decoder") -> None:
+        """Copy a decoder that knows fewer batches; new batches are initialised with the average of its batches."""
         n_latent = self.n_latent
         old_dc, new_dc = other.trunk.get_parameter("0.weight"), self.trunk.get_parameter("0.weight").detach().clone()
         n_old, n_new = other.design.n_batches, self.design.n_batches
@@ -148,10 +148,10 @@ class Decoder(nn.Module):
         new_dc[:, n_latent + n_new :] = old_dc[:, n_latent + n_old :]
         self.trunk.load_state_dict({**other.trunk.state_dict(), "0.weight": new_dc})
         for name in other.names:
-            self.head(name).take(other.head(name))
+            self.head(name).load_from(other.head(name))
 
     def adaptable(self, n_known: int, added: Sequence[str]) -> list[tuple[nn.Parameter, Tensor]]:
-        """Give what speaks of batches from ``n_known`` on or belongs to added heads: weights with masks, 1 where so."""
+        """Return the weights of batches from ``n_known`` on and of added heads, each with a mask that is 1 on those."""
         weight_dc = self.trunk.get_parameter("0.weight")
         mask_dc = torch.zeros_like(weight_dc)
         mask_dc[:, self.n_latent + n_known : self.n_latent + self.design.n_batches] = 1
@@ -161,15 +161,15 @@ class Decoder(nn.Module):
             if name in added:
                 found += [(weight, torch.ones_like(weight)) for weight in head.parameters()]
                 continue
-            for row_bg in (head.bias, head.log_dispersion):
-                if row_bg is not None:
-                    mask_bg = torch.zeros_like(row_bg)
+            for table_bg in (head.bias, head.log_dispersion):
+                if table_bg is not None:
+                    mask_bg = torch.zeros_like(table_bg)
                     mask_bg[n_known:] = 1
-                    found.append((row_bg, mask_bg))
+                    found.append((table_bg, mask_bg))
         return found
 
     def forward(self, z_nd: Tensor, covariates_nk: Tensor, draws: Draws | None = None) -> dict[str, Decoded]:
-        """Return what each head says; draws are for heads that decode a sample of their features in a training step."""
+        """Return the output of each head; draws are for heads that decode a sample of their features in a training step."""
         h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk)], 1))
         category_n = self.design.batch(covariates_nk)
         return {name: head(h_nd, category_n, draws) for name, head in zip(self.names, self.heads, strict=True)}

@@ -1,6 +1,6 @@
-"""Fusion of modalities that any row may lack.
+"""Fusion of modalities that any observation may lack.
 
-Tensor axes: n rows, p positions of all rows, d width, f fused width.
+Tensor axes: n observations, p positions of all observations, d width, f fused width.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import value_error
 
-from ._attention import Rows, attend
-from ._residues import States
+from ._attention import Segments, attend
+from ._residues import PackedStates
 
 FusionKind = Literal["cross_attention", "concatenation", "linear", "perceiver"]
 
@@ -28,19 +28,19 @@ class CrossAttention(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, stream: States, context: States) -> States:
-        """Give the stream with what it found in the context of the same row."""
+    def forward(self, stream: PackedStates, context: PackedStates) -> PackedStates:
+        """Return the stream with what it found in the context of the same observation."""
         heads = self.n_heads, -1
         normed_pd, context_qd = self.norm(stream.states), self.context_norm(context.states)
         query_phd = self.query(normed_pd).unflatten(1, heads)
         key_qhd, value_qhd = self.key(context_qd).unflatten(1, heads), self.value(context_qd).unflatten(1, heads)
-        rows, context_rows = (Rows.of(part.offsets, part.lengths) for part in (stream, context))
-        found_phd = attend(query_phd, key_qhd, value_qhd, rows, context_rows)
+        segments, context_segments = (Segments.of(part.offsets, part.lengths) for part in (stream, context))
+        found_phd = attend(query_phd, key_qhd, value_qhd, segments, context_segments)
         return stream._replace(states=stream.states + self.dropout(self.out(found_phd.flatten(1))))
 
 
 class Fusion(nn.Module):
-    r"""Makes one embedding of the streams of a row (IsoFormer, arXiv 2406.14150, section 3).
+    r"""Makes one embedding of the streams of an observation (IsoFormer, arXiv 2406.14150, section 3).
 
     "cross_attention": each stream in turn is the query and attends to the others **one after the other**, with residual
     connections, :math:`h'_m = f(h_m, h_a, h_b)`; the term of an absent stream is zero. The embedding is the pooled streams
@@ -85,8 +85,8 @@ class Fusion(nn.Module):
             self.latents = nn.Parameter(torch.randn(n_latents, width) * width**-0.5)
             self.reading = CrossAttention(width, n_heads, dropout)
 
-    def forward(self, streams: dict[str, States]) -> Tensor:
-        """Give (n, f)."""
+    def forward(self, streams: dict[str, PackedStates]) -> Tensor:
+        """Return (n, f)."""
         if self.kind == "perceiver":
             return self._read(streams)
         if self.kind == "cross_attention":
@@ -94,23 +94,23 @@ class Fusion(nn.Module):
         pooled_nf = torch.cat([streams[name].pooled() for name in self.names], 1)
         return self.mixing(pooled_nf) if self.kind == "linear" else pooled_nf
 
-    def _attended(self, name: str, streams: dict[str, States]) -> States:
+    def _attended(self, name: str, streams: dict[str, PackedStates]) -> PackedStates:
         stream = streams[name]
         for other in self.names:
             if other != name:
                 stream = self.attentions[f"{name} to {other}"](stream, streams[other])
         return stream
 
-    def _read(self, streams: dict[str, States]) -> Tensor:
+    def _read(self, streams: dict[str, PackedStates]) -> Tensor:
         joined = _joined([streams[name] for name in self.names])
         n = len(joined.offsets) - 1
         offsets = torch.arange(n + 1, device=joined.offsets.device) * len(self.latents)
-        latents = States(self.latents.repeat(n, 1), offsets, n * [len(self.latents)])
+        latents = PackedStates(self.latents.repeat(n, 1), offsets, n * [len(self.latents)])
         return self.reading(latents, joined).pooled()
 
 
-def _joined(streams: Sequence[States]) -> States:
-    """Put the streams of each row one after the other."""
+def _joined(streams: Sequence[PackedStates]) -> PackedStates:
+    """Put the streams of each observation one after the other."""
     length_ns = torch.stack([stream.offsets.diff() for stream in streams], 1)
     offsets = torch.cat([length_ns.new_zeros(1), length_ns.sum(1).cumsum(0)])
     before_ns = length_ns.cumsum(1) - length_ns
@@ -121,4 +121,4 @@ def _joined(streams: Sequence[States]) -> States:
         places.append(place_p + torch.repeat_interleave(shift_n, length_ns[:, s], output_size=len(place_p)))
     states_pd = torch.cat([stream.states for stream in streams])
     lengths = [sum(own) for own in zip(*(stream.lengths for stream in streams), strict=True)]
-    return States(torch.zeros_like(states_pd).index_copy(0, torch.cat(places), states_pd), offsets, lengths)
+    return PackedStates(torch.zeros_like(states_pd).index_copy(0, torch.cat(places), states_pd), offsets, lengths)

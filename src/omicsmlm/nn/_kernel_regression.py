@@ -1,6 +1,6 @@
-"""Kernel ridge regression on landmarks, solved in closed form.
+"""Kernel ridge regression on landmarks, fitted in closed form.
 
-Tensor axes: n rows, k features, m landmarks, t targets.
+Tensor axes: n observations, k features, m landmarks, t targets.
 """
 
 import torch
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 
 class KernelRegression(nn.Module):
-    r"""Foretells targets by their likeness to landmarks.
+    r"""Predicts targets by a kernel between observations and landmarks.
 
     .. math:: f(x) = \sum_j w_j \exp(-\gamma \lVert x - c_j \rVert^2 / s)
 
-    with s the median squared distance of landmarks, and w the ridge solution in the space that the landmarks span
-    (Nyström; Williams and Seeger 2001). With all training rows as landmarks it is kernel ridge regression itself.
+    with s the median squared distance of landmarks, and w the ridge regression in the space that the landmarks span
+    (Nyström; Williams and Seeger 2001). With all training observations as landmarks it is kernel ridge regression itself.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class KernelRegression(nn.Module):
         self.register_buffer("rate", torch.ones(()))
 
     def forward(self, x_nk: Tensor) -> Tensor:
-        """Give (n, t)."""
+        """Return (n, t)."""
         likeness_nm = torch.exp(-self.get_buffer("rate") * _squared_distances(x_nk, self.get_buffer("landmark_mk")))
         return likeness_nm @ self.get_buffer("weight_mt")
 
@@ -42,7 +42,7 @@ class KernelRegression(nn.Module):
         penalties: tuple[float, ...],
         generator: torch.Generator,
     ) -> float:
-        """Choose width and penalty on held-out rows, then solve with all of them.
+        """Choose width and penalty on held-out observations, then fit to all of them.
 
         Parameters
         ----------
@@ -51,15 +51,15 @@ class KernelRegression(nn.Module):
         y_nt
             Targets, 0 where not measured (they are standardised: 0 is their mean).
         is_held_n
-            Rows on which the choice is made.
+            Observations on which the choice is made.
         rates, penalties
             Candidates for gamma, and for the ridge.
         generator
-            Draws the landmarks among the rows.
+            Draws the landmarks among the observations.
 
         Returns
         -------
-        The held-out share of squares that the choice explains.
+        R² of the choice on the held-out observations.
         """
         landmark_mk = self.get_buffer("landmark_mk")
         chosen = torch.randperm(len(x_nk), generator=generator)[: len(landmark_mk)]
@@ -89,7 +89,7 @@ def _squared_distances(x_nk: Tensor, y_mk: Tensor) -> Tensor:
 
 
 def _spanned(distance_mm: Tensor, distance_nm: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
-    """Give rows in an orthonormal basis of what the landmarks span, (n, r), and the way there, (m, r)."""
+    """Return observations in an orthonormal basis of what the landmarks span, (n, r), and the way there, (m, r)."""
     value_m, vector_mm = torch.linalg.eigh(torch.exp(-rate * distance_mm).double())
     kept = value_m > 1e-6 * value_m[-1]
     into_mr = (vector_mm[:, kept] / value_m[kept].sqrt()).to(distance_mm.dtype)
@@ -97,7 +97,7 @@ def _spanned(distance_mm: Tensor, distance_nm: Tensor, rate: Tensor) -> tuple[Te
 
 
 def _ridge(x_nr: Tensor, y_nt: Tensor, penalties: tuple[float, ...]) -> list[Tensor]:
-    """Solve a ridge regression for several penalties, (r, t) each."""
+    """Return the coefficients of a ridge regression for several penalties, (r, t) each."""
     value_r, vector_rr = torch.linalg.eigh((x_nr.T @ x_nr).double())
     turned_rt = vector_rr.T @ (x_nr.T @ y_nt).double()
     return [(vector_rr @ (turned_rt / (value_r.clamp(min=0) + p)[:, None])).to(x_nr.dtype) for p in penalties]

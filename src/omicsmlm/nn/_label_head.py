@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class LabelHead(nn.Module):
-    r"""Logits of labels, their probabilities, and how far a row is from all labels.
+    r"""Logits of labels, their probabilities, and how far an observation is from all labels.
 
     The embedding is centred and divided by one common scale, so that its weak dimensions, mostly noise, stay weak.
 
@@ -41,24 +41,25 @@ class LabelHead(nn.Module):
         return (z_nd - self.centre_d) / self.scale
 
     def forward(self, z_nd: Tensor) -> Tensor:
-        """Give the (n, c) logits of an embedding."""
+        """Return the (n, c) logits of an embedding."""
         return self.linear(self.scaled(z_nd))
 
     def probabilities(self, z_nd: Tensor) -> Tensor:
-        r"""Give (n, c) probabilities, the softmax of the logits divided by the temperature (Guo et al. 2017)."""
+        r"""Return (n, c) probabilities, the softmax of the logits divided by the temperature (Guo et al. 2017)."""
         return (self(z_nd) / self.temperature).softmax(1)
 
     def novelty(self, z_nd: Tensor) -> Tensor:
-        r"""Give the (n,) relative Mahalanobis distance to the nearest label (Ren et al. 2021, arXiv:2106.09022).
+        r"""Return the (n,) relative Mahalanobis distance to the nearest label (Ren et al. 2021, arXiv:2106.09022).
 
         .. math:: \min_c (x - m_c)^\top W^{-1} (x - m_c) - x^\top B^{-1} x
 
-        with the means :math:`m_c` of the labels, the covariance :math:`W` within them and that of all rows, :math:`B`.
-        What makes a row unusual in general counts in both terms; what sets it apart from every label only in the first.
+        with the means :math:`m_c` of the labels, the covariance :math:`W` within them and that of all observations, :math:`B`.
+        What makes an observation unusual in general counts in both terms; what sets it apart from every label only in the
+        first.
         """
         x_nd = self.scaled(z_nd)
         whitened_nd, means_cd = x_nd @ self.within_dd, self.means_cd @ self.within_dd
-        # the quicker way by products is chosen by the number of rows, on which nothing may depend
+        # the quicker way by products is chosen by the number of observations, on which nothing may depend
         away_nc = torch.cdist(whitened_nd, means_cd, compute_mode="donot_use_mm_for_euclid_dist")
         nearest_n = away_nc.square().amin(1)
         return nearest_n - (x_nd @ self.overall_dd).square().sum(1)

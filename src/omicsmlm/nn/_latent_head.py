@@ -1,4 +1,4 @@
-"""From the state of a row to its latent: components on a linear path, and what a network adds."""
+"""From the state of an observation to its latent: components on a linear path, and what a network adds."""
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,9 @@ from omicsmlm._types import Encoded
 
 
 class LatentHead(nn.Module):
-    r"""Latent of a row, from what was summed (h) and from what a network made of it (h'): μ = r ⊙ (W f(h') + S h).
+    r"""Latent of an observation, from what was summed (h) and from what a network made of it (h'): μ = r ⊙ (W f(h') + S h).
 
-    f is LayerNorm, GELU, dropout, linear, LayerNorm, GELU, dropout. S starts as a diagonal that leads components of h to
+    f is LayerNorm, GELU, dropout, linear, LayerNorm, GELU, dropout. S is initialised as a diagonal from components of h to
     linear dimensions, whose fixed scale r is that of the component, so that components of noise stay small but are not
     lost. Everything but r is trained.
 
@@ -45,14 +45,14 @@ class LatentHead(nn.Module):
         self.register_buffer("scale_d", torch.ones(self.n_latent))
 
     def forward(self, summed_nd: Tensor, state_nd: Tensor) -> Encoded:
-        """Give mean and log variance, (n, n_latent), of h and h'."""
+        """Return mean and log variance, (n, n_latent), of h and h'."""
         hidden_nd = self.hidden(state_nd)
         mean_nd = self.scale_d * (self.mean(hidden_nd) + self.skip(summed_nd))
         return Encoded(mean_nd, self.log_variance(hidden_nd).clamp(-8, 4))
 
     @torch.no_grad()
-    def start(self, residual_scale: float) -> None:
-        """Begin with next to nothing but the linear path on the linear dimensions, and with little variance."""
+    def initialize(self, residual_scale: float) -> None:
+        """Initialise such that the linear dimensions have next to nothing but the linear path, and the posterior little variance."""
         self.skip.weight.zero_()
         self.mean.weight[self.n_nonlinear :].mul_(residual_scale)
         self.mean.bias.zero_()
@@ -60,8 +60,8 @@ class LatentHead(nn.Module):
         self.log_variance.bias.fill_(-2.0)
 
     @torch.no_grad()
-    def lead(self, first: int, scale_k: Tensor, size: float) -> None:
-        """Lead the components from ``first`` on to linear dimensions that are still free, as many as there are."""
+    def initialize_linear(self, first: int, scale_k: Tensor, size: float) -> None:
+        """Connect the components from ``first`` on to linear dimensions that are still free, as many as there are."""
         free = (self.skip.weight[self.n_nonlinear :].abs().sum(1) == 0).nonzero()[: len(scale_k), 0]
         for k, dimension in enumerate((self.n_nonlinear + free).tolist()):
             self.skip.weight[dimension, first + k] = size

@@ -10,7 +10,7 @@ class LatentAttention(nn.Module):
     r"""Learned latents attend to the visible tokens of all modalities, then to each other.
 
     The token of feature g with scaled value x has the key :math:`x K_g + B_g` and the value :math:`x V_g + U_g`. As the
-    queries do not depend on the row, the scores are affine in x,
+    queries do not depend on the observation, the scores are affine in x,
 
     .. math:: s_{nlg} = x_{ng}\, (q_l \cdot K_g) + q_l \cdot B_g,
 
@@ -52,7 +52,7 @@ class LatentAttention(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, scaled: Mapping[str, Tensor], visible: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, n_out) from (n, g) scaled values and what is seen; zero for a row of which nothing is seen."""
+        """Return (n, n_out) from (n, g) scaled values and what is visible; zero for an observation of which nothing is visible."""
         x_ng = torch.cat([scaled[name] for name in self.names], 1)
         visible_ng = torch.cat([visible[name] for name in self.names], 1)
         slope_lg, level_lg = self.queries @ self.keys.T * self.scale, self.queries @ self.key_offsets.T * self.scale

@@ -1,4 +1,4 @@
-"""Published sequence encoders behind the signature of our own: letters in, states of positions out.
+"""Published sequence encoders behind the signature of our own: residues in, states of positions out.
 
 ``transformers`` gives ESM-2 and the Nucleotide Transformer, ``enformer-pytorch`` gives Enformer. Both are imported only here,
 and only when one is asked for.
@@ -6,11 +6,13 @@ and only when one is asked for.
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,10 +20,12 @@ from torch.nn import functional as F
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Sequences
 
-from ._residues import States, residue_codes, texts, windowed
+from ._residues import PackedStates, residue_codes, texts, windowed
 from ._state_store import StateStore
 
 Library = Literal["transformers", "enformer"]
+WRITE_EVERY = 5.0
+"""Seconds of embedding that a killed run loses at most, and one sequence."""
 HINT = "pip install 'omicsmlm[sequences]'"
 
 
@@ -59,10 +63,17 @@ class Source(NamedTuple):
             raise value_error("encoder", "a local directory or a name with a pinned revision", found, remedy)
 
     def key(self) -> str:
-        """Name what the weights are: of a directory the sizes and times of its files, of a name its commit."""
+        """Name what the weights are: of a directory the content of its files, wherever it lies; of a name its commit."""
         folder = Path(self.path)
-        stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in sorted(folder.glob("*"))]
-        return json.dumps([self.library, self.path, self.revision, stats if folder.is_dir() else []])
+        if not folder.is_dir():
+            return json.dumps([self.library, self.path, self.revision])
+        files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
+        return json.dumps([self.library, {file.name: _digest(file) for file in files}])
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class PretrainedEncoder(nn.Module):
@@ -115,14 +126,14 @@ class PretrainedEncoder(nn.Module):
                 part.eval()
         return self
 
-    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> States:
-        """Give the states of each distinct sequence, (p, d) float32; the host must read the letters."""
+    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
+        """Return the states of each distinct sequence, (p, d) float32; the host must read the residues."""
         embed = self._enformer_states if self.library == "enformer" else self._transformer_states
         found = [embed(text) for text in texts(residues)]
         lengths = [len(states) for states in found]
         offsets = torch.tensor([0, *accumulate(lengths)], device=residues.offsets.device)
         states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=residues.offsets.device)
-        return windowed(States(states_pd.float(), offsets, lengths), self.n_windows)
+        return windowed(PackedStates(states_pd.float(), offsets, lengths), self.n_windows)
 
     def _transformer_states(self, text: str) -> Tensor:
         tokens = self.tokenizer(text, return_tensors="pt").to(self.get_buffer("codes").device)
@@ -130,7 +141,7 @@ class PretrainedEncoder(nn.Module):
 
     def _enformer_states(self, text: str) -> Tensor:
         code_l = self.get_buffer("codes")[torch.tensor(list(text.encode()), device=self.get_buffer("codes").device)]
-        code_l = torch.where(code_l < 0, 4, code_l)  # N: no letter at all
+        code_l = torch.where(code_l < 0, 4, code_l)  # N: no residue at all
         surplus = -len(code_l) % 2**self.network.config.num_downsamples
         code_l = F.pad(code_l, (surplus // 2, surplus - surplus // 2), value=4)
         return self.network(code_l[None], return_only_embeddings=True, target_length=-1)[0]
@@ -168,18 +179,32 @@ class FrozenEncoder:
         return self
 
     @torch.no_grad()
-    def __call__(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> States:
-        """Give the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
+    def __call__(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> PackedStates:
+        """Return the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
         device, digests = residues.offsets.device, keys
         if digests is None:
             digests = [(int(a), int(b)) for a, b in residues.digests.tolist()]
-        for i, digest in enumerate(digests):
-            if not self.store.has(digest):
-                self.store.add(digest, self._loaded(device)(_single(residues, i)).states)
-        found = [torch.from_numpy(self.store.get(digest).astype("float32")) for digest in digests]
+        stored = self.store.get(digests)
+        stored |= self._embedded(residues, {digest: i for i, digest in enumerate(digests) if digest not in stored})
+        found = [torch.from_numpy(stored[digest].astype("float32")) for digest in digests]
         lengths = [len(states) for states in found]
         offsets = torch.tensor([0, *accumulate(lengths)], device=device)
-        return States(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets, lengths)
+        return PackedStates(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets, lengths)
+
+    def _embedded(self, residues: Sequences, at: dict[tuple[int, int], int]) -> dict[tuple[int, int], np.ndarray]:
+        """Embed the sequences at some places and store them every few seconds; give (l, d) float16 of each, by its digest."""
+        found: dict[tuple[int, int], np.ndarray] = {}
+        fresh: dict[tuple[int, int], Tensor] = {}
+        written = time.monotonic()
+        for digest, i in at.items():
+            fresh[digest] = self._loaded(residues.offsets.device)(_single(residues, i)).states.to(torch.float16).cpu()
+            found[digest] = fresh[digest].numpy()
+            if time.monotonic() - written > WRITE_EVERY:
+                self.store.add(fresh)
+                fresh, written = {}, time.monotonic()
+        if fresh:
+            self.store.add(fresh)
+        return found
 
     def _loaded(self, device: torch.device) -> PretrainedEncoder:
         if self._encoder is None:

@@ -1,4 +1,4 @@
-"""From the state of a row alone to a logit per feature, through residual layers."""
+"""From the state of an observation alone to a logit per feature, through residual layers."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ class ResidualLayer(nn.Module):
         self.branch = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, h_nd: Tensor) -> Tensor:
-        """Give (n, d)."""
+        """Return (n, d)."""
         return h_nd + self.branch(h_nd)
 
 
@@ -35,22 +35,22 @@ class ResidualDecoder(nn.Module):
         last = [nn.LayerNorm(width)] if n_layers else []
         self.layers = nn.Sequential(*(ResidualLayer(width) for _ in range(n_layers)), *last)
         self.out = nn.Linear(width, n_features)
-        self.start(torch.full((n_features,), 0.5, device=self.out.weight.device))
+        self.initialize(torch.full((n_features,), 0.5, device=self.out.weight.device))
 
     @torch.no_grad()
-    def start(self, bias_g: Tensor, scale: float = 0.01) -> None:
-        """Start near some logits: those of the mean row, say; what rows differ by is then learned from little.
+    def initialize(self, bias_g: Tensor, scale: float = 0.01) -> None:
+        """Initialise near some logits, those of the mean expression profile, say; differences between observations start small.
 
         Parameters
         ----------
         bias_g
             Logits.
         scale
-            Standard deviation of what the state adds to them at the start.
+            Standard deviation of what the state initially adds to them.
         """
         self.out.bias.copy_(bias_g)
         nn.init.normal_(self.out.weight, std=scale * self.out.in_features**-0.5)
 
     def forward(self, state_nd: Tensor) -> Tensor:
-        """Give (n, g) logits."""
+        """Return (n, g) logits."""
         return self.out(self.layers(self.norm(state_nd)))

@@ -1,6 +1,6 @@
 """A compact encoder of sequences, trained from scratch: convolutions that shorten, then a transformer.
 
-Tensor axes: u sequences, l letters or positions of the longest one, p positions of all, d width.
+Tensor axes: u sequences, l residues or positions of the longest one, p positions of all, d width.
 """
 
 import torch
@@ -9,15 +9,15 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Sequences
 
-from ._residues import ALPHABETS, UNKNOWN, States, chosen, place_of, residue_codes, sequence_of, windowed
+from ._residues import ALPHABETS, UNKNOWN, PackedStates, chosen, place_of, residue_codes, sequence_of, windowed
 from ._transformer import PackedTransformer
 
-LETTER_WIDTH = 8
-"""Width of the embedding of one letter."""
+RESIDUE_WIDTH = 8
+"""Width of the embedding of one residue."""
 
 
 class ResidueEncoder(nn.Module):
-    """Letters → convolution → levels of (average of ``pool`` neighbours, residual convolution) → windows → transformer.
+    """Residues → convolution → levels of (average of ``pool`` neighbours, residual convolution) → windows → transformer.
 
     Sequences are padded to the longest one for the convolutions alone, and what is beyond an end is zeroed before each, so
     that a sequence's states do not depend on the others.
@@ -29,7 +29,7 @@ class ResidueEncoder(nn.Module):
     width
         d.
     kernel
-        Letters that the first convolution sees.
+        Residues that the first convolution sees.
     n_levels, pool
         Levels, at least one, and neighbours that each averages.
     n_windows
@@ -37,7 +37,7 @@ class ResidueEncoder(nn.Module):
     n_layers, n_heads
         Of the transformer.
     dropout
-        Of the transformer's branches, and of the letters' channels.
+        Of the transformer's branches, and of the residues' channels.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class ResidueEncoder(nn.Module):
         self.n_residues = len(ALPHABETS[kind])
         self.register_buffer(
             "codes", residue_codes(kind) - UNKNOWN + 1, persistent=False
-        )  # masked 0, unknown 1, then letters
-        self.embedding = nn.Embedding(self.n_residues + 2, LETTER_WIDTH)
-        self.stem = nn.Conv1d(LETTER_WIDTH, width // 2, kernel, padding=kernel // 2)
+        )  # masked 0, unknown 1, then residues
+        self.embedding = nn.Embedding(self.n_residues + 2, RESIDUE_WIDTH)
+        self.stem = nn.Conv1d(RESIDUE_WIDTH, width // 2, kernel, padding=kernel // 2)
         self.widening = nn.Linear(width // 2, width)
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(n_levels)])
         self.levels = nn.ModuleList([nn.Conv1d(width, width, 5, padding=2) for _ in range(n_levels)])
@@ -68,15 +68,15 @@ class ResidueEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> States:
-        """Give the states of each distinct sequence; that the host has their lengths spares it to ask for them."""
+    def forward(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
+        """Return the states of each distinct sequence; that the host has their lengths spares it to ask for them."""
         states = self.local(residues, lengths)
         length_p = states.offsets.diff()[sequence_of(states)]
         x_pd = states.states + self.places[place_of(states) * self.n_windows // length_p.clamp(min=1)]
         return states._replace(states=self.norm(self.transformer(x_pd, states.offsets, states.lengths)))
 
-    def local(self, residues: Sequences, lengths: list[int] | None = None) -> States:
-        """Give what the convolutions see, in windows; sequences of like length are padded together."""
+    def local(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
+        """Return what the convolutions see, in windows; sequences of like length are padded together."""
         lengths = residues.offsets.diff().tolist() if lengths is None else lengths
         sizes = [max(0, length - 1).bit_length() for length in lengths]  # the next power of 2
         order = sorted(range(len(sizes)), key=sizes.__getitem__)
@@ -92,10 +92,12 @@ class ResidueEncoder(nn.Module):
             first = own.stop
         length_p = torch.cat([part.offsets.diff() for part in parts])
         offsets = torch.cat([length_p.new_zeros(1), length_p.cumsum(0)])
-        joined = States(torch.cat([part.states for part in parts]), offsets, sum((part.lengths for part in parts), []))
-        return joined.of_rows(order_u.argsort(), sorted(range(len(order)), key=order.__getitem__))
+        joined = PackedStates(
+            torch.cat([part.states for part in parts]), offsets, sum((part.lengths for part in parts), [])
+        )
+        return joined.of_observations(order_u.argsort(), sorted(range(len(order)), key=order.__getitem__))
 
-    def _local(self, residues: Sequences, lengths: list[int]) -> States:
+    def _local(self, residues: Sequences, lengths: list[int]) -> PackedStates:
         x_uld, length_u = self._stem(residues, max(lengths, default=0))
         for level, (norm, convolution) in enumerate(zip(self.norms, self.levels, strict=True)):
             x_uld, length_u = _averaged(x_uld, length_u, self.pool)
@@ -104,11 +106,11 @@ class ResidueEncoder(nn.Module):
         offsets = torch.cat([length_u.new_zeros(1), length_u.cumsum(0)])
         shortening = self.pool ** len(self.levels)
         shortened = [-(-length // shortening) for length in lengths]
-        at = States(x_uld.new_zeros(sum(shortened), 0), offsets, shortened)
+        at = PackedStates(x_uld.new_zeros(sum(shortened), 0), offsets, shortened)
         return windowed(at._replace(states=x_uld[sequence_of(at), place_of(at)]), self.n_windows)
 
     def residue_states(self, residues: Sequences, lengths: list[int] | None = None) -> Tensor:
-        """Give (t, d): each letter as the first convolution sees it, plus the state of its window."""
+        """Return (t, d): each residue as the first convolution sees it, plus the state of its window."""
         lengths = residues.offsets.diff().tolist() if lengths is None else lengths
         x_uld, _ = self._stem(residues, max(lengths, default=0))
         states, sequence_t, place_t = self(residues, lengths), sequence_of(residues), place_of(residues)

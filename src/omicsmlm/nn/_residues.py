@@ -1,6 +1,6 @@
-"""Packed sequences: codes of letters, and states of positions.
+"""Packed sequences: codes of residues, and states of positions.
 
-Tensor axes: u distinct sequences, l letters of the longest one, p positions (states) of all of them, n rows, d width.
+Tensor axes: u distinct sequences, l residues of the longest one, p positions (states) of all of them, n observations, d width.
 """
 
 from typing import NamedTuple, Self
@@ -11,12 +11,12 @@ from torch import Tensor
 from omicsmlm._types import Sequences
 
 ALPHABETS = {"nucleotide": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
-"""Letters that have a code of their own, from 0 on; all others are ambiguous."""
+"""Residues that have a code of their own, from 0 on; all others are ambiguous."""
 UNKNOWN, MASKED = -1, -2
 
 
-class States(NamedTuple):
-    """States of positions, packed: sequence, or row, i owns the states ``offsets[i]:offsets[i + 1]``."""
+class PackedStates(NamedTuple):
+    """States of positions, packed: sequence, or observation, i owns the states ``offsets[i]:offsets[i + 1]``."""
 
     states: Tensor
     """(p, d)."""
@@ -30,8 +30,8 @@ class States(NamedTuple):
         """Read the lengths off the offsets; the host waits for the device."""
         return cls(states_pd, offsets, offsets.diff().tolist())
 
-    def of_rows(self, of_obs: Tensor, on_host: list[int] | None = None) -> Self:
-        """Give each of n rows the states of its sequence; none where ``of_obs`` is -1.
+    def of_observations(self, of_obs: Tensor, on_host: list[int] | None = None) -> Self:
+        """Return the states of the sequence of each of n observations; none where ``of_obs`` is -1.
 
         Where ``of_obs`` is known on the host as well, it need not wait for the device.
         """
@@ -46,14 +46,14 @@ class States(NamedTuple):
         return self._replace(states=self.states[place_p], offsets=offsets, lengths=lengths)
 
     def pooled(self) -> Tensor:
-        """Give (n, d) means; zeros where there is no state."""
+        """Return (n, d) means; zeros where there is no state."""
         length_n = self.offsets.diff()
         sum_nd = self.states.new_zeros(len(length_n), self.states.shape[1]).index_add(0, sequence_of(self), self.states)
         return sum_nd / length_n.clamp(min=1)[:, None]
 
 
 def residue_codes(kind: str) -> Tensor:
-    """Give the code of each of 256 bytes: its place in the alphabet, UNKNOWN, or MASKED for the sign "?".
+    """Return the code of each of 256 bytes: its place in the alphabet, UNKNOWN, or MASKED for the sign "?".
 
     Examples
     --------
@@ -67,40 +67,40 @@ def residue_codes(kind: str) -> Tensor:
     return codes
 
 
-def sequence_of(packed: Sequences | States) -> Tensor:
-    """Give the sequence of each letter, or state, (t,) int64."""
+def sequence_of(packed: Sequences | PackedStates) -> Tensor:
+    """Return the sequence of each residue, or state, (t,) int64."""
     length_u = packed.offsets.diff()
     sequence_u = torch.arange(len(length_u), device=length_u.device)
     return torch.repeat_interleave(sequence_u, length_u, output_size=len(packed[0]))
 
 
-def place_of(packed: Sequences | States) -> Tensor:
-    """Give the place of each letter, or state, in its sequence, (t,) int64."""
+def place_of(packed: Sequences | PackedStates) -> Tensor:
+    """Return the place of each residue, or state, in its sequence, (t,) int64."""
     sequence_t = sequence_of(packed)
     return torch.arange(len(sequence_t), device=sequence_t.device) - packed.offsets[:-1][sequence_t]
 
 
 def chosen(residues: Sequences, index_g: Tensor, lengths: list[int], on_host: list[int]) -> Sequences:
-    """Give some of the sequences, whose lengths are known, in this order; to no row belongs any."""
-    found = States(residues.residues[:, None], residues.offsets, lengths).of_rows(index_g, on_host)
+    """Return some of the sequences, whose lengths are known, in this order; none is assigned to an observation."""
+    found = PackedStates(residues.residues[:, None], residues.offsets, lengths).of_observations(index_g, on_host)
     return Sequences(found.states[:, 0], found.offsets, index_g.new_zeros(0), residues.digests[index_g])
 
 
 def texts(residues: Sequences) -> list[str]:
-    """Give the sequences as text."""
+    """Return the sequences as text."""
     whole = bytes(residues.residues.cpu().tolist()).decode("ascii")
     ends = residues.offsets.tolist()
     return [whole[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
 
 
-def windowed(states: States, n_windows: int) -> States:
+def windowed(states: PackedStates, n_windows: int) -> PackedStates:
     """Average the states of each sequence over at most so many windows of (nearly) equal length.
 
     State i of l goes into window floor(i · w / l), w = min(l, n_windows).
 
     Examples
     --------
-    >>> four = States.of(torch.tensor([[1.0], [3.0], [5.0], [9.0]]), torch.tensor([0, 4]))
+    >>> four = PackedStates.of(torch.tensor([[1.0], [3.0], [5.0], [9.0]]), torch.tensor([0, 4]))
     >>> windowed(four, 2).states.flatten().tolist()
     [2.0, 7.0]
     """
@@ -114,4 +114,4 @@ def windowed(states: States, n_windows: int) -> States:
     lengths = [min(length, n_windows) for length in states.lengths]
     count_w = offsets.new_zeros(sum(lengths)).index_add_(0, window_p, torch.ones_like(window_p)).clamp(min=1)
     sum_wd = states.states.new_zeros(sum(lengths), states.states.shape[1]).index_add(0, window_p, states.states)
-    return States(sum_wd / count_w[:, None].to(sum_wd.dtype), offsets, lengths)
+    return PackedStates(sum_wd / count_w[:, None].to(sum_wd.dtype), offsets, lengths)

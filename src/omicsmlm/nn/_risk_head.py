@@ -10,7 +10,7 @@ N_STRATUM = 8
 class RiskHead(nn.Module):
     r"""Log hazards as a sum of a small network and of a linear layer on the features themselves.
 
-    The strata have an embedding, so that what the deep part makes of a row may differ between them; their baseline
+    The strata have an embedding, so that what the deep part makes of an observation may differ between them; their baseline
     hazards are no matter of the head. The wide part starts at zero.
 
     Parameters
@@ -18,7 +18,7 @@ class RiskHead(nn.Module):
     n_latent, n_covariates, n_features
         d, k and g: widths of the embedding, of the covariates and of the features.
     n_strata
-        Strata that are known; a row of another one has code -1 and an embedding of zeros.
+        Strata that are known; an observation of another one has code -1 and an embedding of zeros.
     n_outputs
         o: 1 for a log relative hazard, the number of intervals for discrete hazards.
     width
@@ -68,7 +68,7 @@ class RiskHead(nn.Module):
         self.scale.copy_(z_nd.var(0, correction=0).mean().sqrt().clamp(min=1e-6))
 
     def forward(self, z_nd: Tensor, stratum_n: Tensor, covariate_nk: Tensor, x_ng: Tensor) -> Tensor:
-        """Give (n, o) from embeddings, codes of strata, covariates and scaled features."""
+        """Return (n, o) from embeddings, codes of strata, covariates and scaled features."""
         scaled_nd = (z_nd - self.centre_d) / self.scale
         deep_no = self.deep(torch.cat([scaled_nd, self.strata(stratum_n + 1), covariate_nk], 1))
         return deep_no + self.wide_scale * self.wide(self.feature_dropout(x_ng))

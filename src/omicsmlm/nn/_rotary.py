@@ -53,7 +53,7 @@ class RotaryAttention(nn.Module):
         self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, states_nld: Tensor) -> Tensor:
-        """Give (n, l, d)."""
+        """Return (n, l, d)."""
         query, key, value = (self._heads(layer(states_nld)) for layer in (self.query, self.key, self.value))
         found_nhle = F.scaled_dot_product_attention(rotated(query), rotated(key), value)
         return self.out(found_nhle.transpose(1, 2).flatten(2))
@@ -77,7 +77,7 @@ class SwiGLU(nn.Module):
         self.out = nn.Linear(hidden, width, bias=False)
 
     def forward(self, states_nld: Tensor) -> Tensor:
-        """Give (n, l, d)."""
+        """Return (n, l, d)."""
         gate, value = self.gate_and_value(states_nld).chunk(2, -1)
         return self.out(F.silu(gate) * value)
 
@@ -91,7 +91,7 @@ class RotaryBlock(nn.Module):
         self.feed_norm, self.feed = nn.LayerNorm(width), SwiGLU(width, hidden)
 
     def forward(self, states_nld: Tensor) -> Tensor:
-        """Give (n, l, d)."""
+        """Return (n, l, d)."""
         states_nld = states_nld + self.attention(self.attention_norm(states_nld))
         return states_nld + self.feed(self.feed_norm(states_nld))
 

@@ -1,6 +1,6 @@
 """From raw values on a grid to the numbers that are summed: one scaling per kind, fitted once, then fixed.
 
-A hidden feature contributes 0. What remains is rescaled, so that the size of the sum does not tell how much was hidden.
+A masked feature contributes 0. What remains is rescaled, so that the size of the sum does not depend on how much was masked.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_numbers, laid_out, sums_by_obs
+from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_float, dense_grid, sums_by_obs
 from omicsmlm._types import Grid, Kind
 
 DEPTH = 1e4
@@ -39,7 +39,7 @@ class ScaledTokens(NamedTuple):
 
 
 class Scaling(nn.Module, ABC):
-    """Scaled values of a grid, with statistics that :meth:`fit` takes from training rows."""
+    """Scaled values of a grid, with statistics that :meth:`fit` takes from training observations."""
 
     usual: Tensor
 
@@ -49,27 +49,27 @@ class Scaling(nn.Module, ABC):
 
     @abstractmethod
     def fit(self, grids: Sequence[Grid]) -> None:
-        """Set the statistics from grids of training rows; rows that lack the modality must not be among them."""
+        """Set the statistics from grids of training observations; observations that lack the modality must not be among them."""
 
     @abstractmethod
     def forward(self, grid: Grid) -> Tensor:
-        """Give (n, g) float32 scaled values, 0 where not seen."""
+        """Return (n, g) float32 scaled values, 0 where not visible."""
 
     def tokens(self, grid: UnmaskedGrid) -> ScaledTokens | None:
-        """Give the scaled values as tokens; None where zeros are not all alike, or where there are too few of them."""
+        """Return the scaled values as tokens; None where zeros are not all alike, or where there are too few of them."""
         return None
 
     def amount(self, grid: Grid) -> Tensor:
-        """Give how much is seen of each row, (n,): by default the number of values."""
-        return as_numbers(grid.visible).sum(1)
+        """Return how much is visible of each observation, (n,): by default the number of values."""
+        return as_float(grid.visible).sum(1)
 
-    def evidence(self, grid: Grid) -> Tensor:
-        """Give how much is seen of each row, (n,), relative to the median training row, at most twice that."""
+    def relative_depth(self, grid: Grid) -> Tensor:
+        """Return how much is visible of each observation, (n,), relative to the median training observation, at most twice that."""
         return (self.amount(grid) / self.usual).clamp(max=2)
 
 
 class Standardised(Scaling):
-    """(value − mean) / sd per feature, clipped, over what is seen, times 1/√(visible share)."""
+    """(value − mean) / sd per feature, clipped, over what is visible, times 1/√(visible fraction)."""
 
     mean: Tensor
     deviation: Tensor
@@ -80,11 +80,11 @@ class Standardised(Scaling):
         self.register_buffer("deviation", torch.ones(n_features))
 
     def transformed(self, grid: Grid) -> Tensor:
-        """Give the values before standardising; for real values and fractions these are the values."""
+        """Return the values before standardising; for real values and fractions these are the values."""
         return grid.values
 
     def fit(self, grids: Sequence[Grid]) -> None:
-        """Set mean and standard deviation per feature over the seen values."""
+        """Set mean and standard deviation per feature over the visible values."""
         n_g = sum(grid.visible.sum(0) for grid in grids).clamp(min=1)  # type: ignore[union-attr]
         values = [self.transformed(grid).double() for grid in grids]
         mean_g = sum((v * g.visible).sum(0) for v, g in zip(values, grids, strict=True)) / n_g
@@ -94,7 +94,7 @@ class Standardised(Scaling):
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale."""
-        visible_ng = as_numbers(grid.visible)
+        visible_ng = as_float(grid.visible)
         z_ng = self.standardised(self.transformed(grid)).mul_(visible_ng)
         return z_ng.mul_(_rescaling(visible_ng))
 
@@ -109,8 +109,8 @@ class Standardised(Scaling):
 class CountScaling(Standardised):
     """log1p(10⁴ · count / depth), standardised.
 
-    The depth is estimated from the visible counts alone, x̂ = Σ visible / (1 − expected share of the hidden), so that
-    a hidden count cannot leak through it.
+    The depth is estimated from the visible counts alone, x̂ = Σ visible / (1 − expected fraction of the masked), so that
+    a masked count cannot leak through it.
     """
 
     fraction: Tensor
@@ -120,14 +120,14 @@ class CountScaling(Standardised):
         self.register_buffer("fraction", torch.zeros(n_features))
 
     def fit(self, grids: Sequence[Grid]) -> None:
-        """Set each feature's mean share of a row's total, then mean and deviation."""
+        """Set each feature's mean fraction of an observation's total, then mean and deviation."""
         n = sum(len(grid.values) for grid in grids)
-        shares_g = torch.stack([(g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids]).sum(0)
-        self.fraction.copy_(shares_g / n)
+        fractions_g = torch.stack([(g.values / g.total[:, None].clamp(min=1)).sum(0) for g in grids]).sum(0)
+        self.fraction.copy_(fractions_g / n)
         super().fit(grids)
 
     def amount(self, grid: Grid) -> Tensor:
-        """Count the visible molecules."""
+        """Return the number of visible molecules."""
         return (
             sums_by_obs(grid.stored.obs_t, grid.stored.values_t, len(grid.total))
             if isinstance(grid, UnmaskedGrid)
@@ -136,13 +136,13 @@ class CountScaling(Standardised):
 
     def transformed(self, grid: Grid) -> Tensor:
         """Normalise to a total of 10⁴ and take log1p."""
-        return torch.log1p(grid.values * self._factor(grid, as_numbers(grid.visible))[:, None])
+        return torch.log1p(grid.values * self._factor(grid, as_float(grid.visible))[:, None])
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale; where the grid knows its stored values, only those, as all zeros are alike."""
         if not isinstance(grid, StoredGrid):
             return super().forward(grid)
-        visible_ng = as_numbers(grid.visible)
+        visible_ng = as_float(grid.visible)
         above_t, zero_g = self._above(grid, self._factor(grid, visible_ng))
         rescaling_n1 = _rescaling(visible_ng)
         z_ng = visible_ng.mul_(zero_g)
@@ -151,8 +151,8 @@ class CountScaling(Standardised):
         return z_ng.mul_(rescaling_n1)
 
     def tokens(self, grid: UnmaskedGrid) -> ScaledTokens | None:
-        """Give the scaled values as tokens, where at most a third is stored."""
-        stored, visible_sg = grid.stored, as_numbers(grid.measured_sg)
+        """Return the scaled values as tokens, where at most a third is stored."""
+        stored, visible_sg = grid.stored, as_float(grid.measured_sg)
         if 3 * len(stored.at_t) > grid.panel_n.numel() * visible_sg.shape[1]:
             return None
         above_t, zero_g = self._above(grid, self._factor(grid, visible_sg, grid.panel_n))
@@ -174,17 +174,17 @@ class CountScaling(Standardised):
 
 
 class ProteinScaling(Standardised):
-    """Centred log ratio over the seen proteins, log1p(x) − mean log1p(x), standardised."""
+    """Centred log ratio over the visible proteins, log1p(x) − mean log1p(x), standardised."""
 
     def transformed(self, grid: Grid) -> Tensor:
         """Take the centred log ratio."""
-        visible_ng = as_numbers(grid.visible)
+        visible_ng = as_float(grid.visible)
         log_ng = torch.log1p(grid.values) * visible_ng
         return log_ng - log_ng.sum(1, keepdim=True) / visible_ng.sum(1, keepdim=True).clamp(min=1)
 
 
 class AccessibilityScaling(Scaling):
-    """Open regions weighted by their rarity, log(1 + n / n_open), and normalised to length 1 over what is seen."""
+    """Open regions weighted by their rarity, log(1 + n / n_open), and normalised to length 1 over what is visible."""
 
     rarity: Tensor
 
@@ -199,22 +199,22 @@ class AccessibilityScaling(Scaling):
         self.rarity.copy_(torch.log1p(n / open_g.clamp(min=1)))  # type: ignore[union-attr]
 
     def amount(self, grid: Grid) -> Tensor:
-        """Count the visible open regions."""
+        """Return the number of visible open regions."""
         if isinstance(grid, StoredGrid):
-            return sums_by_obs(grid.stored.obs_t, as_numbers(grid.stored.values_t > 0), len(grid.total))
-        return as_numbers(grid.values > 0).sum(1)
+            return sums_by_obs(grid.stored.obs_t, as_float(grid.stored.values_t > 0), len(grid.total))
+        return as_float(grid.values > 0).sum(1)
 
     def forward(self, grid: Grid) -> Tensor:
         """Weight and normalise; where the grid knows its stored values, only those."""
         if isinstance(grid, StoredGrid):
             x_t, factor_n = self._weighted(grid)
             x_t.mul_(factor_n.index_select(0, grid.stored.obs_t))
-            return laid_out(grid.stored.at_t, x_t, len(grid.total), len(self.rarity))
-        x_ng = as_numbers(grid.values > 0) * self.rarity
+            return dense_grid(grid.stored.at_t, x_t, len(grid.total), len(self.rarity))
+        x_ng = as_float(grid.values > 0) * self.rarity
         return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
 
     def fit_sparse(self, open_ng: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Set the same statistics from (n, g) values in rows that were measured in all regions; give what is scaled of them.
+        """Set the same statistics from (n, g) values in observations that were measured in all regions; return their scaled values.
 
         The values that are stored are those above 0.
         """
@@ -229,7 +229,7 @@ class AccessibilityScaling(Scaling):
         return sparse.csr_matrix((x_t, open_ng.indices, open_ng.indptr), shape=open_ng.shape)
 
     def tokens(self, grid: UnmaskedGrid) -> ScaledTokens:
-        """Give the scaled values as tokens: zeros stay 0."""
+        """Return the scaled values as tokens: zeros stay 0."""
         x_t, factor_n = self._weighted(grid)
         zero_sg = torch.zeros_like(grid.measured_sg, dtype=torch.float32)
         return ScaledTokens(grid.stored.column_t, x_t, grid.stored.offsets, zero_sg, grid.panel_n, factor_n)
@@ -237,13 +237,13 @@ class AccessibilityScaling(Scaling):
     def _weighted(self, grid: StoredGrid) -> tuple[Tensor, Tensor]:
         """Return weighted stored values, (t,), and what normalises them, (n,)."""
         stored = grid.stored
-        x_t = as_numbers(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
+        x_t = as_float(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
         length_n = sums_by_obs(stored.obs_t, x_t.square(), len(grid.total)).sqrt()
         return x_t, 1 / length_n.clamp(min=1e-6)
 
 
 def _rescaling(visible_ng: Tensor) -> Tensor:
-    """Return 1/√(visible share), (n, 1)."""
+    """Return 1/√(visible fraction), (n, 1)."""
     return visible_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
 
 
@@ -269,12 +269,12 @@ class Scalings(nn.Module):
         self.in_order = nn.ModuleList([makers.get(kind, Standardised)(n_features[m]) for m, kind in kinds.items()])
 
     def forward(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
-        """Give (n, g) float32 scaled values per modality, whatever autocast says: shares of a depth are small numbers."""
+        """Return (n, g) float32 scaled values per modality, whatever autocast says: fractions of a depth are small numbers."""
         with torch.autocast(self.in_order[0].get_buffer("usual").device.type, enabled=False):
             return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
 
     def tokens(self, grids: Mapping[str, Grid]) -> dict[str, Tensor | ScaledTokens]:
-        """Give scaled values per modality as tokens, where that is quicker and the grid is of stored counts; or as (n, g)."""
+        """Return scaled values per modality as tokens, where that is quicker and the grid is of stored counts; or as (n, g)."""
         with torch.autocast(self.in_order[0].get_buffer("usual").device.type, enabled=False):
             return {name: self._tokens(name, grids[name]) for name in self.kinds}
 
@@ -283,9 +283,9 @@ class Scalings(nn.Module):
         tokens = scaling.tokens(grid) if isinstance(grid, UnmaskedGrid) else None
         return scaling(grid) if tokens is None else tokens
 
-    def evidence(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
-        """Give (n,) per modality: how much is seen of each row, relative to the usual; 0 where it is absent."""
-        return {name: self._scaling(name).evidence(grids[name]) for name in self.kinds}
+    def relative_depth(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
+        """Return (n,) per modality: how much is visible of each observation, relative to the usual; 0 where it is absent."""
+        return {name: self._scaling(name).relative_depth(grids[name]) for name in self.kinds}
 
     def _scaling(self, name: str) -> Scaling:
         scaling = self.in_order[list(self.kinds).index(name)]
@@ -294,9 +294,9 @@ class Scalings(nn.Module):
 
     @torch.no_grad()
     def fit(self, name: str, values: Sequence[Grid] | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
-        """Fit one modality's scaling to rows that have it and give their scaled values; sparse ones for open regions.
+        """Fit one modality's scaling to observations that have it and return their scaled values; sparse ones for open regions.
 
-        Open regions may be given as (n, g) values, if the rows were measured in all of them.
+        Open regions may be given as (n, g) values, if the observations were measured in all of them.
         """
         scaling = self._scaling(name)
         if sparse.issparse(values):

@@ -6,24 +6,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._linear_start import Estimates
+from ._linear_initialization import Estimates
 from ._scaling import ScaledTokens
 
-LEAST_PRECISION = -3.0
-"""Log precision of estimates that nothing is known of."""
-NOTHING = -1e4
-"""Log precision of a modality that is absent."""
+UNKNOWN_LOG_PRECISION = -3.0
+"""Log precision of estimates before any is known: e⁻³ weighs a twentieth of one whose noise is as large as its signal."""
+ABSENT_SCORE = -1e4
+"""Score of a modality that is absent: its softmax is 0 in float32."""
 
 
-class Combination(nn.Module):
-    r"""Averages what several modalities estimate, by how precise each is.
+class PrecisionWeighting(nn.Module):
+    r"""Precision-weighted mean of what several modalities estimate.
 
     .. math:: h_{nd} = \sum_m w^m_{nd} \big(b^m_d + s^m_{nd}\big) + \sum_{m\ \text{absent}} a^m_d, \qquad
         w^m_{nd} = \frac{e^m_n\, \lambda^m_d}{\sum_{m'} e^{m'}_n\, \lambda^{m'}_d}
 
     Each modality's sum :math:`s^m` is its own estimate of the same component d; as estimates are combined, they count by
-    their precision: :math:`\lambda^m_d`, learned, times the evidence :math:`e^m_n`, what is seen of the row relative to the
-    usual row (0 where the modality is absent).
+    their precision: :math:`\lambda^m_d`, learned, times the relative depth :math:`e^m_n`, what is visible of the observation
+    relative to the usual observation (0 where the modality is absent).
 
     Parameters
     ----------
@@ -38,26 +38,26 @@ class Combination(nn.Module):
         self.names = list(names)
         self.offset = nn.ParameterList([torch.zeros(width) for _ in names])
         self.absent = nn.ParameterList([torch.zeros(width) for _ in names])
-        self.log_precision = nn.ParameterList([torch.full((width,), LEAST_PRECISION) for _ in names])
+        self.log_precision = nn.ParameterList([torch.full((width,), UNKNOWN_LOG_PRECISION) for _ in names])
 
-    def forward(self, sums: Mapping[str, Tensor], evidence: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, d) from (n, d) sums and (n,) evidence per modality, 0 where a modality is absent."""
+    def forward(self, sums: Mapping[str, Tensor], relative_depth: Mapping[str, Tensor]) -> Tensor:
+        """Return (n, d) from (n, d) sums and (n,) relative depths per modality, 0 where a modality is absent."""
         if len(self.names) == 1:  # nothing to weigh: the same, without a softmax over one
             (name,) = self.names
-            has_n1 = (evidence[name] > 0)[:, None]
+            has_n1 = (relative_depth[name] > 0)[:, None]
             return torch.where(has_n1, sums[name] + self.offset[0], self.absent[0])
-        evidence_nm = torch.stack([evidence[name] for name in self.names], 1)
-        has_nm = evidence_nm > 0
-        score_nmd = evidence_nm.clamp(min=1e-6).log()[:, :, None] + torch.stack(list(self.log_precision))
-        weight_nmd = score_nmd.masked_fill(~has_nm[:, :, None], NOTHING).softmax(1) * has_nm[:, :, None]
+        relative_depth_nm = torch.stack([relative_depth[name] for name in self.names], 1)
+        has_nm = relative_depth_nm > 0
+        score_nmd = relative_depth_nm.clamp(min=1e-6).log()[:, :, None] + torch.stack(list(self.log_precision))
+        weight_nmd = score_nmd.masked_fill(~has_nm[:, :, None], ABSENT_SCORE).softmax(1) * has_nm[:, :, None]
         h_nd = (~has_nm).float() @ torch.stack(list(self.absent))
         for m, name in enumerate(self.names):
             h_nd = h_nd + weight_nmd[:, m] * (sums[name] + self.offset[m])
         return h_nd
 
     @torch.no_grad()
-    def start(self, name: str, estimates: Estimates, first: int) -> None:
-        """Start offset and precision of a modality's estimates of some components, in the dimensions from ``first``."""
+    def initialize(self, name: str, estimates: Estimates, first: int) -> None:
+        """Initialise offset and precision of a modality's estimates of some components, in the dimensions from ``first``."""
         m, last = self.names.index(name), first + len(estimates.precision_k)
         self.offset[m][first:last] = torch.from_numpy(estimates.offset_k)
         self.log_precision[m][first:last] = torch.from_numpy(estimates.precision_k).log()
@@ -68,8 +68,8 @@ class SetEncoder(nn.Module):
 
     .. math:: s^m_{nd} = \sum_g x^m_{ng} W^m_{gd}
 
-    Hidden features have value 0 and drop out of the sum, so this is a token encoder over the visible set. It is computed as
-    a matrix product, since standardised values leave few zeros. See :class:`Combination`.
+    Masked features have value 0 and drop out of the sum, so this is a token encoder over the visible set. It is computed as
+    a matrix product, since standardised values leave few zeros. See :class:`PrecisionWeighting`.
 
     Parameters
     ----------
@@ -84,26 +84,26 @@ class SetEncoder(nn.Module):
         self.width = width
         self.names = list(n_features)
         self.features = nn.ModuleList([nn.Linear(g, width, bias=False) for g in n_features.values()])
-        self.combination = Combination(self.names, width)
+        self.combination = PrecisionWeighting(self.names, width)
 
-    def forward(self, scaled: Mapping[str, Tensor | ScaledTokens], evidence: Mapping[str, Tensor]) -> Tensor:
-        """Give (n, d) from scaled values, (n, g) or tokens, and (n,) evidence per modality, 0 where a modality is absent."""
+    def forward(self, scaled: Mapping[str, Tensor | ScaledTokens], relative_depth: Mapping[str, Tensor]) -> Tensor:
+        """Return (n, d) from scaled values, (n, g) or tokens, and (n,) relative depths per modality, 0 where a modality is absent."""
         sums = {name: summed(features, scaled[name]) for name, features in zip(self.names, self.features, strict=True)}
-        return self.combination(sums, evidence)
+        return self.combination(sums, relative_depth)
 
     @torch.no_grad()
-    def calm(self) -> None:
-        """Let all estimates begin small."""
+    def shrink(self) -> None:
+        """Scale all estimates down, so that those without a linear initialisation begin small."""
         for features in self.features:
             features.get_parameter("weight").mul_(0.1)
 
     @torch.no_grad()
-    def start(self, name: str, estimates: Estimates, first: int) -> None:
-        """Start a modality's estimates of some components, in the dimensions from ``first``."""
+    def initialize(self, name: str, estimates: Estimates, first: int) -> None:
+        """Initialise a modality's estimates of some components, in the dimensions from ``first``."""
         last = first + len(estimates.precision_k)
         weight_dg = self.features[self.names.index(name)].get_parameter("weight")
         weight_dg[first:last] = torch.from_numpy(estimates.weights_gk.T)
-        self.combination.start(name, estimates, first)
+        self.combination.initialize(name, estimates, first)
 
 
 def summed(features: nn.Module, scaled: Tensor | ScaledTokens) -> Tensor:

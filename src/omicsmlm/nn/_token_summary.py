@@ -1,4 +1,4 @@
-"""The sum of a row's tokens: what the first token of a row starts as."""
+"""The sum of an observation's tokens: the initial state of its first token."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Kind, TokenSet, obs_of
 
-from ._linear_start import Component
-from ._set_encoder import Combination
+from ._linear_initialization import Component
+from ._set_encoder import PrecisionWeighting
 
-REST = 0.1
-"""Size at the start of the dimensions of a feature's embedding that no component takes."""
+UNUSED_SIZE = 0.1
+"""Initial size of the dimensions of a feature's embedding that no component takes."""
 
 
 class TokenSummary(nn.Module):
@@ -22,14 +22,15 @@ class TokenSummary(nn.Module):
 
     For counts, with the level :math:`a_b` of a token's bin and the mean level :math:`\bar a_g` of its feature,
 
-    .. math:: s_{nd} = \frac{1}{\pi_n} \sum_{t \in n} a_{b_t}\, r_{g_t} E_{g_t d} - \sum_{g\ \text{measured}} \bar a_g\, r_g E_{gd}.
+    .. math:: s_{nd} = \frac{1}{\pi_n} \sum_{t \in n} a_{b_t}\, r_{g_t} E_{g_t d} - \sum_{g\ \text{measured}} \bar a_g\, r_g
+    E_{gd}.
 
     It equals the sum of centred values over all measured features, zeros among them, though only the tokens are
-    looked at; :math:`\pi_n` is the share of tokens that were kept, so that dropping some does not shift it. Open regions
-    weigh :math:`\log(1 + n / n_\text{open})`, normalised to length 1 over the row, and are not centred. A hidden value
-    counts as the usual one (counts) or not at all (regions), a hidden feature not at all.
+    looked at; :math:`\pi_n` is the fraction of tokens that were kept, so that dropping some does not shift it. Open regions
+    weigh :math:`\log(1 + n / n_\text{open})`, normalised to length 1 over the observation, and are not centred. A masked value
+    counts as the usual one (counts) or not at all (regions), a masked feature not at all.
 
-    The embeddings E are those of the tokens themselves; they start as loadings of principal components, brought to
+    The embeddings E are those of the tokens themselves; they are initialised as loadings of principal components, brought to
     size 1 by the fixed rate r. Features that have no loadings are tokens, but not in the sum.
 
     Parameters
@@ -47,7 +48,7 @@ class TokenSummary(nn.Module):
         self.kinds = dict(kinds)
         self.width = width
         self.tables = nn.ParameterList([torch.randn(g, width) for g in n_features.values()])
-        self.combination = Combination(list(kinds), width)
+        self.combination = PrecisionWeighting(list(kinds), width)
         for m, g in enumerate(n_features.values()):
             self.register_buffer(f"rate_{m}", torch.zeros(g))
             self.register_buffer(f"mean_{m}", torch.zeros(g))
@@ -55,23 +56,23 @@ class TokenSummary(nn.Module):
             self.register_buffer(f"usual_{m}", torch.ones(()))
 
     def table(self, name: str) -> Tensor:
-        """Give the embeddings of a modality's features, (g, d)."""
+        """Return the embeddings of a modality's features, (g, d)."""
         return self.tables[self._place(name)]
 
-    def forward(
-        self, parts: Mapping[str, TokenSet], levels: Mapping[str, Tensor], rows: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Give (n, d) from the tokens of each modality, the (t,) levels of their bins and their (t,) rows."""
-        weights = {name: self._weight(name, part, levels[name], rows[name]) for name, part in parts.items()}
+    def forward(self, parts: Mapping[str, TokenSet], levels: Mapping[str, Tensor], obs: Mapping[str, Tensor]) -> Tensor:
+        """Return (n, d) from the tokens of each modality, the (t,) levels of their bins and their (t,) observations."""
+        weights = {name: self._weight(name, part, levels[name], obs[name]) for name, part in parts.items()}
         sums = {name: self._sum(name, part, weights[name]) for name, part in parts.items()}
-        return self.combination(sums, {name: self.evidence(name, part, rows[name]) for name, part in parts.items()})
+        return self.combination(
+            sums, {name: self.relative_depth(name, part, obs[name]) for name, part in parts.items()}
+        )
 
     def commonness(self, name: str) -> Tensor:
-        """Give the share of the rows that the model was started on that have each feature of a modality, (g,)."""
+        """Return the fraction of the observations that the model was initialised with that have each feature of a modality, (g,)."""
         return 1 / torch.expm1(self.get_buffer(f"rarity_{self._place(name)}"))
 
-    def evidence(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
-        """Give how much is seen of each row, (n,), relative to the usual row, at most twice that."""
+    def relative_depth(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
+        """Return how much is visible of each observation, (n,), relative to the usual observation, at most twice that."""
         return (self._amount(name, part, obs_t) / self.get_buffer(f"usual_{self._place(name)}")).clamp(max=2)
 
     def _amount(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
@@ -106,14 +107,14 @@ class TokenSummary(nn.Module):
     def fit(
         self, name: str, parts: Sequence[TokenSet], levels: Sequence[Tensor], chosen: Tensor
     ) -> np.ndarray | sparse.csr_matrix:
-        """Read a modality's statistics off rows that have it; give scaled values of chosen features to find components in.
+        """Set a modality's statistics from observations that have it; return scaled values of chosen features.
 
         Parameters
         ----------
         name
             The modality.
         parts
-            Rows, nothing hidden.
+            Observations, nothing masked.
         levels
             Level of each token's bin, (t,) per part.
         chosen
@@ -125,13 +126,13 @@ class TokenSummary(nn.Module):
             (n, g) standardised levels of counts, or normalised open regions.
         """
         m, n_features = self._place(name), len(self.tables[self._place(name)])
-        rows = [obs_of(part) for part in parts]
-        amounts = [self._amount(name, part, obs_t)[part.present] for part, obs_t in zip(parts, rows, strict=True)]
+        obs = [obs_of(part) for part in parts]
+        amounts = [self._amount(name, part, obs_t)[part.present] for part, obs_t in zip(parts, obs, strict=True)]
         self.get_buffer(f"usual_{m}").copy_(torch.cat(amounts).median().clamp(min=1))
         n_open_g = sum(torch.bincount(part.ids, minlength=n_features) for part in parts)
         n = sum(len(amount) for amount in amounts)
         self.get_buffer(f"rarity_{m}").copy_(torch.log1p(n / n_open_g.clamp(min=1)))  # type: ignore[union-attr]
-        weights = [self._weight(name, *found) for found in zip(parts, levels, rows, strict=True)]
+        weights = [self._weight(name, *found) for found in zip(parts, levels, obs, strict=True)]
         values = sparse.vstack(
             [_matrix(part, weight_t, n_features) for part, weight_t in zip(parts, weights, strict=True)], format="csr"
         )[:, chosen.numpy()]
@@ -145,8 +146,8 @@ class TokenSummary(nn.Module):
         return (x_ng - mean_g) / deviation_g
 
     @torch.no_grad()
-    def start(self, components: Mapping[str, Component], chosen: Mapping[str, Tensor]) -> None:
-        """Start the embeddings of the chosen features as their loadings on all components."""
+    def initialize(self, components: Mapping[str, Component], chosen: Mapping[str, Tensor]) -> None:
+        """Initialise the embeddings of the chosen features with their loadings on all components."""
         for m, name in enumerate(self.kinds):
             weights_gd = torch.zeros(len(chosen[name]), self.width)
             last = 0
@@ -154,7 +155,7 @@ class TokenSummary(nn.Module):
                 last = max(last, component.first + len(component.strength_k))
                 if name in component.estimates:
                     estimates = component.estimates[name]
-                    self.combination.start(name, estimates, component.first)
+                    self.combination.initialize(name, estimates, component.first)
                     columns = slice(component.first, component.first + estimates.weights_gk.shape[1])
                     weights_gd[:, columns] = torch.from_numpy(estimates.weights_gk)
             self.set_loadings(m, chosen[name], weights_gd, last)
@@ -162,7 +163,7 @@ class TokenSummary(nn.Module):
     def set_loadings(self, m: int, chosen: Tensor, weights_gd: Tensor, n_components: int) -> None:
         """Split loadings, (g, d), into embeddings of size 1 and rates."""
         size_g = weights_gd[:, :n_components].square().mean(1).sqrt().clamp(min=1e-9)
-        table_gd = REST * torch.randn(len(chosen), self.width)
+        table_gd = UNUSED_SIZE * torch.randn(len(chosen), self.width)
         table_gd[:, :n_components] = weights_gd[:, :n_components] / size_g[:, None]
         self.tables[m][chosen] = table_gd
         self.get_buffer(f"rate_{m}")[chosen] *= size_g
@@ -172,7 +173,7 @@ class TokenSummary(nn.Module):
 
 
 def _matrix(part: TokenSet, weight_t: Tensor, n_features: int) -> sparse.csr_matrix:
-    """Give the rows that have the modality as a matrix over the vocabulary."""
+    """Return the observations that have the modality as a matrix over the vocabulary."""
     shape = (len(part.present), n_features)
     return sparse.csr_matrix((weight_t.numpy(), part.ids.numpy(), part.offsets.numpy()), shape=shape)[
         part.present.numpy()

@@ -13,19 +13,19 @@ DEPTH = 1e4
 
 
 class ValueBins(nn.Module):
-    """Bins: 0 for a zero, then from small to large, and a last one for what is hidden.
+    """Bins: 0 for a zero, then from small to large, and a last one for what is masked.
 
-    Counts are binned as log1p(10⁴ · count / depth), with edges at quantiles of the non-zero values of training rows; the
-    depth is what the visible counts tell. Equal values always share a bin (scGPT spreads ties at random, and bins each cell
-    by its own quantiles, so that a bin has no fixed meaning). Accessibility is binned as it is: 1, 2, … and the last bin
-    for all that is more; with one bin, only that a region is open is told.
+    Counts are binned as log1p(10⁴ · count / depth), with edges at quantiles of the non-zero values of training observations;
+    the depth is estimated from the visible counts. Equal values always share a bin (scGPT spreads ties at random, and bins
+    each cell by its own quantiles, so that a bin has no fixed meaning). Accessibility is binned as it is: 1, 2, … and the last
+    bin for all that is more; with one bin, only that a region is open is encoded.
 
     Parameters
     ----------
     kinds
         Kind of each modality.
     n_bins
-        Bins of each modality beside those of zero and hidden. They share one axis, so that a bin does not name a modality.
+        Bins of each modality beside those of zero and masked. They share one axis, so that a bin does not name a modality.
     """
 
     def __init__(self, kinds: Mapping[str, Kind], n_bins: Mapping[str, int]) -> None:
@@ -38,29 +38,29 @@ class ValueBins(nn.Module):
             self.register_buffer(f"level_{m}", torch.zeros(self.hidden + 1))
 
     def __len__(self) -> int:
-        """Count the bins, zero and hidden among them."""
+        """Return the number of bins, zero and masked among them."""
         return self.hidden + 1
 
     def digitize(self, name: str, values_t: Tensor, total_t: Tensor) -> Tensor:
-        """Give the bins, (t,) int64, of values in rows of these totals; a NaN is hidden."""
+        """Return the bins, (t,) int64, of values in observations of these totals; a NaN is masked."""
         edges = self.get_buffer(f"edge_{self._place(name)}")
         bins_t = 1 + torch.bucketize(self._transformed(name, values_t, total_t).contiguous(), edges)
         bins_t = torch.where(values_t > 0, bins_t, 0)
         return torch.where(values_t.isnan(), self.hidden, bins_t)
 
     def forward(self, name: str, part: TokenSet, obs_t: Tensor) -> Tensor:
-        """Give the bin of each token, (t,) int64, by what is visible of its row."""
+        """Return the bin of each token, (t,) int64, by what is visible of its observation."""
         return self.digitize(name, part.values, visible_total(part, obs_t)[obs_t])
 
     def level(self, name: str) -> Tensor:
-        """Give the mean value in each bin, (b,), of counts after the logarithm; for hidden that of all non-zero ones."""
+        """Return the mean value in each bin, (b,), of counts after the logarithm; for masked that of all non-zero ones."""
         return self.get_buffer(f"level_{self._place(name)}")
 
     @torch.no_grad()
     def fit(self, name: str, parts: Sequence[TokenSet]) -> None:
-        """Set edges and levels from training rows."""
-        rows = [obs_of(part) for part in parts]
-        totals = [visible_total(part, obs_t)[obs_t] for part, obs_t in zip(parts, rows, strict=True)]
+        """Set edges and levels from training observations."""
+        obs = [obs_of(part) for part in parts]
+        totals = [visible_total(part, obs_t)[obs_t] for part, obs_t in zip(parts, obs, strict=True)]
         values_t, total_t = torch.cat([part.values for part in parts]), torch.cat(totals)
         x_t = self._transformed(name, values_t, total_t)
         if self.kinds[name] != "accessibility" and len(x_t):
@@ -84,6 +84,6 @@ class ValueBins(nn.Module):
 
 
 def visible_total(part: TokenSet, obs_t: Tensor) -> Tensor:
-    """Give what each row would sum to, (n,), as its visible values tell."""
+    """Return the estimated total of each observation, (n,), from its visible values."""
     sum_n = part.values.new_zeros(len(part.covered)).index_add_(0, obs_t, part.values.nan_to_num(0.0))
     return sum_n / part.covered.clamp(min=1e-6)

@@ -1,5 +1,13 @@
 """What training minimises."""
 
+from ._batch_alignment import (
+    BatchAlignmentLoss,
+    ClusterAlignment,
+    MutualNeighbours,
+    batch_shifts,
+    mutual_pairs,
+    shifts_of,
+)
 from ._bounded_counts import (
     Activation,
     CountLoss,
@@ -7,7 +15,7 @@ from ._bounded_counts import (
     bounded_poisson,
     clamped_relu,
     expected_log_counts,
-    log_shares,
+    log_fractions,
     rectified_tanh,
     rectified_tanh_inverse,
 )
@@ -16,7 +24,6 @@ from ._hazards import CoxObjective, DiscreteHazards, log_risk
 from ._labels import LabelObjective
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
 from ._negative_binomial import negative_binomial
-from ._pulls import ClusterAlignment, MutualNeighbours, Pull, batch_shifts, mutual_pairs, shifts_of
 from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
 from ._reduction import observation_mean, step_mean
 from ._residues import ResidueCrossEntropy
@@ -37,7 +44,7 @@ __all__ = [
     "LabelObjective",
     "LatentReconstruction",
     "MutualNeighbours",
-    "Pull",
+    "BatchAlignmentLoss",
     "TokenPrediction",
     "batch_shifts",
     "bernoulli",
@@ -50,7 +57,7 @@ __all__ = [
     "gaussian_kl",
     "info_nce",
     "log_risk",
-    "log_shares",
+    "log_fractions",
     "multinomial",
     "mutual_pairs",
     "negative_binomial",

@@ -1,4 +1,4 @@
-"""Counts of a fixed library size as bounded logarithms: what is expected of them, and what a wrong expectation costs."""
+"""Counts of a fixed library size as bounded logarithms: activations and losses."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,23 +10,21 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Batch, Masked
 
-from ._negative_binomial import negative_binomial
+from ._negative_binomial import UNMEASURED_LOG_MEAN, negative_binomial
 from ._reduction import step_mean
 
 Activation = Literal["rectified tanh", "clamped ReLU", "softmax"]
-"""What leads logits to expected values log(1 + x)."""
+"""Activation from logits to expected values log(1 + x)."""
 CountLoss = Literal["poisson", "negative binomial", "squares", "smooth L1"]
-"""What a wrong expectation costs."""
+"""Loss of expected counts."""
 
 LIBRARY = 1e5
-"""Total to which a row's counts are normalised before the logarithm."""
+"""Total to which an observation's counts are normalised before the logarithm."""
 SLOPE = 4 * math.e
 """A logit is divided by it before the hyperbolic tangent."""
-UNSEEN = -1e4
-"""Log mean of what was not measured: its likelihood of being zero is 1, so it adds nothing."""
 
 
-class Outputs(Protocol):
+class CountOutputs(Protocol):
     """What the objective needs of a module's outputs."""
 
     @property
@@ -41,7 +39,7 @@ class Outputs(Protocol):
 
 
 def rectified_tanh(logits: Tensor, library: float = LIBRARY) -> Tensor:
-    r"""Lead logits z to expected values of log(1 + x), with x between 0 and the library size L.
+    r"""Return expected values of log(1 + x) of logits z, with x between 0 and the library size L.
 
     .. math:: \varphi(z) = \log(L + 1)\,\operatorname{ReLU}(\tanh(z / 4e))
         = \log(L + 1)\,\operatorname{ReLU}(2\,\sigma(z / 2e) - 1)
@@ -58,24 +56,24 @@ def rectified_tanh(logits: Tensor, library: float = LIBRARY) -> Tensor:
 
 
 def rectified_tanh_inverse(values: Tensor, library: float = LIBRARY) -> Tensor:
-    """Give the logits of values from 0 up to under log(1 + L)."""
+    """Return the logits of values from 0 up to under log(1 + L)."""
     return SLOPE * torch.atanh(values / math.log1p(library))
 
 
 def clamped_relu(logits: Tensor, library: float = LIBRARY) -> Tensor:
-    """Lead logits to values of log(1 + x) by cutting them at 0 and log(1 + L)."""
+    """Return logits clipped to 0 and log(1 + L), as values of log(1 + x)."""
     return logits.clamp(0, math.log1p(library))
 
 
-def log_shares(logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
-    """Lead logits to log(1 + L · softmax), the softmax over the features that are seen."""
-    return torch.log1p(library * F.softmax(logits.masked_fill(~visible_ng, UNSEEN), 1))
+def log_fractions(logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
+    """Return log(1 + L · softmax) of logits, the softmax over the visible features."""
+    return torch.log1p(library * F.softmax(logits.masked_fill(~visible_ng, UNMEASURED_LOG_MEAN), 1))
 
 
 def expected_log_counts(activation: Activation, logits: Tensor, visible_ng: Tensor, library: float = LIBRARY) -> Tensor:
-    """Lead (n, g) logits to expected values of log(1 + x), by the activation of that name."""
+    """Return expected values of log(1 + x), (n, g), from logits by the activation of that name."""
     if activation == "softmax":
-        return log_shares(logits, visible_ng, library)
+        return log_fractions(logits, visible_ng, library)
     return (rectified_tanh if activation == "rectified tanh" else clamped_relu)(logits, library)
 
 
@@ -100,7 +98,7 @@ def bounded_poisson(expected_ng: Tensor, values_ng: Tensor) -> Tensor:
 
 
 class CountReconstruction:
-    r"""Cost of the expected counts of a row, the mean over the features that were profiled in it, hidden and visible.
+    r"""Cost of the expected counts of an observation, the mean over the features that were measured in it, masked and visible.
 
     Parameters
     ----------
@@ -110,10 +108,10 @@ class CountReconstruction:
         "poisson": :func:`bounded_poisson`. "negative binomial": of 1 + x with mean :math:`e^{\hat x}` and a dispersion per
         feature. "squares", "smooth L1": of the difference of the logarithms (the latter linear from a difference of 1 on).
     activation
-        What leads the logits to expected values: "rectified tanh", "clamped ReLU" (cut at the largest possible value) or
-        "softmax" (shares of the library).
+        Activation from logits to expected values: "rectified tanh", "clamped ReLU" (cut at the largest possible value) or
+        "softmax" (fractions of the library).
     library
-        L, the total of a row.
+        L, the total of an observation.
     """
 
     def __init__(
@@ -125,8 +123,8 @@ class CountReconstruction:
     ) -> None:
         self.name, self.loss, self.activation, self.library = name, loss, activation, library
 
-    def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        """Return the one term: the mean over the rows that have the modality."""
+    def __call__(self, outputs: CountOutputs, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        """Return the one term: the mean over the observations that have the modality."""
         target = masked.targets[self.name]
         expected_ng = expected_log_counts(self.activation, outputs.logits.float(), target.visible, self.library)
         cost_n = self._cost(expected_ng, target.values.float(), target.visible, outputs.log_dispersion)
@@ -137,16 +135,16 @@ class CountReconstruction:
     def _cost(
         self, expected_ng: Tensor, values_ng: Tensor, visible_ng: Tensor, log_dispersion_g: Tensor | None
     ) -> Tensor:
-        """Give the cost of each row, (n,), summed over what was profiled in it."""
+        """Return the cost of each observation, (n,), summed over what was measured in it."""
         if self.loss == "negative binomial":
             assert log_dispersion_g is not None
-            log_mean_ng = expected_ng.masked_fill(~visible_ng, UNSEEN)
+            log_mean_ng = expected_ng.masked_fill(~visible_ng, UNMEASURED_LOG_MEAN)
             log_dispersion_ng = log_dispersion_g.float().clamp(-6, 8).expand_as(expected_ng)
             return negative_binomial(values_ng.exp() * visible_ng, log_mean_ng, log_dispersion_ng)
-        return (PLAIN[self.loss](expected_ng, values_ng) * visible_ng).sum(1)
+        return (ELEMENTWISE[self.loss](expected_ng, values_ng) * visible_ng).sum(1)
 
 
-PLAIN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+ELEMENTWISE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "poisson": bounded_poisson,
     "squares": lambda expected_ng, values_ng: (expected_ng - values_ng).square(),
     "smooth L1": lambda expected_ng, values_ng: F.smooth_l1_loss(expected_ng, values_ng, reduction="none"),

@@ -1,4 +1,4 @@
-r"""What a partial view of a row says should agree with what its full view says.
+r"""Agreement between the partial and the full view of an observation.
 
 The MOJO paper (bioRxiv 10.1101/2025.06.25.661237) fine-tunes with an auxiliary "mutual information" loss and prints no
 formula for it. These two terms are ours: the InfoNCE bound on the mutual information of two views (van den Oord et al.
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def info_nce(full_nd: Tensor, partial_nd: Tensor, temperature: float = 0.1) -> Tensor:
-    r"""Tell a row's full view from those of the other rows, by its partial view.
+    r"""Return the InfoNCE loss: which full view is that of the same observation as a partial view.
 
     .. math:: -\frac1n \sum_i \log \frac{e^{\cos(p_i, f_i) / τ}}{\sum_j e^{\cos(p_i, f_j) / τ}}
 
@@ -28,9 +28,9 @@ def info_nce(full_nd: Tensor, partial_nd: Tensor, temperature: float = 0.1) -> T
 
 
 def divergence(full_logits_nc: Tensor, partial_logits_nc: Tensor, counts_n: Tensor | None = None) -> Tensor:
-    r"""Mean over rows of :math:`\mathrm{KL}(p_\text{full} \,\|\, p_\text{partial})`, in natural logarithms.
+    r"""Return the mean over observations of :math:`\mathrm{KL}(p_\text{full} \,\|\, p_\text{partial})`, in natural logarithms.
 
-    Only rows of which ``counts_n`` is true count; None for all.
+    Only observations of which ``counts_n`` is true count; None for all.
 
     Examples
     --------

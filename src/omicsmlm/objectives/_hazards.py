@@ -1,4 +1,4 @@
-"""Telling who has the event sooner: Cox's partial likelihood, and hazards of intervals of time."""
+"""Survival objectives: Cox's partial likelihood, and hazards of intervals of time."""
 
 from collections.abc import Mapping
 
@@ -15,13 +15,13 @@ from ._reduction import observation_mean, step_mean
 class CoxObjective:
     r"""Negative log partial likelihood of a batch, per event; tied events by Efron's method.
 
-    A row is compared with the rows of its stratum in the batch. Batches therefore have to be large; one without events
-    has nothing to say.
+    An observation is compared with those of its stratum in the batch. Batches therefore have to be large; the loss of one
+    without events is 0.
 
     Parameters
     ----------
     time_n
-        (n_obs,) float32 times of the rows of the object; a batch finds its own by ``batch.indices``.
+        (n_obs,) float32 times of the observations of the object; a batch finds its own by ``batch.indices``.
     event_n
         (n_obs,) bool: the time is that of the event.
     stratum_n
@@ -49,16 +49,17 @@ class CoxObjective:
 
 
 def negative_log_partial_likelihood(eta_n: Tensor, time_n: Tensor, event_n: Tensor, stratum_n: Tensor) -> Tensor:
-    r"""Sum over events of Cox's negative log partial likelihood, ties by Efron's method, without asking the device.
+    r"""Return the sum over events of Cox's negative log partial likelihood, ties by Efron's method.
 
-    For the events :math:`l = 0, \dots, m - 1` of one time and stratum, whose rows are D, among those at risk R,
+    For the events :math:`l = 0, \dots, m - 1` of one time and stratum, whose observations are D, among those at risk R,
 
     .. math:: \sum_l \log\Big(\sum_{j \in R} e^{\eta_j} - \frac lm \sum_{j \in D} e^{\eta_j}\Big) - \sum_{j \in D} \eta_j
 
     Parameters
     ----------
     eta_n, time_n, event_n, stratum_n
-        Log relative hazards, times, whether these are of the event (bool), and strata: pairs of rows are compared, n² numbers.
+        Log relative hazards, times, whether these are of the event (bool), and strata: pairs of observations are compared, n²
+        numbers.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def negative_log_partial_likelihood(eta_n: Tensor, time_n: Tensor, event_n: Tens
     tied_nn = same_nn & (time_n == time_n[:, None]) & event_n & event_n[:, None]
     fraction_n = tied_nn.tril(-1).sum(1) / tied_nn.sum(1).clamp(min=1)
     eta_nn = eta_n.expand_as(at_risk_nn).masked_fill(~at_risk_nn, -torch.inf)
-    largest_n = eta_nn.detach().amax(1)  # each row is at its own risk, so that this is finite
+    largest_n = eta_nn.detach().amax(1)  # each observation is at its own risk, so that this is finite
     hazard_nn = (eta_nn - largest_n[:, None]).exp()
     left_n = hazard_nn.sum(1) - fraction_n * (hazard_nn * tied_nn).sum(1)
     loss_n = largest_n + left_n.clamp(min=1e-30).log() - eta_n
@@ -85,14 +86,14 @@ class DiscreteHazards:
 
     .. math:: -\sum_{u < u_i} \log(1 - h_{iu}) - \log\big(h_{iu_i}^{d_i} (1 - h_{iu_i})^{1 - d_i}\big)
 
-    with the interval :math:`u_i` in which row i was last seen, and whether it had the event, :math:`d_i`.
+    with the interval :math:`u_i` in which observation i was last observed, and whether it had the event, :math:`d_i`.
 
     Parameters
     ----------
     interval_n
-        (n_obs,) int64: interval in which each row of the object was last seen.
+        (n_obs,) int64: interval in which each observation of the object was last observed.
     event_n
-        (n_obs,) bool: it was last seen with the event.
+        (n_obs,) bool: it was last observed with the event.
     """
 
     def __init__(self, interval_n: Tensor, event_n: Tensor) -> None:
@@ -100,7 +101,7 @@ class DiscreteHazards:
         self.event_n = event_n
 
     def __call__(self, outputs: Tensor, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        """Return the one term, of (n, u) logits of hazards, per row."""
+        """Return the one term, of (n, u) logits of hazards, per observation."""
         indices = batch.indices
         self.interval_n, self.event_n = (
             part.to(indices.device) for part in (self.interval_n, self.event_n)
@@ -114,7 +115,7 @@ class DiscreteHazards:
 
 
 def log_risk(outputs: Tensor) -> Tensor:
-    r"""Give (n,) log risks: log relative hazards as they are, or the log of the cumulative hazard over all intervals.
+    r"""Return (n,) log risks: log relative hazards as they are, or the log of the cumulative hazard over all intervals.
 
     .. math:: \log \sum_u -\log(1 - h_u), \quad -\log(1 - \sigma(l)) = \log(1 + e^l)
     """

@@ -1,4 +1,4 @@
-"""Telling labels apart."""
+"""Cross-entropy of labels."""
 
 from collections.abc import Mapping
 
@@ -11,14 +11,14 @@ from ._reduction import step_mean
 
 
 class LabelObjective:
-    """Weighted cross-entropy between logits and the labels of the rows.
+    """Weighted cross-entropy between logits and the labels of the observations.
 
     Parameters
     ----------
     codes_n
-        (n_obs,) int64: label of each row of the object; a batch finds its own by ``batch.indices``.
+        (n_obs,) int64: label of each observation of the object; a batch finds its own by ``batch.indices``.
     weight_c
-        (c,) float32: weight of a row of each label; the mean over a batch is weighted by it.
+        (c,) float32: weight of an observation of each label; the mean over a batch is weighted by it.
     """
 
     def __init__(self, codes_n: Tensor, weight_c: Tensor) -> None:

@@ -1,31 +1,29 @@
-"""Negative log-likelihoods, one per kind of value; each gives (n,) sums over the features of a row."""
+"""Negative log-likelihoods, one per kind of value; each returns (n,) sums over the features of an observation."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._stored import as_numbers
+from omicsmlm._stored import as_float
 
 
 def multinomial(open_ng: Tensor, logits_ng: Tensor) -> Tensor:
-    """Which regions are open, given how many: −Σ x log softmax(logits) (the constant of x is left out)."""
+    """Return that of which regions are open, given how many: −Σ x log softmax(logits) (the constant of x is left out)."""
     return -(open_ng * F.log_softmax(logits_ng, 1)).sum(1)
 
 
 def bernoulli(fraction_ng: Tensor, logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
-    """Fractions between 0 and 1 as the mean of a Bernoulli: cross-entropy, over what is measured."""
-    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_numbers(visible_ng)).sum(
-        1
-    )
+    """Return that of fractions between 0 and 1 as the mean of a Bernoulli: cross-entropy, over what is measured."""
+    return (F.binary_cross_entropy_with_logits(logits_ng, fraction_ng, reduction="none") * as_float(visible_ng)).sum(1)
 
 
 def gaussian(values_ng: Tensor, mean_ng: Tensor, log_precision_ng: Tensor, visible_ng: Tensor) -> Tensor:
-    """Normal with a mean and a log precision per value, over what is measured (without the constant log √2π)."""
+    """Return that of a normal with a mean and a log precision per value, over what is measured (without the constant log √2π)."""
     squares_ng = (values_ng - mean_ng).square() * log_precision_ng.exp()
-    return (0.5 * (squares_ng - log_precision_ng) * as_numbers(visible_ng)).sum(1)
+    return (0.5 * (squares_ng - log_precision_ng) * as_float(visible_ng)).sum(1)
 
 
 def gaussian_kl(mean_nd: Tensor, log_variance_nd: Tensor) -> Tensor:
-    """KL divergence of N(mean, variance) from N(0, 1), summed over dimensions: (n,).
+    """Return the KL divergence of N(mean, variance) from N(0, 1), summed over dimensions: (n,).
 
     Examples
     --------

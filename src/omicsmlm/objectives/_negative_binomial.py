@@ -16,14 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from omicsmlm._stored import Stored
+from omicsmlm._stored import StoredValues
 
-MOST = 80.0
-"""Largest log μ/θ: its exponential is still a float32."""
+MOST_LOG_ODDS = 80.0
+"""Largest log μ/θ: its exponential is still a float32 (which end at e⁸⁸)."""
+UNMEASURED_LOG_MEAN = -1e4
+"""Log mean of what was not measured: e⁻¹⁰⁰⁰⁰ is 0 in float32, so the likelihood of a zero there is 1 and it adds nothing."""
 
 
 def negative_binomial(
-    counts_ng: Tensor, log_mean_ng: Tensor, log_dispersion_ng: Tensor, stored: Stored | None = None
+    counts_ng: Tensor, log_mean_ng: Tensor, log_dispersion_ng: Tensor, stored: StoredValues | None = None
 ) -> Tensor:
     r"""Return the negative log-likelihood of a negative binomial of mean μ and inverse dispersion θ, (n,), float32.
 
@@ -68,7 +70,7 @@ class _NegativeBinomial(torch.autograd.Function):
         obs_t: Tensor | None,
         values_t: Tensor | None,
     ) -> Tensor:  # type: ignore[override]
-        theta_ng, a_ng = log_dispersion_ng.exp(), (log_mean_ng - log_dispersion_ng).clamp_(max=MOST)
+        theta_ng, a_ng = log_dispersion_ng.exp(), (log_mean_ng - log_dispersion_ng).clamp_(max=MOST_LOG_ODDS)
         spare_ng = a_ng * counts_ng  # few buffers, each used again: at this size allocating takes longer than computing
         loss_n = -spare_ng.sum(1)
         if at_t is None or obs_t is None or values_t is None:

@@ -1,4 +1,4 @@
-"""Masked reconstruction of every modality, through the likelihood of its kind, from one latent per row."""
+"""Masked reconstruction of every modality, through the likelihood of its kind, from one latent per observation."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,20 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omicsmlm._stored import StoredGrid, as_numbers, has_any
+from omicsmlm._stored import StoredGrid, as_float, has_visible
 from omicsmlm._types import Batch, Encoded, Grid, Kind, Masked
 
+from ._batch_alignment import BatchAlignmentLoss
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
-from ._negative_binomial import negative_binomial
-from ._pulls import Pull
+from ._negative_binomial import UNMEASURED_LOG_MEAN, negative_binomial
 from ._reduction import observation_mean, step_mean
 
-UNSEEN = -1e4
-"""Log mean of what was not measured: its likelihood of being zero is 1, so it adds nothing."""
 
-
-class Head(Protocol):
-    """What a decoder says of one modality: see :class:`omicsmlm.nn.Decoded`."""
+class ModalityOutputs(Protocol):
+    """Parameters of the likelihood of one modality: see :class:`omicsmlm.nn.Decoded`."""
 
     logits: Tensor
     log_dispersion: Tensor | None
@@ -28,19 +25,19 @@ class Head(Protocol):
     category: Tensor
 
 
-class Outputs(Protocol):
+class LatentOutputs(Protocol):
     """What the objective needs of a module's outputs."""
 
     encoded: Encoded
-    decoded: Mapping[str, Head]
+    decoded: Mapping[str, ModalityOutputs]
     batch_logits: Tensor | None
 
 
 class LatentReconstruction:
     """Reconstruction + KL + adversary, each a named term.
 
-    Every row is judged on all the features that were measured in it, hidden and visible; a modality that a row lacks
-    is not judged. Terms are summed over features and averaged over rows.
+    All features that were measured in an observation are evaluated, masked and visible; a modality that it lacks is not. Terms
+    are summed over features and averaged over observations.
 
     Parameters
     ----------
@@ -49,15 +46,15 @@ class LatentReconstruction:
     weights
         Weight of each modality's likelihood.
     kl_weight, kl_warmup
-        Weight of the KL divergence of the latent from N(0, I), reached after this share of the training.
+        Weight of the KL divergence of the latent from N(0, I), reached after this fraction of the training.
     adversary_weight
         Weight of the adversary's cross-entropy.
-    pulls
+    alignment_losses
         Further terms that mix the batches, by name, each with its weight.
     """
 
     start = 0.2
-    """Share of the training after which the pulls begin: targets in an untrained embedding mislead."""
+    """Fraction of the training after which the alignment losses begin: targets in an untrained embedding mislead."""
 
     def __init__(
         self,
@@ -67,21 +64,21 @@ class LatentReconstruction:
         kl_weight: float,
         kl_warmup: float,
         adversary_weight: float,
-        pulls: Mapping[str, tuple[Pull, float]] | None = None,
+        alignment_losses: Mapping[str, tuple[BatchAlignmentLoss, float]] | None = None,
     ) -> None:
         self.kinds = dict(kinds)
         self.weights = dict(weights)
         self.kl_weight = kl_weight
         self.kl_warmup = kl_warmup
         self.adversary_weight = adversary_weight
-        self.pulls = dict(pulls or {})
+        self.alignment_losses = dict(alignment_losses or {})
 
-    def __call__(self, outputs: Outputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def __call__(self, outputs: LatentOutputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted terms."""
         terms = {}
         for name, kind in self.kinds.items():
             nll_n = negative_log_likelihood(kind, outputs.decoded[name], masked.targets[name])
-            has_n = has_any(masked.targets[name])
+            has_n = has_visible(masked.targets[name])
             terms[name] = self.weights[name] * observation_mean(torch.where(has_n, nll_n, 0.0), batch)
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
         terms["kl"] = self.kl_weight * ramp * observation_mean(gaussian_kl(*outputs.encoded), batch)
@@ -89,23 +86,23 @@ class LatentReconstruction:
             batch_n = batch.covariates[:, 0]
             total = F.cross_entropy(outputs.batch_logits, batch_n, ignore_index=-1, reduction="sum")
             terms["adversary"] = self.adversary_weight * step_mean(total, (batch_n >= 0).sum(), batch)
-        for name, (pull, weight) in self.pulls.items():
-            terms[name] = weight * pull(outputs.encoded.mean, batch)
+        for name, (loss, weight) in self.alignment_losses.items():
+            terms[name] = weight * loss(outputs.encoded.mean, batch)
         return terms
 
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
-        """Let the pulls find their targets: the objective is its own memory."""
-        for pull, _ in self.pulls.values():
-            pull.refresh(embedding_md, covariates_mk, indices_m, is_whole=is_whole)
+        """Let the alignment losses find their targets: the objective is its own memory bank."""
+        for loss, _ in self.alignment_losses.values():
+            loss.refresh(embedding_md, covariates_mk, indices_m, is_whole=is_whole)
 
-    def forget(self) -> None:
-        """Let the pulls drop their targets."""
-        for pull, _ in self.pulls.values():
-            pull.forget()
+    def clear(self) -> None:
+        """Let the alignment losses drop their targets."""
+        for loss, _ in self.alignment_losses.values():
+            loss.clear()
 
 
-def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
-    """Give each row's negative log-likelihood, (n,) float32, over its measured features.
+def negative_log_likelihood(kind: Kind, head: ModalityOutputs, target: Grid) -> Tensor:
+    """Return each observation's negative log-likelihood, (n,) float32, over its measured features.
 
     Accessibility is scaled up where only a sample of the regions was decoded.
     """
@@ -113,7 +110,7 @@ def negative_log_likelihood(kind: Kind, head: Head, target: Grid) -> Tensor:
         return _negative_log_likelihood(kind, head.logits.float(), head, target)
 
 
-def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: Head, target: Grid) -> Tensor:
+def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: ModalityOutputs, target: Grid) -> Tensor:
     values_ng, visible_ng = target.values, target.visible
     if kind == "fraction":
         return bernoulli(values_ng, logits_ns, visible_ng)
@@ -123,7 +120,7 @@ def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: Head, target: 
         if head.features is not None:
             values_ng, visible_ng = values_ng.index_select(1, head.features), visible_ng.index_select(1, head.features)
         scale = target.values.shape[1] / values_ng.shape[1]
-        return scale * multinomial(as_numbers(values_ng > 0), _masked(logits_ns, visible_ng))
+        return scale * multinomial(as_float(values_ng > 0), _masked(logits_ns, visible_ng))
     if kind == "protein":
         log_mean_ng = _masked(logits_ns.clamp(-6, 12), visible_ng)
     else:
@@ -135,7 +132,7 @@ def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: Head, target: 
     return negative_binomial(values_ng, log_mean_ng, _log_dispersion(head, -6), stored)
 
 
-def _log_dispersion(head: Head, least: float) -> Tensor:
+def _log_dispersion(head: ModalityOutputs, least: float) -> Tensor:
     """Return (n, s) log dispersions of observations; of a category, they are bounded once."""
     assert head.log_dispersion is not None
     return F.embedding(head.category, head.log_dispersion.float().clamp(least, 8))
@@ -143,23 +140,23 @@ def _log_dispersion(head: Head, least: float) -> Tensor:
 
 def _masked(logits_ng: Tensor, visible_ng: Tensor) -> Tensor:
     """Return logits that are next to -∞ where nothing was measured; no gradient comes back from there."""
-    return torch.add(logits_ng, as_numbers(~visible_ng), alpha=UNSEEN)
+    return torch.add(logits_ng, as_float(~visible_ng), alpha=UNMEASURED_LOG_MEAN)
 
 
-def expected_values(kind: Kind, head: Head, grid: Grid, usual_depth: float) -> Tensor:
-    """Give what each row's values are expected to be, (n, g), in the modality's units.
+def expected_values(kind: Kind, head: ModalityOutputs, grid: Grid, usual_depth: float) -> Tensor:
+    """Return the expected values of each observation, (n, g), in the modality's units.
 
     Parameters
     ----------
     kind
-        Kind of the modality: expected counts at the row's own depth (counts), expected counts (protein), probability of
+        Kind of the modality: expected counts at the observation's own depth (counts), expected counts (protein), probability of
         being open (accessibility), fraction, or value.
     head
-        What the decoder says of all features.
+        Decoded parameters of all features.
     grid
-        What was measured: a row's depth is estimated from the features that it has.
+        What was measured: an observation's depth is estimated from the features that it has.
     usual_depth
-        Depth of a row that has none of them: the sum of its counts, or the number of its open regions.
+        Depth of an observation that has none of them: the sum of its counts, or the number of its open regions.
     """
     if kind == "fraction":
         return head.logits.sigmoid()

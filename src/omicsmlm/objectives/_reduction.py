@@ -1,4 +1,4 @@
-"""Means over all that is scored in a step, wherever it is."""
+"""Means over all that is evaluated in a step, on whichever process."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,15 @@ from torch.distributed import all_reduce
 
 from omicsmlm._types import Batch
 
+IGNORED = -100
+"""Class that :func:`torch.nn.functional.cross_entropy` leaves out: the target of tokens that are not evaluated."""
+
 
 def step_mean(total: Tensor, count: Tensor | int, batch: Batch) -> Tensor:
     r"""Return the sum of a step's losses divided by how many there are; 0 where there is none.
 
     Where ranks share a step, each has a part of its sum :math:`S_r` and of its count :math:`C_r`, and the gradients are
-    averaged over the R ranks. So that they come out as one process would have them, each rank gives
+    averaged over the R ranks. So that they come out as one process would have them, each rank returns
 
     .. math:: R \, S_r \Big/ \sum_{r'} C_{r'}
 

@@ -1,4 +1,4 @@
-"""Cross-entropy of hidden letters."""
+"""Cross-entropy of masked residues."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ from ._reduction import step_mean
 
 
 class ResidueCrossEntropy:
-    """Mean cross-entropy, in nats, of the hidden letters of each kind of sequence; summed over kinds.
+    """Mean cross-entropy, in nats, of the masked residues of each kind of sequence; summed over kinds.
 
-    It judges ``outputs.residues[name]``, the (t, a) logits of all letters, where they are hidden. Of an ambiguous letter (N, X)
-    nothing is asked.
+    It evaluates ``outputs.residues[name]``, the (t, a) logits of all residues, where they are masked. Ambiguous residues
+    (N, X) are left out.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ class ResidueCrossEntropy:
         self.codes = dict(codes)
 
     def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        """Judge the letters."""
+        """Return a term per kind of sequence."""
         assert masked.evaluated is not None
         terms = {}
         for name, logits_ta in outputs.residues.items():
             whole: Sequences = masked.targets[name]
-            n_residues = len(logits_ta)  # letters of no sequence, behind the last one, have been left out
+            n_residues = len(logits_ta)  # residues of no sequence, behind the last one, have been left out
             byte_t = whole.residues[:n_residues].long()
             self.codes[name] = self.codes[name].to(byte_t.device)  # once: it stays there
             code_t = torch.where(masked.evaluated[name][:n_residues], self.codes[name][byte_t].clamp(min=-1), -1)

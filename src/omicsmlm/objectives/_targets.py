@@ -1,4 +1,4 @@
-"""Squared error of what is foretold of each row."""
+"""Squared error of predicted targets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,14 +21,14 @@ class TargetError:
     Parameters
     ----------
     name
-        The modality that is foretold.
+        The modality that is predicted.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __call__(self, outputs: Any, masked: Masked, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        """Judge ``outputs.predicted``, (n, t)."""
+        """Return the one term, of ``outputs.predicted``, (n, t)."""
         target: Grid = masked.targets[self.name]
         squares_nt = (outputs.predicted.float() - target.values).square() * target.visible
         return {"squared_error": step_mean(squares_nt.sum(), target.visible.sum(), batch)}

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from omicsmlm._checks import named, value_error
-from omicsmlm._compat import threads_kept
+from omicsmlm._compat import keep_torch_threads
 from omicsmlm.pl._figure import new_figure, saved
 
 _MISSING = "#d9d9d9"
@@ -41,7 +41,7 @@ def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int 
     """
     from umap import UMAP
 
-    with warnings.catch_warnings(), threads_kept():
+    with warnings.catch_warnings(), keep_torch_threads():
         warnings.simplefilter("ignore")
         layout = UMAP(n_neighbors=min(n_neighbors, len(embedding) - 1), min_dist=0.5, random_state=seed)
         return np.asarray(layout.fit_transform(np.asarray(embedding, dtype=np.float32)), dtype=np.float32)

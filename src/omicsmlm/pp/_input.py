@@ -16,7 +16,7 @@ type Values = Any
 
 
 def one_modality(place: str, data: object) -> AnnData:
-    """Give the AnnData back, or say which one to pass.
+    """Return the AnnData back, or say which one to pass.
 
     Raises
     ------

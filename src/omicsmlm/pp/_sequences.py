@@ -34,7 +34,7 @@ class _Parts(NamedTuple):
     of: dict[str, list[_Part]]
 
 
-class _Row(NamedTuple):
+class _Transcript(NamedTuple):
     """What becomes of one transcript."""
 
     tss: int
@@ -109,21 +109,23 @@ def extract_sequences(
     codes = [_code_table(number) for number in genetic_codes]
     lines = read_gtf(gtf, transcripts)
     with _genome(fasta) as genome:
-        rows = _rows(Path(fasta).name, genome, lines, width, codes)
+        transcripts_found = _transcripts(Path(fasta).name, genome, lines, width, codes)
     firsts = lines.drop_duplicates("transcript_id").set_index("transcript_id")
-    table = pd.DataFrame([rows[name] for name in firsts.index], index=firsts.index, dtype=object)
+    table = pd.DataFrame([transcripts_found[name] for name in firsts.index], index=firsts.index, dtype=object)
     table = firsts[["gene_id", "gene_name", "chrom", "strand"]].join(table.astype({"tss": np.int64}))
     counts = len(table), table["gene_id"].nunique(), table["protein"].notna().sum()
     logger.info("extract_sequences: %d transcripts of %d genes, %d of them coding.", *counts)
     return table.drop(columns="dna") if width is None else table
 
 
-def _rows(place: str, genome: Any, lines: pd.DataFrame, width: int | None, codes: list[Any]) -> dict[str, _Row]:
+def _transcripts(
+    place: str, genome: Any, lines: pd.DataFrame, width: int | None, codes: list[Any]
+) -> dict[str, _Transcript]:
     """All transcripts, by chromosome."""
     absent = pd.Index(lines["chrom"].unique()).difference(genome.keys(), sort=False)
     if len(absent):
         raise value_error(place, f"the chromosomes {named(absent, 3)}", named(genome.keys(), 3), _CHROMOSOMES)
-    rows: dict[str, _Row] = {}
+    transcripts_found: dict[str, _Transcript] = {}
     for chrom, of_chrom in lines.groupby("chrom", sort=False):
         # whole chromosomes, one after the other: many times faster than exon by exon, for some 250 MB
         sequence = genome[chrom][:].seq
@@ -133,8 +135,8 @@ def _rows(place: str, genome: Any, lines: pd.DataFrame, width: int | None, codes
         code = codes[1] if chrom in _MITOCHONDRIA else codes[0]
         windows: dict[tuple[int, str], str] = {}
         for transcript, parts in _parts(of_chrom).items():
-            rows[transcript] = _row(sequence, parts, width, code, windows)
-    return rows
+            transcripts_found[transcript] = _transcript(sequence, parts, width, code, windows)
+    return transcripts_found
 
 
 def _code_table(number: int) -> Any:
@@ -179,7 +181,9 @@ def _parts(of_chrom: pd.DataFrame) -> dict[str, _Parts]:
     return found
 
 
-def _row(sequence: str, parts: _Parts, width: int | None, code: Any, windows: dict[tuple[int, str], str]) -> _Row:
+def _transcript(
+    sequence: str, parts: _Parts, width: int | None, code: Any, windows: dict[tuple[int, str], str]
+) -> _Transcript:
     """One transcript; `windows` is the DNA around the sites of this chromosome that were met before."""
     strand, cds = parts.strand, _coding(parts)
     exons = parts.of["exon"] or cds
@@ -191,7 +195,7 @@ def _row(sequence: str, parts: _Parts, width: int | None, code: Any, windows: di
         skipped = cds[0 if strand == "+" else -1].frame
         coding = _joined(sequence, cds, strand)[skipped:] or None
         protein = _translated(coding or "", code, selenocysteine=bool(parts.of["Selenocysteine"])) or None
-    return _Row(tss, windows.get((tss, strand)), _joined(sequence, exons, strand), coding, protein)
+    return _Transcript(tss, windows.get((tss, strand)), _joined(sequence, exons, strand), coding, protein)
 
 
 def _coding(parts: _Parts) -> list[_Part]:

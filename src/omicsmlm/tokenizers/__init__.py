@@ -1,28 +1,28 @@
-"""From packed rows to what a family's encoder takes."""
+"""Tokenizers: from packed batches to the input of a family's encoder."""
 
-from ._bins import AxisBins, Scale, fit_scale, row_depth
-from ._log_counts import Library, LogCounts, expected_shares
+from ._bins import AxisBins, Scale, fit_scale, observation_depth
+from ._feature_grids import FeatureGrids
+from ._log_counts import Library, LogCounts, expected_fractions
 from ._sample_values import sample_values
 from ._selection import common_features, variable_features
-from ._sequences import TARGETS, Crop, CroppedSequences, cropped
-from ._sets import FeatureSets
+from ._sequences import TARGETS, TruncatedSequences, Truncation, truncated
 from ._token_sets import TokenSets
 
 __all__ = [
     "TARGETS",
-    "Crop",
-    "CroppedSequences",
-    "cropped",
+    "Truncation",
+    "TruncatedSequences",
+    "truncated",
     "AxisBins",
-    "FeatureSets",
+    "FeatureGrids",
     "Library",
     "LogCounts",
     "Scale",
     "TokenSets",
     "common_features",
-    "expected_shares",
+    "expected_fractions",
     "fit_scale",
-    "row_depth",
+    "observation_depth",
     "sample_values",
     "variable_features",
 ]

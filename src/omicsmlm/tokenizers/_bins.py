@@ -1,4 +1,4 @@
-"""Values of several modalities as numbers of bins, on one axis of features that all of them share."""
+"""Values of several modalities as bins, on one axis of features that all of them share."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,13 +12,13 @@ from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, obs_of
 DEPTH = 1e6
 """Counts are normalised to this total before the logarithm."""
 N_KNOTS = 65
-"""Quantiles that a scale by quantiles goes through."""
-MOST_VALUES = 2_000_000
-"""Values from which quantiles are taken; a regular part of them where there are more."""
+"""Knots of a scale by quantiles, so that its levels are multiples of 1/64."""
+MAX_VALUES = 2_000_000
+"""Most values of which quantiles are taken; of more, every k-th."""
 
 
 class Scale(NamedTuple):
-    """A map from values to 0 … 1: rising, straight between knots, level beyond the first and the last."""
+    """A monotonic map from values to [0, 1]: linear between knots, constant beyond the first and the last."""
 
     knots: list[float]
     """Ascending values."""
@@ -27,31 +27,31 @@ class Scale(NamedTuple):
 
 
 class AxisBins(nn.Module):
-    """Puts each modality's values into bins, at the places of their features on the shared axis.
+    """Bins each modality's values, at the positions of their features on the shared axis.
 
-    A value is scaled to 0 … 1 and goes into the bin that ``numpy.digitize`` gives it among ``linspace(0, 1, n_bins)``; what
-    is 0 or less has the bin 0 to itself, and what is 1 or more goes into the last one.
+    A value is scaled to [0, 1] and gets the bin of ``numpy.digitize`` with edges ``linspace(0, 1, n_bins)``; bin 0 is for
+    what is 0 or less alone, and what is 1 or more gets the last bin.
 
     Parameters
     ----------
     kinds
         Kind of each modality. Raw counts enter as log10(1 + 10⁶ x / depth); the depth is the sum over the features that
-        the object has, divided by the share of a row that these usually make up.
+        the object has, divided by the fraction of an observation's total that these usually make up.
     n_bins
         Bins of each modality.
     n_features
         Features on the axis.
     columns
-        Per modality, (v,) int64: place on the axis of each feature of its vocabulary, -1 where it has none.
+        Per modality, (v,) int64: position on the axis of each feature of its vocabulary, -1 for one that is not on it.
     scales
-        Per modality, the map to 0 … 1.
+        Per modality, the map to [0, 1].
     profiles
-        Per modality of counts, (v,) expected share of each feature in a row's total; they sum to 1.
+        Per modality of counts, (v,) mean profile: expected fraction of each feature in an observation's total; sums to 1.
 
     Notes
     -----
-    A feature that a modality lacks, that the object lacks, or that is NaN in a row, is not seen; so is all of a modality
-    in a row that lacks it. In counts, a value that is not stored is a measured zero.
+    A feature that a modality or the object lacks, or that is NaN in an observation, is not visible there; nor is any of a
+    modality that an observation lacks. In counts, a value that is not stored is a measured zero.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class AxisBins(nn.Module):
                 self.register_buffer(f"profile_{m}", profiles[name])
 
     def forward(self, batch: Batch) -> dict[str, Grid]:
-        """Return one (n, g) grid per modality, whose values are numbers of bins; the batch stays as it is."""
+        """Return one (n, g) grid per modality, whose values are bins as float32; the batch is not changed."""
         return {name: self._grid(name, batch) for name in self.kinds}
 
     def depth(self, name: str, batch: Batch) -> Tensor:
-        """Give what rows of counts would sum to over the whole vocabulary, (n,)."""
-        return row_depth(batch.tokens[name], batch.measured[name], self._buffer("profile", name))
+        """Return the expected sum of each observation's counts over the whole vocabulary, (n,)."""
+        return observation_depth(batch.tokens[name], batch.measured[name], self._buffer("profile", name))
 
     def centres(self) -> Tensor:
-        """Give the middle of each bin on the scale of 0 to 1, (b,); that of the first is 0."""
+        """Return the centre of each bin on the scale of 0 to 1, (b,); that of bin 0 is 0."""
         edges: Tensor = self.get_buffer("edges")
         return torch.cat([edges[:1], (edges[1:] + edges[:-1]) / 2])
 
     def unscaled(self, name: str, scaled_ng: Tensor, depth_n: Tensor | None) -> Tensor:
-        """Lead scaled values back to the units of the modality, (n, g); counts at a row's depth."""
+        """Return scaled values in the units of the modality, (n, g): the inverse of scaling; counts at the given depths."""
         values_ng = _through(scaled_ng, self._buffer("levels", name), self._buffer("knots", name))
         if depth_n is None:
             return values_ng
@@ -100,7 +100,9 @@ class AxisBins(nn.Module):
         values_t = tokens.values
         if is_sparse:
             values_t = log_per_million(values_t, self.depth(name, batch)[obs_t])
-        column_t = torch.where(column_t >= 0, column_t, self.n_features)  # what is off the axis is laid beside it
+        column_t = torch.where(
+            column_t >= 0, column_t, self.n_features
+        )  # a last column, cut off, for what is off the axis
         at, shape = (obs_t, column_t), (n, self.n_features + 1)
         bins_t = self._digitized(_through(values_t, self._buffer("knots", name), self._buffer("levels", name)))
         bins_ng = tokens.values.new_zeros(shape).index_put_(at, bins_t.to(tokens.values.dtype))[:, :-1]
@@ -113,12 +115,13 @@ class AxisBins(nn.Module):
         return Grid(bins_ng, visible_ng, bins_ng.sum(1))
 
     def _digitized(self, scaled_t: Tensor) -> Tensor:
+        """Return the bin of each scaled value, int64."""
         edges: Tensor = self.get_buffer("edges")
         bins_t = torch.bucketize(scaled_t, edges, right=True).clamp(max=self.n_bins - 1)
         return torch.where(scaled_t > 0, bins_t, 0)
 
     def _on_axis(self, measured_v: Tensor, column_v: Tensor) -> Tensor:
-        """Tell which features of the axis the object has, (g,) bool."""
+        """Return which features of the axis the object has, (g,) bool."""
         on_axis_v = measured_v & (column_v >= 0)
         found_g = on_axis_v.new_zeros(self.n_features + 1)
         return found_g.index_fill_(0, torch.where(on_axis_v, column_v, self.n_features), True)[:-1]
@@ -127,14 +130,14 @@ class AxisBins(nn.Module):
         return self.get_buffer(f"{part}_{list(self.kinds).index(name)}")
 
 
-def row_depth(tokens: Tokens, measured_v: Tensor, profile_v: Tensor) -> Tensor:
-    """Give what rows of counts would sum to if the object lacked no feature, (n,)."""
+def observation_depth(tokens: Tokens, measured_v: Tensor, profile_v: Tensor) -> Tensor:
+    """Return the expected sum of each observation's counts if the object lacked no feature, (n,)."""
     total_n = tokens.values.new_zeros(len(tokens.offsets) - 1).index_add_(0, obs_of(tokens), tokens.values)
     return total_n / (profile_v * measured_v).sum().clamp(min=1e-3)
 
 
 def log_per_million(values_t: Tensor, depth_t: Tensor) -> Tensor:
-    """Give log10(1 + 10⁶ x / depth).
+    """Return log10(1 + 10⁶ x / depth).
 
     Examples
     --------
@@ -145,21 +148,21 @@ def log_per_million(values_t: Tensor, depth_t: Tensor) -> Tensor:
 
 
 def fit_scale(kind: Kind, method: str, batches: Sequence[Tokens], depths: Sequence[Tensor] | None) -> Scale:
-    """Fit the map of a modality to 0 … 1 from rows to learn from.
+    """Return the map of a modality to [0, 1], fitted to training observations.
 
     Parameters
     ----------
     kind
         Fractions stay as they are, and counts, after the logarithm, are divided by the largest value of all.
     method
-        Of real values: "maximum" divides them by the largest of all, as the paper does with log10(1 + TPM); "range" leads
-        the smallest of all to 0 and the largest to 1; "quantiles" leads the q-th quantile of all of them to q, so that
-        every bin holds about as many values, also of z-scores with long tails; "auto" is "quantiles" if there are negative
+        Of real values: "maximum" divides them by the largest of all, as the paper does with log10(1 + TPM); "range" maps
+        the smallest of all to 0 and the largest to 1; "quantiles" maps the q-th quantile of all of them to q, so that
+        every bin has about as many values, also of z-scores with long tails; "auto" is "quantiles" if there are negative
         values, and otherwise "maximum".
     batches
-        The stored values of these rows.
+        The stored values of these observations.
     depths
-        Of counts, what each row sums to over the whole vocabulary.
+        Of counts, the expected sum of each observation over the whole vocabulary.
 
     Returns
     -------
@@ -168,8 +171,8 @@ def fit_scale(kind: Kind, method: str, batches: Sequence[Tokens], depths: Sequen
 
     Examples
     --------
-    >>> rows = Tokens(torch.arange(3), torch.tensor([-1.0, 0.0, 3.0]), torch.tensor([0, 3]))
-    >>> fit_scale("real", "range", [rows], None)
+    >>> values = Tokens(torch.arange(3), torch.tensor([-1.0, 0.0, 3.0]), torch.tensor([0, 3]))
+    >>> fit_scale("real", "range", [values], None)
     Scale(knots=[-1.0, 3.0], levels=[0.0, 1.0])
     """
     if kind == "fraction":
@@ -188,7 +191,8 @@ def fit_scale(kind: Kind, method: str, batches: Sequence[Tokens], depths: Sequen
 
 
 def _quantiles(values_t: Tensor) -> Scale:
-    part = values_t[:: -(-len(values_t) // MOST_VALUES)].double().numpy()
+    """Return the map of each quantile of the values to its level; of equal quantiles, to the lowest level."""
+    part = values_t[:: -(-len(values_t) // MAX_VALUES)].double().numpy()
     levels = np.linspace(0, 1, N_KNOTS)
     knots, first = np.unique(np.quantile(part, levels).astype(np.float32), return_index=True)
     if len(knots) == 1:
@@ -199,7 +203,7 @@ def _quantiles(values_t: Tensor) -> Scale:
 
 
 def _through(x: Tensor, knots_k: Tensor, levels_k: Tensor) -> Tensor:
-    """Map values by the straight lines between knots, level beyond the first and the last.
+    """Return values mapped by linear interpolation between knots, constant beyond the first and the last.
 
     Examples
     --------

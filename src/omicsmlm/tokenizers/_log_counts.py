@@ -1,4 +1,4 @@
-"""Counts as logarithms at one library size, on the grid of the whole vocabulary."""
+"""Counts normalised to one library size, in logarithms, on the grid of the whole vocabulary."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -12,25 +12,25 @@ from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid, measured_in, obs_of
 
 Library = Literal["profiled", "expected", "none"]
-"""What a row's counts are brought to the library size by; see :class:`LogCounts`."""
+"""What the counts of an observation are normalised by; see :class:`LogCounts`."""
 
 N_ROUNDS = 100
-"""Most rounds in which shares and depths are found from each other."""
+"""Most iterations of the fixed point of :func:`expected_fractions`, which converges in some ten."""
 
 
 class LogCounts(nn.Module):
-    """Lays log(1 + L · x / depth) on a grid of the whole vocabulary; zeros that were measured are values like others.
+    """Returns log(1 + L · x / depth) on a grid of the whole vocabulary; measured zeros are values like others.
 
     Parameters
     ----------
     name
         The modality.
     fraction_g
-        (g,) expected share of each feature in a row's total; they sum to 1.
+        (g,) expected fraction of each feature in an observation's total; they sum to 1.
     library
-        The depth of a row. "profiled": what it sums to over the features that were profiled in it. "expected": the same,
-        divided by the share of a row that these usually make up, so that rows of few features and rows of all of them have
-        values of one size. "none": L, so that counts stay as they are.
+        The depth of an observation. "profiled": its sum over the features that were measured in it. "expected": the same,
+        divided by the fraction of a total that these usually make up, so that observations of a small gene panel and of the
+        whole transcriptome have values on one scale. "none": L, so that counts stay as they are.
     size
         L.
 
@@ -49,16 +49,17 @@ class LogCounts(nn.Module):
         self.register_buffer("fraction_g", fraction_g)
 
     def forward(self, batch: Batch) -> dict[str, Grid]:
-        """Return the one grid; its total is the sum of the values."""
+        """Return the grid of the modality; its total is the sum of the values."""
         counts_ng, visible_ng = self._counts(batch)
         values_ng = torch.log1p(counts_ng * (self.size / self._depth(counts_ng, visible_ng))[:, None])
         return {self.name: Grid(values_ng, visible_ng, values_ng.sum(1))}
 
     def depth(self, batch: Batch) -> Tensor:
-        """Give the depth of each row, (n,); at least 1."""
+        """Return the depth of each observation, (n,); at least 1."""
         return self._depth(*self._counts(batch))
 
     def _counts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return counts and what was measured, (n, g) each."""
         tokens, fraction_g = batch.tokens[self.name], self.get_buffer("fraction_g")
         visible_ng = batch.present[self.name][:, None] & measured_in(batch, self.name)
         counts_ng = tokens.values.new_zeros(len(batch.indices), len(fraction_g))
@@ -74,25 +75,26 @@ class LogCounts(nn.Module):
         return total_n.clamp(min=1)
 
 
-def expected_shares(counts: sparse.csr_matrix, profiled: Sequence[np.ndarray], panel_n: np.ndarray) -> np.ndarray:
-    r"""Find each feature's share of a row's total, from rows of data sets that profiled different features.
+def expected_fractions(counts: sparse.csr_matrix, profiled: Sequence[np.ndarray], panel_n: np.ndarray) -> np.ndarray:
+    r"""Return each feature's expected fraction of a total, from data sets that measured different features.
 
-    The share p of feature g and the depth D of data set s, as if it had profiled everything, follow from each other:
+    The fraction p of feature g and the depth D of data set s, as if it had measured everything, follow from each other, which
+    is iterated to a fixed point:
 
     .. math:: p_g = \frac{\sum_{s \ni g} c_{sg}}{\sum_{s \ni g} D_s}, \qquad
         D_s = \frac{\sum_{g \in s} c_{sg}}{\sum_{g \in s} p_g},
 
-    with c the counts of a data set; p is scaled to sum to 1. Data sets without a feature in common are taken to have
-    shares of one size.
+    with c the summed counts of a data set; p is scaled to sum to 1. Of data sets without a common feature, the measured
+    features are taken to make up fractions in proportion to their number.
 
     Parameters
     ----------
     counts
         (n, g) raw counts.
     profiled
-        Per data set, (g,) bool: what it profiled.
+        Per data set, (g,) bool: the features that it measured.
     panel_n
-        (n,) data set of each row; rows of -1 do not count.
+        (n,) data set of each observation; those of -1 are left out.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def expected_shares(counts: sparse.csr_matrix, profiled: Sequence[np.ndarray], p
 
     >>> counts = sparse.csr_matrix([[1.0, 1, 2], [5, 5, 0]])
     >>> profiled = [np.array([True, True, True]), np.array([True, True, False])]
-    >>> expected_shares(counts, profiled, np.array([0, 1])).round(3).tolist()
+    >>> expected_fractions(counts, profiled, np.array([0, 1])).round(3).tolist()
     [0.25, 0.25, 0.5]
     """
     profiled_sg = np.array(profiled)

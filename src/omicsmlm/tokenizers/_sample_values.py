@@ -1,4 +1,4 @@
-"""A sample of rows, modality by modality, as statistics and starting weights are read from it."""
+"""The values of a sample of observations, from which statistics and initial weights are computed."""
 
 from collections.abc import Sequence
 
@@ -8,29 +8,29 @@ from scipy import sparse
 
 from omicsmlm._types import Batch, Grid
 
-from ._sets import FeatureSets
+from ._feature_grids import FeatureGrids
 
 
 def sample_values(
-    sets: FeatureSets, name: str, sample: Sequence[Batch]
+    sets: FeatureGrids, name: str, sample: Sequence[Batch]
 ) -> tuple[list[Grid] | sparse.csr_matrix, np.ndarray]:
-    """Give what rows have of one modality, and which rows have anything of it.
+    """Return the values of one modality in a sample, and which observations have it.
 
     Parameters
     ----------
     sets
-        Lays rows on the grid of the features that a model looks at.
+        The tokenizer, with the selected features.
     name
         The modality.
     sample
-        Batches of rows.
+        Batches of observations.
 
     Returns
     -------
     tuple
-        One grid per batch, of the rows that have the modality; of open regions, whose grids would be nearly empty, a
-        (n_with, g) CSR matrix of their values instead, wherever each of these rows was measured in all regions. And (n,) bool,
-        the rows that have it.
+        One grid per batch, of the observations that have the modality; of accessibility, whose grids would be nearly empty,
+        a (n_with, g) CSR matrix of the values instead, if all of these observations were measured in all selected peaks.
+        And (n,) bool, the observations that have it.
     """
     selected_g, lookup = sets.features(name)
     if sets.kinds[name] == "accessibility" and all(_measured_whole(batch, name, selected_g) for batch in sample):
@@ -47,12 +47,12 @@ def sample_values(
 
 
 def _measured_whole(batch: Batch, name: str, selected_g: torch.Tensor) -> bool:
-    """Whether every row that has the modality was measured in all selected features."""
+    """Return whether all observations that have the modality were measured in all selected features."""
     return name not in batch.panels and len(selected_g) > 0 and bool(batch.measured[name][selected_g].all())
 
 
 def _open(batch: Batch, name: str, lookup: np.ndarray, n_features: int) -> sparse.csr_matrix:
-    """Give the stored values of the selected features, (n, g)."""
+    """Return the stored values of the selected features, (n, g)."""
     ids, values, offsets = (part.numpy() for part in batch.tokens[name])
     column_t = lookup[ids]
     kept_t = column_t >= 0

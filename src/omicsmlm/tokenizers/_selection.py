@@ -1,4 +1,4 @@
-"""Which features a model looks at, where a modality has more than it can use."""
+"""Selection of the features that a model uses, where a modality has more than it can."""
 
 import warnings
 
@@ -7,15 +7,15 @@ import pandas as pd
 from scipy import sparse
 
 DEPTH = 1e4
-"""Counts are brought to this total before the logarithm."""
+"""Counts are normalised to this total before the logarithm, as by scanpy's default workflow."""
 N_BINS = 20
-"""Bins of genes of about the same mean."""
+"""Bins of genes of about the same mean, as in scanpy."""
 BLOCK = 2048
-"""Rows whose moments are taken at once."""
+"""Observations whose moments are computed at once, which bounds the memory."""
 
 
 def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
-    """Choose the genes whose counts vary most for their mean.
+    """Return the genes whose counts vary most given their mean (highly variable genes).
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
     n_features
         Genes to choose; all are taken where there are no more.
     groups_n
-        Batch of each row: genes are then ranked within each batch, so that a batch effect is not variation.
+        Batch of each observation: genes are then ranked within each batch, so that a batch effect is not variation.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def variable_features(counts: sparse.csr_matrix, n_features: int, groups_n: np.n
 
 
 def _log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Give log(1 + x) of counts brought to a total of 10⁴ a row, float32."""
+    """Return log(1 + x) of counts normalised to a total of 10⁴ per observation, float32."""
     total_n = np.asarray(counts.sum(1, dtype=np.float64)).ravel() / DEPTH
     total_n[total_n == 0] = 1
     data = (counts.data / np.repeat(total_n, counts.getnnz(1))).astype(np.float32)
@@ -50,10 +50,11 @@ def _log_normalised(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _ranked(log_ng: sparse.csr_matrix, n_features: int, groups_n: np.ndarray | None) -> np.ndarray:
-    """Rank genes by their normalised dispersion (Satija et al. 2015), as scanpy's "seurat" flavour does, without compiling.
+    """Return genes ranked by their normalised dispersion (Satija et al. 2015), as scanpy's "seurat" flavour does.
 
-    Within groups, genes come first that are among the most variable of many groups, then those of the largest mean normalised
-    dispersion over the groups that have them. None are given where groups are too small or too much alike for that.
+    scanpy itself would compile with numba first, which takes longer than this. With groups, genes come first that are among
+    the most variable in many groups, then those of the largest mean normalised dispersion over the groups that have them. The
+    result is empty where a group is too small for dispersions, or has no variation.
     """
     n_genes = log_ng.shape[1]
     if groups_n is None:
@@ -75,18 +76,20 @@ def _ranked(log_ng: sparse.csr_matrix, n_features: int, groups_n: np.ndarray | N
 
 
 def _descending(score_g: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Return genes by descending score; equal ones in the given order."""
     return genes[np.argsort(-score_g[genes], kind="stable")]
 
 
 def _nth_highest(scores: np.ndarray, n: int) -> float:
+    """Return the n-th highest score, NaN left out; the lowest where there are fewer."""
     known = np.sort(scores[~np.isnan(scores)])[::-1]
     return float(known[min(n, len(known)) - 1])
 
 
 def _dispersions(log_ng: sparse.csr_matrix, found_g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give each gene's log dispersion, standardised among genes of about the same mean, NaN where it has none; and ``found_g``.
+    """Return each gene's log dispersion (variance / mean), standardised among genes of about the same mean; and ``found_g``.
 
-    Genes that are not in ``found_g`` are left out of the comparison.
+    It is NaN for genes without variance, and for those that are not in ``found_g``, which are left out of the comparison.
     """
     n, n_genes = log_ng.shape
     sum_g, squares_g = np.zeros(n_genes), np.zeros(n_genes)
@@ -106,7 +109,7 @@ def _dispersions(log_ng: sparse.csr_matrix, found_g: np.ndarray) -> tuple[np.nda
         log_g = np.log(np.where(ratio_g == 0, np.nan, ratio_g))
         table = pd.DataFrame({"bin": pd.cut(np.log1p(mean_g), N_BINS, labels=False), "dispersion": log_g})
         bins = table.groupby("bin")["dispersion"].agg(["mean", "std"])
-        alone = bins["std"].isna()  # a gene that is alone in its bin gets 1
+        alone = bins["std"].isna()  # a gene that is alone in its bin gets a score of 1: mean 0, deviation its own value
         bins.loc[alone, "std"], bins.loc[alone, "mean"] = bins.loc[alone, "mean"], 0.0
         own = bins.loc[table["bin"]]
         score_g[found_g] = (log_g - own["mean"].to_numpy()) / own["std"].to_numpy()
@@ -114,7 +117,7 @@ def _dispersions(log_ng: sparse.csr_matrix, found_g: np.ndarray) -> tuple[np.nda
 
 
 def common_features(values: sparse.csr_matrix, n_features: int) -> np.ndarray:
-    """Choose the regions that are open in most rows; ascending positions, int64."""
+    """Return the peaks that are accessible in most observations; ascending positions, int64."""
     if values.shape[1] <= n_features:
         return np.arange(values.shape[1])
     n_open_g = np.zeros(values.shape[1], dtype=np.int64)

@@ -172,7 +172,7 @@ class MaskedPlan(lightning.LightningModule):
         self._bank = None
         self._snapshots.clear()
         if self.parts.memory is not None:
-            self.parts.memory.forget()
+            self.parts.memory.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Note the batches of a round, as a training goes on from rounds of the same size only, and the memory it goes on with."""
@@ -286,7 +286,7 @@ class MaskedPlan(lightning.LightningModule):
         """Return the terms of the loss of a batch, by name."""
         views = self.parts.tokenizer(batch)
         if self._bank is not None and not self.loaders.memory_is_whole:
-            batch = batch._replace(whole_nd=self._whole(views, batch))
+            batch = batch._replace(unmasked_nd=self._whole(views, batch))
         assert batch.draws is not None
         masked = self.parts.masking(views, batch.draws)
         outputs = self.module(masked.inputs, batch)

@@ -122,7 +122,7 @@ def test_features_that_are_not_measured_lie_at_zero(model):
 
 @pytest.mark.parametrize("n_attention_layers", [0, 1])
 def test_attributions_are_the_integral_of_the_gradient(n_attention_layers):
-    config = replace(SMALL, n_attention_layers=n_attention_layers, attention_width=16)
+    config = replace(SMALL, n_attention_layers=n_attention_layers)
     model = OmicsMLM(multiome(), config, batch_key="batch")
     model.train(2, **QUIET)
     batch, grids = batch_of(model, np.array([3, 70]))

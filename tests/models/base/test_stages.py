@@ -19,9 +19,9 @@ MULTIOME = [
     "scaling rna",
     "scaling atac",
     "components of rna",
-    "rna as atac tells it",
+    "rna predicted from atac",
     "components of atac",
-    "atac as rna tells it",
+    "atac predicted from rna",
 ]
 
 

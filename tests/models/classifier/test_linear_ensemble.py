@@ -6,10 +6,17 @@ from scipy import optimize, special
 from sklearn.linear_model import LogisticRegression
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
-from omicsmlm.models.classifier._linear_ensemble import Shown, _Model, fit_anchor, residual
-from omicsmlm.models.classifier._modality_subsets import embedded_views, shown_views
+from omicsmlm.models.classifier import _linear_ensemble
+from omicsmlm.models.classifier._linear_ensemble import (
+    SubsetData,
+    _add_residual,
+    _LinearModel,
+    fit_linear_ensemble,
+    fit_residual,
+)
+from omicsmlm.models.classifier._modality_subsets import subset_embeddings, subset_features
 from omicsmlm.models.heads._features import ObservationFeatures
-from omicsmlm.nn import CANDIDATES
+from omicsmlm.nn import CANDIDATES, SubsetLogits
 from tests.models.survival.test_model import cohort
 from tests.objects import SMALL, multiome, rna
 from tests.test_bad_input import refused
@@ -22,10 +29,10 @@ def shown(rng, n=120, spread=1.0):
     x_ng[:, 0] += spread * label_n
     x_ng[:, 5] -= spread * label_n
     first, second = x_ng * ([1] * 4 + [0] * 3), x_ng * ([0] * 4 + [1] * 3)
-    pattern_n, fold_n = np.repeat([3, 1, 2], n), np.tile(rng.integers(0, 4, n), 3)
+    subset_n, fold_n = np.repeat([3, 1, 2], n), np.tile(rng.integers(0, 4, n), 3)
     z_nd = rng.normal(size=(3 * n, 2))
     x_ng = np.concatenate([x_ng, first, second]).astype(np.float32)
-    return Shown(x_ng, pattern_n, z_nd, np.tile(label_n, 3), fold_n)
+    return SubsetData(x_ng, subset_n, z_nd, np.tile(label_n, 3), fold_n)
 
 
 def test_the_residual_is_the_minimum(rng):
@@ -37,18 +44,18 @@ def test_the_residual_is_the_minimum(rng):
         return -special.log_softmax(logits, axis=1)[np.arange(50), label_n].mean() + 0.1 * (flat**2).sum()
 
     slow = optimize.minimize(loss, np.zeros(9), method="BFGS").x.reshape(3, 3)
-    found = residual(offset_nc, z_nd, label_n, 0.2)
+    found = fit_residual(offset_nc, z_nd, label_n, 0.2)
     np.testing.assert_allclose(np.column_stack([found.weight_cd, found.bias_c]), slow, atol=1e-3)
-    much = residual(offset_nc, z_nd, label_n, 1e6)
+    much = fit_residual(offset_nc, z_nd, label_n, 1e6)
     assert abs(much.weight_cd).max() + abs(much.bias_c).max() < 1e-4, "without evidence nothing is added"
 
 
 def test_a_model_is_logistic_regression_on_the_features(rng):
     rows = shown(rng)
-    for of_n in (np.ones(360, dtype=bool), rows.pattern_n == 1):
-        model = _Model.of(rows, of_n, 3)
+    for of_n in (np.ones(360, dtype=bool), rows.subset_n == 1):
+        model = _LinearModel.of(rows, of_n, 3)
         x, y = rows.x_ng[of_n].astype(float), rows.label_n[of_n]
-        plain = LogisticRegression(C=1 / (model.strength * len(y)), max_iter=5000, tol=1e-8).fit(x, y)
+        plain = LogisticRegression(C=1 / (model.regularisation * len(y)), max_iter=5000, tol=1e-8).fit(x, y)
         weight_cg, bias_c = model.in_features()
         np.testing.assert_allclose(x @ weight_cg.numpy().T + bias_c.numpy(), plain.decision_function(x), atol=0.02)
 
@@ -57,27 +64,44 @@ def test_held_out_logits_know_neither_their_own_label_nor_through_others(rng):
     rows = shown(rng, spread=0.0)
     out_n = rows.fold_n == 2
     other = rows._replace(label_n=np.where(out_n, (rows.label_n + 1) % 3, rows.label_n))
-    models = [_Model.of(part, np.ones(360, dtype=bool), 3)._replace(strength=0.1) for part in (rows, other)]
+    models = [_LinearModel.of(part, np.ones(360, dtype=bool), 3)._replace(regularisation=0.1) for part in (rows, other)]
     inner = [model.without_two(2, 3) for model in models]
     np.testing.assert_allclose(inner[0][~out_n], inner[1][~out_n], atol=1e-2)
     assert np.abs(inner[0][out_n]).max() == 0
 
 
+def test_held_out_residuals_do_not_know_their_own_labels_through_the_shared_model(rng, monkeypatch):
+    """Other labels in a fold change what a model with that fold says of the others, and nothing that is held out in it."""
+    monkeypatch.setattr(_linear_ensemble, "RESIDUAL_REGULARISATIONS", (0.3,))  # so that none is chosen, by all labels
+    data = shown(rng, spread=0.5)
+    out_n = data.fold_n == 2
+    other = data._replace(label_n=np.where(out_n, (data.label_n + 1) % 3, data.label_n))
+    everything, found = np.ones(360, dtype=bool), []
+    for part in (data, other):
+        shared = _LinearModel.of(part, everything, 3)._replace(regularisation=0.01)
+        held_nc = _add_residual(SubsetLogits(2, 3, 3, 7, 2), part, shared, np.ones(360))
+        found.append((held_nc[out_n], shared.held_out_nc[out_n], shared.held_out_nc[~out_n]))
+    (first, shared_first, others_first), (second, shared_second, others_second) = found
+    assert np.abs(others_first - others_second).max() > 0.5, "the other folds' logits know this fold"
+    np.testing.assert_allclose(first - shared_first, second - shared_second, atol=2e-3)
+    assert np.abs(first - shared_first).max() > 0.02, "something is added"
+
+
 def test_what_helps_is_chosen_view_by_view(rng):
     rows = shown(rng, n=240)
     told = np.eye(3)[rows.label_n][:, :2] * 4
-    helped = rows._replace(z_nd=np.where((rows.pattern_n == 2)[:, None], told, rows.z_nd))
-    table = fit_anchor(helped, 2, 3).table
-    chosen = table[table["chosen"]].set_index("pattern")["candidate"]
+    helped = rows._replace(z_nd=np.where((rows.subset_n == 2)[:, None], told, rows.z_nd))
+    table = fit_linear_ensemble(helped, 2, 3).table
+    chosen = table[table["chosen"]].set_index("subset")["candidate"]
     assert chosen[2] == "residual", "there the embedding tells the label"
-    plain = fit_anchor(rows, 2, 3)
-    table = plain.table.set_index(["pattern", "candidate"])
+    plain = fit_linear_ensemble(rows, 2, 3)
+    table = plain.table.set_index(["subset", "candidate"])
     assert table.loc[(3, "modality dropout"), "accuracy"] > table.loc[(1, "modality dropout"), "accuracy"] - 0.02
-    for pattern in (1, 2, 3):
-        losses = table.loc[pattern]
+    for subset in (1, 2, 3):
+        losses = table.loc[subset]
         assert losses["chosen"].sum() == 1
         assert losses.index[losses["chosen"]][0] in ("specialist", losses["loss"].idxmin())
-        right = plain.held_out_nc[rows.pattern_n == pattern].argmax(1) == rows.label_n[rows.pattern_n == pattern]
+        right = plain.held_out_nc[rows.subset_n == subset].argmax(1) == rows.label_n[rows.subset_n == subset]
         assert right.mean() == pytest.approx(losses.loc[losses["chosen"], "accuracy"].iloc[0])
 
 
@@ -98,20 +122,20 @@ def classifier(model):
     return made
 
 
-def test_bulk_values_with_few_labels_are_anchored_and_counts_are_not(model, classifier):
-    assert classifier.anchor is not None
+def test_bulk_values_with_few_labels_get_linear_models_and_counts_do_not(model, classifier):
+    assert classifier.linear_models is not None
     assert set(classifier.candidates.index.get_level_values("view")) == {"meth", "rna", "rna + meth"}
     of_counts = Classifier.from_model(OmicsMLM(rna(60), SMALL), "type")
     of_counts.train()
-    assert of_counts.anchor is of_counts.candidates is None
-    without = Classifier.from_model(model, "type", config=ClassifierConfig(anchor=False))
+    assert of_counts.linear_models is of_counts.candidates is None
+    without = Classifier.from_model(model, "type", config=ClassifierConfig(linear_models=False))
     without.train()
-    assert without.anchor is None
+    assert without.linear_models is None
     config = ClassifierConfig()
-    assert config.is_anchored(["real", "fraction"], 1999)
-    assert not config.is_anchored(["real"], 2000)
-    assert not config.is_anchored(["real", "protein"], 100)
-    assert not ClassifierConfig(tuning="full").is_anchored(["real"], 100)
+    assert config.has_linear_models(["real", "fraction"], 1999)
+    assert not config.has_linear_models(["real"], 2000)
+    assert not config.has_linear_models(["real", "protein"], 100)
+    assert not ClassifierConfig(tuning="full").has_linear_models(["real"], 100)
 
 
 def test_rows_that_were_not_learned_from_are_labelled_whatever_they_lack(classifier):
@@ -147,15 +171,15 @@ def test_rows_and_batch_sizes_do_not_matter(classifier):
 def test_features_are_in_the_order_of_the_embeddings(model):
     rows = np.arange(model.adata.n_obs)
     features = ObservationFeatures.of(model, rows)
-    x_ng, pattern_n = shown_views(features, model, rows)
-    z_nd, position_n = embedded_views(model, rows)
-    assert len(x_ng) == len(pattern_n) == len(z_nd)
+    x_ng, subset_n = subset_features(features, model, rows)
+    z_nd, position_n = subset_embeddings(model, rows)
+    assert len(x_ng) == len(subset_n) == len(z_nd)
     for m, (name, span) in enumerate(features.spans.items()):
-        has_n = (pattern_n >> m & 1).astype(bool)
+        has_n = (subset_n >> m & 1).astype(bool)
         assert not x_ng[~has_n][:, span].any()
         assert x_ng[has_n][:, span].any(axis=1).all()
         alone = MuData({name: model.adata[name].copy()})
-        picked = pattern_n == 1 << m
+        picked = subset_n == 1 << m
         names = model.adata.obs_names[position_n[picked]]
         z_alone = model.get_latent_representation(alone)[alone.obs_names.get_indexer(names)]
         np.testing.assert_allclose(z_nd[picked], z_alone, atol=1e-4)
@@ -171,16 +195,16 @@ def test_save_and_load(classifier, model, tmp_path):
         assert loaded.evaluate() == classifier.evaluate()
 
 
-def test_counts_can_be_anchored_too():
-    made = Classifier.from_model(OmicsMLM(multiome(96), SMALL), "type", config=ClassifierConfig(anchor=True))
+def test_counts_can_have_linear_models_too():
+    made = Classifier.from_model(OmicsMLM(multiome(96), SMALL), "type", config=ClassifierConfig(linear_models=True))
     made.train()
     assert made.evaluate()["accuracy"] > 0.7
 
 
 def test_wrong_use(model):
-    with refused('anchor: expected None or False unless tuning is "frozen", got True'):
-        ClassifierConfig(anchor=True, tuning="full")
-    without = Classifier.from_model(model, "type", config=ClassifierConfig(anchor=False))
+    with refused('linear_models: expected None or False unless tuning is "frozen", got True'):
+        ClassifierConfig(linear_models=True, tuning="full")
+    without = Classifier.from_model(model, "type", config=ClassifierConfig(linear_models=False))
     without.train()
-    with refused("predict_candidates: expected a classifier with an anchor, got one without; make it with Clas"):
+    with refused("predict_candidates: expected a classifier with linear models, got one without; make it with Clas"):
         without.predict_candidates()

@@ -5,39 +5,39 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from omicsmlm.models.classifier._linear_model import (
-    Labelled,
-    choose_strength,
+    LabelData,
+    choose_regularisation,
+    fit_logistic,
     fit_novelty,
-    folds,
     held_out_logits,
     held_out_novelty,
+    label_folds,
     label_weights,
-    solve,
 )
 from omicsmlm.nn import LabelHead
 
 
-def obs_of(n_labels: int, n: int = 90, d: int = 3, seed: int = 0) -> Labelled:
+def obs_of(n_labels: int, n: int = 90, d: int = 3, seed: int = 0) -> LabelData:
     rng = np.random.default_rng(seed)
     label_n = rng.choice(n_labels, n, p=np.arange(1, n_labels + 1) / np.arange(1, n_labels + 1).sum())
     z_nd = rng.normal(0, 1, (n_labels, d))[label_n] + rng.normal(0, 1, (n, d))
-    return Labelled(z_nd, label_n, np.arange(n) % 3)
+    return LabelData(z_nd, label_n, np.arange(n) % 3)
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
 @pytest.mark.parametrize("balance", [0.0, 1.0])
 def test_the_solution_is_the_minimum_of_the_penalised_mean_loss(n_labels, balance):
-    rows, strength = obs_of(n_labels), 0.1
+    rows, regularisation = obs_of(n_labels), 0.1
     weight_n = label_weights(rows.label_n, n_labels, balance)[rows.label_n]
     design = np.hstack([rows.z_nd, np.ones((90, 1))])
 
     def loss(flat: np.ndarray) -> float:
         w = flat.reshape(n_labels, 4)
         p_n = log_softmax(design @ w.T, axis=1)[np.arange(90), rows.label_n]
-        return -(weight_n * p_n).mean() + strength * (w[:, :3] ** 2).sum() / 2
+        return -(weight_n * p_n).mean() + regularisation * (w[:, :3] ** 2).sum() / 2
 
     best = minimize(loss, np.zeros(n_labels * 4)).x.reshape(n_labels, 4)
-    found = solve(rows, n_labels, strength, balance)
+    found = fit_logistic(rows, n_labels, regularisation, balance)
     np.testing.assert_allclose(found.weight_cd, best[:, :3], atol=2e-3)
     np.testing.assert_allclose(found.bias_c - found.bias_c.mean(), best[:, 3] - best[:, 3].mean(), atol=2e-3)
 
@@ -50,9 +50,9 @@ def test_weights_make_labels_count_alike():
 
 
 def test_a_label_without_rows_has_no_probability():
-    found = solve(obs_of(2), 4, 0.1, 1.0)
+    found = fit_logistic(obs_of(2), 4, 0.1, 1.0)
     assert np.isinf(found.bias_c[2:]).all()
-    only = solve(obs_of(2)._replace(label_n=np.full(90, 1)), 3, 0.1, 1.0)
+    only = fit_logistic(obs_of(2)._replace(label_n=np.full(90, 1)), 3, 0.1, 1.0)
     assert only.bias_c.tolist() == [-np.inf, 0, -np.inf]
 
 
@@ -61,7 +61,7 @@ def test_held_out_rows_have_no_part_in_their_own_logits():
     logits_nc = held_out_logits(rows, 3, 0.1, 1.0, {})
     for fold in range(3):
         out_n = rows.fold_n == fold
-        head = solve(rows.only(~out_n), 3, 0.1, 1.0)
+        head = fit_logistic(rows.only(~out_n), 3, 0.1, 1.0)
         np.testing.assert_allclose(logits_nc[out_n], rows.z_nd[out_n] @ head.weight_cd.T + head.bias_c, atol=1e-6)
 
 
@@ -83,23 +83,27 @@ def test_novelty_survives_an_embedding_without_variance():
 
 def test_noise_asks_for_a_stronger_penalty_than_signal():
     rng = np.random.default_rng(3)
-    clear = Labelled(rng.normal(0, 1, (200, 20)), np.empty(200, int), np.arange(200) % 4)
+    clear = LabelData(rng.normal(0, 1, (200, 20)), np.empty(200, int), np.arange(200) % 4)
     clear = clear._replace(label_n=(clear.z_nd[:, 0] > 0).astype(int))
     chance = clear._replace(label_n=rng.integers(0, 2, 200))
-    strong, losses = choose_strength(chance, chance.label_n, 2, 1.0, 0)
-    weak, _ = choose_strength(clear, clear.label_n, 2, 1.0, 0)
+    strong, losses = choose_regularisation(chance, chance.label_n, 2, 1.0, 0)
+    weak, _ = choose_regularisation(clear, clear.label_n, 2, 1.0, 0)
     assert weak < strong
     assert losses[strong] == min(losses.values())
 
 
 def test_folds_hold_out_batches_if_there_are_three_and_else_rows_of_every_label():
     label_n, batch_n = np.repeat([0, 1, 2], [40, 15, 5]), np.arange(60) % 7
-    by_batch = folds(label_n, batch_n, 5, 0)
+    by_batch = label_folds(label_n, batch_n, 5, 0)
     assert all(len(np.unique(by_batch[batch_n == batch])) == 1 for batch in range(7))
     assert len(np.unique(by_batch)) == 5
+    for batches in (None, batch_n % 2, batch_n):
+        first, same, other = (label_folds(label_n, batches, 5, seed) for seed in (0, 0, 1))
+        assert (first == same).all()
+        assert (first != other).any()
     for batches in (None, batch_n % 2):
-        by_row = folds(label_n, batches, 5, 0)
+        by_row = label_folds(label_n, batches, 5, 0)
         for label in range(3):
             counts = np.bincount(by_row[label_n == label], minlength=5)
             assert counts.max() - counts.min() <= 1
-    assert len(np.unique(folds(np.arange(5), None, 5, 0))) == 5, "labels of one row are spread"
+    assert len(np.unique(label_folds(np.arange(5), None, 5, 0))) == 5, "labels of one row are spread"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from omicsmlm import OmicsMLM, TxFM
-from omicsmlm.models.heads import MODEL, check_model, copied, load_model
+from omicsmlm.models.heads import MODEL, check_model, copy_of, load_model
 from tests.objects import QUIET, SMALL, SMALL_TXFM, rna
 
 
@@ -21,7 +21,7 @@ def tensors(model):
 
 
 def test_weights_are_copied_and_the_object_is_shared(model):
-    copy = copied(model)
+    copy = copy_of(model)
     assert type(copy) is OmicsMLM
     assert copy.adata is model.adata
     assert copy.adata_manager is model.adata_manager
@@ -34,7 +34,7 @@ def test_weights_are_copied_and_the_object_is_shared(model):
 
 
 def test_a_change_of_either_is_not_one_of_the_other(model):
-    copy = copied(model)
+    copy = copy_of(model)
     before = model.get_latent_representation()
     copy.train(1, **QUIET, key_added=None)
     np.testing.assert_array_equal(model.get_latent_representation(), before)

@@ -37,7 +37,7 @@ def test_columns_of_the_modalities_lie_beside_one_another(features):
 
 def test_values_are_scaled_by_the_observations_that_have_them(model, features):
     indices = np.array([71, 20, 5])
-    x_ng = features.of_rows(model, indices)
+    x_ng = features.of_observations(model, indices)
     assert x_ng.shape == (3, 78)
     assert x_ng.dtype == np.float32
     own = model.adata["rna"]
@@ -55,10 +55,10 @@ def test_values_are_scaled_by_the_observations_that_have_them(model, features):
 def test_they_are_fitted_to_some_observations_alone(model):
     some = np.flatnonzero(has_of(model, "prot"))[:20]
     features = ObservationFeatures.of(model, some)
-    inside_ng = features.of_rows(model, some)[:, features.spans["prot"]]
+    inside_ng = features.of_observations(model, some)[:, features.spans["prot"]]
     np.testing.assert_allclose(inside_ng.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(inside_ng.std(0), 1, rtol=0.05)
-    outside_ng = features.of_rows(model, np.flatnonzero(has_of(model, "prot"))[20:])[:, features.spans["prot"]]
+    outside_ng = features.of_observations(model, np.flatnonzero(has_of(model, "prot"))[20:])[:, features.spans["prot"]]
     assert np.abs(outside_ng.mean(0)).max() > 0.05
 
 
@@ -88,19 +88,19 @@ def test_fractions_of_all_counts_are_those_of_the_observations(model, features):
 def test_the_modality_subset_of_an_observation_is_a_code(model, features):
     batch = model.adata_manager.create_torch_dataset()[np.arange(72)]
     expected = sum(has_of(model, name) * 2**m for m, name in enumerate(("rna", "atac", "prot")))
-    code_n = features.patterns(batch)
+    code_n = features.subset_codes(batch)
     assert code_n.tolist() == expected.tolist()
     assert code_n.dtype == torch.int64
     assert len(set(code_n.tolist())) > 3
-    assert features.view_name(0b101) == "rna + prot"
-    assert features.view_name(0b010) == "atac"
+    assert features.subset_name(0b101) == "rna + prot"
+    assert features.subset_name(0b010) == "atac"
 
 
 def test_features_are_restored_by_their_sizes_and_their_state(model, features):
     restored = ObservationFeatures(**features.sizes).eval()
     restored.load_state_dict(features.state_dict())
     indices = np.arange(10)
-    np.testing.assert_array_equal(restored.of_rows(model, indices), features.of_rows(model, indices))
+    np.testing.assert_array_equal(restored.of_observations(model, indices), features.of_observations(model, indices))
 
 
 def test_another_object_lacks_what_it_does_not_have(model, features):

@@ -11,12 +11,9 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import MOJO, Classifier, ClassifierConfig, MOJOConfig
-from omicsmlm._draws import Draws
-from omicsmlm.masking import WithPartialView
-from omicsmlm.models.mojo._initialization import solve_heads
-from omicsmlm.models.mojo._module import MOJOModule
-from tests.objects import QUIET, SMALL_MOJO, bulk, modality
+from omicsmlm import MOJO, Classifier, ClassifierConfig
+from omicsmlm.masking import WithModalitySubsets
+from tests.objects import QUIET, SMALL_MOJO, bulk, factor_profiles, modality
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +29,6 @@ def obs_of(model: MOJO):
 
 
 # ---- the published network ------------------------------------------------------------------------------------------
-
-
-def test_the_paper_size_has_exactly_as_many_parameters_part_by_part():
-    """As listed in the paper's configuration for 17,116 genes, padded to 17,152."""
-    with torch.device("meta"):
-        module = MOJOModule(["rna", "methylation"], 17_116, MOJOConfig.paper())
-
-    def size(*parts):
-        return sum(parameter.numel() for part in parts for parameter in part.parameters())
-
-    assert module.embedding.n_positions == 17_152 == 67 * 2**8
-    assert size(module.embedding.tokens) == 33_792
-    assert size(module.embedding.features, module.embedding.projection) == 3_481_856
-    assert size(module.stem) == 1_966_592
-    assert size(module.down) == 12_607_488
-    assert size(module.transformer) == 21_004_288
-    assert size(module.up) == 12_607_488
-    assert size(module.heads) == 593_028
-    assert size(module) == 52_294_532
 
 
 def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
@@ -77,10 +55,10 @@ def test_large_rows_are_embedded_a_few_at_once(trained):
 
 def test_the_axis_holds_each_gene_once_in_the_order_of_the_first_modality(trained):
     rna, methylation = (trained.adata[name].var_names for name in ("rna", "methylation"))
-    assert trained.choice["genes"] == list(rna)
+    assert trained.derived.genes == list(rna)
     assert set(methylation) < set(rna)
     only_shared = MOJO(bulk(), replace(SMALL_MOJO, axis="intersection"))
-    assert only_shared.choice["genes"] == [gene for gene in rna if gene in set(methylation)]
+    assert only_shared.derived.genes == [gene for gene in rna if gene in set(methylation)]
 
 
 def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
@@ -88,11 +66,11 @@ def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
     grids = trained.parts.tokenizer(batch)
     for name, part in trained.adata.mod.items():
         frame = part.to_df().reindex(trained.adata.obs_names)
-        for j, gene in enumerate(trained.choice["genes"]):
+        for j, gene in enumerate(trained.derived.genes):
             visible = frame[gene].notna().to_numpy() if gene in frame else np.zeros(72, dtype=bool)
             np.testing.assert_array_equal(grids[name].visible[:, j], visible)
     fraction = trained.adata["methylation"].to_df().reindex(trained.adata.obs_names)["gene3"].to_numpy()
-    column = grids["methylation"].values[:, trained.choice["genes"].index("gene3")].numpy()
+    column = grids["methylation"].values[:, trained.derived.genes.index("gene3")].numpy()
     expected = np.digitize(np.nan_to_num(fraction), np.linspace(0, 1, 16, dtype=np.float32))
     np.testing.assert_array_equal(column[~np.isnan(fraction)], expected[~np.isnan(fraction)])
 
@@ -109,7 +87,7 @@ def test_modalities_without_a_gene_in_common_are_warned_of(caplog):
         model = MOJO(disjoint(), SMALL_MOJO)
     assert "no gene in common ('gene0', 'gene1' of rna; 'cg0', 'cg1' of methylation)" in caplog.text
     assert "omicsmlm.pp.aggregate_methylation" in caplog.text
-    assert len(model.choice["genes"]) == 56
+    assert len(model.derived.genes) == 56
 
 
 def test_an_axis_without_genes_is_refused():
@@ -119,28 +97,6 @@ def test_an_axis_without_genes_is_refused():
         r'methylation; name features by gene, as omicsmlm.pp.aggregate_methylation does, or pass axis="union"\.$',
     ):
         MOJO(disjoint(), replace(SMALL_MOJO, axis="intersection"))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"axis": "all"}, '^axis: expected "union" or "intersection", got \'all\'; leave it out for the default.$'),
-        ({"scaling": "log"}, '^scaling: expected "auto", "maximum", "range" or "quantiles", got \'log\''),
-        ({"start": "zero"}, '^start: expected "components" or "random", got \'zero\''),
-        ({"n_bins": 1}, "^n_bins: expected at least 2, got 1"),
-        ({"n_levels": -1}, "^n_levels: expected at least 0, got -1"),
-        ({"stem_kernel": 4}, "^stem_kernel: expected an odd number, got 4"),
-        ({"kernel": 2}, "^kernel: expected an odd number, got 2"),
-        ({"n_heads": 3}, "^n_heads: expected heads of even width out of 64, got 3"),
-        ({"mask_rate": 0.0}, "^mask_rate: expected a share above 0 and at most 1, got 0.0"),
-        ({"modality_rate": 2.0}, "^modality_rate: expected a probability, got 2.0"),
-        ({"consistency": -1.0}, "^consistency: expected at least 0, got -1.0"),
-        ({"temperature": 0.0}, "^temperature: expected a number above 0, got 0.0"),
-    ],
-)
-def test_a_wrong_hyper_parameter_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        MOJOConfig(**change)
 
 
 # ---- other data -----------------------------------------------------------------------------------------------------
@@ -174,65 +130,12 @@ def test_pre_training_goes_on_with_rows_of_one_modality(trained, tmp_path):
     assert (losses[-2:] == 0).all(), "an absent modality is all masks, and judged nowhere"
 
 
-# ---- what the first weights are ---------------------------------------------------------------------------------------
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """How much of each column of b a linear map of a explains, the least of all: R²."""
-    a1 = np.column_stack([a, np.ones(len(a))])
-    left = b - a1 @ np.linalg.lstsq(a1, b, rcond=None)[0]
-    return float((1 - left.var(0) / b.var(0)).min())
-
-
-def latent_rows(n: int = 300, g: int = 96) -> tuple[AnnData, np.ndarray]:
-    """Rows of three hidden factors."""
-    rng = np.random.default_rng(0)
-    factors_nk = rng.normal(size=(n, 3))
-    x = factors_nk @ rng.normal(size=(3, g)) + 0.3 * rng.normal(size=(n, g))
-    return AnnData(x.astype(np.float32), var=pd.DataFrame(index=[f"g{j}" for j in range(g)])), factors_nk
-
-
-def test_the_untrained_embedding_shows_principal_components():
-    adata, factors_nk = latent_rows()
-    config = MOJOConfig(n_levels=3, n_blocks=1)
-    found = correlation(MOJO(adata, config).get_latent_representation(), factors_nk)
-    assert found > 0.9
-    assert found > correlation(MOJO(adata, replace(config, start="random")).get_latent_representation(), factors_nk)
-
-
-def test_the_heads_start_with_what_is_usual():
-    adata, _ = latent_rows()
-    model = MOJO(adata, replace(SMALL_MOJO, start="random"))
-    batch = obs_of(model)
-    masked = model.parts.masking(model.parts.tokenizer(batch), Draws(0, batch.indices))
-
-    def loss():
-        with torch.no_grad():
-            return float(model.parts.objective(model.module(masked.inputs, batch), masked, batch, 1.0)["rna"])
-
-    before = loss()
-    hidden = model.module.heads[0].hidden.weight.clone()
-    with torch.no_grad():
-        outputs = model.module(masked.inputs, batch)
-    solve_heads(model.module, outputs, masked)
-    assert loss() < before - 0.1
-    assert torch.equal(model.module.heads[0].hidden.weight, hidden), "the last layer alone is solved"
-    gradient = torch.autograd.grad(
-        torch.nn.functional.cross_entropy(
-            model.module.heads[0].out(outputs.readings["rna"].hidden(masked.evaluated["rna"])),
-            masked.targets["rna"].values[masked.evaluated["rna"]].long(),
-        ),
-        model.module.heads[0].out.bias,
-    )[0]
-    assert gradient.abs().max() < 1e-3, "a minimum"
-
-
-# ---- what it says ---------------------------------------------------------------------------------------------------
+# ---- results ---------------------------------------------------------------------------------------------------
 
 
 def test_masked_values_are_imputed_better_than_by_the_mean():
     rng = np.random.default_rng(0)
-    adata, _ = latent_rows(300, 32)
+    adata, _ = factor_profiles(300, 32)
     x = 1 / (1 + np.exp(-adata.X))
     hidden = rng.random(x.shape) < 0.2
     shown = np.where(hidden, np.nan, x).astype(np.float32)
@@ -257,19 +160,19 @@ def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
         assert list(table.index) == list(trained.adata.obs_names)
         assert set(table.columns) == set(part.var_names)
         logits = outputs.readings[name].logits(everywhere)[:, :16].view(72, 30, 16)
-        scale = trained.choice["scales"][name]
+        scale = trained.derived.scales[name]
         centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
         for i, j in ((0, 0), (5, 17), (71, 29)):
-            gene = trained.choice["genes"][j]
+            gene = trained.derived.genes[j]
             if gene in table:
                 fraction = logits[i, j].detach().softmax(0).numpy()
-                expected = np.interp(fraction @ np.array(centres), scale["levels"], scale["knots"])
+                expected = np.interp(fraction @ np.array(centres), scale.levels, scale.knots)
                 assert table.iloc[i][gene] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_genes_have_embeddings_of_their_own(trained):
     whole = trained.get_feature_embedding()
-    assert list(whole.index) == trained.choice["genes"]
+    assert list(whole.index) == trained.derived.genes
     assert whole.shape == (30, 16)
     of_one = trained.get_feature_embedding("methylation")
     assert set(of_one.index) == set(trained.adata["methylation"].var_names)
@@ -283,7 +186,7 @@ def test_genes_have_embeddings_of_their_own(trained):
 
 def test_consistency_trains_a_doubled_batch():
     model = MOJO(bulk(), replace(SMALL_MOJO, consistency=1.0, modality_rate=0.0))
-    assert isinstance(model.parts.masking, WithPartialView)
+    assert isinstance(model.parts.masking, WithModalitySubsets)
     model.train(12, train_size=1.0, **QUIET)
     for term in ("agreement", "divergence"):
         losses = model.history[f"train_{term}"][f"train_{term}"].to_numpy()

@@ -1,17 +1,17 @@
-"""What OmicsMLM does beyond the contract: kinds, layers, covariates, unpaired rows, selection of features."""
+"""What OmicsMLM does beyond the contract: kinds, layers, covariates, unpaired observations, selection of features."""
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from anndata import AnnData
 from mudata import MuData, read_h5mu
 from scipy import sparse
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, datasets
+from omicsmlm.models.omicsmlm._model import _depth
 from tests.objects import QUIET, SMALL, cells, modality, multiome, rna
 
 KINDS = ["counts", "protein", "accessibility", "fraction", "real"]
@@ -183,17 +183,17 @@ def test_a_batch_of_one_category_is_no_trouble():
     assert np.isfinite(adata.obsm["X_omics"]).all()
 
 
-def test_a_batch_of_one_row_is_no_trouble():
+def test_a_batch_of_one_cell_is_no_trouble():
     adata = rna()
     adata.obs["batch"] = ["lonely"] + ["other"] * 71
     OmicsMLM(adata, SMALL, batch_key="batch").train(2, **QUIET)
     assert np.isfinite(adata.obsm["X_omics"]).all()
 
 
-# ---- unpaired rows ------------------------------------------------------------------------------------------------
+# ---- unpaired observations ------------------------------------------------------------------------------------------------
 
 
-def test_halves_without_a_common_row_train_and_embed():
+def test_halves_without_a_common_cell_train_and_embed():
     mdata = MuData({"rna": rna(40), "prot": modality("protein", 30, 8, first=40)})
     mdata.obs["batch"] = cells(70)["batch"]
     model = OmicsMLM(mdata, SMALL, batch_key="batch")
@@ -225,7 +225,7 @@ def test_a_modality_may_be_tiny(sizes):
 
 
 @pytest.mark.parametrize("train_size", [0.5, 1.0])
-def test_two_rows_are_enough(train_size):
+def test_two_cells_are_enough(train_size):
     adata = rna()[:2].copy()
     model = OmicsMLM(adata, SMALL)
     model.train(3, train_size=train_size, **QUIET)
@@ -248,22 +248,12 @@ def test_modalities_may_have_any_name(name):
     assert np.isfinite(adata.obsm["X_omics"]).all()
 
 
-# ---- choices by the number of rows --------------------------------------------------------------------------------
-
-
-def test_what_is_left_open_is_chosen_by_the_number_of_rows():
-    few, many = (OmicsMLMConfig().for_rows(n) for n in (100, 10**6))
-    assert few != many
-    for config in (few, many):
-        assert None not in asdict(config).values()
-        assert config.for_rows(100) == config, "what is chosen stays"
-    given = OmicsMLMConfig(n_linear=7, seed=3).for_rows(100)
-    assert given == replace(few, n_linear=7, seed=3)
+# ---- choices by the number of observations --------------------------------------------------------------------------------
 
 
 def test_a_model_keeps_what_was_chosen(tmp_path):
     model = OmicsMLM(rna(), batch_key="batch")
-    assert model.config == OmicsMLMConfig().for_rows(72)
+    assert model.config == OmicsMLMConfig().for_n_obs(72)
     model.save(tmp_path / "model")
     assert OmicsMLM.load(tmp_path / "model").config == model.config
 
@@ -271,16 +261,17 @@ def test_a_model_keeps_what_was_chosen(tmp_path):
 # ---- selected features --------------------------------------------------------------------------------------------
 
 
-def test_the_model_looks_at_the_features_that_the_config_allows():
+def test_as_many_features_are_selected_as_the_config_allows(monkeypatch):
+    monkeypatch.setattr("omicsmlm.models.omicsmlm._module.N_SAMPLED", 5)
     mdata = multiome()
-    model = OmicsMLM(mdata, replace(SMALL, n_variable=10, n_common=12, n_sampled=5))
+    model = OmicsMLM(mdata, replace(SMALL, n_variable=10, n_common=12))
     model.train(1, **QUIET)
     grids = model.parts.tokenizer(model.adata_manager.create_torch_dataset()[[0]])
     assert {name: grid.visible.shape[1] for name, grid in grids.items()} == {"rna": 10, "atac": 12, "prot": 8}
 
 
-def test_features_that_the_model_does_not_look_at_may_be_missing():
-    """Rows in which pairs of genes share a constant sum: their depth is known from these pairs alone."""
+def test_features_that_are_not_selected_may_be_missing():
+    """Cells in which pairs of genes share a constant sum: their depth is known from these pairs alone."""
     adata = rna(60, 60)
     rng = np.random.default_rng(0)
     profile = np.full(60, 50.0)
@@ -293,19 +284,6 @@ def test_features_that_the_model_does_not_look_at_may_be_missing():
     assert model.derived.selected["rna"] == list(range(16))
     part = model.get_latent_representation(adata[:, :16].copy())
     np.testing.assert_allclose(part, model.get_latent_representation(), atol=1e-4)
-
-
-def test_attention_keeps_the_contract_of_rows_and_hidden_values():
-    config = replace(SMALL, n_attention_layers=1, n_latents=3, attention_width=8)
-    mdata = multiome()
-    model = OmicsMLM(mdata, config, batch_key="batch")
-    model.train(2, **QUIET)
-    whole = mdata.obsm["X_omics"]
-    np.testing.assert_allclose(model.get_latent_representation(batch_size=5), whole, atol=1e-5)
-    query = MuData({"rna": mdata.mod["rna"].copy()})
-    expected = pd.DataFrame(whole, index=mdata.obs_names).loc[query.obs_names].to_numpy()
-    only_rna = ~np.isin(query.obs_names, list(mdata.mod["atac"].obs_names) + list(mdata.mod["prot"].obs_names))
-    np.testing.assert_allclose(model.get_latent_representation(query)[only_rna], expected[only_rna], atol=1e-5)
 
 
 # ---- real data ----------------------------------------------------------------------------------------------------
@@ -334,24 +312,6 @@ def test_real_unpaired_bulk_data_trains_and_embeds(data_folder):
     assert np.isfinite(mdata.obsm["X_omics"]).all()
 
 
-def test_linear_dimensions_start_as_components_of_their_strength(rng):
-    axes = np.linalg.qr(rng.normal(size=(30, 3)))[0]
-    x = (rng.normal(size=(200, 3)) * [8, 4, 2] @ axes.T).astype(np.float32) + rng.normal(0, 0.01, (200, 30))
-    config = OmicsMLMConfig(n_nonlinear=0, n_linear=3, linear_scale=2.0, linear_power=2.0, residual_scale=0.0)
-    model = OmicsMLM(MuData({"x": AnnData(x.astype(np.float32))}), config)
-    scaled = (x - x.mean(0)) / x.std(0)
-    strength = np.linalg.svd(scaled, compute_uv=False)[:3]
-    deviation = model.get_latent_representation().std(0)
-    np.testing.assert_allclose(deviation, 2.0 * (strength / strength[0]) ** 2, rtol=0.02)
-
-
-def test_open_regions_start_weaker():
-    config = OmicsMLMConfig(n_nonlinear=0, n_linear=6, residual_scale=0.0, linear_scale=1.0, linear_power=1.0)
-    mdata = MuData({"rna": modality("counts", 60), "atac": modality("accessibility", 60)})
-    deviation = OmicsMLM(mdata, config).get_latent_representation().std(0)
-    assert deviation[[0, 4]] == pytest.approx([1.0, 0.4], rel=0.05), "four components of RNA, then those of ATAC"
-
-
 def test_several_batch_keys_make_one_batch_of_each_combination():
     data = rna()
     data.obs["donor"] = ["d0", "d1", "d2"] * 24
@@ -365,17 +325,50 @@ def test_several_batch_keys_make_one_batch_of_each_combination():
 def test_without_batch_strength_nothing_takes_the_batch_out():
     model = OmicsMLM(rna(), replace(SMALL, batch_strength=0.0), batch_key="batch")
     assert model.module.adversary is None
-    assert list(model.parts.objective.pulls) == ["alignment"]
-    assert model.parts.objective.pulls["alignment"][0].strength == 0
+    assert list(model.parts.objective.alignment_losses) == ["alignment"]
+    assert model.parts.objective.alignment_losses["alignment"][0].strength == 0
     double = OmicsMLM(rna(), replace(SMALL, batch_strength=2.0), batch_key="batch")
     usual = OmicsMLM(rna(), SMALL, batch_key="batch")
     assert double.parts.objective.adversary_weight == 2 * usual.parts.objective.adversary_weight
 
 
-def test_the_usual_depth_is_that_of_the_features_looked_at():
+def test_the_median_depth_is_that_of_the_selected_features():
     mdata = datasets.simulate_multiome(1100, 60, 80, missing=0.3)
     model = OmicsMLM(mdata, OmicsMLMConfig(n_variable=20, n_common=30))
     for name, deep in (("rna", mdata["rna"].X), ("atac", mdata["atac"].X > 0)):
         selected = model.derived.selected[name]
         assert len(selected) == {"rna": 20, "atac": 30}[name]
         assert model.derived.depths[name] == np.median(np.asarray(deep[:, selected].sum(1)).ravel())
+
+
+# ---- depth and weights --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("counts", [7.0, 0.0, 3.0]), ("protein", [7.0, 0.0, 3.0]), ("accessibility", [2, 0, 1]), ("real", [2, 0, 1])],
+)
+def test_depth_counts_what_is_stored_of_the_selected_features(kind, expected):
+    values = sparse.csr_matrix(np.array([[5, 1, 2, 0], [0, 9, 0, 0], [0, 0, 3, 4]], dtype=np.float32))
+    assert _depth(kind, values, np.array([0, 2])).tolist() == expected
+    assert _depth(kind, values[:0], np.array([0, 2])).tolist() == []
+
+
+def test_depth_is_counted_block_by_block(monkeypatch):
+    monkeypatch.setattr("omicsmlm.models.omicsmlm._model.EMBEDDING_BATCH_SIZE", 7)
+    x = sparse.random(30, 12, 0.4, "csr", np.float32, np.random.default_rng(0))
+    selected = np.array([1, 4, 5, 11])
+    np.testing.assert_array_equal(_depth("accessibility", x, selected), (x.toarray()[:, selected] != 0).sum(1))
+
+
+def test_the_weight_of_the_divergence_grows_with_depth():
+    mdata = multiome()
+    model = OmicsMLM(mdata, replace(SMALL, kl_weight=2.0), batch_key="batch")
+    depths = model.derived.depths
+    assert model.derived.depth == pytest.approx(depths["rna"] + 0.1 * depths["atac"] + depths["prot"])
+    for depth, factor in ((1000.0, 1.0), (2000.0, 2**2.25), (10.0, 0.1), (1e5, 25.0)):
+        objective = model._assemble(replace(model.derived, depth=depth)).objective
+        assert objective.kl_weight == pytest.approx(2 * factor)
+    assert objective.weights == {"rna": 1.0, "atac": 0.1, "prot": 3.0}
+    assert objective.adversary_weight == 2.5
+    assert [weight for _, weight in objective.pulls.values()] == [30.0, 10.0]

@@ -2,8 +2,15 @@ import numpy as np
 import pytest
 
 from omicsmlm._cox import Times, ridge_cox
-from omicsmlm.models.survival._ensemble import Combination
-from omicsmlm.models.survival._linear_models import FEWEST_EVENTS, Penalties, Seen, components, folds, own_models, solve
+from omicsmlm.models.survival._linear_models import (
+    FEWEST_EVENTS,
+    Penalties,
+    RiskData,
+    components,
+    event_folds,
+    fit_cox,
+    fit_stratum_models,
+)
 
 
 def made(rng, n=90, g=40, n_strata=1):
@@ -11,18 +18,18 @@ def made(rng, n=90, g=40, n_strata=1):
     age_n1 = rng.normal(size=(n, 1)).astype(np.float32)
     time_n = rng.exponential(np.exp(-0.6 * x_ng[:, 0] - 0.5 * age_n1[:, 0]))
     times = Times(time_n, rng.random(n) < 0.8, np.arange(n) % n_strata)
-    return Seen(x_ng, age_n1, times, folds(times, 5, 0))
+    return RiskData(x_ng, age_n1, times, event_folds(times, 5, 0))
 
 
 def test_folds_hold_events_and_strata_alike(rng):
     times = Times(np.arange(103.0), rng.random(103) < 0.3, rng.integers(0, 2, 103))
-    fold_n = folds(times, 5, 0)
+    fold_n = event_folds(times, 5, 0)
     for stratum in (0, 1):
         for event in (True, False):
             count_k = np.bincount(fold_n[(times.stratum_n == stratum) & (times.event_n == event)], minlength=5)
             assert np.ptp(count_k) <= 1
-    assert (folds(times, 5, 0) == fold_n).all()
-    assert (folds(times, 5, 1) != fold_n).any()
+    assert (event_folds(times, 5, 0) == fold_n).all()
+    assert (event_folds(times, 5, 1) != fold_n).any()
 
 
 @pytest.mark.parametrize("shape", [(20, 50), (50, 20)])
@@ -43,13 +50,13 @@ def test_components_are_those_of_the_singular_value_decomposition(rng, shape):
 
 def test_the_solution_with_all_components_is_that_in_the_features(rng):
     visible = made(rng)
-    solved = solve(visible, Penalties(90, 0.03))
+    solved = fit_cox(visible, Penalties(90, 0.03))
     centred = visible.x_ng - visible.x_ng.mean(0)
     scale = np.linalg.svd(centred, compute_uv=False)[0] / np.sqrt(90)
-    penalty = np.r_[np.full(40, solved.strength * scale**2), 0.03]
+    penalty = np.r_[np.full(40, solved.regularisation * scale**2), 0.03]
     exact = ridge_cox(np.hstack([visible.x_ng, visible.covariate_nk]), visible.times, penalty)
     np.testing.assert_allclose(solved.weight_f, exact, atol=1e-4)
-    assert solved.losses[solved.strength] == min(solved.losses.values())
+    assert solved.losses[solved.regularisation] == min(solved.losses.values())
 
 
 def test_held_out_scores_do_not_know_their_own_times(rng):
@@ -57,38 +64,16 @@ def test_held_out_scores_do_not_know_their_own_times(rng):
     out_n = visible.fold_n == 2
     time_n = np.where(out_n, rng.permutation(visible.times.time_n), visible.times.time_n)
     changed = visible._replace(times=visible.times._replace(time_n=time_n))
-    strengths = [solve(part, Penalties(10, 0.03)) for part in (visible, changed)]
-    if strengths[0].strength == strengths[1].strength:
-        np.testing.assert_allclose(strengths[0].held_out_n[out_n], strengths[1].held_out_n[out_n])
+    fits = [fit_cox(part, Penalties(10, 0.03)) for part in (visible, changed)]
+    if fits[0].regularisation == fits[1].regularisation:
+        np.testing.assert_allclose(fits[0].held_out_n[out_n], fits[1].held_out_n[out_n])
     noise = visible._replace(times=visible.times._replace(time_n=rng.permutation(visible.times.time_n)))
-    assert solve(noise, Penalties(10, 0.03)).strength >= 1, "what is not there calls for a strong ridge"
+    assert fit_cox(noise, Penalties(10, 0.03)).regularisation >= 1, "what is not there calls for a strong ridge"
 
 
 def test_a_stratum_with_few_events_has_no_model_of_its_own(rng):
     visible = made(rng, n_strata=2)
     event_n = visible.times.event_n & ((visible.times.stratum_n == 0) | (np.arange(90) < FEWEST_EVENTS))
-    assert list(own_models(visible._replace(times=visible.times._replace(event_n=event_n)), 2, Penalties(5, 0.1))) == [
-        0
-    ]
-
-
-def test_the_combination_is_standardised_calibrated_and_restored(rng):
-    n = 4000
-    stratum_n = rng.integers(0, 2, n)
-    truth_n = rng.normal(size=n)
-    times = Times(rng.exponential(np.exp(-truth_n) * (1 + 3 * stratum_n)), np.ones(n, dtype=bool), stratum_n)
-    scores = np.stack([truth_n * (1 + stratum_n) + 5 * stratum_n, np.full(n, np.nan), 0.5 * truth_n], 1)
-    found = Combination.fit(scores, times, 2)
-    assert found.slope == pytest.approx(1, abs=0.05)
-    np.testing.assert_allclose(found.log_risk(scores, stratum_n), found.slope * truth_n, atol=0.1)
-    np.testing.assert_allclose(found.mean_sp[:, 0], [0, 5, 2.5], atol=0.15)
-    survival_nt = found.survival(found.log_risk(scores, stratum_n), stratum_n, np.array([0.0, 1.0]))
-    assert (survival_nt[:, 0] == 1).all()
-    exact_n = np.exp(-np.exp(truth_n) / (1 + 3 * stratum_n))
-    assert np.abs(survival_nt[:, 1] - exact_n).mean() < 0.02
-    again = Combination.restore(found.state_dict())
-    for stratum in (stratum_n, np.full(n, -1)):
-        np.testing.assert_array_equal(
-            again.survival(again.log_risk(scores, stratum), stratum, np.array([0.5])),
-            found.survival(found.log_risk(scores, stratum), stratum, np.array([0.5])),
-        )
+    assert list(
+        fit_stratum_models(visible._replace(times=visible.times._replace(event_n=event_n)), 2, Penalties(5, 0.1))
+    ) == [0]

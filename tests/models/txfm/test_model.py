@@ -1,4 +1,4 @@
-"""TxFM: its sizes, its start, what it shows, how it embeds, and data sets that profiled different genes."""
+"""TxFM: its initial state, visible genes, data sets with different gene panels, and what it predicts."""
 
 import math
 from dataclasses import replace
@@ -10,64 +10,11 @@ import pytest
 import torch
 from mudata import MuData
 
-from omicsmlm import Classifier, TxFM, TxFMConfig, datasets
-from omicsmlm._types import Grid
-from omicsmlm.models.txfm._initialization import gene_components
-from omicsmlm.models.txfm._module import TxFMModule
+from omicsmlm import Classifier, TxFM, datasets
 from omicsmlm.objectives import rectified_tanh
 from tests.objects import QUIET, SMALL_TXFM, draws_for, modality, multiome, rna
 
-# ---- sizes --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("size", "millions"), [("S", 57), ("B", 159), ("L", 403)])
-def test_the_published_numbers_of_parameters(size, millions):
-    config = getattr(TxFMConfig, size)()
-    with torch.device("meta"):
-        module = TxFMModule("rna", 44_349, config)
-    found = sum(weight.numel() for weight in module.parameters())
-    assert found == pytest.approx(millions * 1e6, rel=0.01)
-    assert module.tokens.features.weight.shape == (44_349, config.width - 1)
-    assert module.decoder.out.weight.shape == (44_349, config.width), "the decoder is as wide as the transformer"
-    d, g = config.width, 44_349
-    block = 12 * d * d + 9 * d + 2 * 2 * d + 2 * d  # four projections and a feed-forward of 4 d, norms, scales
-    layers = config.n_decoder_layers * (2 * d * d + 4 * d)
-    assert found == g * (d - 1) + d + config.n_layers * block + layers + 4 * d + g * (d + 1)
-
-
-def test_what_the_paper_says_of_its_sizes():
-    s, b, l = TxFMConfig.S(), TxFMConfig.B(), TxFMConfig.L()
-    assert [(c.width, c.n_layers, c.n_heads, c.stochastic_depth) for c in (s, b, l)] == [
-        (384, 12, 6, 0.1),
-        (768, 12, 12, 0.1),
-        (1024, 24, 16, 0.3),
-    ]
-    for c in (s, b, l):
-        assert (c.n_visible, c.library_size, c.loss, c.activation) == (2048, 1e5, "poisson", "rectified tanh")
-        assert (c.learning_rate, c.betas, c.epsilon, c.weight_decay) == (1e-3, (0.9, 0.999), 1e-6, None)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"loss": "mse"},
-            "loss: expected one of 'poisson', 'negative binomial', 'squares', 'smooth L1', got 'mse'; leave",
-        ),
-        ({"activation": "relu"}, "activation: expected one of 'rectified tanh', 'clamped ReLU', 'softmax', got 'relu'"),
-        ({"library": "median"}, "library: expected one of 'profiled', 'expected', 'none', got 'median'; leave it out"),
-        ({"embedded": "some"}, "embedded: expected one of 'subsets', 'all', got 'some'; leave it out for the default"),
-        ({"most_visible": 0.0}, "most_visible: expected a share above 0 and at most 1, got 0.0; leave it out"),
-        ({"n_visible": 0}, "n_visible: expected at least 1, got 0; leave it out for the default"),
-        ({"stochastic_depth": 1.0}, "stochastic_depth: expected a probability below 1, got 1.0; leave it out"),
-    ],
-)
-def test_a_config_out_of_range_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        TxFMConfig(**changes)
-
-
-# ---- the start ----------------------------------------------------------------------------------------------------
+# ---- initialization ----------------------------------------------------------------------------------------------------
 
 
 def views_of(model, data=None):
@@ -95,7 +42,7 @@ def test_gradients_are_alive_at_the_start(gene_start):
     assert (model.module.tokens.features.weight.grad != 0).any(1).all()
 
 
-def test_at_random_it_starts_at_the_mean_row_whose_loss_is_least():
+def test_the_decoder_starts_at_the_mean_profile_where_the_loss_is_stationary():
     model = TxFM(rna(), replace(SMALL_TXFM, gene_start="random"))
     views, batch = views_of(model)
     with torch.no_grad():
@@ -107,7 +54,7 @@ def test_at_random_it_starts_at_the_mean_row_whose_loss_is_least():
     assert float(value_g.grad.abs().max()) < 1e-2 * float(value_g.exp().max()) / 30, "a stationary point"
 
 
-def test_genes_start_at_their_loadings_and_rows_at_their_components():
+def test_genes_start_at_their_loadings_and_cells_at_their_components():
     model = TxFM(rna(), SMALL_TXFM)
     values = views_of(model)[0]["rna"].values.numpy()
     centred = values - values.mean(0)
@@ -124,27 +71,10 @@ def test_genes_start_at_their_loadings_and_rows_at_their_components():
         )
 
 
-def test_components_are_those_within_data_sets_each_of_which_counts_alike():
-    rng = np.random.default_rng(0)
-    u, v = rng.normal(size=(400, 1)), rng.normal(size=(2, 30))
-    values = 5 + np.vstack([u[:50] * v[0], 3 + u[50:] * v[0]]) + rng.normal(size=(400, 30)) * 0.1
-    visible = np.ones((400, 30), dtype=bool)
-    visible[:50, 20:] = False
-    found = gene_components(np.where(visible, values, 0), visible, np.repeat([0, 1], [50, 350]), 4, 0)
-    assert abs(np.corrcoef(found.table_gk[:20, 0], v[0, :20])[0, 1]) > 0.99, "not the shift between"
-    assert found.strength_k[1] < 0.2 * found.strength_k[0]
-    np.testing.assert_allclose(found.mean_g[20:], values[50:, 20:].mean(0), rtol=1e-3)
-    both = (values[:50, :20].mean(0) + values[50:, :20].mean(0)) / 2
-    np.testing.assert_allclose(found.mean_g[:20], both, rtol=1e-3)
-    assert (found.noise_g > 0).all()
-    few = gene_components(values[:5, :3], visible[:5, :3], np.zeros(5), 8, 0)
-    assert (few.table_gk[:, 3:] == 0).all(), "three genes have no more components"
+# ---- visible genes ------------------------------------------------------------------------------------------------
 
 
-# ---- what is shown ------------------------------------------------------------------------------------------------
-
-
-def test_training_shows_so_many_genes_zeros_among_them_and_scores_all():
+def test_in_training_so_many_genes_are_visible_zeros_among_them_and_all_are_evaluated():
     model = TxFM(rna(), SMALL_TXFM)
     views, _ = views_of(model)
     masked = model.parts.masking(views, draws_for(views))
@@ -156,57 +86,15 @@ def test_training_shows_so_many_genes_zeros_among_them_and_scores_all():
     assert few.parts.masking(views, draws_for(views)).inputs["rna"].visible.sum(1).tolist() == [6] * 72
 
 
-def test_genes_that_are_found_more_often_are_shown_more_often_if_asked():
-    model = TxFM(rna(400), replace(SMALL_TXFM, shown="frequency", n_visible=6))
+def test_genes_that_are_detected_more_often_are_visible_more_often_if_asked():
+    model = TxFM(rna(400), replace(SMALL_TXFM, visible_genes="frequency", n_visible=6))
     frequency = np.asarray((model.adata.X > 0).mean(0)).ravel()
-    np.testing.assert_allclose(model.choice["frequencies"], frequency, rtol=1e-4)
+    np.testing.assert_allclose(model.derived.frequencies, frequency, rtol=1e-4)
     shown = model.parts.masking(views_of(model)[0], draws_for(views_of(model)[0])).inputs["rna"].visible
     assert np.corrcoef(shown.float().mean(0).numpy(), frequency)[0, 1] > 0.8
 
 
-# ---- the embedding ------------------------------------------------------------------------------------------------
-
-
-def test_subsets_share_out_all_genes_and_are_averaged():
-    model = TxFM(rna(), replace(SMALL_TXFM, n_visible=8))
-    views, batch = views_of(model)
-    grid = views["rna"]
-    lacking = grid.visible.clone()
-    lacking[3, :5] = False  # a row of which less is seen
-    lacking[4] = False
-    sets = torch.stack(list(model.module._subsets(lacking)))
-    assert torch.equal(sets.sum(0), lacking.long()), "each gene that is seen is in one of them"
-    assert sets[:, 0].sum(1).tolist() in ([8, 7, 8, 7], [8, 8, 7, 7], [7, 8, 7, 8])
-    assert int(sets[:, 3].sum(1).max()) <= 8
-    with torch.no_grad():
-        found = model.module.encode({"rna": Grid(grid.values * lacking, lacking, grid.total)}).mean
-        first = model.module.first(grid.values * lacking, lacking)
-        for i in (0, 3, 4):
-            parts = [s for s in sets[:, i] if s.any()] or [sets[0, i]]
-            own = grid.values[i, None], first[i, None]
-            alone = torch.stack([model.module.state(own[0], part[None], own[1])[0] for part in parts])
-            torch.testing.assert_close(found[i], alone.mean(0), atol=1e-5, rtol=1e-4)
-
-
-def test_all_genes_at_once_if_asked():
-    model = TxFM(rna(), replace(SMALL_TXFM, embedded="all"))
-    views, batch = views_of(model)
-    with torch.no_grad():
-        found = model.module.encode(views).mean
-        torch.testing.assert_close(found, model.module.state(views["rna"].values, views["rna"].visible))
-        torch.testing.assert_close(found, model.module(views, batch).encoded.mean)
-    other = TxFM(rna(), SMALL_TXFM).get_latent_representation()
-    assert not np.allclose(model.get_latent_representation(), other, atol=1e-2)
-
-
-def test_rows_are_embedded_some_at_a_time(monkeypatch):
-    model = TxFM(rna(), SMALL_TXFM)
-    whole = model.get_latent_representation()
-    monkeypatch.setattr("omicsmlm.models.txfm._module.TOKENS", 40)
-    np.testing.assert_allclose(model.get_latent_representation(), whole, atol=1e-5)
-
-
-# ---- data sets that profiled different genes ----------------------------------------------------------------------
+# ---- data sets with different gene panels ----------------------------------------------------------------------
 
 
 def three_sets():
@@ -224,7 +112,7 @@ def of_sets():
     return model
 
 
-def test_genes_that_a_set_did_not_profile_are_neither_shown_nor_scored(of_sets):
+def test_genes_that_a_set_did_not_measure_are_neither_visible_nor_evaluated(of_sets):
     views, batch = views_of(of_sets)
     profiled = of_sets.adata.varm["profiled"]
     for i, name in enumerate(of_sets.adata.obs["dataset"]):
@@ -268,7 +156,7 @@ def test_with_the_expected_library_values_do_not_depend_on_the_panel():
     assert float(values[30:].mean() / values[:30].mean()) > 1.5
 
 
-# ---- what it can say ----------------------------------------------------------------------------------------------
+# ---- results ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("which", ["encoder", "decoder"])

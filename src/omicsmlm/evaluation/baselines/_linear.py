@@ -5,7 +5,7 @@ import mudata as md
 import numpy as np
 import scipy.sparse as sp
 
-from omicsmlm._compat import threads_kept
+from omicsmlm._compat import keep_torch_threads
 from omicsmlm.evaluation.baselines._measured import measured
 
 _RNA_SHARE = 0.625  # 50 of 80 dimensions
@@ -30,7 +30,7 @@ def _variable_genes(values: sp.csr_matrix | np.ndarray, n_top_genes: int) -> np.
     if values.shape[1] <= n_top_genes:
         return np.arange(values.shape[1])
     light = ad.AnnData(values)
-    with threads_kept():
+    with keep_torch_threads():
         sc.pp.highly_variable_genes(light, n_top_genes=n_top_genes, flavor="seurat")
     return np.flatnonzero(light.var["highly_variable"].to_numpy())
 
@@ -40,7 +40,7 @@ def log_normalise(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix | np.ndar
 
     Examples
     --------
-    >>> float(log_normalise(np.array([[1.0, 3.0]]))[0, 0].round(4))
+    >>> round(float(log_normalise(np.array([[1.0, 3.0]]))[0, 0]), 4)
     7.8244
     """
     total_n = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()

@@ -1,7 +1,15 @@
 """What every family is built on: registration, training, embedding, files, and what only some can do."""
 
-from ._component_model import MOST_ADVERSARY, ComponentDerived, ComponentModel
-from ._component_module import N_DIRECTIONS, Batches, ComponentModule
+from ._component_model import (
+    ACCESSIBILITY_WEIGHT,
+    ADVERSARY_WEIGHT,
+    KL_WARMUP,
+    MOST_ADVERSARY,
+    WEIGHT_DECAY,
+    ComponentDerived,
+    ComponentModel,
+)
+from ._component_module import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from ._embedding import EMBEDDING_BATCH_SIZE
 from ._explaining import ExplainingModel
 from ._files import Saved, read_model, state_under, write_model
@@ -15,6 +23,8 @@ from ._records import Config, FormerFields, from_json, to_json
 from ._registration import listed_covariates
 
 __all__ = [
+    "ACCESSIBILITY_WEIGHT",
+    "ADVERSARY_WEIGHT",
     "Batches",
     "ComponentDerived",
     "ComponentModel",
@@ -29,8 +39,11 @@ __all__ = [
     "QueryDerived",
     "QueryModel",
     "QueryModule",
+    "KL_WARMUP",
     "MOST_ADVERSARY",
+    "WEIGHT_DECAY",
     "N_DIRECTIONS",
+    "N_SAMPLED",
     "Saved",
     "announce",
     "from_json",

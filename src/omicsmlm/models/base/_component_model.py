@@ -17,8 +17,16 @@ from ._imputing import ImputingModel
 from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._records import Config, FormerFields
 
+ACCESSIBILITY_WEIGHT = 0.1
+"""Weight of the likelihood of open regions, beside 1 for RNA, whose counts say more of a cell (``docs/omicsmlm.md``)."""
+KL_WARMUP = 0.3
+"""Fraction of the training in which the weight of the KL divergence rises to its value."""
+ADVERSARY_WEIGHT = 2.5
+"""Weight of the adversary on the batch for each batch but one: the more there are, the weaker it is (``docs/experiments.md``)."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
+WEIGHT_DECAY = 1e-4
+"""Of AdamW, in both families (ours)."""
 
 
 class ComponentConfig(Config, Protocol):
@@ -26,11 +34,6 @@ class ComponentConfig(Config, Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Of AdamW."""
-        ...
-
-    @property
-    def weight_decay(self) -> float:
         """Of AdamW."""
         ...
 
@@ -89,9 +92,7 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
     @property
     def optimisation(self) -> Optimisation:
         """How the family is optimised."""
-        decay = (
-            0.0 if self.is_query else self.config.weight_decay
-        )  # it would move the weights that a query leaves as they are
+        decay = 0.0 if self.is_query else WEIGHT_DECAY  # it would move the weights that a query leaves as they are
         return Optimisation(learning_rate=self.config.learning_rate, weight_decay=decay)
 
     def _n_stages(self) -> int:

@@ -8,7 +8,16 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import Grid, Kind
-from omicsmlm.nn import Adversary, Alignment, Component, CovariateEncoding, Decoder, Head, LatentHead, log_means
+from omicsmlm.nn import (
+    Adversary,
+    Component,
+    CovariateEncoding,
+    Decoder,
+    FeatureHead,
+    LatentHead,
+    QueryAlignment,
+    log_means,
+)
 
 from ._query_module import QueryModule
 
@@ -24,6 +33,8 @@ COMPONENT_WEIGHTS: dict[str, float] = {
 """Weight of a modality where the starting components are divided among the modalities (``docs/experiments.md``)."""
 COMPONENT_SCALES: dict[str, float] = {"accessibility": 0.4}
 """Factor of the singular values of a modality's components, beside 1 for the kinds that are not listed."""
+N_SAMPLED = 2000
+"""Open regions that are reconstructed in a training step, drawn anew each time: all of them would take most of its time."""
 
 
 class Batches(NamedTuple):
@@ -67,7 +78,7 @@ class ComponentModule(QueryModule):
         n_batches = batches.n_categories[0] if batches.n_categories else 1
         self.n_latent = self.readout.n_latent
         heads = {
-            name: Head(
+            name: FeatureHead(
                 width,
                 n_decoded[name],
                 n_batches,
@@ -79,7 +90,7 @@ class ComponentModule(QueryModule):
         self.decoder = Decoder(self.n_latent, width, CovariateEncoding(list(batches.n_categories)), heads)
         self.register_buffer("reference_md", torch.zeros(batches.n_reference, self.n_latent))
         is_query = batches.n_fixed is not None
-        self.alignment = None if batches.n_fixed is None else Alignment(self.n_latent, batches.n_fixed, n_batches)
+        self.alignment = None if batches.n_fixed is None else QueryAlignment(self.n_latent, batches.n_fixed, n_batches)
         guesses = has_adversary and n_batches > 1 and not is_query
         self.adversary = Adversary(self.n_latent, n_batches) if guesses else None
 
@@ -96,11 +107,11 @@ class ComponentModule(QueryModule):
         """
         strength_k = COMPONENT_SCALES.get(self.kinds[name], 1.0) * torch.from_numpy(found.strength_k)
         scale_k = strength_k[: self._component_fraction(name, n_linear)] ** power
-        self.readout.lead(found.first, scale_k, scale)
+        self.readout.initialize_linear(found.first, scale_k, scale)
 
     def _initialize_head(
         self, name: str, values: Sequence[Grid] | sparse.csr_matrix, groups_n: np.ndarray | None, has_n: np.ndarray
     ) -> None:
         """Initialise the head of a modality at the log means, batch by batch, of the observations that have it."""
         groups, head = None if groups_n is None else groups_n[has_n], self.decoder.head(name)
-        head.start(log_means(values, self.kinds[name], groups, len(head.bias)))
+        head.initialize(log_means(values, self.kinds[name], groups, len(head.bias)))

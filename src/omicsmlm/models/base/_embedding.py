@@ -95,6 +95,31 @@ class EmbeddingModel[M: Module](InheritedSurface):
         for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
             yield compute(on_device(batch, self.device)).float().cpu().numpy()
 
+    def minibatches(
+        self,
+        data: AnnData | MuData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
+    ) -> Iterator[Batch]:
+        """Yield the observations that are asked for, on the model's device, with the module set to evaluation.
+
+        Parameters
+        ----------
+        data, indices, batch_size
+            As in :meth:`map_observations`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the object does not fit the model.
+        """
+        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
+        manager = self.manager_for(data)
+        indices = checked_indices(indices, manager.adata.n_obs)
+        self.module.eval()
+        for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
+            yield on_device(batch, self.device)
+
     def map_observations(
         self,
         data: AnnData | MuData | None,

@@ -58,7 +58,12 @@ def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None
         raise value_error("save", "a directory that can be written", str(error), "pass another path") from error
 
 
-FORMER_WEIGHTS = {"share": "fraction", "share_g": "fraction_g", "memory_md": "reference_md"}
+FORMER_WEIGHTS = {
+    "share": "fraction",
+    "share_g": "fraction_g",
+    "memory_md": "reference_md",
+    "hidden_feature": "mask_feature",
+}
 """Names of weights in models saved by 0.1, and what they are called now."""
 
 

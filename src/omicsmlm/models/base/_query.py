@@ -13,7 +13,7 @@ from torch import Tensor
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
-from omicsmlm.data import ADDED, OmicsManager
+from omicsmlm.data import ADDED_SUFFIX, OmicsManager
 
 from ._model import OmicsModel, announce
 from ._query_module import QueryModule
@@ -94,7 +94,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         if not source.is_trained_:
             raise value_error("reference", "a trained model", "one that is not", "call train() on the reference first")
         known = _n_batches(source.adata_manager)
-        whole = source.adata_manager.extended(query) if extend_vocabulary else source.adata_manager
+        whole = source.adata_manager.with_added_features(query) if extend_vocabulary else source.adata_manager
         manager = whole.transfer_fields(query, extend_categories=True)
         added = [name for name in manager.modalities if name not in source.adata_manager.modalities]
         derived = source._extended(manager, added) if added else source.derived
@@ -113,7 +113,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         """Return the line that is logged of a query: features shared, added and ignored, and new batches."""
         shared, states = [], self.adata_manager.modalities
         for name in self.adata_manager.registry["setup_args"]["modalities"]:
-            state, own = states[name], [m for m in states if m.rstrip(ADDED) == name]
+            state, own = states[name], [m for m in states if m.rstrip(ADDED_SUFFIX) == name]
             line = f"{state['n_shared']:,} of {len(state['vocabulary']):,} features of {name}"
             n_added = sum(states[m]["n_shared"] for m in own if m != name)
             n_unknown = self._n_features(name) - state["n_shared"] - n_added

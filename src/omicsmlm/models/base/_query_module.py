@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from omicsmlm._types import Batch, Encoded, Module
-from omicsmlm.nn import Alignment, Decoder
+from omicsmlm.nn import Decoder, QueryAlignment
 
 
 class QueryModule(Module):
     """Abstract: a network whose encoder does not know the batch, so that queries can be mapped onto it."""
 
     decoder: Decoder
-    alignment: Alignment | None
+    alignment: QueryAlignment | None
     """What moves observations of batches that a query has added; None in a reference."""
     reference_md: Tensor
     """(m, d): embeddings of observations of the reference, for queries to be aligned with."""
@@ -36,9 +36,9 @@ class QueryModule(Module):
         self.load_state_dict(
             {k: v for k, v in other.state_dict().items() if k in own and v.shape == own[k].shape}, strict=False
         )
-        self.decoder.take(other.decoder)
+        self.decoder.load_from(other.decoder)
         if self.alignment is not None and other.alignment is not None:
-            self.alignment.take(other.alignment)
+            self.alignment.load_from(other.alignment)
 
     def adapt_only(self, n_known: int, added: Sequence[str]) -> None:
         """Let training move only the weights of batches from ``n_known`` on, and those that reconstruct added features."""

@@ -9,7 +9,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import named, value_error
-from omicsmlm.data import BOTH, OmicsManager
+from omicsmlm.data import COLUMN_SEPARATOR, OmicsManager
 
 
 class Registered(BaseModelClass):
@@ -209,6 +209,6 @@ def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Seque
     (['batch', 'donor'], [None, 'donor'], [])
     """
     if batch_key is not None:
-        batch_key = BOTH.join(_listed(batch_key))
+        batch_key = COLUMN_SEPARATOR.join(_listed(batch_key))
     keys = [key for key in _listed(others) if key != batch_key]
     return [batch_key, *keys] if keys or batch_key is not None else []

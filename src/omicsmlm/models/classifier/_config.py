@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from omicsmlm._checks import value_error
 from omicsmlm.models.heads import LEARNING_RATES, Tuning
 
-FEW_ROWS = 2000
-"""Labelled rows below which exact linear models of bulk features are the default."""
+FEW_OBSERVATIONS = 2000
+"""Labelled observations below which linear models of bulk features are the default: beyond, the embedding did as well in
+``docs/experiments.md``."""
 
 
 @dataclass(frozen=True)
@@ -17,25 +18,27 @@ class ClassifierConfig:
     Parameters
     ----------
     tuning
-        "frozen": only the head is fitted, exactly. "lora", "ia3" (both need ``pip install 'omicsmlm[tune]'``) and "full"
-        then train the encoder too.
-    anchor
-        Whether labels are read off the features by linear models that are solved exactly, with what the embedding adds,
-        rather than off the embedding alone: for each set of modalities that rows have, what answers is chosen on held-out
-        rows. None: where it paid in ``docs/experiments.md``, with fewer than ``FEW_ROWS`` labelled rows, values that are
-        all real or fractions, and a frozen encoder. Rows of all labels then count alike, whatever ``balance`` says.
+        "frozen": only the head is fitted, to convergence. "lora", "ia3" (both need ``pip install 'omicsmlm[tune]'``) and
+        "full" then train the encoder too.
+    linear_models
+        Whether labels are predicted from the features by an ensemble of logistic regressions, one of which adds the
+        embedding, rather than from the embedding alone: for each subset of modalities that observations have, one of
+        them is chosen on held-out observations. None: where it paid in ``docs/experiments.md``, with fewer than
+        ``FEW_OBSERVATIONS`` labelled observations, values that are all real or fractions, and a frozen encoder.
+        Observations of all labels then count alike, whatever ``balance`` says. Called ``anchor`` in models saved by 0.1.
     false_rejection
-        Share of rows of known labels that may be called unknown, at least 0 and below 1.
+        Fraction of observations of known labels that may be called unknown, at least 0 and below 1.
     balance
-        Weight of a row: the frequency of its label to the power of minus this. 0: every row counts alike; 1: every label
-        does. Halved where many labels turn out to be wrong, since rare labels would make these weigh most.
+        Weight of an observation: the frequency of its label to the power of minus this. 0: every observation counts
+        alike; 1: every label does. Halved where many labels turn out to be wrong, since rare labels would make these
+        weigh most.
     n_folds
-        Most folds of held-out rows.
+        Most folds of held-out observations.
     held_out
-        Share of the labelled rows that fine-tuning does not see; it stops by them, and is calibrated on them.
+        Fraction of the labelled observations held out from fine-tuning; it stops by them, and is calibrated on them.
     freeze_initial
         Whether full fine-tuning leaves the weights of the features themselves as they are, as scMBERT does: with few
-        labelled rows most features are met in few of them.
+        labelled observations most features occur in few of them.
     rank
         Rank of LoRA.
     learning_rate
@@ -43,9 +46,9 @@ class ClassifierConfig:
     weight_decay
         Of AdamW.
     hidden_rates
-        Lowest and highest share of the features of a row that are hidden in a step of fine-tuning.
+        Lowest and highest fraction of an observation's features that are masked in a step of fine-tuning.
     modality_rate
-        Probability that a row then loses a whole modality.
+        Probability that an observation then loses a whole modality.
     patience
         Epochs of fine-tuning without a better validation loss before it stops.
     seed
@@ -53,7 +56,7 @@ class ClassifierConfig:
     """
 
     tuning: Tuning = "frozen"
-    anchor: bool | None = None
+    linear_models: bool | None = None
     false_rejection: float = 0.05
     balance: float = 1.0
     n_folds: int = 5
@@ -69,21 +72,29 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        only_frozen = not self.linear_models or self.tuning == "frozen"
         ranges = {
             "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
-            "anchor": (not self.anchor or self.tuning == "frozen", 'None or False unless tuning is "frozen"'),
-            "false_rejection": (0 <= self.false_rejection < 1, "a share of at least 0 and below 1"),
+            "linear_models": (only_frozen, 'None or False unless tuning is "frozen"'),
+            "false_rejection": (0 <= self.false_rejection < 1, "a fraction of at least 0 and below 1"),
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
             "n_folds": (self.n_folds >= 2, "at least 2"),
             "freeze_initial": (not self.freeze_initial or self.tuning == "full", 'False, unless tuning is "full"'),
-            "held_out": (0 < self.held_out < 1, "a share above 0 and below 1"),
+            "held_out": (0 < self.held_out < 1, "a fraction above 0 and below 1"),
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
                 raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
 
-    def is_anchored(self, kinds: Iterable[str], n_labelled: int) -> bool:
-        """Say whether there is an anchor, for modalities of these kinds and so many labelled rows."""
-        if self.anchor is not None:
-            return self.anchor
-        return self.tuning == "frozen" and n_labelled < FEW_ROWS and set(kinds) <= {"real", "fraction"}
+    def has_linear_models(self, kinds: Iterable[str], n_labelled: int) -> bool:
+        """Return whether the features have linear models, for modalities of these kinds and so many labelled observations.
+
+        Examples
+        --------
+        >>> config = ClassifierConfig()
+        >>> config.has_linear_models(["real", "fraction"], 100), config.has_linear_models(["counts"], 100)
+        (True, False)
+        """
+        if self.linear_models is not None:
+            return self.linear_models
+        return self.tuning == "frozen" and n_labelled < FEW_OBSERVATIONS and set(kinds) <= {"real", "fraction"}

@@ -1,4 +1,4 @@
-"""Rows as a whole, and as each of their modalities alone shows them."""
+"""Observations with all of their modalities, and with each of them alone."""
 
 from functools import partial
 
@@ -11,20 +11,21 @@ from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures
 
 
-def embedded_views(model: OmicsModel, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Embed rows as a whole and, where they have several modalities, as each of them alone.
+def subset_embeddings(model: OmicsModel, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embed observations whole and, where they have several modalities, each of these alone.
 
     Parameters
     ----------
     model
         A model with its object.
     indices
-        (n,) int: row numbers.
+        (n,) int: positions of the observations.
 
     Returns
     -------
     tuple of numpy.ndarray
-        (m, d) embeddings, and for each the position in ``indices`` of its row; the first n are the whole rows, in order.
+        (m, d) embeddings, and (m,) for each the position in ``indices`` of its observation; the first n are the whole
+        observations, in order.
     """
     names, width = list(model.adata_manager.modalities), model.module.n_latent
 
@@ -36,15 +37,17 @@ def embedded_views(model: OmicsModel, indices: np.ndarray) -> tuple[np.ndarray, 
     embeddings, positions = [values[:, :width]], [np.arange(len(indices))]
     has_nm = values[:, width:] > 0
     for name, has_n in zip(names, has_nm.T, strict=True):
-        shown = np.flatnonzero(has_n & (has_nm.sum(1) > 1))
-        part, _ = model.map_observations(None, indices[shown], None, width, partial(_embedded_alone, model, name))
+        several = np.flatnonzero(has_n & (has_nm.sum(1) > 1))
+        part, _ = model.map_observations(None, indices[several], None, width, partial(_embedded_alone, model, name))
         embeddings.append(part)
-        positions.append(shown)
+        positions.append(several)
     return np.concatenate(embeddings), np.concatenate(positions)
 
 
-def shown_views(features: ObservationFeatures, model: OmicsModel, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the features of rows as a whole and, where they have several modalities, of each of them alone.
+def subset_features(
+    features: ObservationFeatures, model: OmicsModel, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the features of observations whole and, where they have several modalities, of each of these alone.
 
     Parameters
     ----------
@@ -53,28 +56,28 @@ def shown_views(features: ObservationFeatures, model: OmicsModel, indices: np.nd
     model
         A model with its object.
     indices
-        (n,) int: row numbers.
+        (n,) int: positions of the observations.
 
     Returns
     -------
     tuple of numpy.ndarray
-        (m, g) float32 scaled features, 0 for those of modalities that are not shown, and (m,) int64 codes of those that
-        are; in the order of :func:`embedded_views`.
+        (m, g) float32 scaled features, 0 for those of other modalities, and (m,) int64 codes of the modality subsets
+        (bit k for modality k); in the order of :func:`subset_embeddings`.
     """
 
     def whole(batch: Batch) -> Tensor:
-        return torch.cat([features(batch), features.patterns(batch)[:, None].float()], 1)
+        return torch.cat([features(batch), features.subset_codes(batch)[:, None].float()], 1)
 
     features.to(model.device)
     values, _ = model.map_observations(None, indices, None, features.n_features + 1, whole)
-    x_ng, pattern_n = values[:, :-1], values[:, -1].astype(np.int64)
-    blocks, patterns = [x_ng], [pattern_n]
+    x_ng, subset_n = values[:, :-1], values[:, -1].astype(np.int64)
+    blocks, subsets = [x_ng], [subset_n]
     for m, span in enumerate(features.spans.values()):
-        shown_n = (pattern_n >> m & 1 > 0) & (pattern_n != 1 << m)
-        blocks.append(np.zeros_like(x_ng[shown_n]))
-        blocks[-1][:, span] = x_ng[shown_n, span]
-        patterns.append(np.full(int(shown_n.sum()), 1 << m))
-    return np.concatenate(blocks), np.concatenate(patterns)
+        several_n = (subset_n >> m & 1 > 0) & (subset_n != 1 << m)
+        blocks.append(np.zeros_like(x_ng[several_n]))
+        blocks[-1][:, span] = x_ng[several_n, span]
+        subsets.append(np.full(int(several_n.sum()), 1 << m))
+    return np.concatenate(blocks), np.concatenate(subsets)
 
 
 def _embedded_alone(model: OmicsModel, name: str, batch: Batch) -> Tensor:
@@ -82,7 +85,7 @@ def _embedded_alone(model: OmicsModel, name: str, batch: Batch) -> Tensor:
 
 
 def alone(batch: Batch, name: str) -> Batch:
-    """Show rows as if they had been measured in one modality only."""
+    """Return observations as if they had been measured in one modality only."""
 
     def emptied(tokens: Tokens) -> Tokens:
         return Tokens(tokens.ids[:0], tokens.values[:0], torch.zeros_like(tokens.offsets))

@@ -1,4 +1,4 @@
-"""The network of a classifier: an encoder, and what reads labels off its embedding."""
+"""The network of a classifier: an encoder, and a linear layer on its embedding."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from omicsmlm._types import Batch, Encoded, Module
 from omicsmlm.nn import LabelHead
 
 
-class Labeller(Module):
-    """An encoder and the head that reads labels off its embedding.
+class ClassifierModule(Module):
+    """An encoder and the label head that reads its embedding.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Labeller(Module):
         return self.encoder.encode(views)
 
     def embed(self, views: dict[str, Any], batch: Batch) -> Encoded:
-        """Embed a batch of rows, as the encoder does."""
+        """Embed a batch of observations, as the encoder does."""
         return self.encoder.embed(views, batch)
 
     def forward(self, views: dict[str, Any], batch: Batch) -> Tensor:
-        """Give the (n, c) logits of a batch."""
+        """Compute the (n, c) logits of a batch."""
         return self.head(self.embed(views, batch).mean)

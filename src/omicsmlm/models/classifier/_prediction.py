@@ -1,8 +1,7 @@
-"""What a trained head says of rows: labels, probabilities, how new they are, and how right it is."""
+"""What a trained classifier predicts: labels, probabilities, how new an observation is, and how right it is."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,43 +12,55 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
-from omicsmlm.data import as_categories, find_column
-from omicsmlm.models.base import OmicsModel, state_under
-from omicsmlm.models.heads import ObservationFeatures
-from omicsmlm.nn import CANDIDATES, LabelHead, ViewLogits
+from omicsmlm.models.base import FormerFields, OmicsModel, state_under
+from omicsmlm.models.heads import HeadModel, ObservationFeatures
+from omicsmlm.nn import CANDIDATES, LabelHead, SubsetLogits
 
 from ._calibration import scores
-from ._module import Labeller
+from ._config import ClassifierConfig
+from ._derived import ClassifierDerived, LinearModelsDerived
+from ._labels import label_codes, label_names
+from ._module import ClassifierModule
+
+FEATURES, LINEAR_MODELS = "features.", "anchor."
+"""Where the names of their weights begin, in the files of a classifier."""
 
 
-class Answering(ABC):
-    """Abstract: a head on the encoder of a model, and the questions that it answers.
+class LabelPredictor(HeadModel):
+    """Abstract: a label head on the encoder of a model, and what it predicts.
 
     Parameters
     ----------
     model
-        A model that is the classifier's own.
+        A model of any family, which is copied.
     labels_key, unlabeled_category
         See :meth:`Classifier.from_model`.
     labels
         Names of the labels, in the order of their codes.
+    config
+        Hyper-parameters.
     """
 
-    def __init__(self, model: OmicsModel, labels_key: str, unlabeled_category: str, labels: list[str]) -> None:
-        self.model = model
+    noun = "classifier"
+    config_class = ClassifierConfig
+    former_config = FormerFields(renamed={"anchor": "linear_models"})
+
+    def __init__(
+        self, model: OmicsModel, labels_key: str, unlabeled_category: str, labels: list[str], config: ClassifierConfig
+    ) -> None:
+        super().__init__(model, config)
         self.labels_key = labels_key
         self.unlabeled_category = unlabeled_category
         self.labels = labels
-        self.module = Labeller(model.module, LabelHead(model.module.n_latent, len(labels))).eval()
+        head = LabelHead(self.model.module.n_latent, len(labels))
+        self.module = ClassifierModule(self.model.module, head).eval()
         self.features: ObservationFeatures | None = None
-        self.anchor: ViewLogits | None = None
+        self.linear_models: SubsetLogits | None = None
         self.candidates: pd.DataFrame | None = None
-        self.is_trained = False
+        self.label_noise = 0.0
         self.held_out: dict[str, float] = {}
 
-    @abstractmethod
-    def train(self) -> None:
-        """Fit the head."""
+    # ---- prediction ---------------------------------------------------------------------------------------------
 
     def predict(
         self,
@@ -58,26 +69,26 @@ class Answering(ABC):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.Series | pd.DataFrame:
-        """Label rows.
+        """Predict the label of observations.
 
         Parameters
         ----------
         data
             The object; None for the registered one. Features are matched by name, modalities may be absent.
         soft
-            Whether to give probabilities.
+            Whether to return probabilities.
         indices
-            Row numbers, or one boolean per row; None for all rows.
+            Positions of the observations, or one boolean per observation; None for all.
         batch_size
-            Rows to look at at once; None for 1,024.
+            Observations embedded at once; None for 1,024.
 
         Returns
         -------
         pandas.Series or pandas.DataFrame
-            (n_obs,) labels, ``unlabeled_category`` for a row that is like no label; or (n_obs, n_labels) calibrated
-            probabilities of the known labels, which sum to 1 in every row, however new it looks.
+            (n_obs,) labels, ``unlabeled_category`` for an observation that is like no label; or (n_obs, n_labels)
+            calibrated probabilities of the known labels, which sum to 1 in every row, however new it looks.
         """
-        table, rejected = self._evaluated(data, indices, batch_size)
+        table, rejected = self._soft_labels(data, indices, batch_size)
         if soft:
             return table
         best = pd.Series(table.columns.to_numpy()[table.to_numpy().argmax(1)], index=table.index, name=self.labels_key)
@@ -89,63 +100,112 @@ class Answering(ABC):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.Series:
-        """Say how far rows are from all labels: the relative Mahalanobis distance; above ``threshold`` is unknown.
+        """Compute how far observations are from all labels: the relative Mahalanobis distance (Ren et al. 2021).
 
         Parameters
         ----------
         data, indices, batch_size
             As in :meth:`predict`.
+
+        Returns
+        -------
+        pandas.Series
+            (n_obs,) float32; above :attr:`threshold` an observation is called unknown.
         """
-        values, names = self._of_rows(
+        values, names = self._mapped(
             data, indices, batch_size, 1, lambda batch: self.module.head.novelty(self.model.embed_batch(batch))[:, None]
         )
         return pd.Series(values[:, 0], index=names, name="novelty")
 
     @property
     def threshold(self) -> float:
-        """Novelty from which on a row is unknown: that of the share ``false_rejection`` of held-out rows."""
+        """Novelty above which an observation is unknown: the fraction ``false_rejection`` of held-out ones exceeds it."""
         return float(self.module.head.threshold)
 
+    def predict_candidates(
+        self,
+        data: AnnData | MuData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> dict[str, pd.DataFrame]:
+        """Predict probabilities by each linear model of the features, and by the one that adds the embedding.
+
+        Parameters
+        ----------
+        data, indices, batch_size
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        dict of pandas.DataFrame
+            (n_obs, n_labels) by ``specialist``, the model of the modalities that the observation has; ``modality
+            dropout``, one model for all modality subsets; ``mean`` of the logits of the two; and ``residual``, the second
+            with a linear function of the embedding added. :meth:`predict` takes, for each modality subset, the one that
+            :attr:`candidates` calls chosen.
+
+        Raises
+        ------
+        ValueError
+            If the classifier has no linear models.
+        """
+        self.check_trained("predict_candidates")
+        features, linear_models, head = self.features, self.linear_models, self.module.head
+        if features is None or linear_models is None:
+            remedy = "make it with ClassifierConfig(linear_models=True)"
+            raise value_error("predict_candidates", "a classifier with linear models", "one without", remedy)
+
+        def each(batch: Batch) -> Tensor:
+            z_nd = head.scaled(self.model.embed_batch(batch))
+            logits_n4c = linear_models(features(batch), features.subset_codes(batch), z_nd)
+            return (logits_n4c / head.temperature).softmax(2).flatten(1)
+
+        values, names = self._mapped(data, indices, batch_size, len(CANDIDATES) * len(self.labels), each)
+        parts = np.split(values, len(CANDIDATES), axis=1)
+        return {
+            name: pd.DataFrame(part, index=names, columns=self.labels)
+            for name, part in zip(CANDIDATES, parts, strict=True)
+        }
+
     def evaluate(self, data: AnnData | MuData | None = None, labels_key: str | None = None) -> dict[str, float]:
-        """Score the labels.
+        """Score the predicted labels.
 
         Parameters
         ----------
         data
-            Object with the true labels. None for the scores that held-out rows gave in training: those of the very rows
-            that the classifier learned from would flatter it.
+            Object with the true labels. None for the scores of held-out observations in training: those of the very
+            observations that the classifier learned from would flatter it.
         labels_key
             Column of the true labels; None for that of training.
 
         Returns
         -------
         dict
-            Of the best known label, whether rejected or not: ``accuracy``, ``balanced accuracy``, ``macro F1``, ``ECE``
-            and ``ECE uncalibrated`` (expected calibration error in 15 bins); then ``share rejected`` and
-            ``accuracy of kept``. If there are rows whose label the classifier does not know, these are left out of the
-            former, and ``unknown: share rejected`` and ``unknown: AUROC`` (of the novelty) come with it.
+            Of the most probable known label, whether rejected or not: ``accuracy``, ``balanced accuracy``, ``macro F1``,
+            ``ECE`` and ``ECE uncalibrated`` (expected calibration error in 15 bins); then ``share rejected`` and
+            ``accuracy of kept``. Observations whose label the classifier does not know are left out of these; if there
+            are any, ``unknown: share rejected`` and ``unknown: AUROC`` (of the novelty) come with them.
 
         Raises
         ------
         ValueError
-            If no row has a label that the classifier knows.
+            If no observation has a label that the classifier knows.
         """
-        self._check_trained("evaluate")
+        self.check_trained("evaluate")
         if data is None:
             return dict(self.held_out)
         truth = label_names(data, labels_key or self.labels_key, self.unlabeled_category)
-        code_n = truth.map({label: code for code, label in enumerate(self.labels)}).fillna(-1).to_numpy().astype(int)
+        code_n = label_codes(truth, self.labels)
         if not (code_n >= 0).any():
             remedy = "pass the labels_key that holds such labels"
             raise value_error("evaluate", f"labels among {named(self.labels)}", named(truth.dropna().unique()), remedy)
         n = len(self.labels)
 
         def both(batch: Batch) -> Tensor:
-            logits_nc, novelty_n1 = self._answer(batch)
+            logits_nc, novelty_n1 = self._logits_and_novelty(batch)
             calibrated_nc = logits_nc / self.module.head.temperature
             return torch.cat([logits_nc.softmax(1), calibrated_nc.softmax(1), novelty_n1], 1)
 
-        values, _ = self._of_rows(data, None, None, 2 * n + 1, both)
+        values, _ = self._mapped(data, None, None, 2 * n + 1, both)
         known_n, novelty_n = code_n >= 0, values[:, -1]
         rejected_n = novelty_n > self.threshold
         found = scores(values[known_n, :n], values[known_n, n:-1], rejected_n[known_n], code_n[known_n])
@@ -158,19 +218,19 @@ class Answering(ABC):
             found["unknown: AUROC"] = float(roc_auc_score(other_n[kept_n], novelty_n[kept_n]))
         return found
 
-    def _evaluated(
+    def _soft_labels(
         self, data: AnnData | MuData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
     ) -> tuple[pd.DataFrame, np.ndarray]:
-        """Give the probabilities of rows, and which of them are rejected."""
+        """Compute the probabilities of observations, and which of these are rejected, (n,) bool."""
 
         def both(batch: Batch) -> Tensor:
-            logits_nc, novelty_n1 = self._answer(batch)
+            logits_nc, novelty_n1 = self._logits_and_novelty(batch)
             return torch.cat([(logits_nc / self.module.head.temperature).softmax(1), novelty_n1], 1)
 
-        values, names = self._of_rows(data, indices, batch_size, len(self.labels) + 1, both)
+        values, names = self._mapped(data, indices, batch_size, len(self.labels) + 1, both)
         return pd.DataFrame(values[:, :-1], index=names, columns=self.labels), values[:, -1] > self.threshold
 
-    def _of_rows(
+    def _mapped(
         self,
         data: AnnData | MuData | None,
         indices: Sequence[int] | np.ndarray | None,
@@ -178,97 +238,61 @@ class Answering(ABC):
         width: int,
         compute: Callable[[Batch], Tensor],
     ) -> tuple[np.ndarray, pd.Index]:
-        self._check_trained("predict")
-        for part in (self.module, self.features, self.anchor):
+        """Compute (n, width) of observations, batch by batch; return it with their names."""
+        self.check_trained("predict")
+        for part in (self.module, self.features, self.linear_models):
             if part is not None:
                 part.to(self.model.device).eval()
         return self.model.map_observations(data, indices, batch_size, width, compute)
 
-    def _answer(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Give the (n, c) logits of rows, by the anchor if there is one, and their (n, 1) novelty."""
+    def _logits_and_novelty(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Compute (n, c) logits, of the features if they have linear models, and the (n, 1) novelty of the embedding."""
         head, z_nd = self.module.head, self.model.embed_batch(batch)
-        if self.features is None or self.anchor is None:
+        if self.features is None or self.linear_models is None:
             return head(z_nd), head.novelty(z_nd)[:, None]
-        logits_nc = self.anchor.chosen(self.features(batch), self.features.patterns(batch), head.scaled(z_nd))
+        subset_n = self.features.subset_codes(batch)
+        logits_nc = self.linear_models.chosen(self.features(batch), subset_n, head.scaled(z_nd))
         return logits_nc, head.novelty(z_nd)[:, None]
 
-    def predict_candidates(
-        self,
-        data: AnnData | MuData | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-    ) -> dict[str, pd.DataFrame]:
-        """Give the probabilities by each exact linear model, and by what adds the embedding to one of them.
+    # ---- what is saved ------------------------------------------------------------------------------------------
 
-        Parameters
-        ----------
-        data, indices, batch_size
-            As in :meth:`predict`.
+    def _derived(self) -> ClassifierDerived:
+        linear_models = None
+        if self.features is not None and self.linear_models is not None and self.candidates is not None:
+            n_subsets = len(self.linear_models.special_vc)
+            linear_models = LinearModelsDerived(self.features.sizes, n_subsets, self.candidates)
+        return ClassifierDerived(
+            model=type(self.model).__name__,
+            labels=self.labels,
+            labels_key=self.labels_key,
+            unlabeled_category=self.unlabeled_category,
+            label_noise=self.label_noise,
+            held_out=self.held_out,
+            linear_models=linear_models,
+        )
 
-        Returns
-        -------
-        dict of pandas.DataFrame
-            (n_obs, n_labels) by ``specialist``, the model of the modalities that the row has; ``modality dropout``, one
-            model for all sets of modalities; ``mean`` of the two; and ``residual``. :meth:`predict` takes, for each set
-            of modalities, the one that :attr:`candidates` calls chosen.
+    def _weights(self) -> dict[str, Tensor]:
+        weights = dict(self.module.head.state_dict())
+        for prefix, part in ((FEATURES, self.features), (LINEAR_MODELS, self.linear_models)):
+            weights |= {} if part is None else part.state_dict(prefix=prefix)
+        return weights
 
-        Raises
-        ------
-        ValueError
-            If the classifier has no anchor.
-        """
-        self._check_trained("predict_candidates")
-        features, anchor, head = self.features, self.anchor, self.module.head
-        if features is None or anchor is None:
-            remedy = "make it with ClassifierConfig(anchor=True)"
-            raise value_error("predict_candidates", "a classifier with an anchor", "one without", remedy)
+    @classmethod
+    def _restored(cls, model: OmicsModel, config: Any, choice: Mapping[str, Any], weights: dict[str, Tensor]) -> Self:
+        derived = ClassifierDerived.from_json(choice)
+        made = cls(model, derived.labels_key, derived.unlabeled_category, derived.labels, config)
+        made.label_noise, made.held_out = derived.label_noise, derived.held_out
+        if derived.linear_models is not None:
+            features = made.features = ObservationFeatures(**derived.linear_models.features)
+            sizes = len(derived.labels), features.n_features, made.model.module.n_latent
+            linear_models = SubsetLogits(len(features.names), derived.linear_models.n_subsets, *sizes)
+            made.linear_models, made.candidates = linear_models, derived.linear_models.candidates
+            parts: list[tuple[str, nn.Module]] = [(FEATURES, features), (LINEAR_MODELS, linear_models)]
+            for prefix, part in parts:
+                part.load_state_dict(state_under(weights, prefix))
+        own = {name: value for name, value in weights.items() if not name.startswith((FEATURES, LINEAR_MODELS))}
+        made.module.head.load_state_dict(own)
+        return made
 
-        def each(batch: Batch) -> Tensor:
-            z_nd = head.scaled(self.model.embed_batch(batch))
-            logits_n4c = anchor(features(batch), features.patterns(batch), z_nd)
-            return (logits_n4c / head.temperature).softmax(2).flatten(1)
-
-        values, names = self._of_rows(data, indices, batch_size, len(CANDIDATES) * len(self.labels), each)
-        parts = np.split(values, len(CANDIDATES), axis=1)
-        return {
-            name: pd.DataFrame(part, index=names, columns=self.labels)
-            for name, part in zip(CANDIDATES, parts, strict=True)
-        }
-
-    def _state(self) -> dict[str, Tensor]:
-        """Give all weights but those of the model."""
-        state = dict(self.module.head.state_dict())
-        for name, part in (("features.", self.features), ("anchor.", self.anchor)):
-            state |= {} if part is None else part.state_dict(prefix=name)
-        return state
-
-    def _anchor_choice(self) -> dict[str, Any] | None:
-        """Give what it takes to make the anchor again, and how its candidates did."""
-        if self.features is None or self.anchor is None or self.candidates is None:
-            return None
-        table = self.candidates.reset_index().to_dict(orient="list")
-        return {"features": self.features.sizes, "n_views": len(self.anchor.special_vc), "candidates": table}
-
-    def _restore(self, weights: dict[str, Tensor], anchor: dict[str, Any] | None) -> None:
-        """Take the weights of :meth:`_state`."""
-        parts: list[tuple[str, nn.Module]] = []
-        if anchor is not None:
-            self.features = ObservationFeatures(**anchor["features"])
-            sizes = len(self.labels), self.features.n_features, self.model.module.n_latent
-            self.anchor = ViewLogits(len(self.features.names), anchor["n_views"], *sizes)
-            self.candidates = pd.DataFrame(anchor["candidates"]).set_index(["view", "candidate"])
-            parts = [("features.", self.features), ("anchor.", self.anchor)]
-        for prefix, part in parts:
-            part.load_state_dict(state_under(weights, prefix))
-        own = {name: value for name, value in weights.items() if not name.startswith(("features.", "anchor."))}
-        self.module.head.load_state_dict(own)
-
-    def _check_trained(self, verb: str) -> None:
-        if not self.is_trained:
-            raise value_error(verb, "a trained classifier", "one that is not", "call train() first")
-
-
-def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd.Series:
-    """Give the label of each row as text, missing where it has none."""
-    names = as_categories(find_column(data, key))
-    return names.where(names != unlabeled_category, None)
+    def _targets(self) -> dict[str, str]:
+        return {"labels": f"{named(self.labels)} of column {self.labels_key!r}"}

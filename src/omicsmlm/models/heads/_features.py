@@ -11,7 +11,7 @@ from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import observation_loader, stored_values
 from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, OmicsModel
 from omicsmlm.nn import Scalings, only_present
-from omicsmlm.tokenizers import FeatureSets, common_features, variable_features
+from omicsmlm.tokenizers import FeatureGrids, common_features, variable_features
 
 MOST_FEATURES: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
 """Most features that are selected: the most variable counts, the most common open regions; of other kinds all."""
@@ -40,7 +40,7 @@ class ObservationFeatures(nn.Module):
         self.names = list(kinds)
         selected = {name: torch.arange(n) for name, n in n_selected.items()}
         profiles = {name: torch.full((n,), 1 / n) for name, n in n_vocabulary.items()}
-        self.tokenizer = FeatureSets(kinds, selected, profiles)
+        self.tokenizer = FeatureGrids(kinds, selected, profiles)
         self.scalings = Scalings(kinds, n_selected)
 
     @property
@@ -64,7 +64,7 @@ class ObservationFeatures(nn.Module):
         n_vocabulary = {name: len(state["vocabulary"]) for name, state in states.items()}
         made = cls(kinds, n_vocabulary, {name: len(selected) for name, (selected, _) in chosen.items()})
         selected, profiles = ({name: part[k] for name, part in chosen.items()} for k in (0, 1))
-        made.tokenizer = FeatureSets(kinds, selected, profiles)
+        made.tokenizer = FeatureGrids(kinds, selected, profiles)
         grids = [made.tokenizer(batch) for batch in sample]
         for name in states:
             made.scalings.fit(name, [only_present(grid[name]) for grid in grids])
@@ -74,22 +74,22 @@ class ObservationFeatures(nn.Module):
         """Return scaled values, (n, g)."""
         return torch.cat(list(self.scalings(self.tokenizer(batch)).values()), 1)
 
-    def patterns(self, batch: Batch) -> Tensor:
+    def subset_codes(self, batch: Batch) -> Tensor:
         """Return codes, (n,) int64, of the modality subset that each observation has: bit m for the modality m."""
         present_nm = torch.stack([batch.present[name] for name in self.names], 1).long()
         return (present_nm << torch.arange(len(self.names), device=present_nm.device)).sum(1)
 
-    def view_name(self, pattern: int) -> str:
+    def subset_name(self, code: int) -> str:
         """Return the names of the modalities of a code.
 
         Examples
         --------
-        >>> ObservationFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).view_name(3)
+        >>> ObservationFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).subset_name(3)
         'a + b'
         """
-        return " + ".join(name for m, name in enumerate(self.names) if pattern >> m & 1)
+        return " + ".join(name for m, name in enumerate(self.names) if code >> m & 1)
 
-    def of_rows(self, model: OmicsModel, indices: np.ndarray) -> np.ndarray:
+    def of_observations(self, model: OmicsModel, indices: np.ndarray) -> np.ndarray:
         """Return the features, (n, g) float32, of observations of a model's object."""
         self.to(model.device)
         return model.map_observations(None, indices, None, self.n_features, self)[0]

@@ -1,6 +1,6 @@
-"""What a prediction rests on, by ablation: which modality, which region of a sequence.
+"""Attribution of predictions by ablation: to modalities, and to regions of a sequence.
 
-Attention weights are not read: what counts is how the answer changes when something is taken away.
+Attention weights are not read: an attribution is how the prediction changes when something is removed.
 """
 
 from abc import abstractmethod
@@ -14,22 +14,25 @@ from torch import Tensor
 
 from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Sequences
-from omicsmlm.masking import MASK, without
+from omicsmlm.masking import MASK, without_modality
 from omicsmlm.nn import place_of, sequence_of
 from omicsmlm.tokenizers import TARGETS
 
 from ._sequences import SequenceModel
 
+DIGEST_FACTOR = 0x9E3779B97F4A7C1
+"""Spreads small numbers over the bits of a digest: an odd number from the golden ratio (Knuth, TAOCP 3, 6.4)."""
+
 
 class AttributedModel(SequenceModel):
-    """Abstract: a model that foretells targets from sequences, any of which can be taken away."""
+    """Abstract: a model that predicts targets from sequences, any of which can be removed."""
 
     @abstractmethod
     def _from_views(self, views: dict[str, Any]) -> Tensor:
-        """Foretell, (n, t), in the units of training."""
+        """Return predictions, (n, t), in the units of the targets."""
 
     def attribute_modalities(self, data: AnnData | None = None) -> pd.DataFrame:
-        """Tell how each prediction changes when a row loses one of its modalities.
+        """Compute how each prediction changes when an observation loses one of its modalities.
 
         Parameters
         ----------
@@ -40,7 +43,7 @@ class AttributedModel(SequenceModel):
         -------
         pandas.DataFrame
             (n_obs, modalities · targets) float32, columns (modality, target): prediction with it less prediction without,
-            in the units of the targets; NaN where a row lacks the modality, or has nothing else.
+            in the units of the targets; NaN where an observation lacks the modality, or has no other.
         """
         names = [*self.adata_manager.sequences, *self.adata_manager.vectors]
         targets = self.adata_manager.modalities[TARGETS]["vocabulary"]
@@ -52,7 +55,7 @@ class AttributedModel(SequenceModel):
             changes = []
             for m, name in enumerate(names):
                 lost_n = has_nm[:, m] & (has_nm.sum(1) > 1)
-                rest_nt = self._from_views({**views, name: without(views[name], lost_n)})
+                rest_nt = self._from_views({**views, name: without_modality(views[name], lost_n)})
                 changes.append(torch.where(lost_n[:, None], whole_nt - rest_nt, torch.nan))
             return torch.cat(changes, 1)
 
@@ -62,7 +65,7 @@ class AttributedModel(SequenceModel):
     def attribute_regions(
         self, modality: str, target: str, data: AnnData | None = None, n_regions: int = 16
     ) -> pd.DataFrame:
-        """Tell how the prediction of one target changes when the letters of a region become unknown.
+        """Compute how the prediction of one target changes when the residues of a region are masked.
 
         Parameters
         ----------
@@ -73,13 +76,13 @@ class AttributedModel(SequenceModel):
         data
             Object; None for the registered one.
         n_regions
-            Equal regions of each (cropped) sequence, from its start to its end.
+            Equal regions of each (truncated) sequence, from its start to its end.
 
         Returns
         -------
         pandas.DataFrame
             (n_obs, n_regions) float32: prediction with the region less prediction without, in the units of the target; NaN
-            where a row lacks the sequence.
+            where an observation lacks the sequence.
 
         Raises
         ------
@@ -101,19 +104,19 @@ class AttributedModel(SequenceModel):
             whole_n = self._from_views(views)[:, at]
             changes = []
             for region in range(n_regions):
-                hidden = _hidden(residues, region, n_regions)
-                changes.append(whole_n - self._from_views({**views, modality: hidden})[:, at])
+                masked = mask_region(residues, region, n_regions)
+                changes.append(whole_n - self._from_views({**views, modality: masked})[:, at])
             return torch.where(residues.of_obs[:, None] >= 0, torch.stack(changes, 1), torch.nan)
 
         values, indices = self.map_observations(data, None, None, n_regions, change)
         return pd.DataFrame(values, index=indices, columns=np.arange(n_regions))
 
 
-def _hidden(residues: Sequences, region: int, n_regions: int) -> Sequences:
-    """Make the letters of one region unknown; the sequences are new ones, with a hash of their own."""
+def mask_region(residues: Sequences, region: int, n_regions: int) -> Sequences:
+    """Return sequences whose residues of one region are masked, with digests of their own: caches must tell them apart."""
     length_t = residues.offsets.diff()[sequence_of(residues)]
-    is_hidden_t = place_of(residues) * n_regions // length_t == region
+    is_masked_t = place_of(residues) * n_regions // length_t == region
     salt = torch.tensor([region + 1, n_regions], device=residues.offsets.device)
     return residues._replace(
-        residues=residues.residues.masked_fill(is_hidden_t, MASK), digests=residues.digests ^ (salt * 0x9E3779B97F4A7C1)
+        residues=residues.residues.masked_fill(is_masked_t, MASK), digests=residues.digests ^ (salt * DIGEST_FACTOR)
     )

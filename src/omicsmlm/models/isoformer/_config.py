@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
 from omicsmlm.nn import FusionKind, Source
-from omicsmlm.tokenizers import Crop
+from omicsmlm.tokenizers import Truncation
 
-CROPS = {"dna": Crop(8192, "centre"), "rna": Crop(12_288, "end"), "protein": Crop(2047, "start")}
-"""What is looked at of a sequence unless its encoder says otherwise; RNA and protein as in the paper."""
+CROPS = {"dna": Truncation(8192, "centre"), "rna": Truncation(12_288, "end"), "protein": Truncation(2047, "start")}
+"""Truncation of sequences unless their encoder says otherwise; RNA and protein as in the paper, DNA ours."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,18 @@ class SequenceEncoder:
     Parameters
     ----------
     library
-        "scratch": a small one of our own, which needs no download. "transformers": ESM-2, Nucleotide Transformer and whatever
-        else ``AutoModel`` reads. "enformer": Enformer, by ``enformer-pytorch``.
+        "scratch": a small convolutional one, trained from scratch without a download. "transformers": ESM-2, Nucleotide
+        Transformer and whatever else ``AutoModel`` reads. "enformer": Enformer, by ``enformer-pytorch``.
     path
         Local directory, or name on the Hugging Face hub; only safetensors are read.
     revision
-        Commit on the hub, needed for a name: what is embedded must not change from one day to the next.
+        Commit on the hub, needed for a name: embeddings must not change when the repository does.
     tuning
-        Of a published encoder: "frozen" (each distinct sequence is embedded once, and kept on disk), "lora" or "full". One of
-        our own is always trained.
+        Of a published encoder: "frozen" (each distinct sequence is embedded once, and kept on disk), "lora" or "full". One
+        from scratch is always trained.
     max_length, keep
-        Letters that are looked at, and which ones of a longer sequence: "start", "end" or "centre". None for 8,192 around the
-        centre of DNA, the last 12,288 of RNA and the first 2,047 of a protein.
+        Most residues of a sequence, and which ones of a longer sequence are kept: "start", "end" or "centre". None for 8,192
+        around the centre of DNA, the last 12,288 of RNA and the first 2,047 of a protein.
     trust_remote_code
         Whether code that comes with the weights may run.
     """
@@ -57,14 +58,14 @@ class SequenceEncoder:
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
 
-    def crop(self, name: str) -> Crop:
-        """What is looked at of a sequence of this name."""
-        usual = CROPS[name]
-        return Crop(self.max_length or usual.length, self.keep or usual.keep)
+    def crop(self, name: str) -> Truncation:
+        """Return the truncation of a sequence of this name."""
+        default = CROPS[name]
+        return Truncation(self.max_length or default.length, self.keep or default.keep)
 
     @property
     def source(self) -> Source | None:
-        """Where the weights are; None for an encoder of our own."""
+        """Location of the weights; None for an encoder from scratch."""
         if self.library == "scratch":
             return None
         return Source(self.library, cast(str, self.path), self.revision, self.trust_remote_code)
@@ -77,37 +78,35 @@ class IsoFormerConfig:
     Parameters
     ----------
     encoders
-        Encoder by sequence: "dna", "rna", "protein"; one of our own where none is named.
+        Encoder by sequence: "dna", "rna", "protein"; one from scratch where none is named.
     width, n_heads
         Width of the states and of each fused stream, and heads of the fusion (paper: 8 heads).
     fusion
         "cross_attention" (paper), or one of its ablations: "concatenation", "linear", "perceiver".
     n_windows
-        Most positions of a sequence that the fusion sees: averages over equal windows (ours; the paper keeps all).
+        Most positions of a sequence in the fusion: means over equal windows (ours; the paper keeps all).
     kernel, n_levels, pool, n_layers
-        Of encoders of our own: letters of the first convolution, levels that shorten, by how much, and transformer layers.
+        Of encoders from scratch: kernel of the first convolution, downsampling levels, their factor, and transformer layers.
     dropout
-        In encoders of our own, in what the fusion adds and before the head.
+        In encoders from scratch, in the residual branches of the fusion and before the head.
     modality_rate
-        Probability that a row with several modalities loses one in a training step (ours).
+        Probability that an observation with several modalities loses one in a training step (ours).
     composition
-        Whether the fusion also sees, added to each position, what the whole sequence is made of: frequencies of its words and
-        its length (ours). On a few thousand sequences these say more than what convolutions learn.
+        Whether the composition of the whole sequence, its k-mer frequencies and length, is added to each position before the
+        fusion (ours). With a few thousand sequences it predicts more than what convolutions learn.
     n_components
         Principal components of the composition.
     kernel_expert
-        Whether a kernel regression on the composition of each sequence answers beside the network, and the answers are
-        combined by weights solved on validation rows (ours; see ``_isoformer_experts.py``).
+        Whether a kernel regression on the composition of each sequence predicts beside the network, the predictions combined
+        by weights that are fitted on the validation set (ours; see ``_experts.py``).
     n_landmarks
-        Most rows that each kernel regression remembers.
-    learning_rate, weight_decay, n_warmup_steps
-        Of AdamW with warm-up and cosine (the paper has AdamW and 3e-5 for published encoders; ours are for new ones).
-    mask_rate
-        Share of letters that :meth:`IsoFormer.pretrain` hides.
+        Most landmarks, training observations, of each kernel regression.
+    learning_rate
+        Of AdamW with warm-up and cosine (the paper has AdamW and 3e-5 for published encoders; ours is for new ones).
     cache_dir
         Folder for states of frozen encoders; None for ``~/.cache/omicsmlm/sequences``.
     patience
-        Rounds (of steps: see ``train``) without a better validation loss before training stops.
+        Validations (every so many steps: see ``train``) without a better loss before training stops.
     seed
         Seed of everything random.
     """
@@ -128,9 +127,6 @@ class IsoFormerConfig:
     kernel_expert: bool = True
     n_landmarks: int = 1500
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    n_warmup_steps: int = 50
-    mask_rate: float = 0.15
     cache_dir: str | None = None
     patience: int = 5
     seed: int = 0
@@ -150,9 +146,8 @@ class IsoFormerConfig:
             "n_windows": (self.n_windows >= 1, "at least 1"),
             "n_levels": (self.n_levels >= 1, "at least 1"),
             "pool": (self.pool >= 1, "at least 1"),
-            "dropout": (0 <= self.dropout < 1, "a share below 1"),
+            "dropout": (0 <= self.dropout < 1, "a fraction below 1"),
             "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
-            "mask_rate": (0 < self.mask_rate < 1, "a share above 0 and below 1"),
             "n_components": (self.n_components >= 1, "at least 1"),
             "n_landmarks": (self.n_landmarks >= 1, "at least 1"),
         }
@@ -163,9 +158,43 @@ class IsoFormerConfig:
 
     @property
     def cache_folder(self) -> Path:
-        """Folder for states of frozen encoders."""
+        """Folder for the states of frozen encoders."""
         return Path(self.cache_dir or Path.home() / ".cache" / "omicsmlm" / "sequences")
 
     def encoder(self, name: str) -> SequenceEncoder:
-        """Give the encoder of a sequence."""
+        """Return the encoder of a sequence."""
         return self.encoders.get(name, SequenceEncoder())
+
+
+class Statistics(NamedTuple):
+    """Moments by which the dimensions of a vector, or targets, are standardised."""
+
+    mean: list[float]
+    scale: list[float]
+    """Standard deviation; 1 where a dimension does not vary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsoFormerDerived:
+    """Hyper-parameters that :class:`IsoFormer` derives from the data."""
+
+    sequences: list[str]
+    """Names of the sequences."""
+    vectors: dict[str, Statistics]
+    """Moments of each vector."""
+    targets: Statistics
+    """Moments of the targets."""
+    widths: dict[str, int]
+    """Width of the states of each published encoder."""
+
+
+WEIGHT_DECAY = 1e-2
+"""Of AdamW: its default in PyTorch (ours)."""
+N_WARMUP_STEPS = 50
+"""Steps in which the learning rate rises to its value (ours)."""
+MASK_RATE = 0.15
+"""Fraction of residues that :meth:`IsoFormer.pretrain` masks: BERT's."""
+FORMER_CONFIG = FormerFields(
+    constants={"weight_decay": WEIGHT_DECAY, "n_warmup_steps": N_WARMUP_STEPS, "mask_rate": MASK_RATE}
+)
+"""Fields that version 0.1 saved."""

@@ -1,8 +1,8 @@
-"""What is solved beside IsoFormer's network: kernel regressions on the composition of sequences, and who is believed how far.
+"""Experts beside IsoFormer's network: kernel regressions on the composition of sequences, and the weights that combine them.
 
-All of this is ours. A few thousand sequences are too few to learn by gradient what the frequencies of words in them say of
-expression; ridge regressions on k-mers are hard to beat. So they are not fought: the convex part is solved exactly, and the
-network answers beside it. Tensor axes: n rows, u distinct sequences, k components, e experts, t targets.
+All of this is ours. A few thousand sequences are too few to learn by gradient how the frequencies of k-mers in them predict
+expression; ridge regressions on k-mers are hard to beat. So these are fitted exactly, and their predictions are averaged with
+the network's. Tensor axes: n observations, u distinct sequences, k components, e experts, t targets, x measured targets.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,17 @@ from omicsmlm.nn import CompositionScores, KernelRegression
 from ._module import IsoFormerModule
 
 RATES = (0.3, 0.7, 1.5)
-"""Candidates for the rate at which likeness falls with squared distance (in median ones of landmarks)."""
+"""Candidates for the rate of the Gaussian kernel, per median squared distance of the landmarks: around 1, twice as far apart."""
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Candidates for the ridge."""
+"""Candidates for the ridge penalty, about equally spaced on a logarithmic scale."""
 HELD_OUT = 0.2
-"""Share of the rows, whole groups of them, on which the two are chosen."""
-PRIOR_ROWS = 30.0
-"""Rows that the prior weights count for, against what validation rows say."""
-LEAST_EXPLAINED = 0.01
-"""Share of squares that an expert is taken to explain at least."""
+"""Fraction of the groups whose observations are held out to choose the two."""
+MIN_FITTED = 10
+"""Observations with a sequence below which its kernel regression is left out: too few to hold any out."""
+PRIOR_OBS = 30.0
+"""Observations that the prior weights count for, against those of the validation set."""
+MIN_EXPLAINED = 0.01
+"""Least fraction of squares that an expert is taken to explain, so that no prior weight is 0 or below."""
 
 
 def fit_scores(module: IsoFormerModule, views: Sequence[dict[str, Any]]) -> None:
@@ -41,14 +43,28 @@ def fit_scores(module: IsoFormerModule, views: Sequence[dict[str, Any]]) -> None
 def fit_kernels(
     module: IsoFormerModule, views: Sequence[dict[str, Any]], target: str, group_n: Tensor, seed: int
 ) -> dict[str, float]:
-    """Solve the kernel regression of each sequence on all rows that have it, and give the held-out share explained."""
+    """Fit the kernel regression of each sequence, in place, and return the held-out fraction of squares that each explains.
+
+    Parameters
+    ----------
+    module
+        Module whose compositions are fitted (:func:`fit_scores`).
+    views
+        Training observations, as tokens.
+    target
+        Name of the targets among these.
+    group_n
+        (n,) group of each observation; whole groups are held out.
+    seed
+        Seed of the choice of groups and landmarks.
+    """
     y_nt = torch.cat([batch[target].values for batch in views])
     explained = {}
     for name, kernel in module.kernels.items():
         assert isinstance(kernel, KernelRegression)
-        x_nk, has_n = _rows_of_scores(module, name, views)
+        x_nk, has_n = _scores_of_obs(module, name, views)
         generator = torch.Generator().manual_seed(seed)
-        if has_n.sum() < 10:
+        if has_n.sum() < MIN_FITTED:
             continue
         held_n = _held_groups(group_n[has_n], generator)
         if held_n.all() or not held_n.any():
@@ -57,40 +73,54 @@ def fit_kernels(
     return explained
 
 
-def fit_weights(module: IsoFormerModule, answers_net: Tensor, set_n: Tensor, target: Grid) -> None:
-    """Solve how much each expert counts, for each set of sequences that a row may have, on rows that none has learned from.
+def fit_weights(module: IsoFormerModule, predicted_net: Tensor, set_n: Tensor, target: Grid) -> None:
+    r"""Fit the weights of the experts, for each set of sequences that an observation may have, in place.
 
-    Least squares over all measured targets, pulled to weights in proportion to the share of squares that each expert explains by
-    itself over all rows that it has an answer for; these count for :data:`PRIOR_ROWS` rows, and for sets that none of the rows
-    has.
+    Ridge regression of all measured targets y of a set's n observations on the experts' predictions A, shrunk to prior
+    weights w₀,
+
+    .. math:: w = (A^\top A + \tfrac{n_0}{n} D)^{-1} (A^\top y + \tfrac{n_0}{n} D\, w_0), \quad D = \operatorname{diag}(A^\top A),
+
+    with w₀ in proportion to the fraction of squares that each expert explains by itself over all observations that it has a
+    prediction for, and :math:`n_0` = :data:`PRIOR_OBS`. Sets that no observation has keep w₀.
+
+    Parameters
+    ----------
+    module
+        Module whose weights are fitted.
+    predicted_net, set_n
+        Predictions of the experts for observations that none was fitted to, and the set of each: see
+        :meth:`IsoFormerModule.expert_predictions`.
+    target
+        Standardised targets of these observations.
     """
     module.reset_weights()
     weight_se = module.get_buffer("weight_se")
-    weight_se *= _explained(answers_net, set_n, target, weight_se > 0)
+    weight_se *= _explained(predicted_net, set_n, target, weight_se > 0)
     weight_se /= weight_se.sum(1, keepdim=True)
     for s in set_n.unique().tolist():
         of_n = set_n == s
-        a_net, y_nt, visible_nt = answers_net[of_n].double(), target.values[of_n].double(), target.visible[of_n]
+        a_net, y_nt, visible_nt = predicted_net[of_n].double(), target.values[of_n].double(), target.visible[of_n]
         has_e = weight_se[s] > 0
         a_xe = a_net[:, has_e].transpose(1, 2)[visible_nt]
         prior_e = weight_se[s, has_e].double()
         gram_ee, moment_e = a_xe.T @ a_xe, a_xe.T @ y_nt[visible_nt]
-        n_rows = int(of_n.sum())
-        pull_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_ROWS / n_rows)
-        weight_se[s, has_e] = torch.linalg.solve(gram_ee + pull_ee, moment_e + pull_ee @ prior_e).float()
+        # The small number keeps the system regular where an expert predicts 0 throughout.
+        ridge_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_OBS / int(of_n.sum()))
+        weight_se[s, has_e] = torch.linalg.solve(gram_ee + ridge_ee, moment_e + ridge_ee @ prior_e).float()
 
 
-def _explained(answers_net: Tensor, set_n: Tensor, target: Grid, has_se: Tensor) -> Tensor:
-    """Give the share of squares that each expert explains, (e,), over the rows that it has an answer for."""
+def _explained(predicted_net: Tensor, set_n: Tensor, target: Grid, has_se: Tensor) -> Tensor:
+    """Return the fraction of squares that each expert explains, (e,), over the observations that it has a prediction for."""
     has_net = has_se[set_n][:, :, None] & target.visible[:, None]
     y_n1t = target.values[:, None]
-    error_e = ((answers_net - y_n1t).square() * has_net).sum((0, 2))
+    error_e = ((predicted_net - y_n1t).square() * has_net).sum((0, 2))
     total_e = (y_n1t.square() * has_net).sum((0, 2))
-    return (1 - error_e / total_e.clamp(min=1e-12)).clamp(min=LEAST_EXPLAINED)
+    return (1 - error_e / total_e.clamp(min=1e-12)).clamp(min=MIN_EXPLAINED)
 
 
-def _rows_of_scores(module: IsoFormerModule, name: str, views: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
-    """Give the scores of the rows that have a sequence, one after the other, and which rows these are, (n,) bool."""
+def _scores_of_obs(module: IsoFormerModule, name: str, views: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+    """Return the scores of the observations that have a sequence, stacked, and which observations these are, (n,) bool."""
     scores, has = [], []
     for batch in views:
         residues: Sequences = batch[name]
@@ -100,7 +130,7 @@ def _rows_of_scores(module: IsoFormerModule, name: str, views: Sequence[dict[str
 
 
 def _held_groups(group_n: Tensor, generator: torch.Generator) -> Tensor:
-    """Hold out a share of the groups, (n,) bool."""
+    """Return which observations are held out, (n,) bool: those of a random fraction of the groups."""
     groups, of_n = group_n.unique(return_inverse=True)
     is_held = torch.randperm(len(groups), generator=generator) < HELD_OUT * len(groups)
     return is_held[of_n]

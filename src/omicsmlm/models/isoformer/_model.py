@@ -1,4 +1,4 @@
-"""IsoFormer: DNA, RNA and protein sequences of a transcript, any of them missing, foretell its expression."""
+"""IsoFormer: expression of a transcript from its DNA, RNA and protein sequences, any of which may be missing."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, final
@@ -13,24 +13,37 @@ from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities, MaskResidues
-from omicsmlm.models.base import announce
+from omicsmlm.models.base import FormerFields, announce
 from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
 from omicsmlm.objectives import ResidueCrossEntropy, TargetError
-from omicsmlm.tokenizers import TARGETS, CroppedSequences
+from omicsmlm.tokenizers import TARGETS, TruncatedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
 
 from ._attribution import AttributedModel
-from ._config import IsoFormerConfig
+from ._config import (
+    FORMER_CONFIG,
+    MASK_RATE,
+    N_WARMUP_STEPS,
+    WEIGHT_DECAY,
+    IsoFormerConfig,
+    IsoFormerDerived,
+    Statistics,
+)
 from ._experts import fit_kernels, fit_scores, fit_weights
 from ._module import KINDS, IsoFormerModule, ResidueModule
+
+GRADIENT_LIMIT = 5.0
+"""Norm to which gradients are clipped: targets are standardised, and a batch of unusual ones then moves the weights no further."""
+AVERAGING = 0.98
+"""Decay of the moving average of the weights: over the last 50 steps, of the some hundred that training takes."""
 
 
 @final
 class IsoFormer(AttributedModel):
     """Sequence encoders fused by cross-attention (Garau-Luis et al., arXiv 2406.14150).
 
-    One row is a transcript (or a gene, or a reporter); its sequences are text in ``.obs``, and its variables are what is
-    foretold of it: log expression in tissues, NaN where not measured. A row may lack any of its sequences.
+    An observation is a transcript (or a gene, or a reporter); its sequences are text in ``.obs``, and the variables are the
+    targets: log expression in tissues, NaN where not measured. An observation may lack any of its sequences.
 
     Parameters
     ----------
@@ -38,7 +51,7 @@ class IsoFormer(AttributedModel):
         AnnData; registered with the columns "dna" or "promoter", "rna", "cds" or "utr", and "protein" that it has, unless
         :meth:`setup_anndata` was called on it.
     config
-        Hyper-parameters; None for encoders of our own, which need no download.
+        Hyper-parameters; None for encoders from scratch, which need no download.
     batch_key
         Column of ``obs`` with the batch; IsoFormer registers it, and does not use it.
 
@@ -59,53 +72,52 @@ class IsoFormer(AttributedModel):
 
     embedding_key: ClassVar[str] = "X_isoformer"
     config_class: ClassVar[type] = IsoFormerConfig
-    derived_class: ClassVar[type] = dict
+    derived_class: ClassVar[type] = IsoFormerDerived
+    former_config: ClassVar[FormerFields] = FORMER_CONFIG
 
     def __init__(
         self, data: AnnData, config: IsoFormerConfig | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, config, batch_key=batch_key)
 
-    # ---- what a family says ---------------------------------------------------------------------------------------
+    # ---- parts ----------------------------------------------------------------------------------------------------
 
     @property
     def optimisation(self) -> Optimisation:
-        """How the family is optimised."""
+        """Settings of AdamW."""
         c = self.config
         return Optimisation(
             learning_rate=c.learning_rate,
-            weight_decay=c.weight_decay,
-            n_warmup_steps=c.n_warmup_steps,
-            gradient_limit=5.0,
-            averaging=0.98,
+            weight_decay=WEIGHT_DECAY,
+            n_warmup_steps=N_WARMUP_STEPS,
+            gradient_limit=GRADIENT_LIMIT,
+            averaging=AVERAGING,
         )
 
     @property
     def embedding_batch_size(self) -> int:
-        """Rows that are embedded, or validated, at once unless the user says otherwise."""
+        """Default batch size of embedding and validation: 256, since a sequence has thousands of residues."""
         return 256
 
-    def _derive(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> IsoFormerDerived:
         manager = self.adata_manager
         encoders = {name: self.config.encoder(name) for name in manager.sequences}
-        return {
-            "sequences": list(encoders),
-            "vectors": {name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
-            "targets": _statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
-            "widths": {name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
-        }
+        return IsoFormerDerived(
+            sequences=list(encoders),
+            vectors={name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
+            targets=_statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
+            widths={name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
+        )
 
-    def _assemble(self, derived: dict[str, Any]) -> Parts:
-        choice = derived
-        c, vectors = self.config, choice["vectors"]
-        crops = {name: c.encoder(name).crop(name) for name in choice["sequences"]}
-        statistics = {name: (found["mean"], found["scale"]) for name, found in vectors.items()}
-        mean_t, scale_t = choice["targets"]["mean"], choice["targets"]["scale"]
-        widths = {name: len(found["mean"]) for name, found in vectors.items()}
+    def _assemble(self, derived: IsoFormerDerived) -> Parts:
+        c, (mean_t, scale_t) = self.config, derived.targets
+        truncations = {name: c.encoder(name).crop(name) for name in derived.sequences}
+        statistics = {name: (found.mean, found.scale) for name, found in derived.vectors.items()}
+        widths = {name: len(found.mean) for name, found in derived.vectors.items()}
         return Parts(
-            tokenizer=CroppedSequences(crops, statistics, mean_t, scale_t),
+            tokenizer=TruncatedSequences(truncations, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
-            module=IsoFormerModule(choice["sequences"], widths, choice["widths"], len(mean_t), c),
+            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c),
             objective=TargetError(TARGETS),
         )
 
@@ -115,7 +127,7 @@ class IsoFormer(AttributedModel):
     # ---- training -------------------------------------------------------------------------------------------------
 
     def _sensible_epochs(self, n_rows: int, batch_size: int) -> int:
-        """Give what makes 400 steps, but 4 to 15 epochs: encoders of our own soon begin to overfit a few thousand rows."""
+        """Return the epochs that make 400 steps, but 4 to 15: encoders from scratch soon overfit a few thousand sequences."""
         return min(15, max(4, round(400 * batch_size / n_rows)))
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
@@ -128,15 +140,15 @@ class IsoFormer(AttributedModel):
 
     @torch.inference_mode()
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Solve how much each expert counts, on the validation rows."""
+        """Fit the weights of the experts on the validation set."""
         self.module.reset_weights()
         if not len(self.validation_indices):
             return
         views = self._views(self.validation_indices)
-        said = [self.module.answers(batch) for batch in views]
+        predictions = [self.module.expert_predictions(batch) for batch in views]
         target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
-        answers, sets = (torch.cat(parts) for parts in zip(*said, strict=True))
-        fit_weights(self.module, answers, sets, target)
+        predicted_net, set_n = (torch.cat(parts) for parts in zip(*predictions, strict=True))
+        fit_weights(self.module, predicted_net, set_n, target)
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
@@ -151,30 +163,30 @@ class IsoFormer(AttributedModel):
         batch_size: int = 32,
         progress_bar: bool = True,
     ) -> None:
-        """Let encoders of our own guess hidden letters of the registered sequences, before they see any target.
+        """Pre-train encoders from scratch as masked language models of the registered sequences, before they see any target.
 
         Parameters
         ----------
         max_epochs
-            Passes over the rows.
+            Passes over the training observations.
         accelerator, devices, batch_size, progress_bar
             As in :meth:`train`.
 
         Raises
         ------
         ValueError
-            If there is no encoder of our own.
+            If there is no encoder from scratch.
         """
         names = [n for n, e in self.module.encoders.items() if isinstance(e, ResidueEncoder)]
         if not names:
-            raise value_error("pretrain", "an encoder of our own", "published ones alone", "call train()")
+            raise value_error("pretrain", "an encoder from scratch", "published ones alone", "call train()")
         train_indices, validation_indices = self._split(0.9)
         codes = {name: residue_codes(KINDS[name]) for name in names}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            guessing = ResidueModule(self.module, names)
-        masking = MaskResidues(self.config.mask_rate, names)
-        parts = Parts(self.parts.tokenizer, masking, guessing, ResidueCrossEntropy(codes))
+            language_model = ResidueModule(self.module, names)
+        masking = MaskResidues(MASK_RATE, names)
+        parts = Parts(self.parts.tokenizer, masking, language_model, ResidueCrossEntropy(codes))
         options = FitOptions(
             max_epochs,
             accelerator,
@@ -190,7 +202,7 @@ class IsoFormer(AttributedModel):
         losses = {f"pretrain_{name}": column for name, column in fitted.losses.items()}
         self._extend_history(fitted.steps, losses)
 
-    # ---- what the model can say -----------------------------------------------------------------------------------
+    # ---- results --------------------------------------------------------------------------------------------------
 
     def predict(
         self,
@@ -198,7 +210,7 @@ class IsoFormer(AttributedModel):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Foretell expression; deterministic, and independent of the order of rows and the batch size.
+        """Return predicted expression; deterministic, and independent of the order of observations and the batch size.
 
         Parameters
         ----------
@@ -210,17 +222,17 @@ class IsoFormer(AttributedModel):
         Returns
         -------
         pandas.DataFrame
-            (n_obs, n_targets) float32 in the units of training, with the names of rows and variables.
+            (n_obs, n_targets) float32 in the units of the training targets, with the names of observations and variables.
         """
         targets = self.adata_manager.modalities[TARGETS]["vocabulary"]
-        values, names_n = self.map_observations(data, indices, batch_size, len(targets), self._foretold)
+        values, names_n = self.map_observations(data, indices, batch_size, len(targets), self._predicted)
         return pd.DataFrame(values, index=names_n, columns=targets)
 
-    def _foretold(self, batch: Batch) -> Tensor:
+    def _predicted(self, batch: Batch) -> Tensor:
         return self._from_views(self.parts.tokenizer(batch))
 
     def _from_views(self, views: dict[str, Any]) -> Tensor:
-        assert isinstance(self.parts.tokenizer, CroppedSequences)
+        assert isinstance(self.parts.tokenizer, TruncatedSequences)
         return self.parts.tokenizer.unscaled(self.module.predict(views))
 
     def _describe(self) -> str:
@@ -229,11 +241,11 @@ class IsoFormer(AttributedModel):
             f"{s['n_present']} with {n} ({s['key']!r})" for n, s in {**manager.sequences, **manager.vectors}.items()
         ]
         n_targets = len(manager.modalities[TARGETS]["vocabulary"])
-        return f"{self.adata.n_obs} rows, {', '.join(parts)}; {n_targets} targets"
+        return f"{self.adata.n_obs} observations, {', '.join(parts)}; {n_targets} targets"
 
 
-def _statistics(sample: Sequence[Batch], name: str, width: int) -> dict[str, list[float]]:
-    """Give mean and standard deviation of each dimension over what was measured; 1 where it does not vary."""
+def _statistics(sample: Sequence[Batch], name: str, width: int) -> Statistics:
+    """Return mean and standard deviation of each dimension over its measured values; 1 where it does not vary."""
     total, squares, count = np.zeros(width), np.zeros(width), np.zeros(width)
     for batch in sample:
         tokens = batch.tokens[name]
@@ -242,4 +254,4 @@ def _statistics(sample: Sequence[Batch], name: str, width: int) -> dict[str, lis
             sums += np.bincount(ids, amounts, minlength=width)
     mean = total / np.maximum(count, 1)
     scale = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-    return {"mean": mean.round(6).tolist(), "scale": np.where(scale > 1e-6, scale, 1.0).round(6).tolist()}
+    return Statistics(mean.round(6).tolist(), np.where(scale > 1e-6, scale, 1.0).round(6).tolist())

@@ -1,6 +1,6 @@
 """The network of IsoFormer: an encoder per sequence, fusion, and a head over the targets.
 
-Tensor axes: n rows, u distinct sequences, p positions, d width, f fused width, t targets, e experts.
+Tensor axes: n observations, u distinct sequences, p positions, d width, f fused width, t targets, e experts, s sets of experts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from omicsmlm._sizes import places_of_true
+from omicsmlm._sizes import positions_of_true
 from omicsmlm._types import Batch, Encoded, Grid, Module, Sequences
 from omicsmlm.masking import has_modality
 from omicsmlm.nn import (
@@ -18,22 +18,22 @@ from omicsmlm.nn import (
     FrozenEncoder,
     Fusion,
     KernelRegression,
+    PackedStates,
     PretrainedEncoder,
     ResidueEncoder,
-    States,
     sequence_of,
 )
 
 from ._config import IsoFormerConfig
 
 KINDS = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
-"""What the letters of each sequence are."""
+"""Alphabet of each sequence."""
 NETWORK = "network"
 """Name of the network among the experts."""
 
 
-class Outputs(NamedTuple):
-    """What the network makes of rows."""
+class IsoFormerOutputs(NamedTuple):
+    """Embedding and the network's own predictions of a batch."""
 
     fused: Tensor
     """(n, f): the embedding."""
@@ -42,7 +42,7 @@ class Outputs(NamedTuple):
 
 
 class IsoFormerModule(Module):
-    """Encoders → fusion → head; beside it kernel regressions, and the weights that combine the answers.
+    """Encoders → fusion → head; beside it kernel regressions, and the weights that combine all predictions.
 
     Parameters
     ----------
@@ -103,33 +103,33 @@ class IsoFormerModule(Module):
     # ---- the network ----------------------------------------------------------------------------------------------
 
     def encode(self, views: dict[str, Any]) -> Encoded:
-        """Embed what is there of each row."""
+        """Return the embedding of a batch from the modalities that each observation has."""
         fused_nf = self.fusion(self._streams(views))
         return Encoded(fused_nf, torch.zeros_like(fused_nf))
 
-    def forward(self, views: dict[str, Any], batch: Batch) -> Outputs:
-        """Embed, and foretell."""
+    def forward(self, views: dict[str, Any], batch: Batch) -> IsoFormerOutputs:
+        """Embed, and predict the targets by the network alone."""
         fused_nf = self.encode(views).mean
-        return Outputs(fused_nf, self.head(fused_nf))
+        return IsoFormerOutputs(fused_nf, self.head(fused_nf))
 
     def initial_layer(self) -> list[nn.Parameter]:
-        """Give the embeddings of the letters."""
+        """Return the embeddings of the residues, which fine-tuning may freeze."""
         return [cast(nn.Parameter, e.embedding.weight) for e in self.encoders.values() if isinstance(e, ResidueEncoder)]
 
-    def _streams(self, views: dict[str, Any]) -> dict[str, States]:
-        streams, known = {}, _known([views[name] for name in [*self.sequences, *self.vectors]])
+    def _streams(self, views: dict[str, Any]) -> dict[str, PackedStates]:
+        streams, known = {}, _host_sizes([views[name] for name in [*self.sequences, *self.vectors]])
         for name in self.sequences:
             own, residues = known.pop(0), views[name]
             states = self._sequence_states(name, residues._replace(residues=residues.residues[: sum(own.lengths)]), own)
-            streams[name] = states.of_rows(residues.of_obs, own.of_obs)
+            streams[name] = states.of_observations(residues.of_obs, own.of_obs)
         for name in self.vectors:
             streams[name] = self._vector_states(name, views[name], known.pop(0))
         return streams
 
-    def _sequence_states(self, name: str, residues: Sequences, known: "_Known") -> States:
-        """Give the states of distinct sequences; to each position is added what the whole sequence is made of."""
+    def _sequence_states(self, name: str, residues: Sequences, known: "_HostSizes") -> PackedStates:
+        """Return the states of distinct sequences, to each position of which the whole sequence's composition is added."""
         if len(residues.offsets) == 1:
-            return States(torch.zeros(0, self.width, device=residues.offsets.device), residues.offsets, [])
+            return PackedStates(torch.zeros(0, self.width, device=residues.offsets.device), residues.offsets, [])
         if name in self.frozen:
             states = self.frozen[name](residues, known.keys)
         else:
@@ -140,66 +140,74 @@ class IsoFormerModule(Module):
         summary_ud = self.summaries[name](self.scores[name](residues, known.keys))
         return states._replace(states=states.states + summary_ud[sequence_of(states)])
 
-    def _vector_states(self, name: str, grid: Grid, known: "_Known") -> States:
+    def _vector_states(self, name: str, grid: Grid, known: "_HostSizes") -> PackedStates:
+        """Return one state for each vector that is there: of its measured values, and of which these are."""
         has_n = grid.visible.any(1)
-        place_p, _ = places_of_true(has_n, sum(known.lengths))
+        place_p, _ = positions_of_true(has_n, sum(known.lengths))
         x_pg = torch.cat([grid.values * grid.visible, grid.visible.to(grid.values.dtype)], 1)[place_p]
         offsets = torch.cat([has_n.new_zeros(1, dtype=torch.int64), has_n.cumsum(0)])
-        return States(self.readings[name](x_pg), offsets, known.lengths)
+        return PackedStates(self.readings[name](x_pg), offsets, known.lengths)
 
     # ---- experts --------------------------------------------------------------------------------------------------
 
     def composition(self, name: str, residues: Sequences) -> Tensor:
-        """Give (u, k) scores of what sequences are made of."""
+        """Return the (u, k) component scores of the k-mer frequencies and length of sequences."""
         return self.scores[name](residues)
 
-    def answers(self, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Give what each expert says, (n, e, t), 0 where it has nothing to go by, and the set of kernels that do, (n,)."""
+    def expert_predictions(self, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return each expert's prediction, and which experts have one.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            (n, e, t) standardised predictions, the kernels' in the order of the sequences and then the network's, 0 where the
+            observation lacks the kernel's sequence; (n,) int64 sets of kernels, whose bit i says that the i-th has its sequence.
+        """
         network_nt = self.head(self.encode(views).mean)
-        said, set_n = [], torch.zeros(len(network_nt), dtype=torch.int64, device=network_nt.device)
+        predictions, set_n = [], torch.zeros(len(network_nt), dtype=torch.int64, device=network_nt.device)
         for i, (name, kernel) in enumerate(self.kernels.items()):
             residues = views[name]
             has_n = has_modality(residues)
-            said_nt = torch.zeros_like(network_nt)
+            kernel_nt = torch.zeros_like(network_nt)
             if bool(has_n.any()):
-                said_nt[has_n] = kernel(self.composition(name, residues))[residues.of_obs[has_n]].to(said_nt.dtype)
-            said.append(said_nt)
+                kernel_nt[has_n] = kernel(self.composition(name, residues))[residues.of_obs[has_n]].to(kernel_nt.dtype)
+            predictions.append(kernel_nt)
             set_n += has_n.long() << i
-        return torch.stack([*said, network_nt], 1), set_n
+        return torch.stack([*predictions, network_nt], 1), set_n
 
     def predict(self, views: dict[str, Any]) -> Tensor:
-        """Give (n, t) standardised targets: the combination of all answers."""
-        answer_net, set_n = self.answers(views)
-        return torch.einsum("net,ne->nt", answer_net, self.get_buffer("weight_se")[set_n])
+        """Return (n, t) standardised targets: the experts' predictions, weighted by the observation's set of experts."""
+        predicted_net, set_n = self.expert_predictions(views)
+        return torch.einsum("net,ne->nt", predicted_net, self.get_buffer("weight_se")[set_n])
 
     def reset_weights(self) -> None:
-        """Let all experts that a row has count alike."""
+        """Weight all experts that an observation has equally."""
         weight_se = self.get_buffer("weight_se")
         for s in range(len(weight_se)):
             has_e = torch.tensor([bool(s >> i & 1) for i in range(len(self.kernels))] + [True])
             weight_se[s] = has_e / has_e.sum()
 
 
-class _Known(NamedTuple):
-    """What the host must know of a sequence, or a vector, of some rows."""
+class _HostSizes(NamedTuple):
+    """Sizes of a sequence, or a vector, of some observations, as Python numbers on the host."""
 
     lengths: list[int]
-    """Of each distinct sequence; of a vector, 1 for a row that has it and 0 for one that has not."""
+    """Of each distinct sequence; of a vector, 1 for an observation that has it and 0 for one that has not."""
     of_obs: list[int]
-    """Sequence of each row, -1 for none; of a vector, nothing."""
+    """Sequence of each observation, -1 for none; empty for a vector."""
     keys: list[tuple[int, int]]
-    """Digest of each sequence; of a vector, nothing."""
+    """Digest of each sequence; empty for a vector."""
 
 
-def _known(views: Sequence[Any]) -> list[_Known]:
-    """Read it all at once: on a device the host waits here, and nowhere else."""
+def _host_sizes(views: Sequence[Any]) -> list[_HostSizes]:
+    """Return the sizes of all views, read at once: on a device the host waits here, and nowhere else."""
     parts: list[Tensor] = []
     for view in views:
         is_sequence = isinstance(view, Sequences)
         parts += (
             [view.offsets.diff(), view.of_obs, view.digests.flatten()] if is_sequence else [view.visible.any(1).long()]
         )
-    numbers, known = torch.cat(parts).tolist(), []
+    numbers, found = torch.cat(parts).tolist(), []
     for view in views:
         sizes = (
             [len(view.offsets) - 1, len(view.of_obs), view.digests.numel()]
@@ -211,26 +219,26 @@ def _known(views: Sequence[Any]) -> list[_Known]:
             read.append(numbers[:size])
             numbers = numbers[size:]
         lengths, of_obs, digests = [*read, [], []][:3]
-        known.append(_Known(lengths, of_obs, list(zip(digests[::2], digests[1::2], strict=True))))
-    return known
+        found.append(_HostSizes(lengths, of_obs, list(zip(digests[::2], digests[1::2], strict=True))))
+    return found
 
 
 class ResidueOutputs(NamedTuple):
-    """What is said of letters."""
+    """Predictions of residues."""
 
     residues: dict[str, Tensor]
-    """Per sequence: (t, a) logits of its letters, in their order."""
+    """Per sequence: (t, a) logits of the residues of its alphabet, in their order."""
 
 
 class ResidueModule(Module):
-    """Guesses hidden letters: what encoders of our own can learn from sequences alone.
+    """Masked language model of residues: what encoders from scratch can learn from sequences alone.
 
     Parameters
     ----------
     module
-        The network whose encoders learn.
+        The network whose encoders are pre-trained.
     names
-        The sequences that have one.
+        The sequences that have an encoder from scratch.
     """
 
     def __init__(self, module: IsoFormerModule, names: list[str]) -> None:
@@ -240,26 +248,28 @@ class ResidueModule(Module):
         self.heads = nn.ModuleDict({n: nn.Linear(module.state_widths[n], len(ALPHABETS[KINDS[n]])) for n in names})
 
     def encode(self, views: dict[str, Any]) -> Encoded:
-        """Give the mean state of the first kind of sequence of each row."""
+        """Return the mean state of the first kind of sequence of each observation."""
         name = next(iter(self.encoders))
-        mean_nd = self.encoders[name](views[name]).of_rows(views[name].of_obs).pooled()
+        mean_nd = self.encoders[name](views[name]).of_observations(views[name].of_obs).pooled()
         return Encoded(mean_nd, torch.zeros_like(mean_nd))
 
     def forward(self, views: dict[str, Any], batch: Batch) -> ResidueOutputs:
-        """Guess all letters, of which some are hidden: the heads are small."""
-        said, known = {}, _known([views[name] for name in self.encoders])
+        """Predict all residues, of which some are masked: the heads are small."""
+        logits, known = {}, _host_sizes([views[name] for name in self.encoders])
         for (name, encoder), own in zip(self.encoders.items(), known, strict=True):
             assert isinstance(encoder, ResidueEncoder)
             residues = views[name]._replace(residues=views[name].residues[: sum(own.lengths)])
-            said[name] = self.heads[name](encoder.residue_states(residues, own.lengths))
-        return ResidueOutputs(said)
+            logits[name] = self.heads[name](encoder.residue_states(residues, own.lengths))
+        return ResidueOutputs(logits)
 
 
 def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:
+    """Return a perceptron with one hidden layer of twice the width."""
     return nn.Sequential(nn.Linear(n_in, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
 
 
 def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | FrozenEncoder:
+    """Return the encoder of a sequence that the configuration asks for; ``width`` is that of a frozen one's states."""
     c, chosen = config, config.encoder(name)
     if chosen.source is None:
         return ResidueEncoder(

@@ -1,4 +1,4 @@
-"""How a model of sequences meets the user's object: columns with text, vectors, and groups of rows that stay together."""
+"""Registration of sequences: columns with text, vectors, and groups of observations that stay together."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,15 +13,15 @@ from omicsmlm.data import find_column
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
 
-from ._config import IsoFormerConfig
+from ._config import IsoFormerConfig, IsoFormerDerived
 from ._module import KINDS, IsoFormerModule
 
-USUAL = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
-"""Columns that are taken for a sequence where nobody names one."""
+DEFAULT_COLUMNS = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
+"""Columns of ``obs`` that are taken for a sequence where none is named, the first that is there."""
 
 
-class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, dict[str, Any]]):
-    """Abstract: a model whose rows have sequences, in ``obs``, and whose variables are what is foretold of them."""
+class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDerived]):
+    """Abstract: a model whose observations have sequences, in ``obs``, and whose variables are predicted from them."""
 
     @classmethod
     def setup_anndata(  # type: ignore[override]
@@ -36,21 +36,21 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, dict[str, A
         group_key: str | None = None,
         batch_key: str | Sequence[str] | None = None,
     ) -> None:
-        """Register an AnnData: rows are transcripts, variables what is foretold, NaN where not measured.
+        """Register an AnnData: observations are transcripts, variables the targets, NaN where not measured.
 
         Parameters
         ----------
         adata
             The object.
         dna_key, rna_key, protein_key
-            Columns of ``obs`` with sequences as text; missing or empty where a row has none. U counts as T.
+            Columns of ``obs`` with sequences as text; missing or empty where an observation has none. U counts as T.
         vector_keys
-            Further modalities by name, each an entry of ``obsm`` with a vector per row, NaN where not measured: say
+            Further modalities by name, each an entry of ``obsm`` with a vector per observation, NaN where not measured: say
             ``{"methylation": "promoter_beta"}``.
         layer
             Layer with the log expression; None for ``X``.
         group_key
-            Column with the group of each row, say the gene of an isoform: rows of a group are never divided between training
+            Column with the group of each observation, say the gene of an isoform: a group is never divided between training
             and validation.
         batch_key
             Column with the batch; registered, and not used.
@@ -62,14 +62,16 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, dict[str, A
         """
         if not isinstance(adata, AnnData):
             raise value_error(
-                "setup_anndata", "an AnnData", type(adata).__name__, "pass transcripts as rows of an AnnData"
+                "setup_anndata", "an AnnData", type(adata).__name__, "pass transcripts as observations of an AnnData"
             )
         keys = {"dna": dna_key, "rna": rna_key, "protein": protein_key}
         sequences = {name: [key, KINDS[name]] for name, key in keys.items() if key is not None}
         vectors = dict(vector_keys or {})
-        taken = [name for name in vectors if name in (*KINDS, TARGETS) or "." in name]
-        if taken:
-            raise value_error("vector_keys", "names of their own, without a dot", named(taken), "name them otherwise")
+        reserved = [name for name in vectors if name in (*KINDS, TARGETS) or "." in name]
+        if reserved:
+            raise value_error(
+                "vector_keys", "names of their own, without a dot", named(reserved), "name them otherwise"
+            )
         if not sequences and not vectors:
             remedy = "pass dna_key=…, rna_key=… or protein_key=…"
             raise value_error("setup_anndata", "at least one column with sequences", "none", remedy)
@@ -89,23 +91,25 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, dict[str, A
 
     @classmethod
     def setup_mudata(cls, mdata: MuData, **_: Any) -> None:  # type: ignore[override]
-        """Raise: IsoFormer takes an AnnData, whose rows are transcripts."""
+        """Raise: IsoFormer takes an AnnData, whose observations are transcripts."""
         raise value_error("setup_mudata", "an AnnData of transcripts", "a MuData", "call setup_anndata with one")
 
     @classmethod
     def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
         if not isinstance(data, AnnData):
-            raise value_error("data", "an AnnData of transcripts", type(data).__name__, "pass transcripts as rows")
-        found = {name: next((key for key in keys if key in data.obs), None) for name, keys in USUAL.items()}
+            raise value_error(
+                "data", "an AnnData of transcripts", type(data).__name__, "pass transcripts as observations"
+            )
+        found = {name: next((key for key in keys if key in data.obs), None) for name, keys in DEFAULT_COLUMNS.items()}
         if not any(found.values()):
-            wanted = f"a column of .obs among {[key for keys in USUAL.values() for key in keys]}"
+            wanted = f"a column of .obs among {[key for keys in DEFAULT_COLUMNS.values() for key in keys]}"
             remedy = "call setup_anndata and name the columns"
             raise value_error("data", wanted, f"columns {named(data.obs.columns)}", remedy)
-        dna_key, rna_key, protein_key = (found[name] for name in USUAL)
+        dna_key, rna_key, protein_key = (found[name] for name in DEFAULT_COLUMNS)
         cls.setup_anndata(data, dna_key=dna_key, rna_key=rna_key, protein_key=protein_key, batch_key=batch_key)
 
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
-        """Divide whole groups of rows."""
+        """Divide whole groups of observations, drawn at random until the training set is full; it has one group at least."""
         key = self.adata_manager.registry["setup_args"].get("group_key")
         train_indices, validation_indices = super()._split(train_size)
         if key is None or not len(validation_indices):
@@ -117,7 +121,7 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, dict[str, A
         return np.flatnonzero(trains), np.flatnonzero(~trains)
 
     def _groups(self) -> np.ndarray:
-        """Number the group of each row; without groups, each row is one."""
+        """Return the number of each observation's group, (n_obs,); without groups, each observation is one."""
         key = self.adata_manager.registry["setup_args"].get("group_key")
         if key is None:
             return np.arange(self.adata.n_obs)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
+from omicsmlm.tokenizers import Scale
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class MOJOConfig:
     n_bins
         Bins of each modality (paper: 64).
     scaling
-        How real values are led to 0 … 1 before they are binned. "maximum": divided by the largest of all, as the paper does
-        with log10(1 + TPM). "range", "quantiles": see :func:`omicsmlm.tokenizers.fit_scale`; for z-scores, which have
+        How real values are scaled to 0 … 1 before they are binned. "maximum": divided by the largest of all, as the paper
+        does with log10(1 + TPM). "range", "quantiles": see :func:`omicsmlm.tokenizers.fit_scale`; for z-scores, which have
         negative values and long tails. "auto" (ours): "quantiles" if there are negative values, and otherwise "maximum".
         Fractions stay as they are; counts become log10(1 + counts per million), divided by the largest of all (ours).
     token_width
@@ -33,29 +35,27 @@ class MOJOConfig:
         Channels of the convolutions and width of the transformer, and so of the embedding (paper: 512).
     stem_kernel
         Kernel of the first convolution (paper: 15).
-    kernel
-        Kernel of the convolutions in the towers (paper: 5).
     n_levels
         Levels of each tower; each halves the number of positions (paper: 8, from 17,152 to 67).
     n_blocks, n_heads, feed_width
         Blocks of the transformer, heads, and width inside of its feed-forward layers (paper: 8, 16, 1024).
     mask_rate
-        Share of the measured tokens of a modality that are judged (paper: 0.15).
+        Fraction of the measured tokens of a modality that the loss is taken over (paper: 0.15).
     modality_rate
-        Probability that a row loses a whole modality in a training step (paper: 0; ours: it is what makes an embedding
+        Probability that a sample loses a whole modality in a training step (paper: 0; ours: it is what makes an embedding
         from one modality useful).
-    consistency, temperature
-        Weight of the agreement of a row's partial view, without one modality, with its full view, and the temperature of
-        InfoNCE in it; see :class:`omicsmlm.objectives.BinCrossEntropy`. The paper has such a loss in fine-tuning, without
+    consistency
+        Weight of the agreement of a sample's partial view, without one modality, with its full view; see
+        :class:`omicsmlm.objectives.BinCrossEntropy`. The paper has such a loss in fine-tuning, without
         a formula: this one is ours. 0 switches it off; otherwise each step costs twice as much.
-    learning_rate, weight_decay, n_warmup_steps
+    learning_rate
         Of AdamW with warm-up and cosine (ours; the paper gives neither optimiser nor schedule).
     start
-        First weights: "components", so that the untrained embedding shows principal components of each modality and the
-        heads know the usual bins of each gene (ours, see ``_mojo_start.py``; in place of Gene2Vec, which embeds
+        Initial weights: "components", so that the untrained embedding holds principal components of each modality and the
+        heads predict the usual bins of each gene (ours, see ``_initialization.py``; in place of Gene2Vec, which embeds
         co-expression too), or "random".
     patience
-        Rounds (of steps: see ``train``) without a better validation loss before training stops (ours).
+        Validations (every so many steps: see ``train``) without a better loss before training stops (ours).
     seed
         Seed of everything random.
     """
@@ -67,7 +67,6 @@ class MOJOConfig:
     gene_width: int = 32
     width: int = 64
     stem_kernel: int = 7
-    kernel: int = 5
     n_levels: int = 5
     n_blocks: int = 2
     n_heads: int = 4
@@ -75,17 +74,14 @@ class MOJOConfig:
     mask_rate: float = 0.15
     modality_rate: float = 0.2
     consistency: float = 0.0
-    temperature: float = 0.1
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    n_warmup_steps: int = 50
     start: Literal["components", "random"] = "components"
     patience: int = 15
     seed: int = 0
 
     @classmethod
     def paper(cls) -> "MOJOConfig":
-        """Give the sizes and the masking of the paper: 52,294,532 parameters on 17,152 positions.
+        """Return the sizes and the masking of the paper: 52,294,532 parameters on 17,152 positions.
 
         Examples
         --------
@@ -119,19 +115,17 @@ class MOJOConfig:
             "n_bins": (self.n_bins >= 2, "at least 2"),
             "n_levels": (self.n_levels >= 0, "at least 0"),
             "stem_kernel": (self.stem_kernel % 2 == 1, "an odd number"),
-            "kernel": (self.kernel % 2 == 1, "an odd number"),
             "n_heads": (self.width % (2 * self.n_heads) == 0, f"heads of even width out of {self.width}"),
-            "mask_rate": (0 < self.mask_rate <= 1, "a share above 0 and at most 1"),
+            "mask_rate": (0 < self.mask_rate <= 1, "a fraction above 0 and at most 1"),
             "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
             "consistency": (self.consistency >= 0, "at least 0"),
-            "temperature": (self.temperature > 0, "a number above 0"),
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
                 raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
 
     def n_positions(self, n_genes: int) -> int:
-        """Count the positions of the axis: the genes, padded to a multiple of 2^n_levels.
+        """Return the number of positions of the axis: the genes, padded to a multiple of 2^n_levels.
 
         Examples
         --------
@@ -140,3 +134,36 @@ class MOJOConfig:
         """
         step = 2**self.n_levels
         return -(-n_genes // step) * step
+
+
+@dataclass(frozen=True, kw_only=True)
+class MOJODerived:
+    """Hyper-parameters that :class:`MOJO` derives from the data."""
+
+    genes: list[str]
+    """Genes of the axis, in its order."""
+    scales: dict[str, Scale]
+    """Scaling of the values of each modality to 0 … 1."""
+    profiles: dict[str, list[float]]
+    """Each feature's fraction of all counts, of modalities of counts."""
+    depths: dict[str, float]
+    """Median depth of the observations that have the modality, of modalities of counts."""
+
+
+KERNEL = 5
+"""Kernel of the convolutions in the towers (paper)."""
+TEMPERATURE = 0.1
+"""Temperature of InfoNCE in the agreement of views (ours)."""
+WEIGHT_DECAY = 1e-2
+"""Of AdamW: its default in PyTorch (ours)."""
+N_WARMUP_STEPS = 50
+"""Steps in which the learning rate rises to its value (ours)."""
+FORMER_CONFIG = FormerFields(
+    constants={
+        "kernel": KERNEL,
+        "temperature": TEMPERATURE,
+        "weight_decay": WEIGHT_DECAY,
+        "n_warmup_steps": N_WARMUP_STEPS,
+    }
+)
+"""Fields that version 0.1 saved."""

@@ -13,29 +13,28 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Parts
 from omicsmlm.data import stored_values
-from omicsmlm.masking import MaskBins, WithPartialView
-from omicsmlm.models.base import FineTunedModel, ImputingModel
+from omicsmlm.masking import MaskBins, WithModalitySubsets
+from omicsmlm.models.base import FineTunedModel, FormerFields, ImputingModel
 from omicsmlm.objectives import BinCrossEntropy
-from omicsmlm.tokenizers import AxisBins, Scale, fit_scale, row_depth
+from omicsmlm.tokenizers import AxisBins, fit_scale, observation_depth
 from omicsmlm.training import Optimisation
 
-from ._config import MOJOConfig
-from ._initialization import solve_heads, start
+from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, MOJOConfig, MOJODerived
+from ._initialization import fit_heads, initialize
 from ._module import MOJOModule
 
 logger = logging.getLogger(__name__)
 
-STATES_AT_ONCE = 2**26
-"""Numbers that the states of all genes of some rows may have, in a convolution: 0.25 GiB."""
+MAX_STATE_ELEMENTS = 2**26
+"""Elements of a convolution's (n, l, d) output up to which observations are embedded together: 0.25 GiB in float32."""
 
 
-class MOJO(
-    ImputingModel[MOJOModule, MOJOConfig, dict[str, Any]], FineTunedModel[MOJOModule, MOJOConfig, dict[str, Any]]
-):
+class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MOJOModule, MOJOConfig, MOJODerived]):
     """Bimodal masked language model of bulk profiles (Gélard et al., bioRxiv 10.1101/2025.06.25.661237).
 
-    Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions shorten the axis of
-    genes, a transformer runs on what is left, convolutions lead back, and the bins of masked tokens are guessed.
+    Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions downsample the axis of
+    genes, a transformer runs on the short sequence, transposed convolutions upsample it, and a head per modality predicts the
+    bins of masked tokens.
 
     Parameters
     ----------
@@ -61,7 +60,8 @@ class MOJO(
 
     embedding_key: ClassVar[str] = "X_mojo"
     config_class: ClassVar[type] = MOJOConfig
-    derived_class: ClassVar[type] = dict
+    derived_class: ClassVar[type] = MOJODerived
+    former_config: ClassVar[FormerFields] = FORMER_CONFIG
 
     def __init__(
         self, data: Any, config: MOJOConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -70,52 +70,51 @@ class MOJO(
 
     @property
     def embedding_batch_size(self) -> int:
-        """Rows that are embedded, or validated, at once unless the user says otherwise: fewer, the longer the axis."""
-        n_states = self.config.n_positions(len(self.choice["genes"])) * self.config.width
-        return min(super().embedding_batch_size, max(1, STATES_AT_ONCE // n_states))
+        """Default batch size of embedding and validation: smaller, the longer the axis of genes."""
+        n_states = self.config.n_positions(len(self.derived.genes)) * self.config.width
+        return min(super().embedding_batch_size, max(1, MAX_STATE_ELEMENTS // n_states))
 
     @property
     def optimisation(self) -> Optimisation:
-        """How the family is optimised."""
+        """Settings of AdamW."""
         c = self.config
-        return Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay, n_warmup_steps=c.n_warmup_steps)
+        return Optimisation(learning_rate=c.learning_rate, weight_decay=WEIGHT_DECAY, n_warmup_steps=N_WARMUP_STEPS)
 
-    def _derive(self, sample: Sequence[Batch]) -> dict[str, Any]:
+    def _derive(self, sample: Sequence[Batch]) -> MOJODerived:
         states = self.adata_manager.modalities
         genes = _genes({name: state["vocabulary"] for name, state in states.items()}, self.config.axis)
-        choice: dict[str, Any] = {"genes": genes, "scales": {}, "profiles": {}, "depths": {}}
+        derived = MOJODerived(genes=genes, scales={}, profiles={}, depths={})
         for name, state in states.items():
             tokens, depths = [batch.tokens[name] for batch in sample], None
             if state["kind"] in SPARSE_KINDS:
                 profile = _profile(stored_values(sample, name, len(state["vocabulary"])))
-                choice["profiles"][name] = profile
-                depths = [row_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
+                derived.profiles[name] = profile
+                depths = [observation_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
                 has_n = torch.cat([batch.present[name] for batch in sample])
-                choice["depths"][name] = float(torch.cat(depths)[has_n].median())
-            choice["scales"][name] = fit_scale(state["kind"], self.config.scaling, tokens, depths)._asdict()
-        return choice
+                derived.depths[name] = float(torch.cat(depths)[has_n].median())
+            derived.scales[name] = fit_scale(state["kind"], self.config.scaling, tokens, depths)
+        return derived
 
-    def _assemble(self, derived: dict[str, Any]) -> Parts:
-        choice = derived
+    def _assemble(self, derived: MOJODerived) -> Parts:
         c, states = self.config, self.adata_manager.modalities
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
-        axis = pd.Index(choice["genes"])
+        axis = pd.Index(derived.genes)
         tokenizer = AxisBins(
             kinds,
             c.n_bins,
             len(axis),
             {name: torch.from_numpy(axis.get_indexer(state["vocabulary"])) for name, state in states.items()},
-            {name: Scale(**scale) for name, scale in choice["scales"].items()},
-            {name: torch.tensor(profile) for name, profile in choice["profiles"].items()},
+            derived.scales,
+            {name: torch.tensor(profile) for name, profile in derived.profiles.items()},
         )
         masking: Masking = MaskBins(c.n_bins, c.mask_rate, c.modality_rate)
         if c.consistency:
-            masking = WithPartialView(masking)
+            masking = WithModalitySubsets(masking)
         return Parts(
             tokenizer=tokenizer,
             masking=masking,
             module=MOJOModule(list(kinds), len(axis), c),
-            objective=BinCrossEntropy(c.consistency, c.temperature, c.mask_rate),
+            objective=BinCrossEntropy(c.consistency, TEMPERATURE, c.mask_rate),
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
@@ -123,7 +122,7 @@ class MOJO(
             return
         assert isinstance(self.parts.tokenizer, AxisBins)
         grids = [self.parts.tokenizer(batch) for batch in sample]
-        start(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
+        initialize(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
         indices = np.random.default_rng(self.config.seed).permutation(len(sample[0].indices))[
             : self.embedding_batch_size
         ]
@@ -132,12 +131,12 @@ class MOJO(
         masked = masking(part, Draws(self.config.seed, torch.from_numpy(indices)))
         with torch.no_grad():
             outputs = self.module(masked.inputs, sample[0])
-        solve_heads(self.module, outputs, masked)
+        fit_heads(self.module, outputs, masked)
 
-    # ---- what the model can say ---------------------------------------------------------------------------------
+    # ---- results --------------------------------------------------------------------------------------------------
 
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
-        """Give the embedding that each gene has of its own, which all modalities share.
+        """Return the learned embedding of each gene, which all modalities share.
 
         Parameters
         ----------
@@ -154,7 +153,7 @@ class MOJO(
         ValueError
             If the modality is not one of the model's.
         """
-        genes = pd.Index(self.choice["genes"])
+        genes = pd.Index(self.derived.genes)
         weight_gk = self.module.embedding.features.weight[: len(genes)].detach().cpu().numpy()
         table = pd.DataFrame(weight_gk.copy(), index=genes)
         if modality is None:
@@ -164,13 +163,13 @@ class MOJO(
 
     def _decoded_features(self, modality: str) -> np.ndarray:
         vocabulary = pd.Index(self.adata_manager.modalities[modality]["vocabulary"])
-        position_g = vocabulary.get_indexer(self.choice["genes"])
+        position_g = vocabulary.get_indexer(self.derived.genes)
         return position_g[position_g >= 0]
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         assert isinstance(self.parts.tokenizer, AxisBins)
         bins = self.parts.tokenizer
-        own_g = pd.Index(self.choice["genes"]).isin(self.adata_manager.modalities[modality]["vocabulary"])
+        own_g = pd.Index(self.derived.genes).isin(self.adata_manager.modalities[modality]["vocabulary"])
         reading = self.module(bins(batch), batch).readings[modality]
         at_ng = torch.from_numpy(own_g).to(batch.indices.device).expand(len(batch.indices), -1)
         fraction_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
@@ -178,16 +177,16 @@ class MOJO(
         return bins.unscaled(modality, scaled_ng, self._depth(batch, modality))
 
     def _depth(self, batch: Batch, modality: str) -> Tensor | None:
-        """Give the depth of rows of counts, the usual one where a row has none."""
-        if modality not in self.choice["depths"]:
+        """Return the (n,) depth of each observation's counts, the median of the training data where it has none."""
+        if modality not in self.derived.depths:
             return None
         assert isinstance(self.parts.tokenizer, AxisBins)
         depth_n = self.parts.tokenizer.depth(modality, batch)
-        return torch.where(depth_n > 0, depth_n, torch.full_like(depth_n, self.choice["depths"][modality]))
+        return torch.where(depth_n > 0, depth_n, torch.full_like(depth_n, self.derived.depths[modality]))
 
 
 def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
-    """Choose the genes of the axis, in the order of the first modality, then of the next ones.
+    """Return the genes of the axis, in the order of the first modality, then of the next ones.
 
     Raises
     ------
@@ -206,6 +205,6 @@ def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
 
 
 def _profile(values: Any) -> list[float]:
-    """Give each feature's share of all counts."""
+    """Return each feature's fraction of all counts."""
     sums_g = np.asarray(values.sum(0), dtype=np.float64).ravel()
     return [float(f"{fraction:.6g}") for fraction in sums_g / max(sums_g.sum(), 1.0)]

@@ -13,19 +13,19 @@ from omicsmlm.nn import (
     DownTower,
     RotaryTransformer,
     TokenHead,
-    TokenReading,
+    TokenLogits,
     UpTower,
 )
 
-from ._config import MOJOConfig
+from ._config import KERNEL, MOJOConfig
 
 
-class Outputs(NamedTuple):
-    """What the module makes of a batch."""
+class MOJOOutputs(NamedTuple):
+    """Embedding and token predictions of a batch."""
 
     encoded: Encoded
-    readings: dict[str, TokenReading]
-    """Per modality, what its head says of any token."""
+    readings: dict[str, TokenLogits]
+    """Per modality, the logits of any token, computed where they are asked for."""
 
 
 class MOJOModule(Module):
@@ -34,7 +34,7 @@ class MOJOModule(Module):
     Parameters
     ----------
     modalities
-        Their names.
+        Names of the modalities.
     n_genes
         Genes on the axis.
     config
@@ -49,33 +49,34 @@ class MOJOModule(Module):
         n_positions = c.n_positions(n_genes)
         self.embedding = AxisEmbedding(modalities, c.n_bins, n_genes, n_positions, c.gene_width, c.token_width)
         self.stem = AxisConvolution(c.token_width, c.width, c.stem_kernel)
-        self.down = DownTower(c.width, c.n_levels, c.kernel)
+        self.down = DownTower(c.width, c.n_levels, KERNEL)
         self.transformer = RotaryTransformer(c.width, c.n_heads, c.feed_width, c.n_blocks)
-        self.up = UpTower(c.width, c.n_levels, c.kernel)
+        self.up = UpTower(c.width, c.n_levels, KERNEL)
         self.heads = nn.ModuleList([TokenHead(c.width, c.n_bins) for _ in modalities])
 
     def encode(self, views: dict[str, Grid]) -> Encoded:
-        """Embed what is seen of a batch."""
-        return _pooled(self._shortened(views)[0])
+        """Return the embedding of a batch from its visible values."""
+        return _pooled(self._downsampled(views)[0])
 
-    def forward(self, views: dict[str, Grid], batch: Batch) -> Outputs:
-        """Embed, and lead back to every gene."""
-        short_nsd, entered = self._shortened(views)
+    def forward(self, views: dict[str, Grid], batch: Batch) -> MOJOOutputs:
+        """Embed, upsample to every gene, and predict bins of tokens."""
+        short_nsd, entered = self._downsampled(views)
         states_nld = self.up(short_nsd, entered)
         readings = {name: head(states_nld) for name, head in zip(self.modalities, self.heads, strict=True)}
-        return Outputs(_pooled(short_nsd), readings)
+        return MOJOOutputs(_pooled(short_nsd), readings)
 
     def initial_layer(self) -> list[nn.Parameter]:
-        """Give the gene embedding."""
+        """Return the weights of the gene embedding, which fine-tuning may freeze."""
         return [self.embedding.features.get_parameter("weight")]
 
-    def _shortened(self, views: dict[str, Grid]) -> tuple[Tensor, list[Tensor]]:
-        """Give (n, s, d) outputs of the transformer, and what entered each level of the down tower."""
+    def _downsampled(self, views: dict[str, Grid]) -> tuple[Tensor, list[Tensor]]:
+        """Return the (n, s, d) outputs of the transformer, and the input of each level of the down tower, for the skips."""
         states_nld = nn.functional.gelu(self.stem(self.embedding(views)))
         short_nsd, entered = self.down(states_nld)
         return self.transformer(short_nsd), entered
 
 
 def _pooled(short_nsd: Tensor) -> Encoded:
+    """Return the mean over positions as an embedding without uncertainty."""
     mean_nd = short_nsd.mean(1)
     return Encoded(mean_nd, torch.zeros_like(mean_nd))

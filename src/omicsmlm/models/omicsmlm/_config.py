@@ -1,63 +1,56 @@
-"""Hyper-parameters of OmicsMLM, and the numbers that its recipe fixes."""
+"""Hyper-parameters of OmicsMLM, and the constants of its recipe (``docs/experiments.md``)."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from omicsmlm.models.base import ComponentDerived
+from omicsmlm.models.base import (
+    ACCESSIBILITY_WEIGHT,
+    ADVERSARY_WEIGHT,
+    KL_WARMUP,
+    N_SAMPLED,
+    WEIGHT_DECAY,
+    ComponentDerived,
+    FormerFields,
+)
 
 
 @dataclass(frozen=True)
 class OmicsMLMConfig:
     """Hyper-parameters of :class:`OmicsMLM`; the defaults are the recipe of ``docs/experiments.md``.
 
-    What is None is chosen by the number of rows when a model is made: see :meth:`for_rows`.
+    What is None is chosen by the number of observations when a model is made: see :meth:`for_n_obs`.
 
     Parameters
     ----------
     n_nonlinear, n_linear
-        Dimensions of the embedding: those that start almost empty and are filled by the network, and those that start as
-        principal components, shared among the modalities by ``COMPONENT_WEIGHTS``. Everything is trained from there.
+        Dimensions of the embedding: those that start near zero and are learned by the network, and those that start as
+        principal components, divided among the modalities by ``COMPONENT_WEIGHTS``. All are trained from there.
     width
         Width of the hidden layers.
     n_attention_layers
         Latent attention layers beside the sum of tokens; 0 for none.
-    n_latents, attention_width
-        Number of latents and their width.
     linear_scale, linear_power
         A linear dimension starts with standard deviation ``linear_scale`` · (s / s₁) ** ``linear_power``, s its singular
         value: weak components, mostly noise, stay small; those of open regions start smaller by ``COMPONENT_SCALES``.
     residual_scale
-        Factor of what the network adds to the linear dimensions at the start.
+        Initial factor of what the network adds to the linear dimensions.
     n_variable, n_common
-        Most features that the model looks at: the most variable counts, the most common open regions.
-    n_sampled
-        Open regions decoded per training step, drawn anew each time.
-    hidden_rates
-        Lowest and highest share of hidden features in a row.
+        Most features that are selected: the most variable counts, the most common open regions.
+    mask_rates
+        Lowest and highest fraction of an observation's features that are masked; each draws its own.
     modality_rate
-        Probability that a row loses a whole modality in a training step.
-    protein_weight, accessibility_weight
-        Weights of these likelihoods; the others have weight 1.
-    kl_weight, kl_power, kl_warmup
-        The KL divergence has the weight ``kl_weight`` · (evidence / 1000) ** ``kl_power``, where the evidence is the
-        median number of counts in a row, over the features looked at: the deeper the rows, the more detail would
-        otherwise fill the latent. The factor stays within ``KL_FACTORS``; the weight is reached after ``kl_warmup`` of
-        the training.
+        Probability that an observation loses a whole modality in a training step.
+    kl_weight
+        Weight of the KL divergence at a depth of ``KL_DEPTH``; see ``KL_POWER``.
     batch_strength
-        Factor of all that takes the batch out of the latent: the adversary, the pull to neighbours in other batches and
-        (up to 1) the shifts of clusters; 0 leaves the batch in, as where it may be biology.
-    adversary_weight
-        Weight of the adversary on the batch, for each batch but one (the more there are, the weaker it is), and at most
-        ``MOST_ADVERSARY`` in all; 0 switches it off.
-    neighbour_weight, alignment_weight
-        Weights of the pulls to mutual nearest neighbours in other batches, and to the row's own full view, less its
-        cluster's batch effect.
+        Factor of all that removes the batch from the latent: the adversary, the batch-alignment loss and (up to 1) the
+        shifts of clusters; 0 leaves the batch in, as where it may be biology.
     dropout
         Dropout in the hidden layers.
-    learning_rate, weight_decay
+    learning_rate
         Of AdamW.
     patience
-        Rounds (of steps: see ``train``) without a better validation loss before training stops.
+        Validations (every so many steps: see ``train``) without a better loss before training stops.
     seed
         Seed of everything random.
     """
@@ -66,56 +59,42 @@ class OmicsMLMConfig:
     n_linear: int | None = None
     width: int = 128
     n_attention_layers: int = 0
-    n_latents: int = 16
-    attention_width: int = 64
     linear_scale: float | None = None
     linear_power: float | None = None
     residual_scale: float | None = None
     n_variable: int = 2000
     n_common: int = 15_000
-    n_sampled: int = 2000
-    hidden_rates: tuple[float, float] = (0.1, 0.8)
+    mask_rates: tuple[float, float] = (0.1, 0.8)
     modality_rate: float = 0.2
-    protein_weight: float = 3.0
-    accessibility_weight: float = 0.1
     kl_weight: float = 1.0
-    kl_power: float = 2.25
-    kl_warmup: float = 0.3
     batch_strength: float = 1.0
-    adversary_weight: float = 2.5
-    neighbour_weight: float = 10.0
-    alignment_weight: float = 30.0
     dropout: float = 0.1
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
     patience: int = 15
     seed: int = 0
 
-    def for_rows(self, n_rows: int) -> "OmicsMLMConfig":
-        """Fill in what is None for a data set of this many rows.
+    def for_n_obs(self, n_obs: int) -> "OmicsMLMConfig":
+        """Return the configuration for a data set of this many observations: what is None is filled in.
 
-        The embedding has 80 dimensions: of few rows, 48 components and 32 free dimensions, which the network fills; with
-        ``MANY_ROWS`` or more, 80 components, to which the network adds a residual.
+        The embedding has 80 dimensions: with few observations, 48 components and 32 free dimensions, which the network
+        learns; with ``MANY_OBS`` or more, 80 components, to which the network adds a residual.
+
+        Examples
+        --------
+        >>> OmicsMLMConfig().for_n_obs(1000).n_nonlinear, OmicsMLMConfig().for_n_obs(5000).n_nonlinear
+        (32, 0)
         """
-        chosen = (FEW if n_rows < MANY_ROWS else MANY)._asdict()
+        chosen = (LATENT_OF_FEW if n_obs < MANY_OBS else LATENT_OF_MANY)._asdict()
         return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
 
     @property
     def latent(self) -> "Latent":
-        """What the latent is made of, once nothing of it is None."""
+        """The latent's dimensions and initial scales, once none of them is None."""
         return Latent(**{name: getattr(self, name) for name in Latent._fields})
 
 
-@dataclass(frozen=True, kw_only=True)
-class OmicsMLMDerived(ComponentDerived):
-    """What :class:`OmicsMLM` derives from the data."""
-
-    evidence: float
-    """How much the median observation says, over the selected features of all modalities, as counts."""
-
-
 class Latent(NamedTuple):
-    """The dimensions of the latent and their start; see :class:`OmicsMLMConfig`."""
+    """Dimensions of the latent and their initial scales; see :class:`OmicsMLMConfig`."""
 
     n_nonlinear: int
     n_linear: int
@@ -124,9 +103,48 @@ class Latent(NamedTuple):
     residual_scale: float
 
 
-FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)
-MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=2.0, residual_scale=0.2)
+@dataclass(frozen=True, kw_only=True)
+class OmicsMLMDerived(ComponentDerived):
+    """Hyper-parameters that :class:`OmicsMLM` derives from the data."""
+
+    depth: float
+    """Sum over modalities of the median depth of their observations, each with the weight of its likelihood; protein has 1."""
+
+
+LATENT_OF_FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)
+LATENT_OF_MANY = Latent(n_nonlinear=0, n_linear=80, linear_scale=5.0, linear_power=2.0, residual_scale=0.2)
+MANY_OBS = 5000
+"""Observations from which on a model has ``LATENT_OF_MANY``, not ``LATENT_OF_FEW``."""
+N_LATENTS = 16
+"""Latents of the attention, where there is any."""
+ATTENTION_WIDTH = 64
+"""Width of these latents; attention won nowhere, so neither was tuned (``docs/experiments.md``)."""
+PROTEIN_WEIGHT = 3.0
+"""Weight of the likelihood of protein counts, beside 1 for RNA; 1 gave the same within noise (``docs/experiments.md``)."""
+KL_DEPTH = 1000
+"""Depth at which the weight of the KL divergence is ``kl_weight``: counts over the selected features, the median."""
+KL_POWER = 2.25
+"""The weight grows with depth to this power: the deeper the observations, the more detail would otherwise fill the latent."""
 KL_FACTORS = (0.1, 25.0)
-"""Least and most that the depth of the rows makes of the KL weight."""
-MANY_ROWS = 5000
-"""Rows from which on a model has ``MANY``, not ``FEW``."""
+"""Least and largest factor by which depth changes the weight."""
+NEIGHBOUR_WEIGHT = 10.0
+"""Weight of the batch-alignment loss: the distance to mutual nearest neighbours in other batches."""
+ALIGNMENT_WEIGHT = 30.0
+"""Weight of the distance to the embedding of the observation without masks, less its cluster's batch effect."""
+FORMER_CONFIG = FormerFields(
+    renamed={"hidden_rates": "mask_rates"},
+    constants={
+        "n_latents": N_LATENTS,
+        "attention_width": ATTENTION_WIDTH,
+        "n_sampled": N_SAMPLED,
+        "protein_weight": PROTEIN_WEIGHT,
+        "accessibility_weight": ACCESSIBILITY_WEIGHT,
+        "kl_power": KL_POWER,
+        "kl_warmup": KL_WARMUP,
+        "adversary_weight": ADVERSARY_WEIGHT,
+        "neighbour_weight": NEIGHBOUR_WEIGHT,
+        "alignment_weight": ALIGNMENT_WEIGHT,
+        "weight_decay": WEIGHT_DECAY,
+    },
+)
+"""Fields that version 0.1 saved."""

@@ -11,17 +11,36 @@ from torch import Tensor
 from omicsmlm._types import Batch, Grid, Kind, Parts
 from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskFeatures
-from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, MOST_ADVERSARY, ComponentModel, ExplainingModel
+from omicsmlm.models.base import (
+    ACCESSIBILITY_WEIGHT,
+    ADVERSARY_WEIGHT,
+    EMBEDDING_BATCH_SIZE,
+    KL_WARMUP,
+    MOST_ADVERSARY,
+    ComponentModel,
+    ExplainingModel,
+    FormerFields,
+)
 from omicsmlm.objectives import (
+    BatchAlignmentLoss,
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
-    Pull,
     expected_values,
 )
-from omicsmlm.tokenizers import FeatureSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, common_features, sample_values, variable_features
 
-from ._config import KL_FACTORS, OmicsMLMConfig, OmicsMLMDerived
+from ._config import (
+    ALIGNMENT_WEIGHT,
+    FORMER_CONFIG,
+    KL_DEPTH,
+    KL_FACTORS,
+    KL_POWER,
+    NEIGHBOUR_WEIGHT,
+    PROTEIN_WEIGHT,
+    OmicsMLMConfig,
+    OmicsMLMDerived,
+)
 from ._module import OmicsMLMModule
 
 
@@ -31,8 +50,8 @@ class OmicsMLM(
 ):
     """Masked autoencoder over any set of modalities, single cell or bulk, paired or not.
 
-    Hides features and whole modalities at random, encodes what is left as a set, and rebuilds everything from one
-    latent per row, each modality through the likelihood of its kind. The batch is told to the decoder only.
+    Masks features and whole modalities at random, encodes the visible rest as a set, and reconstructs everything from one
+    latent per observation, each modality by the likelihood of its kind. Only the decoder is conditioned on the batch.
 
     Parameters
     ----------
@@ -56,6 +75,10 @@ class OmicsMLM(
     embedding_key: ClassVar[str] = "X_omics"
     config_class: ClassVar[type] = OmicsMLMConfig
     derived_class: ClassVar[type] = OmicsMLMDerived
+    former_config: ClassVar[FormerFields] = FORMER_CONFIG
+    former_derived: ClassVar[FormerFields] = FormerFields(
+        renamed={**ComponentModel.former_derived.renamed, "evidence": "depth"}
+    )
 
     def __init__(
         self, data: Any, config: OmicsMLMConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -63,28 +86,27 @@ class OmicsMLM(
         super().__init__(data, config, batch_key=batch_key)
 
     def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
-        return (config or OmicsMLMConfig()).for_rows(n_obs)
+        return (config or OmicsMLMConfig()).for_n_obs(n_obs)
 
     def _derive(self, sample: Sequence[Batch]) -> OmicsMLMDerived:
-        found, weights = self._component_derived(sample), self._weights(informative_only=True)
-        evidence = sum(weights[name] * depth for name, depth in found.depths.items())
-        return OmicsMLMDerived(**vars(found), evidence=evidence)
+        found, weights = self._component_derived(sample), self._weights(protein_weight=1.0)
+        depth = sum(weights[name] * depth for name, depth in found.depths.items())
+        return OmicsMLMDerived(**vars(found), depth=depth)
 
     def _select_features(
         self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         selected = _select(kind, values, groups_n, self.config)
-        return selected, _evidence(kind, values, selected)
+        return selected, _depth(kind, values, selected)
 
     def _initialize_added(self, added: list[str]) -> None:
         sample = self._sample()
         grids = [self.parts.tokenizer(batch) for batch in sample]
-        self.module.start_added(grids, added, batch_codes(sample), self.config.seed)
+        self.module.initialize_added(grids, added, batch_codes(sample), self.config.seed)
 
-    def _weights(self, *, informative_only: bool = False) -> dict[str, float]:
-        """Weigh each modality's likelihood; for how much a row says, proteins count no more than RNA."""
-        protein_weight = 1.0 if informative_only else self.config.protein_weight
-        by_kind = {"protein": protein_weight, "accessibility": self.config.accessibility_weight}
+    def _weights(self, protein_weight: float = PROTEIN_WEIGHT) -> dict[str, float]:
+        """Return the weight of each modality's likelihood; in the depth of an observation, proteins count no more than RNA."""
+        by_kind = {"protein": protein_weight, "accessibility": ACCESSIBILITY_WEIGHT}
         return {name: by_kind.get(state["kind"], 1.0) for name, state in self.adata_manager.modalities.items()}
 
     def _assemble(self, derived: OmicsMLMDerived) -> Parts:
@@ -99,35 +121,35 @@ class OmicsMLM(
         module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference)
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        pulls: dict[str, tuple[Pull, float]] = {}
+        alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
         if n_known is None:
-            pulls["alignment"] = (ClusterAlignment(strength=c.batch_strength), c.alignment_weight)
+            alignment_losses["alignment"] = (ClusterAlignment(strength=c.batch_strength), ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
-            pulls["neighbours"] = (MutualNeighbours(), c.neighbour_weight * c.batch_strength)
+            alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
         objective = LatentReconstruction(
             kinds,
             self._weights(),
-            kl_weight=c.kl_weight * float(np.clip((derived.evidence / 1000) ** c.kl_power, *KL_FACTORS)),
-            kl_warmup=c.kl_warmup,
-            adversary_weight=c.batch_strength * min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
-            pulls=pulls,
+            kl_weight=c.kl_weight * float(np.clip((derived.depth / KL_DEPTH) ** KL_POWER, *KL_FACTORS)),
+            kl_warmup=KL_WARMUP,
+            adversary_weight=c.batch_strength * min(ADVERSARY_WEIGHT * (n_batches - 1), MOST_ADVERSARY),
+            alignment_losses=alignment_losses,
         )
         return Parts(
-            tokenizer=FeatureSets(kinds, selected, profiles),
-            masking=MaskFeatures(c.hidden_rates, c.modality_rate),
+            tokenizer=FeatureGrids(kinds, selected, profiles),
+            masking=MaskFeatures(c.mask_rates, c.modality_rate),
             module=module,
             objective=objective,
-            memory=objective if pulls else None,
+            memory=objective if alignment_losses else None,
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
-        assert isinstance(self.parts.tokenizer, FeatureSets)
+        assert isinstance(self.parts.tokenizer, FeatureGrids)
         found = {}
         for name in self.module.kinds:
             self._stage(f"gathering {name}")
             found[name] = sample_values(self.parts.tokenizer, name, sample)
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
-        self.module.start(values, has, batch_codes(sample), self.config, self._stage)
+        self.module.initialize(values, has, batch_codes(sample), self.config, self._stage)
 
     def _encoded_features(self, modality: str) -> np.ndarray:
         return self._decoded_features(modality)
@@ -148,7 +170,7 @@ class OmicsMLM(
 
 
 def _select(kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None, config: OmicsMLMConfig) -> np.ndarray:
-    """Choose the features that the model looks at."""
+    """Return the positions of the selected features of a modality."""
     if kind == "counts":
         return variable_features(values, config.n_variable, groups_n)
     if kind == "accessibility":
@@ -156,8 +178,8 @@ def _select(kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None, 
     return np.arange(values.shape[1])
 
 
-def _evidence(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np.ndarray:
-    """Give how much each row says by selected features: its counts, its open regions, or its measured values."""
+def _depth(kind: Kind, values: sparse.csr_matrix, selected: np.ndarray) -> np.ndarray:
+    """Return the (n,) depth of observations over selected features: their counts, open regions, or measured values."""
     is_selected_g = np.zeros(values.shape[1], dtype=np.float32)
     is_selected_g[selected] = 1
     if kind in ("counts", "protein"):

@@ -9,24 +9,24 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from omicsmlm._types import Batch, Encoded, Grid, Kind
-from omicsmlm.models.base import N_DIRECTIONS, Batches, ComponentModule
+from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
     LatentAttention,
     LatentHead,
     Scalings,
     SetEncoder,
-    component_starts,
     drawn,
+    initial_components,
     only_present,
     ridge_estimates,
 )
 
-from ._config import OmicsMLMConfig
+from ._config import ATTENTION_WIDTH, N_LATENTS, OmicsMLMConfig
 
 
-class Outputs(NamedTuple):
-    """What the module makes of a batch."""
+class OmicsMLMOutputs(NamedTuple):
+    """Embedding and reconstruction of a batch."""
 
     encoded: Encoded
     decoded: dict[str, Decoded]
@@ -41,7 +41,7 @@ class OmicsMLMModule(ComponentModule):
     kinds
         Kind of each modality.
     n_features
-        Features that the model looks at, per modality.
+        Selected features, per modality.
     n_categories
         Categories of each covariate, the batch first.
     config
@@ -68,9 +68,7 @@ class OmicsMLMModule(ComponentModule):
         self.scalings = Scalings(kinds, n_features)
         self.features = SetEncoder(n_features, width)
         self.attention = (
-            LatentAttention(
-                n_features, config.n_latents, config.attention_width, config.n_attention_layers, width, config.dropout
-            )
+            LatentAttention(n_features, N_LATENTS, ATTENTION_WIDTH, config.n_attention_layers, width, config.dropout)
             if config.n_attention_layers
             else None
         )
@@ -78,34 +76,34 @@ class OmicsMLMModule(ComponentModule):
         self._set_up_decoder(
             width,
             n_features,
-            config.n_sampled,
+            N_SAMPLED,
             Batches(n_categories, n_fixed, n_reference),
-            has_adversary=config.adversary_weight * config.batch_strength > 0,
+            has_adversary=config.batch_strength > 0,
         )
 
     def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
-        """Embed the visible part of a batch, by given scaled values if any; the batch it came from is not known here."""
-        evidence = self.scalings.evidence(grids)
+        """Return the embedding of the visible part of a batch, by given scaled values if any; it depends on no covariate."""
+        relative_depth = self.scalings.relative_depth(grids)
         if self.attention is None:
-            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, evidence)
+            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth)
             return self.readout(h_nd, h_nd)
         scaled = self.scalings(grids) if scaled is None else scaled
-        h_nd = self.features(scaled, evidence)
+        h_nd = self.features(scaled, relative_depth)
         return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.visible for m, grid in grids.items()}))
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
-        """Embed, and move the rows of batches that a query has brought onto the reference."""
+        """Return the embedding, with the observations of batches that a query has added aligned with the reference."""
         return self.aligned(self.encode(grids, scaled), batch)
 
-    def forward(self, grids: dict[str, Grid], batch: Batch) -> Outputs:
-        """Embed, draw a latent, and rebuild every modality from it and from the covariates."""
+    def forward(self, grids: dict[str, Grid], batch: Batch) -> OmicsMLMOutputs:
+        """Embed, draw a latent, and reconstruct every modality from it and from the covariates."""
         encoded = self.embed(grids, batch)
         draws = batch.draws if self.training else None
         z_nd = drawn(encoded, draws)
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
-        return Outputs(encoded, self.decoder(z_nd, batch.covariates, draws), batch_logits)
+        return OmicsMLMOutputs(encoded, self.decoder(z_nd, batch.covariates, draws), batch_logits)
 
-    def start(
+    def initialize(
         self,
         values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
         has: Mapping[str, np.ndarray],
@@ -113,54 +111,54 @@ class OmicsMLMModule(ComponentModule):
         config: OmicsMLMConfig,
         stage: Callable[[str], None],
     ) -> None:
-        """Fit the scalings; start the encoder at principal components and the decoder at log means.
+        """Fit the scalings; initialize the encoder at principal components and the decoder at log means.
 
         Parameters
         ----------
         values
-            What rows have of each modality, to read the statistics from: see :func:`omicsmlm.tokenizers.sample_values`.
+            Values of each modality, of the observations that have it: see :func:`omicsmlm.tokenizers.sample_values`.
         has
-            (n,) bool per modality: which rows have it.
+            (n,) bool per modality: which observations have it.
         groups_n
-            Batch of each of these rows, or None for one batch.
+            Batch of each of these observations, or None for one batch.
         config
             Hyper-parameters.
         stage
-            Is told what is done next.
+            Called with the name of each stage before it begins.
         """
         latent, n_directions = config.latent, min(self.features.width, N_DIRECTIONS)
-        self.readout.start(latent.residual_scale)
-        self.features.calm()
+        self.readout.initialize(latent.residual_scale)
+        self.features.shrink()
         x = {}
         for name in self.kinds:
             stage(f"scaling {name}")
             x[name] = self.scalings.fit(name, values[name])
-        shares = {name: self._component_fraction(name, n_directions) for name in self.kinds}
-        for name, found in component_starts(x, has, shares, groups_n, config.seed, stage).items():
+        n_components = {name: self._component_fraction(name, n_directions) for name in self.kinds}
+        for name, found in initial_components(x, has, n_components, groups_n, config.seed, stage).items():
             for other, estimates in found.estimates.items():
-                self.features.start(other, estimates, found.first)
+                self.features.initialize(other, estimates, found.first)
             self._initialize_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)
         for name in self.kinds:
             self._initialize_head(name, values[name], groups_n, has[name])
 
     def initial_layer(self) -> list[nn.Parameter]:
-        """Give what sums the features."""
+        """Return the weights of the feature embeddings, which fine-tuning may freeze."""
         return list(self.features.parameters())
 
     @torch.no_grad()
-    def start_added(
+    def initialize_added(
         self, grids: Sequence[dict[str, Grid]], added: Sequence[str], groups_n: np.ndarray | None, seed: int
     ) -> None:
-        """Fit added features of a query to tell what its rows show by the features of the reference.
+        """Fit the embeddings of added features to what the reference's features say of the same observations.
 
         Parameters
         ----------
         grids
-            Rows of the query.
+            Observations of the query.
         added
-            Names under which the added features stand.
+            Names of the added features' modalities.
         groups_n
-            Batch of each of these rows, or None for one batch.
+            Batch of each of these observations, or None for one batch.
         seed
             Seed of the ridge regression's sample.
         """
@@ -169,10 +167,11 @@ class OmicsMLMModule(ComponentModule):
         h_nd = np.concatenate([self._summed(grid, without=added).numpy() for grid in grids])
         for name in added:
             has_n = np.concatenate([grid[name].visible.any(1).numpy() for grid in grids])
-            self.features.start(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
+            self.features.initialize(name, ridge_estimates(x[name], h_nd[has_n], seed), 0)
             self._initialize_head(name, own[name], groups_n, has_n)
 
     def _summed(self, grids: dict[str, Grid], without: Sequence[str] = ()) -> Tensor:
-        evidence = self.scalings.evidence(grids)
-        shown = {name: e_n * 0 if name in without else e_n for name, e_n in evidence.items()}
-        return self.features(self.scalings(grids), shown)
+        """Return the (n, width) sum over features that the encoder starts from, of all modalities but some."""
+        relative_depth = self.scalings.relative_depth(grids)
+        kept = {name: e_n * 0 if name in without else e_n for name, e_n in relative_depth.items()}
+        return self.features(self.scalings(grids), kept)

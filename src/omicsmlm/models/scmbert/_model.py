@@ -16,20 +16,27 @@ from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
 from omicsmlm.data import batch_codes
 from omicsmlm.masking import MaskTokens
-from omicsmlm.models.base import MOST_ADVERSARY, ComponentModel
+from omicsmlm.models.base import (
+    ACCESSIBILITY_WEIGHT,
+    ADVERSARY_WEIGHT,
+    KL_WARMUP,
+    MOST_ADVERSARY,
+    ComponentModel,
+    FormerFields,
+)
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
-from omicsmlm.tokenizers import FeatureSets, TokenSets, common_features, sample_values, variable_features
+from omicsmlm.tokenizers import FeatureGrids, TokenSets, common_features, sample_values, variable_features
 
-from ._config import ScMBERTConfig, ScMBERTDerived
+from ._config import FORMER_CONFIG, VALUE_WEIGHT, ScMBERTConfig, ScMBERTDerived
 from ._module import ScMBERTModule
-from ._token_report import Report, evaluated
+from ._token_report import TokenReport
 
 
 class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
     """BERT over the non-zero features of a cell, of RNA and of ATAC, each a token of feature, value bin and modality.
 
-    Hides values and predicts their bins (MVP), hides features and predicts their modality (DMP), and rebuilds the whole cell
-    from the state of its own token. See ``docs/scmbert.md`` for what of this is the paper's.
+    Masks values and predicts their bins (MVP), masks features and predicts their modality (DMP), and reconstructs the whole
+    cell from the state of the cell token. See ``docs/scmbert.md`` for what of this is the paper's.
 
     Parameters
     ----------
@@ -58,16 +65,17 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
     embedding_key: ClassVar[str] = "X_scmbert"
     config_class: ClassVar[type] = ScMBERTConfig
     derived_class: ClassVar[type] = ScMBERTDerived
+    former_config: ClassVar[FormerFields] = FORMER_CONFIG
 
     def __init__(
         self, data: Any, config: ScMBERTConfig | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
         super().__init__(data, config, batch_key=batch_key)
 
-    # ---- what it can say --------------------------------------------------------------------------------------------
+    # ---- results ----------------------------------------------------------------------------------------------------
 
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
-        """Give the learned embedding of each feature, as its token has it.
+        """Return the learned embedding of each feature in its token.
 
         Parameters
         ----------
@@ -88,48 +96,45 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         table_gd = self.module.summary.table(name).detach().cpu().numpy()
         return pd.DataFrame(table_gd, index=self.adata_manager.modalities[name]["vocabulary"])
 
-    def judge_tokens(
+    def evaluate_tokens(
         self,
         data: AnnData | MuData | None = None,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Say how well hidden tokens are predicted, beside what needs no model.
+        """Evaluate how well masked tokens are predicted, beside baselines that need no model.
 
         Parameters
         ----------
         data
-            The object; None for the registered one. Rows that were not trained on tell more.
+            The object; None for the registered one. Cells that were not trained on tell more.
         indices
-            Row numbers, or one boolean per row; None for all rows.
+            Positions of cells, or one boolean per cell; None for all.
         batch_size
-            Rows to look at at once; None for 1,024.
+            Cells at a time; None for 1,024.
 
         Returns
         -------
         pandas.DataFrame
-            Index: ``values: <modality>`` and ``modality``. Columns: ``n`` tokens; ``accuracy``; ``majority``, the share of
-            the commonest answer; for open against closed regions ``AUROC``, and ``AUROC of popularity``, that of the
-            region's frequency in the rows judged; for the modality ``by bin``, the share right if each value bin is
-            answered with its commonest modality.
+            Index: ``values: <modality>`` and ``modality``. Columns: ``n`` tokens; ``accuracy``; ``majority``, the accuracy of
+            always predicting the commonest class; for open against closed regions ``AUROC``, and ``AUROC of popularity``,
+            that of the region's frequency in these cells; for the modality ``by bin``, the accuracy of predicting the
+            commonest modality of each value bin.
         """
-        report = Report({name: state["kind"] for name, state in self.adata_manager.modalities.items()})
+        report = TokenReport({name: state["kind"] for name, state in self.adata_manager.modalities.items()})
         objective = self.parts.objective
         assert isinstance(objective, TokenPrediction)
+        with torch.inference_mode():
+            for batch in self.minibatches(data, indices, batch_size):
+                masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.indices))
+                outputs = self.module(masked.inputs, batch)
+                report.add(outputs, masked, objective.masked_bins(masked), self.module.visible_bins(masked.inputs))
+        return report.table()
 
-        def look(batch: Batch) -> Tensor:
-            masked = self.parts.masking(self.parts.tokenizer(batch), Draws(self.config.seed, batch.indices))
-            outputs, shown_bins = self.module(masked.inputs, batch), self.module.shown_bins(masked.inputs)
-            report.add(outputs, masked, objective.hidden_bins(masked), shown_bins)
-            return torch.zeros(len(batch.indices), 1)
-
-        self.map_observations(data, indices, batch_size, 1, look)
-        return evaluated(report)
-
-    # ---- what makes it ----------------------------------------------------------------------------------------------
+    # ---- parts ------------------------------------------------------------------------------------------------------
 
     def fine_tuning_masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
-        """Drop tokens and modalities, and hide nothing else, while labels are learned."""
+        """Return a masking that drops tokens and modalities and masks nothing else, for supervised heads."""
         c = self.config
         return MaskTokens(rates, modality_rate, 0.0, 0.0, c.max_training_tokens, {})
 
@@ -137,7 +142,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         if self._new_batches() and not self.config.cell_weight and not self.derived.added:
             remedy = "call align() to move the new batches, which is all there is to adapt"
             raise value_error(
-                "train", "a reference that rebuilds cells (cell_weight above 0)", "one that does not", remedy
+                "train", "a reference that reconstructs cells (cell_weight above 0)", "one that does not", remedy
             )
         super()._prepare_training(train_indices)
 
@@ -149,11 +154,6 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
                 raise value_error(
                     name, f"counts ({named(sorted(SPARSE_KINDS))})", f"values of kind {state['kind']!r}", remedy
                 )
-        unknown = [name for name in self.config.bins or {} if name not in states]
-        if unknown:
-            raise value_error(
-                "bins", f"modalities among {named(list(states))}", named(unknown), "name these, or leave it out"
-            )
         lengths = [torch.stack([t.offsets.diff() for t in batch.tokens.values()]).sum(0).max() for batch in sample]
         longest = max(int(length) for length in lengths)
         is_exact = min(longest, self.config.max_tokens) <= self.config.exact_tokens
@@ -186,7 +186,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureSets(kinds, selected, profiles))
+        tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))
         cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
         return Parts(
             tokenizer=tokenizer,
@@ -197,30 +197,31 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
                 c.identity_rate,
                 c.max_training_tokens,
                 {name: module.summary.commonness for name, kind in kinds.items() if kind == "accessibility"},
-                identity_in_sight=c.identity_in_sight,
+                identity_in_sight=c.identity_visible,
             ),
             module=module,
             objective=TokenPrediction(
                 module.bins.digitize,
-                c.value_weight,
+                VALUE_WEIGHT,
                 c.modality_weight,
                 tokenizer.grids,
                 cell if c.cell_weight else None,
             ),
-            memory=cell if c.cell_weight and cell.pulls else None,
+            memory=cell if c.cell_weight and cell.alignment_losses else None,
         )
 
     def _cell(self, kinds: dict[str, Kind], n_batches: int, *, is_query: bool) -> LatentReconstruction:
+        """Return the objective of the cell's embedding."""
         c = self.config
-        weights = {name: c.accessibility_weight if kind == "accessibility" else 1.0 for name, kind in kinds.items()}
-        pulled = c.alignment_weight > 0 and not is_query
+        weights = {name: ACCESSIBILITY_WEIGHT if kind == "accessibility" else 1.0 for name, kind in kinds.items()}
+        is_aligned = c.alignment_weight > 0 and not is_query
         return LatentReconstruction(
             kinds,
             {name: c.cell_weight * weight for name, weight in weights.items()},
             kl_weight=c.kl_weight,
-            kl_warmup=c.kl_warmup,
-            adversary_weight=min(c.adversary_weight * (n_batches - 1), MOST_ADVERSARY),
-            pulls={"alignment": (ClusterAlignment(), c.alignment_weight)} if pulled else {},
+            kl_warmup=KL_WARMUP,
+            adversary_weight=min(ADVERSARY_WEIGHT * (n_batches - 1), MOST_ADVERSARY),
+            alignment_losses={"alignment": (ClusterAlignment(), c.alignment_weight)} if is_aligned else {},
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
@@ -231,14 +232,14 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             self._stage(f"gathering {name}")
             values[name] = sample_values(tokenizer.grids, name, sample)[0]
         sets = [tokenizer(batch) for batch in sample]
-        self.module.start(sets, values, batch_codes(sample), _selected(self.derived), self.config, self._stage)
+        self.module.initialize(sets, values, batch_codes(sample), _selected(self.derived), self.config, self._stage)
 
     def _initialize_added(self, added: list[str]) -> None:
         tokenizer, sample = self.parts.tokenizer, self._sample()
         assert isinstance(tokenizer, TokenSets)
         sets, grids = [tokenizer(batch) for batch in sample], [tokenizer.grids(batch) for batch in sample]
         chosen = {name: positions for name, positions in _selected(self.derived).items() if name in added}
-        self.module.start_added(sets, grids, batch_codes(sample), chosen, self.config.seed)
+        self.module.initialize_added(sets, grids, batch_codes(sample), chosen, self.config.seed)
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         tokenizer = self.parts.tokenizer
@@ -249,5 +250,5 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
 
 
 def _selected(derived: ScMBERTDerived) -> dict[str, Tensor]:
-    """Return the positions in the vocabulary of the features that are rebuilt, by modality."""
+    """Return the positions in the vocabulary of the features that are reconstructed, by modality."""
     return {name: torch.tensor(positions) for name, positions in derived.selected.items()}

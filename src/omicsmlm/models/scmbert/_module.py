@@ -8,48 +8,50 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, Known, TokenSet, lengths_of, masked_of, obs_of
-from omicsmlm.models.base import N_DIRECTIONS, Batches, ComponentModule
+from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenCache, TokenSet, cached_lengths, masked_positions, obs_of
+from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
     LatentHead,
     LatentTransformer,
     PackedTransformer,
-    RowLayout,
+    TokenLayout,
     TokenSummary,
     ValueBins,
-    component_starts,
     drawn,
+    initial_components,
     only_present,
     ridge_estimates,
 )
 
-from ._config import ScMBERTConfig
+from ._config import LINEAR_POWER, LINEAR_SCALE, RESIDUAL_SCALE, ScMBERTConfig
 
 
-class Outputs(NamedTuple):
-    """What the module makes of a batch."""
+class ScMBERTOutputs(NamedTuple):
+    """Embedding, reconstruction and token predictions of a batch."""
 
     encoded: Encoded
     decoded: dict[str, Decoded]
     batch_logits: Tensor | None
     value_logits: dict[str, Tensor]
+    """(s, b) per modality: bins of the masked values."""
     modality_logits: dict[str, Tensor]
+    """(t, m) per modality: the modality of each token."""
 
 
-class States(NamedTuple):
-    """What the transformer makes of a batch."""
+class TransformerStates(NamedTuple):
+    """Outputs of the transformer for a batch."""
 
     summed_nd: Tensor
-    """Sum of each row's tokens: what its own token started as."""
-    row_nd: Tensor
-    """State of each row's own token."""
+    """Sum of each cell's tokens: the embedding of its cell token."""
+    cell_nd: Tensor
+    """State of each cell token."""
     tokens: dict[str, Tensor]
     """(t, d) per modality: states of the tokens."""
 
 
 class ScMBERTModule(ComponentModule):
-    """Tokens of feature + value bin + modality, and one of the row; transformer; readout; heads for tokens and cells.
+    """Tokens of feature + value bin + modality, and a cell token → transformer → readout, and heads for tokens and cells.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ class ScMBERTModule(ComponentModule):
     n_features
         Features in the vocabulary of each modality.
     n_decoded
-        Features that are rebuilt, per modality.
+        Features that are reconstructed, per modality.
     n_categories
         Categories of each covariate, the batch first.
     config
@@ -86,11 +88,11 @@ class ScMBERTModule(ComponentModule):
         super().__init__()
         c, d = config, config.width
         self.kinds = kinds
-        self.bins = ValueBins(kinds, {name: c.bins_of(name, kind) for name, kind in kinds.items()})
+        self.bins = ValueBins(kinds, {name: c.n_bins_of(kind) for name, kind in kinds.items()})
         self.summary = TokenSummary(kinds, n_features, d)
         self.value_of_bin = nn.Embedding(len(self.bins), d)
         self.modality = nn.ParameterList([torch.randn(d) for _ in kinds])
-        self.hidden_feature = nn.Parameter(torch.randn(d))
+        self.mask_feature = nn.Parameter(torch.randn(d))
         shape = c.n_layers, c.n_heads, c.feed_forward, c.dropout, c.layer_scale
         self.transformer: PackedTransformer | LatentTransformer = (
             PackedTransformer(d, *shape) if is_exact else LatentTransformer(d, c.n_latents, *shape)
@@ -102,48 +104,51 @@ class ScMBERTModule(ComponentModule):
         self._set_up_decoder(
             d,
             n_decoded,
-            c.n_sampled,
+            N_SAMPLED,
             Batches(n_categories, n_fixed, n_reference),
-            has_adversary=c.adversary_weight > 0 and c.cell_weight > 0,
+            has_adversary=c.cell_weight > 0,
         )
 
-    def shown_bins(self, parts: dict[str, TokenSet]) -> dict[str, Tensor]:
-        """Give the bin of each token, (t,) per modality, as it is shown."""
+    def visible_bins(self, parts: dict[str, TokenSet]) -> dict[str, Tensor]:
+        """Return the bin of each token, (t,) per modality, as the transformer sees it: that of masked values where masked."""
         return {name: self.bins(name, part, obs_of(part)) for name, part in parts.items()}
 
-    def states(self, parts: dict[str, TokenSet]) -> States:
-        """Run the transformer over the tokens of each row and the row's own, which starts as their sum."""
+    def states(self, parts: dict[str, TokenSet]) -> TransformerStates:
+        """Return the states of the tokens of each cell and of its cell token, whose embedding is their sum."""
         summed_nd, x_td, layout = self._joined(parts)
         x_td = self.transformer(x_td, layout.offsets, layout.lengths)
-        return States(summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()})
+        return TransformerStates(
+            summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()}
+        )
 
-    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, RowLayout]:
-        """Give the sum of each row's tokens, the tokens of all rows, and where they stand."""
+    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, TokenLayout]:
+        """Return the sum of each cell's tokens, the packed tokens of all cells, and their layout."""
         parts = with_lengths(parts)
-        indices, bins = {name: obs_of(part) for name, part in parts.items()}, self.shown_bins(parts)
+        indices, bins = {name: obs_of(part) for name, part in parts.items()}, self.visible_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
         summed_nd = self.summary(parts, levels, indices)
         tokens = {name: self._tokens(m, name, part.ids, bins[name]) for m, (name, part) in enumerate(parts.items())}
-        layout = RowLayout.of(parts, indices)
+        layout = TokenLayout.of(parts, indices)
         return summed_nd, layout.join(summed_nd, tokens), layout
 
     def _tokens(self, m: int, name: str, ids: Tensor, bins_t: Tensor) -> Tensor:
+        """Return the (t, d) embeddings of the m-th modality's tokens; ``ids`` are -1 where the feature is masked."""
         known_t1 = (ids >= 0)[:, None]
         feature_td = self.summary.table(name)[ids.clamp(min=0)] + self.modality[m]
-        return torch.where(known_t1, feature_td, self.hidden_feature) + self.value_of_bin(bins_t)
+        return torch.where(known_t1, feature_td, self.mask_feature) + self.value_of_bin(bins_t)
 
     def encode(self, views: dict[str, TokenSet]) -> Encoded:
-        """Embed the visible part of a batch; the batch it came from is not known here."""
+        """Return the embedding of the visible part of a batch; it depends on no covariate."""
         summed_nd, x_td, layout = self._joined(views)
         return self.readout(summed_nd, self.transformer.firsts(x_td, layout.offsets, layout.lengths))
 
-    def forward(self, parts: dict[str, TokenSet], batch: Batch) -> Outputs:
-        """Embed; predict hidden values and modalities from the states of their tokens, and the cell from its latent."""
+    def forward(self, parts: dict[str, TokenSet], batch: Batch) -> ScMBERTOutputs:
+        """Embed; predict masked values and modalities from the states of their tokens, and the cell from its latent."""
         states = self.states(parts)
-        encoded = self.aligned(self.readout(states.summed_nd, states.row_nd), batch)
+        encoded = self.aligned(self.readout(states.summed_nd, states.cell_nd), batch)
         draws = batch.draws if self.training else None
         z_nd = drawn(encoded, draws)
-        return Outputs(
+        return ScMBERTOutputs(
             encoded=encoded,
             decoded=self.decoder(z_nd, batch.covariates, draws),
             batch_logits=None if self.adversary is None else self.adversary(z_nd),
@@ -156,7 +161,7 @@ class ScMBERTModule(ComponentModule):
             },
         )
 
-    def start(
+    def initialize(
         self,
         sets: Sequence[dict[str, TokenSet]],
         values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
@@ -165,38 +170,38 @@ class ScMBERTModule(ComponentModule):
         config: ScMBERTConfig,
         stage: Callable[[str], None],
     ) -> None:
-        """Fit the bins; start embeddings at loadings of principal components, and the decoder at log means.
+        """Fit the bins; initialize embeddings at loadings of principal components, and the decoder at log means.
 
         Parameters
         ----------
         sets, values
-            Rows to read the statistics from: as tokens, and by modality what the decoder's grid holds of those that have it (see
+            Cells to read the statistics from: as tokens, and by modality the decoder's values of those that have it (see
             :func:`omicsmlm.tokenizers.sample_values`).
         groups_n
-            Batch of each of these rows, or None for one batch.
+            Batch of each of these cells, or None for one batch.
         chosen
-            Positions in the vocabulary of the features of that grid.
+            Positions in the vocabulary of the features that are reconstructed.
         config
             Hyper-parameters.
         stage
-            Is told what is done next.
+            Called with the name of each stage before it begins.
         """
         c = config
-        self.readout.start(c.residual_scale)
+        self.readout.initialize(RESIDUAL_SCALE)
         x = {}
         for name in self.kinds:
             stage(f"scaling {name}")
             x[name] = self._fit(name, sets, chosen[name])
         has = {name: torch.cat([parts[name].present for parts in sets]).numpy() for name in self.kinds}
-        shares = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
-        components = component_starts(x, has, shares, groups_n, c.seed, stage)
-        self.summary.start(components, chosen)
+        n_components = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
+        components = initial_components(x, has, n_components, groups_n, c.seed, stage)
+        self.summary.initialize(components, chosen)
         for name in self.kinds:
-            self._initialize_latent(name, components[name], c.n_linear, c.linear_scale, c.linear_power)
+            self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, LINEAR_POWER)
             self._initialize_head(name, values[name], groups_n, has[name])
 
     @torch.no_grad()
-    def start_added(
+    def initialize_added(
         self,
         sets: Sequence[dict[str, TokenSet]],
         grids: Sequence[dict[str, Grid]],
@@ -204,14 +209,14 @@ class ScMBERTModule(ComponentModule):
         chosen: Mapping[str, Tensor],
         seed: int,
     ) -> None:
-        """Fit added features of a query to tell what its rows show by the features of the reference.
+        """Fit the embeddings of added features to what the reference's features say of the same cells.
 
         Parameters
         ----------
         sets, grids, groups_n
-            Rows of the query, as in :meth:`start`.
+            Cells of the query, as in :meth:`initialize`.
         chosen
-            Positions in the vocabulary, of the added modalities alone, of the features that are rebuilt.
+            Positions in the vocabulary, of the added modalities alone, of the features that are reconstructed.
         seed
             Seed of the ridge regression's sample.
         """
@@ -222,30 +227,30 @@ class ScMBERTModule(ComponentModule):
             x_ng = self._fit(name, sets, chosen[name])
             has_n = torch.cat([parts[name].present for parts in sets]).numpy()
             estimates = ridge_estimates(x_ng, summed_nd[has_n], seed)
-            self.summary.combination.start(name, estimates, 0)
+            self.summary.combination.initialize(name, estimates, 0)
             self.summary.set_loadings(m, chosen[name], torch.from_numpy(estimates.weights_gk), self.summary.width)
             self._initialize_head(name, [only_present(grid[name]) for grid in grids], groups_n, has_n)
 
     def _fit(self, name: str, sets: Sequence[dict[str, TokenSet]], chosen: Tensor) -> np.ndarray | sparse.csr_matrix:
-        """Fit bins and summary of a modality; give scaled values of the chosen features, of rows that have it."""
+        """Fit bins and summary of a modality; return scaled values of the chosen features, of cells that have it."""
         own = [parts[name] for parts in sets]
         self.bins.fit(name, own)
         levels = [self.bins.level(name)[self.bins(name, part, obs_of(part))] for part in own]
         return self.summary.fit(name, own, levels, chosen)
 
-    def _value_logits(self, m: int, name: str, part: TokenSet, states: States) -> Tensor:
-        """Judge tokens with a hidden value by their state, and by how it agrees, dimension by dimension, with the row's."""
-        hidden_t = masked_of(part)
-        token_sd = self.norm(states.tokens[name][hidden_t])
-        row_sd = self.row_norm(states.row_nd)[obs_of(part)[hidden_t]]
-        return self.values[m](torch.cat([token_sd, token_sd * row_sd], 1))
+    def _value_logits(self, m: int, name: str, part: TokenSet, states: TransformerStates) -> Tensor:
+        """Return bin logits of tokens with a masked value, from their state and its product, by dimension, with the cell token's."""
+        masked_t = masked_positions(part)
+        token_sd = self.norm(states.tokens[name][masked_t])
+        cell_sd = self.row_norm(states.cell_nd)[obs_of(part)[masked_t]]
+        return self.values[m](torch.cat([token_sd, token_sd * cell_sd], 1))
 
     def initial_layer(self) -> list[nn.Parameter]:
-        """Give what makes tokens of features, values and modalities, and sums them."""
-        return [*self.summary.parameters(), *self.value_of_bin.parameters(), *self.modality, self.hidden_feature]
+        """Return the weights of the token embeddings and of their sum, which fine-tuning may freeze."""
+        return [*self.summary.parameters(), *self.value_of_bin.parameters(), *self.modality, self.mask_feature]
 
     def adapt_only(self, n_known: int, added: Sequence[str]) -> None:
-        """Let training move what a query's batches, and its added features, alone bring."""
+        """Let training update only the weights that a query's batches and added features add."""
         super().adapt_only(n_known, added)
         for m, name in enumerate(self.kinds):
             if name in added:
@@ -259,7 +264,7 @@ class ScMBERTModule(ComponentModule):
 
 
 def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, TokenSet]:
-    """Show rows as if they lacked some modalities."""
+    """Return the tokens of cells as if they lacked some modalities."""
     emptied = {}
     for name in names:
         part = parts[name]
@@ -273,12 +278,12 @@ def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, Toke
 
 
 def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
-    """Let the host know the lengths of the rows, for which it waits once where it does not, and leave tokens of no row out."""
-    if all(lengths_of(part) is not None for part in parts.values()):
+    """Return tokens with the cells' lengths on the host, which waits for them once, and without those that belong to no cell."""
+    if all(cached_lengths(part) is not None for part in parts.values()):
         return parts
     lengths = torch.stack([part.offsets.diff() for part in parts.values()]).tolist()
     known = {}
     for (name, part), own in zip(parts.items(), lengths, strict=True):
         n = sum(own)
-        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], known=Known(part.offsets, own))
+        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], cache=TokenCache(part.offsets, own))
     return known

@@ -1,19 +1,45 @@
-"""How well hidden tokens are predicted, beside answers that need no model."""
+"""How well masked tokens are predicted, beside baselines that need no model.
 
+Tensor axes: s masked values, or masked modalities, b value bins, g features, t tokens.
+"""
+
+from collections import defaultdict
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from omicsmlm._types import Kind, Masked
 
-from ._module import Outputs
+from ._module import ScMBERTOutputs
 
 
-class Report:
-    """Collects guesses and truths over batches.
+class MaskedValuesOf(NamedTuple):
+    """Masked values of one modality in one batch."""
+
+    logits_sb: np.ndarray
+    """Predicted logits of the bins."""
+    bin_s: np.ndarray
+    """True bins."""
+    feature_s: np.ndarray
+    """Positions of the features in the vocabulary."""
+
+
+class MaskedModalities(NamedTuple):
+    """Tokens of one batch whose modality is masked."""
+
+    predicted_s: np.ndarray
+    true_s: np.ndarray
+    bin_s: np.ndarray
+    """Their value bins, which are visible."""
+
+
+class TokenReport:
+    """Collects predictions and truths over masked batches.
 
     Parameters
     ----------
@@ -23,62 +49,79 @@ class Report:
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self.kinds = dict(kinds)
-        self.logits: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
-        self.bins: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
-        self.ids: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
-        self.count_g: dict[str, np.ndarray] = {}
-        self.modality: list[np.ndarray] = []
-        self.guessed_modality: list[np.ndarray] = []
-        self.shown_bin: list[np.ndarray] = []
+        self._values: dict[str, list[MaskedValuesOf]] = defaultdict(list)
+        self._modalities: list[MaskedModalities] = []
+        self._count_g: dict[str, np.ndarray] = {}
 
     def add(
         self,
-        outputs: Outputs,
+        outputs: ScMBERTOutputs,
         masked: Masked,
-        hidden_bins: Mapping[str, Tensor],
-        shown_bins: Mapping[str, Tensor],
+        true_bins: Mapping[str, Tensor],
+        visible_bins: Mapping[str, Tensor],
     ) -> None:
-        """Take what a module says of a masked batch, the true bins of hidden values, and the bins of all tokens."""
+        """Add a batch.
+
+        Parameters
+        ----------
+        outputs
+            Of the module, for the masked batch.
+        masked
+            The batch, before and after masking.
+        true_bins
+            (s,) bins of the masked values, per modality.
+        visible_bins
+            (t,) bins of all tokens as the module sees them, per modality.
+        """
         assert masked.evaluated is not None
         for m, (name, part) in enumerate(masked.inputs.items()):
-            self.logits[name].append(outputs.value_logits[name].float().cpu().numpy())
-            self.bins[name].append(hidden_bins[name].cpu().numpy())
-            self.ids[name].append(part.ids[part.values.isnan()].cpu().numpy())
+            logits_sb, is_masked_t = _array(outputs.value_logits[name].float()), part.values.isnan()
+            self._values[name].append(MaskedValuesOf(logits_sb, _array(true_bins[name]), _array(part.ids[is_masked_t])))
             whole = masked.targets[name]
-            counts = torch.bincount(whole.ids, minlength=len(whole.measured)).cpu().numpy()
-            self.count_g[name] = self.count_g.get(name, 0) + counts
-            guessed = outputs.modality_logits[name][masked.evaluated[name].asked].argmax(1).cpu().numpy()
-            self.guessed_modality.append(guessed)
-            self.modality.append(np.full(len(guessed), m))
-            self.shown_bin.append(shown_bins[name][masked.evaluated[name].asked].cpu().numpy())
+            counts = _array(torch.bincount(whole.ids, minlength=len(whole.measured)))
+            self._count_g[name] = self._count_g.get(name, 0) + counts
+            asked_t = masked.evaluated[name].asked
+            predicted_s = _array(outputs.modality_logits[name][asked_t].argmax(1))
+            true_s = np.full(len(predicted_s), m)
+            self._modalities.append(MaskedModalities(predicted_s, true_s, _array(visible_bins[name][asked_t])))
+
+    def table(self) -> pd.DataFrame:
+        """Return the table of :meth:`ScMBERT.evaluate_tokens`."""
+        rows = {}
+        for name, kind in self.kinds.items():
+            found = MaskedValuesOf(*(np.concatenate(parts) for parts in zip(*self._values[name], strict=True)))
+            if len(found.bin_s):
+                rows[f"values: {name}"] = _values_row(found, kind, self._count_g[name])
+        found_m = MaskedModalities(*(np.concatenate(parts) for parts in zip(*self._modalities, strict=True)))
+        if len(self.kinds) > 1 and len(found_m.true_s):
+            rows["modality"] = _modality_row(found_m)
+        return pd.DataFrame(rows.values(), index=pd.Index(rows, name="hidden"))
 
 
-def evaluated(report: Report) -> pd.DataFrame:
-    """Give the table of :meth:`ScMBERT.judge_tokens`."""
-    indices = {}
-    for name, kind in report.kinds.items():
-        logits_sb, bin_s = np.concatenate(report.logits[name]), np.concatenate(report.bins[name])
-        if len(bin_s) == 0:
-            continue
-        row = _accuracy(logits_sb.argmax(1), bin_s)
-        if kind == "accessibility":
-            open_score = np.logaddexp.reduce(logits_sb[:, 1:], 1) - logits_sb[:, 0]
-            row["AUROC"] = _auroc(bin_s > 0, open_score)
-            row["AUROC of popularity"] = _auroc(bin_s > 0, report.count_g[name][np.concatenate(report.ids[name])])
-        indices[f"values: {name}"] = row
-    if len(report.kinds) > 1 and any(len(part) for part in report.modality):
-        truth_s, bin_s = np.concatenate(report.modality), np.concatenate(report.shown_bin)
-        by_bin = pd.crosstab(bin_s, truth_s).to_numpy().max(1).sum() / len(truth_s)
-        indices["modality"] = _accuracy(np.concatenate(report.guessed_modality), truth_s) | {"by bin": float(by_bin)}
-    return pd.DataFrame(indices.values(), index=pd.Index(indices, name="hidden"))
+def _values_row(found: MaskedValuesOf, kind: Kind, count_g: np.ndarray) -> dict[str, float]:
+    row = _accuracy(found.logits_sb.argmax(1), found.bin_s)
+    if kind == "accessibility":
+        # Bin 0 is a closed region; all other bins are open ones.
+        open_score_s = np.logaddexp.reduce(found.logits_sb[:, 1:], 1) - found.logits_sb[:, 0]
+        row["AUROC"] = _auroc(found.bin_s > 0, open_score_s)
+        row["AUROC of popularity"] = _auroc(found.bin_s > 0, count_g[found.feature_s])
+    return row
 
 
-def _accuracy(guess_s: np.ndarray, truth_s: np.ndarray) -> dict[str, float]:
-    commonest = np.bincount(truth_s).max() / len(truth_s)
-    return {"n": len(truth_s), "accuracy": float((guess_s == truth_s).mean()), "majority": float(commonest)}
+def _modality_row(found: MaskedModalities) -> dict[str, float]:
+    by_bin = pd.crosstab(found.bin_s, found.true_s).to_numpy().max(1).sum() / len(found.true_s)
+    return _accuracy(found.predicted_s, found.true_s) | {"by bin": float(by_bin)}
+
+
+def _accuracy(predicted_s: np.ndarray, true_s: np.ndarray) -> dict[str, float]:
+    majority = np.bincount(true_s).max() / len(true_s)
+    return {"n": len(true_s), "accuracy": float((predicted_s == true_s).mean()), "majority": float(majority)}
 
 
 def _auroc(is_open_s: np.ndarray, score_s: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score
-
+    """Return the area under the ROC curve; NaN where all regions are open, or all closed."""
     return float(roc_auc_score(is_open_s, score_s)) if 0 < is_open_s.sum() < len(is_open_s) else float("nan")
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.cpu().numpy()

@@ -15,23 +15,24 @@ class SurvivalConfig:
 
     Parameters
     ----------
-    anchor
-        Whether ridge Cox models, solved exactly, take part: one of each stratum, and one of all strata together.
+    linear_models
+        Whether ridge Cox models of the features, fitted to convergence, take part: one of each stratum, and one of all
+        strata together. Called ``anchor`` in models saved by 0.1.
     n_networks
         Networks that take part, at most ``n_folds``; each learns without one of the folds, and they are averaged. 0 for
-        the exact models alone.
+        the linear models alone.
     likelihood
         What networks learn: "cox", the partial likelihood, or "discrete", hazards of ``n_intervals`` of time.
     tuning
         What they learn with: "frozen" trains the head only, "full" also the encoder, "lora" and "ia3" (both need
         ``pip install 'omicsmlm[tune]'``) a few new weights of it.
     n_components, n_pooled_components
-        Principal components of the features that the Cox model of a stratum, and that of all, are solved in.
-    covariate_strength
-        Weight of the ridge on covariates, beside the mean loss of a row; that on the components is chosen on held-out
-        rows.
+        Principal components of the features that the Cox model of a stratum, and that of all, are fitted in.
+    covariate_regularisation
+        Weight of the ridge on covariates, beside the mean loss of an observation; that on the components is chosen on
+        held-out observations. Called ``covariate_strength`` in models saved by 0.1.
     n_folds
-        Folds of held-out rows.
+        Folds of held-out observations.
     n_intervals
         Intervals of discrete hazards, with as many events in each.
     n_steps
@@ -39,22 +40,22 @@ class SurvivalConfig:
     learning_rate, weight_decay
         Of AdamW.
     hidden_rates
-        Lowest and highest share of the features of a row that the encoder does not see in a step.
+        Lowest and highest fraction of an observation's features that are masked in a step.
     modality_rate
-        Probability that a row then loses a whole modality.
+        Probability that an observation then loses a whole modality.
     rank
         Rank of LoRA.
     seed
         Seed of everything random.
     """
 
-    anchor: bool = True
+    linear_models: bool = True
     n_networks: int = 3
     likelihood: Likelihood = "cox"
     tuning: Tuning = "full"
     n_components: int = 100
     n_pooled_components: int = 200
-    covariate_strength: float = 0.03
+    covariate_regularisation: float = 0.03
     n_folds: int = 5
     n_intervals: int = 20
     n_steps: int = 120
@@ -70,12 +71,12 @@ class SurvivalConfig:
         ranges = {
             "n_folds": (self.n_folds >= 2, "at least 2"),
             "n_networks": (0 <= self.n_networks <= self.n_folds, f"a number from 0 to n_folds, {self.n_folds}"),
-            "anchor": (self.anchor or self.n_networks > 0, "True where n_networks is 0"),
+            "linear_models": (self.linear_models or self.n_networks > 0, "True where n_networks is 0"),
             "likelihood": (self.likelihood in ("cox", "discrete"), '"cox" or "discrete"'),
             "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
             "n_components": (self.n_components >= 1, "at least 1"),
             "n_pooled_components": (self.n_pooled_components >= 1, "at least 1"),
-            "covariate_strength": (self.covariate_strength > 0, "a number above 0"),
+            "covariate_regularisation": (self.covariate_regularisation > 0, "a number above 0"),
             "n_intervals": (self.n_intervals >= 2, "at least 2"),
             "n_steps": (self.n_steps >= 1, "at least 1"),
         }

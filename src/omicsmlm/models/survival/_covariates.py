@@ -1,4 +1,4 @@
-"""What is known of rows beside their omics: times, strata and covariates, from columns of ``obs``."""
+"""Times, events, strata and covariates of observations, from columns of ``obs``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from omicsmlm._cox import Times
 from omicsmlm.data import as_categories, find_column
 
 ALL = "all"
-"""The one stratum of rows that have none."""
+"""Name of the one stratum, where there is no column of strata."""
 
 
 @dataclass
 class Columns:
-    """The columns that a survival model reads, and what it read off them in training."""
+    """The columns that a survival model reads, and what it has read off them in training."""
 
     time_key: str
     event_key: str
@@ -28,20 +28,25 @@ class Columns:
     """Names of the strata, in the order of their codes."""
     mean_k: list[float] = field(default_factory=list)
     deviation_k: list[float] = field(default_factory=list)
-    """Mean and standard deviation of each covariate over the rows learned from."""
+    """Mean and standard deviation of each covariate over the training observations."""
 
     @property
     def n_covariates(self) -> int:
-        """Numbers per row: each covariate, and whether it is missing."""
+        """Numbers per observation: each covariate, and whether it is missing."""
         return 2 * len(self.covariate_keys)
 
-    def learn(self, data: AnnData | MuData) -> np.ndarray:
-        """Set strata and scales by the rows that can be learned from; give their numbers.
+    def fit(self, data: AnnData | MuData) -> np.ndarray:
+        """Set strata and scales by the observations that can be learned from.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n,) int64: positions of the observations with a time, an event and a stratum.
 
         Raises
         ------
         ValueError
-            If a column is not there or does not hold what it should, or no row has a time, an event and a stratum.
+            If a column is not there or does not hold what it should, or no observation has a time, an event and a stratum.
         """
         times, known_n = self.times(data)
         names = self._stratum_names(data)
@@ -49,9 +54,9 @@ class Columns:
             known_n &= names.notna().to_numpy()
         indices = np.flatnonzero(known_n)
         if not times.event_n[indices].any():
-            found = f"none in {len(indices)} rows with a time"
+            found = f"none in {len(indices)} observations with a time"
             raise value_error(
-                f"column {self.event_key!r}", "rows with the event", found, "pass the column that marks it"
+                f"column {self.event_key!r}", "observations with the event", found, "pass the column that marks it"
             )
         self.strata = [ALL] if names is None else sorted(names.iloc[indices].unique())
         self.mean_k, self.deviation_k = [], []
@@ -59,14 +64,20 @@ class Columns:
             value_n = _numbers(data, key)[indices]
             if not np.isfinite(value_n).any():
                 raise value_error(
-                    f"column {key!r}", "numbers", "none in the rows with a time", "leave this covariate out"
+                    f"column {key!r}", "numbers", "none in the observations with a time", "leave this covariate out"
                 )
             self.mean_k.append(float(np.nanmean(value_n)))
             self.deviation_k.append(float(np.nanstd(value_n)) or 1.0)
         return indices
 
     def times(self, data: AnnData | MuData) -> tuple[Times, np.ndarray]:
-        """Give the times of all rows, 0 and censored where they are missing, and which rows have one, (n_obs,) bool."""
+        """Read the times of all observations, 0 and censored where missing, and which have one, (n_obs,) bool.
+
+        Raises
+        ------
+        ValueError
+            If a time is negative, or an event is neither 0 nor 1.
+        """
         time_n, event_n = _numbers(data, self.time_key), _numbers(data, self.event_key)
         if (time_n < 0).any():
             found = f"times down to {np.nanmin(time_n):g}"
@@ -79,14 +90,14 @@ class Columns:
         return times, known_n
 
     def stratum_codes(self, data: AnnData | MuData) -> np.ndarray:
-        """Give (n_obs,) int64 codes of the strata, -1 for one that is not known."""
+        """Read the (n_obs,) int64 codes of the strata, -1 for one that is unknown."""
         names = self._stratum_names(data)
         if names is None:
             return np.zeros(data.n_obs, dtype=np.int64)
         return pd.Index(self.strata).get_indexer(pd.Index(names)).astype(np.int64)
 
     def covariates(self, data: AnnData | MuData) -> np.ndarray:
-        """Give (n_obs, 2k) float32: standardised covariates, 0 where missing, then 1 where missing."""
+        """Read the (n_obs, 2k) float32 covariates: standardised, 0 where missing; then 1 where missing, else 0."""
         values, missing = [], []
         for key, mean, deviation in zip(self.covariate_keys, self.mean_k, self.deviation_k, strict=True):
             value_n = (_numbers(data, key) - mean) / deviation
@@ -100,7 +111,7 @@ class Columns:
 
 
 def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
-    """Give a column as (n_obs,) float64, NaN where it is missing."""
+    """Return a column as (n_obs,) float64, NaN where it is missing."""
     column = find_column(data, key)
     try:
         values = pd.to_numeric(column.astype(object).where(column.notna(), np.nan))
@@ -111,5 +122,11 @@ def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
 
 
 def listed(keys: str | Sequence[str]) -> list[str]:
-    """Give names as a list, each once."""
+    """Return names as a list, each once.
+
+    Examples
+    --------
+    >>> listed("age"), listed(["age", "sex", "age"])
+    (['age'], ['age', 'sex'])
+    """
     return [keys] if isinstance(keys, str) else list(dict.fromkeys(keys))

@@ -1,7 +1,7 @@
-"""What a trained survival model says of rows: risks, survival probabilities, and how good they are."""
+"""What a trained survival model predicts: risks, survival probabilities, and how good they are."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,15 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
-from omicsmlm.models.base import OmicsModel
-from omicsmlm.models.heads import ObservationFeatures
-from omicsmlm.nn import RiskAnchor
+from omicsmlm.models.base import FormerFields, OmicsModel, state_under
+from omicsmlm.models.heads import HeadModel, ObservationFeatures
+from omicsmlm.nn import LinearRisks
 
+from ._config import SurvivalConfig
 from ._covariates import Columns
-from ._ensemble import Combination
-from ._module import Clinical, RiskNetwork
+from ._derived import SurvivalDerived
+from ._ensemble import RiskEnsemble
+from ._module import Clinical, RiskNetwork, new_network
 
 PARTS = ["own Cox", "pooled Cox", "network"]
 """Names of the scores that are averaged."""
@@ -28,34 +30,41 @@ N_GROUPS = 5
 """Groups by risk in which survival is compared with what was predicted."""
 DECILES = np.linspace(0.1, 0.9, 9)
 """Of the times of events: where the Brier score is taken."""
+SCORES = ["Brier", "Brier, no risk", "calibration error"]
+FEATURES, LINEAR_MODELS, NETWORKS, ENSEMBLE = "features.", "anchor.", "networks.", "combination."
+"""Where the names of their weights begin, in the files of a survival model."""
 
 
-class RiskAnswering(ABC):
-    """Abstract: exact models and networks on a model, and the questions that they answer together.
+class RiskPredictor(HeadModel):
+    """Abstract: linear models and networks on a model, and what they predict together.
 
     Parameters
     ----------
     model
-        A model that is the survival model's own.
+        A model of any family, which is copied.
     columns
         What is read of ``obs``.
+    config
+        Hyper-parameters.
     """
 
-    features: ObservationFeatures
-    anchor: RiskAnchor
-    combination: Combination
-    grid_t: np.ndarray
-    """Times at which survival probabilities are judged."""
+    noun = "survival model"
+    config_class = SurvivalConfig
+    former_config = FormerFields(renamed={"anchor": "linear_models", "covariate_strength": "covariate_regularisation"})
 
-    def __init__(self, model: OmicsModel, columns: Columns) -> None:
-        self.model = model
+    features: ObservationFeatures
+    linear_models: LinearRisks
+    ensemble: RiskEnsemble
+    grid_t: np.ndarray
+    """Times at which survival probabilities are evaluated."""
+    held_out: pd.DataFrame
+
+    def __init__(self, model: OmicsModel, columns: Columns, config: SurvivalConfig) -> None:
+        super().__init__(model, config)
         self.columns = columns
         self.networks: nn.ModuleList = nn.ModuleList()
-        self.is_trained = False
 
-    @abstractmethod
-    def train(self) -> None:
-        """Fit the parts."""
+    # ---- prediction ---------------------------------------------------------------------------------------------
 
     def predict(
         self,
@@ -63,7 +72,7 @@ class RiskAnswering(ABC):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.Series:
-        """Give the log of each row's hazard relative to the baseline of its stratum.
+        """Predict the log of each observation's hazard relative to the baseline of its stratum.
 
         Parameters
         ----------
@@ -71,15 +80,15 @@ class RiskAnswering(ABC):
             The object, with the columns of stratum and covariates; None for the registered one. Features are matched by
             name, modalities may be absent.
         indices
-            Row numbers, or one boolean per row; None for all rows.
+            Positions of the observations, or one boolean per observation; None for all.
         batch_size
-            Rows to look at at once; None for 1,024.
+            Observations embedded at once; None for 1,024.
 
         Returns
         -------
         pandas.Series
             (n_obs,) float64: the higher, the sooner. To be compared within a stratum only, as each has a baseline hazard
-            of its own; a row of an unknown stratum is judged by what all have in common.
+            of its own; one of an unknown stratum is predicted by what all strata have in common.
         """
         return self.predict_parts(data, indices, batch_size)["log risk"]
 
@@ -89,7 +98,7 @@ class RiskAnswering(ABC):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Give the scores that :meth:`predict` averages, and what it makes of them.
+        """Predict the scores that :meth:`predict` averages, and what it makes of them.
 
         Parameters
         ----------
@@ -99,8 +108,8 @@ class RiskAnswering(ABC):
         Returns
         -------
         pandas.DataFrame
-            (n_obs, 4): ``own Cox`` (the exact model of the row's stratum), ``pooled Cox`` (the exact model of all strata),
-            ``network`` (the mean of the networks), each in a unit of its own and NaN where there is none, and
+            (n_obs, 4): ``own Cox`` (the linear model of the observation's stratum), ``pooled Cox`` (the linear model of
+            all strata), ``network`` (the mean of the networks), each in a unit of its own and NaN where there is none, and
             ``log risk``.
         """
         table, _ = self._risks(data, indices, batch_size)
@@ -113,7 +122,7 @@ class RiskAnswering(ABC):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Give the probability to be without the event at some times (baseline hazard: Breslow).
+        """Predict the probability to be without the event at some times (baseline hazard: Breslow 1972).
 
         Parameters
         ----------
@@ -137,7 +146,7 @@ class RiskAnswering(ABC):
         if not (np.isfinite(time_t).all() and time_t.min(initial=0) >= 0):
             raise value_error("times", "times that are not negative", named(time_t, 3), "count from the start")
         table, stratum_n = self._risks(data, indices, batch_size)
-        survival_nt = self.combination.survival(table["log risk"].to_numpy(), stratum_n, time_t)
+        survival_nt = self.ensemble.survival(table["log risk"].to_numpy(), stratum_n, time_t)
         return pd.DataFrame(survival_nt, index=table.index, columns=time_t)
 
     def evaluate(self, data: AnnData | MuData | None = None) -> pd.DataFrame:
@@ -146,85 +155,84 @@ class RiskAnswering(ABC):
         Parameters
         ----------
         data
-            Object with times, events, strata and covariates; rows that lack a time or an event are left out. None for
-            the scores that held-out rows gave in training.
+            Object with times, events, strata and covariates; observations that lack a time or an event are left out. None
+            for the scores of held-out observations in training.
 
         Returns
         -------
         pandas.DataFrame
-            One row per stratum, then ``mean`` and ``weighted`` (over strata, by their number of observations) and ``pooled`` (all
-            rows, by their predicted survival at the median time of events, since risks are relative to the stratum).
-            Columns: ``C-index``, ``n``, ``events``; ``Brier``, the mean of the Brier scores at the deciles of the times
-            of events; ``Brier, no risk``, that of the baseline hazards alone; ``calibration error``, how far survival at
-            the median time of events is off, on average over five groups by risk.
+            One row per stratum, then ``mean`` and ``weighted`` (over strata, by their number of observations) and
+            ``pooled`` (all observations, by their predicted survival at the median time of events, since risks are
+            relative to the stratum). Columns: ``C-index``, ``n``, ``events``; ``Brier``, the mean of the Brier scores at
+            the deciles of the times of events; ``Brier, no risk``, that of the baseline hazards alone; ``calibration
+            error``, how far survival at the median time of events is off, on average over five groups by risk.
 
         Raises
         ------
         ValueError
-            If no row has a time and an event.
+            If no observation has a time and an event.
         """
-        self._check_trained("evaluate")
+        self.check_trained("evaluate")
         if data is None:
             return self.held_out.copy()
         times, known_n = self.columns.times(data)
         indices = np.flatnonzero(known_n)
         if not len(indices):
-            raise value_error("evaluate", "rows with a time and an event", "none", "pass an object that holds them")
+            wanted = "observations with a time and an event"
+            raise value_error("evaluate", wanted, "none", "pass an object that holds them")
         table, stratum_n = self._risks(data, indices, None)
-        return self._evaluated(table["log risk"].to_numpy(), times.only(indices)._replace(stratum_n=stratum_n))
+        return self._scores(table["log risk"].to_numpy(), times.only(indices)._replace(stratum_n=stratum_n))
 
-    held_out: pd.DataFrame
-
-    def _evaluated(self, log_risk_n: np.ndarray, times: Times) -> pd.DataFrame:
+    def _scores(self, log_risk_n: np.ndarray, times: Times) -> pd.DataFrame:
+        """Score log risks; see :meth:`evaluate`."""
         names_n = np.array([*self.columns.strata, "unknown"])[times.stratum_n]
         survival_nt, without_nt = (
-            self.combination.survival(eta_n, times.stratum_n, self.grid_t) for eta_n in (log_risk_n, 0 * log_risk_n)
+            self.ensemble.survival(eta_n, times.stratum_n, self.grid_t) for eta_n in (log_risk_n, 0 * log_risk_n)
         )
         middle = len(self.grid_t) // 2
         table = concordances(log_risk_n, times.time_n, times.event_n, names_n, -survival_nt[:, middle])
-        columns = ["Brier", "Brier, no risk", "calibration error"]
         for name in table.index.drop(["mean", "weighted"]):
             of_n = slice(None) if name == "pooled" else names_n == name
             time_n, event_n = times.time_n[of_n], times.event_n[of_n]
             if not event_n.any() or len(time_n) < 2 * N_GROUPS:
-                table.loc[name, columns] = np.nan
+                table.loc[name, SCORES] = np.nan
                 continue
             scores = [
                 brier(part_nt[of_n], self.grid_t, time_n, event_n).mean() for part_nt in (survival_nt, without_nt)
             ]
             groups = calibration(survival_nt[of_n, middle], time_n, event_n, self.grid_t[middle], N_GROUPS)
-            table.loc[name, columns] = [*scores, groups.attrs["error"]]
+            table.loc[name, SCORES] = [*scores, groups.attrs["error"]]
         strata = table.drop(["mean", "weighted", "pooled"])
-        table.loc["mean", columns] = strata[columns].mean()
-        weight = strata["n"] * strata[columns].notna().T
-        table.loc["weighted", columns] = (strata[columns].fillna(0).T * weight).sum(axis=1) / weight.sum(axis=1)
+        table.loc["mean", SCORES] = strata[SCORES].mean()
+        weight = strata["n"] * strata[SCORES].notna().T
+        table.loc["weighted", SCORES] = (strata[SCORES].fillna(0).T * weight).sum(axis=1) / weight.sum(axis=1)
         return table
 
     def _risks(
         self, data: AnnData | MuData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
     ) -> tuple[pd.DataFrame, np.ndarray]:
-        """Give the scores of rows and their strata."""
-        self._check_trained("predict")
+        """Compute the scores of observations; return them with the codes of their strata."""
+        self.check_trained("predict")
         whole = self.model.manager_for(data).adata
         clinical = self._clinical(whole)
         device = self.model.device
-        for part in (self.features, self.anchor, self.networks):
+        for part in (self.features, self.linear_models, self.networks):
             part.to(device).eval()
 
         def compute(batch: Batch) -> Tensor:
             x_ng, own = self.features(batch), clinical.of(batch.indices)
-            anchor_n2 = self.anchor(torch.cat([x_ng, own.covariate_nk], 1), own.stratum_n)
+            linear_n2 = self.linear_models(torch.cat([x_ng, own.covariate_nk], 1), own.stratum_n)
             network_n = self._network_mean(batch, own, x_ng)
-            return torch.cat([anchor_n2, network_n[:, None], own.stratum_n[:, None].float()], 1)
+            return torch.cat([linear_n2, network_n[:, None], own.stratum_n[:, None].float()], 1)
 
         values, names = self.model.map_observations(data, indices, batch_size, len(PARTS) + 1, compute)
         stratum_n = values[:, -1].astype(np.int64)
         table = pd.DataFrame(values[:, :-1].astype(np.float64), index=names, columns=PARTS)
-        table["log risk"] = self.combination.log_risk(table.to_numpy(), stratum_n)
+        table["log risk"] = self.ensemble.log_risk(table.to_numpy(), stratum_n)
         return table, stratum_n
 
     def _network_mean(self, batch: Batch, clinical: Clinical, x_ng: Tensor) -> Tensor:
-        """Give (n,) means of the networks' log risks; NaN without networks."""
+        """Compute (n,) means of the networks' log risks; NaN without networks."""
         if not len(self.networks):
             return torch.full((len(batch.indices),), torch.nan, device=batch.indices.device)
         views = self.model.parts.tokenizer(batch)
@@ -239,6 +247,53 @@ class RiskAnswering(ABC):
         columns = self.columns.stratum_codes(data), self.columns.covariates(data)
         return Clinical(*(torch.from_numpy(part) for part in columns))
 
-    def _check_trained(self, verb: str) -> None:
-        if not self.is_trained:
-            raise value_error(verb, "a trained survival model", "one that is not", "call train() first")
+    def _new_network(self) -> tuple[OmicsModel, RiskNetwork]:
+        sizes = self.columns.n_covariates, len(self.columns.strata)
+        return new_network(self.model, self.features.n_features, *sizes, self.config)
+
+    # ---- what is saved ------------------------------------------------------------------------------------------
+
+    def _derived(self) -> SurvivalDerived:
+        return SurvivalDerived(
+            model=type(self.model).__name__,
+            columns=self.columns,
+            features=self.features.sizes,
+            grid_t=self.grid_t,
+            held_out=self.held_out,
+        )
+
+    def _weights(self) -> dict[str, Tensor]:
+        networks = {
+            name: value
+            for name, value in self.networks.state_dict(prefix=NETWORKS).items()
+            # a frozen encoder is still the model's, which is saved too
+            if not (self.config.tuning == "frozen" and ".encoder." in name)
+        }
+        parts = (self.features.state_dict(prefix=FEATURES), self.linear_models.state_dict(prefix=LINEAR_MODELS))
+        ensemble = {f"{ENSEMBLE}{name}": value for name, value in self.ensemble.state_dict().items()}
+        return {**networks, **parts[0], **parts[1], **ensemble}
+
+    @classmethod
+    def _restored(cls, model: OmicsModel, config: Any, choice: Mapping[str, Any], weights: dict[str, Tensor]) -> Self:
+        derived = SurvivalDerived.from_json(choice)
+        made = cls(model, derived.columns, config)
+        made.features = ObservationFeatures(**derived.features).eval()
+        n_inputs = made.features.n_features + derived.columns.n_covariates
+        made.linear_models = LinearRisks(n_inputs, len(derived.columns.strata))
+        for prefix, part in ((FEATURES, made.features), (LINEAR_MODELS, made.linear_models)):
+            part.load_state_dict(state_under(weights, prefix))
+        made.networks = nn.ModuleList([made._new_network()[1] for _ in range(config.n_networks)])
+        made.networks.load_state_dict(state_under(weights, NETWORKS), strict=False)  # frozen encoders are the model's
+        made.ensemble = RiskEnsemble.restore(state_under(weights, ENSEMBLE))
+        made.grid_t, made.held_out = derived.grid_t, derived.held_out
+        return made
+
+    def _targets(self) -> dict[str, str]:
+        columns, strata = self.columns, "one"
+        if columns.stratum_key is not None:
+            strata = f"{named(columns.strata)} of column {columns.stratum_key!r}"
+        return {
+            "event": f"column {columns.event_key!r} at the time of {columns.time_key!r}",
+            "strata": strata,
+            "covariates": named(columns.covariate_keys),
+        }

@@ -11,12 +11,12 @@ from omicsmlm.nn import ComponentFit, ConcatenatedTokens, PackedTransformer, Res
 
 from ._config import TxFMConfig
 
-TOKENS = 1 << 17
-"""Tokens that are embedded at once, about, so that embedding needs little memory however many genes there are."""
+MAX_TOKENS = 2**17
+"""Tokens that are embedded at once, about: with 64 to 1,024 dimensions, states of 32 to 512 MiB however many genes there are."""
 
 
-class Outputs(NamedTuple):
-    """What the module makes of a batch."""
+class TxFMOutputs(NamedTuple):
+    """Embedding and predicted logits of a batch."""
 
     encoded: Encoded
     logits: Tensor
@@ -26,7 +26,7 @@ class Outputs(NamedTuple):
 
 
 class TxFMModule(Module):
-    """Tokens of (gene embedding, value) and one of the row → transformer → state of the row's token → a logit per gene.
+    """Tokens of (gene embedding, value) and a cell token → transformer → state of the cell token → a logit per gene.
 
     Parameters
     ----------
@@ -63,67 +63,71 @@ class TxFMModule(Module):
     def state(
         self, values_ng: Tensor, visible_ng: Tensor, first_nd: Tensor | None = None, most: int | None = None
     ) -> Tensor:
-        """Give the (n, d) state of each row's own token after the last block, from all that is seen at once.
+        """Return the (n, d) state of each cell token after the last block, from all visible genes at once.
 
         Parameters
         ----------
         values_ng, visible_ng
-            Log counts, and which of them are seen.
+            Log counts, and which of them are visible.
         first_nd
-            What the row's token starts with beside what it always does; by default :meth:`first` of what is seen.
+            What is added to the cell token's embedding; by default :meth:`initial_state` of what is visible.
         most
-            Most genes that are seen of a row; None for all.
+            Most genes that are visible of a cell; None for all.
         """
         most = visible_ng.shape[1] if most is None else most
         x_td, offsets = self.tokens(values_ng, visible_ng, most)
-        first_nd = self.first(values_ng, visible_ng) if first_nd is None else first_nd
+        first_nd = self.initial_state(values_ng, visible_ng) if first_nd is None else first_nd
         if first_nd is not None:
             x_td = x_td.index_add(0, offsets[:-1], first_nd.to(x_td.dtype))
         return self.transformer.firsts(x_td, offsets, longest=most + 1)
 
-    def first(self, values_ng: Tensor, visible_ng: Tensor, most: int | None = None) -> Tensor | None:
-        """Give the components of rows, sized and padded to (n, d), that their tokens start with; None where they do not."""
+    def initial_state(self, values_ng: Tensor, visible_ng: Tensor, most: int | None = None) -> Tensor | None:
+        """Return the components of cells, scaled and padded to (n, d), that are added to their tokens; None without a fit."""
         if self.fit is None:
             return None
         component_nk = self.fit(values_ng, visible_ng, self.tokens.features.weight, most)
         return nn.functional.pad(component_nk * self.size_k, (0, 1))
 
     def encode(self, views: dict[str, Any]) -> Encoded:
-        """Embed what is seen of a batch, always alike: as ``config.embedded`` says."""
+        """Return the embedding of a batch, deterministically, from subsets of its genes or all at once (``config.embedded``)."""
         grid = views[self.name]
         if self.config.embedded == "all":
-            return _certain(self._of_parts(grid, [grid.visible], _most(grid)))
-        most = int(self.config.n_shown(torch.tensor([grid.visible.shape[1]])))
-        return _certain(self._of_parts(grid, self._subsets(grid.visible), most))
+            return _without_uncertainty(self._mean_state(grid, [grid.visible], _max_visible(grid)))
+        most = int(self.config.n_visible_of(torch.tensor([grid.visible.shape[1]])))
+        return _without_uncertainty(self._mean_state(grid, self._subsets(grid.visible), most))
 
-    def forward(self, views: dict[str, Any], batch: Batch) -> Outputs:
-        """Embed from all that is seen at once, and give the logits of every gene."""
+    def forward(self, views: dict[str, Any], batch: Batch) -> TxFMOutputs:
+        """Embed from all visible genes at once, and predict the logits of every gene."""
         grid = views[self.name]
-        state_nd = self._of_parts(grid, [grid.visible], _most(grid))
-        return Outputs(_certain(state_nd), self.decoder(state_nd), self.log_dispersion)
+        state_nd = self._mean_state(grid, [grid.visible], _max_visible(grid))
+        return TxFMOutputs(_without_uncertainty(state_nd), self.decoder(state_nd), self.log_dispersion)
 
     def _subsets(self, visible_ng: Tensor) -> Iterator[Tensor]:
-        """Deal out what is seen of each row to as few subsets as training's views have room for; as equal as can be."""
+        """Yield disjoint subsets of each cell's visible genes, (n, g) bool, as few as training's views have room for.
+
+        A cell's subsets differ in size by at most one gene; cells with fewer subsets than others have empty ones at the end.
+        """
         ordered_ng = visible_ng[:, self.order_g]
         n_visible_n1 = visible_ng.sum(1, keepdim=True)
-        n_sets_n1 = (n_visible_n1 / self.config.n_shown(n_visible_n1).clamp(min=1)).ceil().long().clamp(min=1)
+        n_sets_n1 = (n_visible_n1 / self.config.n_visible_of(n_visible_n1).clamp(min=1)).ceil().long().clamp(min=1)
         place_ng = ordered_ng.cumsum(1) - 1
         set_ng = torch.where(ordered_ng, place_ng * n_sets_n1 // n_visible_n1.clamp(min=1), -1)
         set_ng = set_ng[:, self.order_g.argsort()]
         for s in range(int(n_sets_n1.max()) if len(visible_ng) else 0):
             yield set_ng == s
 
-    def _of_parts(
+    def _mean_state(
         self, grid: Grid | FewVisible, parts: Iterator[Tensor] | Sequence[Tensor], most: int | None
     ) -> Tensor:
-        """Average the states of parts of what is seen, over the parts in which a row has any; a row of nothing has one.
+        """Return the mean state over parts of the visible genes, of those parts that have any of the cell's.
 
-        The row's token starts, in each part, with what is known from all parts. No part has more than ``most`` genes of a row.
+        Each part's cell token starts with the components of all parts. A cell without visible genes has one, empty, part. No
+        part has more than ``most`` genes of a cell.
         """
         values_ng = grid.values
         if not len(values_ng):
             return values_ng.new_zeros(0, self.n_latent)
-        first_nd = self.first(values_ng, grid.visible, _most(grid))
+        first_nd = self.initial_state(values_ng, grid.visible, _max_visible(grid))
         sum_nd: Tensor = torch.zeros((), device=values_ng.device)
         n_parts_n1 = torch.zeros(len(values_ng), 1, device=values_ng.device)
         for s, part_ng in enumerate(parts):
@@ -133,27 +137,27 @@ class TxFMModule(Module):
         return sum_nd / n_parts_n1
 
     def _by_chunks(self, values_ng: Tensor, visible_ng: Tensor, first_nd: Tensor | None, most: int | None) -> Tensor:
-        """Give the states of rows, some at a time where no gradient needs them all."""
+        """Return the states of cells, computed some at a time where no gradient needs them all."""
         if torch.is_grad_enabled():
             return self.state(values_ng, visible_ng, first_nd, most)
         most = int(visible_ng.sum(1).max()) if most is None else most
-        n_rows = max(1, TOKENS // (most + 1))
+        n_cells = max(1, MAX_TOKENS // (most + 1))
         parts = []
-        for start in range(0, len(values_ng), n_rows):
-            own = slice(start, start + n_rows)
+        for first_cell in range(0, len(values_ng), n_cells):
+            own = slice(first_cell, first_cell + n_cells)
             first = None if first_nd is None else first_nd[own]
             parts.append(self.state(values_ng[own], visible_ng[own], first, most))
         return torch.cat(parts)
 
     def initial_layer(self) -> list[nn.Parameter]:
-        """Give the embeddings of the genes, and what the fit of components knows of them."""
+        """Return the gene embeddings and the parameters of the component fit, which fine-tuning may freeze."""
         return [*self.tokens.features.parameters(), *([] if self.fit is None else self.fit.parameters())]
 
 
-def _most(grid: Grid | FewVisible) -> int | None:
-    """Give the most genes that are seen of a row, where that is known."""
+def _max_visible(grid: Grid | FewVisible) -> int | None:
+    """Return the largest number of visible genes of a cell, where the host knows it."""
     return grid.most if isinstance(grid, FewVisible) else None
 
 
-def _certain(state_nd: Tensor) -> Encoded:
+def _without_uncertainty(state_nd: Tensor) -> Encoded:
     return Encoded(state_nd, torch.zeros_like(state_nd))

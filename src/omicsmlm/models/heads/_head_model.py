@@ -1,0 +1,168 @@
+"""What the models that are made of another model have in common: that they own a copy of it, are saved, loaded and shown."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+
+from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields, OmicsModel, Saved, from_json, read_model, to_json, write_model
+
+from ._encoder_copy import MODEL, copy_of, load_model
+
+
+class HeadDerived(Protocol):
+    """What a head has derived from its data, as a frozen dataclass; the ``choice`` of its files."""
+
+    @property
+    def model(self) -> str:
+        """Class of the model that the head is made of."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what can be written as JSON."""
+        ...
+
+
+class HeadModel(ABC):
+    """Abstract: a model that predicts something of observations with its own copy of another model.
+
+    Parameters
+    ----------
+    model
+        A model of any family, whose weights are copied; the object and its registration are shared.
+    config
+        Hyper-parameters, a frozen dataclass with a field ``tuning``.
+    """
+
+    noun: ClassVar[str]
+    """What messages call it."""
+    config_class: ClassVar[type]
+    former_config: ClassVar[FormerFields] = FormerFields()
+    """Hyper-parameters that older versions saved under other names."""
+
+    def __init__(self, model: OmicsModel, config: Any) -> None:
+        self.model = copy_of(model)
+        self.config = config
+        self.is_trained = False
+        self._series: dict[str, list[float]] = {}
+
+    # ---- what a head says ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def train(self) -> None:
+        """Fit the head."""
+
+    @abstractmethod
+    def _derived(self) -> HeadDerived:
+        """Return what was derived from the data."""
+
+    @abstractmethod
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """Return all weights but those of the model."""
+
+    @classmethod
+    @abstractmethod
+    def _restored(
+        cls, model: OmicsModel, config: Any, choice: Mapping[str, Any], weights: dict[str, torch.Tensor]
+    ) -> Self:
+        """Make a trained head of what :meth:`_derived` and :meth:`_weights` gave."""
+
+    @abstractmethod
+    def _targets(self) -> dict[str, str]:
+        """Describe what is predicted, by name, for ``repr``."""
+
+    # ---- saving and loading -------------------------------------------------------------------------------------
+
+    def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
+        """Write it, with the model that it reads, to a directory; nothing is pickled.
+
+        Parameters
+        ----------
+        dir_path
+            Directory to make.
+        overwrite
+            Whether one that is there may be replaced.
+
+        Raises
+        ------
+        ValueError
+            If it is not trained, or the directory exists and is not to be overwritten.
+        """
+        self.check_trained("save")
+        config = {"class": type(self).__name__, "config": to_json(self.config), "choice": self._derived().to_json()}
+        write_model(dir_path, Saved(self._weights(), config, {}, self._series), overwrite=overwrite)
+        self.model.save(Path(dir_path) / MODEL, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:
+        """Read it, with its model, from a directory.
+
+        Parameters
+        ----------
+        dir_path
+            Directory that :meth:`save` made.
+        adata
+            Object to register with it, matched by feature name; None to load it alone.
+
+        Raises
+        ------
+        ValueError
+            If the directory is not a whole, unchanged one of this class and of this or an older version.
+        """
+        saved = read_model(dir_path, cls.__name__)
+        choice = saved.config["choice"]
+        model = load_model(dir_path, choice["model"], adata, cls.noun)
+        config: Any = from_json(cls.config_class, saved.config["config"], cls.former_config)
+        made = cls._restored(model, config, choice, saved.weights)
+        made._series, made.is_trained = saved.history, True
+        return made
+
+    # ---- showing ------------------------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> dict[str, pd.DataFrame]:
+        """The held-out loss of each strength of regularisation that was tried, and the training losses by epoch."""
+        return {name: pd.DataFrame({name: values}).rename_axis("step") for name, values in self._series.items()}
+
+    def __repr__(self) -> str:
+        entries = {
+            "encoder": f"{type(self.model).__name__} with {self.model.module.n_latent} dimensions",
+            "data": self._data(),
+            **self._targets(),
+            "tuning": self.config.tuning,
+            "trained": "yes" if self.is_trained else "no",
+        }
+        return "\n".join([type(self).__name__, *(f"  {name}: {entry}" for name, entry in entries.items())])
+
+    def _data(self) -> str:
+        modalities = ", ".join(
+            f"{name} ({len(state['vocabulary'])} features, {state['kind']})"
+            for name, state in self.model.adata_manager.modalities.items()
+        )
+        modalities = modalities or ", ".join(self.model.adata_manager.sequences)
+        n_obs = "no object" if self.model.adata is None else f"{self.model.adata.n_obs} observations"
+        return f"{n_obs}; {modalities}"
+
+    # ---- checks -------------------------------------------------------------------------------------------------
+
+    def _registered(self) -> AnnData | MuData:
+        """Return the object of the model.
+
+        Raises
+        ------
+        ValueError
+            If it was loaded alone.
+        """
+        if self.model.adata is None:
+            raise value_error("train", f"a {self.noun} with its object", "one loaded alone", "load it with adata=…")
+        return self.model.adata
+
+    def check_trained(self, verb: str) -> None:
+        if not self.is_trained:
+            raise value_error(verb, f"a trained {self.noun}", "one that is not", "call train() first")

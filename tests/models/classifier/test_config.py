@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pytest
+
+from omicsmlm import ClassifierConfig
+from omicsmlm.models.classifier._config import FEW_OBSERVATIONS
+from tests.test_bad_input import refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tuning": "none"}, 'tuning: expected "frozen", "lora", "ia3" or "full", got \'none\''),
+        ({"false_rejection": 1.0}, "false_rejection: expected a fraction of at least 0 and below 1, got 1.0"),
+        ({"false_rejection": -0.1}, "false_rejection: expected a fraction of at least 0 and below 1, got -0.1"),
+        ({"balance": 2.0}, "balance: expected a number from 0 to 1, got 2.0"),
+        ({"balance": -1.0}, "balance: expected a number from 0 to 1, got -1.0"),
+        ({"n_folds": 1}, "n_folds: expected at least 2, got 1"),
+        ({"held_out": 0.0}, "held_out: expected a fraction above 0 and below 1, got 0.0"),
+        ({"held_out": 1.0}, "held_out: expected a fraction above 0 and below 1, got 1.0"),
+        ({"freeze_initial": True}, 'freeze_initial: expected False, unless tuning is "full", got True'),
+        (
+            {"freeze_initial": True, "tuning": "lora"},
+            'freeze_initial: expected False, unless tuning is "full", got True',
+        ),
+        (
+            {"linear_models": True, "tuning": "full"},
+            'linear_models: expected None or False unless tuning is "frozen", got True',
+        ),
+    ],
+)
+def test_hyper_parameters_out_of_range(changes, message):
+    with refused(message):
+        replace(ClassifierConfig(), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"false_rejection": 0.0},
+        {"balance": 0.0},
+        {"balance": 1.0},
+        {"n_folds": 2},
+        {"tuning": "full", "freeze_initial": True},
+        {"linear_models": False, "tuning": "ia3"},
+        {"linear_models": True},
+    ],
+)
+def test_hyper_parameters_at_the_end_of_their_range(changes):
+    config = replace(ClassifierConfig(), **changes)
+    assert all(getattr(config, name) == value for name, value in changes.items())
+
+
+def test_when_features_have_linear_models():
+    config = ClassifierConfig()
+    assert config.has_linear_models(["real", "fraction"], FEW_OBSERVATIONS - 1)
+    assert config.has_linear_models(["fraction"], 100)
+    assert not config.has_linear_models(["real"], FEW_OBSERVATIONS)
+    assert not config.has_linear_models(["real", "protein"], 100)
+    assert not ClassifierConfig(tuning="full").has_linear_models(["real"], 100)
+    assert not ClassifierConfig(linear_models=False).has_linear_models(["real"], 100)
+    assert ClassifierConfig(linear_models=True).has_linear_models(["counts"], 10 * FEW_OBSERVATIONS)

@@ -1,0 +1,130 @@
+import json
+
+import pytest
+import torch
+
+from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, Survival, SurvivalConfig
+from tests.fixtures.make import FIXTURES, patients
+from tests.objects import SMALL, multiome
+from tests.test_bad_input import refused
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model of two modalities; tests must not change it."""
+    return OmicsMLM(patients(), SMALL)
+
+
+@pytest.fixture(scope="module")
+def classifier(model):
+    """A trained classifier of it; tests must not change it."""
+    made = Classifier.from_model(model, "type", config=ClassifierConfig(linear_models=False))
+    made.train()
+    return made
+
+
+def test_what_a_classifier_shows(model, classifier):
+    assert repr(classifier) == str(classifier)
+    assert str(classifier).splitlines() == [
+        "Classifier",
+        "  encoder: OmicsMLM with 8 dimensions",
+        "  data: 40 observations; rna (12 features, real), meth (10 features, fraction)",
+        "  labels: 't0', 't1', 't2' of column 'type'",
+        "  tuning: frozen",
+        "  trained: yes",
+    ]
+    assert str(Classifier.from_model(model, "type")).endswith("trained: no")
+
+
+def test_what_a_survival_model_shows(model):
+    made = Survival.from_model(model, "time", "died", "type", ["age"], SurvivalConfig(tuning="lora"))
+    assert str(made).splitlines()[3:] == [
+        "  event: column 'died' at the time of 'time'",
+        "  strata: 't0', 't1', 't2' of column 'type'",
+        "  covariates: 'age'",
+        "  tuning: lora",
+        "  trained: no",
+    ]
+    assert "  strata: one\n  covariates: none\n" in str(Survival.from_model(model, "time", "died"))
+
+
+def test_one_loaded_alone_says_that_it_has_no_object(classifier, tmp_path):
+    classifier.save(tmp_path / "labels")
+    assert "  data: no object; rna (12 features, real)" in str(Classifier.load(tmp_path / "labels"))
+
+
+def test_the_model_is_copied(model, classifier):
+    own = [dict(m.module.named_parameters()) for m in (model, classifier.model)]
+    assert own[0].keys() == own[1].keys()
+    assert not {w.data_ptr() for w in own[0].values()} & {w.data_ptr() for w in own[1].values()}
+    assert classifier.model.adata is model.adata
+
+
+def test_files_keep_the_keys_of_the_first_version(classifier, tmp_path):
+    classifier.save(tmp_path / "labels")
+    before = json.loads((FIXTURES / "Classifier" / "config.json").read_text())
+    now = json.loads((tmp_path / "labels" / "config.json").read_text())
+    assert now.keys() == before.keys()
+    assert now["choice"].keys() == before["choice"].keys()
+    assert now["choice"]["anchor"] is None
+    assert now["choice"]["model"] == "OmicsMLM"
+    assert now["class"] == "Classifier"
+
+
+@pytest.mark.parametrize("changes", [{"gone": 1}, {"tuning": "never"}])
+def test_hyper_parameters_that_no_version_has_are_refused(classifier, tmp_path, changes):
+    classifier.save(tmp_path / "labels")
+    file = tmp_path / "labels" / "config.json"
+    content = json.loads(file.read_text())
+    content["config"] |= changes
+    file.write_text(json.dumps(content))
+    with refused("load: expected fields of ClassifierConfig, got 'gone'|tuning: expected"):
+        Classifier.load(tmp_path / "labels")
+
+
+def test_hyper_parameters_under_their_former_names_are_read():
+    anchored = Classifier.load(FIXTURES / "Classifier_anchored")
+    assert anchored.config.linear_models is True
+    assert anchored.linear_models is not None
+    survival = Survival.load(FIXTURES / "Survival")
+    assert survival.config.linear_models is True
+    assert survival.config.covariate_regularisation == 0.03
+
+
+def test_one_that_is_not_trained_or_has_no_object_says_so(model, classifier, tmp_path):
+    made = Classifier.from_model(model, "type")
+    with refused("save: expected a trained classifier, got one that is not; call train"):
+        made.save(tmp_path / "labels")
+    assert not (tmp_path / "labels").exists()
+    with refused("save: expected a trained survival model, got one that is not; call train"):
+        Survival.from_model(model, "time", "died").save(tmp_path / "risk")
+    classifier.save(tmp_path / "labels")
+    with refused("train: expected a classifier with its object, got one loaded alone; load it with adata="):
+        Classifier.load(tmp_path / "labels").train()
+    with refused("save: expected a new directory"):
+        classifier.save(tmp_path / "labels")
+    classifier.save(tmp_path / "labels", overwrite=True)
+
+
+def test_the_history_is_one_table_per_series(classifier, tmp_path):
+    history = classifier.history
+    assert set(history) == {"strength", "held_out_loss"}
+    for name, table in history.items():
+        assert table.columns.tolist() == [name]
+        assert table.index.name == "step"
+    classifier.save(tmp_path / "labels")
+    loaded = Classifier.load(tmp_path / "labels").history
+    assert all(loaded[name].equals(table) for name, table in history.items())
+
+
+def test_a_loaded_one_can_be_registered_with_another_object(classifier, tmp_path):
+    classifier.save(tmp_path / "labels")
+    other = multiome(30)
+    data = patients()[:10].copy()
+    loaded = Classifier.load(tmp_path / "labels", data)
+    assert loaded.model.adata is data
+    assert loaded.is_trained
+    assert torch.equal(loaded.module.head.linear.weight, classifier.module.head.linear.weight)
+    assert len(loaded.predict()) == 10
+    with pytest.raises(ValueError, match="rna"):
+        Classifier.load(tmp_path / "labels", other)

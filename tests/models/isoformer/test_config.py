@@ -1,0 +1,116 @@
+"""Hyper-parameters of IsoFormer and of its encoders: ranges, truncation, and their way through JSON."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
+from omicsmlm.models.base import FormerFields, from_json, to_json
+from tests.objects import SMALL_ISOFORMER, transcripts
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 15}, "width: expected a multiple of n_heads=2, got 15"),
+        ({"fusion": "sum"}, "fusion: expected 'cross_attention' or"),
+        ({"encoders": {"rnna": SequenceEncoder()}}, "encoders: expected names among"),
+    ],
+)
+def test_each_wrong_setting_gets_its_sentence(changes, message):
+    with pytest.raises(ValueError, match=message):
+        IsoFormer(transcripts(), replace(SMALL_ISOFORMER, **changes))
+
+
+def test_wrong_encoders_get_their_sentences():
+    with pytest.raises(ValueError, match="path: expected where the weights of transformers are, got none"):
+        SequenceEncoder("transformers")
+    with pytest.raises(ValueError, match="tuning: expected 'frozen' or 'lora' or 'full', got 'ia3'"):
+        SequenceEncoder(tuning="ia3")
+    config = replace(
+        SMALL_ISOFORMER, encoders={"protein": SequenceEncoder("transformers", "facebook/esm2_t6_8M_UR50D")}
+    )
+    with pytest.raises(ValueError, match="without a revision"):
+        IsoFormer(transcripts(), config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 15}, "width: expected a multiple of n_heads=8, got 15; pass a value in range"),
+        ({"kernel": 4}, "kernel: expected an odd number, got 4"),
+        ({"n_windows": 0}, "n_windows: expected at least 1, got 0"),
+        ({"n_levels": 0}, "n_levels: expected at least 1, got 0"),
+        ({"pool": 0}, "pool: expected at least 1, got 0"),
+        ({"dropout": 1.0}, "dropout: expected a fraction below 1, got 1.0"),
+        ({"dropout": -0.1}, "dropout: expected a fraction below 1, got -0.1"),
+        ({"modality_rate": 1.1}, "modality_rate: expected a probability, got 1.1"),
+        ({"modality_rate": -0.1}, "modality_rate: expected a probability, got -0.1"),
+        ({"n_components": 0}, "n_components: expected at least 1, got 0"),
+        ({"n_landmarks": 0}, "n_landmarks: expected at least 1, got 0"),
+        ({"encoders": {"gene": {}}}, r"encoders: expected names among \['dna', 'rna', 'protein'\], got \['gene'\]"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        IsoFormerConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_windows": 1},
+        {"n_levels": 1},
+        {"pool": 1},
+        {"dropout": 0.0},
+        {"modality_rate": 1.0},
+        {"modality_rate": 0.0},
+        {"n_components": 1},
+        {"n_landmarks": 1},
+        {"kernel": 1},
+    ],
+)
+def test_the_ends_of_each_range_are_allowed(change):
+    ((name, value),) = change.items()
+    assert getattr(IsoFormerConfig(**change), name) == value
+
+
+def test_sequences_are_truncated_as_the_encoder_says_or_as_in_the_paper():
+    default, given = SequenceEncoder(), SequenceEncoder(max_length=100, keep="start")
+    assert default.crop("dna") == (8192, "centre")
+    assert default.crop("rna") == (12_288, "end")
+    assert default.crop("protein") == (2047, "start")
+    assert given.crop("rna") == (100, "start")
+    assert SequenceEncoder(max_length=5).crop("rna") == (5, "end")
+    assert SequenceEncoder(keep="centre").crop("protein") == (2047, "centre")
+
+
+def test_an_encoder_from_scratch_has_no_source():
+    assert SequenceEncoder().source is None
+    source = SequenceEncoder("transformers", "there", "abc", trust_remote_code=True).source
+    assert source == ("transformers", "there", "abc", True)
+    for change, message in (
+        ({"library": "keras"}, "library: expected 'scratch' or 'transformers' or 'enformer', got 'keras'"),
+        ({"keep": "middle"}, "keep: expected None or 'start' or 'end' or 'centre', got 'middle'; pass one of these"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SequenceEncoder(**change)
+
+
+def test_an_encoder_that_is_not_named_is_from_scratch():
+    config = IsoFormerConfig(encoders={"dna": SequenceEncoder("enformer", "somewhere", "abc")})
+    assert config.encoder("dna").library == "enformer"
+    assert config.encoder("rna") == SequenceEncoder()
+
+
+def test_states_are_kept_in_the_home_folder_unless_another_is_named(tmp_path):
+    assert IsoFormerConfig().cache_folder == Path.home() / ".cache" / "omicsmlm" / "sequences"
+    assert IsoFormerConfig(cache_dir=str(tmp_path)).cache_folder == tmp_path
+
+
+def test_a_config_survives_json():
+    config = IsoFormerConfig(encoders={"dna": SequenceEncoder("enformer", "somewhere", "abc")})
+    saved = json.loads(json.dumps(to_json(config)))
+    assert from_json(IsoFormerConfig, saved, FormerFields()) == config

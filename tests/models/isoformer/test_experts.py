@@ -1,0 +1,174 @@
+"""The experts beside the network: scores of compositions, kernel regressions, and the weights of all predictions."""
+
+import numpy as np
+import pytest
+import torch
+
+from omicsmlm import IsoFormer
+from omicsmlm._types import Grid
+from omicsmlm.models.isoformer._experts import PENALTIES, PRIOR_OBS, RATES, fit_kernels, fit_scores, fit_weights
+from omicsmlm.models.isoformer._module import IsoFormerModule
+from tests.objects import QUIET, SMALL_ISOFORMER, letters_of, transcripts
+
+TARGETS = "expression"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Must not be changed."""
+    adata = transcripts()
+    IsoFormer.setup_anndata(adata, dna_key="dna", protein_key="protein", group_key="gene")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(4, **QUIET)
+    return model
+
+
+# ---- weights ------------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_experts_are_the_least_squares_solution_near_what_each_explains():
+    module = IsoFormerModule(["dna"], {}, {}, 2, SMALL_ISOFORMER)
+    generator = torch.Generator().manual_seed(0)
+    predicted_net = torch.randn(400, 2, 2, generator=generator)
+    truth_nt = 0.8 * predicted_net[:, 0] + 0.1 * predicted_net[:, 1]
+    visible_nt = torch.rand(400, 2, generator=generator) > 0.2
+    set_n = torch.ones(400, dtype=torch.int64)
+    fit_weights(module, predicted_net, set_n, Grid(truth_nt, visible_nt, truth_nt.sum(1)))
+    explained_e = [
+        max(
+            0.01,
+            float(
+                1 - (predicted_net[:, e] - truth_nt)[visible_nt].square().sum() / truth_nt[visible_nt].square().sum()
+            ),
+        )
+        for e in range(2)
+    ]
+    prior_e = np.array(explained_e) / sum(explained_e)
+    a_xe, y_x = predicted_net.transpose(1, 2)[visible_nt].double().numpy(), truth_nt[visible_nt].double().numpy()
+    ridge = np.diag((a_xe**2).sum(0)) * PRIOR_OBS / 400
+    expected = np.linalg.solve(a_xe.T @ a_xe + ridge, a_xe.T @ y_x + ridge @ prior_e)
+    np.testing.assert_allclose(module.weight_se[1], expected, atol=1e-5)
+    np.testing.assert_allclose(module.weight_se[0], [0, 1], err_msg="rows without DNA have only the network")
+
+
+def test_sets_of_sequences_have_weights_of_their_own_and_a_common_prior():
+    """Two kernels and the network; of the four sets of kernels, one has no observation."""
+    module = IsoFormerModule(["dna", "protein"], {}, {}, 1, SMALL_ISOFORMER)
+    generator = torch.Generator().manual_seed(0)
+    predicted_net = torch.randn(300, 3, 1, generator=generator)
+    set_n = torch.arange(300) % 3  # none, dna, protein; never both
+    predicted_net[(set_n & 1) == 0, 0] = 0
+    predicted_net[(set_n & 2) == 0, 1] = 0
+    truth_n1 = 0.5 * predicted_net.sum(1) + 0.3 * torch.randn(300, 1, generator=generator)
+    everywhere = torch.ones(300, 1, dtype=torch.bool)
+    fit_weights(module, predicted_net, set_n, Grid(truth_n1, everywhere, truth_n1[:, 0]))
+    a, y, sets = predicted_net[:, :, 0].double().numpy(), truth_n1[:, 0].double().numpy(), set_n.numpy()
+    explained = []
+    for e, has in enumerate(((sets & 1) > 0, (sets & 2) > 0, sets >= 0)):
+        explained.append(max(0.01, 1 - ((a[has, e] - y[has]) ** 2).sum() / (y[has] ** 2).sum()))
+    found = module.weight_se.numpy()
+    for s in range(4):
+        experts = [e for e in (0, 1) if s >> e & 1] + [2]
+        prior = np.array(explained)[experts] / sum(explained[e] for e in experts)
+        own = a[sets == s][:, experts]
+        expected = prior
+        if len(own):
+            gram = own.T @ own
+            ridge = np.diag(np.diag(gram)) * PRIOR_OBS / len(own)
+            expected = np.linalg.solve(gram + ridge, own.T @ y[sets == s] + ridge @ prior)
+        np.testing.assert_allclose(found[s, experts], expected, atol=1e-5)
+        assert found[s, [e for e in range(3) if e not in experts]].tolist() == [0.0] * (3 - len(experts))
+
+
+def test_experts_that_have_nothing_to_go_by_do_not_count(trained):
+    module = trained.module
+    views = trained.parts.tokenizer(trained.adata_manager.create_torch_dataset()[list(range(72))])
+    with torch.no_grad():
+        predicted_net, set_n = module.expert_predictions(views)
+    has_n = torch.tensor(trained.adata.obs["dna"].notna().tolist())
+    assert predicted_net[~has_n, module.experts.index("dna")].abs().max() == 0
+    assert torch.equal(set_n % 2 == 1, has_n)
+    without_dna = module.weight_se[[s for s in range(4) if not s & 1], 0]
+    assert without_dna.abs().max() == 0
+
+
+# ---- scores and kernels -------------------------------------------------------------------------------------------
+
+
+def sequences(n: int) -> list[str]:
+    """Nucleotide sequences whose fraction of A grows with their number."""
+    rng = np.random.default_rng(0)
+    fractions = np.linspace(0.1, 0.7, n)
+    return ["".join(rng.choice(list("ACGT"), 60, p=[f, *[(1 - f) / 3] * 3])) for f in fractions]
+
+
+def views_of(n: int = 40) -> list[dict]:
+    """Two batches of as many observations, of which every fourth has no DNA, and whose target is their fraction of A."""
+    views = []
+    for texts in (sequences(2 * n)[::2], sequences(2 * n)[1::2]):
+        of_obs = [-1 if i % 4 == 0 else i for i in range(n)]
+        y_n1 = torch.tensor([[s.count("A") / 60] for s in texts])
+        y_n1 = (y_n1 - y_n1.mean()) / y_n1.std()
+        target = Grid(y_n1, torch.ones(n, 1, dtype=torch.bool), y_n1[:, 0])
+        views.append({"dna": letters_of(*texts, of_obs=of_obs), TARGETS: target})
+    return views
+
+
+def test_scores_are_fitted_to_the_sequences_of_all_batches():
+    views = views_of()
+    module = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
+    fit_scores(module, views)
+    composition = torch.cat([module.scores["dna"].composition(batch["dna"]) for batch in views])
+    torch.testing.assert_close(module.scores["dna"].mean_f, composition.mean(0))
+    assert module.scores["dna"].rotation_fk.abs().sum() > 0
+    alone = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
+    fit_scores(alone, [{"dna": letters_of("ACGT")}])
+    assert not alone.scores["dna"].rotation_fk.any(), "one sequence has no components"
+
+
+def test_kernels_are_fitted_to_the_observations_that_have_the_sequence():
+    views, module = views_of(), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
+    fit_scores(module, views)
+    explained = fit_kernels(module, views, TARGETS, torch.arange(80), seed=0)
+    assert explained["dna"] > 0.7, "the fraction of A is in the composition"
+    other = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
+    fit_scores(other, views)
+    x = torch.cat([other.composition("dna", b["dna"])[b["dna"].of_obs[b["dna"].of_obs >= 0]] for b in views])
+    has_n = torch.cat([b["dna"].of_obs >= 0 for b in views])
+    y = torch.cat([b[TARGETS].values for b in views])[has_n]
+    generator = torch.Generator().manual_seed(0)
+    is_held_n = torch.randperm(60, generator=generator) < 0.2 * 60
+    assert explained["dna"] == other.kernels["dna"].fit(x, y, is_held_n, RATES, PENALTIES, generator)
+    torch.testing.assert_close(module.kernels["dna"].weight_mt, other.kernels["dna"].weight_mt)
+    again = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
+    fit_scores(again, views)
+    assert fit_kernels(again, views, TARGETS, torch.arange(80), seed=1) != explained
+
+
+@pytest.mark.parametrize(("n_groups", "is_fitted"), [(80, True), (4, True), (1, False)])
+def test_whole_groups_are_held_out(n_groups, is_fitted, monkeypatch):
+    views, module = views_of(), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
+    fit_scores(module, views)
+    held, fit = [], module.kernels["dna"].fit
+
+    def keeping(x_nk, y_nt, is_held_n, *rest):
+        held.append(is_held_n)
+        return fit(x_nk, y_nt, is_held_n, *rest)
+
+    monkeypatch.setattr(module.kernels["dna"], "fit", keeping)
+    group_n = torch.arange(80) % n_groups
+    assert bool(fit_kernels(module, views, TARGETS, group_n, seed=0)) == is_fitted
+    if is_fitted:
+        has_n = torch.cat([b["dna"].of_obs >= 0 for b in views])
+        groups = group_n[has_n]
+        out = set(groups[held[0]].tolist())
+        assert not out & set(groups[~held[0]].tolist())
+        assert len(out) == int(np.ceil(0.2 * len(groups.unique())))
+
+
+@pytest.mark.parametrize(("n", "is_fitted"), [(6, False), (7, True)])
+def test_of_very_few_sequences_no_kernel_is_fitted(n, is_fitted):
+    """Two batches of 6 have 4 + 4 observations with DNA, of 7 have 5 + 5: ten are enough."""
+    views, module = views_of(n), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
+    fit_scores(module, views)
+    assert bool(fit_kernels(module, views, TARGETS, torch.arange(2 * n), seed=0)) == is_fitted

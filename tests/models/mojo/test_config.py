@@ -1,0 +1,60 @@
+"""Hyper-parameters of MOJO: the published values, the ranges, and the length of the axis."""
+
+import pytest
+
+from omicsmlm import MOJOConfig
+
+
+def test_the_published_values():
+    """Of the paper, except where the class says that a value is inferred or ours."""
+    c = MOJOConfig.paper()
+    assert (c.n_bins, c.token_width, c.gene_width, c.width) == (64, 256, 200, 512)
+    assert (c.stem_kernel, c.n_levels, c.n_blocks, c.n_heads, c.feed_width) == (15, 8, 8, 16, 1024)
+    assert (c.axis, c.scaling, c.start) == ("intersection", "maximum", "random")
+    assert (c.mask_rate, c.modality_rate, c.consistency) == (0.15, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("n_levels", "n_genes", "expected"),
+    [(0, 7, 7), (1, 7, 8), (1, 8, 8), (3, 1, 8), (3, 16, 16), (3, 17, 24), (8, 17_116, 17_152)],
+)
+def test_the_axis_is_padded_to_a_multiple_of_what_the_towers_halve(n_levels, n_genes, expected):
+    assert MOJOConfig(n_levels=n_levels).n_positions(n_genes) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_bins": 2},
+        {"n_levels": 0},
+        {"stem_kernel": 1},
+        {"n_heads": 32},
+        {"mask_rate": 1.0},
+        {"modality_rate": 0.0},
+        {"modality_rate": 1.0},
+        {"consistency": 0.0},
+    ],
+)
+def test_the_ends_of_each_range_are_allowed(change):
+    ((name, value),) = change.items()
+    assert getattr(MOJOConfig(**change), name) == value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axis": "all"}, '^axis: expected "union" or "intersection", got \'all\'; leave it out for the default.$'),
+        ({"scaling": "log"}, '^scaling: expected "auto", "maximum", "range" or "quantiles", got \'log\''),
+        ({"start": "zero"}, '^start: expected "components" or "random", got \'zero\''),
+        ({"n_bins": 1}, "^n_bins: expected at least 2, got 1"),
+        ({"n_levels": -1}, "^n_levels: expected at least 0, got -1"),
+        ({"stem_kernel": 4}, "^stem_kernel: expected an odd number, got 4"),
+        ({"n_heads": 3}, "^n_heads: expected heads of even width out of 64, got 3"),
+        ({"mask_rate": 0.0}, "^mask_rate: expected a fraction above 0 and at most 1, got 0.0"),
+        ({"modality_rate": 2.0}, "^modality_rate: expected a probability, got 2.0"),
+        ({"consistency": -1.0}, "^consistency: expected at least 0, got -1.0"),
+    ],
+)
+def test_a_wrong_hyper_parameter_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        MOJOConfig(**change)

@@ -1,0 +1,79 @@
+"""The network of MOJO: the published number of parameters, and each step of its forward pass."""
+
+import torch
+
+from omicsmlm import MOJOConfig
+from omicsmlm._types import Grid
+from omicsmlm.models.mojo._module import MOJOModule
+from tests.objects import NO_BATCH, SMALL_MOJO
+
+N_SAMPLES, N_GENES = 5, 30
+
+
+def made() -> tuple[MOJOModule, dict[str, Grid]]:
+    torch.manual_seed(0)
+    bins_ng = torch.randint(0, SMALL_MOJO.n_bins, (2, N_SAMPLES, N_GENES)).float()
+    visible_ng = torch.rand(2, N_SAMPLES, N_GENES) > 0.3
+    grids = {name: Grid(bins_ng[m], visible_ng[m], bins_ng[m].sum(1)) for m, name in enumerate(("rna", "methylation"))}
+    return MOJOModule(list(grids), N_GENES, SMALL_MOJO).eval(), grids
+
+
+def test_the_paper_size_has_exactly_as_many_parameters_part_by_part():
+    """As listed in the paper's configuration for 17,116 genes, padded to 17,152."""
+    with torch.device("meta"):
+        module = MOJOModule(["rna", "methylation"], 17_116, MOJOConfig.paper())
+
+    def size(*parts):
+        return sum(parameter.numel() for part in parts for parameter in part.parameters())
+
+    assert module.embedding.n_positions == 17_152 == 67 * 2**8
+    assert size(module.embedding.tokens) == 33_792
+    assert size(module.embedding.features, module.embedding.projection) == 3_481_856
+    assert size(module.stem) == 1_966_592
+    assert size(module.down) == 12_607_488
+    assert size(module.transformer) == 21_004_288
+    assert size(module.up) == 12_607_488
+    assert size(module.heads) == 593_028
+    assert size(module) == 52_294_532
+
+
+@torch.no_grad()
+def test_the_forward_pass_is_the_published_sequence_of_layers():
+    """Sum of embeddings → stem → GELU → down → transformer → mean, and → up → a head per modality."""
+    module, grids = made()
+    outputs = module(grids, NO_BATCH)
+    x = module.embedding(grids)
+    x = module.stem(x)
+    x = 0.5 * x * (1 + torch.erf(x / 2**0.5))  # GELU
+    short, skipped = module.down(x)
+    short = module.transformer(short)
+    assert short.shape == (N_SAMPLES, 32 // 4, SMALL_MOJO.width), "30 genes are padded to 32 and halved twice"
+    torch.testing.assert_close(outputs.encoded.mean, short.sum(1) / 8)
+    whole = module.up(short, skipped)
+    everywhere = torch.ones(N_SAMPLES, N_GENES, dtype=torch.bool)
+    assert list(outputs.readings) == ["rna", "methylation"]
+    for head, reading in zip(module.heads, outputs.readings.values(), strict=True):
+        torch.testing.assert_close(reading.logits(everywhere), head(whole).logits(everywhere))
+
+
+@torch.no_grad()
+def test_the_embedding_alone_is_that_of_the_forward_pass_and_has_no_uncertainty():
+    module, grids = made()
+    outputs, encoded = module(grids, NO_BATCH), module.encode(grids)
+    torch.testing.assert_close(encoded.mean, outputs.encoded.mean)
+    assert encoded.mean.shape == (N_SAMPLES, module.n_latent) == (N_SAMPLES, SMALL_MOJO.width)
+    assert not encoded.log_variance.any()
+    assert not outputs.encoded.log_variance.any()
+
+
+@torch.no_grad()
+def test_what_is_not_visible_changes_nothing():
+    module, grids = made()
+    other = {n: g._replace(values=torch.where(g.visible, g.values, g.values + 3)) for n, g in grids.items()}
+    torch.testing.assert_close(module.encode(other).mean, module.encode(grids).mean, rtol=0, atol=0)
+
+
+def test_the_initial_layer_is_the_embedding_of_the_genes():
+    module, _ = made()
+    (weight,) = module.initial_layer()
+    assert weight is module.embedding.features.weight

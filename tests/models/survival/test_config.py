@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import pytest
+
+from omicsmlm import SurvivalConfig
+from tests.test_bad_input import refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_networks": 9}, "n_networks: expected a number from 0 to n_folds, 5, got 9"),
+        ({"n_networks": -1}, "n_networks: expected a number from 0 to n_folds, 5, got -1"),
+        (
+            {"linear_models": False, "n_networks": 0},
+            "linear_models: expected True where n_networks is 0, got False",
+        ),
+        ({"likelihood": "weibull"}, 'likelihood: expected "cox" or "discrete", got \'weibull\''),
+        ({"tuning": "none"}, 'tuning: expected "frozen", "lora", "ia3" or "full", got \'none\''),
+        ({"n_folds": 1}, "n_folds: expected at least 2, got 1"),
+        ({"n_components": 0}, "n_components: expected at least 1, got 0"),
+        ({"n_pooled_components": 0}, "n_pooled_components: expected at least 1, got 0"),
+        ({"covariate_regularisation": 0.0}, "covariate_regularisation: expected a number above 0, got 0.0"),
+        ({"n_intervals": 1}, "n_intervals: expected at least 2, got 1"),
+        ({"n_steps": 0}, "n_steps: expected at least 1, got 0"),
+    ],
+)
+def test_hyper_parameters_out_of_range(changes, message):
+    with refused(message):
+        replace(SurvivalConfig(), **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_networks": 5},
+        {"n_networks": 0},
+        {"linear_models": False, "n_networks": 1},
+        {"n_folds": 3},
+        {"n_folds": 2, "n_networks": 2},
+        {"n_components": 1, "n_pooled_components": 1, "n_intervals": 2, "n_steps": 1},
+        {"covariate_regularisation": 1e-6},
+    ],
+)
+def test_hyper_parameters_at_the_end_of_their_range(changes):
+    config = replace(SurvivalConfig(), **changes)
+    assert all(getattr(config, name) == value for name, value in changes.items())

@@ -1,0 +1,104 @@
+"""The ensemble of risk scores against sums by hand."""
+
+import numpy as np
+import pytest
+
+from omicsmlm._cox import Baseline, Times, ridge_cox
+from omicsmlm.models.survival._ensemble import RiskEnsemble, _moments, complete
+
+NAN = np.nan
+
+
+def test_moments_are_of_the_scores_that_are_known():
+    mean_p, deviation_p = _moments(np.array([[1.0, NAN, 5.0], [3.0, NAN, 5.0], [NAN, NAN, 5.0]]))
+    assert mean_p.tolist() == [2.0, 0.0, 5.0]
+    assert deviation_p.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_which_observations_are_complete():
+    score_np = np.array([[1.0, NAN, NAN], [NAN, NAN, NAN], [NAN, 2.0, 1.0]])
+    assert complete(score_np).tolist() == [False, False, True]
+    score_np[2, 2] = NAN
+    assert complete(score_np).tolist() == [True, False, True]
+
+
+@pytest.fixture
+def ensemble():
+    """Two scores, two strata: north (0) and south (1), and all (last)."""
+    mean_sp = np.array([[0.0, 10.0], [4.0, 20.0], [2.0, 15.0]])
+    deviation_sp = np.array([[1.0, 2.0], [2.0, 5.0], [4.0, 10.0]])
+    baselines = [Baseline(np.array([1.0]), np.array([hazard])) for hazard in (0.1, 0.2, 0.4)]
+    return RiskEnsemble(mean_sp, deviation_sp, 3.0, baselines)
+
+
+def test_scores_are_standardised_in_their_stratum_and_averaged(ensemble):
+    score_np = np.array([[1.0, 14.0], [2.0, NAN], [NAN, NAN], [6.0, 35.0]])
+    found = ensemble.mean(score_np, np.array([0, 1, 0, -1]))
+    assert found.tolist() == [1.5, -1.0, 0.0, 1.5]
+    np.testing.assert_allclose(ensemble.log_risk(score_np, np.array([0, 1, 0, -1])), 3 * found)
+
+
+def test_survival_is_that_of_the_stratum_s_baseline(ensemble):
+    found = ensemble.survival(np.log([1.0, 2.0, 3.0]), np.array([0, 1, -1]), np.array([0.5, 1.0, 9.0]))
+    expected = np.exp(-np.array([[0.1], [0.4], [1.2]]) * [[0.0, 1.0, 1.0]])
+    np.testing.assert_allclose(found, expected)
+
+
+def fitted(rng, n=4000):
+    """An ensemble of a score of another scale in each of two strata, one that nobody has, and one of half of all."""
+    stratum_n, truth_n = rng.integers(0, 2, n), rng.normal(size=n)
+    time_n = rng.exponential(np.exp(-truth_n) * (1 + 3 * stratum_n))
+    times = Times(time_n, np.ones(n, dtype=bool), stratum_n)
+    half = np.where(np.arange(n) % 2 == 0, 0.5 * truth_n, NAN)
+    scores = np.stack([truth_n * (1 + stratum_n) + 5 * stratum_n, np.full(n, NAN), half], 1)
+    return RiskEnsemble.fit(scores, times, 2), scores, times, truth_n
+
+
+def test_it_is_standardised_and_calibrated(rng):
+    found, scores, times, truth_n = fitted(rng)
+    assert found.slope == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(found.log_risk(scores, times.stratum_n), found.slope * truth_n, atol=0.2)
+    np.testing.assert_allclose(found.mean_sp[:, 0], [0, 5, 2.5], atol=0.15)
+    survival_nt = found.survival(found.log_risk(scores, times.stratum_n), times.stratum_n, np.array([0.0, 1.0]))
+    assert (survival_nt[:, 0] == 1).all()
+    exact_n = np.exp(-np.exp(truth_n) / (1 + 3 * times.stratum_n))
+    assert np.abs(survival_nt[:, 1] - exact_n).mean() < 0.02
+
+
+def test_an_unknown_stratum_is_scaled_by_the_spread_within_strata(rng):
+    found, scores, times, _ = fitted(rng)
+    within = scores[:, 0] - np.array([scores[times.stratum_n == s, 0].mean() for s in (0, 1)])[times.stratum_n]
+    assert found.deviation_sp[-1, 0] == pytest.approx(within.std())
+    assert found.deviation_sp[-1, 0] < 0.7 * scores[:, 0].std(), "not by that of all, which the strata's means widen"
+    assert found.mean_sp[-1, 0] == pytest.approx(scores[:, 0].mean())
+    for stratum in (0, 1):
+        own = scores[times.stratum_n == stratum, 0]
+        assert found.deviation_sp[stratum, 0] == pytest.approx(own.std())
+
+
+def test_the_slope_is_that_of_the_complete_observations_and_the_baselines_those_of_all(rng):
+    found, scores, times, _ = fitted(rng)
+    mean_n, whole_n = found.mean(scores, times.stratum_n), np.isfinite(scores[:, 2])
+    slope = ridge_cox(mean_n[whole_n, None], times.only(whole_n), np.full(1, 1e-6))[0]
+    assert found.slope == pytest.approx(slope)
+    assert found.slope != pytest.approx(ridge_cox(mean_n[:, None], times, np.full(1, 1e-6))[0], abs=1e-9)
+    assert [len(baseline.time_t) for baseline in found.baselines] == [
+        (times.stratum_n == 0).sum(),
+        (times.stratum_n == 1).sum(),
+        len(scores),
+    ]
+    risk_n, of_n = np.exp(found.slope * mean_n), times.stratum_n == 1
+    first = times.time_n[of_n].min()
+    assert found.baselines[1].at(np.array([first]))[0] == pytest.approx(1 / risk_n[of_n].sum())
+    first = times.time_n.min()
+    assert found.baselines[2].at(np.array([first]))[0] == pytest.approx(1 / risk_n.sum())
+
+
+def test_it_is_saved_as_tensors_and_restored(rng):
+    found, scores, times, _ = fitted(rng, 200)
+    again = RiskEnsemble.restore(found.state_dict())
+    for stratum_n in (times.stratum_n, np.full(200, -1)):
+        np.testing.assert_array_equal(
+            again.survival(again.log_risk(scores, stratum_n), stratum_n, np.array([0.5])),
+            found.survival(found.log_risk(scores, stratum_n), stratum_n, np.array([0.5])),
+        )

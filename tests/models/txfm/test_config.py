@@ -1,0 +1,80 @@
+"""Hyper-parameters of TxFM: the published values, the ranges, and how many genes are visible."""
+
+import pytest
+import torch
+
+from omicsmlm import TxFMConfig
+from omicsmlm.models.txfm._config import BETAS, EPSILON
+
+
+def test_what_the_paper_says_of_its_sizes():
+    s, b, l = TxFMConfig.S(), TxFMConfig.B(), TxFMConfig.L()
+    assert [(c.width, c.n_layers, c.n_heads, c.stochastic_depth) for c in (s, b, l)] == [
+        (384, 12, 6, 0.1),
+        (768, 12, 12, 0.1),
+        (1024, 24, 16, 0.3),
+    ]
+    for c in (s, b, l):
+        assert (c.n_visible, c.library_size, c.loss, c.activation) == (2048, 1e5, "poisson", "rectified tanh")
+        assert (c.learning_rate, c.weight_decay) == (1e-3, None)
+    assert (BETAS, EPSILON) == ((0.9, 0.999), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"loss": "mse"},
+            "loss: expected one of 'poisson', 'negative binomial', 'squares', 'smooth L1', got 'mse'; leave",
+        ),
+        ({"activation": "relu"}, "activation: expected one of 'rectified tanh', 'clamped ReLU', 'softmax', got 'relu'"),
+        ({"library": "median"}, "library: expected one of 'profiled', 'expected', 'none', got 'median'; leave it out"),
+        ({"embedded": "some"}, "embedded: expected one of 'subsets', 'all', got 'some'; leave it out for the default"),
+        ({"most_visible": 0.0}, "most_visible: expected a fraction above 0 and at most 1, got 0.0; leave it out"),
+        ({"n_visible": 0}, "n_visible: expected at least 1, got 0; leave it out for the default"),
+        ({"stochastic_depth": 1.0}, "stochastic_depth: expected a probability below 1, got 1.0; leave it out"),
+    ],
+)
+def test_a_config_out_of_range_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TxFMConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"most_visible": 1.0},
+        {"n_decoder_layers": 0},
+        {"n_layers": 1},
+        {"width": 2},
+        {"stochastic_depth": 0.0},
+        {"n_visible": 1},
+    ],
+)
+def test_the_ends_of_each_range_are_allowed(change):
+    ((name, value),) = change.items()
+    assert getattr(TxFMConfig(**change), name) == value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 1}, "width: expected at least 2, got 1"),
+        ({"n_layers": 0}, "n_layers: expected at least 1, got 0"),
+        ({"n_decoder_layers": -1}, "n_decoder_layers: expected at least 0, got -1"),
+        ({"library_size": 0.0}, "library_size: expected a number above 0, got 0.0"),
+        ({"most_visible": 1.1}, "most_visible: expected a fraction above 0 and at most 1, got 1.1"),
+        ({"stochastic_depth": -0.1}, "stochastic_depth: expected a probability below 1, got -0.1"),
+        ({"gene_start": "pca"}, "gene_start: expected one of 'components', 'random', got 'pca'"),
+        ({"visible_genes": "all"}, "visible_genes: expected one of 'uniform', 'frequency', got 'all'"),
+    ],
+)
+def test_each_wrong_value_gets_its_sentence(change, message):
+    with pytest.raises(ValueError, match=message):
+        TxFMConfig(**change)
+
+
+def test_a_fraction_of_the_measured_genes_is_visible_but_one_at_least_and_no_more_than_allowed():
+    config = TxFMConfig(n_visible=10, most_visible=0.25)
+    n_measured = torch.tensor([0, 1, 3, 4, 7, 8, 39, 40, 44, 1000])
+    assert config.n_visible_of(n_measured).tolist() == [0, 1, 1, 1, 1, 2, 9, 10, 10, 10]

@@ -1,0 +1,207 @@
+"""The linear start against numpy's SVD and plain averages."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from omicsmlm._types import Grid
+from omicsmlm.nn import (
+    initial_components,
+    log_means,
+    only_present,
+    own_estimates,
+    principal_directions,
+    ridge_estimates,
+)
+
+
+@pytest.fixture
+def x(rng):
+    """Rows along four axes of different strength, two groups far apart along a fifth."""
+    axes = np.linalg.qr(rng.normal(size=(20, 5)))[0]
+    scores = rng.normal(size=(80, 5)) * [9, 6, 4, 2, 0.0]
+    scores[:, 4] = np.where(np.arange(80) % 2, 30, -30)
+    return (scores @ axes.T + rng.normal(0, 0.01, (80, 20))).astype(np.float32)
+
+
+def centred(x, groups):
+    out = x.copy()
+    for group in np.unique(groups):
+        out[groups == group] -= x[groups == group].mean(0)
+    return out
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_directions_are_those_of_the_svd(x, grouped):
+    groups = np.arange(80) % 2 if grouped else np.zeros(80, int)
+    found = principal_directions(x, 3, groups if grouped else None, 0)
+    _, s, vt = np.linalg.svd(centred(x, groups), full_matrices=False)
+    assert found.weights_gk.dtype == np.float32
+    np.testing.assert_allclose(found.strength_k, s[:3] / s[0], rtol=1e-3)
+    for k in range(3):
+        cosine = found.weights_gk[:, k] @ vt[k] / np.linalg.norm(found.weights_gk[:, k])
+        assert abs(cosine) == pytest.approx(1, abs=1e-3)
+        assert (x @ found.weights_gk[:, k]).std() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_difference_between_groups_is_no_direction(x):
+    between = x[1::2].mean(0) - x[::2].mean(0)
+    between /= np.linalg.norm(between)
+    alone = principal_directions(x, 1, None, 0).weights_gk[:, 0]
+    within = principal_directions(x, 1, np.arange(80) % 2, 0).weights_gk[:, 0]
+    assert abs(alone @ between) / np.linalg.norm(alone) > 0.99
+    assert abs(within @ between) / np.linalg.norm(within) < 0.2
+
+
+def test_sparse_values_lose_their_first_component(x):
+    positive = sparse.csr_matrix(np.abs(x))
+    found = principal_directions(positive, 2, None, 0)
+    _, s, vt = np.linalg.svd(np.abs(x), full_matrices=False)
+    np.testing.assert_allclose(found.strength_k, s[1:3] / s[1], rtol=1e-2)
+    cosine = found.weights_gk[:, 0] @ vt[1] / np.linalg.norm(found.weights_gk[:, 0])
+    assert abs(cosine) == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("shape", [(1, 6), (2, 6), (6, 1), (6, 2), (3, 3)])
+def test_there_may_be_few_rows_or_features(form, shape, rng):
+    found = principal_directions(form(rng.random(shape).astype(np.float32)), 5, None, 0)
+    assert np.isfinite(found.weights_gk).all()
+    assert 1 <= found.weights_gk.shape[1] <= 5
+    assert found.weights_gk.shape == (shape[1], len(found.strength_k))
+
+
+def test_the_seed_decides_and_the_input_stays(x):
+    before = x.copy()
+    found = [principal_directions(x, 3, np.arange(80) % 2, 1).weights_gk for _ in range(2)]
+    assert np.array_equal(*found)
+    assert np.array_equal(x, before)
+
+
+def grid(values, visible=None):
+    values = torch.tensor(values)
+    visible = torch.ones_like(values, dtype=torch.bool) if visible is None else torch.tensor(visible)
+    return Grid(values * visible, visible, values.sum(1))
+
+
+def test_rows_that_have_nothing_are_left_out():
+    kept = only_present(grid([[1.0, 2], [3, 4], [5, 6]], [[True, False], [False, False], [True, True]]))
+    assert kept.values.tolist() == [[1, 0], [5, 6]]
+    assert kept.total.tolist() == [3, 11]
+
+
+def test_log_means_of_counts_are_mean_shares_per_group():
+    grids = [grid([[1.0, 3], [2, 2]]), grid([[0.0, 8]])]
+    means = log_means(grids, "counts", np.array([0, 0, 1]), 2)
+    torch.testing.assert_close(means.exp(), torch.tensor([[0.375, 0.625], [0, 1]]), atol=1e-5, rtol=1e-5)
+
+
+def test_log_means_of_the_other_kinds():
+    one = [grid([[1.0, 3], [2, 0]])]
+    torch.testing.assert_close(log_means(one, "protein", None, 1).exp(), torch.tensor([[1.5, 1.5]]) + 1e-2)
+    torch.testing.assert_close(log_means(one, "accessibility", None, 1).exp(), torch.tensor([[0.75, 0.25]]) + 1e-6)
+    torch.testing.assert_close(log_means(one, "real", None, 1), torch.tensor([[1.5, 1.5]]))
+    fractions = [grid([[0.2, 0.9], [0.4, 0.5]], [[True, False], [True, True]])]
+    torch.testing.assert_close(log_means(fractions, "fraction", None, 1).sigmoid(), torch.tensor([[0.3, 0.5]]))
+
+
+def test_a_group_without_a_measured_value_gets_the_mean_of_all():
+    values = grid([[1.0, 4], [3, 0]], [[True, True], [True, False]])
+    torch.testing.assert_close(
+        log_means([values], "real", np.array([0, 1]), 3), torch.tensor([[1.0, 4], [3, 4], [2, 4]])
+    )
+
+
+def test_ridge_estimates_are_those_of_leaving_each_row_out():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 8)).astype(np.float32)
+    target = x[:, :2] @ rng.normal(size=(2, 3)) + rng.normal(size=(60, 3))
+    found = ridge_estimates(x, target, 0)
+    centred, truth = x - x.mean(0), target - target.mean(0)
+    strength = 3 * np.trace(centred @ centred.T) / 60
+    left_out = np.empty_like(truth)
+    for i in range(60):  # the ridge fitted without row i, on the same centred values
+        others = np.arange(60) != i
+        a, b = centred[others], truth[others]
+        left_out[i] = centred[i] @ np.linalg.solve(a.T @ a + strength * np.eye(8), a.T @ b)
+    r = np.array([np.corrcoef(left_out[:, k], truth[:, k])[0, 1] for k in range(3)]).clip(0.05, 0.98)
+    np.testing.assert_allclose(found.precision_k, r**2 / (1 - r**2), rtol=1e-2)
+    whole = np.linalg.solve(centred.T @ centred + strength * np.eye(8), centred.T @ truth)
+    size = truth.std(0) / left_out.std(0)
+    np.testing.assert_allclose(found.weights_gk, whole * size, rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose((x @ found.weights_gk + found.offset_k).mean(0), target.mean(0), atol=1e-2)
+
+
+def test_ridge_estimates_are_the_same_for_sparse_values():
+    rng = np.random.default_rng(0)
+    x = rng.poisson(0.5, (80, 30)).astype(np.float32)
+    target = x[:, :4] + rng.normal(size=(80, 4))
+    dense, packed = (ridge_estimates(values, target, 0) for values in (x, sparse.csr_matrix(x)))
+    np.testing.assert_allclose(dense.weights_gk, packed.weights_gk, rtol=1e-2, atol=1e-4)
+
+
+def test_what_is_not_told_has_little_precision():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)).astype(np.float32)
+    found = ridge_estimates(x, np.stack([x[:, 0] + 0.1 * rng.normal(size=200), rng.normal(size=200)], 1), 0)
+    assert found.precision_k[0] > 5
+    assert found.precision_k[1] < 0.1
+
+
+def test_two_halves_tell_how_precise_a_component_is():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=500)
+    x = (signal[:, None] + rng.normal(size=(500, 40)) * 4).astype(np.float32)
+    weights = np.stack([np.full(40, 0.025), rng.normal(size=40)], 1).astype(np.float32)
+    found = own_estimates(x, weights, 0)
+    assert 1.2 < found.precision_k[0] < 5, "40 features of signal over noise 1/16 each: 2.5"
+    assert found.precision_k[1] < 0.5
+    assert not found.offset_k.any()
+    np.testing.assert_array_equal(found.weights_gk, weights)
+
+
+def pair(n=150, seed=0):
+    """Two modalities that share two strong axes, and which rows have them."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(n, 2)) * [3, 2]
+    noise = [rng.normal(size=(n, g)) for g in (20, 15)]
+    x = {name: (scores @ rng.normal(size=(2, e.shape[1])) + 0.3 * e) for name, e in zip("ab", noise, strict=True)}
+    return {name: (part - part.mean(0)).astype(np.float32) for name, part in x.items()}
+
+
+def test_components_of_several_modalities_follow_one_another():
+    x = pair()
+    has = {"a": np.arange(150) < 140, "b": np.arange(150) >= 10}
+    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    assert {m: (c.first, len(c.strength_k), list(c.estimates)) for m, c in starts.items()} == {
+        "a": (0, 3, ["a", "b"]),
+        "b": (3, 2, ["b", "a"]),
+    }
+    for name, other in ("ab", "ba"):
+        component, own = starts[name], x[name][has[name]]
+        expected = principal_directions(own, len(component.strength_k), None, 0)
+        np.testing.assert_array_equal(component.estimates[name].weights_gk, expected.weights_gk)
+        np.testing.assert_array_equal(component.strength_k, expected.strength_k)
+        both = has[name] & has[other]
+        target_nk = x[name][both] @ expected.weights_gk
+        told = ridge_estimates(x[other][both], target_nk, 0)
+        for found, part in zip(component.estimates[other], told, strict=True):
+            np.testing.assert_allclose(found, part, rtol=1e-4, atol=1e-5)
+        guess_nk = x[other][both] @ component.estimates[other].weights_gk + component.estimates[other].offset_k
+        assert np.corrcoef(guess_nk[:, 0], target_nk[:, 0])[0, 1] > 0.9, "each tells the shared axes of the other"
+
+
+def test_too_few_rows_with_both_tell_nothing_of_each_other():
+    x, has = pair(), {"a": np.arange(150) < 120, "b": np.arange(150) >= 21}
+    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    assert all(list(c.estimates) == [name] for name, c in starts.items())
+
+
+def test_components_do_not_follow_differences_between_groups(x):
+    groups = np.arange(80) % 2
+    found = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, groups, 0)["a"]
+    expected = principal_directions(x, 2, groups, 0)
+    np.testing.assert_array_equal(found.estimates["a"].weights_gk, expected.weights_gk)
+    apart = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, None, 0)["a"]
+    assert not np.allclose(found.estimates["a"].weights_gk, apart.estimates["a"].weights_gk, atol=1e-2)

@@ -1,0 +1,225 @@
+"""Pulls between batches, against loops over all pairs and by hand."""
+
+import pytest
+import torch
+
+from omicsmlm._draws import Draws
+from omicsmlm._types import Batch
+from omicsmlm.objectives import (
+    ClusterAlignment,
+    LatentReconstruction,
+    MutualNeighbours,
+    batch_shifts,
+    mutual_pairs,
+    shifts_of,
+)
+
+
+def batch_of(rows, covariates=None, *, whole=None, seed=0):
+    """Observations of an object, of one batch unless said otherwise."""
+    covariates = torch.zeros(len(rows), 1, dtype=torch.int64) if covariates is None else covariates
+    return Batch({}, {}, {}, covariates, rows, draws=Draws(seed, rows), unmasked_nd=whole)
+
+
+def aligned(x, cluster, batch, n_shrinkage):
+    """Where observations are moved by the shifts of their clusters and batches."""
+    cluster = cluster.long()
+    shift = batch_shifts(x, cluster, batch, int(cluster.max()) + 1, n_shrinkage)
+    return x + shifts_of(shift, cluster, batch)
+
+
+def close_to(x, rows, others, k):
+    """The k rows among the others that are nearest to each row."""
+    return {int(i): set(sorted(others.tolist(), key=lambda j: float((x[i] - x[j]).norm()))[:k]) for i in rows}
+
+
+@pytest.mark.parametrize("k", [1, 3, 50])
+def test_mutual_pairs_are_those_of_a_loop(k):
+    torch.manual_seed(0)
+    x = torch.randn(20, 2)
+    a, b = torch.arange(0, 20, 2), torch.arange(1, 20, 2)
+    near_a, near_b = close_to(x, a, b, k), close_to(x, b, a, k)
+    expected = {(int(i), int(j)) for i in a for j in b if int(j) in near_a[int(i)] and int(i) in near_b[int(j)]}
+    assert {tuple(pair) for pair in mutual_pairs(x, a, b, k).T.tolist()} == expected
+
+
+@pytest.fixture
+def memory():
+    """Two batches of two points each that belong together, and a third point that only batch 0 has."""
+    x = torch.tensor([[0.0, 0], [10, 0], [0, 1], [10, 1], [100, 100]])
+    return x, torch.tensor([[0], [0], [1], [1], [0]]), torch.tensor([3, 4, 6, 8, 9])
+
+
+def test_before_a_memory_nothing_is_pulled():
+    for pull in (MutualNeighbours(), ClusterAlignment()):
+        assert float(pull(torch.randn(3, 2), batch_of(torch.arange(3)))) == 0
+
+
+def test_neighbours_pull_towards_the_partner_in_the_other_batch(memory):
+    x, covariates, rows = memory
+    pull = MutualNeighbours(n_neighbors=1)
+    pull.refresh(x, covariates, rows)
+    variance = float(x.var(0).sum())
+    at = torch.tensor([0, 3])
+    assert float(pull(x[at], batch_of(rows[at]))) == pytest.approx(1 / variance), "each is 1 from its partner"
+    z = torch.tensor([[3.0, 1.0]], requires_grad=True)
+    pull(z, batch_of(rows[:1])).backward()
+    torch.testing.assert_close(z.grad, (z - x[2]).detach() * 2 / variance)
+
+
+def test_a_row_without_a_partner_or_outside_of_the_memory_is_left_where_it_is(memory):
+    x, covariates, rows = memory
+    pull = MutualNeighbours(n_neighbors=1)
+    pull.refresh(x, covariates, rows)
+    assert float(pull(torch.randn(3, 2), batch_of(torch.tensor([9, 5, 1000])))) == 0
+
+
+def test_rows_of_unknown_batches_have_no_partners(memory):
+    x, covariates, rows = memory
+    pull = MutualNeighbours(n_neighbors=1)
+    pull.refresh(x, torch.full_like(covariates, -1), rows)
+    assert float(pull(x + 1, batch_of(rows))) == 0
+
+
+def test_a_new_memory_forgets_the_old_pairs(memory):
+    x, covariates, rows = memory
+    pull = MutualNeighbours(n_neighbors=1)
+    pull.refresh(x, covariates, rows)
+    pull.refresh(x, torch.zeros_like(covariates), rows)
+    assert float(pull(x + 1, batch_of(rows))) == 0
+
+
+def test_what_was_found_can_be_forgotten(memory):
+    for pull in (MutualNeighbours(n_neighbors=1), ClusterAlignment(n_clusters=1)):
+        pull.refresh(*memory)
+        assert float(pull(memory[0] + 1, batch_of(memory[2]))) > 0
+        pull.clear()
+        assert float(pull(memory[0] + 1, batch_of(memory[2]))) == 0
+
+
+def test_one_row_alone_is_not_pulled(memory):
+    for pull in (MutualNeighbours(n_neighbors=1), ClusterAlignment(n_clusters=1)):
+        pull.refresh(*(part[:1] for part in memory))
+        assert torch.isfinite(pull(memory[0][:1] + 1, batch_of(memory[2][:1])))
+
+
+def test_partners_are_drawn_among_all(memory):
+    x = torch.tensor([[0.0], [1.0], [2.0]])
+    pull = MutualNeighbours(n_neighbors=2)
+    pull.refresh(x, torch.tensor([[0], [1], [1]]), torch.arange(3))
+    one = torch.tensor([0])
+    drawn = {round(float(pull(x[:1], batch_of(one, seed=seed)) * x.var(0).sum()), 4) for seed in range(30)}
+    assert drawn == {1.0, 4.0}
+
+
+def test_batches_of_a_cluster_meet_in_the_middle():
+    x = torch.tensor([[0.0, 0]] * 3 + [[2.0, 0]] * 3 + [[50.0, 1]] * 3 + [[70.0, 0]] * 2)
+    cluster = torch.tensor([0] * 6 + [1] * 5)
+    batch = torch.tensor([0] * 3 + [1] * 3 + [0] * 3 + [1] * 2)
+    moved = aligned(x, cluster, batch, 0)
+    torch.testing.assert_close(moved[:6], torch.tensor([[1.0, 0]] * 6))
+    assert torch.equal(moved[6:], x[6:]), "a cluster with one batch of size stays, and so does a batch of two rows"
+    assert torch.equal(x[0], torch.zeros(2)), "the embedding itself is not changed"
+
+
+def test_rows_of_unknown_batches_are_not_aligned():
+    x = torch.tensor([[0.0]] * 3 + [[2.0]] * 3)
+    assert torch.equal(aligned(x, torch.zeros(6), torch.tensor([0] * 3 + [-1] * 3), 0), x)
+
+
+def test_shrinkage_halves_a_shift_at_as_many_rows():
+    x = torch.tensor([[0.0]] * 5 + [[2.0]] * 5)
+    moved = aligned(x, torch.zeros(10), torch.tensor([0] * 5 + [1] * 5), 5)
+    torch.testing.assert_close(moved, torch.tensor([[0.5]] * 5 + [[1.5]] * 5))
+
+
+def test_alignment_batch_alignment_towards_the_moved_rows():
+    torch.manual_seed(0)
+    batch = torch.arange(60) % 2
+    x = torch.randn(60, 2) + 4.0 * batch[:, None]
+    pull = ClusterAlignment(n_clusters=1, n_shrinkage=0)
+    pull.refresh(x, batch[:, None], torch.arange(60))
+    target = aligned(x, torch.zeros(60), batch, 0)
+    expected = (x - target).square().sum(1).mean() / x.var(0).sum()
+    assert float(pull(x, batch_of(torch.arange(60)))) == pytest.approx(float(expected))
+    assert float(pull(target, batch_of(torch.arange(60)))) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_objective_passes_the_memory_on(memory):
+    pull = MutualNeighbours(n_neighbors=1)
+    objective = LatentReconstruction(
+        {}, {}, kl_weight=0, kl_warmup=0, adversary_weight=0, alignment_losses={"neighbours": (pull, 2.0)}
+    )
+    objective.refresh(*memory)
+    assert float(pull(memory[0], batch_of(memory[2]))) > 0
+
+
+@pytest.mark.parametrize(("strength", "fraction"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (3.0, 1.0)])
+def test_the_strength_is_the_share_of_the_way(strength, fraction):
+    z = torch.cat([torch.zeros(30, 2), torch.full((30, 2), 4.0)]) + 0.1 * torch.randn(60, 2)
+    batch = torch.arange(60)[:, None] // 30
+    whole, part = ClusterAlignment(n_clusters=1), ClusterAlignment(n_clusters=1, strength=strength)
+    for pull in (whole, part):
+        pull.refresh(z, batch, torch.arange(60))
+    at, draws = torch.arange(60), Draws(0, torch.arange(60))
+    moves = [pull._stored_targets(at, draws)[0] - z for pull in (part, whole)]
+    torch.testing.assert_close(moves[0], fraction * moves[1])
+
+
+# ---- targets of observations that are not in the memory ---------------------------------------------------------------
+
+
+def two_types(n=400, seed=0):
+    """Two types in two batches that lie apart, and a third type that batch 0 has alone."""
+    torch.manual_seed(seed)
+    batch, kind = torch.arange(n) % 2, torch.arange(n) // 2 % 3
+    batch = torch.where(kind == 2, 0, batch)
+    x = torch.tensor([[0.0, 0], [20, 0], [0, 60]])[kind] + torch.tensor([0.0, 3.0])[batch][:, None] + torch.randn(n, 2)
+    return x, batch, kind
+
+
+@pytest.mark.parametrize("pull", [MutualNeighbours(n_neighbors=5), ClusterAlignment(n_clusters=3, n_shrinkage=0)])
+def test_an_observation_outside_of_the_sample_is_pulled_as_those_in_it(pull):
+    x, batch, _ = two_types()
+    kept = torch.arange(0, 400, 2) + (torch.arange(200) % 2)
+    pull.refresh(x[kept], batch[kept, None], kept, is_whole=False)
+    new = torch.tensor([i for i in range(400) if i not in set(kept.tolist())])
+    target, has = pull._new_targets(x[new], batch[new], Draws(0, new))
+    alone = two_types()[2][new] == 2
+    moved = (target - x[new]).norm(dim=1)
+    if isinstance(pull, MutualNeighbours):
+        assert not has[alone].any(), "a type of one batch has no neighbours"
+        assert has[~alone].float().mean() > 0.3
+        towards = (target - x[new])[has & ~alone].mean(1) * (1 - 2 * batch[new][has & ~alone])
+        assert float(towards.mean()) > 1, "to the other batch, whose nearest lie at its border"
+    else:
+        assert has.all()
+        assert float(moved[alone].max()) < 0.2, "a type of one batch stays"
+        torch.testing.assert_close(
+            (target - x[new])[~alone].mean(1).abs(), torch.full((int((~alone).sum()),), 1.5), atol=0.4, rtol=0
+        )
+
+
+def test_a_sample_needs_the_whole_view_and_says_nothing_of_unknown_batches():
+    x, batch, _ = two_types()
+    at = torch.arange(0, 400, 10)
+    for pull in (MutualNeighbours(n_neighbors=5), ClusterAlignment(n_clusters=3)):
+        pull.refresh(x, batch[:, None], torch.arange(400), is_whole=False)
+        rows = torch.tensor([1000, 2000])
+        unknown = torch.tensor([[-1], [7]])
+        loss = pull(x[:2], batch_of(rows, unknown, whole=x[:2]))
+        assert float(loss) == pytest.approx(0, abs=1e-9)
+        assert float(pull(x[at] + 1, batch_of(at + 1000, batch[at, None], whole=x[at]))) > 0
+
+
+def test_the_neighbours_of_a_sample_cost_a_bounded_number_of_distances(monkeypatch):
+    sizes = []
+    monkeypatch.setattr("omicsmlm.objectives._batch_alignment.MOST_PAIRS", 300)
+    monkeypatch.setattr(
+        "omicsmlm.objectives._batch_alignment.mutual_pairs",
+        lambda z, a, b, k: (sizes.append(len(a) * len(b)), mutual_pairs(z, a, b, k))[1],
+    )
+    x, batch, _ = two_types()
+    MutualNeighbours().refresh(x, (torch.arange(400) % 4)[:, None], torch.arange(400), is_whole=False)
+    assert len(sizes) == 6
+    assert sum(sizes) <= 300
