@@ -1,6 +1,7 @@
 """How a hostile object is made, as plain values that can be drawn, shrunk, written down and made again."""
 
 import json
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,14 +60,17 @@ class Recipe(NamedTuple):
         return cls(**{**found, "mutations": tuple(found["mutations"])})
 
 
+@cache
+def _mutation(of_sequences: bool, unsafe: bool) -> st.SearchStrategy[str]:
+    kinds = [VALUES | (UNSAFE if unsafe else {}), VALUES, NAMES, STRUCTURE, COLUMNS, *[SEQUENCES] * 2 * of_sequences]
+    return st.integers(0, len(kinds) - 1).flatmap([st.sampled_from(sorted(kind)) for kind in kinds].__getitem__)
+
+
 @st.composite
 def recipes(draw: Any, family: str | None = None, *, trained: bool = False, unsafe: bool = False) -> Recipe:
     """Draw a recipe, of one family or any."""
     family = family or draw(st.sampled_from(sorted(BASES)))
-    kinds = [VALUES | (UNSAFE if unsafe else {}), VALUES, NAMES, STRUCTURE, COLUMNS]
-    if family == "IsoFormer":
-        kinds += [SEQUENCES, SEQUENCES]
-    one = st.sampled_from(kinds).flatmap(lambda kind: st.sampled_from(sorted(kind)))
+    one = _mutation(family == "IsoFormer", unsafe)
     return Recipe(
         family=family,
         n=draw(st.sampled_from([24, 40, 60])),

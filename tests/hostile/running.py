@@ -1,5 +1,6 @@
 """Many recipes and calls, each in a process of its own, so that none can crash, hang or change another; and their counts."""
 
+import faulthandler
 import json
 import os
 import pickle
@@ -8,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -31,6 +33,7 @@ def apart(act: Callable[[], Verdict], patience: float = PATIENCE) -> Verdict:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
+        faulthandler.disable()
         try:
             found = act()
         except BaseException as error:  # noqa: BLE001 - the judge itself failed
@@ -120,16 +123,14 @@ def run_recipes(
     """Judge so many objects, and so many more with training, heads and files, equally many of each family."""
     tally = Tally()
     warm_up(families)
-    todo = [
-        recipe
-        for trained, many in ((False, n), (True, n_trained))
-        for i, family in enumerate(families)
-        for recipe in drawn(
-            many // len(families) + (i < many % len(families)),
-            recipes(family, trained=trained, unsafe=True),
-            at + 1000 * i,
+    lists = [
+        drawn(
+            many // len(families) + (i < many % len(families)), recipes(family, trained=how, unsafe=True), at + 1000 * i
         )
+        for how, many in ((False, n), (True, n_trained))
+        for i, family in enumerate(families)
     ]
+    todo = [recipe for round_of in zip_longest(*lists) for recipe in round_of if recipe is not None]
     for i, recipe in enumerate(todo):
         verdict = apart(lambda r=recipe: judged(r))
         tally.add(recipe, verdict)
