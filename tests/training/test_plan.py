@@ -33,7 +33,7 @@ class Part:
     def refresh(self, embedding_md, covariates_mk, indices_m, *, is_whole):
         self.bank = embedding_md, covariates_mk, indices_m, is_whole, float(torch.rand(()))
 
-    def forget(self):
+    def clear(self):
         self.bank = None
 
 
@@ -222,7 +222,7 @@ def test_of_a_sample_a_copy_of_the_network_embeds_whole_observations():
     plan.module = Mean()
     object.__setattr__(plan, "parts", Parts(tokenizer, part, plan.module, part, part))
     plan.on_train_epoch_start()
-    before = float(plan.module.weight[0])
+    before = float(plan.module.weight[0].detach())
     with torch.no_grad():
         plan.module.weight.fill_(9.0)
     plan.training_step(batch_of(1, 2), 0)
