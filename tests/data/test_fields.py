@@ -120,4 +120,6 @@ def test_new_batches_are_put_behind_those_of_training():
     extended = field.transfer_field(state, query, extend_categories=True)
     assert extended["categories"] == [["m", "t", "a", "z"]]
     assert field.codes(query, extended)[:, 0].tolist() == [3, 1, 2, 3, 2, 0]
-    assert field.transfer_field(state, query)["categories"] == state["categories"] == [["m", "t"]], "only where asked for"
+    assert field.transfer_field(state, query)["categories"] == state["categories"] == [["m", "t"]], (
+        "only where asked for"
+    )

@@ -34,7 +34,9 @@ def test_a_stratum_never_seen_is_centred_on_all_and_scaled_by_the_spread_within_
     found = RiskEnsemble.fit(score_np, times, 3).mean(score_np, np.full(300, -1))
     within_np = score_np - np.stack([np.nanmean(score_np[times.stratum_n == s], 0) for s in range(3)])[times.stratum_n]
     mean_p, deviation_p = np.nanmean(score_np, 0), np.nanstd(within_np, 0)
-    assert (deviation_p < np.nanstd(score_np, 0) / 2).all(), "the means of the strata differ by more than what is in them"
+    assert (deviation_p < np.nanstd(score_np, 0) / 2).all(), (
+        "the means of the strata differ by more than what is in them"
+    )
     expected = [standardised_mean(own_p, mean_p, deviation_p) for own_p in score_np]
     np.testing.assert_allclose(found, expected)
 
