@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -99,6 +100,8 @@ def exit_code(tree: Path, test: str, timeout: float) -> int | None:
         os.dup2(quiet, 2)
         os.chdir(tree)
         sys.path[:] = [str(tree / "src"), *(p for p in sys.path if p != str(Path(__file__).parent))]
+        # Tests that start processes by "spawn" run the main module anew: it must not be this script.
+        sys.modules["__main__"] = types.ModuleType("__main__")
         sys.dont_write_bytecode, os.environ["PYTHONPATH"] = True, str(tree / "src")
         code = 1
         try:

@@ -162,7 +162,6 @@ DENIED = {
     "answer": "prediction",
     "calm": "zero-init",
     "census": "memory bank, reference embeddings",
-    "corrupt": "mask",
     "crop": "truncation",
     "foretell": "predict",
     "hide": "mask",

@@ -115,7 +115,7 @@ def test_the_objective_is_given_what_was_masked_and_how_many_ranks_share_the_bat
     assert torch.equal(outputs[0], plan.module.weight[[4, 2, 9]])
     assert batch.n_ranks == 1
     assert batch.draws is part.masked[0][0]
-    assert batch.whole_nd is None
+    assert batch.unmasked_nd is None
 
 
 def test_what_is_noted_is_the_mean_over_observations():
@@ -226,9 +226,9 @@ def test_of_a_sample_a_copy_of_the_network_embeds_whole_observations():
     with torch.no_grad():
         plan.module.weight.fill_(9.0)
     plan.training_step(batch_of(1, 2), 0)
-    whole_nd = part.evaluated[0][2].whole_nd
-    assert whole_nd.tolist() == [[before]] * 2
-    assert not whole_nd.requires_grad
+    unmasked_nd = part.evaluated[0][2].unmasked_nd
+    assert unmasked_nd.tolist() == [[before]] * 2
+    assert not unmasked_nd.requires_grad
     assert not any(name.startswith("_snapshots") for name, _ in plan.named_parameters()), "it is not trained"
     plan.on_fit_end()
     assert part.bank is None
