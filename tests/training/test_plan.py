@@ -33,7 +33,7 @@ class Part:
     def refresh(self, embedding_md, covariates_mk, indices_m, *, is_whole):
         self.bank = embedding_md, covariates_mk, indices_m, is_whole, float(torch.rand(()))
 
-    def forget(self):
+    def clear(self):
         self.bank = None
 
 
