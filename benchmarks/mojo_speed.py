@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from omicsmlm import MOJOConfig
 from omicsmlm._types import Batch, Encoded, Grid, Module
 from omicsmlm.masking import MaskBins
-from omicsmlm.models.mojo._module import MOJOModule, Outputs
+from omicsmlm.models.mojo._module import MOJOModule, MOJOOutputs
 from omicsmlm.nn import AxisEmbedding, RotaryTransformer, TokenHead
 from omicsmlm.objectives import BinCrossEntropy
 
@@ -56,11 +56,11 @@ class AllTokens(Module):
         mean_nd = self._states(views).mean(1)
         return Encoded(mean_nd, torch.zeros_like(mean_nd))
 
-    def forward(self, views: dict[str, Grid], batch: Batch) -> Outputs:
+    def forward(self, views: dict[str, Grid], batch: Batch) -> MOJOOutputs:
         states_nld = self._states(views)
         parts = states_nld.chunk(2, 1) if self.joined else (states_nld, states_nld)
         token_logits = {name: head(part) for name, head, part in zip(NAMES, self.heads, parts, strict=True)}
-        return Outputs(Encoded(states_nld.mean(1), states_nld.mean(1)), token_logits)
+        return MOJOOutputs(Encoded(states_nld.mean(1), states_nld.mean(1)), token_logits)
 
     def _states(self, views: dict[str, Grid]) -> Tensor:
         embedded = torch.cat([embedding(views) for embedding in self.embeddings], 1)

@@ -9,7 +9,7 @@ from omicsmlm._cox import Times, baseline_hazard, partial_likelihood, ridge_cox
 
 @pytest.fixture
 def made(rng):
-    """Rows whose hazard depends on three columns, with many ties and three strata."""
+    """Observations whose hazard depends on three columns, with many ties and three strata."""
     x_nd = rng.normal(size=(120, 3))
     time_n = np.ceil(5 * rng.exponential(np.exp(-x_nd @ [0.8, -0.5, 0.0])))
     return x_nd, Times(time_n, rng.random(120) < 0.7, rng.integers(0, 3, 120))

@@ -15,11 +15,7 @@ TESTS = Path(__file__).parent
 
 UNMIRRORED = {
     "_working_folder.py",
-    "masking/_modality_subsets.py",
-    "masking/_negatives.py",
     "nn/_linear_risks.py",
-    "_compat.py",
-    "data/_packing.py",
     "evaluation/_kmers.py",
     "evaluation/perturbation/_consistency.py",
     "evaluation/perturbation/_controls.py",
@@ -27,22 +23,10 @@ UNMIRRORED = {
     "evaluation/perturbation/_mixing.py",
     "evaluation/perturbation/_retrieval.py",
     "evaluation/sequence_baselines/_methods.py",
-    "models/base/_component_model.py",
-    "models/base/_embedding.py",
-    "models/base/_fine_tuning.py",
-    "models/base/_registration.py",
-    "models/heads/_adapters.py",
-    "models/heads/_encoder_copy.py",
-    "models/heads/_features.py",
     "nn/_adversary.py",
     "nn/_latents.py",
     "objectives/_consistency.py",
     "pl/_figure.py",
-    "pp/_gtf.py",
-    "pp/_input.py",
-    "pp/_intervals.py",
-    "training/_callbacks.py",
-    "training/_plan.py",
 }
 """Files without a test file of their own; this list may only become shorter."""
 OF_SEVERAL = {
@@ -92,9 +76,6 @@ OPENINGS = re.compile(r"(Gives?|Tells?|Judges?) ")
 OF_OLD = {
     "_manifest",
     "_writing",
-    "_cox",
-    "_risk_scores",
-    "evaluation",
     "nn",
 }
 """Rooms in which some docstrings still begin so; this list may only become shorter."""
@@ -166,16 +147,12 @@ TERMS = {"SQLITE_CORRUPT", "bbox_to_anchor", "hide_state_registries"}
 """Names of others in which such a word has its usual meaning."""
 NAMES_OF_OLD: set[str] = {
     "scored_n",
-    "CROPS",
     "N_SCORED",
     "SHOWN",
     "_BATCH_SHARE",
     "_LETTER",
-    "_MOST_LETTERS",
-    "_RNA_SHARE",
     "_scored_rows",
     "crop",
-    "judge",
     "seen_own_nt",
     "share",
     "shown",

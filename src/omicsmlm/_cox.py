@@ -1,4 +1,4 @@
-"""The Cox model of censored times: its partial likelihood, solved exactly with a ridge, and its baseline hazard.
+"""The Cox model of censored times: its partial likelihood, fitted to convergence with a ridge, and its baseline hazard.
 
 On the ground floor, since both the models and the plain baselines of the evaluation stand on it.
 """
@@ -9,45 +9,46 @@ from typing import NamedTuple
 import numpy as np
 
 N_STEPS = 100
-"""Most Newton steps; a ridge problem takes about ten."""
+"""Most Newton steps; a ridge problem takes about ten, so that this is never met but by one without a minimum."""
 TOLERANCE = 1e-10
-"""Newton decrement, relative to the loss of a row, below which the solution counts as reached."""
+"""Newton decrement, relative to the loss of an observation, below which the minimum counts as reached: half of it is
+how far the loss is from it."""
 
 
 class Times(NamedTuple):
-    """When rows were last seen, and whether that was the event."""
+    """When observations were last seen, and whether that was the event."""
 
     time_n: np.ndarray
     """(n,) float64, in the user's own unit, not negative."""
     event_n: np.ndarray
-    """(n,) bool: the event happened at that time; otherwise the row was still without it (censored)."""
+    """(n,) bool: the event happened at that time; otherwise the observation was still without it (censored)."""
     stratum_n: np.ndarray
-    """(n,) int64: rows are compared with those of their own stratum only."""
+    """(n,) int64: observations are compared with those of their own stratum only."""
 
     def only(self, rows: np.ndarray) -> "Times":
-        """Take some rows, by number or by a boolean per row."""
+        """Return some observations, by position or by a boolean per observation."""
         return Times(*(part[rows] for part in self))
 
     def strata(self) -> Iterator[np.ndarray]:
-        """Give the row numbers of each stratum, by ascending time."""
+        """Yield the positions of the observations of each stratum, by ascending time."""
         for stratum in np.unique(self.stratum_n):
             rows = np.flatnonzero(self.stratum_n == stratum)
             yield rows[np.argsort(self.time_n[rows], kind="stable")]
 
 
 class _Risk(NamedTuple):
-    """The sums over those at risk at each event of one stratum, rows by ascending time; e events."""
+    """The sums over those at risk at each event of one stratum, observations by ascending time; e events."""
 
     hazard_n: np.ndarray
     event_e: np.ndarray
-    """Rows that are events."""
+    """Observations that are events."""
     start_e: np.ndarray
-    """First row that is at risk."""
+    """First observation that is at risk."""
     first_e: np.ndarray
     last_e: np.ndarray
     """First of the events at the same time, and the one after the last."""
     fraction_e: np.ndarray
-    """Share of the tied events' hazard that is already gone (Efron)."""
+    """Fraction of the tied events' hazard that is already gone (Efron)."""
     sum_e: np.ndarray
 
 
@@ -68,7 +69,7 @@ def _cumulated(values: np.ndarray) -> np.ndarray:
 
 
 def partial_likelihood(eta_n: np.ndarray, times: Times) -> float:
-    r"""Give Cox's log partial likelihood, tied events by Efron's method, summed over strata.
+    r"""Compute Cox's log partial likelihood, tied events by Efron's method, summed over strata.
 
     .. math:: \sum_e \Big(\eta_e - \log\big(\sum_{j: t_j \ge t_e} e^{\eta_j}
               - \frac{r_e}{m_e} \sum_{k \text{ tied with } e} e^{\eta_k}\big)\Big)
@@ -80,7 +81,7 @@ def partial_likelihood(eta_n: np.ndarray, times: Times) -> float:
     eta_n
         (n,) log relative hazards.
     times
-        When the rows were last seen.
+        When the observations were last seen.
 
     Examples
     --------
@@ -105,7 +106,7 @@ class _Slope(NamedTuple):
 
 
 def _slope(x_nd: np.ndarray, weight_d: np.ndarray, time_n: np.ndarray, event_n: np.ndarray) -> _Slope:
-    """Negative log partial likelihood of one stratum, rows by ascending time, with its derivatives."""
+    """Compute the negative log partial likelihood of one stratum, observations by ascending time, with its derivatives."""
     eta_n = x_nd @ weight_d
     eta_n = eta_n - eta_n.max()
     risk = _risk(eta_n, time_n, event_n)
@@ -114,7 +115,7 @@ def _slope(x_nd: np.ndarray, weight_d: np.ndarray, time_n: np.ndarray, event_n: 
     cumulative_n = passed_e[np.searchsorted(time_n[risk.event_e], time_n, side="right")]
     tied_e = _cumulated(risk.fraction_e / risk.sum_e)
     cumulative_n[risk.event_e] -= tied_e[risk.last_e] - tied_e[risk.first_e]
-    expected_n = risk.hazard_n * cumulative_n  # events that the model expects of each row
+    expected_n = risk.hazard_n * cumulative_n  # events that the model expects of each observation
     weighted_nd = risk.hazard_n[:, None] * x_nd
     at_risk_nd = np.cumsum(weighted_nd[::-1], axis=0)[::-1]
     up_to_ed = _cumulated(weighted_nd[risk.event_e])
@@ -125,7 +126,7 @@ def _slope(x_nd: np.ndarray, weight_d: np.ndarray, time_n: np.ndarray, event_n: 
 
 
 def ridge_cox(x_nd: np.ndarray, times: Times, penalty_d: np.ndarray, start_d: np.ndarray | None = None) -> np.ndarray:
-    r"""Solve a Cox model with strata and a ridge, to convergence, by damped Newton steps.
+    r"""Fit a Cox model with strata and a ridge, to convergence, by damped Newton steps.
 
     .. math:: \min_w\; -\tfrac{1}{n} \log L(X w) + \tfrac{1}{2} \sum_d \lambda_d w_d^2
 
@@ -134,11 +135,11 @@ def ridge_cox(x_nd: np.ndarray, times: Times, penalty_d: np.ndarray, start_d: np
     x_nd
         (n, d) covariates; their means do not matter, their scale does.
     times
-        When the rows were last seen. Strata have a baseline hazard each and share the weights.
+        When the observations were last seen. Strata have a baseline hazard each and share the weights.
     penalty_d
         (d,) :math:`\lambda`, positive.
     start_d
-        (d,) weights near by; None for zeros.
+        (d,) weights to start from; None for zeros.
 
     Returns
     -------
@@ -179,7 +180,7 @@ def ridge_cox(x_nd: np.ndarray, times: Times, penalty_d: np.ndarray, start_d: np
 
 
 class Baseline(NamedTuple):
-    """The cumulative hazard of a row with log relative hazard 0."""
+    """The cumulative hazard of an observation with log relative hazard 0."""
 
     time_t: np.ndarray
     """(t,) distinct times of events, ascending."""
@@ -187,13 +188,13 @@ class Baseline(NamedTuple):
     """(t,) cumulative hazard from each of these times on; 0 before the first."""
 
     def at(self, time_q: np.ndarray) -> np.ndarray:
-        """Give the (q,) cumulative hazard at some times; after the last event it stays as it is."""
+        """Compute the (q,) cumulative hazard at some times; after the last event it stays as it is."""
         steps = np.concatenate([[0.0], self.cumulative_t])
         return steps[np.searchsorted(self.time_t, time_q, side="right")]
 
 
 def baseline_hazard(eta_n: np.ndarray, times: Times) -> Baseline:
-    r"""Estimate the baseline hazard of rows as of one stratum (Breslow 1972).
+    r"""Estimate the baseline hazard of observations as of one stratum (Breslow 1972).
 
     .. math:: H_0(t) = \sum_{t_e \le t} \frac{m_e}{\sum_{j: t_j \ge t_e} e^{\eta_j}}
 

@@ -1,6 +1,6 @@
 """How good risks and survival probabilities are, given censored times: pure functions of arrays.
 
-On the ground floor, since both the models and ``omicsmlm.evaluation.survival`` speak through it. Concordance, Brier score
+On the ground floor, since both the models and ``omicsmlm.evaluation.survival`` use it. Concordance, Brier score
 and Kaplan-Meier curve are those of torchsurv (Novartis, MIT).
 """
 
@@ -23,7 +23,7 @@ class LogRank(NamedTuple):
 
 
 def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.ndarray]:
-    """Give times as float64, events as bool and other columns as arrays, all of the same length.
+    """Return times as float64, events as bool and other columns as arrays, all of the same length.
 
     Raises
     ------
@@ -35,9 +35,9 @@ def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.n
     for name, column in columns.items():
         if len(column) != len(time_n):
             found = f"{len(column)} of {name} for {len(time_n)} times"
-            raise value_error(place, "as many entries of each", found, "pass the same rows")
+            raise value_error(place, "as many entries of each", found, "pass the same observations")
     if not np.isfinite(time_n).all() or time_n.min(initial=0) < 0:
-        raise value_error(place, "finite times that are not negative", "others", "leave these rows out")
+        raise value_error(place, "finite times that are not negative", "others", "leave these observations out")
     if not np.isin(event_n, (0, 1)).all():
         raise value_error(place, "events that are 0 or 1", "others", "code them as 1 for the event, 0 for censored")
     columns["event"] = event_n.astype(bool)
@@ -45,9 +45,9 @@ def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.n
 
 
 def concordance(risk: Any, time: Any, event: Any) -> float:
-    r"""Give Harrell's C-index: of two rows of which it is known who had the event first, how often it had the higher risk.
+    r"""Compute Harrell's C-index: how often, of two observations, the one with the earlier event had the higher risk.
 
-    Equal risks count half. Time is only compared within the rows given: pass one stratum at a time, or see
+    Equal risks count half. Time is only compared within the observations given: pass one stratum at a time, or see
     :func:`concordances`.
 
     Parameters
@@ -60,7 +60,7 @@ def concordance(risk: Any, time: Any, event: Any) -> float:
     Returns
     -------
     float
-        0 to 1, 0.5 for chance; NaN where no two rows can be compared.
+        0 to 1, 0.5 for chance; NaN where no two observations can be compared.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def concordance(risk: Any, time: Any, event: Any) -> float:
 
 
 def concordances(risk: Any, time: Any, event: Any, stratum: Any, pooled_risk: Any = None) -> pd.DataFrame:
-    """Give the C-index of each stratum, their mean, their mean weighted by the number of rows, and the pooled one.
+    """Compute the C-index of each stratum, their mean, plain and weighted by size, and the pooled one.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def concordances(risk: Any, time: Any, event: Any, stratum: Any, pooled_risk: An
     Returns
     -------
     DataFrame
-        ``C-index``, ``n`` and ``events`` of each stratum, then of ``mean``, ``weighted`` and ``pooled``. Strata in which
-        nothing can be compared are NaN and left out of the means.
+        ``C-index``, ``n`` and ``events`` of each stratum, then of ``mean``, ``weighted`` and ``pooled``. Strata in
+        which nothing can be compared are NaN and left out of the means.
     """
     checked = checked_times("concordances", time, event, risk=risk, stratum=np.asarray(stratum, dtype=str))
     time_n, event_n, risk_n, stratum_n = checked
@@ -117,12 +117,12 @@ def concordances(risk: Any, time: Any, event: Any, stratum: Any, pooled_risk: An
 
 
 def brier(survival: Any, times: Any, time: Any, event: Any) -> np.ndarray:
-    r"""Give the Brier score of survival probabilities at some times, weighted for censoring (Graf et al. 1999).
+    r"""Compute the Brier score of survival probabilities at some times, weighted for censoring (Graf et al. 1999).
 
     .. math:: \frac1n \sum_i \frac{S(t \mid x_i)^2\, [t_i \le t, \text{event}]}{G(t_i)}
               + \frac{(1 - S(t \mid x_i))^2\, [t_i > t]}{G(t)}
 
-    with the Kaplan-Meier estimate :math:`G` of the censoring times of these rows.
+    with the Kaplan-Meier estimate :math:`G` of the censoring times of these observations.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def _double(values: np.ndarray) -> torch.Tensor:
 
 
 def kaplan_meier(time: Any, event: Any) -> pd.Series:
-    """Estimate the share that is still without the event (Kaplan and Meier 1958).
+    """Estimate the fraction that is still without the event (Kaplan and Meier 1958).
 
     Returns
     -------
@@ -182,7 +182,7 @@ def at_time(curve: pd.Series, time: float) -> float:
 
 
 def calibration(survival: Any, time: Any, event: Any, horizon: float, n_groups: int = 5) -> pd.DataFrame:
-    r"""Compare, in groups of rows by predicted survival, the prediction with the Kaplan-Meier estimate.
+    r"""Compare, in groups of observations by predicted survival, the prediction with the Kaplan-Meier estimate.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def log_rank(time: Any, event: Any, group: Any, stratum: Any = None) -> LogRank:
     time_n, event_n, group_n = checked_times("log_rank", time, event, group=np.asarray(group, dtype=str))
     names, code_n = np.unique(group_n, return_inverse=True)
     if len(names) < 2:
-        raise value_error("log_rank", "at least two groups", f"{len(names)}", "divide the rows otherwise")
+        raise value_error("log_rank", "at least two groups", f"{len(names)}", "divide the observations otherwise")
     stratum_n = np.zeros(len(time_n), dtype=str) if stratum is None else np.asarray(stratum, dtype=str)
     difference_g, variance_gg = np.zeros(len(names)), np.zeros((len(names), len(names)))
     for name in np.unique(stratum_n):

@@ -114,9 +114,13 @@ def twice(sets):
         (
             None,
             {"min_features": 1000},
-            "a: expected rows and features after filtering, got 0 rows and 20 features; lower",
+            "a: expected observations and features after filtering, got 0 observations and 20 features; lower",
         ),
-        (None, {"min_rows": 1000}, "a: expected rows and features after filtering, got 9 rows and 0 features; lower"),
+        (
+            None,
+            {"min_rows": 1000},
+            "a: expected observations and features after filtering, got 9 observations and 0 features; lower",
+        ),
         (None, {"layers": "raw"}, r"a: expected a layer 'raw', got layers \[\]; name another one, or none for X"),
     ],
 )

@@ -83,9 +83,9 @@ def test_neither_trivial_nor_hopeless():
     ("options", "words"),
     [
         ({"n_obs": 0}, "n_obs: expected at least 1, got 0"),
-        ({"density": 1.5}, "density: expected a share between 0 and 1, got 1.5"),
-        ({"density": 0.0}, "density: expected a share between 0 and 1, got 0.0"),
-        ({"missing": -0.1}, "missing: expected a share from 0 to 1, got -0.1"),
+        ({"density": 1.5}, "density: expected a fraction between 0 and 1, got 1.5"),
+        ({"density": 0.0}, "density: expected a fraction between 0 and 1, got 0.0"),
+        ({"missing": -0.1}, "missing: expected a fraction from 0 to 1, got -0.1"),
     ],
 )
 def test_wrong_numbers_get_a_sentence(options, words):

@@ -12,7 +12,7 @@ from omicsmlm.evaluation import _averages, avg_bio_batch
 
 @pytest.fixture(scope="module")
 def cells():
-    """An embedding of 90 rows, three overlapping labels, three batches of which one is shifted."""
+    """An embedding of 90 observations, three overlapping labels, three batches of which one is shifted."""
     rng = np.random.default_rng(0)
     label_n, batch_n = np.repeat(list("abc"), 30), np.tile(list("xyz"), 30)
     x_nd = rng.normal(size=(90, 4)) + 2.5 * np.eye(3, 4)[np.repeat(range(3), 30)]
@@ -21,7 +21,7 @@ def cells():
 
 
 def slow_silhouette(x_nd, group_n):
-    """Row by row: (b − a) / max(a, b), a the mean distance within the own group, b to the nearest other one."""
+    """Observation by observation: (b − a) / max(a, b), a the mean distance within the own group, b to the nearest other one."""
     widths = []
     for i, own in enumerate(group_n):
         distance_n = np.array([np.sqrt(((x_nd[i] - row) ** 2).sum()) for row in x_nd])
@@ -115,7 +115,7 @@ def test_clusters_have_the_largest_modularity_of_all_partitions(rng, clustering)
 
 
 def test_connectivity_by_hand():
-    """Label a lies in two heaps of 12 and 8 rows, label b in one: (12 / 20 + 1) / 2."""
+    """Label a lies in two heaps of 12 and 8 observations, label b in one: (12 / 20 + 1) / 2."""
     rng = np.random.default_rng(1)
     centre = np.repeat([0, 100, 200], [12, 8, 15])
     x_nd = centre[:, None] + rng.normal(size=(35, 2))
@@ -124,7 +124,7 @@ def test_connectivity_by_hand():
 
 
 def test_the_graph_of_connectivity_is_symmetric():
-    """A row that nobody is nearest to still hangs on its own neighbours; in the directed graph it would not."""
+    """An observation that nobody is nearest to still hangs on its own neighbours; in the directed graph it would not."""
     x_nd = np.concatenate([np.zeros(11), np.full(12, 50.0)])[:, None] + np.linspace(0, 1, 23)[:, None]
     x_nd[10] = 9
     scores = avg_bio_batch(x_nd, np.repeat(["a", "b"], [11, 12]), np.arange(23) % 2, n_neighbors=4)
@@ -159,7 +159,7 @@ def test_rows_without_label_or_batch_and_rare_labels_are_left_out(cells, caplog)
     pd.testing.assert_frame_equal(table, avg_bio_batch(*cells))
     note = {key: table.attrs[key] for key in ("left_out", "n_scored", "n_obs", "min_cells")}
     assert note == {"left_out": ["rare"], "n_scored": 90, "n_obs": 101, "min_cells": 10}
-    assert caplog.messages == ["avg_bio_batch: labels with fewer than 10 rows are left out: rare."]
+    assert caplog.messages == ["avg_bio_batch: labels with fewer than 10 observations are left out: rare."]
 
 
 X, LABELS, BATCHES = np.random.default_rng(0).normal(size=(24, 3)), ["a", "b"] * 12, ["x", "x", "y", "y"] * 6
@@ -169,20 +169,28 @@ X, LABELS, BATCHES = np.random.default_rng(0).normal(size=(24, 3)), ["a", "b"] *
     ("arguments", "options", "words"),
     [
         ((X, LABELS), {"clustering": "kmeans"}, "clustering: expected one of 'leiden', 'louvain', got 'kmeans'"),
-        ((X, LABELS), {"n_neighbors": 1}, "n_neighbors: expected at least 2, the row itself being one, got 1"),
+        ((X, LABELS), {"n_neighbors": 1}, "n_neighbors: expected at least 2, the observation itself being one, got 1"),
         ((X, LABELS), {"min_cells": 1}, "min_cells: expected at least 2, got 1; pass 10, say"),
         (({}, LABELS), {}, "embeddings: expected at least one embedding, got none"),
         ((X[:20], LABELS), {}, r"key 'embedding': expected an array \(24, d\), got shape \(20, 3\)"),
-        (({"z": X * np.nan}, LABELS), {}, "key 'z': expected finite values, got NaN or infinity in 24 of 24 rows"),
+        (
+            ({"z": X * np.nan}, LABELS),
+            {},
+            "key 'z': expected finite values, got NaN or infinity in 24 of 24 observations",
+        ),
         ((np.ones((24, 2)), LABELS), {}, "key 'embedding': expected rows that differ"),
-        ((X, [LABELS]), {}, r"labels: expected one entry per row, got an array of shape \(1, 24\)"),
+        ((X, [LABELS]), {}, r"labels: expected one entry per observation, got an array of shape \(1, 24\)"),
         ((X, LABELS, BATCHES[:20]), {}, "batches: expected 24, one per label, got 20; pass columns of the same .obs"),
         (
             (X, ["a"] * 24),
             {},
-            "labels: expected at least two to tell apart, got 1 with 10 rows or more; pass other labels",
+            "labels: expected at least two to tell apart, got 1 with 10 observations or more; pass other labels",
         ),
-        ((X, LABELS), {"min_cells": 13}, "labels: expected at least two to tell apart, got 0 with 13 rows or more"),
+        (
+            (X, LABELS),
+            {"min_cells": 13},
+            "labels: expected at least two to tell apart, got 0 with 13 observations or more",
+        ),
         (
             (X, LABELS, LABELS),
             {},

@@ -51,12 +51,15 @@ def test_rows_are_scored_where_every_embedding_is_and_types_are_frequent(caplog)
     caplog.set_level(logging.INFO, "omicsmlm")
     label = np.array(["a"] * 12 + ["b"] * 12 + ["c"] * 12 + [None], dtype=object)
     whole, partial = np.zeros((37, 2)), np.zeros((37, 2))
-    partial[:3, 1] = np.nan  # 9 rows of type a are left: fewer than ten
+    partial[:3, 1] = np.nan  # 9 observations of type a are left: fewer than ten
     evaluated, note = _benchmark._scored_rows(label, None, {"whole": whole, "partial": partial}, 10)
     assert np.array_equal(np.flatnonzero(evaluated), np.arange(12, 36))
     assert note == {"left_out": ["a"], "n_scored": 24, "n_obs": 37, "min_cells": 10}
     assert "types with fewer than 10 cells are left out of scoring: a." in caplog.text
-    assert "3 of 37 rows lack a modality that a baseline needs; every row of the table is scored on 24." in caplog.text
+    assert (
+        "3 of 37 observations lack a modality that a baseline needs; every row of the table is scored on 24."
+        in caplog.text
+    )
 
 
 def test_exact_neighbours_are_the_nearest(rng):
@@ -145,7 +148,7 @@ def test_unpaired_rows_and_no_batch():
     assert list(table.index) == ["random", "PCA", "PCA (8)", "PCA+LSI (8)"]
     assert "Batch correction" not in table
     assert "Isolated labels" not in table
-    assert table.attrs["n_scored"] <= 150  # half of the rows have both modalities
+    assert table.attrs["n_scored"] <= 150  # half of the observations have both modalities
 
 
 def with_embedding(values):
@@ -159,8 +162,11 @@ def with_embedding(values):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (lambda x: np.where(x > 2, np.nan, x), "key 'Y': expected finite values, got NaN or infinity in .* of 72 rows"),
-        (lambda x: np.ones_like(x), "key 'Y': expected rows that differ, got the same row 72 times"),
+        (
+            lambda x: np.where(x > 2, np.nan, x),
+            "key 'Y': expected finite values, got NaN or infinity in .* of 72 observations",
+        ),
+        (lambda x: np.ones_like(x), "key 'Y': expected rows that differ, got the same observation 72 times"),
         (lambda x: x, "key 'Y': expected an embedding of its own, got the same values as 'X'"),
     ],
 )
@@ -186,7 +192,11 @@ def test_a_bad_embedding_is_named(values, words):
             {"baselines": ["VI"]},
             r"baselines \['VI'\]: expected names among \['Harmony', 'scVI'",
         ),
-        ((["X"], "one", "type"), {}, "batch_key: expected at least two batches, got only 'b' in the rows to score"),
+        (
+            (["X"], "one", "type"),
+            {},
+            "batch_key: expected at least two batches, got only 'b' in the observations to score",
+        ),
         ((["X"], None, "type"), {"baselines": ["Harmony"]}, "Harmony: expected a batch_key, got None"),
         (
             (["X"], "batch", "type"),

@@ -30,11 +30,11 @@ def test_a_label_that_is_no_column_is_a_wrong_call():
 @pytest.mark.parametrize(
     ("values", "truth", "n_bins", "message"),
     [
-        ([0.5, 0.5], ["a", "b"], 15, "one label per row, got 2 for 1 rows"),
+        ([0.5, 0.5], ["a", "b"], 15, "one label per observation, got 2 for 1 observations"),
         ([0.9, 0.5], ["a"], 15, "sum to 1 in each row"),
         ([1.5, -0.5], ["a"], 15, "sum to 1 in each row"),
         ([0.5, 0.5], ["a"], 0, "at least 1 bin, got 0"),
-        ([0.5, 0.5], [None], 15, "rows with a label, got none"),
+        ([0.5, 0.5], [None], 15, "observations with a label, got none"),
     ],
 )
 def test_wrong_input(values, truth, n_bins, message):

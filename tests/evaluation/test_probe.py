@@ -94,7 +94,10 @@ def test_a_label_that_training_lacks_is_not_scored(blobs):
     table = probe(x, label, groups)
     assert table.attrs["untrained"] == {"g2": 0, "g1": 0, "only c": 0}
     groups[-5:] = "only c"
-    with pytest.raises(ValueError, match="no test row of 'only c' has a label seen in training"):
+    with pytest.raises(
+        ValueError,
+        match="probe: expected a test observation of 'only c' with a label of a training observation, got none; pass another",
+    ):
         probe(x, label, groups)
     groups[0] = "only c"
     assert probe(x, label, groups).attrs["untrained"]["only c"] == 20
@@ -110,10 +113,22 @@ def test_categories_are_read_as_their_names(blobs):
     ("change", "words"),
     [
         (lambda x, y, g: (x[:, 0], y, g), r"embedding \(n_obs, d\), got an array of shape \(120,\)"),
-        (lambda x, y, g: (np.where(x > 2, np.nan, x), y, g), "of 120 rows of the embedding are NaN"),
-        (lambda x, y, g: (x, y[:-1], g), "labels has 119 entries, the embedding 120 rows"),
-        (lambda x, y, g: (x, y, g[:-1]), "groups has 119 entries"),
-        (lambda x, y, g: (x, np.repeat("a", 120), g), "nothing to tell apart"),
+        (
+            lambda x, y, g: (np.where(x > 2, np.nan, x), y, g),
+            "probe: expected a finite embedding, got NaN or infinity in .* of 120 observations; leave these",
+        ),
+        (
+            lambda x, y, g: (x, y[:-1], g),
+            "probe: expected one entry of labels per observation, got 119 for 120 observations; pass the same",
+        ),
+        (
+            lambda x, y, g: (x, y, g[:-1]),
+            "probe: expected one entry of groups per observation, got 119 for 120 observations",
+        ),
+        (
+            lambda x, y, g: (x, np.repeat("a", 120), g),
+            "probe: expected at least two labels of 10 cells or more, got fewer; pass other labels",
+        ),
         (lambda x, y, g: (x, y, np.repeat("g", 120)), "at least two groups"),
     ],
 )

@@ -126,12 +126,12 @@ def test_real_groups(data_folder):
     [
         (lambda: homology_groups(["A"], min_shared=0), "min_shared: expected a share above 0 and up to 1, got 0; pass"),
         (lambda: homology_groups(["A"], k=99), "k: expected 1 or more, and fewer than a number of 62 bits can tell apart"),
-        (lambda: homology_groups({"dna": ["A"], "rna": ["A", "C"]}), "sequences: expected modalities of as many rows, got [1, 2]"),
-        (lambda: homology_groups({}), "sequences: expected modalities of as many rows, got []"),
+        (lambda: homology_groups({"dna": ["A"], "rna": ["A", "C"]}), "sequences: expected modalities of as many observations, got [1, 2]"),
+        (lambda: homology_groups({}), "sequences: expected modalities of as many observations, got []"),
         (lambda: sequence_split(), "sequence_split: expected sequences or groups, got neither; pass one of them, or both"),
-        (lambda: sequence_split(["A"], ["a", "b"]), "groups: expected one per row, 1, got 2; pass those of the same rows"),
-        (lambda: sequence_split(groups=["a"], test=0.6, val=0.4), "test, val: expected shares of the rows, together below 1, got 0.6 and 0.4"),
-        (lambda: sequence_split(groups=["a"] * 9 + ["b"]), "val: expected a group that fits into it, got 2 groups, of which the largest has 9 of 10 rows; ask for"),
+        (lambda: sequence_split(["A"], ["a", "b"]), "groups: expected one per observation, 1, got 2; pass those of the same observations"),
+        (lambda: sequence_split(groups=["a"], test=0.6, val=0.4), "test, val: expected fractions of the observations, together below 1, got 0.6 and 0.4"),
+        (lambda: sequence_split(groups=["a"] * 9 + ["b"]), "val: expected a group that fits into it, got 2 groups, of which the largest has 9 of 10 observations; ask for"),
     ],
 )  # fmt: skip
 def test_wrong_input(call, message):

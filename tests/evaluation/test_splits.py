@@ -47,8 +47,8 @@ def test_rare_and_missing_strata_do_no_harm():
 @pytest.mark.parametrize(
     ("groups", "n_folds", "message"),
     [
-        (["p"] * 3, 2, "groups: expected one per row, 4, got 3; pass those of the same rows"),
-        (["p", "q", None, "q"], 2, "groups: expected a group for each row, got missing ones"),
+        (["p"] * 3, 2, "groups: expected one per observation, 4, got 3; pass those of the same observations"),
+        (["p", "q", None, "q"], 2, "groups: expected a group for each observation, got missing ones"),
         (["p", "p", "q", "q"], 3, "n_folds: expected a number from 2 to that of groups, 2, got 3"),
         (None, 1, "n_folds: expected a number from 2 to that of groups, 4, got 1"),
     ],

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from omicsmlm._stored import StoredGrid, StoredValues, UnmaskedGrid
 from omicsmlm._types import Grid
 from omicsmlm.masking import MaskFeatures, keep_visible
 from tests.objects import draws_for
@@ -121,3 +122,22 @@ def test_show_keeps_what_is_named():
     assert shown.values.tolist() == [[2, 0]]
     assert shown.visible.tolist() == [[True, False]]
     assert shown.total.tolist() == [6]
+
+
+def test_stored_values_are_masked_with_the_grid():
+    stored = StoredValues(
+        at_t=torch.tensor([1, 3, 4, 0]),
+        obs_t=torch.tensor([0, 1, 1, 0]),
+        column_t=torch.tensor([1, 0, 1, 0]),
+        values_t=torch.tensor([5.0, 2.0, 7.0, 0.0]),  # the last one is of a feature that the grid does not have
+        offsets=torch.tensor([0, 1, 4]),
+    )
+    measured, panel_n = torch.tensor([[False] * 3, [True] * 3]), torch.ones(2, dtype=torch.int64)
+    whole = UnmaskedGrid.from_stored(stored, torch.tensor([6.0, 10.0]), measured, panel_n)
+    masked = keep_visible(whole, torch.tensor([[True, True, False], [True, False, True]]))
+    assert type(masked) is StoredGrid
+    assert masked.stored.values_t.tolist() == [5, 2, 0, 0]
+    assert torch.equal(masked.stored.at_t, stored.at_t)
+    assert masked.values.tolist() == [[0, 5, 0], [2, 0, 0]]
+    assert masked.total.tolist() == [6, 3]
+    assert whole.stored.values_t.tolist() == [5, 2, 7, 0], "the grid itself stays"

@@ -344,7 +344,7 @@ def test_a_row_never_loses_its_last_modality():
     assert not has[:, 2].any()
 
 
-@pytest.mark.parametrize("brings_closed", [False, True])
+@pytest.mark.parametrize("with_negatives", [False, True])
 def test_a_modality_without_tokens_is_no_trouble(with_negatives):
     none = token_set(40, 30, present=np.zeros(40, bool))
     masked = hide({"rna": token_set(), "atac": none}, modality=1.0, closed={"rna": False, "atac": with_negatives})

@@ -77,10 +77,18 @@ def test_long_labels_do_not_overlap():
     ("table", "predicted", "words"),
     [
         (["a"], None, "table_or_truth: expected a table of counts, or two arrays of labels, got a list alone; pass"),
-        (["a", "b"], ["a"], "predicted: expected one label per row, got 1 for 2 true labels; pass labels of the same"),
-        (["a"], [None], "table: expected at least one row with both labels, got none; check the labels"),
-        (pd.DataFrame({"a": [-1]}, index=["a"]), None, "table: expected counts of rows, got other values; pass true"),
-        (pd.DataFrame({"a": ["x"]}, index=["a"]), None, "table: expected counts of rows, got other values"),
+        (
+            ["a", "b"],
+            ["a"],
+            "predicted: expected one label per observation, got 1 for 2 true labels; pass labels of the same",
+        ),
+        (["a"], [None], "table: expected at least one observation with both labels, got none; check the labels"),
+        (
+            pd.DataFrame({"a": [-1]}, index=["a"]),
+            None,
+            "table: expected counts of observations, got other values; pass true",
+        ),
+        (pd.DataFrame({"a": ["x"]}, index=["a"]), None, "table: expected counts of observations, got other values"),
         (pd.DataFrame({"a": [1, 2]}, index=["a", "a"]), None, "table: expected each label once, got labels twice; add"),
     ],
 )

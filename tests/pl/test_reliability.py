@@ -24,7 +24,7 @@ def test_accuracy_stands_over_confidence_and_bins_without_rows_are_left_out(tabl
     assert [bar.get_height() for bar in lower.patches] == [0.25, 0.75]
     assert [bar.get_x() + bar.get_width() / 2 for bar in lower.patches] == pytest.approx([0.5, 0.9])
     assert [text.get_text() for text in upper.texts] == ["ECE 0.100"]
-    assert "40 rows" in lower.get_ylabel()
+    assert "40 observations" in lower.get_ylabel()
     assert (tmp_path / "reliability.png").stat().st_size > 5000
 
 
@@ -47,9 +47,9 @@ def test_intervals_are_those_of_wilson(right, n):
             {"columns": ["confidence"]},
             "table: expected the columns .* got one without 'accuracy', 'n'; pass evaluation",
         ),
-        ({"n": 0}, "table: expected at least one bin with rows, got none; pass evaluation.reliability"),
-        ({"accuracy": 80}, "table: expected shares from 0 to 1, got other values; pass evaluation.reliability"),
-        ({"accuracy": np.nan}, "table: expected shares from 0 to 1, got other values"),
+        ({"n": 0}, "table: expected at least one bin with observations, got none; pass evaluation.reliability"),
+        ({"accuracy": 80}, "table: expected fractions from 0 to 1, got other values; pass evaluation.reliability"),
+        ({"accuracy": np.nan}, "table: expected fractions from 0 to 1, got other values"),
     ],
 )
 def test_wrong_input_gets_a_sentence(table, changes, words):

@@ -35,7 +35,7 @@ def test_every_value_is_written_and_the_best_total_is_first(table, tmp_path):
     assert written[:2] == ["second", "first"]
     assert {"0.90", "0.10", "0.80", "–", "0.620", "0.340"} <= set(written)
     assert (
-        "90 of 100 rows scored. Types of fewer than 10 cells left out: rare. Undefined and not counted: cLISI."
+        "90 of 100 observations scored. Types of fewer than 10 cells left out: rare. Undefined and not counted: cLISI."
         in written
     )
     assert (tmp_path / "table.png").stat().st_size > 5000

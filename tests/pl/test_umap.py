@@ -77,7 +77,7 @@ def test_colours_differ(n):
     [
         ("Z", "type", "key 'Z': expected an embedding in .obsm, got only 'X'"),
         ("X", ["type", "no"], r"color \['no'\]: expected columns of the top-level .obs, got only 'type', 'batch'"),
-        ("N", "type", "key 'N': expected at least three finite rows, got 0"),
+        ("N", "type", "key 'N': expected at least three finite observations, got 0"),
     ],
 )
 def test_wrong_input_gets_a_sentence(key, color, words):

@@ -1,4 +1,4 @@
-"""Several files, or a collection of annbatch's, as one object whose values stay on disk."""
+"""Several files, or a collection of annbatch, as one object whose values stay on disk."""
 
 import logging
 import re
@@ -22,7 +22,7 @@ from omicsmlm._types import DATASET, PROFILED, SOURCES, Source
 logger = logging.getLogger(__name__)
 
 BLOCK_H5AD, BLOCK_ZARR = 256, 1024
-"""Observations that are read together; zarr takes longer to begin a read."""
+"""Observations that are read together; more of zarr, where a read has more overhead."""
 COLLECTION = "annbatch-preshuffled"
 INSTALL = "pip install 'omicsmlm[disk]'"
 
@@ -41,13 +41,13 @@ class _Store(NamedTuple):
 def open_files(
     paths: str | Path | Sequence[str | Path], *, layer: str | None = None, obs_columns: Sequence[str] | None = None
 ) -> ad.AnnData:
-    """Open files as one object whose values stay on disk and are read in blocks.
+    """Return files as one object whose values stay on disk and are read in blocks.
 
     Parameters
     ----------
     paths
         ``.h5ad`` files, ``.zarr`` folders that AnnData wrote, and collections of :func:`write_collection`; one or several.
-        Features are matched by name; one that a file lacks is noted as not profiled, as by
+        Features are matched by name; one that a file lacks is recorded as not measured there, as by
         :func:`omicsmlm.datasets.read_many`.
     layer
         Layer that holds the values; ``X`` if not given.
@@ -86,8 +86,8 @@ def open_files(
         features = pd.Index(list(dict.fromkeys(name for store in stores for name in store.var_names)))
     whole = ad.AnnData(_values(stores, features), obs=_obs(stores, not same), var=pd.DataFrame(index=features))
     if not same:
-        profiled = {store.name: features.isin(store.var_names) for store in stores}
-        whole.varm[PROFILED] = pd.DataFrame(profiled, index=features)
+        measured = {store.name: features.isin(store.var_names) for store in stores}
+        whole.varm[PROFILED] = pd.DataFrame(measured, index=features)
     return whole
 
 
@@ -99,20 +99,20 @@ def write_collection(
     seed: int = 0,
     memory: str = "2GB",
 ) -> None:
-    """Write ``.h5ad`` files as one shuffled, compressed collection of annbatch's: smaller, and quick to read anywhere.
+    """Write ``.h5ad`` files as one shuffled, compressed collection of annbatch: smaller, and fast to read in any order.
 
     Parameters
     ----------
     paths
         ``.h5ad`` files with the same features, or the union of theirs.
     out
-        Folder to make, ending in ``.zarr``; it takes this name when it is whole. :func:`open_files` opens it.
+        New folder, ending in ``.zarr``; it gets this name once it is complete. :func:`open_files` opens it.
     layer
         Layer that holds the values; ``X`` if not given.
     seed
         Seed of the shuffling.
     memory
-        Values that are shuffled among one another, and held in memory for it, such as "2GB".
+        Size of the shuffle buffer, which is held in memory, such as "2GB".
 
     Raises
     ------
@@ -145,7 +145,7 @@ def write_collection(
 
 
 def _light(path: str, layer: str | None) -> ad.AnnData:
-    """Open a file with its values on disk, and nothing but ``obs`` and the names of features beside them."""
+    """Return a file with its values on disk, and nothing but ``obs`` and the names of features beside them."""
     adata = ad.experimental.read_lazy(path)
     if layer is not None and layer not in adata.layers:
         raise _no_layer(path, layer, adata.layers)
@@ -154,7 +154,7 @@ def _light(path: str, layer: str | None) -> ad.AnnData:
 
 
 def _stores(path: Path, layer: str | None, obs_columns: Sequence[str] | None) -> Iterator[_Store]:
-    """Open what lies under a path."""
+    """Yield each AnnData of a path, opened: of a file one, of a collection several."""
     wanted, remedy = "an .h5ad file or a .zarr folder with an AnnData or a collection", "check the path"
     if path.suffix == ".h5ad" and path.is_file():
         groups = {path.stem: h5py.File(path, "r")}
@@ -177,6 +177,7 @@ def _stores(path: Path, layer: str | None, obs_columns: Sequence[str] | None) ->
 
 
 def _store(name: str, group: Any, layer: str | None, obs_columns: Sequence[str] | None, block: int) -> _Store:
+    """Return an AnnData of a group, after checking what is asked of it."""
     if layer is not None and (known := group.get("layers", {})) is not None and layer not in known:
         raise _no_layer(name, layer, known)
     if layer is None and "X" not in group:
@@ -203,18 +204,20 @@ def _store(name: str, group: Any, layer: str | None, obs_columns: Sequence[str] 
 
 
 def _texts(stored: Any) -> pd.Index:
+    """Return stored names as text."""
     found: Any = ad.io.read_elem(stored)
     return pd.Index(found.astype(str))
 
 
 def _no_layer(place: str, layer: str, known: Any) -> ValueError:
+    """Return the error for a layer that does not exist."""
     names = [name for name in known if name is not None]
     return value_error(place, f"a layer {layer!r}", f"layers {names}", "name another one, or none for X")
 
 
-def _obs(stores: Sequence[_Store], noted: bool) -> pd.DataFrame:
-    """Put the tables of observations below one another; of names that two share, the place is put before all."""
-    frames = [store.obs.assign(**{DATASET: store.name}) if noted else store.obs for store in stores]
+def _obs(stores: Sequence[_Store], with_dataset: bool) -> pd.DataFrame:
+    """Return ``obs`` of all stores, concatenated; if they share names, all get the name of their store as a prefix."""
+    frames = [store.obs.assign(**{DATASET: store.name}) if with_dataset else store.obs for store in stores]
     for column in {name for frame in frames for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}:
         categories = [frame[column].astype("category").cat.categories for frame in frames if column in frame]
         union = list(dict.fromkeys(value for listed in categories for value in listed))
@@ -222,7 +225,7 @@ def _obs(stores: Sequence[_Store], noted: bool) -> pd.DataFrame:
     whole = pd.concat(frames) if len(frames) > 1 else frames[0]
     if not whole.index.is_unique:
         whole.index = pd.Index([f"{store.name}:{name}" for store in stores for name in store.obs.index])
-    if noted:
+    if with_dataset:
         whole[DATASET] = pd.Categorical(whole[DATASET], categories=[store.name for store in stores])
     return whole
 
@@ -238,6 +241,7 @@ class _Block(NamedTuple):
     n_columns: int
 
     def read(self) -> Any:
+        """Return the values, with the columns of the whole."""
         found = self.values[self.start : self.stop]
         if self.column_of is None:
             return found
@@ -247,9 +251,9 @@ class _Block(NamedTuple):
 
 
 def _values(stores: Sequence[_Store], features: pd.Index) -> Any:
-    """Put the values of all stores below one another, as a dask array that reads a block at a time.
+    """Return the values of all stores, concatenated, as a dask array that reads a block at a time.
 
-    Its layer says what it is read from, so that training can do without dask.
+    An annotation of its layer has the stores, so that training can read from them without dask.
     """
     try:
         import dask.array as da
@@ -285,4 +289,5 @@ def _values(stores: Sequence[_Store], features: pd.Index) -> Any:
 
 
 def _read_block(blocks: list[_Block], block_id: tuple[int, int]) -> Any:
+    """Return a block; dask passes the position of the chunk."""
     return blocks[block_id[0]].read()

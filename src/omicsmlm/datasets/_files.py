@@ -23,7 +23,7 @@ _FILES = {
 
 
 def load(name: str) -> ad.AnnData | md.MuData:
-    """Load a real data set by its name or by its path below ``OMICSMLM_DATA``.
+    """Return a real data set by its name or by its path below ``OMICSMLM_DATA``.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def load(name: str) -> ad.AnnData | md.MuData:
 
 
 def find_file(place: str, path: str) -> Path:
-    """The file of that path below the folder that ``OMICSMLM_DATA`` names.
+    """Return the path of a file below the folder that ``OMICSMLM_DATA`` names.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def find_file(place: str, path: str) -> Path:
 def snareseq() -> md.MuData:
     """SNARE-seq of mouse cortex: 10,309 cells, 1,677 genes (``rna``) and 25,734 peaks (``atac``), paired raw counts.
 
-    ``obs``: ``cell_type`` (15; ``Mis`` is miscellaneous and left out when scoring), ``cell_subtype``, ``batch``
+    ``obs``: ``cell_type`` (15; ``Mis`` is miscellaneous and left out in evaluations), ``cell_subtype``, ``batch``
     (12 libraries), ``split`` (train / val / test by library). Source: GSE126074, as in PeterZZQ/scMoMaT (MIT).
 
     Returns

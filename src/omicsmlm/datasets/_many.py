@@ -1,4 +1,4 @@
-"""Several data sets of counts as one object that remembers which features each of them profiled."""
+"""Several data sets of counts as one object that records which features each of them measured."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,26 +16,27 @@ from omicsmlm._types import DATASET, PROFILED
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 2048  # rows that are in memory at any one time
+_BLOCK = 2048  # observations that are in memory at any one time
 
 Source = ad.AnnData | str | Path
 
 
 class _Part(NamedTuple):
-    """One data set, and what of it is taken."""
+    """One data set, after filtering."""
 
     name: str
     adata: ad.AnnData
     layer: str | None
-    index_n: np.ndarray  # (rows taken,) ascending
-    is_kept: np.ndarray  # (columns,) bool
+    index_n: np.ndarray  # (n,) int64, ascending: observations that are kept
+    is_kept: np.ndarray  # (columns,) bool: features that count as measured
 
     @property
     def features(self) -> pd.Index:
+        """Names of the measured features."""
         return self.adata.var_names[self.is_kept].astype(str)
 
     def blocks(self, column_of: pd.Index) -> Iterator[sp.csr_matrix]:
-        """Counts of the rows taken, with the columns of the whole, some rows at a time."""
+        """Yield the counts of the kept observations by blocks, with the columns of all data sets together."""
         column_g = np.full(self.adata.n_vars, -1)
         column_g[self.is_kept] = column_of.get_indexer(self.features)
         for start in range(0, len(self.index_n), _BLOCK):
@@ -53,10 +54,10 @@ def read_many(
     min_features: int = 0,
     path: str | Path | None = None,
 ) -> ad.AnnData:
-    """Put data sets of raw counts together, with the union of their features.
+    """Return data sets of raw counts concatenated into one object, with the union of their features.
 
-    A feature that a data set lacks is a zero in ``X``, but it is noted as not profiled: a model that reads this note (TxFM,
-    OmicsMLM) neither shows nor scores it. Rows are read and written some at a time, so that with `path` the memory needed
+    A feature that a data set lacks is a zero in ``X``, but it is recorded as not measured: models that read this (TxFM,
+    OmicsMLM) neither use nor predict it there. Observations are read and written by blocks, so that with `path` the memory
     does not grow with their number.
 
     Parameters
@@ -67,18 +68,18 @@ def read_many(
     layers
         Layer that holds the counts, of all sets or by name; ``X`` where none is named.
     min_rows
-        A feature counts as profiled by a data set if it is found in at least so many of its rows (TxFM's paper: 1,000).
+        A feature counts as measured by a data set if at least this many of its observations have it (TxFM's paper: 1,000).
     min_features
-        Rows in which fewer features are found are left out, before features are counted (TxFM's paper: 2,000).
+        Observations with fewer detected features are left out, before features are counted (TxFM's paper: 2,000).
     path
-        File to write the whole to, and to open it from (as ``anndata.read_h5ad(path, backed="r")`` does); None to hold it
+        File to write the object to, from which it is then opened (``anndata.read_h5ad(path, backed="r")``); None to hold it
         in memory.
 
     Returns
     -------
     AnnData
         ``X``: CSR float32. ``obs``: the columns of all sets, and ``dataset``. ``varm["profiled"]``: a boolean column per set.
-        Names of rows that two sets share are made distinct as ``"<data set>:<name>"``, in all sets.
+        If data sets share names of observations, all names become ``"<data set>:<name>"``.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def read_many(
     obs = _joined_obs(parts)
     table = pd.DataFrame({part.name: features.isin(part.features) for part in parts}, index=features)
     for part in parts:
-        logger.info("%s: %d rows, %d features profiled.", part.name, len(part.index_n), part.is_kept.sum())
+        logger.info("%s: %d observations, %d features measured.", part.name, len(part.index_n), part.is_kept.sum())
     blocks = (block for part in parts for block in part.blocks(features))
     if path is None:
         whole = ad.AnnData(sp.csr_matrix(sp.vstack(list(blocks), format="csr")), obs=obs, var=table[[]])
@@ -111,6 +112,7 @@ def read_many(
 
 
 def _named(sources: Sequence[Source] | Mapping[str, Source]) -> dict[str, Source]:
+    """Return the sources by name."""
     if isinstance(sources, ad.AnnData | str | Path):
         raise value_error("sources", "several data sets", "one", "pass a list of them, or by name")
     if isinstance(sources, Mapping):
@@ -127,7 +129,7 @@ def _named(sources: Sequence[Source] | Mapping[str, Source]) -> dict[str, Source
 
 
 def _part(name: str, source: object, layer: str | None, min_rows: int, min_features: int) -> _Part:
-    """Open a data set and look through it for what is taken."""
+    """Return a data set with the observations and features that pass the filters; its counts are read once."""
     adata = ad.read_h5ad(source, backed="r") if isinstance(source, str | Path) else source
     if not isinstance(adata, ad.AnnData):
         remedy = 'pass one modality of it, such as mdata["rna"]'
@@ -140,28 +142,32 @@ def _part(name: str, source: object, layer: str | None, min_rows: int, min_featu
     if layer is not None and layer not in adata.layers:
         known = [key for key in adata.layers.keys() if key is not None]
         raise value_error(name, f"a layer {layer!r}", f"layers {known}", "name another one, or none for X")
-    index_n, n_rows_g = [np.zeros(0, dtype=np.int64)], np.zeros(adata.n_vars, dtype=np.int64)
+    index_n, n_obs_g = [np.zeros(0, dtype=np.int64)], np.zeros(adata.n_vars, dtype=np.int64)
     for start in range(0, adata.n_obs, _BLOCK):
         index_b = np.arange(start, min(start + _BLOCK, adata.n_obs))
         block = _read_observations(adata, layer, index_b)
         _check_counts(name, block.data)
         found = sp.csr_matrix(block > 0)
-        taken_b = found.getnnz(axis=1) >= min_features
-        index_n.append(index_b[taken_b])
-        n_rows_g += found[taken_b].getnnz(axis=0)
-    part = _Part(name, adata, layer, np.concatenate(index_n), n_rows_g >= min_rows)
+        kept_b = found.getnnz(axis=1) >= min_features
+        index_n.append(index_b[kept_b])
+        n_obs_g += found[kept_b].getnnz(axis=0)
+    part = _Part(name, adata, layer, np.concatenate(index_n), n_obs_g >= min_rows)
     if not len(part.index_n) or not part.is_kept.any():
-        found_text = f"{len(part.index_n)} rows and {part.is_kept.sum()} features"
-        raise value_error(name, "rows and features after filtering", found_text, "lower min_features or min_rows")
+        found_text = f"{len(part.index_n)} observations and {part.is_kept.sum()} features"
+        raise value_error(
+            name, "observations and features after filtering", found_text, "lower min_features or min_rows"
+        )
     return part
 
 
 def _read_observations(adata: ad.AnnData, layer: str | None, index_b: np.ndarray) -> sp.csr_matrix:
+    """Return the values of some observations."""
     values: Any = adata.X if layer is None else adata.layers[layer]
     return sp.csr_matrix(values[index_b])
 
 
 def _check_counts(name: str, values: np.ndarray) -> None:
+    """Raise if values are not raw counts."""
     if not np.isfinite(values).all() or (values < 0).any() or (values != np.round(values)).any():
         wanted, remedy = "raw counts (non-negative integers)", "name the layer that holds them"
         bad = values[~np.isfinite(values) | (values < 0) | (values != np.round(values))]
@@ -169,7 +175,7 @@ def _check_counts(name: str, values: np.ndarray) -> None:
 
 
 def _joined_obs(parts: Sequence[_Part]) -> pd.DataFrame:
-    """Rows of all sets below one another; a column that a set lacks is missing in its rows."""
+    """Return ``obs`` of all data sets, concatenated; a column that a set lacks is missing in its observations."""
     frames = [pd.DataFrame(part.adata.obs).iloc[part.index_n].assign(**{DATASET: part.name}) for part in parts]
     whole = pd.concat([_plain(frame) for frame in frames])
     if not whole.index.is_unique:
@@ -181,7 +187,7 @@ def _joined_obs(parts: Sequence[_Part]) -> pd.DataFrame:
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Categories and strings as objects, whose kinds may differ from set to set."""
+    """Return a table with categories and strings as objects, as their types may differ between data sets."""
     texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
     return frame.astype(dict.fromkeys(texts, object))
 

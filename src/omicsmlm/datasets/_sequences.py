@@ -86,7 +86,7 @@ def mpra_utr() -> ad.AnnData:
 
 
 def _table(name: str, path: str, renamed: Mapping[str, str]) -> pd.DataFrame:
-    """The rows of a parquet file, its columns renamed."""
+    """Return a parquet file as a table, its columns renamed."""
     file = find_file(f"datasets.{name}", path)
     try:
         table = pd.read_parquet(file, engine="pyarrow")
@@ -96,7 +96,7 @@ def _table(name: str, path: str, renamed: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _annotated(table: pd.DataFrame, prefix: str, sequences: tuple[str, ...]) -> ad.AnnData:
-    """Columns that begin with the prefix as ``X``, the others as ``obs``; absent sequences as None."""
+    """Return a table as AnnData: columns that begin with the prefix as ``X``, the others as ``obs``; no sequence as None."""
     is_output = table.columns.str.startswith(prefix)
     obs = table.loc[:, ~is_output].copy()
     for name in sequences:

@@ -10,13 +10,13 @@ import scipy.sparse as sp
 
 from omicsmlm._checks import value_error
 
-_BLOCK = 512  # rows whose rates are dense at any one time
+_BLOCK = 512  # cells whose rates are dense at any one time
 _N_PROGRAMS = 6  # continuous axes shared by the modalities of a cell
-_RARE_FRACTION = 0.03  # share of the last type
+_RARE_FRACTION = 0.03  # fraction of cells of the last type
 
 
 class _Cells(NamedTuple):
-    """What a simulated cell is, before any modality is measured."""
+    """Latent properties of simulated cells, common to all modalities."""
 
     type_n: np.ndarray  # (n,) type of each cell
     batch_n: np.ndarray  # (n,) batch of each cell
@@ -25,7 +25,7 @@ class _Cells(NamedTuple):
 
 
 class _Profile(NamedTuple):
-    """Natural-log rates of one modality; a cell's rate is the exponential of the sum of its rows."""
+    """Log rates of one modality: those of a cell are the sum of the rows of its type, batch and programs."""
 
     type_kg: np.ndarray  # (types, features) base level and the type's own shift
     batch_bg: np.ndarray  # (batches, features) feature-wise batch factor
@@ -33,6 +33,7 @@ class _Profile(NamedTuple):
 
 
 def _draw_cells(n_obs: int, n_types: int, n_batches: int, rng: np.random.Generator) -> _Cells:
+    """Return cells whose types have different frequencies, which also differ between batches; the last type is rare."""
     fraction_k = np.linspace(1.6, 0.6, n_types)
     if n_types > 2:
         fraction_k[-1] = _RARE_FRACTION * fraction_k[:-1].sum() / (1 - _RARE_FRACTION)
@@ -53,7 +54,10 @@ def _draw_profile(
     spread: float,
     rng: np.random.Generator,
 ) -> _Profile:
-    """Types come in pairs of relatives; pairs whose number is `strong` modulo 2 part clearly in this modality."""
+    """Return the log rates of a modality.
+
+    Types come in pairs of relatives; those of pairs whose number is `strong` modulo 2 differ clearly in this modality.
+    """
     n_types, n_batches = int(cells.type_n.max()) + 1, int(cells.batch_n.max()) + 1
     base_g = rng.normal(0, spread, size=n_features)
 
@@ -69,14 +73,14 @@ def _draw_profile(
 
 
 def _rates(cells: _Cells, profile: _Profile, indices: np.ndarray | slice) -> np.ndarray:
-    """Relative rates of some rows, (rows, features), depth included."""
+    """Return the relative rates of some cells, (n, features), depth included."""
     log_ng = profile.type_kg[cells.type_n[indices]] + profile.batch_bg[cells.batch_n[indices]]
     log_ng += cells.program_np[indices] @ profile.program_pg
     return np.exp(log_ng) * cells.depth_n[indices, None]
 
 
 def _scale_for(density: float, rate_t: np.ndarray, shape: float) -> float:
-    """The factor on the rates at which a share `density` of the gamma-Poisson counts is not zero, by bisection.
+    """Return the factor on the rates at which a fraction `density` of the gamma-Poisson counts is not zero, by bisection.
 
     P(count > 0) = 1 - (1 + rate / shape) ** -shape.
     """
@@ -89,7 +93,7 @@ def _scale_for(density: float, rate_t: np.ndarray, shape: float) -> float:
 
 
 def _invert(uniform_t: np.ndarray, mean_t: np.ndarray, shape: float) -> np.ndarray:
-    """Negative-binomial quantiles: the smallest count whose cumulative probability exceeds `uniform_t`.
+    """Return negative-binomial quantiles: the smallest count whose cumulative probability is at least `uniform_t`.
 
     With p = mean / (mean + shape): P(0) = (1 - p) ** shape and P(k + 1) = P(k) * p * (k + shape) / (k + 1).
     """
@@ -113,7 +117,7 @@ def _invert(uniform_t: np.ndarray, mean_t: np.ndarray, shape: float) -> np.ndarr
 def _draw_counts(
     cells: _Cells, profile: _Profile, density: float, shape: float, rng: np.random.Generator
 ) -> sp.csr_matrix:
-    """Negative-binomial counts (variance = mean + mean**2 / shape), float32, never dense beyond one block."""
+    """Return negative-binomial counts (variance = mean + mean**2 / shape), CSR float32, never dense beyond one block."""
     n_obs = len(cells.type_n)
     indices = rng.choice(n_obs, size=min(n_obs, 512), replace=False)
     sample_t = rng.choice(_rates(cells, profile, indices).ravel(), size=100_000)
@@ -137,6 +141,7 @@ def _draw_counts(
 
 
 def _describe(cells: _Cells) -> pd.DataFrame:
+    """Return ``obs`` of the cells."""
     names = [f"cell_{i:06d}" for i in range(len(cells.type_n))]
     return pd.DataFrame(
         {
@@ -148,11 +153,12 @@ def _describe(cells: _Cells) -> pd.DataFrame:
 
 
 def _check(n_obs: int, n_types: int, n_batches: int, density: float | None) -> None:
+    """Raise if an argument is out of range."""
     for name, value in (("n_obs", n_obs), ("n_types", n_types), ("n_batches", n_batches)):
         if value < 1:
             raise value_error(name, "at least 1", str(value), "pass a positive whole number")
     if density is not None and not 0 < density < 1:
-        raise value_error("density", "a share between 0 and 1", str(density), "pass e.g. density=0.08")
+        raise value_error("density", "a fraction between 0 and 1", str(density), "pass e.g. density=0.08")
 
 
 def simulate_rna(
@@ -163,11 +169,11 @@ def simulate_rna(
     n_batches: int = 2,
     seed: int = 0,
 ) -> ad.AnnData:
-    """Simulate RNA counts with overlapping types, a rare one, and a batch effect.
+    """Return simulated RNA counts with overlapping types, a rare one, and a batch effect.
 
     Counts are gamma-Poisson (negative binomial); types come in pairs of relatives, the last one is rare (about 3 %),
     every cell also has a continuous state and its own depth, and each batch multiplies every gene by its own factor.
-    The counts are made in blocks of 512 rows, so 100,000 x 20,000 at a density of 0.08 needs little more than its
+    The counts are made in blocks of 512 cells, so 100,000 x 20,000 at a density of 0.08 needs little more than its
     CSR matrix.
 
     Parameters
@@ -175,7 +181,7 @@ def simulate_rna(
     n_obs, n_genes
         Number of cells and genes.
     density
-        Share of the counts that are not zero, in (0, 1). Default 0.2.
+        Fraction of the counts that are not zero, in (0, 1). Default 0.2.
     n_types, n_batches
         Number of cell types and batches.
     seed
@@ -215,11 +221,11 @@ def simulate_multiome(
     density: float | None = None,
     seed: int = 0,
 ) -> md.MuData:
-    """Simulate a multiome (RNA + ATAC) of which a share of the cells lacks one modality.
+    """Return a simulated multiome (RNA + ATAC) of which a fraction of the cells lacks one modality.
 
-    As :func:`simulate_rna`; half of the pairs of related types part more clearly in RNA, the other half in ATAC, and
-    the continuous state of a cell moves both modalities. A cell without a modality is absent from that AnnData, so
-    with ``missing > 0`` the rows are not paired.
+    As :func:`simulate_rna`; half of the pairs of related types differ more clearly in RNA, the other half in ATAC, and
+    the continuous state of a cell affects both modalities. A cell without a modality is absent from that AnnData, so
+    with ``missing > 0`` not all cells are paired.
 
     Parameters
     ----------
@@ -228,9 +234,9 @@ def simulate_multiome(
     n_types, n_batches
         Number of cell types and batches.
     missing
-        Share of the cells that lack a modality, in [0, 1]: half of them lack RNA, half lack ATAC.
+        Fraction of the cells that lack a modality, in [0, 1]: half of them lack RNA, half lack ATAC.
     density
-        Share of the RNA counts that are not zero, in (0, 1). Default 0.2. (ATAC: 0.05, nearly all of them 1.)
+        Fraction of the RNA counts that are not zero, in (0, 1). Default 0.2. (ATAC: 0.05, nearly all of them 1.)
     seed
         Seed of the generator; the same seed gives the same object.
 
@@ -243,7 +249,7 @@ def simulate_multiome(
     Raises
     ------
     ValueError
-        If a number is below 1 or a share is out of its range.
+        If a number is below 1 or a fraction is out of its range.
 
     Examples
     --------
@@ -253,7 +259,7 @@ def simulate_multiome(
     """
     _check(n_obs, n_types, n_batches, density)
     if not 0 <= missing <= 1:
-        raise value_error("missing", "a share from 0 to 1", str(missing), "pass e.g. missing=0.5")
+        raise value_error("missing", "a fraction from 0 to 1", str(missing), "pass e.g. missing=0.5")
     rng = np.random.default_rng(seed)
     cells = _draw_cells(n_obs, n_types, n_batches, rng)
     rna = _draw_counts(cells, _draw_profile(n_genes, cells, 0, 1.2, rng), density or 0.2, 2.0, rng)

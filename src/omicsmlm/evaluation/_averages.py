@@ -41,11 +41,11 @@ def avg_bio_batch(
       weighted graph of neighbours that UMAP and scanpy make.
     - ``ASW label``: (s + 1) / 2, s the mean silhouette width of the labels, by Euclidean distance.
     - ``AvgBIO``: the mean of these three.
-    - ``ASW batch``: in each label, the mean of 1 − \|s\|, s the silhouette width of the batches among the rows of the
-      label; then the mean over the labels that more than one batch holds.
-    - ``graph connectivity``: in each label, the share of its rows in the largest connected component that they make in
-      the graph; then the mean over labels. The graph is symmetric, as in scIB; scib-metrics takes the directed one
-      and its number is lower.
+    - ``ASW batch``: in each label, the mean of 1 − \|s\|, s the silhouette width of the batches among the observations
+      of the label; then the mean over the labels that more than one batch holds.
+    - ``graph connectivity``: in each label, the fraction of its observations in the largest connected component that
+      they make in the graph; then the mean over labels. The graph is symmetric, as in scIB; scib-metrics takes the
+      directed one and its number is lower.
     - ``AvgBATCH``: the mean of these two.
 
     Parameters
@@ -53,15 +53,16 @@ def avg_bio_batch(
     embeddings
         (n_obs, d), finite, or several of them by name, each of any d.
     labels
-        (n_obs,) types; a row whose label is missing is left out.
+        (n_obs,) types; an observation whose label is missing is left out.
     batches
-        (n_obs,) batches; a row whose batch is missing is left out. None where there are none: then AvgBIO is given alone.
+        (n_obs,) batches; an observation whose batch is missing is left out. None where there are none: then AvgBIO is
+        given alone.
     clustering
         ``leiden``, or ``louvain`` as in the first versions of scIB.
     n_neighbors
-        Nearest neighbours of a row in the graph, itself among them as in scanpy; exact, by Euclidean distance.
+        Nearest neighbours of an observation in the graph, itself among them as in scanpy; exact, by Euclidean distance.
     min_cells
-        Labels of fewer rows are left out, named in ``attrs["left_out"]`` and logged.
+        Labels of fewer observations are left out, named in ``attrs["left_out"]`` and logged.
     seed
         Seed of the clustering.
 
@@ -114,7 +115,9 @@ def _check_arguments(clustering: str, n_neighbors: int, min_cells: int) -> None:
     if clustering not in get_args(Clustering):
         raise value_error("clustering", f"one of {named(get_args(Clustering))}", repr(clustering), "pass one of these")
     if n_neighbors < 2:
-        raise value_error("n_neighbors", "at least 2, the row itself being one", str(n_neighbors), "pass 15, say")
+        raise value_error(
+            "n_neighbors", "at least 2, the observation itself being one", str(n_neighbors), "pass 15, say"
+        )
     if min_cells < 2:
         raise value_error("min_cells", "at least 2", str(min_cells), "pass 10, say")
 
@@ -122,12 +125,14 @@ def _check_arguments(clustering: str, n_neighbors: int, min_cells: int) -> None:
 def _entries(argument: str, values: Any) -> np.ndarray:
     entry_n = np.asarray(values, dtype=object)
     if entry_n.ndim != 1:
-        raise value_error(argument, "one entry per row", f"an array of shape {entry_n.shape}", "pass a column of .obs")
+        raise value_error(
+            argument, "one entry per observation", f"an array of shape {entry_n.shape}", "pass a column of .obs"
+        )
     return entry_n
 
 
 def _scored_rows(label_n: np.ndarray, batch_n: np.ndarray | None, min_cells: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Whether a row has a batch and a label that `min_cells` such rows carry; and what is left out."""
+    """Return which observations have a batch and a label that `min_cells` of them carry; and what is left out."""
     if batch_n is not None and len(batch_n) != len(label_n):
         raise value_error(
             "batches", f"{len(label_n)}, one per label", str(len(batch_n)), "pass columns of the same .obs"
@@ -136,10 +141,12 @@ def _scored_rows(label_n: np.ndarray, batch_n: np.ndarray | None, min_cells: int
     counts = pd.Series(label_n[usable_n].astype(str)).value_counts()
     rare = sorted(counts.index[counts < min_cells])
     if len(counts) - len(rare) < 2:
-        found = f"{len(counts) - len(rare)} with {min_cells} rows or more"
+        found = f"{len(counts) - len(rare)} with {min_cells} observations or more"
         raise value_error("labels", "at least two to tell apart", found, "pass other labels or a smaller min_cells")
     if rare:
-        logger.info("avg_bio_batch: labels with fewer than %d rows are left out: %s.", min_cells, ", ".join(rare))
+        logger.info(
+            "avg_bio_batch: labels with fewer than %d observations are left out: %s.", min_cells, ", ".join(rare)
+        )
     evaluated_n = usable_n & ~np.isin(label_n.astype(str), rare)
     return evaluated_n, {
         "left_out": rare,
@@ -150,7 +157,7 @@ def _scored_rows(label_n: np.ndarray, batch_n: np.ndarray | None, min_cells: int
 
 
 def neighbor_graph(x_nd: np.ndarray, n_neighbors: int) -> sparse.csr_array:
-    """The symmetric graph of nearest neighbours, weighted as in UMAP (McInnes et al. 2018, section 3.1); (n, n)."""
+    """Compute the symmetric graph of nearest neighbours, weighted as in UMAP (McInnes et al. 2018, section 3.1); (n, n)."""
     from sklearn.neighbors import NearestNeighbors
     from umap.umap_ import fuzzy_simplicial_set
 

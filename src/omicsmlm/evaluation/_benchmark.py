@@ -17,7 +17,7 @@ from omicsmlm.evaluation.baselines._measured import roles
 
 logger = logging.getLogger(__name__)
 
-_EXACT = 20_000  # rows up to which the neighbours are exact
+_EXACT = 20_000  # observations up to which the neighbours are exact
 _BATCH_SHARE = 0.4  # of the total, as in Luecken et al. 2022
 
 _REQUESTED: dict[str, Callable[[ad.AnnData | md.MuData, str | None], np.ndarray]] = {
@@ -43,7 +43,7 @@ def _column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray
 
 
 def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The embeddings to judge by name, each (n_obs, d), finite, not constant and no two of them equal."""
+    """Return the embeddings to score by name, each (n_obs, d), finite, not constant and no two of them equal."""
     if isinstance(keys, str):
         keys = [keys]
     if not isinstance(keys, Mapping):
@@ -68,21 +68,26 @@ def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str,
 
 
 def check_embedding(name: str, values: np.ndarray, n_obs: int) -> None:
-    """Refuse an embedding that is not (n_obs, d), not finite, or the same in all rows."""
+    """Refuse an embedding that is not (n_obs, d), not finite, or the same in all observations."""
     place = f"key {name!r}"
     if values.ndim != 2 or len(values) != n_obs:
         raise value_error(place, f"an array ({n_obs}, d)", f"shape {values.shape}", "pass one row per observation")
     if not np.isfinite(values).all():
         n_bad = int((~np.isfinite(values)).any(axis=1).sum())
-        raise value_error(place, "finite values", f"NaN or infinity in {n_bad} of {n_obs} rows", "embed these rows too")
+        raise value_error(
+            place,
+            "finite values",
+            f"NaN or infinity in {n_bad} of {n_obs} observations",
+            "embed these observations too",
+        )
     if np.ptp(values, axis=0).max() == 0:
-        raise value_error(place, "rows that differ", f"the same row {n_obs} times", "train the model first")
+        raise value_error(place, "rows that differ", f"the same observation {n_obs} times", "train the model first")
 
 
 def _baseline_rows(
     data: ad.AnnData | md.MuData, n_dims: int, requested: Sequence[str], batch_key: str | None
 ) -> dict[str, np.ndarray]:
-    """PCA of 50 and of `n_dims` dimensions, RNA with the second modality, and the rows asked for."""
+    """Compute PCA of 50 and of `n_dims` dimensions, RNA with the second modality, and the rows asked for."""
     unknown = [name for name in requested if name not in _REQUESTED]
     if unknown:
         raise value_error(f"baselines {unknown}", f"names among {list(_REQUESTED)}", "others", "pass these names only")
@@ -103,7 +108,7 @@ def _baseline_rows(
 def _scored_rows(
     label_n: np.ndarray, batch_n: np.ndarray | None, embeddings: dict[str, np.ndarray], min_cells: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Rows that have a label, a batch, every embedding, and a type of at least `min_cells` such rows."""
+    """Return which observations have a label, a batch, every embedding, and a type that `min_cells` of them have."""
     covered_n = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in embeddings.values()])
     usable_n = covered_n & ~pd.isna(label_n)
     if batch_n is not None:
@@ -117,22 +122,22 @@ def _scored_rows(
             "benchmark: types with fewer than %d cells are left out of scoring: %s.", min_cells, ", ".join(rare)
         )
     if not covered_n.all():
-        message = (
-            "benchmark: %d of %d rows lack a modality that a baseline needs; every row of the table is scored on %d."
-        )
+        message = "benchmark: %d of %d observations lack a modality that a baseline needs; every row of the table is scored on %d."
         logger.info(message, int((~covered_n).sum()), len(label_n), note["n_scored"])
     if batch_n is not None and len(pd.unique(batch_n[evaluated_n])) == 1:
-        found = f"only {batch_n[evaluated_n][0]!r} in the rows to score"
+        found = f"only {batch_n[evaluated_n][0]!r} in the observations to score"
         raise value_error("batch_key", "at least two batches", found, "pass batch_key=None")
     if len(np.unique(label_n[evaluated_n].astype(str))) < 2:
-        found = f"{len(counts) - len(rare)} type(s) with {min_cells} cells or more in {usable_n.sum()} usable rows"
+        found = (
+            f"{len(counts) - len(rare)} type(s) with {min_cells} cells or more in {usable_n.sum()} usable observations"
+        )
         raise value_error("benchmark", "at least two types to score", found, "pass other labels or a smaller min_cells")
     return evaluated_n, note
 
 
 @contextmanager
 def _exact_and_quick(exact: bool) -> Iterator[None]:
-    """Exact neighbours within kBET too, which spares a minute of compilation, and no full garbage collections.
+    """Use exact neighbours within kBET too, which spares a minute of compilation, and no full garbage collections.
 
     scib-metrics collects garbage before every metric, which takes a second in a process full of libraries.
     """
@@ -150,7 +155,7 @@ def _exact_and_quick(exact: bool) -> Iterator[None]:
 
 
 def _exact_neighbors(x_nd: np.ndarray, n_neighbors: int, random_state: int = 0, n_jobs: int = 1) -> Any:
-    """Exact neighbours, the row itself included, where scib-metrics would take approximate ones."""
+    """Compute exact neighbours, the observation itself included, where scib-metrics would take approximate ones."""
     from scib_metrics.nearest_neighbors import NeighborsResults
     from sklearn.neighbors import NearestNeighbors
 
@@ -160,12 +165,12 @@ def _exact_neighbors(x_nd: np.ndarray, n_neighbors: int, random_state: int = 0, 
 
 
 def _metrics(light: ad.AnnData, names: list[str], has_batches: bool, n_jobs: int) -> pd.DataFrame:
-    """One row per embedding, one column per scib metric; the last row says what kind each metric is."""
+    """Compute one row per embedding, one column per scib metric; the last row says what kind each metric is."""
     try:
         from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
     except ImportError as error:
         raise ImportError('benchmark needs scib-metrics; run pip install "omicsmlm[benchmark]".') from error
-    judge = Benchmarker(
+    benchmarker = Benchmarker(
         light,
         batch_key="batch",
         label_key="label",
@@ -177,13 +182,13 @@ def _metrics(light: ad.AnnData, names: list[str], has_batches: bool, n_jobs: int
         progress_bar=False,
     )
     with _exact_and_quick(light.n_obs <= _EXACT):
-        judge.prepare(_exact_neighbors if light.n_obs <= _EXACT else None)
-        judge.benchmark()
-    return judge.get_results(min_max_scale=False)
+        benchmarker.prepare(_exact_neighbors if light.n_obs <= _EXACT else None)
+        benchmarker.benchmark()
+    return benchmarker.get_results(min_max_scale=False)
 
 
 def _totals(raw: pd.DataFrame) -> pd.DataFrame:
-    """Means over the metrics of each kind; a metric that is NaN for any embedding counts for none."""
+    """Average the metrics of each kind; a metric that is NaN for any embedding counts for none."""
     kinds = raw.loc["Metric Type"]
     kinds = kinds[kinds != "Aggregate score"]
     scores = raw.drop(index="Metric Type")[list(kinds.index)].astype(float)
@@ -221,15 +226,15 @@ def benchmark(
     Parameters
     ----------
     data
-        AnnData or MuData with raw counts in ``X``; modalities by name (``rna``; ``atac``, ``peaks``; ``adt``, ``prot``).
-        Not changed.
+        AnnData or MuData with raw counts in ``X``; modalities by name (``rna``; ``atac``, ``peaks``; ``adt``,
+        ``prot``). Not changed.
     keys
         Keys of ``.obsm``, or a mapping from names to arrays (n_obs, d).
     batch_key
         Column of the top-level ``.obs``; None scores bio conservation only, without isolated labels (which are defined
         by batches), and the total is the bio score.
     label_key
-        Column of the top-level ``.obs``; rows without a label are left out.
+        Column of the top-level ``.obs``; observations without a label are left out.
     baselines
         Further rows, trained now: ``"Harmony"``, ``"scVI"``, ``"MultiVI"``, ``"TotalVI"``.
     min_cells
@@ -241,9 +246,10 @@ def benchmark(
     -------
     DataFrame
         Index: the embeddings, then the baselines. Columns: the metrics, ``Batch correction``, ``Bio conservation``,
-        ``Total``. Where rows lack a modality that a baseline needs, every row of the table is scored on the rows that
-        all embeddings cover: ``attrs["n_scored"]`` of ``attrs["n_obs"]``. ``attrs["kinds"]`` is the kind of each metric,
-        ``attrs["undefined"]`` the metrics that are NaN for some embedding and therefore count for none.
+        ``Total``. Where observations lack a modality that a baseline needs, every row of the table is scored on the
+        observations that all embeddings cover: ``attrs["n_scored"]`` of ``attrs["n_obs"]``. ``attrs["kinds"]`` is the
+        kind of each metric, ``attrs["undefined"]`` the metrics that are NaN for some embedding and therefore count for
+        none.
 
     Raises
     ------
@@ -261,12 +267,12 @@ def benchmark(
     evaluated = _embeddings(data, keys)
     n_dims = next(iter(evaluated.values())).shape[1]
     evaluated |= _baseline_rows(data, n_dims, baselines, batch_key)
-    hidden = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
-    evaluated_n, note = _scored_rows(label_n, batch_n, evaluated | hidden, min_cells)
+    reference = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
+    evaluated_n, note = _scored_rows(label_n, batch_n, evaluated | reference, min_cells)
     batch_of = np.repeat("one", len(label_n)) if batch_n is None else batch_n
     obs = pd.DataFrame({"label": label_n[evaluated_n], "batch": batch_of[evaluated_n]}, dtype="category")
     light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[evaluated_n]))
-    for name, values in (evaluated | hidden).items():
+    for name, values in (evaluated | reference).items():
         light.obsm[name] = np.ascontiguousarray(values[evaluated_n])
     table = _totals(_metrics(light, list(evaluated), batch_n is not None, n_jobs))
     table.index.name = "embedding"

@@ -1,9 +1,11 @@
-"""Whether probabilities are what they say: of the rows called with 80 %, 80 % should be right."""
+"""Calibration of probabilities: of the observations predicted with 80 %, 80 % should be right."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from omicsmlm._checks import value_error
 
 
 def reliability(probabilities: pd.DataFrame, truth: Any, n_bins: int = 15) -> pd.DataFrame:
@@ -14,21 +16,22 @@ def reliability(probabilities: pd.DataFrame, truth: Any, n_bins: int = 15) -> pd
     probabilities
         (n_obs, n_labels), columns named by label; rows sum to 1.
     truth
-        (n_obs,) labels; rows whose label is missing are left out. A label that is no column counts as a wrong call.
+        (n_obs,) labels; observations whose label is missing are left out. A label that is no column counts as a wrong
+        call.
     n_bins
         Number of bins of equal width from 0 to 1.
 
     Returns
     -------
     DataFrame
-        One row per bin that holds rows: ``confidence`` (mean largest probability), ``accuracy`` (share of right
-        calls), ``n``. ``attrs["ECE"]`` is the expected calibration error (Guo et al. 2017, equation 3): the mean of
-        \|accuracy − confidence\|, weighted by n.
+        One row per bin that holds observations: ``confidence`` (mean largest probability), ``accuracy`` (fraction of
+        right calls), ``n``. ``attrs["ECE"]`` is the expected calibration error (Guo et al. 2017, equation 3): the mean
+        of \|accuracy − confidence\|, weighted by n.
 
     Raises
     ------
     ValueError
-        If lengths disagree, no row has a label, or the values are no probabilities.
+        If lengths disagree, no observation has a label, or the values are no probabilities.
 
     Examples
     --------
@@ -40,19 +43,16 @@ def reliability(probabilities: pd.DataFrame, truth: Any, n_bins: int = 15) -> pd
     p_nc = probabilities.to_numpy(dtype=np.float64)
     truth_n = pd.Series(np.asarray(truth, dtype=object))
     if len(truth_n) != len(p_nc):
-        raise ValueError(
-            f"reliability: expected one label per row, got {len(truth_n)} for {len(p_nc)} rows; pass the same rows."
-        )
+        found = f"{len(truth_n)} for {len(p_nc)} observations"
+        raise value_error("reliability", "one label per observation", found, "pass the same observations")
     if not np.isfinite(p_nc).all() or p_nc.min(initial=0) < 0 or not np.allclose(p_nc.sum(1), 1, atol=1e-3):
-        raise ValueError(
-            "reliability: expected probabilities that sum to 1 in each row, got other values; "
-            "pass what predict(soft=True) gives."
-        )
+        remedy = "pass what predict(soft=True) gives"
+        raise value_error("reliability", "probabilities that sum to 1 in each row", "other values", remedy)
     if n_bins < 1:
-        raise ValueError(f"reliability: expected at least 1 bin, got {n_bins}; pass 15, say.")
+        raise value_error("reliability", "at least 1 bin", str(n_bins), "pass 15, say")
     kept_n = truth_n.notna().to_numpy()
     if not kept_n.any():
-        raise ValueError("reliability: expected rows with a label, got none; pass the column that holds the truth.")
+        raise value_error("reliability", "observations with a label", "none", "pass the column that holds the truth")
     confidence_n = p_nc[kept_n].max(1)
     called_n = probabilities.columns.astype(str).to_numpy()[p_nc[kept_n].argmax(1)]
     right_n = called_n == truth_n[kept_n].astype(str).to_numpy()

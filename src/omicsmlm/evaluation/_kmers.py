@@ -1,4 +1,4 @@
-"""Sequences as numbers: letters as codes, and each k letters in a row as one index."""
+"""Sequences as numbers: residues as codes, and each k consecutive residues as one index."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from omicsmlm._checks import value_error
 NUCLEOTIDES = "ACGT"
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _OTHER = -1
-_MOST_LETTERS = 2**22
-"""Letters that are gone through at once."""
+_MOST_RESIDUES = 2**22
+"""Residues that are gone through at once: some tens of megabytes."""
 
 
 def texts(place: str, sequences: Sequence[Any]) -> list[str]:
-    """Sequences as text, an absent one (None, NaN, "") as ``""``.
+    """Return sequences as text, an absent one (None, NaN, "") as ``""``.
 
     Raises
     ------
@@ -40,24 +40,24 @@ def texts(place: str, sequences: Sequence[Any]) -> list[str]:
 def kmer_blocks(
     sequences: Sequence[str], k: int, alphabet: str, *, step: int = 1
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Give the k-mers of some rows at a time.
+    """Count off the k-mers of sequences, some sequences at a time.
 
     Parameters
     ----------
     sequences
-        Text; small letters count as capitals and, in an alphabet of nucleotides, U as T.
+        Text; lower case counts as upper case and, in an alphabet of nucleotides, U as T.
     k, alphabet
-        Letters of a k-mer, and which letters these can be: a k-mer with any other is left out.
+        Residues of a k-mer, and which these can be: a k-mer with any other is left out.
     step
-        1: k-mers begin at each letter. 3: at each third, the first among them.
+        1: k-mers begin at each residue. 3: at each third, the first among them.
 
     Yields
     ------
     rows : slice
         Of the sequences.
     row_m, index_m : numpy.ndarray
-        int64, for each k-mer, in order: the row within the slice, and the index of the k-mer, the first letter being the
-        most significant digit.
+        int64, for each k-mer, in order: the sequence within the slice, and the index of the k-mer, the first residue
+        being the most significant digit.
 
     Examples
     --------
@@ -73,9 +73,9 @@ def kmer_blocks(
     start_n = np.cumsum(width_n) - width_n
     first = 0
     while first < len(sequences):
-        last = max(int(np.searchsorted(start_n, start_n[first] + _MOST_LETTERS)), first + 1)
+        last = max(int(np.searchsorted(start_n, start_n[first] + _MOST_RESIDUES)), first + 1)
         rows, width_r = slice(first, last), width_n[first:last]
-        joined = "".join(f"{text}\n" for text in sequences[rows])  # in no alphabet: no k-mer spans two rows
+        joined = "".join(f"{text}\n" for text in sequences[rows])  # in no alphabet: no k-mer spans two sequences
         code_l = code_of[np.frombuffer(joined.encode("latin-1", "replace"), dtype=np.uint8)]
         row_l = np.repeat(np.arange(last - first), width_r)
         place_l = np.arange(len(code_l)) - np.repeat(start_n[rows] - start_n[first], width_r)
@@ -86,7 +86,7 @@ def kmer_blocks(
 
 
 def _indices(code_l: np.ndarray, k: int, n_residues: int) -> np.ndarray:
-    """The index of the k-mer that begins at each place, -1 where a letter of it is another."""
+    """Return the index of the k-mer that begins at each place, -1 where a residue of it is not of the alphabet."""
     n_places = max(len(code_l) - k + 1, 0)
     index_l, whole_l = np.zeros(n_places, dtype=np.int64), np.ones(n_places, dtype=bool)
     for offset in range(k):

@@ -1,4 +1,4 @@
-"""Whether one method beats another on the same samples or folds, or only happened to."""
+"""Paired tests: whether one method beats another on the same samples or folds by more than chance."""
 
 from itertools import product
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from scipy import stats
 from omicsmlm._checks import value_error
 
 MOST_EXACT = 14
-"""Pairs up to which all signs are gone through."""
+"""Pairs up to which all 2^n signs are gone through, 16,384 of them."""
 
 
 class Paired(NamedTuple):
@@ -29,8 +29,8 @@ def sign_flip(first: Any, second: Any, *, n_draws: int = 10_000, seed: int = 0) 
     Parameters
     ----------
     first, second
-        (n,) scores of two methods on the same folds, cohorts or samples. Folds share training rows, so that their
-        p-value is a little too small.
+        (n,) scores of two methods on the same folds, cohorts or samples. Folds share training observations, so that
+        their p-value is a little too small.
     n_draws
         Random flips; up to 14 pairs that differ, all are gone through.
     seed

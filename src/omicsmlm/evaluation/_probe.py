@@ -1,4 +1,4 @@
-"""How much of the labels a simple classifier reads off an embedding."""
+"""Probes: how well simple classifiers predict labels from an embedding."""
 
 import logging
 from collections.abc import Iterator
@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._checks import named, value_error
+
 logger = logging.getLogger(__name__)
 
-_Fold = tuple[str, np.ndarray, np.ndarray]  # what is held out, training rows, test rows
+INVERSE_REGULARISATION = 0.1
+"""C of the linear probe, the same for every embedding so that none is tuned: on standardised dimensions it keeps a few dozen of
+them from being fitted to noise."""
+
+_Fold = tuple[str, np.ndarray, np.ndarray]  # what is held out, training observations, test observations
 
 
 def _folds(
@@ -38,7 +44,7 @@ def _classifiers(n_neighbors: int) -> dict[str, Any]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    linear = LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
+    linear = LogisticRegression(C=INVERSE_REGULARISATION, class_weight="balanced", max_iter=2000)
     return {
         "linear": make_pipeline(StandardScaler(), linear),
         "k-NN": KNeighborsClassifier(n_neighbors),
@@ -48,26 +54,22 @@ def _classifiers(n_neighbors: int) -> dict[str, Any]:
 def _checked(embedding: Any, labels: Any, others: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     x_nd = np.asarray(embedding, dtype=np.float64)
     if x_nd.ndim != 2:
-        raise ValueError(
-            f"probe: expected an embedding (n_obs, d), got an array of shape {x_nd.shape}; pass .obsm[key]."
-        )
+        raise value_error("probe", "an embedding (n_obs, d)", f"an array of shape {x_nd.shape}", "pass .obsm[key]")
     if not np.isfinite(x_nd).all():
         bad = int((~np.isfinite(x_nd).all(axis=1)).sum())
-        raise ValueError(
-            f"probe: {bad} of {len(x_nd)} rows of the embedding are NaN or infinite; leave these rows out."
-        )
+        found = f"NaN or infinity in {bad} of {len(x_nd)} observations"
+        raise value_error("probe", "a finite embedding", found, "leave these observations out")
     checked = {name: None if value is None else np.asarray(value) for name, value in others.items()}
     label_n = pd.Series(np.asarray(labels, dtype=object)).to_numpy()
     for name, value in {"labels": label_n, **checked}.items():
         if value is not None and len(value) != len(x_nd):
-            raise ValueError(
-                f"probe: {name} has {len(value)} entries, the embedding {len(x_nd)} rows; pass one per row."
-            )
+            found = f"{len(value)} for {len(x_nd)} observations"
+            raise value_error("probe", f"one entry of {name} per observation", found, "pass the same observations")
     return x_nd, label_n, checked
 
 
 def _kept_rows(label_n: np.ndarray, min_cells: int) -> tuple[np.ndarray, list[str]]:
-    """Rows with a label that at least `min_cells` rows carry, and the labels that fall short."""
+    """Return which observations have a label that `min_cells` of them carry, and the labels that fall short."""
     counts = pd.Series(label_n).value_counts()
     rare = sorted(str(label) for label in counts.index[counts < min_cells])
     kept_n = pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1)
@@ -97,29 +99,30 @@ def probe(
     min_cells: int = 10,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Score a linear and a nearest-neighbour classifier on held-out rows of an embedding.
+    """Score a linear and a nearest-neighbour classifier on held-out observations of an embedding.
 
-    Linear: standardised on the training rows, logistic regression with balanced class weights, C = 0.1. k-NN: majority
-    of the `n_neighbors` nearest training rows, Euclidean, not standardised. A linear probe rewards dimensions: compare
-    embeddings of equal dimension only.
+    Linear: standardised on the training observations, logistic regression with balanced class weights, C = 0.1. k-NN:
+    majority of the `n_neighbors` nearest training observations, Euclidean, not standardised. A linear probe rewards
+    dimensions: compare embeddings of equal dimension only.
 
     Parameters
     ----------
     embedding
         (n_obs, d), finite.
     labels
-        (n_obs,) classes; a row whose label is missing is left out.
+        (n_obs,) classes; an observation whose label is missing is left out.
     groups
         (n_obs,) e.g. batches: each group is held out in turn. Without groups: stratified folds.
     split
-        Two boolean masks (n_obs,), training and test rows, in place of folds.
+        Two boolean masks (n_obs,), training and test observations, in place of folds.
     n_splits
         Number of stratified folds where neither `groups` nor `split` is given.
     n_neighbors
         Number of neighbours of the k-NN classifier.
     min_cells
-        Labels of fewer rows are left out of training and scoring, named in ``attrs["left_out"]`` and logged. So are, in
-        a fold, the test rows whose label no training row has (their number per fold in ``attrs["untrained"]``).
+        Labels of fewer observations are left out of training and scoring, named in ``attrs["left_out"]`` and logged. So
+        are, in a fold, the test observations whose label no training observation has (their number per fold in
+        ``attrs["untrained"]``).
     seed
         Seed of the stratified folds.
 
@@ -127,8 +130,8 @@ def probe(
     -------
     DataFrame
         Index (classifier, held_out): ``linear`` and ``k-NN``, each fold and ``mean``, the plain mean over folds.
-        Columns: ``accuracy``, ``balanced accuracy`` (mean recall over the labels of the test rows), ``macro F1`` (over
-        labels that occur in test rows or predictions), ``n_test``.
+        Columns: ``accuracy``, ``balanced accuracy`` (mean recall over the labels of the test observations), ``macro
+        F1`` (over labels that occur in test observations or predictions), ``n_test``.
 
     Raises
     ------
@@ -148,13 +151,11 @@ def probe(
     x_nd, label_n = x_nd[kept_n], label_n[kept_n].astype(str)
     others = {name: None if value is None else value[kept_n] for name, value in others.items()}
     if len(np.unique(label_n)) < 2:
-        raise ValueError(
-            f"probe: fewer than two labels have {min_cells} cells or more, so there is nothing to tell apart; "
-            "pass other labels or a smaller min_cells."
-        )
+        wanted = f"at least two labels of {min_cells} cells or more"
+        raise value_error("probe", wanted, "fewer", "pass other labels or a smaller min_cells")
     group_n = others["groups"]
     if group_n is not None and len(pd.unique(group_n)) < 2:
-        raise ValueError(f"probe: expected at least two groups, got {pd.unique(group_n)}; pass groups=None for folds.")
+        raise value_error("probe", "at least two groups", named(pd.unique(group_n)), "pass groups=None for folds")
     chosen = None if split is None else (others["split[0]"].astype(bool), others["split[1]"].astype(bool))
     rows, untrained = [], {}
     for held_out, train, test in _folds(label_n, group_n, chosen, n_splits, seed):
@@ -162,7 +163,8 @@ def probe(
         untrained[held_out] = int((~known).sum())
         test = test[known]
         if len(test) == 0:
-            raise ValueError(f"probe: no test row of {held_out!r} has a label seen in training; pass another split.")
+            wanted = f"a test observation of {held_out!r} with a label of a training observation"
+            raise value_error("probe", wanted, "none", "pass another split")
         for name, classifier in _classifiers(min(n_neighbors, len(train))).items():
             guess = classifier.fit(x_nd[train], label_n[train]).predict(x_nd[test])
             scores = _scores(label_n[test], guess)

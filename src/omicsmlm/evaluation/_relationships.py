@@ -25,14 +25,15 @@ def relationship_recall(
     matched_on: Any = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Give the share of known pairs whose cosine is among the lowest or the highest of all pairs.
+    """Compute the fraction of known pairs whose cosine is among the lowest or the highest of all pairs.
 
     Both tails count: partners of a complex have similar profiles, an inhibitor and what it inhibits opposite ones. By
     chance the recall is 2 · `tail`.
 
-    Known pairs are mostly of abundant genes, and in many embeddings abundant genes have larger cosines, whatever they do:
-    each gene's mean expression beside random numbers can recall more than principal components of genes do. `matched_on` the
-    mean expression, a pair is compared with pairs of genes as abundant as its own, and that embedding is left at chance.
+    Known pairs are mostly of abundant genes, and in many embeddings abundant genes have larger cosines, whatever they
+    do: each gene's mean expression beside random numbers can recall more than principal components of genes do.
+    `matched_on` the mean expression, a pair is compared with pairs of genes as abundant as its own, and that embedding
+    is left at chance.
 
     Parameters
     ----------
@@ -43,10 +44,11 @@ def relationship_recall(
     pairs
         Known pairs in columns ``gene_a`` and ``gene_b``, in any order and more than once, and optionally ``source``.
     tail
-        Share of all g (g − 1) / 2 pairs in either tail; below a half. Where all cosines are equal, no pair is in a tail.
+        Fraction of all g (g − 1) / 2 pairs in either tail; below a half. Where all cosines are equal, no pair is in a
+        tail.
     matched_on
-        (g,) a number of each name: names are sorted by it into ten classes of equal size, and each pair is compared with the
-        pairs of the same two classes. None: with all pairs.
+        (g,) a number of each name: names are sorted by it into ten classes of equal size, and each pair is compared
+        with the pairs of the same two classes. None: with all pairs.
     seed
         Seed of the sample of pairs from which the tails are taken, where there are more than 60 million.
 
@@ -126,7 +128,7 @@ def _classes(matched_on: Any, n_names: int) -> np.ndarray:
 
 
 def _thresholds(unit_gd: np.ndarray, class_g: np.ndarray, tail: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the cosines that bound the lower and the upper tail of the pairs of any two classes, (c, c) each."""
+    """Compute the cosines that bound the lower and the upper tail of the pairs of any two classes, (c, c) each."""
     members = [unit_gd[class_g == c] for c in range(int(class_g.max()) + 1)]
     n = len(members)
     low_cc, high_cc = np.empty((n, n)), np.empty((n, n))

@@ -1,4 +1,4 @@
-"""Training, validation and test rows of sequences that are no near-copies of one another."""
+"""Training, validation and test observations of sequences that are not homologous to one another."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from omicsmlm.evaluation._kmers import AMINO_ACIDS, NUCLEOTIDES, kmer_blocks, te
 K_NUCLEOTIDES, K_AMINO_ACIDS = 16, 5
 """Long enough that unrelated sequences share next to none, short enough that variants share many."""
 _MOST_ROWS = 50
-"""Rows up to which all pairs that share a k-mer are compared; beyond, each with the next one and the first."""
+"""Observations up to which all pairs that share a k-mer are compared; beyond, each with the next one and the first."""
 _PAIRS = 2**18
-"""Pairs of rows that are compared at once."""
+"""Pairs of observations that are compared at once."""
 Sequences = Sequence[Any] | Mapping[str, Sequence[Any]]
 
 
@@ -25,31 +25,32 @@ def homology_groups(sequences: Sequences, *, k: int | None = None, min_shared: f
 
     Two sequences are linked if the k-mers that both hold are at least `min_shared` of those of the one with fewer, each
     counted once; groups are the connected components. Sequences whose letters all differ with probability p share
-    about (1 − p)^k: by default this finds nucleotide sequences of 90 % identity and more, and proteins of 72 % and more.
-    It is no alignment: far homologues stay apart; cluster with MMseqs2 where that matters, and pass `groups`.
+    about (1 − p)^k: by default this finds nucleotide sequences of 90 % identity and more, and proteins of 72 % and
+    more. It is no alignment: far homologues stay apart; cluster with MMseqs2 where that matters, and pass `groups`.
 
-    A k-mer that more than 50 sequences hold is compared along a chain of them rather than among all, which keeps repeats
-    such as Alu from costing the square of their number.
+    A k-mer that more than 50 sequences hold is compared along a chain of them rather than among all, which keeps
+    repeats such as Alu from costing the square of their number.
 
     Parameters
     ----------
     sequences
         (n,) text; None, NaN or "" where absent. Or several modalities by name, and a link in any counts.
     k
-        Letters of a k-mer; by default 16 for nucleotides and 5 for amino acids. Sequences shorter than this are linked to
-        none, unless they are equal.
+        Letters of a k-mer; by default 16 for nucleotides and 5 for amino acids. Sequences shorter than this are linked
+        to none, unless they are equal.
     min_shared
-        Share of the k-mers of the shorter sequence, above 0 and up to 1.
+        Fraction of the k-mers of the shorter sequence, above 0 and up to 1.
 
     Returns
     -------
     numpy.ndarray
-        int64 (n,): the number of the group, in the order of the first rows. Absent and lone sequences are groups of one.
+        int64 (n,): the number of the group, in the order of the first observations. Absent and lone sequences are
+        groups of one.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or modalities have different numbers of rows.
+        If an argument is out of range, or modalities have different numbers of observations.
 
     Examples
     --------
@@ -63,7 +64,10 @@ def homology_groups(sequences: Sequences, *, k: int | None = None, min_shared: f
     lengths = {len(given) for given in listed.values()}
     if len(lengths) != 1:
         raise value_error(
-            "sequences", "modalities of as many rows", str(sorted(lengths)), "pass those of the same rows"
+            "sequences",
+            "modalities of as many observations",
+            str(sorted(lengths)),
+            "pass those of the same observations",
         )
     (n,) = lengths
     pairs = [_linked(given, k, min_shared) for given in listed.values()]
@@ -80,18 +84,19 @@ def sequence_split(
     min_shared: float = 0.2,
     seed: int = 0,
 ) -> np.ndarray:
-    """Divide rows into training, validation and test, so that near-copies and rows of one group are on one side.
+    """Divide observations into training, validation and test, homologous ones and groups on one side.
 
     Parameters
     ----------
     sequences, k, min_shared
         As for :func:`homology_groups`; None if `groups` say all.
     groups
-        (n,) names, such as genes, that stay together whatever their sequences; missing ones are groups of their own. With
-        `sequences`, groups that share near-copies stay together too.
+        (n,) names, such as genes, that stay together whatever their sequences; missing ones are groups of their own.
+        With `sequences`, groups that share near-copies stay together too.
     test, val
-        Shares of the rows, 0 or more, together below 1. Groups are taken in random order as long as they fit, so that a
-        large one may leave a part a little smaller than asked for, and one larger than a part is trained on.
+        Fractions of the observations, 0 or more, together below 1. Groups are taken in random order as long as they
+        fit, so that a large one may leave a part a little smaller than asked for, and one larger than a part is trained
+        on.
     seed
         Seed of the order.
 
@@ -112,7 +117,9 @@ def sequence_split(
     """
     if not (test >= 0 and val >= 0 and test + val < 1):
         found = f"{test} and {val}"
-        raise value_error("test, val", "shares of the rows, together below 1", found, "pass 0.1 and 0.1, say")
+        raise value_error(
+            "test, val", "fractions of the observations, together below 1", found, "pass 0.1 and 0.1, say"
+        )
     group_n = _joined(sequences, groups, k, min_shared)
     size_g = np.bincount(group_n)
     room = {"test": round(test * len(group_n)), "val": round(val * len(group_n))}
@@ -127,13 +134,13 @@ def sequence_split(
         part for part, fraction in {"test": test, "val": val}.items() if fraction > 0 and not (found == part).any()
     ]
     if empty:
-        what = f"{len(size_g)} groups, of which the largest has {size_g.max(initial=0)} of {len(found)} rows"
-        raise value_error(empty[0], "a group that fits into it", what, "ask for a larger share, or raise min_shared")
+        what = f"{len(size_g)} groups, of which the largest has {size_g.max(initial=0)} of {len(found)} observations"
+        raise value_error(empty[0], "a group that fits into it", what, "ask for a larger fraction, or raise min_shared")
     return found
 
 
 def _joined(sequences: Sequences | None, groups: Any, k: int | None, min_shared: float) -> np.ndarray:
-    """The groups of rows that share a name or a near-copy."""
+    """Return the groups of observations that share a name or a near-copy."""
     if sequences is None and groups is None:
         raise value_error("sequence_split", "sequences or groups", "neither", "pass one of them, or both")
     if sequences is None:
@@ -143,7 +150,9 @@ def _joined(sequences: Sequences | None, groups: Any, k: int | None, min_shared:
         return alike_n
     name_n = _named_groups(groups)
     if len(name_n) != len(alike_n):
-        raise value_error("groups", f"one per row, {len(alike_n)}", str(len(name_n)), "pass those of the same rows")
+        raise value_error(
+            "groups", f"one per observation, {len(alike_n)}", str(len(name_n)), "pass those of the same observations"
+        )
     rows = np.arange(len(name_n))
     firsts = [np.unique(code_n, return_index=True)[1][code_n] for code_n in (alike_n, name_n)]
     return _components(len(rows), np.hstack([np.stack([rows, first]) for first in firsts]))
@@ -160,7 +169,7 @@ def _components(n: int, pairs_2p: np.ndarray) -> np.ndarray:
 
 
 def _linked(sequences: list[str], k: int | None, min_shared: float) -> np.ndarray:
-    """Pairs of rows, (2, pairs), that share enough k-mers or are equal."""
+    """Return pairs of observations, (2, pairs), that share enough k-mers or are equal."""
     is_dna = set("".join(sequences[:1000]).upper()) <= set("ACGTUN")
     alphabet = NUCLEOTIDES if is_dna else AMINO_ACIDS
     k = (K_NUCLEOTIDES if is_dna else K_AMINO_ACIDS) if k is None else k
@@ -179,7 +188,7 @@ def _linked(sequences: list[str], k: int | None, min_shared: float) -> np.ndarra
 
 
 def _incidence(sequences: list[str], k: int, alphabet: str) -> sparse.csr_array:
-    """Which row holds which k-mer, (n, k-mers), ones."""
+    """Return which observation has which k-mer, (n, k-mers), ones."""
     rows, kmers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for part, row_m, index_m in kmer_blocks(sequences, k, alphabet):
         rows.append(row_m + part.start)
@@ -192,7 +201,7 @@ def _incidence(sequences: list[str], k: int, alphabet: str) -> sparse.csr_array:
 
 
 def _candidates(holds: sparse.csr_array, min_shared: float) -> np.ndarray:
-    """Pairs of rows, (2, pairs), that may share enough k-mers: of all pairs with a rare one, and of chains and stars."""
+    """Return pairs of observations, (2, pairs), that may share enough k-mers: all with a rare one, chains and stars of the others."""
     by_kmer, n = holds.tocsc(), holds.shape[0]
     n_rows_m = np.diff(by_kmer.indptr)
     rare = by_kmer[:, (n_rows_m > 1) & (n_rows_m <= _MOST_ROWS)]
@@ -209,5 +218,5 @@ def _candidates(holds: sparse.csr_array, min_shared: float) -> np.ndarray:
 
 
 def _fewer(count_n: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The smaller count of each pair of rows."""
+    """Return the smaller count of each pair of observations."""
     return np.minimum(count_n[pairs[0]], count_n[pairs[1]])

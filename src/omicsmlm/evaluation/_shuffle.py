@@ -1,4 +1,4 @@
-"""The control for a second modality: its rows in random order."""
+"""The control for a second modality: its observations in random order."""
 
 import mudata as md
 import numpy as np
@@ -7,7 +7,7 @@ from omicsmlm._checks import named, value_error
 
 
 def shuffle_modality(mdata: md.MuData, modality: str, seed: int = 0) -> md.MuData:
-    """Copy a MuData with the values of one modality permuted among the rows that have it.
+    """Copy a MuData with the values of one modality permuted among the observations that have it.
 
     What a model gains from the modality beyond its marginal distribution must be lost on this object.
 
@@ -16,7 +16,7 @@ def shuffle_modality(mdata: md.MuData, modality: str, seed: int = 0) -> md.MuDat
     mdata
         Not changed.
     modality
-        The modality whose ``X`` and layers are permuted; labels and names stay with their rows.
+        The modality whose ``X`` and layers are permuted; labels and names stay with their observations.
     seed
         Seed of the permutation.
 

@@ -1,4 +1,4 @@
-"""Folds that keep together what belongs together, and hold of everything alike."""
+"""Stratified folds that tear no group apart."""
 
 from typing import Any, NamedTuple
 
@@ -9,41 +9,43 @@ from omicsmlm._checks import value_error
 
 
 class Fold(NamedTuple):
-    """Rows to learn from and rows to test on."""
+    """Positions of training and of test observations."""
 
     train: np.ndarray
     test: np.ndarray
 
 
 def splits(stratify: Any, groups: Any = None, *, n_folds: int = 5, n_repeats: int = 1, seed: int = 0) -> list[Fold]:
-    """Divide rows into folds, repeatedly, so that each holds of every stratum alike and no group is torn apart.
+    """Divide observations into folds, repeatedly, stratified and without tearing a group apart.
 
     Parameters
     ----------
     stratify
         (n,) names such as labels, or a DataFrame whose combinations count: ``obs[["cohort", "event"]]``. Missing values
-        are a value of their own. Combinations with fewer rows than there are folds count as one.
+        are a value of their own. Combinations with fewer observations than there are folds count as one.
     groups
-        (n,) names: rows of the same patient, say, are all in training or all in the test. None if rows are independent.
+        (n,) names: observations of the same patient, say, are all in training or all in the test. None if observations
+        are independent.
     n_folds, n_repeats
-        Number of folds, and how often rows are divided anew.
+        Number of folds, and how often observations are divided anew.
     seed
         Seed of the divisions.
 
     Returns
     -------
     list of Fold
-        ``n_repeats`` × ``n_folds`` pairs of row numbers, ``train`` and ``test``; the tests of a repeat are disjoint and
-        together all rows.
+        ``n_repeats`` × ``n_folds`` pairs of positions of observations, ``train`` and ``test``; the tests of a repeat
+        are disjoint and together all observations.
 
     Raises
     ------
     ValueError
-        If lengths differ, or there are fewer groups or rows than folds.
+        If lengths differ, or there are fewer groups or observations than folds.
 
     Examples
     --------
-    >>> sorted(fold.test.tolist() for fold in splits(["a", "a", "b", "b"], ["p", "p", "q", "q"], n_folds=2))
+    >>> folds = splits(["a", "a", "b", "b"], ["p", "p", "q", "q"], n_folds=2)  # a patient each
+    >>> sorted(fold.test.tolist() for fold in folds)
     [[0, 1], [2, 3]]
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -54,13 +56,17 @@ def splits(stratify: Any, groups: Any = None, *, n_folds: int = 5, n_repeats: in
     code_n = code_n.where(counts >= n_folds, -1).to_numpy()
     group_n = np.arange(len(code_n)) if groups is None else pd.factorize(pd.Series(np.asarray(groups, dtype=object)))[0]
     if len(group_n) != len(code_n):
-        raise value_error("groups", f"one per row, {len(code_n)}", str(len(group_n)), "pass those of the same rows")
+        raise value_error(
+            "groups", f"one per observation, {len(code_n)}", str(len(group_n)), "pass those of the same observations"
+        )
     if (group_n < 0).any():
-        raise value_error("groups", "a group for each row", "missing ones", "give such rows groups of their own")
+        raise value_error(
+            "groups", "a group for each observation", "missing ones", "give such observations groups of their own"
+        )
     n_groups = len(np.unique(group_n))
     if not 2 <= n_folds <= n_groups:
         raise value_error("n_folds", f"a number from 2 to that of groups, {n_groups}", str(n_folds), "pass fewer folds")
-    if (code_n == -1).sum() < n_folds:  # sklearn cannot divide a class that has fewer rows than folds
+    if (code_n == -1).sum() < n_folds:  # sklearn cannot divide a class that has fewer observations than folds
         code_n = np.where(code_n == -1, pd.Series(code_n).mode()[0], code_n)
     kind, found = StratifiedKFold if groups is None else StratifiedGroupKFold, []
     for repeat in range(n_repeats):

@@ -24,16 +24,16 @@ __all__ = [
 
 
 def risk_groups(risk: Any, n_groups: int = 2, stratum: Any = None) -> np.ndarray:
-    """Divide rows into groups of equal size by their risk, within strata if there are any.
+    """Divide observations into groups of equal size by their risk, within strata if there are any.
 
     Parameters
     ----------
     risk
-        (n,) finite scores, higher for rows that have the event sooner.
+        (n,) finite scores, higher for observations that have the event sooner.
     n_groups
         2: "low" and "high" risk; 3: "middle" between them; more: numbered from "1", the lowest.
     stratum
-        (n,) names; rows are then ranked among those of their stratum.
+        (n,) names; observations are then ranked among those of their stratum.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def risk_groups(risk: Any, n_groups: int = 2, stratum: Any = None) -> np.ndarray
     if n_groups < 2:
         raise value_error("risk_groups", "at least two groups", str(n_groups), "pass 2 or 3")
     if not np.isfinite(risk_n).all():
-        raise value_error("risk_groups", "finite risks", "NaN or infinity", "leave these rows out")
+        raise value_error("risk_groups", "finite risks", "NaN or infinity", "leave these observations out")
     names = {2: ["low", "high"], 3: ["low", "middle", "high"]}.get(n_groups, [str(k + 1) for k in range(n_groups)])
     stratum_n = np.zeros(len(risk_n), dtype=str) if stratum is None else np.asarray(stratum, dtype=str)
     group_n = np.zeros(len(risk_n), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Pictures: UMAP, benchmark, confusion, reliability, dropout, survival, training curves. Each returns a figure and shows nothing."""
+"""Figures of embeddings, benchmarks, predictions and training; each function returns a figure and shows nothing."""
 
 from omicsmlm.pl._confusion import confusion
 from omicsmlm.pl._dropout import dropout_table

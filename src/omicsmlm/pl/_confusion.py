@@ -1,4 +1,4 @@
-"""The confusion matrix of a classifier that may say it does not know."""
+"""The confusion matrix of a classifier that may reject an observation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,18 +20,18 @@ _GAP = 0.4  # of a cell, between what is known and what is not
 
 
 def _names(values: pd.Series) -> list[str]:
-    """The labels, in the order of a categorical or of the alphabet."""
+    """Return the labels, in the order of a categorical or of the alphabet."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return [str(name) for name in values.cat.categories]
     return sorted(set(values.dropna().astype(str)))
 
 
 def _counted(truth: Any, predicted: Any, unknown: str) -> pd.DataFrame:
-    """Count rows by true and predicted label; a categorical of predictions says which labels there are to be called."""
+    """Count observations by true and predicted label; the categories of a categorical are the labels there are."""
     true_n, called_n = (pd.Series(values).reset_index(drop=True) for values in (truth, predicted))
     if len(true_n) != len(called_n):
         found = f"{len(called_n)} for {len(true_n)} true labels"
-        raise value_error("predicted", "one label per row", found, "pass labels of the same rows")
+        raise value_error("predicted", "one label per observation", found, "pass labels of the same observations")
     known = _names(called_n)
     if not isinstance(called_n.dtype, pd.CategoricalDtype):
         known = sorted(set(known) | set(_names(true_n)))
@@ -43,7 +43,7 @@ def _counted(truth: Any, predicted: Any, unknown: str) -> pd.DataFrame:
 
 
 def _arranged(table: pd.DataFrame, unknown: str) -> tuple[pd.DataFrame, int]:
-    """Known labels first, rows in the order of the columns; give also how many rows belong to known labels."""
+    """Put known labels first, rows in the order of the columns; return also how many rows are of known labels."""
     columns = [name for name in table.columns if name != unknown]
     rows = [name for name in columns if name in table.index]
     others = [name for name in table.index if name not in columns]
@@ -55,11 +55,11 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     table = table.rename(index=str, columns=str)
     numeric = all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes)
     if not numeric or not np.isfinite(table.to_numpy(dtype=float)).all() or (table.to_numpy() < 0).any():
-        raise value_error("table", "counts of rows", "other values", "pass true and predicted labels instead")
+        raise value_error("table", "counts of observations", "other values", "pass true and predicted labels instead")
     if not table.index.is_unique or not table.columns.is_unique:
         raise value_error("table", "each label once", "labels twice", "add up their counts")
     if table.to_numpy().sum() == 0:
-        raise value_error("table", "at least one row with both labels", "none", "check the labels")
+        raise value_error("table", "at least one observation with both labels", "none", "check the labels")
     return table.astype(int)
 
 
@@ -79,7 +79,7 @@ def _labelled(axes: Axes, column_x: Sequence[float], row_y: Sequence[float], tab
     axes.xaxis.set_label_position("top")
     axes.tick_params(length=0)
     axes.set_xlabel("predicted", fontsize=9, fontweight="bold", labelpad=6)
-    axes.set_ylabel("true (rows)", fontsize=9, fontweight="bold")
+    axes.set_ylabel("true (observations)", fontsize=9, fontweight="bold")
     axes.spines[:].set_visible(False)
 
 
@@ -91,17 +91,19 @@ def confusion(
     title: str | None = None,
     save: str | Path | None = None,
 ) -> Figure:
-    """Draw how the rows of each true label were called: per cent of the label's rows, and below it their number.
+    """Draw what the observations of each true label are predicted as: per cent of the label, and below it their number.
 
     Parameters
     ----------
     table_or_truth
-        True labels, one per row; or a table of counts, true labels by predicted ones.
+        True labels, one per observation; or a table of counts, true labels by predicted ones.
     predicted
-        Predicted labels, one per row; left out with a table. The categories of a categorical are the labels that could
-        be called; otherwise these are all labels of either kind. Rows that miss one of both labels are left out.
+        Predicted labels, one per observation; left out with a table. The categories of a categorical are the labels
+        that could be called; otherwise these are all labels of either kind. Observations that miss one of both labels
+        are left out.
     unknown
-        What a rejected row is called. Its column stands apart, and so do the rows of true labels that have no column.
+        What a rejected observation is called. Its column stands apart, and so do the rows of true labels that have no
+        column.
     title
         Heading of the figure.
     save
@@ -136,7 +138,7 @@ def confusion(
     axes.set(xlim=(-0.55, column_x[-1] + 0.55), ylim=(row_y[-1] + 0.55, -0.55))
     axes.set_aspect("equal")
     _labelled(axes, column_x, row_y, table)
-    note = "Per cent of the rows of a true label;\nbelow, their number."
+    note = "Per cent of the observations of a true label;\nbelow, their number."
     axes.text(0, -0.01, note, ha="left", va="top", fontsize=7, color="0.35", transform=axes.transAxes)
     if title:
         figure.suptitle(title, fontsize=11, weight="bold", x=0.01, ha="left")

@@ -19,7 +19,7 @@ _GAP = 0.25  # of a cell, between what is measured
 
 
 def _places(groups: list[str]) -> list[float]:
-    """Left edge of each column, in cells; a gap where the group changes."""
+    """Return the left edge of each column, in cells; a gap where the group changes."""
     changes = np.cumsum([0] + [a != b for a, b in zip(groups[:-1], groups[1:], strict=True)])
     return [j + _GAP * change for j, change in enumerate(changes)]
 
@@ -30,7 +30,7 @@ def _wrapped(text: object, cells: float) -> str:
 
 
 def _headings(axes: Axes, columns: pd.MultiIndex, left_x: list[float]) -> float:
-    """Write what is measured over the metrics; give the upper end of what was written."""
+    """Write what is measured over the metrics; return the upper end of what was written."""
     metrics = [_wrapped(metric, 1) for _, metric in columns]
     for x, metric in zip(left_x, metrics, strict=True):
         axes.text(x + 0.5, -0.7, metric, ha="center", va="bottom", fontsize=8)

@@ -19,14 +19,14 @@ class Picture(Figure):
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure of that size in inches."""
+    """Make an empty white figure of that size in inches."""
     figure = Picture(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def ink(color: tuple[float, ...]) -> str:
-    """Black or white, whichever reads better on a colour (relative luminance)."""
+    """Return black or white, whichever reads better on a colour (relative luminance)."""
     return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 0.55 else "white"
 
 

@@ -15,7 +15,7 @@ _SETS = {"train": "#1f77b4", "validation": "#d62728"}
 
 
 def _split_name(name: str) -> tuple[str, str]:
-    """The quantity and the set of rows that a name speaks of: ``("loss", "validation")`` of ``validation_loss``."""
+    """Return the quantity and the set of observations of a name: ``("loss", "validation")`` of ``validation_loss``."""
     for rows in _SETS:
         if name.startswith(f"{rows}_"):
             return name.removeprefix(f"{rows}_"), rows

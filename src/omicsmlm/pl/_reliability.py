@@ -14,7 +14,7 @@ _BLUE, _RED = "#1f77b4", "#d62728"
 
 
 def _interval(fraction_b: np.ndarray, n_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's 95 % interval of a share of n."""
+    """Compute Wilson's 95 % interval of a fraction of n."""
     z2 = 1.96**2
     middle_b = (fraction_b + z2 / (2 * n_b)) / (1 + z2 / n_b)
     half_b = np.sqrt(z2 * (fraction_b * (1 - fraction_b) / n_b + z2 / (4 * n_b**2))) / (1 + z2 / n_b)
@@ -29,14 +29,14 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         )
     held = table.loc[table["n"] > 0, list(_COLUMNS)].sort_values("confidence")
     if held.empty:
-        raise value_error("table", "at least one bin with rows", "none", "pass evaluation.reliability(…)")
+        raise value_error("table", "at least one bin with observations", "none", "pass evaluation.reliability(…)")
     if not held[["confidence", "accuracy"]].apply(lambda column: column.between(0, 1).all()).all():
-        raise value_error("table", "shares from 0 to 1", "other values", "pass evaluation.reliability(…)")
+        raise value_error("table", "fractions from 0 to 1", "other values", "pass evaluation.reliability(…)")
     return held
 
 
 def reliability(table: pd.DataFrame, *, title: str | None = None, save: str | Path | None = None) -> Figure:
-    """Draw a reliability diagram: accuracy over confidence, and below it how many rows were that sure.
+    """Draw a reliability diagram: accuracy over confidence, and below it how many observations were that sure.
 
     On the diagonal a classifier is right as often as it says; below it is too sure. Red lines are the gaps, thin grey
     ones Wilson's 95 % intervals.
@@ -58,7 +58,7 @@ def reliability(table: pd.DataFrame, *, title: str | None = None, save: str | Pa
     Raises
     ------
     ValueError
-        If a column is missing, no bin has rows, or a share is not between 0 and 1.
+        If a column is missing, no bin has observations, or a fraction is not between 0 and 1.
     """
     held = _checked(table)
     confidence_b, accuracy_b, n_b = (held[column].to_numpy(dtype=float) for column in _COLUMNS)
@@ -72,7 +72,7 @@ def reliability(table: pd.DataFrame, *, title: str | None = None, save: str | Pa
     if "ECE" in table.attrs:
         upper.text(0.04, 0.93, f"ECE {table.attrs['ECE']:.3f}", transform=upper.transAxes, fontsize=11, weight="bold")
     lower.bar(confidence_b, n_b / n_b.sum(), width=0.03, color=_BLUE)
-    lower.set(xlim=(-0.03, 1.03), xlabel="confidence", ylabel=f"share of\n{n_b.sum():,.0f} rows")
+    lower.set(xlim=(-0.03, 1.03), xlabel="confidence", ylabel=f"fraction of\n{n_b.sum():,.0f} observations")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     if title:

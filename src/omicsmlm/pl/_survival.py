@@ -1,4 +1,4 @@
-"""Kaplan-Meier curves of groups of rows."""
+"""Kaplan-Meier curves of groups of observations."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _ORDER = {"low": 0, "middle": 1, "high": 2}
 
 
 def _bounds(time_n: np.ndarray, event_n: np.ndarray, curve_t: np.ndarray, at_t: np.ndarray) -> tuple[Any, Any]:
-    """95 % limits of a Kaplan-Meier curve: Greenwood's variance of log(-log S)."""
+    """Compute 95 % limits of a Kaplan-Meier curve: Greenwood's variance of log(-log S)."""
     deaths_t = np.array([((time_n == t) & event_n).sum() for t in at_t])
     at_risk_t = np.array([(time_n >= t).sum() for t in at_t])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -43,7 +43,7 @@ def _draw(axes: Axes, time_n: np.ndarray, event_n: np.ndarray, name: str, color:
 
 
 def _at_risk(axes: Axes, groups: dict[str, np.ndarray], colors: tuple[str, ...], ticks: np.ndarray) -> None:
-    """Write how many rows of each group are still at risk."""
+    """Write how many observations of each group are still at risk."""
     for y, (name, time_n) in enumerate(groups.items()):
         axes.text(-0.05, y, name, transform=axes.get_yaxis_transform(), ha="right", va="center", color=colors[y])
         for tick in ticks:
@@ -70,7 +70,7 @@ def survival(
     time
         (n,) times, not negative.
     event
-        (n,) whether they end with the event (1) or without (0); ticks on a curve are rows last seen without it.
+        (n,) whether they end with the event (1) or without (0); ticks on a curve are observations last seen without it.
     group
         (n,) names of at least two groups, such as ``evaluation.survival.risk_groups(…)``. Bands are 95 % limits.
     stratum
@@ -95,7 +95,7 @@ def survival(
     time_n, event_n, group_n = checked
     names = sorted(np.unique(group_n), key=lambda name: (_ORDER.get(name, 9), name))
     if not 2 <= len(names) <= len(_MANY):
-        raise value_error("group", f"two to {len(_MANY)} groups", str(len(names)), "divide the rows otherwise")
+        raise value_error("group", f"two to {len(_MANY)} groups", str(len(names)), "divide the observations otherwise")
     test = log_rank(time_n, event_n, group_n, stratum)
     colors = _COLORS.get(len(names), _MANY)
     figure = new_figure(6.8, 4.2 + 0.22 * len(names) + 0.3 * bool(title))

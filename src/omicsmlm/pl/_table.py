@@ -19,7 +19,7 @@ _ROW = 0.42  # inches
 
 
 def _columns(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The columns in the order drawn, each with its heading: metrics by kind, then the means."""
+    """Return the columns in the order drawn, each with its heading: metrics by kind, then the means."""
     kinds = table.attrs.get("kinds", {})
     metrics = [column for column in table if column not in _MEANS]
     metrics.sort(key=lambda column: _ORDER.get(kinds.get(column, ""), 2))
@@ -63,7 +63,7 @@ def _headings(axes: Axes, columns: list[tuple[str, str]]) -> None:
 def _footnote(table: pd.DataFrame) -> str:
     notes = []
     if "n_scored" in table.attrs:
-        notes.append(f"{table.attrs['n_scored']:,} of {table.attrs['n_obs']:,} rows scored.")
+        notes.append(f"{table.attrs['n_scored']:,} of {table.attrs['n_obs']:,} observations scored.")
     if table.attrs.get("left_out"):
         notes.append(
             f"Types of fewer than {table.attrs['min_cells']} cells left out: {', '.join(table.attrs['left_out'])}."

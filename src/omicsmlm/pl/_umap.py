@@ -23,14 +23,14 @@ _LEGEND_ROWS = 16
 
 
 def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int = 0) -> np.ndarray:
-    """UMAP of an embedding in two dimensions, by umap-learn with the spread of scanpy.
+    """Compute the UMAP of an embedding in two dimensions, by umap-learn with the spread of scanpy.
 
     Parameters
     ----------
     embedding
         (n_obs, d), finite.
     n_neighbors
-        Neighbours of the graph; fewer where there are fewer rows.
+        Neighbours of the graph; fewer where there are fewer observations.
     seed
         Seed of the neighbour search and the layout.
 
@@ -53,7 +53,7 @@ def _listed(name: str) -> np.ndarray:
 
 
 def _palette(n: int) -> list[Any]:
-    """Colours for `n` classes, none of them a grey; they come round again beyond 52."""
+    """Return colours for `n` classes, none of them a grey; they come round again beyond 52."""
     few = [color for color in _listed("tab10") if np.ptp(color) > 0.1]
     many = [color for name in ("tab20", "tab20b", "tab20c") for color in _listed(name) if np.ptp(color) > 0.1]
     chosen = few if n <= len(few) else many
@@ -105,7 +105,7 @@ def umap(
     data
         AnnData or MuData; not changed.
     key
-        Key of ``.obsm``; rows that are not finite there are left out.
+        Key of ``.obsm``; observations that are not finite there are left out.
     color
         Columns of the top-level ``.obs``: classes get a legend, numbers a colour bar, missing values are grey.
     n_neighbors
@@ -123,7 +123,7 @@ def umap(
     Raises
     ------
     ValueError
-        If the key or a column is not there, or fewer than three rows are finite.
+        If the key or a column is not there, or fewer than three observations are finite.
     """
     columns = [color] if isinstance(color, str) else list(color)
     missing = [column for column in columns if column not in data.obs]
@@ -140,7 +140,10 @@ def umap(
     finite_n = np.isfinite(embedding_nd).all(axis=1)
     if finite_n.sum() < 3:
         raise value_error(
-            f"key {key!r}", "at least three finite rows", str(int(finite_n.sum())), "embed the rows first"
+            f"key {key!r}",
+            "at least three finite observations",
+            str(int(finite_n.sum())),
+            "embed the observations first",
         )
     xy_n2 = umap_coordinates(embedding_nd[finite_n], n_neighbors=n_neighbors, seed=seed)
     figure = new_figure(5.6 * min(len(columns), 3), 4.2 * -(-len(columns) // 3))

@@ -1,4 +1,4 @@
-"""Transcripts of a GTF file: their exons and coding parts, zero-based and half-open."""
+"""Exons and coding parts of the transcripts of a GTF file, zero-based and half-open."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,12 +13,12 @@ _FRAMES = {"0": 0, "1": 1, "2": 2}
 
 
 def read_gtf(path: str | Path, transcripts: Iterable[str] | None = None) -> pd.DataFrame:
-    """Read the lines of exons and coding parts of a GTF file, plain or gzipped.
+    """Return the lines of exons and coding parts of a GTF file, plain or gzipped.
 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     transcripts
         Those to read, by ``transcript_id``; None for all.
 
@@ -56,6 +56,7 @@ def read_gtf(path: str | Path, transcripts: Iterable[str] | None = None) -> pd.D
 
 
 def _asked_for(lines: pd.DataFrame, transcripts: Iterable[str]) -> pd.DataFrame:
+    """Return the lines of some transcripts, all of which have to be there."""
     wanted = pd.Index(list(transcripts), dtype=object).unique()
     absent = wanted[~wanted.isin(lines["transcript_id"])]
     if len(wanted) and not len(absent):
@@ -68,7 +69,7 @@ def _asked_for(lines: pd.DataFrame, transcripts: Iterable[str]) -> pd.DataFrame:
 
 
 def _checked(place: str, lines: pd.DataFrame) -> pd.DataFrame:
-    """Coordinates as numbers; each transcript on one strand of one chromosome."""
+    """Return lines with coordinates as numbers, after checking that each transcript is on one strand of one chromosome."""
     bounds = lines[["start", "end"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     bad = ~(bounds[:, 0] >= 1) | ~(bounds[:, 1] >= bounds[:, 0]) | ~lines["strand"].isin(["+", "-"]).to_numpy()
     if bad.any():

@@ -1,4 +1,4 @@
-"""What the functions of this room take: the AnnData of one modality, and its values in memory."""
+"""Input of the preprocessing functions: the AnnData of one modality, and its values in memory."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ type Values = Any
 
 
 def one_modality(place: str, data: object) -> AnnData:
-    """Return the AnnData back, or say which one to pass.
+    """Return the AnnData, after checking that it is one; the error for a MuData names the one to pass.
 
     Raises
     ------
@@ -33,7 +33,9 @@ def one_modality(place: str, data: object) -> AnnData:
 
 
 def values_of(place: str, adata: AnnData, layer: str | None) -> Values:
-    """Take ``X`` or a layer, (n_obs, n_vars), in memory: sparse values as CSR, others as an array; do not write to it.
+    """Return ``X`` or a layer, (n_obs, n_vars), in memory: sparse values as CSR, others as an array.
+
+    It may share memory with the object, so the caller must not write to it.
 
     Raises
     ------

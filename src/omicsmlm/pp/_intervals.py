@@ -1,4 +1,4 @@
-"""Genomic intervals from names, tables and BED files: zero-based, half-open, as BED has them."""
+"""Genomic intervals from names, tables and BED files: zero-based and half-open, as in BED."""
 
 import gzip
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ _CHROMOSOME = ("chrom", "chr", "chromosome", "seqnames")
 
 
 def named_intervals(place: str, names: Iterable[object]) -> pd.DataFrame:
-    """Read intervals off names such as ``chr1:100-200``, ``chr1-100-200`` or ``chr1_100_200``.
+    """Return the intervals of names such as ``chr1:100-200``, ``chr1-100-200`` or ``chr1_100_200``.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def named_intervals(place: str, names: Iterable[object]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If a name is none of these or its end does not lie behind its start.
+        If a name is none of these, or its end is not above its start.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def named_intervals(place: str, names: Iterable[object]) -> pd.DataFrame:
 
 
 def tabled_intervals(place: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Take the columns ``chrom`` (or chr, chromosome, seqnames), ``start`` and ``end`` of a table; keep the others too.
+    """Return a table of intervals: ``chrom`` (or chr, chromosome, seqnames), ``start``, ``end``, then its other columns.
 
     Raises
     ------
@@ -61,12 +61,12 @@ def tabled_intervals(place: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def has_intervals(table: pd.DataFrame) -> bool:
-    """Whether a table has the columns of :func:`tabled_intervals`."""
+    """Return whether a table has the columns of :func:`tabled_intervals`."""
     return {"start", "end"} <= set(table) and any(name in table for name in _CHROMOSOME)
 
 
 def read_bed(path: str | Path) -> pd.DataFrame:
-    """Read a BED file of three columns or more, plain or gzipped.
+    """Return the intervals of a BED file of three columns or more, plain or gzipped.
 
     Empty lines, comments (``#``) and ``track`` and ``browser`` lines are skipped.
 
@@ -78,14 +78,14 @@ def read_bed(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If there is no such file, or a line is none of BED.
+        If there is no such file, or a line is not one of BED.
     """
     path = Path(path)
     if not path.is_file():
         remedy = "correct the path; a single region goes into a list"
         raise value_error("regions", "the path of a BED file", f"{str(path)!r}, which is no file", remedy)
     with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
+        zipped = raw.read(2) == b"\x1f\x8b"  # the magic number of gzip, whatever the file is called
     columns: dict[str, list[object]] = {"chrom": [], "start": [], "end": [], "name": []}
     with gzip.open(path, "rt") if zipped else path.open() as lines:
         for number, line in enumerate(lines, start=1):
@@ -106,13 +106,13 @@ def read_bed(path: str | Path) -> pd.DataFrame:
 
 
 def region_names(intervals: pd.DataFrame) -> pd.Index:
-    """Name intervals ``chrom:start-end``."""
+    """Return the names ``chrom:start-end`` of intervals."""
     lines = zip(*(intervals[column].tolist() for column in COORDINATES), strict=True)
     return pd.Index([f"{chrom}:{start}-{end}" for chrom, start, end in lines], dtype=object)
 
 
 def _checked(place: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Make ``start`` and ``end`` whole numbers (int64) and ``chrom`` text; refuse what is no interval."""
+    """Return intervals with ``start`` and ``end`` as int64 and ``chrom`` as text, after checking that 0 <= start < end."""
     if len(table) == 0:
         raise value_error(place, "at least one interval", "none", "pass some")
     bounds = table[["start", "end"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)

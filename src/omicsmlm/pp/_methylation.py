@@ -1,4 +1,4 @@
-"""One methylation value per gene, from the CpG probes that lie in it."""
+"""Methylation of genes: the mean beta value of their CpG probes."""
 
 import logging
 from pathlib import Path
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 Region = Literal["both", "promoter", "body"]
 
 BLOCK = 2**23
-"""Values that are averaged at once."""
+"""Values that are averaged at once, which bounds the memory (float64: 64 MiB)."""
 ILLUMINA_PROMOTER = 1500
 """Base pairs upstream of the TSS that the groups of an Illumina manifest call TSS1500."""
 
@@ -42,7 +42,7 @@ def aggregate_methylation(
     promoter: int = 1500,
     layer: str | None = None,
 ) -> AnnData:
-    """Average the beta values of the CpG probes of each gene.
+    """Return the mean beta value of the CpG probes of each gene.
 
     MOJO (Gélard et al. 2025) takes the mean over the probes in the gene's body or within 1.5 kb of its transcription
     start site (TSS); that is the default.
@@ -75,8 +75,8 @@ def aggregate_methylation(
     Returns
     -------
     AnnData
-        (n_obs, n_genes), dense float32: the mean over the measured probes, NaN where no probe of the gene was measured
-        in the row. ``obs`` as it was; genes in alphabetical order, ``var["n_probes"]``. ``uns["aggregate_methylation"]``:
+        (n_obs, n_genes), dense float32: the mean over the measured probes, NaN where none of the gene's probes was measured
+        in the sample. ``obs`` as it was; genes in alphabetical order, ``var["n_probes"]``. ``uns["aggregate_methylation"]``:
         ``n_probes``, ``n_probes_used``, ``n_probes_without_gene``, ``n_probes_elsewhere`` (with a gene, but not in
         `region`), ``n_genes``, ``share_missing`` (of the values), ``region``, ``promoter``.
 
@@ -134,8 +134,8 @@ def aggregate_methylation(
 
 
 def _pairs(annotation: pd.DataFrame | str | Path, region: Region, promoter: int) -> pd.DataFrame:
-    """Each ``probe`` and ``gene`` once, with ``promoter`` and ``body``, bool: whether it lies there; both if unknown."""
-    table = _one_gene_a_row(_read(annotation))
+    """Return each ``probe`` and ``gene`` once, with ``promoter`` and ``body``, bool: whether it lies there; both if unknown."""
+    table = _one_gene_per_row(_read(annotation))
     if "tss_distance" in table:
         distance_t = _number(table, "tss_distance")
         end_t = _number(table, "gene_length") if "gene_length" in table else np.inf
@@ -154,7 +154,7 @@ def _pairs(annotation: pd.DataFrame | str | Path, region: Region, promoter: int)
 
 
 def _read(annotation: pd.DataFrame | str | Path) -> pd.DataFrame:
-    """The table with its columns named ``probe``, ``gene`` and, where it has groups, ``group``."""
+    """Return the table with its columns named ``probe``, ``gene`` and, where it has groups, ``group``."""
     if isinstance(annotation, pd.DataFrame):
         table = annotation
     else:
@@ -174,8 +174,8 @@ def _read(annotation: pd.DataFrame | str | Path) -> pd.DataFrame:
     return table
 
 
-def _one_gene_a_row(table: pd.DataFrame) -> pd.DataFrame:
-    """Split what is listed as ``A;B``, groups with their genes, and drop rows without a gene."""
+def _one_gene_per_row(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with one gene per row: lists ``A;B`` split, groups with their genes, rows without a gene dropped."""
     table = table[table["gene"].notna() & table["probe"].notna()]
     lists = ["gene", "group"] if "group" in table else ["gene"]
     split = table.assign(
@@ -196,6 +196,7 @@ def _one_gene_a_row(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _number(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column as float64."""
     try:
         return pd.to_numeric(table[column]).to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -203,6 +204,7 @@ def _number(table: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _by_coordinates(table: pd.DataFrame, promoter: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, bool each, whether a probe is near the TSS and whether it is in the gene, given their positions."""
     missing = [name for name in _COORDINATES if name not in table]
     if missing:
         found = f"no {named(missing)}"
@@ -220,6 +222,7 @@ def _by_coordinates(table: pd.DataFrame, promoter: int) -> tuple[np.ndarray, np.
 
 
 def _by_group(table: pd.DataFrame, promoter: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return, bool each, whether a probe is near the TSS and whether it is in the gene, given its Illumina group."""
     if promoter != ILLUMINA_PROMOTER:
         remedy = "leave promoter out, or give positions in place of groups"
         raise value_error("promoter", f"{ILLUMINA_PROMOTER}, which groups stand for", str(promoter), remedy)
@@ -232,7 +235,7 @@ def _by_group(table: pd.DataFrame, promoter: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _of_object(pairs: pd.DataFrame, probes: pd.Index) -> pd.DataFrame:
-    """The pairs whose probe the object has, with its ``column``."""
+    """Return the pairs whose probe the object has, with the ``column`` of that."""
     if not probes.is_unique:
         twice = probes[probes.duplicated()]
         raise value_error("cpg", "one name per probe", f"{named(twice, 3)} more than once", "make var_names unique")
@@ -244,31 +247,36 @@ def _of_object(pairs: pd.DataFrame, probes: pd.Index) -> pd.DataFrame:
 
 
 def _in_region(pairs: pd.DataFrame, region: Region) -> pd.Series:
+    """Return whether the probe of each pair is in this region of its gene; a probe in the promoter is not in the body."""
     if region == "promoter":
         return pairs["promoter"]
     return pairs["body"] & ~pairs["promoter"] if region == "body" else pairs["body"] | pairs["promoter"]
 
 
 def _means(values: Values, link: sparse.csr_array) -> np.ndarray:
-    """Means (n, genes) over the measured values of (n, probes) @ (probes, genes), some rows at a time; float32."""
+    """Return means over the measured probes of each gene, (n, genes) float32, by blocks of samples.
+
+    ``link`` is (probes, genes), 1 where a probe belongs to a gene.
+    """
     used = np.flatnonzero(np.diff(link.indptr))
     link = link[used]
     mean_ng = np.empty((values.shape[0], link.shape[1]), dtype=np.float32)
-    n_rows = max(BLOCK // len(used), 1)
-    for start in range(0, len(mean_ng), n_rows):
-        block: Any = values[start : start + n_rows][:, used]
+    n_samples = max(BLOCK // len(used), 1)
+    for start in range(0, len(mean_ng), n_samples):
+        block: Any = values[start : start + n_samples][:, used]
         block = np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float64)
         measured = ~np.isnan(block)
         _check_fractions(block[measured])
         n_measured = measured.astype(np.float64) @ link
         sums = np.where(measured, block, 0.0) @ link
-        mean_ng[start : start + n_rows] = np.divide(
+        mean_ng[start : start + n_samples] = np.divide(
             sums, n_measured, where=n_measured > 0, out=np.full_like(sums, np.nan)
         )
     return mean_ng
 
 
 def _check_fractions(beta: np.ndarray) -> None:
+    """Raise if a beta value is not between 0 and 1."""
     low, high = beta.min(initial=0.0), beta.max(initial=0.0)
     if low < 0 or high > 1:
         remedy = "divide percentages by 100, or turn M-values m into 2**m / (2**m + 1)"

@@ -1,4 +1,4 @@
-"""Peaks of any experiment as counts over one set of reference regions."""
+"""Peaks of any experiment mapped to one set of reference regions."""
 
 import logging
 import re
@@ -36,7 +36,7 @@ def map_regions(
     keep_empty: bool = True,
     layer: str | None = None,
 ) -> AnnData:
-    """Count peaks in reference regions, so that experiments with peaks of their own share one axis of features.
+    """Return counts per reference region, so that experiments with peaks of their own share one axis of features.
 
     The count of a region is the sum of the counts of the peaks that overlap it (scMBERT, Chen et al. 2025, maps peaks
     onto the DNase-hypersensitive regions of Sheffield et al. 2013). Peaks and regions must be of the same assembly;
@@ -53,8 +53,8 @@ def map_regions(
         example the ``var_names`` of another mapped object. Regions may overlap one another. Names that are given, in a
         list or as the index of a table, stay; others are made as ``chrom:start-end``.
     multiple
-        What becomes of a peak that overlaps several regions. ``largest``: it counts in the one that it shares most
-        base pairs with, the first of them if these are equal; a count is counted once. ``all``: it counts in each.
+        How a peak counts that overlaps several regions. ``largest``: in the one that it shares most base pairs with, the
+        first of them if several are equal, so that no count is counted twice. ``all``: in each.
     min_overlap
         Base pairs that a peak and a region must share, at least.
     keep_empty
@@ -67,7 +67,7 @@ def map_regions(
     AnnData
         (n_obs, n_regions): the sums in ``X``, CSR if the counts are sparse; ``obs`` as it was; ``var`` with ``chrom``,
         ``start``, ``end``, ``n_peaks`` (peaks counted in the region) and what else the regions come with. A region
-        that is listed twice is taken once. ``uns["map_regions"]`` says how much was lost: ``n_peaks``,
+        that is listed twice is taken once. ``uns["map_regions"]`` reports how much was lost: ``n_peaks``,
         ``n_peaks_mapped``, ``n_peaks_in_several``, ``n_peaks_on_other_chromosomes``, ``share_peaks_unmapped``,
         ``share_counts_unmapped``, ``n_regions``, ``n_regions_with_peaks``, ``n_regions_listed_twice``.
 
@@ -112,7 +112,7 @@ def map_regions(
 
 
 def _reference(regions: Regions) -> pd.DataFrame:
-    """The regions as ``chrom``, ``start``, ``end`` and further columns, by their names."""
+    """Return the regions as ``chrom``, ``start``, ``end`` and further columns, indexed by their names."""
     if isinstance(regions, pd.DataFrame):
         table = tabled_intervals("regions", regions)
         if not all(isinstance(name, str) for name in table.index):
@@ -132,8 +132,8 @@ def _reference(regions: Regions) -> pd.DataFrame:
 
 
 def _shared(peaks: pd.DataFrame, reference: pd.DataFrame, min_overlap: int) -> pd.DataFrame:
-    """Numbers of each ``peak`` and ``region`` that overlap; by peak, and of a peak the largest overlap first."""
-    import bioframe  # brings matplotlib along
+    """Return the positions of each ``peak`` and ``region`` that overlap, sorted by peak, then by descending overlap."""
+    import bioframe  # here, as it imports matplotlib
 
     left, right = (part[COORDINATES].reset_index(drop=True) for part in (peaks, reference))
     found = bioframe.overlap(left, right, how="inner", return_input=False, return_index=True, return_overlap=True)
@@ -151,6 +151,7 @@ def _shared(peaks: pd.DataFrame, reference: pd.DataFrame, min_overlap: int) -> p
 
 
 def _nothing_overlaps(ours: set[str], theirs: set[str], min_overlap: int) -> ValueError:
+    """Return the error for peaks and regions without overlap; its remedy depends on how chromosomes are named."""
     if ours & theirs:
         expected = f"a region that shares {min_overlap} bp with a peak"
         found = f"none, although both have the chromosomes {named(sorted(ours & theirs), 3)}"
@@ -166,7 +167,7 @@ def _nothing_overlaps(ours: set[str], theirs: set[str], min_overlap: int) -> Val
 def _report(
     counts: Values, peaks: pd.DataFrame, reference: pd.DataFrame, shared: pd.DataFrame, pairs: pd.DataFrame
 ) -> dict[str, Any]:
-    """What was mapped and what was lost, as plain numbers."""
+    """Return what was mapped and what was lost, as plain numbers, which ``uns`` can store."""
     n_regions_p = np.bincount(shared["peak"], minlength=len(peaks))
     counts_p = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
     return {
@@ -182,7 +183,7 @@ def _report(
 
 
 def _summed(counts: Values, pairs: pd.DataFrame, reference: pd.DataFrame, keep_empty: bool) -> AnnData:
-    """Sum the counts of the peaks of each region: (n, peaks) @ (peaks, regions)."""
+    """Return the sum of the counts of the peaks of each region: (n, peaks) @ (peaks, regions)."""
     n_peaks_r = np.bincount(pairs["region"], minlength=len(reference))
     ones = np.ones(len(pairs), dtype=counts.dtype if counts.dtype.kind == "f" else np.int32)
     link = sparse.csr_array((ones, (pairs["peak"], pairs["region"])), shape=(counts.shape[1], len(reference)))

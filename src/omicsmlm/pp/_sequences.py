@@ -1,4 +1,4 @@
-"""DNA, RNA and protein of transcripts, from a genome and where its transcripts lie."""
+"""DNA, RNA and protein of transcripts, from a genome (FASTA) and its annotation (GTF)."""
 
 import logging
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class _Parts(NamedTuple):
 
 
 class _Transcript(NamedTuple):
-    """What becomes of one transcript."""
+    """The sequences of one transcript: a row of the result."""
 
     tss: int
     dna: str | None
@@ -52,7 +52,7 @@ def extract_sequences(
     transcripts: Iterable[str] | None = None,
     genetic_codes: tuple[int, int] = (1, 2),
 ) -> pd.DataFrame:
-    r"""Extract the DNA around the start, the spliced RNA, the coding sequence and the protein of transcripts.
+    r"""Return the DNA around the start, the spliced RNA, the coding sequence and the protein of transcripts.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ def extract_sequences(
     codes = [_code_table(number) for number in genetic_codes]
     lines = read_gtf(gtf, transcripts)
     with _genome(fasta) as genome:
-        transcripts_found = _transcripts(Path(fasta).name, genome, lines, width, codes)
+        by_name = _transcripts(Path(fasta).name, genome, lines, width, codes)
     firsts = lines.drop_duplicates("transcript_id").set_index("transcript_id")
-    table = pd.DataFrame([transcripts_found[name] for name in firsts.index], index=firsts.index, dtype=object)
+    table = pd.DataFrame([by_name[name] for name in firsts.index], index=firsts.index, dtype=object)
     table = firsts[["gene_id", "gene_name", "chrom", "strand"]].join(table.astype({"tss": np.int64}))
     counts = len(table), table["gene_id"].nunique(), table["protein"].notna().sum()
     logger.info("extract_sequences: %d transcripts of %d genes, %d of them coding.", *counts)
@@ -121,11 +121,11 @@ def extract_sequences(
 def _transcripts(
     place: str, genome: Any, lines: pd.DataFrame, width: int | None, codes: list[Any]
 ) -> dict[str, _Transcript]:
-    """All transcripts, by chromosome."""
+    """Return the sequences of all transcripts by ``transcript_id``."""
     absent = pd.Index(lines["chrom"].unique()).difference(genome.keys(), sort=False)
     if len(absent):
         raise value_error(place, f"the chromosomes {named(absent, 3)}", named(genome.keys(), 3), _CHROMOSOMES)
-    transcripts_found: dict[str, _Transcript] = {}
+    by_name: dict[str, _Transcript] = {}
     for chrom, of_chrom in lines.groupby("chrom", sort=False):
         # whole chromosomes, one after the other: many times faster than exon by exon, for some 250 MB
         sequence = genome[chrom][:].seq
@@ -135,12 +135,12 @@ def _transcripts(
         code = codes[1] if chrom in _MITOCHONDRIA else codes[0]
         windows: dict[tuple[int, str], str] = {}
         for transcript, parts in _parts(of_chrom).items():
-            transcripts_found[transcript] = _transcript(sequence, parts, width, code, windows)
-    return transcripts_found
+            by_name[transcript] = _transcript(sequence, parts, width, code, windows)
+    return by_name
 
 
 def _code_table(number: int) -> Any:
-    """A genetic code by its number."""
+    """Return a genetic code by its number."""
     try:
         from Bio.Data import CodonTable
     except ImportError as error:
@@ -151,7 +151,7 @@ def _code_table(number: int) -> Any:
 
 
 def _genome(path: str | Path) -> Any:
-    """The chromosomes of a FASTA file, in capitals."""
+    """Return the indexed chromosomes of a FASTA file, in capitals."""
     try:
         import pyfaidx
     except ImportError as error:
@@ -171,7 +171,7 @@ def _genome(path: str | Path) -> Any:
 
 
 def _parts(of_chrom: pd.DataFrame) -> dict[str, _Parts]:
-    """The lines of each transcript of a chromosome, in ascending order of position."""
+    """Return the lines of each transcript of a chromosome, in ascending order of position."""
     found: dict[str, _Parts] = {}
     columns = [of_chrom.sort_values("start", kind="stable")[name].tolist() for name in _LINE]
     for transcript, strand, feature, *part in zip(*columns, strict=True):
@@ -184,7 +184,7 @@ def _parts(of_chrom: pd.DataFrame) -> dict[str, _Parts]:
 def _transcript(
     sequence: str, parts: _Parts, width: int | None, code: Any, windows: dict[tuple[int, str], str]
 ) -> _Transcript:
-    """One transcript; `windows` is the DNA around the sites of this chromosome that were met before."""
+    """Return one transcript. `windows` caches the DNA around each TSS and strand, so that transcripts share one string."""
     strand, cds = parts.strand, _coding(parts)
     exons = parts.of["exon"] or cds
     tss = exons[0].start if strand == "+" else exons[-1].end - 1
@@ -199,7 +199,7 @@ def _transcript(
 
 
 def _coding(parts: _Parts) -> list[_Part]:
-    """The coding parts in ascending order, with the stop codon, which GTF, unlike GFF, keeps apart."""
+    """Return the coding parts in ascending order, with the stop codon, which GTF, unlike GFF, does not count to the CDS."""
     cds, stop = parts.of["CDS"], parts.of["stop_codon"]
     if not cds:
         return []
@@ -209,25 +209,26 @@ def _coding(parts: _Parts) -> list[_Part]:
 
 
 def _joined(sequence: str, parts: list[_Part], strand: str) -> str:
-    """Parts in ascending order as one sequence, from 5' to 3' of the strand."""
+    """Return parts in ascending order as one sequence, from 5' to 3' of the strand."""
     return _stranded("".join(sequence[part.start : part.end] for part in parts), strand)
 
 
 def _stranded(sequence: str, strand: str) -> str:
+    """Return a sequence of the forward strand as read on a strand."""
     from Bio.Seq import reverse_complement
 
     return sequence if strand == "+" else reverse_complement(sequence)
 
 
 def _window(sequence: str, tss: int, width: int, strand: str) -> str:
-    """`width` bases in which number ``width // 2`` is that of the TSS, N where there is no chromosome."""
+    """Return `width` bases in which number ``width // 2`` is that of the TSS; N beyond the ends of the chromosome."""
     start = tss - width // 2 if strand == "+" else tss + width // 2 - width + 1
     inside = sequence[max(start, 0) : max(start + width, 0)]
     return _stranded(("N" * max(-start, 0) + inside).ljust(width, "N"), strand)
 
 
 def _translated(coding: str, code: Any, *, selenocysteine: bool) -> str:
-    """Amino acids up to the first stop codon; what is left of an incomplete codon is left out."""
+    """Return the amino acids up to the first stop codon; the bases of an incomplete last codon are left out."""
     from Bio.Seq import translate
 
     whole = coding[: len(coding) // 3 * 3]

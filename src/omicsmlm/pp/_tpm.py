@@ -23,7 +23,7 @@ def log_tpm(
     layer: str | None = None,
     key_added: str | None = None,
 ) -> AnnData:
-    r"""Turn counts into log(1 + TPM), as MOJO and BulkRNABert (Gélard et al. 2025) take them.
+    r"""Return log(1 + TPM) of counts, the input of MOJO and BulkRNABert (Gélard et al. 2025).
 
     .. math:: \mathrm{TPM}_{ng} = 10^6 \frac{x_{ng} / l_g}{\sum_h x_{nh} / l_h}
 
@@ -46,8 +46,8 @@ def log_tpm(
     Returns
     -------
     AnnData
-        A new object with ``obs`` and ``var`` as they were; float32, CSR if the counts are sparse. A row without any
-        count stays zeros.
+        A new object with ``obs`` and ``var`` as they were; float32, CSR if the counts are sparse. A sample without any
+        count has zeros.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def log_tpm(
 
 
 def _lengths(counts: AnnData, given: Any) -> np.ndarray:
-    """The length of each gene of the object, (g,) float64."""
+    """Return the length of each gene of the object, (g,) float64."""
     if isinstance(given, str):
         if given not in counts.var:
             raise value_error(
@@ -107,7 +107,7 @@ def _lengths(counts: AnnData, given: Any) -> np.ndarray:
 
 
 def _tpm(values: Values, length_g: np.ndarray) -> Values:
-    """Transcripts per million in float64; a row of zeros stays zeros."""
+    """Return transcripts per million in float64; zeros for a sample of zeros."""
     rate = values.astype(np.float64)  # a copy
     if sparse.issparse(rate):
         rate.sum_duplicates()

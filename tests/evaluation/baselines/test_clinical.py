@@ -25,7 +25,7 @@ def test_each_stratum_has_a_cox_model_of_its_own(rows):
     for name in "ab":
         test_n = ~trained_n & (stratum_n == name)
         assert concordance(risk_n[test_n], time_n[test_n], event_n[test_n]) > 0.6
-    blind = np.where(trained_n, time_n, -1)  # times of other rows are not looked at
+    blind = np.where(trained_n, time_n, -1)  # times of other observations are not looked at
     again_n = baselines.cox(x_ng, blind, event_n, trained_n, stratum=stratum_n, covariates=age_n, n_comps=5)
     np.testing.assert_array_equal(again_n, risk_n)
 
@@ -81,10 +81,10 @@ def test_components_and_missing_features(rng):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["a", "a", "b"], "logistic_regression: expected as many features, labels and rows, got 4, 3 and 4"),
+        (["a", "a", "b"], "logistic_regression: expected as many features, labels and observations, got 4, 3 and 4"),
         (
             ["a", None, "b", "b"],
-            "labels: expected at least two labels, and one for each training row, got rows without",
+            "labels: expected at least two labels, and one for each training observation, got observations without",
         ),
         (["a", "a", "a", "a"], "labels: expected at least two labels, .* got 'a'"),
     ],

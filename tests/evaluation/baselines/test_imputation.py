@@ -29,7 +29,7 @@ def left_out_error(x_nd, y_n, strength):
 
 
 def regression(rng):
-    """Two targets that follow the predictors, one of them hardly; 30 rows to fit on, 10 others."""
+    """Two targets that follow the predictors, one of them hardly; 30 observations to fit on, 10 others."""
     x_nd = rng.normal(0, [3, 1, 1, 1], (40, 4))
     y_ng = x_nd @ rng.normal(0, 1, (4, 2)) * [1.0, 0.1] + rng.normal(0, 1, (40, 2)) + 5
     return x_nd, y_ng, rng.permutation(40) < 30
@@ -63,17 +63,17 @@ def test_a_single_target_is_a_column(rng):
 
 def test_ridge_on_wrong_input_gets_a_sentence(rng):
     x_nd, y_ng, trained_n = regression(rng)
-    message = (
-        "trained_n, targets_ng: expected as many booleans and rows .* 40, got 40 of int64 and 40; pass one per row"
-    )
+    message = "trained_n, targets_ng: expected as many booleans and rows .* 40, got 40 of int64 and 40; pass one per observation"
     with pytest.raises(ValueError, match=message):
         baselines.ridge_imputation(x_nd, y_ng, np.arange(40))
-    with pytest.raises(ValueError, match="got 39 of bool and 40; pass one per row"):
+    with pytest.raises(ValueError, match="got 39 of bool and 40; pass one per observation"):
         baselines.ridge_imputation(x_nd, y_ng, trained_n[1:])
-    with pytest.raises(ValueError, match="trained_n: expected at least two rows to fit on, got 1; pass more"):
+    with pytest.raises(ValueError, match="trained_n: expected at least two observations to fit on, got 1; pass more"):
         baselines.ridge_imputation(x_nd, y_ng, np.arange(40) == 3)
     holes = np.where(np.arange(40)[:, None] == np.flatnonzero(trained_n)[0], np.nan, y_ng)
-    with pytest.raises(ValueError, match="targets_ng: expected finite values, got NaN or infinity in 1 rows; leave"):
+    with pytest.raises(
+        ValueError, match="targets_ng: expected finite values, got NaN or infinity in 1 observations; leave"
+    ):
         baselines.ridge_imputation(x_nd, holes, trained_n)
     with pytest.raises(ValueError, match="predictors_nd: expected finite values"):
         baselines.ridge_imputation(np.where(x_nd > 4, np.inf, x_nd), y_ng, trained_n)
@@ -85,11 +85,11 @@ def cite(n=60, n_proteins=12):
 
 def test_totalvi_imputes_what_it_was_not_shown():
     mdata = cite()
-    hidden_n = np.arange(60) % 4 == 0
+    masked_n = np.arange(60) % 4 == 0
     states = random.getstate(), torch.get_rng_state().tolist()
     before = state_of(mdata, without_registry=False)
-    found = baselines.totalvi_imputation(mdata, hidden_n, max_epochs=1)
-    assert list(found.index) == list(mdata.obs_names[hidden_n])
+    found = baselines.totalvi_imputation(mdata, masked_n, max_epochs=1)
+    assert list(found.index) == list(mdata.obs_names[masked_n])
     assert list(found.columns) == list(mdata["prot"].var_names)
     assert np.isfinite(found.to_numpy()).all()
     assert (found.to_numpy() >= 0).all()
@@ -97,17 +97,17 @@ def test_totalvi_imputes_what_it_was_not_shown():
     assert (random.getstate(), torch.get_rng_state().tolist()) == states
     other = mdata.copy()
     values = other["prot"].X.toarray()
-    values[hidden_n] = 7 * values[hidden_n] + 1
+    values[masked_n] = 7 * values[masked_n] + 1
     other["prot"].X = values
-    np.testing.assert_array_equal(baselines.totalvi_imputation(other, hidden_n, max_epochs=1), found)
+    np.testing.assert_array_equal(baselines.totalvi_imputation(other, masked_n, max_epochs=1), found)
 
 
 @pytest.mark.slow
 def test_totalvi_imputes_what_the_types_have():
     mdata = cite(240)
-    hidden_n = np.arange(240) % 5 == 0
-    found = np.log1p(baselines.totalvi_imputation(mdata, hidden_n, max_epochs=100).to_numpy())
-    truth = np.log1p(mdata["prot"].X.toarray()[hidden_n])
+    masked_n = np.arange(240) % 5 == 0
+    found = np.log1p(baselines.totalvi_imputation(mdata, masked_n, max_epochs=100).to_numpy())
+    truth = np.log1p(mdata["prot"].X.toarray()[masked_n])
     assert np.median([np.corrcoef(found[:, j], truth[:, j])[0, 1] for j in range(12)]) > 0.5
 
 
@@ -117,9 +117,11 @@ def test_totalvi_on_wrong_input_gets_a_sentence():
         (np.zeros(60, dtype=bool), r"0 True in shape \(60,\)"),
         (np.ones(9, dtype=bool), r"shape \(9,\)"),
     ):
-        with pytest.raises(ValueError, match=f"hidden_n: expected 60 booleans, .*{found}.*; pass one boolean per row"):
+        with pytest.raises(
+            ValueError, match=f"masked_n: expected 60 booleans, .*{found}.*; pass one boolean per observation"
+        ):
             baselines.totalvi_imputation(mdata, wrong)
     with pytest.raises(
-        ValueError, match="data: expected rows that all have RNA and protein, got 60 and 66 of 72; leave"
+        ValueError, match="data: expected observations that all have RNA and protein, got 60 and 66 of 72; leave"
     ):
         baselines.totalvi_imputation(multiome(), np.arange(72) < 9)

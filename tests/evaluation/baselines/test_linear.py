@@ -37,7 +37,7 @@ def test_pca_by_hand():
 def test_pca_keeps_the_genes_that_vary():
     adata = modality("counts", 80, 60)
     adata = ad.AnnData(sparse.hstack([adata.X, sparse.csr_matrix(np.ones((80, 40)))]).tocsr())
-    # constant genes carry nothing: taking 60 of 100 must give what the 60 alone give, up to the total of a row
+    # constant genes carry nothing: taking 60 of 100 must give what the 60 alone give, up to the total of an observation
     z = baselines.pca(adata, 3, n_top_genes=60, scale=False)
     logged = log_normalise(adata.X).toarray()
     kept = np.argsort(-logged.var(0))[:60]

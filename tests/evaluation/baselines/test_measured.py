@@ -22,7 +22,7 @@ def test_values_come_in_the_order_of_the_object():
     mdata = multiome()
     part = measured(mdata, role="atac")
     own = dict(zip(mdata["atac"].obs_names, mdata["atac"].X.toarray(), strict=True))
-    names = mdata.obs_names[part.rows_n]
+    names = mdata.obs_names[part.indices_n]
     assert list(mdata["atac"].obs_names) != list(names)  # the modality has an order of its own
     for name, row in zip(names, part.values.toarray(), strict=True):
         np.testing.assert_array_equal(row, own[name])

@@ -83,7 +83,7 @@ def test_values_that_are_not_counts_are_taken_as_they_are():
     reference, query = data[:40].copy(), data[40:].copy()
     z_ng = (reference.X - reference.X.mean(0)) / reference.X.std(0, ddof=1)
     found = baselines.projected_pca(reference, query, 19)[1]
-    # 19 of 20 directions: distances between rows are all but kept
+    # 19 of 20 directions: distances between observations are all but kept
     own_ng = (query.X - reference.X.mean(0)) / reference.X.std(0, ddof=1)
     assert (
         np.abs(np.corrcoef(np.linalg.norm(found, axis=1), np.linalg.norm(own_ng - z_ng.mean(0), axis=1))[0, 1]) > 0.95

@@ -7,14 +7,14 @@ import torch
 
 from omicsmlm.evaluation import baselines
 from omicsmlm.evaluation.baselines._measured import measured
-from omicsmlm.evaluation.baselines._variational import _light, _rows_obs
+from omicsmlm.evaluation.baselines._variational import _light, _obs_at
 from tests.objects import multiome, rna, state_of
 
 
 def test_absent_rows_are_rows_of_zeros_and_the_others_their_own():
     mdata = multiome()
     part = measured(mdata, role="atac")
-    light = _light(part, np.arange(72), _rows_obs(mdata, np.arange(72), "batch"))
+    light = _light(part, np.arange(72), _obs_at(mdata, np.arange(72), "batch"))
     own = dict(zip(mdata["atac"].obs_names, mdata["atac"].X.toarray(), strict=True))
     for name, row in zip(mdata.obs_names, light.X.toarray(), strict=True):
         np.testing.assert_array_equal(row, own.get(name, np.zeros(40)))

@@ -13,7 +13,7 @@ from omicsmlm.evaluation.perturbation._consistency import agreement
 
 @pytest.fixture
 def cells():
-    """Rows of two batches that differ by shift and scale, a third of them controls."""
+    """Observations of two batches that differ by shift and scale, a third of them controls."""
     rng = np.random.default_rng(0)
     names = np.array(["control", "a", "b"] * 40)
     batches = np.repeat(["x", "y"], 60)
@@ -89,16 +89,28 @@ def no_controls(x, is_control, batches):
         ),
         (
             lambda x, c, b: (x, c[1:], b),
-            r"is_control: expected 120 booleans, one per row, got bool of shape \(119,\); pass",
+            r"is_control: expected 120 booleans, one per observation, got bool of shape \(119,\); pass",
         ),
-        (lambda x, c, b: (x, c * 1, b), r"is_control: expected 120 booleans, one per row, got int64 of shape \(120,\)"),
-        (lambda x, c, b: (x, c, b[1:]), "batches: expected 120 names, one per row, got 119; pass a column of the .obs"),
+        (
+            lambda x, c, b: (x, c * 1, b),
+            r"is_control: expected 120 booleans, one per observation, got int64 of shape \(120,\)",
+        ),
+        (
+            lambda x, c, b: (x, c, b[1:]),
+            "batches: expected 120 names, one per observation, got 119; pass a column of the .obs",
+        ),
         (
             lambda x, c, b: (x, c, [None, *b[1:]]),
-            "batches: expected 120 names, one per row, got 1 missing; pass a column",
+            "batches: expected 120 names, one per observation, got 1 missing; pass a column",
         ),
-        (no_controls, "batch 'y': expected at least 2 controls, got 0; leave these rows out, or pass no batches"),
-        (lambda x, c, b: (x, c & False, None), "is_control: expected at least 2 controls, got 0; leave these rows out"),
+        (
+            no_controls,
+            "batch 'y': expected at least 2 controls, got 0; leave these observations out, or pass no batches",
+        ),
+        (
+            lambda x, c, b: (x, c & False, None),
+            "is_control: expected at least 2 controls, got 0; leave these observations out",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(cells, change, message):
@@ -123,7 +135,9 @@ def test_the_agreement_of_a_loop_and_by_hand():
     assert agreement(x) == pytest.approx(slow_agreement(x))
     assert agreement(np.array([[1.0, 0], [2.0, 0]])) == pytest.approx(1)
     assert agreement(np.array([[1.0, 0], [-2.0, 0]])) == pytest.approx(-1)
-    assert agreement(np.array([[1.0, 0], [0, 1], [0, 0]])) == pytest.approx(0), "a row of no length has no direction"
+    assert agreement(np.array([[1.0, 0], [0, 1], [0, 0]])) == pytest.approx(0), (
+        "an observation of no length has no direction"
+    )
 
 
 def test_what_points_one_way_is_consistent_and_noise_is_not():
@@ -160,7 +174,9 @@ def test_too_few_draws_or_rows_are_refused(cells):
         ValueError, match="n_null: expected more than 100 draws for the level 0.01, got 99; pass 1000, say"
     ):
         perturbation.consistency(x, names, is_control, n_null=99)
-    with pytest.raises(ValueError, match="perturbations: expected one with 99 rows or more, got none; lower min_rows"):
+    with pytest.raises(
+        ValueError, match="perturbations: expected one with 99 observations or more, got none; lower min_rows"
+    ):
         perturbation.consistency(x, names, is_control, min_rows=99)
 
 
@@ -239,7 +255,7 @@ def test_the_scores_of_the_inversion_by_hand():
     x = np.array([[0.0], [2.0], [0.0], [2.0]])
     y = np.array([[0.0, 1], [2, 1], [1, 1], [2, 1]])
     found = perturbation.inversion(x, y, ["x", "x", "y", "y"]).loc["y"]
-    # ridge on two rows, x standardised to -1 and 1: the guesses are 1 - s and 1 + s, with s shrunk by the strength
+    # ridge on two observations, x standardised to -1 and 1: the guesses are 1 - s and 1 + s, with s shrunk by the strength
     possible = [1 / (1 + strength / 2) for strength in np.logspace(-1, 5, 7)]
     scores = [1 - ((1 - (1 - s)) ** 2 + (2 - (1 + s)) ** 2) / 1.0 for s in possible]
     assert min(abs(found["R2"] - score) for score in scores) < 1e-6
@@ -249,7 +265,7 @@ def test_the_scores_of_the_inversion_by_hand():
 def test_the_inversion_refuses_what_does_not_fit():
     x = np.eye(4)
     with pytest.raises(
-        ValueError, match="log_counts: expected 4 rows, as the embedding has, got 3; pass the same rows"
+        ValueError, match="log_counts: expected 4 observations, as the embedding has, got 3; pass the same observations"
     ):
         perturbation.inversion(x, x[1:], list("xxyy"))
     with pytest.raises(ValueError, match="batches: expected at least two, got 1; pass another column"):

@@ -27,7 +27,7 @@ def random_sequences(rng, residues, n=30, longest=60):
 @pytest.mark.parametrize(("alphabet", "k"), [("ACGT", 1), ("ACGT", 4), (AMINO_ACIDS, 2)])
 @pytest.mark.parametrize("most_letters", [1, 100, 2**22])
 def test_frequencies_are_those_of_a_loop(rng, monkeypatch, alphabet, k, most_letters):
-    monkeypatch.setattr(_kmers, "_MOST_LETTERS", most_letters)
+    monkeypatch.setattr(_kmers, "_MOST_RESIDUES", most_letters)
     sequences = [None, *random_sequences(rng, alphabet + "x*é" + alphabet.lower()), "", "A"]
     words = ["".join(word) for word in product(alphabet, repeat=k)]
     found = kmer_frequencies(sequences, k, alphabet)
@@ -59,7 +59,7 @@ def test_absent_sequences_have_no_length():
         (lambda: length_features({}), "sequences: expected at least one modality, got none; pass some"),
         (
             lambda: length_features({"dna": ["A"], "rna": ["A", "C"]}),
-            "rna: expected as many rows as the other modalities, got 2 beside 1; pass those of the same rows",
+            "rna: expected as many observations as the other modalities, got 2 beside 1; pass those of the same observations",
         ),
         (lambda: length_features({"dna": "ACGT"}), "dna: expected a list of sequences, got one sequence; put it into"),
         (lambda: kmer_frequencies(["A", 3], 1), "sequences: expected sequences as text, None where absent, got int"),

@@ -99,7 +99,7 @@ def test_absent_modalities_are_the_mean_of_the_others(rng):
 
 
 def test_each_baseline_finds_its_own_signal(rng):
-    """Outputs made of one kind of feature: its baseline predicts new rows, lengths alone do not."""
+    """Outputs made of one kind of feature: its baseline predicts new observations, lengths alone do not."""
     n = 300
     sequences = [
         "".join(rng.choice(list("ACGT"), rng.integers(60, 300), p=rng.dirichlet(np.full(4, 5)))) for _ in range(n)
@@ -140,13 +140,13 @@ X, Y, ALL = np.zeros((12, 2)), np.zeros((12, 1)), np.ones(12, dtype=bool)
     ("call", "message"),
     [
         (lambda: ridge(X[:5], Y, ALL), "ridge: expected as many rows of features and targets, both (n, columns), and booleans, got features (5, 2), targets (12, 1) and (12,) of bool"),
-        (lambda: ridge(X, Y, np.arange(12)), "and (12,) of int64; pass those of the same rows"),
-        (lambda: ridge(np.full((12, 2), np.nan), Y, ALL), "features_nd: expected finite values, got NaN or infinity in 12 rows; leave these rows out, or pass absent"),
+        (lambda: ridge(X, Y, np.arange(12)), "and (12,) of int64; pass those of the same observations"),
+        (lambda: ridge(np.full((12, 2), np.nan), Y, ALL), "features_nd: expected finite values, got NaN or infinity in 12 observations; leave these observations out, or pass absent"),
         (lambda: ridge(X, Y, ALL, strengths=[0.0]), "strengths: expected positive numbers, got [0.0]; pass such"),
-        (lambda: ridge(X, Y, np.arange(12) < 9), "targets_nt: expected each output measured in 10 training rows, got one in 9; leave it out"),
+        (lambda: ridge(X, Y, np.arange(12) < 9), "targets_nt: expected each output measured in 10 training observations, got one in 9; leave it out"),
         (lambda: concatenated({}, ALL), "features: expected at least one modality, got none; pass some"),
-        (lambda: concatenated({"rna": X[:3]}, ALL), "rna: expected features (n, d) of 12 rows, got (3, 2); pass those"),
-        (lambda: concatenated({"rna": X * np.nan}, ALL), "rna: expected some training row that has it, got none; leave"),
+        (lambda: concatenated({"rna": X[:3]}, ALL), "rna: expected features (n, d) of 12 observations, got (3, 2); pass those"),
+        (lambda: concatenated({"rna": X * np.nan}, ALL), "rna: expected some training observation that has it, got none; leave"),
     ],
 )  # fmt: skip
 def test_wrong_input(call, message):

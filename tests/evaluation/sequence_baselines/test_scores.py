@@ -82,9 +82,21 @@ def test_constants():
             None,
             "predicted_nt: expected truth and predictions of one shape (n, t), got (3, 2) and (3, 1)",
         ),
-        (np.full((3, 2), np.nan), None, "predicted_nt: expected finite predictions, got others in 3 rows; leave these"),
-        (np.zeros((3, 2)), ["a", "b"], "groups: expected a group for each row, got others or missing ones; pass those"),
-        (np.zeros((3, 2)), ["a", "b", None], "groups: expected a group for each row, got others or missing ones"),
+        (
+            np.full((3, 2), np.nan),
+            None,
+            "predicted_nt: expected finite predictions, got others in 3 observations; leave these",
+        ),
+        (
+            np.zeros((3, 2)),
+            ["a", "b"],
+            "groups: expected a group for each observation, got others or missing ones; pass those",
+        ),
+        (
+            np.zeros((3, 2)),
+            ["a", "b", None],
+            "groups: expected a group for each observation, got others or missing ones",
+        ),
     ],
 )
 def test_wrong_input(predicted, groups, message):

@@ -7,7 +7,7 @@ from omicsmlm.models.classifier._fine_tuning import Split, fine_tune, training_m
 from omicsmlm.models.classifier._linear_model import fit_novelty, scaled
 from omicsmlm.models.classifier._modality_subsets import subset_embeddings
 from omicsmlm.models.classifier._module import ClassifierModule
-from omicsmlm.models.heads import TrainerSettings, copied
+from omicsmlm.models.heads import TrainerSettings, copy_of
 from omicsmlm.nn import LabelHead
 from tests.objects import SMALL, SMALL_SCMBERT, multiome
 from tests.test_bad_input import refused
@@ -37,7 +37,7 @@ def model():
 
 def tuned(model, config, settings=SETTINGS):
     """A copy of a model, tuned with a head that starts from zero, the split, labels and losses."""
-    own = copied(model)
+    own = copy_of(model)
     module = ClassifierModule(own.module, LabelHead(own.module.n_latent, 3)).eval()
     for weight in module.head.parameters():
         torch.nn.init.zeros_(weight)

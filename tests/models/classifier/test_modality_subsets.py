@@ -42,7 +42,7 @@ def test_features_of_other_modalities_are_zero(model, has_nm):
     indices = np.arange(60)
     features = ObservationFeatures.of(model, indices)
     x_ng, subset_n = subset_features(features, model, indices)
-    whole_ng = features.of_rows(model, indices)
+    whole_ng = features.of_observations(model, indices)
     np.testing.assert_array_equal(x_ng[:60], whole_ng)
     np.testing.assert_array_equal(subset_n[:60], has_nm @ [1, 2])
     several_n = np.flatnonzero(has_nm.all(1))

@@ -129,7 +129,7 @@ def linear():
 
 def test_candidates_are_what_the_linear_models_say_at_the_temperature(linear):
     indices = np.arange(90)
-    x_ng = linear.features.of_rows(linear.model, indices)
+    x_ng = linear.features.of_observations(linear.model, indices)
     z_nd = torch.from_numpy(linear.model.get_latent_representation())
     data = linear.model.adata
     subset_n = sum(2**k * data.obs_names.isin(data[name].obs_names) for k, name in enumerate(data.mod))

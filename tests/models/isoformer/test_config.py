@@ -79,12 +79,12 @@ def test_the_ends_of_each_range_are_allowed(change):
 
 def test_sequences_are_truncated_as_the_encoder_says_or_as_in_the_paper():
     default, given = SequenceEncoder(), SequenceEncoder(max_length=100, keep="start")
-    assert default.crop("dna") == (8192, "centre")
-    assert default.crop("rna") == (12_288, "end")
-    assert default.crop("protein") == (2047, "start")
-    assert given.crop("rna") == (100, "start")
-    assert SequenceEncoder(max_length=5).crop("rna") == (5, "end")
-    assert SequenceEncoder(keep="centre").crop("protein") == (2047, "centre")
+    assert default.truncation("dna") == (8192, "centre")
+    assert default.truncation("rna") == (12_288, "end")
+    assert default.truncation("protein") == (2047, "start")
+    assert given.truncation("rna") == (100, "start")
+    assert SequenceEncoder(max_length=5).truncation("rna") == (5, "end")
+    assert SequenceEncoder(keep="centre").truncation("protein") == (2047, "centre")
 
 
 def test_an_encoder_from_scratch_has_no_source():

@@ -151,9 +151,11 @@ def test_whole_groups_are_held_out(n_groups, is_fitted, monkeypatch):
     fit_scores(module, views)
     held, fit = [], module.kernels["dna"].fit
 
-    def keeping(x_nk, y_nt, is_held_n, *rest):
+    def keeping(x_nk, y_nt, is_held_n, rates, penalties, generator):
         held.append(is_held_n)
-        return fit(x_nk, y_nt, is_held_n, *rest)
+        assert rates == (0.3, 0.7, 1.5)
+        assert penalties == (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+        return fit(x_nk, y_nt, is_held_n, rates, penalties, generator)
 
     monkeypatch.setattr(module.kernels["dna"], "fit", keeping)
     group_n = torch.arange(80) % n_groups

@@ -69,7 +69,7 @@ def test_targets_are_matched_by_name():
     assert torch.equal(views[0].visible, views[1].visible)
 
 
-def test_the_letters_case_and_u_do_not_matter(trained):
+def test_case_and_uracil_do_not_matter(trained):
     other = transcripts()
     other.obs["dna"] = [s if pd.isna(s) else s.replace("T", "u").lower() for s in other.obs["dna"]]
     np.testing.assert_array_equal(trained.get_latent_representation(other), trained.get_latent_representation())
@@ -158,7 +158,7 @@ def test_a_saved_model_predicts_alike(trained, tmp_path):
 # ---- pre-training -------------------------------------------------------------------------------------------------
 
 
-def test_pretraining_lowers_the_cross_entropy_of_hidden_letters_and_moves_the_encoders_alone():
+def test_pretraining_lowers_the_cross_entropy_of_masked_residues_and_moves_the_encoders_alone():
     model = IsoFormer(transcripts(), SMALL_ISOFORMER)
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
     model.pretrain(6, progress_bar=False, accelerator="cpu")

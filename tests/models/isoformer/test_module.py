@@ -7,7 +7,7 @@ import torch
 
 from omicsmlm._types import Grid
 from omicsmlm.models.isoformer._module import IsoFormerModule, ResidueModule
-from omicsmlm.nn import States
+from omicsmlm.nn import PackedStates
 from tests.objects import NO_BATCH, SMALL_ISOFORMER, letters_of
 
 WIDTH = SMALL_ISOFORMER.width
@@ -44,18 +44,18 @@ def stream(module: IsoFormerModule, name: str, sequence: str) -> torch.Tensor:
     return states_pd
 
 
-def streams_by_hand(module: IsoFormerModule, views: dict) -> dict[str, States]:
+def streams_by_hand(module: IsoFormerModule, views: dict) -> dict[str, PackedStates]:
     streams = {}
     for name, sequences, of_obs in (("dna", DNA, OF_DNA), ("protein", PROTEIN, OF_PROTEIN)):
         states = [stream(module, name, sequences[u]) if u >= 0 else torch.zeros(0, WIDTH) for u in of_obs]
         offsets = torch.tensor([0, *map(len, states)]).cumsum(0)
-        streams[name] = States.of(torch.cat(states), offsets)
+        streams[name] = PackedStates.of(torch.cat(states), offsets)
     beta, states = views["beta"], []
     for i in range(N):
         seen = beta.visible[i]
         read = module.readings["beta"](torch.cat([beta.values[i] * seen, seen.float()])[None])
         states.append(read if seen.any() else torch.zeros(0, WIDTH))
-    streams["beta"] = States.of(torch.cat(states), torch.tensor([0, *map(len, states)]).cumsum(0))
+    streams["beta"] = PackedStates.of(torch.cat(states), torch.tensor([0, *map(len, states)]).cumsum(0))
     return streams
 
 
@@ -77,7 +77,7 @@ def test_a_batch_without_any_sequence_has_an_empty_stream():
     module, views = made()
     views["dna"] = letters_of(of_obs=[-1] * N)
     expected = module.fusion(
-        {**streams_by_hand(module, views), "dna": States.of(torch.zeros(0, WIDTH), torch.zeros(N + 1).long())}
+        {**streams_by_hand(module, views), "dna": PackedStates.of(torch.zeros(0, WIDTH), torch.zeros(N + 1).long())}
     )
     torch.testing.assert_close(module.encode(views).mean, expected, atol=1e-5, rtol=1e-4)
 

@@ -44,7 +44,7 @@ def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
     np.testing.assert_allclose(trained.get_latent_representation(), kept[0].mean(1), atol=1e-5)
 
 
-def test_large_rows_are_embedded_a_few_at_once(trained):
+def test_of_a_long_axis_few_samples_are_embedded_at_once(trained):
     assert trained.embedding_batch_size == 1024
     long = MOJO(bulk(), replace(SMALL_MOJO, n_levels=14, start="random"))  # 30 genes on 2^14 positions
     assert long.embedding_batch_size == 2**26 // (2**14 * 16) == 256
@@ -119,7 +119,7 @@ def test_raw_counts_are_taken_too():
     assert (table.to_numpy() >= 0).all()
 
 
-def test_pre_training_goes_on_with_rows_of_one_modality(trained, tmp_path):
+def test_pre_training_goes_on_with_samples_of_one_modality(trained, tmp_path):
     trained.save(tmp_path / "model")
     part = bulk(seed=1)["methylation"].copy()
     model = MOJO.load(tmp_path / "model", MuData({"methylation": part}))

@@ -201,7 +201,7 @@ def test_open_regions_are_distinguished_from_closed_ones():
 # ---- attention and tokens -------------------------------------------------------------------------------------------
 
 
-def test_long_rows_go_through_latents():
+def test_long_cells_go_through_latents():
     data = multiome(60)
     model = ScMBERT(data, replace(SMALL_SCMBERT, exact_tokens=20, n_latents=3), batch_key="batch")
     assert isinstance(model.module.transformer, LatentTransformer)
@@ -400,7 +400,7 @@ def test_a_growing_vocabulary_keeps_what_is_known_to_the_last_bit(reference, bat
     )
 
 
-def test_added_features_alone_place_a_row_near_where_all_do():
+def test_added_features_alone_place_a_cell_near_where_all_do():
     reference = ScMBERT(rna(120), SMALL_SCMBERT, batch_key="batch")
     reference.train(4, **QUIET)
     query = with_unknown_genes()

@@ -9,7 +9,7 @@ from mudata import MuData
 
 from omicsmlm import IsoFormer, OmicsMLM, Survival, SurvivalConfig
 from omicsmlm._risk_scores import concordance
-from omicsmlm.models.heads._encoder_copy import copied
+from omicsmlm.models.heads._encoder_copy import copy_of
 from tests.models.classifier.test_model import same, weights
 from tests.objects import SMALL, SMALL_ISOFORMER, modality, state_of, transcripts
 from tests.test_bad_input import refused
@@ -192,7 +192,7 @@ def test_the_same_seed_gives_the_same_numbers(model, survival, others):
 
 
 def test_a_copy_of_a_model_has_weights_of_its_own(model):
-    own = copied(model)
+    own = copy_of(model)
     with torch.no_grad():
         next(own.module.parameters()).add_(1)
     assert not same(weights(own.module), weights(model.module))

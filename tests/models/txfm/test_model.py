@@ -199,7 +199,7 @@ def test_the_codebook_of_many_genes_keeps_thirty_two_components():
     assert model.get_feature_embedding(which="decoder", processed=True).shape == (300, 48)
 
 
-def test_imputed_counts_are_at_the_depth_of_the_row():
+def test_imputed_counts_are_at_the_depth_of_the_cell():
     model = TxFM(rna(), SMALL_TXFM)
     found = model.impute()
     assert found.shape == (72, 30)

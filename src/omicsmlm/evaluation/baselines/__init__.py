@@ -1,4 +1,4 @@
-"""Plain and published embeddings from an AnnData or MuData to an array, row for row; the object is never changed."""
+"""Plain and published embeddings, from an AnnData or MuData to an array; the object is never changed."""
 
 from omicsmlm.evaluation.baselines._clinical import cox, logistic_regression
 from omicsmlm.evaluation.baselines._harmony import harmony

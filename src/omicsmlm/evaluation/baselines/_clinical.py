@@ -27,30 +27,30 @@ def cox(
 ) -> np.ndarray:
     """Predict risks by a ridge Cox model of each stratum on principal components of its features.
 
-    Features are standardised, and components found, in the stratum's training rows; components and covariates are
-    standardised too. The ridge has the weight ``strength`` / 2 beside the mean loss of a row.
+    Features are standardised, and components found, in the stratum's training observations; components and covariates
+    are standardised too. The ridge has the weight ``strength`` / 2 beside the mean loss of an observation.
 
     Parameters
     ----------
     features
         (n, g) features, NaN counts as the mean; None to use covariates alone.
     time, event
-        (n,) times, and whether they end with the event; not looked at outside of the training rows.
+        (n,) times, and whether they end with the event; not looked at outside of the training observations.
     trained_n
-        (n,) bool: the rows to fit on.
+        (n,) bool: the observations to fit on.
     stratum
         (n,) names; None for one.
     covariates
         (n, k) or (n,) further columns, such as age; NaN counts as the mean.
     n_comps
-        Components; fewer where a stratum has fewer rows.
+        Components; fewer where a stratum has fewer observations.
     strength
         Strength of the ridge.
 
     Returns
     -------
     ndarray
-        (n,) log risks of all rows, NaN in strata without events to learn from.
+        (n,) log risks of all observations, NaN in strata without events to learn from.
 
     Raises
     ------
@@ -86,11 +86,12 @@ def logistic_regression(
     Parameters
     ----------
     features
-        (n, g) features; NaN counts as the mean of the training rows, which is how a missing modality is filled in.
+        (n, g) features; NaN counts as the mean of the training observations, which is how a missing modality is filled
+        in.
     labels
-        (n,) names; not looked at outside of the training rows.
+        (n,) names; not looked at outside of the training observations.
     trained_n
-        (n,) bool: the rows to fit on, all with a label.
+        (n,) bool: the observations to fit on, all with a label.
     n_comps
         Principal components to use; None for the features themselves.
     n_folds
@@ -101,12 +102,12 @@ def logistic_regression(
     Returns
     -------
     DataFrame
-        (n, labels) probabilities of all rows; ``attrs["C"]`` is the strength.
+        (n, labels) probabilities of all observations; ``attrs["C"]`` is the strength.
 
     Raises
     ------
     ValueError
-        If lengths differ, a training row has no label, or there are fewer than two labels.
+        If lengths differ, a training observation has no label, or there are fewer than two labels.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
@@ -115,13 +116,17 @@ def logistic_regression(
     x_ng = np.asarray(features, dtype=np.float64)
     if not len(x_ng) == len(chosen_n) == len(label_n):
         found = f"{len(x_ng)}, {len(label_n)} and {len(chosen_n)}"
-        raise value_error("logistic_regression", "as many features, labels and rows", found, "pass the same rows")
+        raise value_error(
+            "logistic_regression", "as many features, labels and observations", found, "pass the same observations"
+        )
     known = label_n[chosen_n]
     if known.isna().any() or known.nunique() < 2:
-        found = "rows without one" if known.isna().any() else named(known.unique())
-        raise value_error("labels", "at least two labels, and one for each training row", found, "leave such rows out")
+        found = "observations without one" if known.isna().any() else named(known.unique())
+        raise value_error(
+            "labels", "at least two labels, and one for each training observation", found, "leave such observations out"
+        )
     x_ng = _standardised(x_ng, chosen_n)
-    # Rotated to the space of the training rows, the problem is the same, and small.
+    # Rotated to the space of the training observations, the problem is the same, and small.
     most = min(chosen_n.sum(), x_ng.shape[1]) if n_comps is None else n_comps
     x_nd = x_ng @ _directions(x_ng[chosen_n], most)
     code_n, names = pd.factorize(known, sort=True)
@@ -134,7 +139,7 @@ def logistic_regression(
 
 
 def _chosen(x_nd: np.ndarray, code_n: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Weaken the penalty for as long as the log loss of held-out rows falls; stop when it has risen twice."""
+    """Weaken the penalty for as long as the log loss of held-out observations falls; stop when it has risen twice."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 
@@ -153,14 +158,14 @@ def _chosen(x_nd: np.ndarray, code_n: np.ndarray, folds: list[tuple[np.ndarray, 
 
 
 def _standardised(x_nd: np.ndarray, trained_n: np.ndarray) -> np.ndarray:
-    """Centre and scale by the training rows; a NaN becomes the mean."""
+    """Centre and scale by the training observations; a NaN becomes the mean."""
     mean_d, deviation_d = np.nanmean(x_nd[trained_n], axis=0), np.nanstd(x_nd[trained_n], axis=0)
     scaled_nd = (x_nd - mean_d) / np.where(deviation_d > 1e-8, deviation_d, 1)
     return np.where(np.isfinite(scaled_nd), scaled_nd, 0.0)
 
 
 def _directions(x_nd: np.ndarray, n_directions: int) -> np.ndarray:
-    """Orthonormal directions of the training rows, (g, k), those of most spread first."""
+    """Compute orthonormal directions of the training observations, (g, k), those of most spread first."""
     _, s_k, vt_kg = linalg.svd(x_nd, full_matrices=False)
     return vt_kg[: min(n_directions, int((s_k > 1e-8 * s_k[0]).sum()))].T
 

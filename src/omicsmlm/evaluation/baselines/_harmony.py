@@ -25,7 +25,7 @@ def harmony(data: ad.AnnData | md.MuData, batch_key: str, n_comps: int = 50, *, 
     Returns
     -------
     ndarray
-        float32 (n_obs, n_comps); NaN in rows without RNA.
+        float32 (n_obs, n_comps); NaN in observations without RNA.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What others put in place of a modality that was not measured: ridge regression and TotalVI."""
+"""Baselines of imputation: ridge regression and TotalVI."""
 
 import logging
 import warnings
@@ -29,30 +29,33 @@ def ridge_imputation(
 ) -> np.ndarray:
     """Predict one modality from the components of another, linearly.
 
-    Ridge regression with an intercept, ‖y − a − Xw‖² + strength · ‖w‖², fitted on the rows that have both. The strength
-    is chosen for each target on its own by the squared error of leaving out one training row at a time. Predictors
-    are taken as they are: weak components count less than strong ones unless they are standardised before.
+    Ridge regression with an intercept, ‖y − a − Xw‖² + strength · ‖w‖², fitted on the observations that have both. The
+    strength is chosen for each target on its own by the squared error of leaving out one training observation at a
+    time. Predictors are taken as they are: weak components count less than strong ones unless they are standardised
+    before.
 
     Parameters
     ----------
     predictors_nd
-        (n, d), finite: components of the modality that all rows have, such as :func:`pca` or :func:`lsi`.
+        (n, d), finite: components of the modality that all observations have, such as :func:`pca` or :func:`lsi`.
     targets_ng
-        (n, g), finite in the training rows: what is to be predicted, such as :func:`clr`; not looked at elsewhere.
+        (n, g), finite in the training observations: what is to be predicted, such as :func:`clr`; not looked at
+        elsewhere.
     trained_n
-        (n,) bool: the rows to fit on, at least two.
+        (n,) bool: the observations to fit on, at least two.
     strengths
         The strengths to choose from, positive.
 
     Returns
     -------
     ndarray
-        float32 (n, g), for all rows.
+        float32 (n, g), for all observations.
 
     Raises
     ------
     ValueError
-        If the numbers of rows differ, fewer than two rows are left to fit on, or a value needed is not finite.
+        If the numbers of observations differ, fewer than two observations are left to fit on, or a value needed is not
+        finite.
     """
     from sklearn.linear_model import RidgeCV
 
@@ -61,74 +64,76 @@ def ridge_imputation(
     if not len(x_nd) == len(y_ng) == len(chosen_n) or chosen_n.dtype != bool:
         wanted = f"as many booleans and rows of targets as rows of predictors, {len(x_nd)}"
         found = f"{len(chosen_n)} of {chosen_n.dtype} and {len(y_ng)}"
-        raise value_error("trained_n, targets_ng", wanted, found, "pass one per row")
+        raise value_error("trained_n, targets_ng", wanted, found, "pass one per observation")
     if chosen_n.sum() < 2:
-        raise value_error("trained_n", "at least two rows to fit on", str(chosen_n.sum()), "pass more")
+        raise value_error("trained_n", "at least two observations to fit on", str(chosen_n.sum()), "pass more")
     for name, values in (("predictors_nd", x_nd), ("targets_ng", y_ng[chosen_n])):
         if not np.isfinite(values).all():
             n_bad = int((~np.isfinite(values)).any(axis=1).sum())
-            raise value_error(name, "finite values", f"NaN or infinity in {n_bad} rows", "leave these rows out")
+            raise value_error(
+                name, "finite values", f"NaN or infinity in {n_bad} observations", "leave these observations out"
+            )
     ridge = RidgeCV(np.asarray(strengths), alpha_per_target=y_ng.shape[1] > 1).fit(x_nd[chosen_n], y_ng[chosen_n])
     return np.asarray(ridge.predict(x_nd), dtype=np.float32).reshape(y_ng.shape)
 
 
 def totalvi_imputation(
     data: md.MuData,
-    hidden_n: np.ndarray,
+    masked_n: np.ndarray,
     *,
     n_top_genes: int = 2000,
     max_epochs: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Proteins that TotalVI (Gayoso et al. 2021) expects of rows whose proteins it was not shown.
+    """Predict the proteins of observations whose proteins are masked, by TotalVI (Gayoso et al. 2021).
 
-    The hidden rows are a batch of their own without any protein, which is how TotalVI knows that it was not measured.
-    Trained as :func:`totalvi` on all rows; then the hidden ones are decoded as if of the batch with proteins: the mean
-    of 25 samples, background included, since that is what is measured.
+    The masked observations are a batch of their own without any protein, which is how TotalVI knows that it was not
+    measured. Trained as :func:`totalvi` on all observations; then the masked ones are decoded as if of the batch with
+    proteins: the mean of 25 samples, background included, since that is what is measured.
 
     Parameters
     ----------
     data
-        A MuData with raw RNA and protein counts in the same rows; not changed.
-    hidden_n
-        (n_obs,) bool: the rows whose proteins are hidden.
+        A MuData with raw RNA and protein counts in the same observations; not changed.
+    masked_n
+        (n_obs,) bool: the observations whose proteins are masked.
     n_top_genes, max_epochs, seed
         As in :func:`totalvi`.
 
     Returns
     -------
     DataFrame
-        Expected counts, non-negative: the hidden rows by name, all proteins.
+        Expected counts, non-negative: the masked observations by name, all proteins.
 
     Raises
     ------
     ValueError
-        If a modality is not there, some row lacks one, or `hidden_n` does not divide the rows.
+        If a modality is not there, some observation lacks one, or `masked_n` does not divide the observations.
     """
     from scvi.model import TOTALVI
 
     rna, protein = _few_genes(measured(data), n_top_genes), measured(data, role="protein")
-    hidden_n = np.asarray(hidden_n)
-    if len(rna.rows_n) < data.n_obs or len(protein.rows_n) < data.n_obs:
-        found = f"{len(rna.rows_n)} and {len(protein.rows_n)} of {data.n_obs}"
-        raise value_error("data", "rows that all have RNA and protein", found, "leave the others out")
-    if hidden_n.shape != (data.n_obs,) or hidden_n.dtype != bool or hidden_n.all() or not hidden_n.any():
+    masked_n = np.asarray(masked_n)
+    if len(rna.indices_n) < data.n_obs or len(protein.indices_n) < data.n_obs:
+        found = f"{len(rna.indices_n)} and {len(protein.indices_n)} of {data.n_obs}"
+        raise value_error("data", "observations that all have RNA and protein", found, "leave the others out")
+    if masked_n.shape != (data.n_obs,) or masked_n.dtype != bool or masked_n.all() or not masked_n.any():
         wanted = f"{data.n_obs} booleans, some of them True and some False"
-        found = f"{hidden_n.sum()} True in shape {hidden_n.shape} of {hidden_n.dtype}"
-        raise value_error("hidden_n", wanted, found, "pass one boolean per row")
-    obs = pd.DataFrame({"batch": pd.Categorical(np.where(hidden_n, "hidden", "shown"))}, index=data.obs_names)
-    rows_n = np.arange(data.n_obs)
+        found = f"{masked_n.sum()} True in shape {masked_n.shape} of {masked_n.dtype}"
+        raise value_error("masked_n", wanted, found, "pass one boolean per observation")
+    obs = pd.DataFrame({"batch": pd.Categorical(np.where(masked_n, "masked", "visible"))}, index=data.obs_names)
+    indices_n = np.arange(data.n_obs)
     with _seeded(seed), warnings.catch_warnings():  # making a MuData draws random numbers too
         warnings.filterwarnings("ignore", "Some proteins have all 0 counts", UserWarning)
-        light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "protein": _light(protein, rows_n, obs[[]])})
+        light = md.MuData({"rna": _light(rna, indices_n, obs[[]]), "protein": _light(protein, indices_n, obs[[]])})
         light.obs = obs
-        light["protein"].X = light["protein"].X.toarray() * ~hidden_n[:, None]
+        light["protein"].X = light["protein"].X.toarray() * ~masked_n[:, None]
         chosen = {"rna_layer": "rna", "protein_layer": "protein"}
         TOTALVI.setup_mudata(light, batch_key="batch", modalities=chosen)
-        return _expected_proteins(TOTALVI(light), np.flatnonzero(hidden_n), max_epochs)
+        return _expected_proteins(TOTALVI(light), np.flatnonzero(masked_n), max_epochs)
 
 
-def _expected_proteins(model: Any, rows_n: np.ndarray, max_epochs: int | None) -> pd.DataFrame:
+def _expected_proteins(model: Any, indices_n: np.ndarray, max_epochs: int | None) -> pd.DataFrame:
     model.train(
         max_epochs,
         early_stopping=True,
@@ -138,9 +143,9 @@ def _expected_proteins(model: Any, rows_n: np.ndarray, max_epochs: int | None) -
     )
     logger.info("TotalVI: trained for %d epochs.", len(next(iter(model.history.values()))))
     _, expected = model.get_normalized_expression(
-        indices=rows_n,
+        indices=indices_n,
         n_samples=_SAMPLES,
-        transform_batch="shown",
+        transform_batch="visible",
         include_protein_background=True,
         return_mean=True,
     )

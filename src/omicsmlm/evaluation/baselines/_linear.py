@@ -8,23 +8,23 @@ import scipy.sparse as sp
 from omicsmlm._compat import keep_torch_threads
 from omicsmlm.evaluation.baselines._measured import measured
 
-_RNA_SHARE = 0.625  # 50 of 80 dimensions
+_RNA_FRACTION = 0.625  # 50 of 80 dimensions
 _LSI_SCALE = 1 / 3  # on SNARE-seq better than 1/2, 1 or the blocks as they come, in scib total and k-NN
 
 
 def dense(values: sp.csr_matrix | np.ndarray) -> np.ndarray:
-    """The values of a few columns or of a small modality as an array."""
+    """Return the values of a few columns or of a small modality as an array."""
     return values.toarray() if isinstance(values, sp.csr_matrix) else np.asarray(values)
 
 
 def are_counts(values: sp.csr_matrix | np.ndarray) -> bool:
-    """Whether all values are non-negative integers."""
+    """Return whether all values are non-negative integers."""
     flat = np.asarray(values.data if isinstance(values, sp.csr_matrix) else values)
     return bool(np.all(flat >= 0) and np.all(flat == np.floor(flat)))
 
 
 def _variable_genes(values: sp.csr_matrix | np.ndarray, n_top_genes: int) -> np.ndarray:
-    """Columns of the genes that vary most in log1p(CP10k), by normalised dispersion (scanpy, flavor seurat)."""
+    """Return the columns of the genes that vary most in log1p(CP10k), by normalised dispersion (scanpy, flavor seurat)."""
     import scanpy as sc
 
     if values.shape[1] <= n_top_genes:
@@ -36,11 +36,11 @@ def _variable_genes(values: sp.csr_matrix | np.ndarray, n_top_genes: int) -> np.
 
 
 def log_normalise(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix | np.ndarray:
-    """log(1 + 10,000 count / total of the row), float32; a row of zeros stays zeros.
+    """Compute log(1 + 10,000 count / total of the observation), float32; a row of zeros stays zeros.
 
     Examples
     --------
-    >>> round(float(log_normalise(np.array([[1.0, 3.0]]))[0, 0]), 4)
+    >>> round(float(log_normalise(np.array([[1.0, 3.0]]))[0, 0]), 4)  # log(1 + 10,000 / 4)
     7.8244
     """
     total_n = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
@@ -53,7 +53,7 @@ def log_normalise(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix | np.ndar
 
 
 def _components(values_ng: np.ndarray, n_comps: int, seed: int) -> np.ndarray:
-    """Scores of the leading principal components; the column means are taken off first."""
+    """Compute the scores of the leading principal components; the column means are taken off first."""
     from sklearn.decomposition import PCA
 
     most = min(n_comps, min(values_ng.shape) - 1)
@@ -70,7 +70,7 @@ def pca(
     scale: bool = True,
     seed: int = 0,
 ) -> np.ndarray:
-    """Principal components of one modality.
+    """Compute principal components of one modality.
 
     Raw counts become log(1 + 10,000 count / total); the genes that vary most are kept, and each is standardised and
     clipped at ±10, as in scanpy's own pipeline. Values that are not counts (z-scores, fractions) are taken as they
@@ -81,7 +81,7 @@ def pca(
     data
         An AnnData or MuData; not changed.
     n_comps
-        Number of components; fewer where the data has fewer rows or features.
+        Number of components; fewer where the data has fewer observations or features.
     modality
         Modality of a MuData; by default the RNA, or the only one.
     n_top_genes
@@ -94,7 +94,7 @@ def pca(
     Returns
     -------
     ndarray
-        float32 (n_obs, n_comps); NaN in rows that lack the modality.
+        float32 (n_obs, n_comps); NaN in observations that lack the modality.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def pca(
 
 
 def lsi(data: ad.AnnData | md.MuData, n_comps: int = 50, *, modality: str | None = None, seed: int = 0) -> np.ndarray:
-    """Latent semantic indexing of peaks: truncated SVD of log(1 + 10,000 tf idf).
+    """Compute latent semantic indexing of peaks: truncated SVD of log(1 + 10,000 tf idf).
 
     With binary peaks b: tf = b / number of open peaks of the cell, idf = log(1 + n / (1 + cells with the peak)).
     No component is dropped; the first one often follows the depth.
@@ -130,7 +130,7 @@ def lsi(data: ad.AnnData | md.MuData, n_comps: int = 50, *, modality: str | None
     Returns
     -------
     ndarray
-        float32 (n_obs, n_comps); NaN in rows that lack the modality.
+        float32 (n_obs, n_comps); NaN in observations that lack the modality.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def lsi(data: ad.AnnData | md.MuData, n_comps: int = 50, *, modality: str | None
 
 
 def tf_idf(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix:
-    """log(1 + 10,000 tf idf) of the counts seen as zero or not; CSR float64, as in :func:`lsi`."""
+    """Compute log(1 + 10,000 tf idf) of the counts as zero or not; CSR float64, as in :func:`lsi`."""
     binary = sp.csr_matrix(counts, dtype=np.float64, copy=True)
     binary.eliminate_zeros()
     binary.data[:] = 1.0
@@ -161,7 +161,7 @@ def tf_idf(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix:
 def clr(
     data: ad.AnnData | md.MuData, n_comps: int | None = None, *, modality: str | None = None, seed: int = 0
 ) -> np.ndarray:
-    """Centred log-ratios of proteins: log(1 + count) minus its mean over the proteins of the cell.
+    """Compute centred log-ratios of proteins: log(1 + count) minus its mean over the proteins of the cell.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def clr(
     Returns
     -------
     ndarray
-        float32 (n_obs, n_comps or n_proteins); NaN in rows that lack the modality.
+        float32 (n_obs, n_comps or n_proteins); NaN in observations that lack the modality.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def clr(
 
 
 def _beside(first_nd: np.ndarray, second_nd: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """Two embeddings beside each other, of total standard deviation 1 and `scale`; NaN where either is."""
+    """Concatenate two embeddings, of total standard deviation 1 and `scale`; NaN where either is."""
     first_nd, second_nd = (block / np.sqrt(np.nanvar(block, axis=0).sum()) for block in (first_nd, second_nd))
     both_nd = np.hstack([first_nd, scale * second_nd])
     both_nd[~np.isfinite(both_nd).all(axis=1)] = np.nan
@@ -195,7 +195,7 @@ def _beside(first_nd: np.ndarray, second_nd: np.ndarray, scale: float = 1.0) -> 
 
 
 def pca_lsi(data: md.MuData, n_comps: int = 80, *, seed: int = 0) -> np.ndarray:
-    """RNA components beside ATAC components, 5 : 3, of total standard deviation 1 and 1/3.
+    """Concatenate RNA components and ATAC components, 5 : 3, of total standard deviation 1 and 1/3.
 
     Parameters
     ----------
@@ -209,19 +209,19 @@ def pca_lsi(data: md.MuData, n_comps: int = 80, *, seed: int = 0) -> np.ndarray:
     Returns
     -------
     ndarray
-        float32 (n_obs, n_comps); NaN in rows that lack a modality.
+        float32 (n_obs, n_comps); NaN in observations that lack a modality.
 
     Raises
     ------
     ValueError
         If a modality is not there.
     """
-    n_rna = round(_RNA_SHARE * n_comps)
+    n_rna = round(_RNA_FRACTION * n_comps)
     return _beside(pca(data, n_rna, seed=seed), lsi(data, n_comps - n_rna, seed=seed), _LSI_SCALE)
 
 
 def pca_clr(data: md.MuData, n_comps: int = 80, *, seed: int = 0) -> np.ndarray:
-    """RNA components beside the components of the proteins' centred log-ratios, 5 : 3, each of total variance one.
+    """Concatenate RNA components and the components of the proteins' centred log-ratios, 5 : 3, each of total variance one.
 
     Parameters
     ----------
@@ -236,12 +236,12 @@ def pca_clr(data: md.MuData, n_comps: int = 80, *, seed: int = 0) -> np.ndarray:
     Returns
     -------
     ndarray
-        float32 (n_obs, n_comps); NaN in rows that lack a modality.
+        float32 (n_obs, n_comps); NaN in observations that lack a modality.
 
     Raises
     ------
     ValueError
         If a modality is not there.
     """
-    protein_nd = clr(data, n_comps - round(_RNA_SHARE * n_comps), seed=seed)
+    protein_nd = clr(data, n_comps - round(_RNA_FRACTION * n_comps), seed=seed)
     return _beside(pca(data, n_comps - protein_nd.shape[1], seed=seed), protein_nd)

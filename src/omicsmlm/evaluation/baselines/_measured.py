@@ -1,4 +1,4 @@
-"""One modality of an object: its values, and the rows of the object that they belong to."""
+"""One modality of an object: its values, and the observations of the object that they belong to."""
 
 import re
 from typing import Literal, NamedTuple
@@ -20,23 +20,23 @@ _NAMES = {
 
 
 class Measured(NamedTuple):
-    """The values of one modality, in the order of the object's own rows."""
+    """The values of one modality, in the order of the object's own observations."""
 
     modality: str
-    values: sp.csr_matrix | np.ndarray  # (rows measured, features)
-    rows_n: np.ndarray  # (rows measured,) their positions among the object's rows, ascending
-    n_obs: int  # rows of the object
+    values: sp.csr_matrix | np.ndarray  # (observations measured, features)
+    indices_n: np.ndarray  # (observations measured,) their positions among the object's observations, ascending
+    n_obs: int  # observations of the object
     var_names: np.ndarray
 
     def place(self, embedding: np.ndarray) -> np.ndarray:
-        """Put an embedding of the measured rows at their place; float32 (n_obs, d), NaN where not measured."""
+        """Return an embedding of the measured observations at their positions, float32 (n_obs, d); NaN where not measured."""
         placed_nd = np.full((self.n_obs, embedding.shape[1]), np.nan, dtype=np.float32)
-        placed_nd[self.rows_n] = embedding
+        placed_nd[self.indices_n] = embedding
         return placed_nd
 
 
 def role_of(modality: str) -> Role | None:
-    """What a modality is by its name: ``atac``, ``protein``, ``rna``, or None where the name does not tell.
+    """Return what a modality is by its name: ``atac``, ``protein``, ``rna``, or None where the name does not tell.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def role_of(modality: str) -> Role | None:
 
 
 def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
-    """The modality that plays each role, ``{"rna": "rna", "protein": "adt"}``; an AnnData counts as RNA."""
+    """Return the modality of each role, ``{"rna": "rna", "protein": "adt"}``; an AnnData counts as RNA."""
     if isinstance(data, ad.AnnData):
         return {"rna": "rna"}
     found: dict[str, str] = {}
@@ -62,12 +62,12 @@ def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
 
 
 def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Role = "rna") -> Measured:
-    """Take the values (``X``) of one modality.
+    """Return the values (``X``) of one modality.
 
     Parameters
     ----------
     data
-        An AnnData (then `modality` is not looked at) or a MuData, whose rows need not be paired.
+        An AnnData (then `modality` is not looked at) or a MuData, whose observations need not be paired.
     modality
         Name of the modality; by default the one whose name tells that it is `role`, or else the only one.
 
@@ -92,10 +92,10 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
             "modality", f"the {role} modality" if chosen is None else repr(chosen), named(data.mod), remedy
         )
     position_n = np.asarray(data.obsmap[chosen]).ravel().astype(np.int64)  # 1-based, 0 where absent
-    rows_n = np.flatnonzero(position_n > 0)
+    indices_n = np.flatnonzero(position_n > 0)
     part = data.mod[chosen]
-    values = _in_memory(part.X)[position_n[rows_n] - 1]
-    return Measured(chosen, values, rows_n, data.n_obs, np.asarray(part.var_names))
+    values = _in_memory(part.X)[position_n[indices_n] - 1]
+    return Measured(chosen, values, indices_n, data.n_obs, np.asarray(part.var_names))
 
 
 def _in_memory(values: object) -> sp.csr_matrix | np.ndarray:

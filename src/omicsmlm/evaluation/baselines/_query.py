@@ -1,4 +1,4 @@
-"""What others do with a query: components of the reference, and scVI and scANVI by architectural surgery."""
+"""Baselines of query mapping: components of the reference, and scVI and scANVI by architectural surgery."""
 
 import logging
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ import scipy.sparse as sp
 from omicsmlm._checks import named, value_error
 from omicsmlm.evaluation.baselines._linear import _variable_genes, are_counts, dense, log_normalise
 from omicsmlm.evaluation.baselines._measured import Measured, measured
-from omicsmlm.evaluation.baselines._variational import _WARM_UP, _few_genes, _light, _rows_obs, _seeded
+from omicsmlm.evaluation.baselines._variational import _WARM_UP, _few_genes, _light, _obs_at, _seeded
 
 logger = logging.getLogger(__name__)
 
 UNLABELED = "Unknown"
-"""What scANVI is told of a row whose label it shall not know."""
+"""Label, for scANVI, of an observation whose label is unknown."""
 _SURGERY = {
     "n_layers": 2,
     "dropout_rate": 0.2,
@@ -29,11 +29,11 @@ _SURGERY = {
 """The architecture that scArches' authors recommend for a reference."""
 _LABELLED_EPOCHS = 20
 _PER_LABEL = 100
-"""Epochs of scANVI after scVI, and rows of each label in one of them: from the tutorial of scvi-tools."""
+"""Epochs of scANVI after scVI, and observations of each label in one of them: from the tutorial of scvi-tools."""
 
 
 class Transferred(NamedTuple):
-    """What scANVI makes of a query."""
+    """What scANVI predicts for a query."""
 
     reference_nd: np.ndarray
     """(n_obs of the reference, n_latent) float32."""
@@ -53,7 +53,7 @@ def projected_pca(
     n_top_genes: int = 2000,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of the reference, and the query projected onto them.
+    """Compute principal components of the reference, and the query projected onto them.
 
     As :func:`pca`, but the variable genes, their means and standard deviations and the components are those of the
     reference. Genes are matched by name; one that the query lacks is taken to be at its mean.
@@ -64,7 +64,7 @@ def projected_pca(
         An AnnData or MuData each (the RNA is used); not changed. Where the reference holds raw counts, the query is
         log-normalised too, whether its counts are whole or expected ones.
     n_comps
-        Number of components; fewer where the reference has fewer rows or genes.
+        Number of components; fewer where the reference has fewer observations or genes.
     n_top_genes
         Number of variable genes kept, where there are more.
     seed
@@ -73,7 +73,7 @@ def projected_pca(
     Returns
     -------
     tuple of ndarray
-        float32 (n_obs, n_comps) of the reference and of the query; NaN in rows without RNA.
+        float32 (n_obs, n_comps) of the reference and of the query; NaN in observations without RNA.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def scvi_query(
     query_epochs: int = 200,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Latent means of scVI, trained on the reference and then on the query by scArches (Lotfollahi et al. 2022).
+    """Compute latent means of scVI, trained on the reference and then on the query by scArches (Lotfollahi et al. 2022).
 
     The reference model has the architecture that scArches recommends and is trained to convergence as in :func:`scvi`.
     Then only the weights of the query's batches are trained, without weight decay, so that the reference stays where it
@@ -131,7 +131,7 @@ def scvi_query(
     Returns
     -------
     tuple of ndarray
-        float32 (n_obs, n_latent) of the reference and of the query; NaN in rows without RNA.
+        float32 (n_obs, n_latent) of the reference and of the query; NaN in observations without RNA.
 
     Raises
     ------
@@ -158,10 +158,10 @@ def scanvi_query(
     query_epochs: int = 100,
     seed: int = 0,
 ) -> Transferred:
-    """Latent means and labels of scANVI (Xu et al. 2021), adapted to the query by scArches.
+    """Compute latent means and labels of scANVI (Xu et al. 2021), adapted to the query by scArches.
 
     scANVI starts from the reference model of :func:`scvi_query`, of 10 dimensions, and learns the labels for 20 epochs
-    of at most 100 rows of each. The labels of the query are not looked at.
+    of at most 100 observations of each. The labels of the query are not looked at.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def scanvi_query(
     Returns
     -------
     Transferred
-        NaN in rows without RNA.
+        NaN in observations without RNA.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def scanvi_query(
     from scvi.model import SCANVI
 
     first, second, light, query_light = _lights(reference, query, batch_key)
-    label_n = pd.Series(list(_column(reference, labels_key, "labels_key")), dtype=object)[first.rows_n]
+    label_n = pd.Series(list(_column(reference, labels_key, "labels_key")), dtype=object)[first.indices_n]
     light.obs["label"] = pd.Categorical(label_n.where(label_n.isna(), label_n.astype(str)).fillna(UNLABELED))
     query_light.obs["label"] = UNLABELED
     labelled_epochs = _LABELLED_EPOCHS if max_epochs is None else min(max_epochs, _LABELLED_EPOCHS)
@@ -212,7 +212,7 @@ def _column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray
 
 
 def _on_genes_of(reference: Measured, query: Measured) -> tuple[Measured, np.ndarray]:
-    """The query on the genes of the reference, zero where it lacks one, and which genes it has."""
+    """Return the query on the genes of the reference, zero where it lacks one, and which genes it has."""
     where_g = pd.Index(query.var_names).get_indexer(reference.var_names)
     found_g = where_g >= 0
     if not found_g.any():
@@ -228,13 +228,13 @@ def _on_genes_of(reference: Measured, query: Measured) -> tuple[Measured, np.nda
 def _lights(
     reference: ad.AnnData | md.MuData, query: ad.AnnData | md.MuData, batch_key: str
 ) -> tuple[Measured, Measured, ad.AnnData, ad.AnnData]:
-    """What is measured of both, on the variable genes of the reference, and copies for scvi-tools."""
+    """Return what is measured of both, on the variable genes of the reference, and copies for scvi-tools."""
     for data in (reference, query):
         _column(data, batch_key, "batch_key")
     first = _few_genes(measured(reference), 2000)
     second, _ = _on_genes_of(first, measured(query))
-    light = _light(first, first.rows_n, _rows_obs(reference, first.rows_n, batch_key))
-    query_light = _light(second, second.rows_n, _rows_obs(query, second.rows_n, batch_key))
+    light = _light(first, first.indices_n, _obs_at(reference, first.indices_n, batch_key))
+    query_light = _light(second, second.indices_n, _obs_at(query, second.indices_n, batch_key))
     return first, second, light, query_light
 
 

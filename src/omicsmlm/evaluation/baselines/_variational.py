@@ -49,11 +49,11 @@ def _seeded(seed: int) -> Iterator[None]:
         noisy.setLevel(level)
 
 
-def _light(part: Measured, rows_n: np.ndarray, obs: pd.DataFrame) -> ad.AnnData:
-    """Float32 counts of `rows_n` (positions in the object); a row that lacks the modality is a row of zeros."""
+def _light(part: Measured, indices_n: np.ndarray, obs: pd.DataFrame) -> ad.AnnData:
+    """Return float32 counts of `indices_n` (positions in the object), zeros where one lacks the modality."""
     values = sp.csr_matrix(part.values, dtype=np.float32)
-    where = np.searchsorted(part.rows_n, rows_n).clip(max=max(len(part.rows_n) - 1, 0))
-    present_n = part.rows_n[where] == rows_n
+    where = np.searchsorted(part.indices_n, indices_n).clip(max=max(len(part.indices_n) - 1, 0))
+    present_n = part.indices_n[where] == indices_n
     taken = sp.csr_matrix(sp.diags_array(present_n.astype(np.float32)) @ values[where])
     taken.eliminate_zeros()
     return ad.AnnData(taken, obs=obs.copy(), var=pd.DataFrame(index=part.var_names))
@@ -64,10 +64,10 @@ def _few_genes(part: Measured, n_top_genes: int) -> Measured:
     return part._replace(values=part.values[:, kept], var_names=part.var_names[kept])
 
 
-def _rows_obs(data: ad.AnnData | md.MuData, rows_n: np.ndarray, batch_key: str | None) -> pd.DataFrame:
-    obs = pd.DataFrame(index=np.asarray(data.obs_names)[rows_n])
+def _obs_at(data: ad.AnnData | md.MuData, indices_n: np.ndarray, batch_key: str | None) -> pd.DataFrame:
+    obs = pd.DataFrame(index=np.asarray(data.obs_names)[indices_n])
     if batch_key is not None:
-        obs["batch"] = pd.Categorical(data.obs[batch_key].astype(str).to_numpy()[rows_n])
+        obs["batch"] = pd.Categorical(data.obs[batch_key].astype(str).to_numpy()[indices_n])
     return obs
 
 
@@ -89,11 +89,11 @@ def scvi(
     max_epochs: int | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Latent mean of scVI (Lopez et al. 2018) on raw RNA counts.
+    """Compute the latent mean of scVI (Lopez et al. 2018) on raw RNA counts.
 
     Defaults of scvi-tools 1.5 (one hidden layer of 128, zero-inflated negative binomial), but the KL term warms up in
-    50 epochs in place of 400, so that early stopping on the validation ELBO (10 % of the rows, patience 45) ends a
-    training that has converged.
+    50 epochs in place of 400, so that early stopping on the validation ELBO (10 % of the observations, patience 45)
+    ends a training that has converged.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def scvi(
     Returns
     -------
     ndarray
-        float32 (n_obs, n_latent); NaN in rows without RNA.
+        float32 (n_obs, n_latent); NaN in observations without RNA.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def scvi(
     from scvi.model import SCVI
 
     part = _few_genes(measured(data), n_top_genes)
-    light = _light(part, part.rows_n, _rows_obs(data, part.rows_n, batch_key))
+    light = _light(part, part.indices_n, _obs_at(data, part.indices_n, batch_key))
     with _seeded(seed):
         SCVI.setup_anndata(light, batch_key=None if batch_key is None else "batch")
         plan = {"n_epochs_kl_warmup": _WARM_UP}
@@ -133,9 +133,9 @@ def scvi(
 def multivi(
     data: md.MuData, batch_key: str | None = None, *, max_epochs: int | None = None, seed: int = 0
 ) -> np.ndarray:
-    """Joint latent mean of MultiVI (Ashuach et al. 2023) on raw RNA counts and peaks.
+    """Compute the joint latent mean of MultiVI (Ashuach et al. 2023) on raw RNA counts and peaks.
 
-    Defaults of scvi-tools 1.5: at most 500 epochs, early stopping as in :func:`scvi`. A row that lacks a
+    Defaults of scvi-tools 1.5: at most 500 epochs, early stopping as in :func:`scvi`. An observation that lacks a
     modality is given as a row of zeros, which is how MultiVI knows it.
 
     Parameters
@@ -158,16 +158,16 @@ def multivi(
     from scvi.model import MULTIVI
 
     rna, atac = measured(data), measured(data, role="atac")
-    rows_n = np.union1d(rna.rows_n, atac.rows_n)
-    obs = _rows_obs(data, rows_n, batch_key)
+    indices_n = np.union1d(rna.indices_n, atac.indices_n)
+    obs = _obs_at(data, indices_n, batch_key)
     with _seeded(seed):  # a MuData draws from Python's generator too
-        light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "atac": _light(atac, rows_n, obs[[]])})
+        light = md.MuData({"rna": _light(rna, indices_n, obs[[]]), "atac": _light(atac, indices_n, obs[[]])})
         light.obs = obs
         chosen = {"rna_layer": "rna", "atac_layer": "atac"}
         MULTIVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
         model = MULTIVI(light, n_genes=len(rna.var_names), n_regions=len(atac.var_names))
         latent_nd = _fitted(model, "MultiVI", max_epochs, n_epochs_kl_warmup=_WARM_UP)
-        return rna._replace(rows_n=rows_n).place(latent_nd)
+        return rna._replace(indices_n=indices_n).place(latent_nd)
 
 
 def totalvi(
@@ -178,7 +178,7 @@ def totalvi(
     max_epochs: int | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Latent mean of TotalVI (Gayoso et al. 2021) on raw RNA and protein counts of the rows that have both.
+    """Compute the latent mean of TotalVI (Gayoso et al. 2021) on raw counts of the observations with RNA and protein.
 
     Defaults of scvi-tools 1.5 (20 dimensions), with the KL warm-up and the early stopping of :func:`scvi`.
 
@@ -192,7 +192,7 @@ def totalvi(
     Returns
     -------
     ndarray
-        float32 (n_obs, 20); NaN in rows that lack a modality.
+        float32 (n_obs, 20); NaN in observations that lack a modality.
 
     Raises
     ------
@@ -202,13 +202,13 @@ def totalvi(
     from scvi.model import TOTALVI
 
     rna, protein = _few_genes(measured(data), n_top_genes), measured(data, role="protein")
-    rows_n = np.intersect1d(rna.rows_n, protein.rows_n)
-    obs = _rows_obs(data, rows_n, batch_key)
+    indices_n = np.intersect1d(rna.indices_n, protein.indices_n)
+    obs = _obs_at(data, indices_n, batch_key)
     with _seeded(seed):  # a MuData draws from Python's generator too
-        light = md.MuData({"rna": _light(rna, rows_n, obs[[]]), "protein": _light(protein, rows_n, obs[[]])})
+        light = md.MuData({"rna": _light(rna, indices_n, obs[[]]), "protein": _light(protein, indices_n, obs[[]])})
         light.obs = obs
         light["protein"].X = light["protein"].X.toarray()
         chosen = {"rna_layer": "rna", "protein_layer": "protein"}
         TOTALVI.setup_mudata(light, batch_key=None if batch_key is None else "batch", modalities=chosen)
         latent_nd = _fitted(TOTALVI(light), "TotalVI", max_epochs, n_epochs_kl_warmup=_WARM_UP)
-        return rna._replace(rows_n=rows_n).place(latent_nd)
+        return rna._replace(indices_n=indices_n).place(latent_nd)

@@ -1,4 +1,4 @@
-"""Whether rows of one perturbation point the same way."""
+"""Whether observations of one perturbation point the same way."""
 
 from typing import Any
 
@@ -20,15 +20,15 @@ def consistency(
     min_rows: int = 3,
     seed: int = 0,
 ) -> pd.DataFrame:
-    r"""Test each perturbation for whether its rows agree more than rows drawn at random.
+    r"""Test each perturbation for whether its observations agree more than observations drawn at random.
 
-    The agreement of m rows is their mean leave-one-out cosine,
+    The agreement of m observations is their mean leave-one-out cosine,
 
     .. math:: s = \frac{1}{m} \sum_i \cos\Big(x_i, \sum_{j \ne i} x_j\Big).
 
-    Its null is that of `n_null` draws of as many rows without replacement from all rows, controls among them; with batches,
-    of as many rows of each batch as the perturbation has there, so that a batch effect is no agreement. The p value is
-    (1 + draws of at least s) / (1 + n_null).
+    Its null is that of `n_null` draws of as many observations without replacement from all observations, controls among
+    them; with batches, of as many observations of each batch as the perturbation has there, so that a batch effect is
+    no agreement. The p value is (1 + draws of at least s) / (1 + n_null).
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def consistency(
     perturbations
         (n,) names.
     is_control
-        (n,) bool: rows that are drawn from, but not tested.
+        (n,) bool: observations that are drawn from, but not tested.
     batches
         (n,) batches, or None.
     n_null
@@ -45,15 +45,15 @@ def consistency(
     level
         A p value below it counts as consistent.
     min_rows
-        Perturbations of fewer rows are left out, named in ``attrs["left_out"]``.
+        Perturbations of fewer observations are left out, named in ``attrs["left_out"]``.
     seed
         Seed of the draws.
 
     Returns
     -------
     DataFrame
-        Per perturbation ``n``, ``cosine`` (s), ``null`` (mean of its null) and ``p``. ``attrs["share"]``: the share of
-        perturbations with p < `level`.
+        Per perturbation ``n``, ``cosine`` (s), ``null`` (mean of its null) and ``p``. ``attrs["share"]``: the fraction
+        of perturbations with p < `level`.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def consistency(
     tested = sorted(counts.index[counts >= max(min_rows, 2)])
     if not tested:
         found = "none"
-        raise value_error("perturbations", f"one with {min_rows} rows or more", found, "lower min_rows")
+        raise value_error("perturbations", f"one with {min_rows} observations or more", found, "lower min_rows")
     rng, nulls, rows = np.random.default_rng(seed), {}, {}
     members = [np.flatnonzero(batch_n == batch) for batch in np.unique(batch_n)]
     for name in tested:
@@ -96,7 +96,7 @@ def consistency(
 
 
 def agreement(x_md: np.ndarray) -> float:
-    """Give the mean cosine of each of several rows with the sum of all others; 0 where either has no length."""
+    """Compute the mean cosine of each of several observations with the sum of all others; 0 where either has no length."""
     sum_d, squares_m = x_md.sum(0), np.square(x_md).sum(1)
     product_m = x_md @ sum_d
     others_m = np.maximum(sum_d @ sum_d - 2 * product_m + squares_m, 0)

@@ -12,7 +12,7 @@ _LEAST_DEVIATION = 1e-9
 
 
 def centre(embedding: Any, is_control: Any, batches: Any = None) -> np.ndarray:
-    """Take off the mean of the controls, of those of each row's own batch if there are batches.
+    """Subtract the mean of the controls, of those of each observation's own batch if there are batches.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def centre(embedding: Any, is_control: Any, batches: Any = None) -> np.ndarray:
 
 
 def standardise(embedding: Any, is_control: Any, batches: Any = None) -> np.ndarray:
-    """Take off the mean of the controls and divide by their standard deviation, per dimension and batch.
+    """Subtract the mean of the controls and divide by their standard deviation, per dimension and batch.
 
     Parameters
     ----------
@@ -70,10 +70,11 @@ def standardise(embedding: Any, is_control: Any, batches: Any = None) -> np.ndar
 
 
 def tvn(embedding: Any, is_control: Any, batches: Any = None, *, ridge: float = 0.5) -> np.ndarray:
-    r"""Typical variation normalisation (Ando et al. 2017): what controls differ by counts little afterwards.
+    r"""Normalise by typical variation (Ando et al. 2017): what controls differ by counts little afterwards.
 
-    Standardised on all controls; rotated to the principal axes of the controls (all of them); standardised on the controls
-    of each batch; then, with batches, each batch b is whitened (CORAL, Sun et al. 2016) by the covariance of its controls,
+    Standardised on all controls; rotated to the principal axes of the controls (all of them); standardised on the
+    controls of each batch; then, with batches, each batch b is whitened (CORAL, Sun et al. 2016) by the covariance of
+    its controls,
 
     .. math:: x \leftarrow x\,(\Sigma_b + r I)^{-1/2}.
 
@@ -105,7 +106,7 @@ def tvn(embedding: Any, is_control: Any, batches: Any = None, *, ridge: float = 
 
 
 def profiles(embedding: Any, perturbations: Any, is_control: Any) -> pd.DataFrame:
-    """Average the rows of each perturbation, controls left out: its profile.
+    """Average the observations of each perturbation, controls left out: its profile.
 
     Parameters
     ----------
@@ -139,44 +140,51 @@ def profiles(embedding: Any, perturbations: Any, is_control: Any) -> pd.DataFram
 def checked(
     embedding: Any, is_control: Any, batches: Any, *, fewest: int = 2
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give (n, d) float64, (n,) bool and (n,) names of batches, of shapes that agree."""
+    """Return (n, d) float64, (n,) bool and (n,) names of batches, of shapes that agree."""
     x_nd = finite(embedding)
     control_n = np.asarray(is_control)
     if control_n.shape != (len(x_nd),) or control_n.dtype != bool:
         found = f"{control_n.dtype} of shape {control_n.shape}"
         remedy = 'pass adata.obs["perturbation"] == "control", say'
-        raise value_error("is_control", f"{len(x_nd)} booleans, one per row", found, remedy)
+        raise value_error("is_control", f"{len(x_nd)} booleans, one per observation", found, remedy)
     batch_n = np.full(len(x_nd), "all") if batches is None else labels("batches", batches, len(x_nd))
     for batch in np.unique(batch_n):
         n_controls = int(control_n[batch_n == batch].sum())
         if n_controls < fewest:
             place = "is_control" if batches is None else f"batch {str(batch)!r}"
             raise value_error(
-                place, f"at least {fewest} controls", str(n_controls), "leave these rows out, or pass no batches"
+                place,
+                f"at least {fewest} controls",
+                str(n_controls),
+                "leave these observations out, or pass no batches",
             )
     return x_nd, control_n, batch_n
 
 
 def finite(embedding: Any) -> np.ndarray:
-    """Give an embedding as (n, d) float64; refuse other shapes and values that are not finite."""
+    """Return an embedding as (n, d) float64; refuse other shapes and values that are not finite."""
     x_nd = np.asarray(embedding, dtype=np.float64)
     if x_nd.ndim != 2 or not np.isfinite(x_nd).all():
         found = f"shape {x_nd.shape}" if x_nd.ndim != 2 else "NaN or infinity"
-        raise value_error("embedding", "finite values of shape (n, d)", found, "pass .obsm[key], of rows that have one")
+        raise value_error(
+            "embedding", "finite values of shape (n, d)", found, "pass .obsm[key], of observations that have one"
+        )
     return x_nd
 
 
 def labels(place: str, values: Any, n: int) -> np.ndarray:
-    """Give names, (n,) str; refuse another number of them, and missing ones."""
+    """Return names, (n,) str; refuse another number of them, and missing ones."""
     name_n = pd.Series(np.asarray(values, dtype=object))
     if len(name_n) != n or name_n.isna().any():
         found = f"{len(name_n)}" if len(name_n) != n else f"{int(name_n.isna().sum())} missing"
-        raise value_error(place, f"{n} names, one per row", found, "pass a column of the .obs of these rows")
+        raise value_error(
+            place, f"{n} names, one per observation", found, "pass a column of the .obs of these observations"
+        )
     return np.asarray(name_n.astype(str), dtype=str)
 
 
 def _each(x_nd: np.ndarray, control_n: np.ndarray, batch_n: np.ndarray, change: Any) -> np.ndarray:
-    """Change the rows of each batch, knowing its controls."""
+    """Transform the observations of each batch, given its controls."""
     out_nd = np.empty_like(x_nd)
     for batch in np.unique(batch_n):
         own_n = batch_n == batch

@@ -1,4 +1,4 @@
-"""How much of the counts a linear map leads back from an embedding."""
+"""How well counts are predicted linearly from an embedding."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
 _STRENGTHS = np.logspace(-1, 5, 7)
-"""Ridge strengths among which the rows learned from choose, each left out in turn."""
+"""Ridge strengths among which leave-one-out error on the training observations chooses."""
 
 
 def inversion(embedding: Any, log_counts: Any, batches: Any) -> pd.DataFrame:
-    r"""Predict log counts from an embedding by ridge regression, in batches that were not learned from.
+    r"""Predict log counts from an embedding by ridge regression, in batches held out from it.
 
     Parameters
     ----------
     embedding
-        (n, d), finite; standardised on the rows learned from.
+        (n, d), finite; standardised on the training observations.
     log_counts
         (n, g) dense log counts, such as log(1 + 10⁴ x / depth).
     batches
@@ -27,9 +27,9 @@ def inversion(embedding: Any, log_counts: Any, batches: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Per held-out batch and ``mean``: ``R2``, :math:`1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over all rows and genes,
-        with the gene means of the rows learned from; ``pearson``, the mean over genes that vary there of the correlation of
-        y and ŷ.
+        Per held-out batch and ``mean``: ``R2``, :math:`1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over all
+        observations and genes, with the gene means of the training observations; ``pearson``, the mean over genes that
+        vary there of the correlation of y and ŷ.
 
     Raises
     ------
@@ -41,7 +41,12 @@ def inversion(embedding: Any, log_counts: Any, batches: Any) -> pd.DataFrame:
     x_nd, y_ng = finite(embedding), finite(log_counts)
     batch_n = labels("batches", batches, len(x_nd))
     if len(y_ng) != len(x_nd):
-        raise value_error("log_counts", f"{len(x_nd)} rows, as the embedding has", str(len(y_ng)), "pass the same rows")
+        raise value_error(
+            "log_counts",
+            f"{len(x_nd)} observations, as the embedding has",
+            str(len(y_ng)),
+            "pass the same observations",
+        )
     if len(np.unique(batch_n)) < 2:
         raise value_error("batches", "at least two", "1", "pass another column")
     rows = {}
@@ -59,7 +64,7 @@ def inversion(embedding: Any, log_counts: Any, batches: Any) -> pd.DataFrame:
 
 
 def _correlation(truth_mg: np.ndarray, guess_mg: np.ndarray) -> float:
-    """Mean over genes; one that is guessed to be the same in all rows has 0, one that is the same is left out."""
+    """Average the correlation over genes that vary; it is 0 of one whose prediction does not."""
     truth_mg, guess_mg = truth_mg - truth_mg.mean(0), guess_mg - guess_mg.mean(0)
     size_g, guessed_g = np.square(truth_mg).sum(0), np.square(guess_mg).sum(0)
     varies_g = size_g > 1e-12

@@ -1,4 +1,4 @@
-"""How well batches are mixed in the neighbourhood of each row."""
+"""How well batches are mixed in the neighbourhood of each observation."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ _ROUNDS = 60
 
 
 def ilisi(embedding: Any, batches: Any, *, n_neighbors: int = 90) -> float:
-    r"""Median effective number of batches among neighbours, scaled to 0 (one batch) … 1 (all, as often as one another).
+    r"""Compute the median effective number of batches among neighbours, scaled to 0 (one batch) … 1 (all alike).
 
-    Neighbours j of a row, itself left out, have weights :math:`w_j \propto e^{-\beta d_j}` with Euclidean distances d and
-    the β at which their entropy is that of ``n_neighbors`` / 3 equal ones; the effective number is
+    Neighbours j of an observation, itself left out, have weights :math:`w_j \propto e^{-\beta d_j}` with Euclidean
+    distances d and the β at which their entropy is that of ``n_neighbors`` / 3 equal ones; the effective number is
     :math:`1 / \sum_b (\sum_{j \in b} w_j)^2` (iLISI, Korsunsky et al. 2019; scaled as in scIB, Luecken et al. 2022).
 
     Parameters
@@ -58,7 +58,7 @@ def ilisi(embedding: Any, batches: Any, *, n_neighbors: int = 90) -> float:
 
 
 def _weights(distance_nk: np.ndarray, perplexity: float) -> np.ndarray:
-    """Weights that sum to 1, of this perplexity, by bisection of the logarithm of the precision."""
+    """Compute weights that sum to 1, of this perplexity, by bisection of the logarithm of the precision."""
     distance_nk = distance_nk - distance_nk.min(1, keepdims=True)
     size_n1 = np.maximum(distance_nk.mean(1, keepdims=True), 1e-12)
     low_n1, high_n1 = np.full_like(size_n1, -20.0), np.full_like(size_n1, 20.0)

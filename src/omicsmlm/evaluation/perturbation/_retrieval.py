@@ -1,4 +1,4 @@
-"""Whether a perturbation can be named in a batch that was not learned from."""
+"""Whether a perturbation can be recognised in a batch that was not learned from."""
 
 from typing import Any
 
@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 
 from omicsmlm._checks import value_error
+from omicsmlm.evaluation._probe import INVERSE_REGULARISATION
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
 
 def retrieval(
     embedding: Any, perturbations: Any, batches: Any, *, n_neighbors: int = 15, tops: tuple[int, ...] = (1, 5)
 ) -> pd.DataFrame:
-    """Name the perturbation of each row by classifiers that know all batches but its own.
+    """Predict the perturbation of each observation by classifiers that know all batches but its own.
 
-    Linear: standardised on the rows learned from, logistic regression with balanced class weights, C = 0.1. k-NN: the
-    nearest rows, Euclidean, weighted by 1 / distance. Chance: the names that are commonest in the rows learned from.
+    Linear: standardised on the observations learned from, logistic regression with balanced class weights, C = 0.1.
+    k-NN: the nearest observations, Euclidean, weighted by 1 / distance. Chance: the names that are commonest in the
+    training observations.
 
     Parameters
     ----------
@@ -24,17 +26,18 @@ def retrieval(
     perturbations
         (n,) names; controls can be one of them, or left out.
     batches
-        (n,) batches, two at least; each is held out in turn. Rows whose perturbation no other batch has are not scored.
+        (n,) batches, two at least; each is held out in turn. Observations whose perturbation no other batch has are not
+        scored.
     n_neighbors
         Neighbours of k-NN.
     tops
-        A row is found if its perturbation is among so many that are thought likeliest.
+        An observation is found if its perturbation is among so many that are predicted likeliest.
 
     Returns
     -------
     DataFrame
-        Rows ``linear``, ``k-NN`` and ``chance``; a column ``top-1``, ``top-5`` … for each of `tops`, the share of rows that
-        are found, mean over held-out batches; and ``mean``, that of these columns.
+        Rows ``linear``, ``k-NN`` and ``chance``; a column ``top-1``, ``top-5`` … for each of `tops`, the fraction of
+        observations that are found, mean over held-out batches; and ``mean``, that of these columns.
 
     Raises
     ------
@@ -75,7 +78,9 @@ def _ranked(x_md: np.ndarray, name_m: np.ndarray, x_nd: np.ndarray, n_neighbors:
     from sklearn.preprocessing import StandardScaler
 
     classifiers = {
-        "linear": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)),
+        "linear": make_pipeline(
+            StandardScaler(), LogisticRegression(C=INVERSE_REGULARISATION, class_weight="balanced", max_iter=2000)
+        ),
         "k-NN": KNeighborsClassifier(min(n_neighbors, len(x_md)), weights="distance"),
     }
     found = {}

@@ -13,7 +13,7 @@ _KB = 1000.0
 
 
 def length_features(sequences: Mapping[str, Sequence[Any]]) -> np.ndarray:
-    """How long the sequences of a row are.
+    """Compute how long the sequences of each observation are.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def length_features(sequences: Mapping[str, Sequence[Any]]) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there is no modality, or they have different numbers of rows.
+        If there is no modality, or they have different numbers of observations.
 
     Examples
     --------
@@ -43,13 +43,15 @@ def length_features(sequences: Mapping[str, Sequence[Any]]) -> np.ndarray:
         length_n = np.array([len(text) for text in texts(modality, listed)], dtype=np.float64)
         if columns and len(length_n) != len(columns[0]):
             found = f"{len(length_n)} beside {len(columns[0])}"
-            raise value_error(modality, "as many rows as the other modalities", found, "pass those of the same rows")
+            raise value_error(
+                modality, "as many observations as the other modalities", found, "pass those of the same observations"
+            )
         columns += [np.log2(1 + length_n), length_n / _KB, (length_n > 0).astype(np.float64)]
     return np.stack(columns, axis=1)
 
 
 def kmer_frequencies(sequences: Sequence[Any], k: int, alphabet: str = NUCLEOTIDES) -> np.ndarray:
-    """How large a share of a sequence's k-mers each one is.
+    """Compute the frequency of each k-mer in each sequence.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def kmer_frequencies(sequences: Sequence[Any], k: int, alphabet: str = NUCLEOTID
 
 
 def codon_frequencies(sequences: Sequence[Any]) -> np.ndarray:
-    """How large a share of a coding sequence's codons each one is.
+    """Compute the frequency of each codon in each coding sequence.
 
     Parameters
     ----------

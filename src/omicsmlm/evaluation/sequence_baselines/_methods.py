@@ -25,7 +25,7 @@ def length(
     Returns
     -------
     numpy.ndarray
-        float32 (n, t), for all rows.
+        float32 (n, t), for all observations.
 
     Raises
     ------
@@ -52,14 +52,15 @@ def kmer_ridge(
     sequences, alphabet
         As for :func:`kmer_frequencies`.
     targets_nt, trained_n, groups, seed
-        As for :func:`ridge`. Leave out rows that lack the modality; here they are rows without any k-mer.
+        As for :func:`ridge`. Leave out observations that lack the modality; here they are observations without any
+        k-mer.
     k
         Letters of a k-mer; several sizes are put beside each other.
 
     Returns
     -------
     numpy.ndarray
-        float32 (n, t), for all rows.
+        float32 (n, t), for all observations.
 
     Raises
     ------
@@ -81,12 +82,13 @@ def codon_ridge(
     sequences
         As for :func:`codon_frequencies`.
     targets_nt, trained_n, groups, seed
-        As for :func:`ridge`. Leave out rows that lack the coding sequence; here they are rows without any codon.
+        As for :func:`ridge`. Leave out observations that lack the coding sequence; here they are observations without
+        any codon.
 
     Returns
     -------
     numpy.ndarray
-        float32 (n, t), for all rows.
+        float32 (n, t), for all observations.
 
     Raises
     ------
@@ -104,15 +106,15 @@ def concatenated_ridge(
     Parameters
     ----------
     features
-        By modality, (n, d) pooled embeddings, k-mer frequencies or lengths; NaN in the rows that lack the modality. They
-        are scaled and put together by :func:`concatenated`.
+        By modality, (n, d) pooled embeddings, k-mer frequencies or lengths; NaN in the observations that lack the
+        modality. They are scaled and put together by :func:`concatenated`.
     targets_nt, trained_n, groups, seed
         As for :func:`ridge`.
 
     Returns
     -------
     numpy.ndarray
-        float32 (n, t), for all rows.
+        float32 (n, t), for all observations.
 
     Raises
     ------

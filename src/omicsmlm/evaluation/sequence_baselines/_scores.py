@@ -1,4 +1,4 @@
-"""How well expression is predicted from sequences: over rows, between outputs, and between isoforms of a gene."""
+"""How well expression is predicted from sequences: over observations, between outputs, and between isoforms of a gene."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,14 +32,16 @@ def output_scores(
     Returns
     -------
     pandas.DataFrame
-        One row per output. ``R2``: 1 − Σ(y − ŷ)² / Σ(y − ȳ)², where ȳ is the mean of the rows that are scored; below 0 if
-        that mean predicts better. ``Spearman``: of y and ŷ over rows. ``centred``: Pearson correlation over rows after
-        the mean over the measured outputs of a row has been taken from y, and from ŷ that over the same outputs: whether
-        it is known where a row is high, whatever its level is; NaN for a single output.
+        One row per output. ``R2``: 1 − Σ(y − ŷ)² / Σ(y − ȳ)², where ȳ is the mean of the observations that are scored;
+        below 0 if that mean predicts better. ``Spearman``: of y and ŷ over observations. ``centred``: Pearson
+        correlation over observations after the mean over the measured outputs of an observation has been taken from y,
+        and from ŷ that over the same outputs: whether it is known where an observation is high, whatever its level is;
+        NaN for a single output.
 
-        With groups also ``Spearman within``: that of y and ŷ over the rows of one group, averaged over the groups of two
-        rows and more in which y varies; ``pairs within``: the share of pairs of rows of one group whose y differ that ŷ
-        puts into the right order, a tie of ŷ counting one half; all pairs count alike, so that large groups weigh more.
+        With groups also ``Spearman within``: that of y and ŷ over the observations of one group, averaged over the
+        groups of two observations and more in which y varies; ``pairs within``: the fraction of pairs of observations
+        of one group whose y differ that ŷ puts into the right order, a tie of ŷ counting one half; all pairs count
+        alike, so that large groups weigh more.
 
         A prediction that does not vary has a correlation of 0. A score is NaN where the truth does not vary.
 
@@ -56,7 +58,9 @@ def output_scores(
     truth_nt, predicted_nt = _checked(truth_nt, predicted_nt)
     group_n = None if groups is None else pd.factorize(np.asarray(groups, dtype=object))[0]
     if group_n is not None and (len(group_n) != len(truth_nt) or (group_n < 0).any()):
-        raise value_error("groups", "a group for each row", "others or missing ones", "pass those of the same rows")
+        raise value_error(
+            "groups", "a group for each observation", "others or missing ones", "pass those of the same observations"
+        )
     measured_nt = np.isfinite(truth_nt)
     visible_nt = np.where(measured_nt, predicted_nt, np.nan)
     n_measured_n = np.maximum(measured_nt.sum(axis=1, keepdims=True), 1)
@@ -106,11 +110,13 @@ def _checked(truth: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
     if truth_nt.ndim != 2 or truth_nt.shape != predicted_nt.shape:
         found = f"{truth_nt.shape} and {predicted_nt.shape}"
         raise value_error(
-            "predicted_nt", "truth and predictions of one shape (n, t)", found, "pass those of the same rows"
+            "predicted_nt", "truth and predictions of one shape (n, t)", found, "pass those of the same observations"
         )
     if not np.isfinite(predicted_nt).all():
         n_bad = int((~np.isfinite(predicted_nt)).any(axis=1).sum())
-        raise value_error("predicted_nt", "finite predictions", f"others in {n_bad} rows", "leave these rows out")
+        raise value_error(
+            "predicted_nt", "finite predictions", f"others in {n_bad} observations", "leave these observations out"
+        )
     return truth_nt, predicted_nt
 
 
@@ -133,7 +139,7 @@ def _correlation(truth_m: np.ndarray, predicted_m: np.ndarray) -> float:
 
 
 def _within(truth_m: np.ndarray, predicted_m: np.ndarray, group_m: np.ndarray) -> tuple[float, float]:
-    """Mean Spearman correlation within groups, and the share of pairs within groups in the right order."""
+    """Compute the mean Spearman correlation within groups, and the fraction of pairs within groups in the right order."""
     correlations, right, n_pairs = [], 0.0, 0
     for rows in pd.Series(range(len(group_m))).groupby(group_m).indices.values():
         truth_g, predicted_g = truth_m[rows], predicted_m[rows]

@@ -257,7 +257,7 @@ def checked_indices(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> n
     Examples
     --------
     >>> checked_indices([True, False, True], 3), checked_indices([-1], 3)
-    (array([0, 2]), array([-1]))
+    (array([0, 2]), array([2]))
     """
     indices = np.arange(n_obs) if indices is None else np.asarray(indices)
     if indices.dtype == bool and indices.shape == (n_obs,):
@@ -267,7 +267,7 @@ def checked_indices(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> n
     if indices.dtype.kind not in "iu" or indices.ndim != 1 or indices.min() < -n_obs or indices.max() >= n_obs:
         wanted = f"positions below {n_obs}, or as many booleans"
         raise value_error("indices", wanted, named(indices.ravel(), 3), "pass obs_names.get_indexer(names) for names")
-    return indices.astype(np.int64)
+    return indices.astype(np.int64) % n_obs  # what is drawn for an observation follows from its position
 
 
 def check_positive(argument: str, number: int | None, remedy: str) -> None:

@@ -379,11 +379,6 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         self.registry_ = manager.registry
         self._register_manager_for_instance(manager)
 
-    @property
-    def choice(self) -> Any:
-        """``derived``, for families whose record is not typed yet."""
-        return self.derived
-
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:

@@ -72,8 +72,6 @@ def from_json[R](record_class: type[R], saved: Mapping[str, Any], former: Former
     ValueError
         If there is a field that no version has, or one that became a constant and was saved with another value.
     """
-    if record_class is dict:  # of families whose record is not typed yet
-        return dict(saved)  # type: ignore[return-value]
     hints = get_type_hints(record_class)
     known = {}
     for name, value in saved.items():

@@ -10,7 +10,7 @@ from omicsmlm._checks import value_error
 from omicsmlm._types import Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.models.base import OmicsModel
-from omicsmlm.models.heads import LEARNING_RATES, Adapted, TrainerSettings
+from omicsmlm.models.heads import LEARNING_RATES, Adapters, TrainerSettings
 from omicsmlm.objectives import LabelObjective
 from omicsmlm.training import Optimisation, fit, sensible_epochs
 
@@ -86,7 +86,7 @@ def fine_tune(
         Mean of every logged loss per epoch.
     """
     c, manager = config, model.adata_manager
-    adapters = None if c.tuning == "full" else Adapted(model, c.tuning, c.rank, c.seed)
+    adapters = None if c.tuning == "full" else Adapters(model, c.tuning, c.rank, c.seed)
     weight_c = label_weights(label_n[split.train], len(module.head.means_cd), c.balance)
     objective = LabelObjective(torch.from_numpy(label_n), torch.from_numpy(weight_c).float())
     masking = model.fine_tuning_masking(c.hidden_rates, c.modality_rate)

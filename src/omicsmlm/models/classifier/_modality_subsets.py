@@ -66,7 +66,7 @@ def subset_features(
     """
 
     def whole(batch: Batch) -> Tensor:
-        return torch.cat([features(batch), features.patterns(batch)[:, None].float()], 1)
+        return torch.cat([features(batch), features.subset_codes(batch)[:, None].float()], 1)
 
     features.to(model.device)
     values, _ = model.map_observations(None, indices, None, features.n_features + 1, whole)

@@ -112,7 +112,7 @@ class Classifier(LabelPredictor):
             If the classifier is not trained, its model maps no queries, or the query does not fit it.
         """
         source = reference if isinstance(reference, Classifier) else cls.load(reference)
-        source._check_trained("load_query_data")
+        source.check_trained("load_query_data")
         family = type(source.model)
         if not issubclass(family, QueryModel):
             raise value_error("reference", "a model that maps queries", family.__name__, "pass the query to predict()")
@@ -203,7 +203,7 @@ class Classifier(LabelPredictor):
         labelled = LabelData(scaled(self.module.head, z_nd), code_n[indices][position_n], fold_n[position_n])
         fitted = fit_linear_ensemble(SubsetData(x_ng, subset_n, *labelled), len(self.features.names), len(self.labels))
         self.linear_models = fitted.logits
-        names = fitted.table["subset"].map(self.features.view_name)
+        names = fitted.table["subset"].map(self.features.subset_name)
         table = fitted.table.drop(columns="subset").assign(**{CANDIDATE_INDEX[0]: names})
         self.candidates = table.set_index(CANDIDATE_INDEX)
         novelty_n = held_out_novelty(self.module.head, labelled)

@@ -148,7 +148,7 @@ class LabelPredictor(HeadModel):
         ValueError
             If the classifier has no linear models.
         """
-        self._check_trained("predict_candidates")
+        self.check_trained("predict_candidates")
         features, linear_models, head = self.features, self.linear_models, self.module.head
         if features is None or linear_models is None:
             remedy = "make it with ClassifierConfig(linear_models=True)"
@@ -156,7 +156,7 @@ class LabelPredictor(HeadModel):
 
         def each(batch: Batch) -> Tensor:
             z_nd = head.scaled(self.model.embed_batch(batch))
-            logits_n4c = linear_models(features(batch), features.patterns(batch), z_nd)
+            logits_n4c = linear_models(features(batch), features.subset_codes(batch), z_nd)
             return (logits_n4c / head.temperature).softmax(2).flatten(1)
 
         values, names = self._mapped(data, indices, batch_size, len(CANDIDATES) * len(self.labels), each)
@@ -190,7 +190,7 @@ class LabelPredictor(HeadModel):
         ValueError
             If no observation has a label that the classifier knows.
         """
-        self._check_trained("evaluate")
+        self.check_trained("evaluate")
         if data is None:
             return dict(self.held_out)
         truth = label_names(data, labels_key or self.labels_key, self.unlabeled_category)
@@ -239,7 +239,7 @@ class LabelPredictor(HeadModel):
         compute: Callable[[Batch], Tensor],
     ) -> tuple[np.ndarray, pd.Index]:
         """Compute (n, width) of observations, batch by batch; return it with their names."""
-        self._check_trained("predict")
+        self.check_trained("predict")
         for part in (self.module, self.features, self.linear_models):
             if part is not None:
                 part.to(self.model.device).eval()
@@ -250,7 +250,7 @@ class LabelPredictor(HeadModel):
         head, z_nd = self.module.head, self.model.embed_batch(batch)
         if self.features is None or self.linear_models is None:
             return head(z_nd), head.novelty(z_nd)[:, None]
-        subset_n = self.features.patterns(batch)
+        subset_n = self.features.subset_codes(batch)
         logits_nc = self.linear_models.chosen(self.features(batch), subset_n, head.scaled(z_nd))
         return logits_nc, head.novelty(z_nd)[:, None]
 

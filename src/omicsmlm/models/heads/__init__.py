@@ -1,14 +1,14 @@
 """What heads share: the features of observations, adapters, and a copy of the encoder."""
 
-from ._adapters import LEARNING_RATES, Adapted, Tuning
-from ._encoder_copy import MODEL, check_model, copied, load_model
+from ._adapters import LEARNING_RATES, Adapters, Tuning
+from ._encoder_copy import MODEL, check_model, copy_of, load_model
 from ._features import ObservationFeatures
 from ._head_model import HeadModel
 from ._regularisation_path import is_past_minimum
 from ._trainer_settings import TrainerSettings
 
 __all__ = [
-    "Adapted",
+    "Adapters",
     "HeadModel",
     "LEARNING_RATES",
     "MODEL",
@@ -16,7 +16,7 @@ __all__ = [
     "TrainerSettings",
     "Tuning",
     "check_model",
-    "copied",
+    "copy_of",
     "is_past_minimum",
     "load_model",
 ]

@@ -17,7 +17,7 @@ LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "ia3": 1e-2, "full": 2e-4}
 take a higher rate than weights that are trained already."""
 
 
-class Adapted:
+class Adapters:
     """Adapters of an encoder, in place: LoRA or IA3 weights beside its own, which stay as they are until :meth:`merge`.
 
     The adapted layers are the linear ones that an embedding passes; those of a decoder are left out.

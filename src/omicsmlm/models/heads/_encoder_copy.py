@@ -14,7 +14,7 @@ MODEL = "model"
 """Folder of the model within that of the head."""
 
 
-def copied(model: OmicsModel) -> OmicsModel:
+def copy_of(model: OmicsModel) -> OmicsModel:
     """Return a model with a copy of another's weights; the object and its registration are shared."""
     new = copy.copy(model)
     new.parts = copy.deepcopy(model.parts)

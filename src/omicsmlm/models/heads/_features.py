@@ -13,7 +13,7 @@ from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, OmicsModel
 from omicsmlm.nn import Scalings, only_present
 from omicsmlm.tokenizers import FeatureGrids, common_features, variable_features
 
-MOST: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
+MOST_FEATURES: dict[str, int] = {"counts": 2000, "accessibility": 15_000}
 """Most features that are selected: the most variable counts, the most common open regions; of other kinds all."""
 
 
@@ -74,22 +74,22 @@ class ObservationFeatures(nn.Module):
         """Return scaled values, (n, g)."""
         return torch.cat(list(self.scalings(self.tokenizer(batch)).values()), 1)
 
-    def patterns(self, batch: Batch) -> Tensor:
+    def subset_codes(self, batch: Batch) -> Tensor:
         """Return codes, (n,) int64, of the modality subset that each observation has: bit m for the modality m."""
         present_nm = torch.stack([batch.present[name] for name in self.names], 1).long()
         return (present_nm << torch.arange(len(self.names), device=present_nm.device)).sum(1)
 
-    def view_name(self, pattern: int) -> str:
+    def subset_name(self, code: int) -> str:
         """Return the names of the modalities of a code.
 
         Examples
         --------
-        >>> ObservationFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).view_name(3)
+        >>> ObservationFeatures({"a": "real", "b": "real"}, {"a": 1, "b": 1}, {"a": 1, "b": 1}).subset_name(3)
         'a + b'
         """
-        return " + ".join(name for m, name in enumerate(self.names) if pattern >> m & 1)
+        return " + ".join(name for m, name in enumerate(self.names) if code >> m & 1)
 
-    def of_rows(self, model: OmicsModel, indices: np.ndarray) -> np.ndarray:
+    def of_observations(self, model: OmicsModel, indices: np.ndarray) -> np.ndarray:
         """Return the features, (n, g) float32, of observations of a model's object."""
         self.to(model.device)
         return model.map_observations(None, indices, None, self.n_features, self)[0]
@@ -101,9 +101,13 @@ def _selected(name: str, state: Mapping[str, Any], sample: list[Batch]) -> tuple
     values = stored_values(sample, name, n_vocabulary)
     sums_v = np.asarray(values.sum(0)).ravel() if kind in SPARSE_KINDS else np.ones(n_vocabulary)
     selected = np.arange(n_vocabulary)
-    if kind in MOST:
+    if kind in MOST_FEATURES:
         present_n = np.concatenate([batch.present[name].numpy() for batch in sample])
         own = values[present_n]
-        selected = variable_features(own, MOST[kind], None) if kind == "counts" else common_features(own, MOST[kind])
+        selected = (
+            variable_features(own, MOST_FEATURES[kind], None)
+            if kind == "counts"
+            else common_features(own, MOST_FEATURES[kind])
+        )
     profile = torch.from_numpy(sums_v / max(sums_v.sum(), 1e-12)).float()
     return torch.from_numpy(np.asarray(selected, dtype=np.int64)), profile

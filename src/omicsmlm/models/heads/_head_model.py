@@ -13,7 +13,7 @@ from mudata import MuData
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import FormerFields, OmicsModel, Saved, from_json, read_model, to_json, write_model
 
-from ._encoder_copy import MODEL, copied, load_model
+from ._encoder_copy import MODEL, copy_of, load_model
 
 
 class HeadDerived(Protocol):
@@ -47,7 +47,7 @@ class HeadModel(ABC):
     """Hyper-parameters that older versions saved under other names."""
 
     def __init__(self, model: OmicsModel, config: Any) -> None:
-        self.model = copied(model)
+        self.model = copy_of(model)
         self.config = config
         self.is_trained = False
         self._series: dict[str, list[float]] = {}
@@ -94,7 +94,7 @@ class HeadModel(ABC):
         ValueError
             If it is not trained, or the directory exists and is not to be overwritten.
         """
-        self._check_trained("save")
+        self.check_trained("save")
         config = {"class": type(self).__name__, "config": to_json(self.config), "choice": self._derived().to_json()}
         write_model(dir_path, Saved(self._weights(), config, {}, self._series), overwrite=overwrite)
         self.model.save(Path(dir_path) / MODEL, overwrite=overwrite)
@@ -163,6 +163,6 @@ class HeadModel(ABC):
             raise value_error("train", f"a {self.noun} with its object", "one loaded alone", "load it with adata=…")
         return self.model.adata
 
-    def _check_trained(self, verb: str) -> None:
+    def check_trained(self, verb: str) -> None:
         if not self.is_trained:
             raise value_error(verb, f"a trained {self.noun}", "one that is not", "call train() first")

@@ -10,7 +10,11 @@ from omicsmlm.models.base import FormerFields
 from omicsmlm.nn import FusionKind, Source
 from omicsmlm.tokenizers import Truncation
 
-CROPS = {"dna": Truncation(8192, "centre"), "rna": Truncation(12_288, "end"), "protein": Truncation(2047, "start")}
+TRUNCATIONS = {
+    "dna": Truncation(8192, "centre"),
+    "rna": Truncation(12_288, "end"),
+    "protein": Truncation(2047, "start"),
+}
 """Truncation of sequences unless their encoder says otherwise; RNA and protein as in the paper, DNA ours."""
 
 
@@ -58,9 +62,9 @@ class SequenceEncoder:
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
 
-    def crop(self, name: str) -> Truncation:
+    def truncation(self, name: str) -> Truncation:
         """Return the truncation of a sequence of this name."""
-        default = CROPS[name]
+        default = TRUNCATIONS[name]
         return Truncation(self.max_length or default.length, self.keep or default.keep)
 
     @property
@@ -138,9 +142,9 @@ class IsoFormerConfig:
             for name, encoder in self.encoders.items()
         }
         object.__setattr__(self, "encoders", made)
-        unknown = [name for name in made if name not in CROPS]
+        unknown = [name for name in made if name not in TRUNCATIONS]
         ranges = {
-            "encoders": (not unknown, f"names among {list(CROPS)}"),
+            "encoders": (not unknown, f"names among {list(TRUNCATIONS)}"),
             "width": (self.width % self.n_heads == 0, f"a multiple of n_heads={self.n_heads}"),
             "kernel": (self.kernel % 2 == 1, "an odd number"),
             "n_windows": (self.n_windows >= 1, "at least 1"),

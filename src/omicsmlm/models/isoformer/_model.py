@@ -111,7 +111,7 @@ class IsoFormer(AttributedModel):
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
         c, (mean_t, scale_t) = self.config, derived.targets
-        truncations = {name: c.encoder(name).crop(name) for name in derived.sequences}
+        truncations = {name: c.encoder(name).truncation(name) for name in derived.sequences}
         statistics = {name: (found.mean, found.scale) for name, found in derived.vectors.items()}
         widths = {name: len(found.mean) for name, found in derived.vectors.items()}
         return Parts(

@@ -276,5 +276,5 @@ def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | Froz
             KINDS[name], c.width, c.kernel, c.n_levels, c.pool, c.n_windows, c.n_layers, c.n_heads, c.dropout
         )
     if chosen.tuning == "frozen":
-        return FrozenEncoder(chosen.source, c.n_windows, width, chosen.crop(name), c.cache_folder)
+        return FrozenEncoder(chosen.source, c.n_windows, width, chosen.truncation(name), c.cache_folder)
     return PretrainedEncoder(chosen.source, c.n_windows, chosen.tuning)

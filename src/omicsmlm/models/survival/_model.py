@@ -130,7 +130,7 @@ class Survival(RiskPredictor):
         times, _ = self.columns.times(adata)
         self.features = ObservationFeatures.of(self.model, indices)
         data = RiskData(
-            self.features.of_rows(self.model, indices),
+            self.features.of_observations(self.model, indices),
             self.columns.covariates(adata)[indices],
             times.only(indices),
             event_folds(times.only(indices), self.config.n_folds, self.config.seed),

@@ -10,7 +10,7 @@ from omicsmlm._cox import Times
 from omicsmlm._types import Batch, Encoded, Module, Objective, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.models.base import OmicsModel
-from omicsmlm.models.heads import Adapted, TrainerSettings, copied
+from omicsmlm.models.heads import Adapters, TrainerSettings, copy_of
 from omicsmlm.nn import RiskHead
 from omicsmlm.objectives import CoxObjective, DiscreteHazards, log_risk
 from omicsmlm.training import Optimisation, fit
@@ -129,7 +129,7 @@ def new_network(
     model: OmicsModel, n_features: int, n_covariates: int, n_strata: int, config: SurvivalConfig
 ) -> tuple[OmicsModel, RiskNetwork]:
     """Make a network on a copy of a model's encoder; return it after the copy."""
-    copy = copied(model)
+    copy = copy_of(model)
     n_outputs = 1 if config.likelihood == "cox" else config.n_intervals
     head = RiskHead(copy.module.n_latent, n_covariates, n_features, n_strata, n_outputs)
     return copy, RiskNetwork(copy.module, head).eval()
@@ -168,7 +168,7 @@ def train_network(
     c, network = config, training.network
     z_nd, _ = model.map_observations(None, indices, None, model.module.n_latent, model.embed_batch)
     network.head.cpu().fit_scale(torch.from_numpy(z_nd))
-    adapters = Adapted(model, c.tuning, c.rank, c.seed) if c.tuning in ("lora", "ia3") else None
+    adapters = Adapters(model, c.tuning, c.rank, c.seed) if c.tuning in ("lora", "ia3") else None
     if c.tuning == "frozen":
         network.encoder.requires_grad_(False)
     parts = Parts(

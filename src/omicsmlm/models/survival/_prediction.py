@@ -172,7 +172,7 @@ class RiskPredictor(HeadModel):
         ValueError
             If no observation has a time and an event.
         """
-        self._check_trained("evaluate")
+        self.check_trained("evaluate")
         if data is None:
             return self.held_out.copy()
         times, known_n = self.columns.times(data)
@@ -212,7 +212,7 @@ class RiskPredictor(HeadModel):
         self, data: AnnData | MuData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Compute the scores of observations; return them with the codes of their strata."""
-        self._check_trained("predict")
+        self.check_trained("predict")
         whole = self.model.manager_for(data).adata
         clinical = self._clinical(whole)
         device = self.model.device

@@ -21,8 +21,6 @@ from ._module import TxFMModule
 
 NOISE_SHRINKAGE = 0.5
 """Weight of the mean noise of all genes in that of one, since few cells estimate the variance of rare genes poorly (ours)."""
-MIN_NOISE = 0.05
-"""Least noise of a gene, as a fraction of the mean: a gene that the components explain wholly would outweigh all others."""
 MIN_STRENGTH = 1e-6
 """Least root mean square of a component's loadings: where cells have no more components, division stays defined."""
 N_POWER_ITERATIONS = 4
@@ -76,7 +74,7 @@ def gene_components(
     left_g = (x_ng**2).sum(0) / np.maximum(visible_ng.sum(0), 1) - np.square(table_gk * strength_k).sum(1)
     noise_g = NOISE_SHRINKAGE * left_g.mean() + (1 - NOISE_SHRINKAGE) * left_g
     mean_g = (mean_sg * measured_sg).sum(0) / n_sets_g
-    found = mean_g, table_gk, strength_k, noise_g.clip(max(MIN_NOISE * left_g.mean(), MIN_VARIANCE))
+    found = mean_g, table_gk, strength_k, noise_g.clip(MIN_VARIANCE)
     return Components(*(np.asarray(part, dtype=np.float32) for part in found))
 
 
