@@ -196,7 +196,7 @@ def test_sequences_and_further_covariates_are_shown():
     assert repr(model).endswith("trained: no")
     adata = rna()
     OmicsMLM.setup_anndata(adata, categorical_covariate_keys=["type"])
-    assert "  batches: none\n  covariates: 'type' (3 categories)\n" in repr(OmicsMLM(adata, SMALL))
+    assert "  batches: none\n  further covariates: 'type' (3 categories)\n" in repr(OmicsMLM(adata, SMALL))
 
 
 def test_a_summary_is_a_title_and_entries():

@@ -27,8 +27,10 @@ def test_what_a_classifier_shows(model, classifier):
     assert repr(classifier) == str(classifier)
     assert str(classifier).splitlines() == [
         "Classifier",
+        "  data: 40 observations",
+        "  modalities: rna (12 features, real), meth (10 features, fraction)",
+        "  batches: none",
         "  encoder: OmicsMLM with 8 dimensions",
-        "  data: 40 observations; rna (12 features, real), meth (10 features, fraction)",
         "  labels: 't0', 't1', 't2' of column 'type'",
         "  tuning: frozen",
         "  trained: yes",
@@ -38,7 +40,7 @@ def test_what_a_classifier_shows(model, classifier):
 
 def test_what_a_survival_model_shows(model):
     made = Survival.from_model(model, "time", "died", "type", ["age"], SurvivalConfig(tuning="lora"))
-    assert str(made).splitlines()[3:] == [
+    assert str(made).splitlines()[5:] == [
         "  event: column 'died' at the time of 'time'",
         "  strata: 't0', 't1', 't2' of column 'type'",
         "  covariates: 'age'",
@@ -50,7 +52,9 @@ def test_what_a_survival_model_shows(model):
 
 def test_one_loaded_alone_says_that_it_has_no_object(classifier, tmp_path):
     classifier.save(tmp_path / "labels")
-    assert "  data: no object; rna (12 features, real)" in str(Classifier.load(tmp_path / "labels"))
+    assert "  data: none; pass adata=… to load()\n  modalities: rna (12 features, real)" in str(
+        Classifier.load(tmp_path / "labels")
+    )
 
 
 def test_the_model_is_copied(model, classifier):

@@ -29,11 +29,6 @@ class Saved(NamedTuple):
     registry: dict[str, Any]
     history: dict[str, list[float]]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The hyper-parameters as they were before JSON made lists of tuples."""
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in self.config["config"].items()}
-
 
 def write_model(directory: str | Path, saved: Saved, *, overwrite: bool) -> None:
     """Write the files of a model, whole or not at all.

@@ -177,7 +177,7 @@ class InheritedSurface(Registered):
             "modalities": ", ".join(modalities),
             "sequences": ", ".join(manager.sequences),
             "batches": "none" if key is None else f"{len(categories)} of {key!r}",
-            "covariates": ", ".join(others),
+            "further covariates": ", ".join(others),
         }
         return {name: entry for name, entry in entries.items() if entry}
 

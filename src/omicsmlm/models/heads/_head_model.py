@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields, OmicsModel, Saved, from_json, read_model, to_json, write_model
+from omicsmlm.models.base import FormerFields, OmicsModel, Saved, from_json, read_model, summary, to_json, write_model
 
 from ._encoder_copy import MODEL, copy_of, load_model
 
@@ -132,22 +132,13 @@ class HeadModel(ABC):
 
     def __repr__(self) -> str:
         entries = {
+            **self.model.data_entries(),
             "encoder": f"{type(self.model).__name__} with {self.model.module.n_latent} dimensions",
-            "data": self._data(),
             **self._targets(),
             "tuning": self.config.tuning,
             "trained": "yes" if self.is_trained else "no",
         }
-        return "\n".join([type(self).__name__, *(f"  {name}: {entry}" for name, entry in entries.items())])
-
-    def _data(self) -> str:
-        modalities = ", ".join(
-            f"{name} ({len(state['vocabulary'])} features, {state['kind']})"
-            for name, state in self.model.adata_manager.modalities.items()
-        )
-        modalities = modalities or ", ".join(self.model.adata_manager.sequences)
-        n_obs = "no object" if self.model.adata is None else f"{self.model.adata.n_obs} observations"
-        return f"{n_obs}; {modalities}"
+        return summary(type(self).__name__, entries)
 
     # ---- checks -------------------------------------------------------------------------------------------------
 
