@@ -3,7 +3,7 @@
 ========== ======================================================================================================
 comparison ``<`` to ``<=`` or ``>=``, ``==`` to ``!=``, ``in`` to ``not in``, ``is`` to ``is not``, and the reverse
 arithmetic ``+`` to ``-``, ``*`` to ``/``, ``//`` and ``%`` to ``*``, ``**`` to ``*``, ``&`` to ``|``, and the reverse
-constant   an integer ± 1 or, from 2 on, × 2; a fraction × 2, 0.0 to 1.0
+constant   a number ± 1 or × 2
 boolean    ``True`` to ``False``, ``and`` to ``or``, a condition negated, and the reverse
 negation   ``not``, ``~`` or ``-`` left out
 keyword    a keyword argument of a call left out
@@ -176,11 +176,9 @@ class _Visitor(ast.NodeVisitor):
         value = node.value
         if isinstance(value, bool):
             self._add(node, "boolean", [str(not value)])
-        elif isinstance(value, int):
-            changed = [value + 1, value - 1, *([2 * value] if value > 1 else [])]
-            self._add(node, "constant", [f"({number})" for number in changed])
-        elif isinstance(value, float):
-            self._add(node, "constant", [repr(2 * value) if value else "1.0"])
+        elif isinstance(value, int | float):
+            changed = [value + 1, value - 1, *([2 * value] if 2 * value not in (value, value + 1) else [])]
+            self._add(node, "constant", [f"({number!r})" for number in changed if number != value])
 
     def visit_Call(self, node: ast.Call) -> None:
         name = getattr(node.func, "attr", getattr(node.func, "id", None))

@@ -4,8 +4,9 @@
 
 --n faults are drawn by the seed, as many in each room; within a room each place that can be mutated is as likely (operators:
 _mutants.py). A fault in src/omicsmlm/nn/_x.py meets tests/nn/test_x.py and nothing else: without that file it survives.
-It is killed if these tests, which pass without it, fail or take more than five times as long (--timeout: seconds at least).
-Faults that change nothing count as survivors. The sources are copied to a temporary folder first; the checkout is not touched.
+It is killed if these tests, which pass without it, fail or take more than five times as much CPU time (--timeout: seconds at
+least; of the clock, an hour). Faults that change nothing count as survivors. The sources are copied to a temporary folder
+first; the checkout is not touched.
 
 --resume FILE keeps what was found, a line of JSON each, and does not do again what it holds of the same source and the same
 tests. --files takes the faults from these files alone (nn/_fusion.py,…).
@@ -16,14 +17,17 @@ import difflib
 import hashlib
 import importlib
 import json
+import math
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +47,8 @@ PRELOADED = (
     "pytest",
 )
 """Imported once, before the process of each fault is forked; nothing of ours is among them."""
+LONGEST = 3600.0
+"""Seconds of the clock after which tests are ended, for faults that wait for ever."""
 PASSED, NO_TESTS = 0, 5
 """Exit codes of pytest."""
 
@@ -89,8 +95,11 @@ def copied(tree: Path) -> None:
             shutil.copyfile(ROOT / name, tree / name)
 
 
-def exit_code(tree: Path, test: str, timeout: float) -> int | None:
-    """Run tests in a process of their own; None if it had to be ended."""
+def exit_code(tree: Path, test: str, cpu_seconds: float) -> tuple[int | None, float]:
+    """Run tests in a process of their own; return its exit code, None if it took too long, and the CPU time it took.
+
+    On a machine that others use as well the clock would say little.
+    """
     process = os.fork()
     if process == 0:
         os.setsid()
@@ -99,21 +108,25 @@ def exit_code(tree: Path, test: str, timeout: float) -> int | None:
         os.dup2(quiet, 2)
         os.chdir(tree)
         sys.path[:] = [str(tree / "src"), *(p for p in sys.path if p != str(Path(__file__).parent))]
+        # Tests that start processes by "spawn" run the main module anew: it must not be this script.
+        sys.modules["__main__"] = types.ModuleType("__main__")
         sys.dont_write_bytecode, os.environ["PYTHONPATH"] = True, str(tree / "src")
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(cpu_seconds), math.ceil(cpu_seconds) + 5))
         code = 1
         try:
             code = int(importlib.import_module("pytest").main(["-x", "-q", "-p", "no:cacheprovider", test]))
         finally:
             os._exit(code)
-    end = time.monotonic() + timeout
+    end = time.monotonic() + LONGEST
     while time.monotonic() < end:
-        found, status = os.waitpid(process, os.WNOHANG)
+        found, status, used = os.wait4(process, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code, used.ru_utime + used.ru_stime
         time.sleep(0.05)
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    return None
+    return None, cpu_seconds
 
 
 class Judge:
@@ -124,7 +137,7 @@ class Judge:
     tree
         A copy of the checkout.
     least
-        Seconds that tests have at least.
+        CPU-seconds that tests have at least.
     """
 
     def __init__(self, tree: Path, least: float) -> None:
@@ -142,20 +155,19 @@ class Judge:
         source = path.read_text()
         path.write_text(fault.mutant.applied(source))
         try:
-            code = exit_code(self.tree, test, max(self.least, 5 * self.seconds[test]))
+            code, _ = exit_code(self.tree, test, max(self.least, 5 * self.seconds[test]))
         finally:
             path.write_text(source)
         return "killed by time" if code is None else "survived" if code == PASSED else "killed"
 
     def _time(self, test: str) -> float:
-        began = time.monotonic()
-        code = exit_code(self.tree, test, 3600)
+        code, seconds = exit_code(self.tree, test, LONGEST)
         if code != PASSED:
             said = (self.tree / "pytest.log").read_text()
             raise SystemExit(
                 f"{test} {'has no tests' if code == NO_TESTS else 'fails'} without a fault:\n{said[-3000:]}"
             )
-        return time.monotonic() - began
+        return seconds
 
     def key(self, fault: Fault) -> str:
         """Name a fault together with its source and its tests."""

@@ -249,7 +249,9 @@ def test_columns_in_a_file(tmp_path):
 
 def test_an_empty_object(model):
     for empty in (rna()[:0].copy(), rna()[:, :0].copy()):
-        with refused(r"expected (at least 2 observations to train on, got 0|rows and features, got 72 x 0); ", empty):
+        with refused(
+            r"expected (at least 2 observations to train on, got 0|observations and features, got 72 x 0); ", empty
+        ):
             OmicsMLM(empty, SMALL)
     empty = multiome()[:0].copy()
     with refused(r"^data: expected at least one observation, got none; check the filter", empty):
@@ -338,7 +340,7 @@ def test_rows_that_are_not_there(model, indices):
         ({"batch_size": 0}, r"^batch_size: expected at least 1, got 0; "),
         ({"train_size": 0}, r"^train_size: expected a fraction above 0 and at most 1, got 0; "),
         ({"train_size": 1.5}, r"^train_size: expected a fraction above 0 and at most 1, got 1\.5; "),
-        ({"train_size": float("nan")}, r"^train_size: expected a share .*, got nan; "),
+        ({"train_size": float("nan")}, r"^train_size: expected a fraction .*, got nan; "),
         ({"key_added": "rna"}, r"^key_added: expected a key of its own, got 'rna', which \.obsm reserves for a mod"),
         (
             {"resume_from": "/nowhere"},

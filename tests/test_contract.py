@@ -138,7 +138,7 @@ def with_features(model: OmicsModel, views: dict[str, View], kept_g: np.ndarray)
         model, TxFM
     ):  # its values are relative to what is measured of an observation, and to the fraction that this is
         counts = keep_visible(view, view.visible & kept).values.expm1()
-        library = model.config.library_size * model.parts.tokenizer.get_buffer("share_g")[kept].sum()
+        library = model.config.library_size * model.parts.tokenizer.get_buffer("fraction_g")[kept].sum()
         values = (counts * (library / counts.sum(1, keepdim=True))).log1p()
         return {**views, name: Grid(values, view.visible & kept, values.sum(1))}
     if is_grid(view):

@@ -1,6 +1,7 @@
 """The pages name what exists: every member, argument and field of ours that they write as code."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Trainer
 
 import omicsmlm
 
@@ -32,7 +34,9 @@ def unknown(text: str) -> Iterator[str]:
     except SyntaxError:
         return
     for node in nodes:
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Assign) and re.fullmatch(r"[a-z]\w*=\S.*", text):  # a span such as `loss="squares"`
+            yield from (f"nothing of ours takes {name}" for name in _targets(node) if name not in arguments())
+        elif isinstance(node, ast.Attribute):
             whole = ast.unparse(node)
             base, *rest = whole.split(".")
             if (
@@ -46,6 +50,31 @@ def unknown(text: str) -> Iterator[str]:
                 yield f"there is no {whole}"
         elif isinstance(node, ast.Call):
             yield from (f"{ast.unparse(node.func)} takes no {word}" for word in _unknown_arguments(node))
+
+
+def _targets(node: ast.Assign) -> list[str]:
+    return [target.id for target in node.targets if isinstance(target, ast.Name)]
+
+
+@functools.cache
+def arguments() -> set[str]:
+    """Return what any public function, class or method of ours takes, and what Lightning's trainer does."""
+    rooms = (
+        omicsmlm,
+        omicsmlm.pp,
+        omicsmlm.evaluation,
+        omicsmlm.datasets,
+        omicsmlm.pl,
+        omicsmlm.evaluation.perturbation,
+    )
+    public = [getattr(room, name) for room in rooms for name in dir(room) if not name.startswith("_")]
+    called = [part for part in public if callable(part)]
+    called += [getattr(part, name) for part in called if inspect.isclass(part) for name in dir(part) if name[0] != "_"]
+    found = set(inspect.signature(Trainer).parameters)
+    for part in called:
+        if callable(part) and getattr(part, "__module__", "").startswith("omicsmlm"):
+            found |= set(inspect.signature(part).parameters)
+    return found
 
 
 def _has(model: type, name: str) -> bool:
@@ -112,6 +141,7 @@ def test_links_and_commands_lead_to_files(page):
         ("omicsmlm.OmicsMLMConfig(n_hidden=3)", "omicsmlm.OmicsMLMConfig takes no n_hidden"),
         ("ClassifierConfig(colour=1)", "ClassifierConfig takes no colour"),
         ("model.foretell()", "no model has foretell"),
+        ('colour="blue"', "nothing of ours takes colour"),
         ("omicsmlm.pp.shorten(x)", "there is no omicsmlm.pp.shorten"),
         ("TxFMConfig.XXL()", "there is no TxFMConfig.XXL"),
     ],
@@ -126,6 +156,9 @@ def test_what_exists_passes():
         "model.train(max_steps=3)\nmodel.module.n_latent",
         "omicsmlm.evaluation.survival.risk_groups(x)",
         "classifier.candidates",
+        "num_nodes=2",
+        'library="expected"',
+        "x = 3",
         "1 + log(x) =",
     )
     assert [line for piece in pieces for line in unknown(piece)] == []

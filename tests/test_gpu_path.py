@@ -216,7 +216,9 @@ def timed(data: Any) -> Any:
 def test_a_classifier_is_tuned_on_a_device(monkeypatch, name: str, tuning: str, n_waits: int):
     model = new(FAMILIES[name])
     config = ClassifierConfig(tuning=tuning)
-    parts = parts_of_head(monkeypatch, lambda: Classifier.from_model(model, "type", config=config), "classifier._model")
+    parts = parts_of_head(
+        monkeypatch, lambda: Classifier.from_model(model, "type", config=config), "classifier._fine_tuning"
+    )
     check_head(parts, first_batch(model), n_waits)
 
 

@@ -38,9 +38,9 @@ def named(names: Iterable[object], most: int = 5) -> str:
     "'a', 'b' and 1 more"
     """
     listed = list(names)
-    shown = ", ".join(repr(str(name)) for name in listed[:most])
+    quoted = ", ".join(repr(str(name)) for name in listed[:most])
     rest = len(listed) - most
-    return f"{shown} and {rest} more" if rest > 0 else shown or "none"
+    return f"{quoted} and {rest} more" if rest > 0 else quoted or "none"
 
 
 def confounded(label_n: pd.Series, batch_n: pd.Series) -> list[str]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # What takes seconds to import waits inside the commands: ``--help`` needs none of it.
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="One good embedding of any omics data.")
 console = Console(width=120)
-N_SCORED = 5000
+N_EVALUATED = 5000
 """Most cells that the demonstration scores, for the sake of its five minutes."""
-SHOWN = ["Total", "Bio conservation", "Batch correction"]
+PRINTED = ["Total", "Bio conservation", "Batch correction"]
 
 
 def _say_version(asked: bool) -> None:
@@ -68,7 +68,7 @@ def demo(
         control = OmicsMLM(shuffled, batch_key="batch")
         control.train(max_epochs, key_added=None)
         embeddings["OmicsMLM, atac shuffled"] = control.get_latent_representation()
-    rows = _scored_rows(mdata)
+    rows = _evaluated_observations(mdata)
     console.print(f"Scoring {len(rows)} cells with scib-metrics, beside PCA and PCA + LSI.")
     evaluated = {name: values[rows] for name, values in embeddings.items()}
     table = evaluation.benchmark(mdata[rows].copy(), evaluated, "batch", "cell_type")
@@ -140,12 +140,12 @@ def _demo_data() -> "tuple[MuData, str]":
     return datasets.simulate_multiome(), "Simulated multiome, half of the cells without RNA or without ATAC"
 
 
-def _scored_rows(mdata: "MuData") -> "np.ndarray":
-    """Draw the cells to score: at most ``N_SCORED`` of those with a type, which SNARE-seq's miscellaneous have not."""
+def _evaluated_observations(mdata: "MuData") -> "np.ndarray":
+    """Draw the cells to score: at most ``N_EVALUATED`` of those with a type, which SNARE-seq's miscellaneous have not."""
     import numpy as np
 
     typed = np.flatnonzero(mdata.obs["cell_type"] != "Mis")
-    return np.sort(np.random.default_rng(0).permutation(typed)[:N_SCORED])
+    return np.sort(np.random.default_rng(0).permutation(typed)[:N_EVALUATED])
 
 
 def _opened(path: Path) -> "AnnData | MuData":
@@ -175,10 +175,10 @@ def _writable(folder: Path) -> None:
 def _print(table: "pd.DataFrame") -> None:
     from rich.table import Table
 
-    shown = Table("embedding", *SHOWN)
+    printed = Table("embedding", *PRINTED)
     for name, row in table.sort_values("Total", ascending=False).iterrows():
-        shown.add_row(str(name), *(f"{row[column]:.3f}" if column in row else "" for column in SHOWN))
-    console.print(shown)
+        printed.add_row(str(name), *(f"{row[column]:.3f}" if column in row else "" for column in PRINTED))
+    console.print(printed)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def write_manifest(directory: Path) -> None:
 
 
 def has_manifest(directory: str | Path) -> bool:
-    """Tell whether a directory has a manifest; models of omicsmlm 0.1 have none."""
+    """Return whether a directory has a manifest; models of omicsmlm 0.1 have none."""
     return (whole(directory) / MANIFEST).exists()
 
 
@@ -93,7 +93,7 @@ def read_directory(
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Tell whether what was opened still has its name; else another has taken it, and what was read may be half removed."""
+    """Return whether what was opened still has its name; else another has taken it, and what was read may be half removed."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except OSError:
@@ -124,7 +124,7 @@ class _Opened(NamedTuple):
         return content
 
     def _entries(self) -> dict[str, tuple[int, str]]:
-        """Give size and hash of each file."""
+        """Return size and hash of each file."""
         place = f"{self.place} {MANIFEST}"
         content = parse_json(_read(place, MANIFEST, MOST_MANIFEST_BYTES, self.descriptor), place)
         digest = content.pop("sha256", None)

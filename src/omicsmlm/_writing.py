@@ -201,7 +201,7 @@ def _exists(place: str, kind: str, target: Path) -> ValueError:
 
 
 def _claimed(part: Path, target: Path) -> bool:
-    """Give a file its name, unless another has it."""
+    """Rename a file to its name, unless another has it."""
     try:
         os.link(part, target)
     except FileExistsError:
@@ -214,7 +214,7 @@ def _claimed(part: Path, target: Path) -> bool:
 
 
 def _took_name(part: Path, target: Path, former: Path, overwrite: bool) -> bool:
-    """Give a directory its name; tell whether it got it."""
+    """Rename a directory to its name, and return whether that was possible."""
     for _ in range(N_TRIES):
         try:
             part.rename(target)  # where there is none, or an empty one

@@ -52,7 +52,7 @@ def test_rows_are_scored_where_every_embedding_is_and_types_are_frequent(caplog)
     label = np.array(["a"] * 12 + ["b"] * 12 + ["c"] * 12 + [None], dtype=object)
     whole, partial = np.zeros((37, 2)), np.zeros((37, 2))
     partial[:3, 1] = np.nan  # 9 observations of type a are left: fewer than ten
-    evaluated, note = _benchmark._scored_rows(label, None, {"whole": whole, "partial": partial}, 10)
+    evaluated, note = _benchmark._evaluated_observations(label, None, {"whole": whole, "partial": partial}, 10)
     assert np.array_equal(np.flatnonzero(evaluated), np.arange(12, 36))
     assert note == {"left_out": ["a"], "n_scored": 24, "n_obs": 37, "min_cells": 10}
     assert "types with fewer than 10 cells are left out of scoring: a." in caplog.text

@@ -252,7 +252,11 @@ def _check_head(recipe: Recipe, model: Any, data: Any, folder: Path) -> None:
         _step("Survival.train", data, lambda: head.train(progress_bar=False, accelerator="cpu", batch_size=32))
         risk = _step("Survival.predict", data, head.predict)
         _check_table("Survival.predict", risk.to_frame(), data)
-        _check_table("Survival.predict_survival", _step("Survival.predict_survival", data, head.predict_survival), data)
+        _check_table(
+            "Survival.predict_survival",
+            _step("Survival.predict_survival", data, lambda: head.predict_survival([1.0, 4.0])),
+            data,
+        )
         _step("Survival.evaluate", data, head.evaluate)
     _step(f"{recipe.head}.save", data, lambda: head.save(folder / "head"))
     _step(f"{recipe.head}.load", data, lambda: type(head).load(folder / "head", data), REGISTERED)

@@ -19,6 +19,8 @@ BASES = {
     "MOJO": bulk,
     "TxFM": rna,
     "IsoFormer": transcripts,
+    "Toy, several": multiome,
+    "Toy, RNA": rna,
 }
 """Of each family of the contract test, what makes a good object."""
 HEADS = ("Classifier", "Survival")

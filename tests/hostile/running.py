@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -98,12 +99,12 @@ def _size(example: Any) -> tuple[int, int, int]:
 
 
 def drawn(n: int, strategy: st.SearchStrategy[Recipe], at: int) -> list[Recipe]:
-    """Draw recipes, distinct ones, by a seed."""
+    """Draw recipes, distinct ones, by a seed; hypothesis begins with simple ones, many alike, so that some of many are taken."""
     found: dict[str, Recipe] = {}
 
     @seed(at)
     @settings(
-        max_examples=max(1, 3 * n),
+        max_examples=10 + 5 * n,
         database=None,
         deadline=None,
         phases=[Phase.generate],
@@ -114,7 +115,8 @@ def drawn(n: int, strategy: st.SearchStrategy[Recipe], at: int) -> list[Recipe]:
         found.setdefault(recipe.written(), recipe)
 
     note()
-    return list(found.values())[:n]
+    listed = list(found.values())
+    return [listed[i] for i in np.random.default_rng(at).permutation(len(listed))[:n]]
 
 
 def run_recipes(

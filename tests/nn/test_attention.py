@@ -183,3 +183,18 @@ def test_rows_whose_lengths_the_host_does_not_know_are_padded_with_the_same_resu
         found = attend(query[:own], key[:keys], value[:keys], rows, key_segments)
         torch.testing.assert_close(found[:t], wanted)
         assert not found[t:].any()
+
+
+def test_segments_know_their_number_and_longest():
+    offsets = torch.tensor([0, 3, 3, 7])
+    known = Segments.of(offsets)
+    assert (known.n, known.lengths, known.longest, known.are_equal) == (3, [3, 0, 4], 4, False)
+    assert Segments(offsets, None).longest == 0, "nothing is known"
+    assert Segments(offsets, None, 9).longest == 9
+    assert not Segments(offsets, None, 9).are_equal
+    assert Segments.of(torch.tensor([0, 2, 4])).are_equal
+    none = Segments.of(torch.tensor([0]))
+    assert (none.n, none.longest, none.are_equal) == (0, 0, False)
+    for segments in (known, Segments(offsets, None, 4)):
+        assert segments.of_token(7).tolist() == [0, 0, 0, 2, 2, 2, 2]
+    assert Segments(offsets, None, 4).of_token(9).tolist() == [0, 0, 0, 2, 2, 2, 2, 3, 3], "behind the last one"

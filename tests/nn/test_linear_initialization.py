@@ -205,3 +205,35 @@ def test_components_do_not_follow_differences_between_groups(x):
     np.testing.assert_array_equal(found.estimates["a"].weights_gk, expected.weights_gk)
     apart = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, None, 0)["a"]
     assert not np.allclose(found.estimates["a"].weights_gk, apart.estimates["a"].weights_gk, atol=1e-2)
+
+
+def test_log_means_of_fractions_are_logits_within_a_thousandth_of_the_ends():
+    values = torch.tensor([[0.0, 1.0, 0.5, 0.2], [0.0, 1.0, 0.5, 0.4]])
+    found = log_means([Grid(values, torch.ones(2, 4, dtype=torch.bool), values.sum(1))], "fraction", None, 1)[0]
+    torch.testing.assert_close(found, torch.logit(torch.tensor([1e-3, 1 - 1e-3, 0.5, 0.3])), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "floor"), [("counts", 1e-6), ("accessibility", 1e-6), ("protein", 1e-2)])
+def test_what_nobody_has_gets_a_finite_log_mean(kind, floor):
+    values = torch.tensor([[0.0, 4.0], [0.0, 6.0]])
+    found = log_means([Grid(values, torch.ones(2, 2, dtype=torch.bool), values.sum(1))], kind, None, 1)[0]
+    mean = 5.0 if kind == "protein" else 1.0
+    torch.testing.assert_close(found, torch.log(torch.tensor([floor, mean + floor])))
+
+
+def test_open_regions_give_the_same_log_means_sparse_and_as_grids():
+    """Of three groups, the last without observations; one observation has no open region."""
+    rng = np.random.default_rng(0)
+    values = (rng.random((20, 7)) < 0.3) * rng.integers(1, 4, (20, 7)).astype(np.float32)
+    values[3] = 0
+    values = values.astype(np.float32)
+    dense = torch.from_numpy(values)
+    grids = [Grid(part, torch.ones_like(part, dtype=torch.bool), part.sum(1)) for part in dense.split([8, 12])]
+    for groups_n in (None, np.arange(20) % 2):
+        n_groups = 1 if groups_n is None else 3
+        found = log_means(sparse.csr_matrix(values), "accessibility", groups_n, n_groups)
+        torch.testing.assert_close(found, log_means(grids, "accessibility", groups_n, n_groups))
+        fraction_ng = (values > 0) / np.maximum((values > 0).sum(1, keepdims=True), 1)
+        for b in range(n_groups):
+            own_n = slice(None) if groups_n is None or b == 2 else groups_n == b
+            np.testing.assert_allclose(found[b], np.log(fraction_ng[own_n].mean(0) + 1e-6), rtol=1e-4)

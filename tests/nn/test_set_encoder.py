@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm.nn import Estimates, PrecisionWeighting
+from omicsmlm.nn import Estimates, PrecisionWeighting, SetEncoder
 
 NAMES = ("a", "b", "c")
 
@@ -102,3 +102,57 @@ def test_one_modality_alone_counts_as_it_does_beside_one_that_is_absent():
         found, beside({"a": sums_nd, "b": sums_nd}, {"a": relative_depth_n, "b": torch.zeros(4)})
     )
     torch.testing.assert_close(found[1], alone.absent[0])
+
+
+# ---- the set encoder against loops over tokens
+
+SIZES = {"rna": 5, "atac": 3}
+
+
+@pytest.fixture
+def scaled():
+    generator = torch.Generator().manual_seed(0)
+    return {name: torch.randn(4, g, generator=generator) for name, g in SIZES.items()}
+
+
+def test_the_sum_over_tokens(scaled):
+    torch.manual_seed(0)
+    encoder = SetEncoder(SIZES, 6)
+    with torch.no_grad():
+        for vector in encoder.combination.absent:
+            vector.normal_()
+        for vector in (*encoder.combination.log_precision, *encoder.combination.offset):
+            vector.normal_()
+    relative_depth = {"rna": torch.tensor([1.0, 0.0, 0.5, 1.0]), "atac": torch.tensor([1.0, 0.2, 0.0, 2.0])}
+    out = encoder(scaled, relative_depth)
+    for i in range(4):
+        expected, total = torch.zeros(6), torch.zeros(6)
+        for m, name in enumerate(SIZES):
+            precision = relative_depth[name][i] * encoder.combination.log_precision[m].exp()
+            total = total + precision
+            expected = expected + precision * encoder.combination.offset[m]
+            for g in range(SIZES[name]):
+                expected = expected + precision * scaled[name][i, g] * encoder.features[m].weight[:, g]
+        expected = expected / total
+        for m, name in enumerate(SIZES):
+            if relative_depth[name][i] == 0:
+                expected = expected + encoder.combination.absent[m]
+        torch.testing.assert_close(out[i], expected)
+
+
+def test_of_one_modality_the_sum_is_plain(scaled):
+    encoder = SetEncoder({"rna": 5}, 6)
+    out = encoder({"rna": scaled["rna"]}, {"rna": torch.full((4,), 0.1)})
+    torch.testing.assert_close(out, scaled["rna"] @ encoder.features[0].weight.T)
+
+
+def test_the_linear_start_gives_the_directions():
+    encoder = SetEncoder(SIZES, 6)
+    directions = np.arange(10, dtype=np.float32).reshape(5, 2)
+    encoder.shrink()
+    offset, precision = np.array([[1, 2], [4, 9]], dtype=np.float32)
+    encoder.initialize("rna", Estimates(directions, offset, precision), 1)
+    assert torch.equal(encoder.features[0].weight[1:3].detach(), torch.from_numpy(directions.T))
+    assert float(encoder.features[0].weight[3:].detach().abs().max()) < 0.1, "the other dimensions start small"
+    assert torch.equal(encoder.combination.offset[0].detach(), torch.tensor([0.0, 1, 2, 0, 0, 0]))
+    torch.testing.assert_close(encoder.combination.log_precision[0][1:3].exp().detach(), torch.tensor([4.0, 9.0]))

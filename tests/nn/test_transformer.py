@@ -261,3 +261,8 @@ def test_the_first_tokens_alone_are_those_of_all_through_latents():
     model, offsets = LatentTransformer(16, 3, 2, 4, 32).double(), torch.tensor([0, 3, 4, 9])
     x_td = torch.randn(9, 16, dtype=torch.float64)
     torch.testing.assert_close(model.firsts(x_td, offsets), model(x_td, offsets)[offsets[:-1]])
+
+
+def test_one_head_is_enough():
+    x_td = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert PackedTransformer(4, 1, 1, 8)(x_td, torch.tensor([0, 3])).shape == (3, 4)

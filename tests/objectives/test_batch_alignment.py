@@ -133,7 +133,7 @@ def test_shrinkage_halves_a_shift_at_as_many_rows():
     torch.testing.assert_close(moved, torch.tensor([[0.5]] * 5 + [[1.5]] * 5))
 
 
-def test_alignment_batch_alignment_towards_the_moved_rows():
+def test_alignment_pulls_towards_the_moved_rows():
     torch.manual_seed(0)
     batch = torch.arange(60) % 2
     x = torch.randn(60, 2) + 4.0 * batch[:, None]
@@ -221,5 +221,53 @@ def test_the_neighbours_of_a_sample_cost_a_bounded_number_of_distances(monkeypat
     )
     x, batch, _ = two_types()
     MutualNeighbours().refresh(x, (torch.arange(400) % 4)[:, None], torch.arange(400), is_whole=False)
-    assert len(sizes) == 6
-    assert sum(sizes) <= 300
+    assert sizes == [49] * 6, "the largest square of which six are at most 300"
+
+
+def test_shifts_are_those_of_the_cluster_and_the_batch_and_none_of_batches_out_of_range():
+    shift_kbd = torch.arange(12.0).view(2, 3, 2) + 1
+    cluster_n, batch_n = torch.tensor([0, 1, 1, 0, 1, 0]), torch.tensor([0, 2, 0, -1, 3, 2])
+    found = shifts_of(shift_kbd, cluster_n, batch_n)
+    for i, (k, b) in enumerate(zip(cluster_n.tolist(), batch_n.tolist(), strict=True)):
+        assert torch.equal(found[i], shift_kbd[k, b] if 0 <= b < 3 else torch.zeros(2))
+
+
+def test_shifts_against_a_loop_over_clusters_and_batches():
+    generator = torch.Generator().manual_seed(0)
+    z_nd, cluster_n = torch.randn(60, 2, generator=generator), torch.randint(0, 3, (60,), generator=generator)
+    batch_n = torch.randint(-1, 4, (60,), generator=generator)
+    batch_n[(cluster_n == 2) & (batch_n > 1)] = 0
+    found, s = batch_shifts(z_nd, cluster_n, batch_n, 3, 4), 4
+    for k in range(3):
+        own = [z_nd[(cluster_n == k) & (batch_n == b)] for b in range(4)]
+        large = [b for b in range(4) if len(own[b]) >= 3]
+        weight = {b: len(own[b]) / (len(own[b]) + s) for b in large} if len(large) > 1 else {}
+        for b in range(4):
+            expected = torch.zeros(2)
+            if b in weight:
+                centre = sum(w * own[c].mean(0) for c, w in weight.items()) / sum(weight.values())
+                expected = weight[b] * (centre - own[b].mean(0))
+            torch.testing.assert_close(found[k, b], expected)
+
+
+@pytest.mark.parametrize(("n", "n_clusters"), [(29, 1), (59, 1), (60, 2), (95, 3), (200, 4)])
+def test_there_is_a_cluster_per_thirty_observations_up_to_the_number_asked_for(n, n_clusters):
+    x = torch.randn(n, 2, generator=torch.Generator().manual_seed(0))
+    loss = ClusterAlignment(n_clusters=4)
+    loss.refresh(x, (torch.arange(n) % 2)[:, None], torch.arange(n))
+    assert len(loss._centre_kd) == n_clusters
+
+
+def test_usual_settings():
+    assert (MutualNeighbours().n_neighbors, MutualNeighbours().n_obs_per_batch) == (15, 3000)
+    assert (ClusterAlignment().n_clusters, ClusterAlignment().n_shrinkage, ClusterAlignment().strength) == (30, 10, 1)
+    assert ClusterAlignment(strength=1.5).strength == 1
+
+
+def test_a_large_batch_is_sampled_and_a_small_one_is_whole():
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    loss = MutualNeighbours(n_neighbors=50, n_obs_per_batch=8)
+    loss.refresh(x, torch.tensor([0] * 5 + [1] * 45)[:, None], torch.arange(50))
+    assert int((loss._count_m[:5] > 0).sum()) == 5
+    assert int((loss._count_m[5:] > 0).sum()) == 8
+    assert loss._count_m[:5].tolist() == [8] * 5, "each is a neighbour of each"

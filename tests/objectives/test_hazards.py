@@ -54,3 +54,27 @@ def test_the_log_risk_of_hazards_is_the_log_of_the_cumulative_hazard():
     survival = (1 - logits.sigmoid()).prod(1)
     torch.testing.assert_close(log_risk(logits), (-survival.log()).log())
     torch.testing.assert_close(log_risk(logits[:, :1]), logits[:, 0])
+
+
+def test_gradients_are_finite_and_those_of_differences(times, rng):
+    eta = torch.from_numpy(rng.normal(size=(60, 1))).float().requires_grad_()
+    cox_of(times)(eta, None, batch_of(list(range(60))), 0.5)["cox"].backward()
+    for i in (0, 7, 31):
+        step = torch.zeros(60, 1)
+        step[i] = 1e-2
+        high, low = (
+            -partial_likelihood((eta.detach() + s)[:, 0].double().numpy(), times) / times.event_n.sum()
+            for s in (step, -step)
+        )
+        assert float(eta.grad[i]) == pytest.approx((high - low) / 2e-2, rel=1e-2, abs=1e-5)
+
+
+def test_several_devices_are_refused(times):
+    with pytest.raises(
+        ValueError, match="devices: expected one device for Cox's likelihood, .* got several; pass devices=1"
+    ):
+        cox_of(times)(torch.zeros(2, 1), None, batch_of([0, 1])._replace(n_ranks=2), 0.5)
+
+
+def test_the_log_risk_of_no_hazard_is_finite():
+    assert float(log_risk(torch.full((1, 2), -1e3))) == pytest.approx(np.log(1e-30))

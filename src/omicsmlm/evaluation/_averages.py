@@ -98,7 +98,7 @@ def avg_bio_batch(
     batch_n = None if batches is None else _entries("batches", batches)
     for name, values in taken.items():
         check_embedding(name, values, len(label_n))
-    evaluated_n, note = _scored_rows(label_n, batch_n, min_cells)
+    evaluated_n, note = _evaluated_observations(label_n, batch_n, min_cells)
     label_n, batch_n = label_n[evaluated_n].astype(str), None if batch_n is None else batch_n[evaluated_n].astype(str)
     rows = {}
     for name, values in taken.items():
@@ -131,7 +131,9 @@ def _entries(argument: str, values: Any) -> np.ndarray:
     return entry_n
 
 
-def _scored_rows(label_n: np.ndarray, batch_n: np.ndarray | None, min_cells: int) -> tuple[np.ndarray, dict[str, Any]]:
+def _evaluated_observations(
+    label_n: np.ndarray, batch_n: np.ndarray | None, min_cells: int
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Return which observations have a batch and a label that `min_cells` of them carry; and what is left out."""
     if batch_n is not None and len(batch_n) != len(label_n):
         raise value_error(

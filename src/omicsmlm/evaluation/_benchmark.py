@@ -18,7 +18,7 @@ from omicsmlm.evaluation.baselines._measured import roles
 logger = logging.getLogger(__name__)
 
 _EXACT = 20_000  # observations up to which the neighbours are exact
-_BATCH_SHARE = 0.4  # of the total, as in Luecken et al. 2022
+_BATCH_WEIGHT = 0.4  # of the total, as in Luecken et al. 2022
 
 _REQUESTED: dict[str, Callable[[ad.AnnData | md.MuData, str | None], np.ndarray]] = {
     "Harmony": lambda data, batch_key: plain.harmony(data, _required(batch_key)),
@@ -105,7 +105,7 @@ def _baseline_rows(
     return rows
 
 
-def _scored_rows(
+def _evaluated_observations(
     label_n: np.ndarray, batch_n: np.ndarray | None, embeddings: dict[str, np.ndarray], min_cells: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return which observations have a label, a batch, every embedding, and a type that `min_cells` of them have."""
@@ -201,7 +201,7 @@ def _totals(raw: pd.DataFrame) -> pd.DataFrame:
             scores[kind] = scores[columns].mean(axis=1)
     bio = scores["Bio conservation"]
     has_batches = "Batch correction" in scores
-    scores["Total"] = _BATCH_SHARE * scores["Batch correction"] + (1 - _BATCH_SHARE) * bio if has_batches else bio
+    scores["Total"] = _BATCH_WEIGHT * scores["Batch correction"] + (1 - _BATCH_WEIGHT) * bio if has_batches else bio
     scores.attrs.update(kinds={str(name): str(kind) for name, kind in kinds.items()}, undefined=undefined)
     return scores
 
@@ -268,7 +268,7 @@ def benchmark(
     n_dims = next(iter(evaluated.values())).shape[1]
     evaluated |= _baseline_rows(data, n_dims, baselines, batch_key)
     reference = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
-    evaluated_n, note = _scored_rows(label_n, batch_n, evaluated | reference, min_cells)
+    evaluated_n, note = _evaluated_observations(label_n, batch_n, evaluated | reference, min_cells)
     batch_of = np.repeat("one", len(label_n)) if batch_n is None else batch_n
     obs = pd.DataFrame({"label": label_n[evaluated_n], "batch": batch_of[evaluated_n]}, dtype="category")
     light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[evaluated_n]))

@@ -231,6 +231,6 @@ def _remove(connection: sqlite3.Connection, rows: Sequence[tuple]) -> None:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Tell whether the file is at fault: no database, a damaged one, one that was cut, or one without the table."""
+    """Return whether the file is at fault: no database, a damaged one, one that was cut, or one without the table."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and (code == sqlite3.SQLITE_IOERR_SHORT_READ or code & 0xFF in _DAMAGED)

@@ -15,7 +15,7 @@ from omicsmlm._checks import value_error
 from omicsmlm.pl._figure import ink, new_figure, saved
 
 _CELL = 0.52  # inches
-_LETTER = 0.085  # inches of a letter of a label
+_CHARACTER = 0.085  # inches of a letter of a label
 _GAP = 0.4  # of a cell, between what is known and what is not
 
 
@@ -128,8 +128,8 @@ def confusion(
     column_x = [j + _GAP * (j >= n_columns > 0) for j in range(len(table.columns))]
     row_y = [i + _GAP * (i >= n_known > 0) for i in range(len(table))]
     longest = [max((len(str(name)) for name in names), default=1) for names in (table.index, table.columns)]
-    width = _CELL * (len(column_x) + _GAP) + _LETTER * (longest[0] + 9) + 0.4
-    height = _CELL * (len(row_y) + _GAP) + _LETTER * longest[1] + 0.75 + 0.35 * bool(title)
+    width = _CELL * (len(column_x) + _GAP) + _CHARACTER * (longest[0] + 9) + 0.4
+    height = _CELL * (len(row_y) + _GAP) + _CHARACTER * longest[1] + 0.75 + 0.35 * bool(title)
     figure = new_figure(max(width, 3.0), max(height, 2.2))
     axes = figure.add_subplot()
     for i, y in enumerate(row_y):

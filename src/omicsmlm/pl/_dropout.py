@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from omicsmlm._checks import value_error
 from omicsmlm.pl._figure import ink, new_figure, saved
 
-_CELL, _ROW, _LETTER = 0.85, 0.36, 0.085  # inches
+_CELL, _ROW, _CHARACTER = 0.85, 0.36, 0.085  # inches
 _LINE = 0.42  # height of a line of a heading, in rows
 _GAP = 0.25  # of a cell, between what is measured
 
@@ -26,7 +26,7 @@ def _places(groups: list[str]) -> list[float]:
 
 def _wrapped(text: object, cells: float) -> str:
     """Break a heading into lines that fit above so many cells."""
-    return "\n".join(wrap(str(text), max(8, int(cells * _CELL / _LETTER)), break_long_words=False))
+    return "\n".join(wrap(str(text), max(8, int(cells * _CELL / _CHARACTER)), break_long_words=False))
 
 
 def _headings(axes: Axes, columns: pd.MultiIndex, left_x: list[float]) -> float:
@@ -102,7 +102,7 @@ def dropout_table(
     columns = pd.MultiIndex.from_tuples([(name, "") for name in table.columns] if flat else list(table.columns))
     left_x = _places([str(group) for group, _ in columns])
     names = [str(name) for name in table.index]
-    label = _LETTER * max(map(len, names)) / _CELL + 0.3  # room for the names, in cells
+    label = _CHARACTER * max(map(len, names)) / _CELL + 0.3  # room for the names, in cells
     figure = new_figure(1, 1)
     axes = figure.add_subplot()
     axes.set_axis_off()

@@ -138,3 +138,14 @@ def test_a_model_is_back_where_it_was_after_embedding(model):
     found = model._embedded_by(Ranks(0, 1, torch.device("cpu")))
     np.testing.assert_array_equal(found, model.get_latent_representation())
     assert model.device == before
+
+
+def test_minibatches_are_the_observations_asked_for(model):
+    model.module.train()
+    batches = list(model.minibatches(None, [5, -1, 3, 40, 7], 2))
+    assert [batch.indices.tolist() for batch in batches] == [[5, 71], [3, 40], [7]]
+    assert not model.module.training
+    (whole,) = model.minibatches(multiome(), None, None)
+    assert whole.indices.tolist() == list(range(72))
+    with pytest.raises(ValueError, match="^batch_size: expected at least 1, got 0; leave it out for 1,024"):
+        next(model.minibatches(None, None, 0))

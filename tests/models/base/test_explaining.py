@@ -149,7 +149,7 @@ def test_attributions_are_the_integral_of_the_gradient(n_attention_layers):
 
 def test_attributions_add_up(model, table):
     assert table.attrs["difference"] > 1
-    assert table.attrs["completeness_error"] < 0.01 * table.attrs["difference"]
+    assert table.attrs["completeness_error"] < 1e-4 * table.attrs["difference"], "a path of even steps misses 3e-4"
     coarse = model.attribute(labels="type", n_steps=2)
     assert coarse.attrs["completeness_error"] > 10 * table.attrs["completeness_error"], "the error is measured"
 

@@ -114,3 +114,10 @@ def test_a_config_survives_json():
     config = IsoFormerConfig(encoders={"dna": SequenceEncoder("enformer", "somewhere", "abc")})
     saved = json.loads(json.dumps(to_json(config)))
     assert from_json(IsoFormerConfig, saved, FormerFields()) == config
+
+
+def test_fields_of_older_versions_are_read_or_refused():
+    old = to_json(IsoFormerConfig(seed=3)) | {"weight_decay": 1e-2, "n_warmup_steps": 50, "mask_rate": 0.15}
+    assert from_json(IsoFormerConfig, old, IsoFormer.former_config) == IsoFormerConfig(seed=3)
+    with pytest.raises(ValueError, match="^load: expected IsoFormerConfig with mask_rate=0.15, which is no longer a"):
+        from_json(IsoFormerConfig, {**old, "mask_rate": 0.3}, IsoFormer.former_config)

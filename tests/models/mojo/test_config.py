@@ -2,7 +2,8 @@
 
 import pytest
 
-from omicsmlm import MOJOConfig
+from omicsmlm import MOJO, MOJOConfig
+from omicsmlm.models.base import from_json, to_json
 
 
 def test_the_published_values():
@@ -58,3 +59,12 @@ def test_the_ends_of_each_range_are_allowed(change):
 def test_a_wrong_hyper_parameter_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         MOJOConfig(**change)
+
+
+def test_fields_of_older_versions_are_read_or_refused():
+    old = {**to_json(MOJOConfig(seed=3)), "kernel": 5, "temperature": 0.1, "weight_decay": 1e-2, "n_warmup_steps": 50}
+    assert from_json(MOJOConfig, old, MOJO.former_config) == MOJOConfig(seed=3)
+    with pytest.raises(
+        ValueError, match="^load: expected MOJOConfig with kernel=5, which is no longer a hyper-parameter, got 7"
+    ):
+        from_json(MOJOConfig, {**old, "kernel": 7}, MOJO.former_config)

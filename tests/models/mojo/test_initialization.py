@@ -212,7 +212,7 @@ def test_the_heads_start_with_what_is_usual():
     head = model.module.heads[0].out
     assert head.weight.grad is None or not head.weight.grad.any()
     value = nn.functional.cross_entropy(
-        head(outputs.readings["rna"].hidden(masked.evaluated["rna"])),
+        head(outputs.token_logits["rna"].hidden(masked.evaluated["rna"])),
         masked.targets["rna"].values[masked.evaluated["rna"]].long(),
     )
     of_weight, of_bias = torch.autograd.grad(value, (head.weight, head.bias))

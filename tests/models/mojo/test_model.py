@@ -159,7 +159,7 @@ def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
         table = trained.impute(modality=name)
         assert list(table.index) == list(trained.adata.obs_names)
         assert set(table.columns) == set(part.var_names)
-        logits = outputs.readings[name].logits(everywhere)[:, :16].view(72, 30, 16)
+        logits = outputs.token_logits[name].logits(everywhere)[:, :16].view(72, 30, 16)
         scale = trained.derived.scales[name]
         centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
         for i, j in ((0, 0), (5, 17), (71, 29)):

@@ -51,8 +51,8 @@ def test_the_forward_pass_is_the_published_sequence_of_layers():
     torch.testing.assert_close(outputs.encoded.mean, short.sum(1) / 8)
     whole = module.up(short, skipped)
     everywhere = torch.ones(N_SAMPLES, N_GENES, dtype=torch.bool)
-    assert list(outputs.readings) == ["rna", "methylation"]
-    for head, reading in zip(module.heads, outputs.readings.values(), strict=True):
+    assert list(outputs.token_logits) == ["rna", "methylation"]
+    for head, reading in zip(module.heads, outputs.token_logits.values(), strict=True):
         torch.testing.assert_close(reading.logits(everywhere), head(whole).logits(everywhere))
 
 

@@ -371,4 +371,4 @@ def test_the_weight_of_the_divergence_grows_with_depth():
         assert objective.kl_weight == pytest.approx(2 * factor)
     assert objective.weights == {"rna": 1.0, "atac": 0.1, "prot": 3.0}
     assert objective.adversary_weight == 2.5
-    assert [weight for _, weight in objective.pulls.values()] == [30.0, 10.0]
+    assert [weight for _, weight in objective.alignment_losses.values()] == [30.0, 10.0]

@@ -35,7 +35,7 @@ def batch_of(model):
 @torch.no_grad()
 def test_the_embedding_reads_the_sum_over_features_twice(model):
     module, (grids, batch) = model.module, batch_of(model)
-    scaled, evidence = module.scalings(grids), module.scalings.evidence(grids)
+    scaled, evidence = module.scalings(grids), module.scalings.relative_depth(grids)
     h_nd = module.features(scaled, evidence)
     expected = module.readout(h_nd, h_nd)
     for found in (module.encode(grids), module.encode(grids, scaled), module.embed(grids, batch)):
@@ -51,7 +51,7 @@ def test_attention_adds_to_the_second_reading():
     module, (grids, _) = model.module, batch_of(model)
     for weight in module.attention.parameters():
         weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
-    scaled, evidence = module.scalings(grids), module.scalings.evidence(grids)
+    scaled, evidence = module.scalings(grids), module.scalings.relative_depth(grids)
     h_nd = module.features(scaled, evidence)
     added_nd = module.attention(scaled, {name: grid.visible for name, grid in grids.items()})
     assert added_nd.abs().max() > 1e-2

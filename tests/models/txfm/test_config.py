@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from omicsmlm import TxFMConfig
+from omicsmlm import TxFM, TxFMConfig
+from omicsmlm.models.base import from_json, to_json
 from omicsmlm.models.txfm._config import BETAS, EPSILON
 
 
@@ -78,3 +79,12 @@ def test_a_fraction_of_the_measured_genes_is_visible_but_one_at_least_and_no_mor
     config = TxFMConfig(n_visible=10, most_visible=0.25)
     n_measured = torch.tensor([0, 1, 3, 4, 7, 8, 39, 40, 44, 1000])
     assert config.n_visible_of(n_measured).tolist() == [0, 1, 1, 1, 1, 2, 9, 10, 10, 10]
+
+
+def test_fields_of_older_versions_are_read_or_refused():
+    config = TxFMConfig(visible_genes="frequency")
+    old = to_json(config) | {"betas": [0.9, 0.999], "epsilon": 1e-6}
+    old["shown"] = old.pop("visible_genes")
+    assert from_json(TxFMConfig, old, TxFM.former_config) == config
+    with pytest.raises(ValueError, match=r"^load: expected TxFMConfig with betas=\(0.9, 0.999\), which is no longer"):
+        from_json(TxFMConfig, {**old, "betas": [0.9, 0.95]}, TxFM.former_config)

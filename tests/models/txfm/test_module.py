@@ -24,7 +24,7 @@ def made(**changes) -> tuple[TxFMModule, Grid]:
     values_ng, visible_ng = torch.rand(6, 20) * 3, torch.rand(6, 20) > 0.3
     visible_ng[2] = False
     if module.fit is not None:
-        module.fit.start(torch.rand(20), torch.linspace(2, 0.5, 15), torch.rand(20) + 0.1)
+        module.fit.initialize(torch.rand(20), torch.linspace(2, 0.5, 15), torch.rand(20) + 0.1)
         module.size_k.copy_(torch.linspace(1, 0.2, 15))
     return module, Grid(values_ng * visible_ng, visible_ng, values_ng.sum(1))
 

@@ -65,13 +65,15 @@ def output_scores(
     visible_nt = np.where(measured_nt, predicted_nt, np.nan)
     n_measured_n = np.maximum(measured_nt.sum(axis=1, keepdims=True), 1)
     truth_own_nt = truth_nt - np.nansum(truth_nt, axis=1, keepdims=True) / n_measured_n
-    seen_own_nt = visible_nt - np.nansum(visible_nt, axis=1, keepdims=True) / n_measured_n
+    visible_own_nt = visible_nt - np.nansum(visible_nt, axis=1, keepdims=True) / n_measured_n
     rows = []
     for t in range(truth_nt.shape[1]):
         of_n = measured_nt[:, t]
         truth_m, predicted_m = truth_nt[of_n, t], predicted_nt[of_n, t]
         row = {R2: _r2(truth_m, predicted_m), SPEARMAN: _correlation(_ranks(truth_m), _ranks(predicted_m))}
-        row[CENTRED] = np.nan if truth_nt.shape[1] == 1 else _correlation(truth_own_nt[of_n, t], seen_own_nt[of_n, t])
+        row[CENTRED] = (
+            np.nan if truth_nt.shape[1] == 1 else _correlation(truth_own_nt[of_n, t], visible_own_nt[of_n, t])
+        )
         if group_n is not None:
             row[WITHIN], row[PAIRS] = _within(truth_m, predicted_m, group_n[of_n])
         rows.append(row)

@@ -148,7 +148,7 @@ def fit_heads(module: MOJOModule, outputs: MOJOOutputs, masked: Masked) -> None:
         bins_t = masked.targets[name].values[evaluated_ng].long()
         assert isinstance(head, TokenHead)
         if len(bins_t):
-            _fit_logistic_regression(head.out, outputs.readings[name], evaluated_ng, bins_t)
+            _fit_logistic_regression(head.out, outputs.token_logits[name], evaluated_ng, bins_t)
 
 
 def _fit_logistic_regression(layer: nn.Linear, reading: TokenLogits, at_ng: Tensor, bins_t: Tensor) -> None:

@@ -170,7 +170,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         assert isinstance(self.parts.tokenizer, AxisBins)
         bins = self.parts.tokenizer
         own_g = pd.Index(self.derived.genes).isin(self.adata_manager.modalities[modality]["vocabulary"])
-        reading = self.module(bins(batch), batch).readings[modality]
+        reading = self.module(bins(batch), batch).token_logits[modality]
         at_ng = torch.from_numpy(own_g).to(batch.indices.device).expand(len(batch.indices), -1)
         fraction_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
         scaled_ng = (fraction_tb @ bins.centres()).view(len(batch.indices), int(own_g.sum()))

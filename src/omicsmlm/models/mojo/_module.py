@@ -24,7 +24,7 @@ class MOJOOutputs(NamedTuple):
     """Embedding and token predictions of a batch."""
 
     encoded: Encoded
-    readings: dict[str, TokenLogits]
+    token_logits: dict[str, TokenLogits]
     """Per modality, the logits of any token, computed where they are asked for."""
 
 
@@ -62,8 +62,8 @@ class MOJOModule(Module):
         """Embed, upsample to every gene, and predict bins of tokens."""
         short_nsd, entered = self._downsampled(views)
         states_nld = self.up(short_nsd, entered)
-        readings = {name: head(states_nld) for name, head in zip(self.modalities, self.heads, strict=True)}
-        return MOJOOutputs(_pooled(short_nsd), readings)
+        token_logits = {name: head(states_nld) for name, head in zip(self.modalities, self.heads, strict=True)}
+        return MOJOOutputs(_pooled(short_nsd), token_logits)
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Return the weights of the gene embedding, which fine-tuning may freeze."""

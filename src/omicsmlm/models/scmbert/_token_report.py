@@ -80,7 +80,7 @@ class TokenReport:
             whole = masked.targets[name]
             counts = _array(torch.bincount(whole.ids, minlength=len(whole.measured)))
             self._count_g[name] = self._count_g.get(name, 0) + counts
-            asked_t = masked.evaluated[name].asked
+            asked_t = masked.evaluated[name].identity_masked
             predicted_s = _array(outputs.modality_logits[name][asked_t].argmax(1))
             true_s = np.full(len(predicted_s), m)
             self._modalities.append(MaskedModalities(predicted_s, true_s, _array(visible_bins[name][asked_t])))

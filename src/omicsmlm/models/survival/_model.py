@@ -205,8 +205,8 @@ class Survival(RiskPredictor):
 
     def _calibrate(self, held_out_np: np.ndarray, times: Times) -> None:
         """Fit the mean of the scores and the baseline hazards to held-out scores, and keep how good these were."""
-        scored_n = np.isfinite(held_out_np).any(1)
-        self.ensemble = RiskEnsemble.fit(held_out_np[scored_n], times.only(scored_n), len(self.columns.strata))
+        evaluated_n = np.isfinite(held_out_np).any(1)
+        self.ensemble = RiskEnsemble.fit(held_out_np[evaluated_n], times.only(evaluated_n), len(self.columns.strata))
         self.grid_t = np.quantile(times.time_n[times.event_n], DECILES)
         complete_n = complete(held_out_np)
         evaluated = times.only(complete_n)
