@@ -28,6 +28,7 @@ from omicsmlm.training import (
 
 from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel, check_positive
 from ._files import Saved, read_model, write_model
+from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, from_json, to_json
 from ._stages import Stages
 
@@ -315,6 +316,10 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         if save_anndata:
             remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"
             raise value_error("save_anndata", "False", "True", remedy)
+        write_model(dir_path, self.to_saved(), overwrite=overwrite)
+
+    def to_saved(self) -> Saved:
+        """Return what :meth:`save` writes."""
         config = {
             "class": type(self).__name__,
             "config": to_json(self.config),
@@ -325,7 +330,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         registry = {k: v for k, v in self.adata_manager.registry.items() if k != "scvi_uuid"}
         history = {name: frame[name].tolist() for name, frame in (self.history_ or {}).items()}
         history |= {f"{STEPS}{name}": frame.index.tolist() for name, frame in (self.history_ or {}).items()}
-        write_model(dir_path, Saved(self.module.state_dict(), config, registry, history), overwrite=overwrite)
+        return Saved(self.module.state_dict(), config, registry, history)
 
     @classmethod
     def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
@@ -343,21 +348,48 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         ValueError
             If the directory is not a whole, unchanged model of this class and of this or an older version.
         """
-        saved = read_model(dir_path, cls.__name__)
-        manager = OmicsManager.restore(saved.registry)
-        config: C = from_json(cls.config_class, saved.config["config"], cls.former_config)
-        derived: D = from_json(cls.derived_class, saved.config["choice"], cls.former_derived)
-        model = cls._bare(manager, config, derived)
-        model.n_trainings = saved.config["n_trainings"]
-        model.is_trained_ = saved.config["is_trained"]
-        model.module.load_state_dict(saved.weights)
-        for name, column in saved.history.items():
-            steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
-            if not name.startswith(STEPS):
-                model._extend_history([int(step) for step in steps], {name: column})
+        return cls.from_saved(read_model(dir_path, cls.__name__), adata)
+
+    @classmethod
+    def from_saved(
+        cls, saved: Saved, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
+    ) -> Self:
+        """Return the model that some files hold.
+
+        Parameters
+        ----------
+        saved
+            What they hold.
+        adata
+            Object to register with it; None for none.
+        trust_remote_code
+            Whether code that comes with the weights of published encoders may run.
+
+        Raises
+        ------
+        ValueError
+            If the files do not fit together, or the object does not fit the model.
+        """
+        with rebuilding(saved.weights.values()):
+            manager = OmicsManager.restore(saved.registry)
+            config: C = from_json(cls.config_class, saved.config["config"], cls.former_config)
+            derived: D = from_json(cls.derived_class, saved.config["choice"], cls.former_derived)
+            model = cls._bare(manager, cls._trusting(config, trust_remote_code), derived)
+            model.n_trainings = saved.config["n_trainings"]
+            model.is_trained_ = saved.config["is_trained"]
+            model.module.load_state_dict(saved.weights)
+            for name, column in saved.history.items():
+                steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
+                if not name.startswith(STEPS):
+                    model._extend_history([int(step) for step in steps], {name: column})
         if adata is not None:
             model._adopt(manager.transfer_fields(adata), adata)
         return model
+
+    @classmethod
+    def _trusting(cls, config: C, trust_remote_code: bool) -> C:
+        """Return hyper-parameters that were read from a file, with the caller's decision about code in the place of the file's."""
+        return config
 
     @classmethod
     def _bare(cls, manager: OmicsManager, config: C, derived: D) -> Self:
