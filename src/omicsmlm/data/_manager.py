@@ -14,6 +14,7 @@ from omicsmlm._types import SPARSE_KINDS
 
 from ._dataset import Field, ObservationDataset
 from ._fields import CovariatesField, ModalityField
+from ._fingerprint import Fingerprint
 from ._matrix import Matrix
 from ._modality_index import modality_of
 from ._sequences import SequenceField, VectorField
@@ -27,6 +28,9 @@ class OmicsManager(AnnDataManager):
 
     The object gets two entries in ``.uns`` (scvi-tools' identifiers) and is otherwise left as it is.
     """
+
+    fingerprint: Fingerprint | None = None
+    """What the object was like when it was registered; None without one."""
 
     @classmethod
     def define(cls, setup: dict[str, Any], model_name: str, method: str) -> "OmicsManager":
@@ -61,6 +65,24 @@ class OmicsManager(AnnDataManager):
         manager._registry = registry
         return manager
 
+    def register_fields(
+        self, adata: AnnData | MuData, source_registry: dict[str, Any] | None = None, **transfer_kwargs: object
+    ) -> None:
+        """Register an object, and keep what it is like."""
+        super().register_fields(adata, source_registry, **transfer_kwargs)
+        self.fingerprint = Fingerprint(adata, self.fields, self.registry["field_registries"])
+
+    def check_unchanged(self) -> None:
+        """Check that the object is as it was registered.
+
+        Raises
+        ------
+        ValueError
+            If names, values, columns or sequences were changed in place since.
+        """
+        if self.fingerprint is not None and self.adata is not None:
+            self.fingerprint.check(self.adata)
+
     def transfer_fields(self, adata_target: AnnData | MuData, **kwargs: object) -> "OmicsManager":
         """Register another object with this vocabulary and these categories, matched by name.
 
@@ -73,8 +95,8 @@ class OmicsManager(AnnDataManager):
             If the object has none of the modalities, none of a modality's features, or none of the sequences and vectors.
         """
         target = adata_target
+        self._validate_anndata_object(target)
         if isinstance(target, AnnData) and len(self._sources) > 1:
-            self._validate_anndata_object(target)
             target = MuData({self._best_match(target): target})
         if isinstance(target, MuData) and not set(target.mod) & set(self._sources):
             raise value_error(

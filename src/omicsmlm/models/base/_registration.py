@@ -42,6 +42,8 @@ class Registered(BaseModelClass):
             self._setup_unasked(data, batch_key)
         elif known.adata is not data:
             self._register(data, known.registry["setup_args"])
+        else:
+            known.check_unchanged()
         super().__init__(data)
         if known is None:
             del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
@@ -172,11 +174,12 @@ class Registered(BaseModelClass):
         Raises
         ------
         ValueError
-            If there is no object, or it does not fit the model.
+            If there is no object, it does not fit the model, or the registered one was changed in place since.
         """
         if data is None and self.adata is None:
             raise value_error("data", "an object", "none, as the model was loaded without one", "pass data=…")
         if data is None or data is self.adata:
+            self.adata_manager.check_unchanged()
             return self.adata_manager
         return self.adata_manager.transfer_fields(data)
 
