@@ -72,15 +72,24 @@ CHANGES = [
     (in_place(np.nan), "^rna: expected raw counts .*, got NaN;"),
     (in_place(np.inf), "^rna: expected finite values, got infinity;"),
     (in_place(-1), "^rna: expected raw counts .*, got values down to -1;"),
-    (renamed, r"^rna: expected the features that were registered, in their order, got 30 features, 'ENSG0' in the place of"),
+    (
+        renamed,
+        r"^rna: expected the features that were registered, in their order, got 30 features, 'ENSG0' in the place of",
+    ),
     (reordered, "^rna: expected the features that were registered, in their order, got 30 features, 'gene29' in"),
     (of_one_name, "^rna: expected the features that were registered, in their order, got 30 features, 'x' in"),
     (fewer_features, "^rna: expected the features .* got 20 features, not 30;"),
-    (doubled, "^rna: expected the values that were registered, got values that were changed in place since; keep other"),
+    (
+        doubled,
+        "^rna: expected the values that were registered, got values that were changed in place since; keep other",
+    ),
     (replaced, "^rna: expected the values that were registered, got"),
     (subset, "^data: expected the 72 observations that were registered, got 40; set the object up anew"),
     (without_batch, "^column 'batch': expected a column of .obs, got columns 'type'"),
-    (batch_renamed, "^column 'batch': expected the categories that were registered, 'b0', 'b1', got 'lane 1', 'lane 2'"),
+    (
+        batch_renamed,
+        "^column 'batch': expected the categories that were registered, 'b0', 'b1', got 'lane 1', 'lane 2'",
+    ),
     (batch_missing, "^column 'batch': expected the categories that were registered, 'b0', 'b1', got 'missing values'"),
     (batch_of_tuples, "^column 'batch': expected the categories that were registered, 'b0', 'b1', got "),
 ]
@@ -113,7 +122,10 @@ def test_values_in_another_container_or_order_are_the_same():
     manager = manager_of(data)
     data.X.indices, data.X.data = data.X.indices.copy(), data.X.data.copy()
     for start, stop in zip(data.X.indptr, data.X.indptr[1:], strict=False):
-        data.X.indices[start:stop], data.X.data[start:stop] = data.X.indices[start:stop][::-1], data.X.data[start:stop][::-1]
+        data.X.indices[start:stop], data.X.data[start:stop] = (
+            data.X.indices[start:stop][::-1],
+            data.X.data[start:stop][::-1],
+        )
     manager.check_unchanged()
     data.X = data.X.toarray()
     manager.check_unchanged()

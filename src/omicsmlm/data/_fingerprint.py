@@ -59,7 +59,9 @@ class SampledRows(NamedTuple):
         bounds = [(matrix.indptr[row], matrix.indptr[row + 1]) for row in rows]
         column = np.concatenate([matrix.indices[start:stop] for start, stop in bounds]).astype(np.int64)
         row_of = np.repeat(rows, [len(matrix.indices[start:stop]) for start, stop in bounds])
-        return cls(row_of * matrix.shape[1] + column, np.concatenate([matrix.data[start:stop] for start, stop in bounds]))
+        return cls(
+            row_of * matrix.shape[1] + column, np.concatenate([matrix.data[start:stop] for start, stop in bounds])
+        )
 
     def equals(self, other: "SampledRows") -> bool:
         """Return whether the values are the same, in whatever order or container they are stored."""

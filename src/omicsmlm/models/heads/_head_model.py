@@ -11,7 +11,17 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields, OmicsModel, Saved, from_json, read_model, summary, to_json, write_model
+from omicsmlm.models.base import (
+    FormerFields,
+    OmicsModel,
+    Saved,
+    check_config,
+    from_json,
+    read_model,
+    summary,
+    to_json,
+    write_model,
+)
 
 from ._encoder_copy import MODEL, copy_of, load_model
 
@@ -47,6 +57,7 @@ class HeadModel(ABC):
     """Hyper-parameters that older versions saved under other names."""
 
     def __init__(self, model: OmicsModel, config: Any) -> None:
+        check_config(config, self.config_class)
         self.model = copy_of(model)
         self.config = config
         self.is_trained = False
@@ -148,10 +159,11 @@ class HeadModel(ABC):
         Raises
         ------
         ValueError
-            If it was loaded alone.
+            If it was loaded alone, or the object was changed in place since it was registered.
         """
         if self.model.adata is None:
             raise value_error("train", f"a {self.noun} with its object", "one loaded alone", "load it with adata=…")
+        self.model.manager_for(None)
         return self.model.adata
 
     def check_trained(self, verb: str) -> None:
