@@ -3,6 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -13,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import positive_integer, shortened, value_error
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -26,10 +27,10 @@ from omicsmlm.training import (
     sensible_epochs,
 )
 
-from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel, check_positive
+from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel
 from ._files import Saved, read_model, write_model
 from ._rebuilding import rebuilding
-from ._records import Config, FormerFields, from_json, to_json
+from ._records import Config, FormerFields, check_config, from_json, to_json
 from ._stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,14 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
     def __init__(
         self, data: AnnData | MuData, config: C | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
-        super().__init__(data, batch_key=batch_key)
+        check_config(config, self.config_class)
+        with self.leaving_as_it_was(data):
+            super().__init__(data, batch_key=batch_key)
+            self._make(config, data)
+        announce(f"{type(self).__name__}: {self._describe()}.")
+
+    def _make(self, config: C | None, data: AnnData | MuData) -> None:
+        """Derive from the registered object what the model needs, and build it."""
         self.config = self._configured(config, data.n_obs)
         self.n_trainings = 0
         with Stages(type(self).__name__, self._n_stages()) as self._stages:
@@ -97,7 +105,6 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
                 torch.manual_seed(self.config.seed)
                 self._initialize(sample)
         self._stages = None
-        announce(f"{type(self).__name__}: {self._describe()}.")
 
     # ---- what a family defines -------------------------------------------------------------------------------------
 
@@ -205,12 +212,13 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         """
         manager = self.manager_for(None)
         key = self._checked_key(key_added)
-        check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
-        check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
-        check_positive("batch_size", batch_size, "pass 128, say")
+        if max_epochs is not None:
+            max_epochs = positive_integer("max_epochs", max_epochs, "leave it out for a sensible number")
+        if max_steps is not None:
+            max_steps = positive_integer("max_steps", max_steps, "leave it out to train for max_epochs")
+        batch_size = positive_integer("batch_size", batch_size, "pass 128, say")
         check_trainer_options(trainer_options)
         train_indices, validation_indices = self._split(train_size)
-        self._prepare_training(train_indices)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
             max_epochs=max_epochs or self._sensible_epochs(len(train_indices), batch_size),
@@ -227,6 +235,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         )
         validated = sample_observations(manager, VALIDATION_SIZE, seed, validation_indices)
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
+        self._prepare_training(train_indices)
         is_cuda = on_cuda(accelerator)
         fitted = fit(
             self.parts,
@@ -269,8 +278,10 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
-        if not 0 < train_size <= 1:
-            raise value_error("train_size", "a fraction above 0 and at most 1", str(train_size), "pass 0.9, say")
+        is_number = isinstance(train_size, Real) and not isinstance(train_size, bool)
+        if not is_number or not 0 < train_size <= 1:
+            found = str(train_size) if is_number else shortened(train_size)
+            raise value_error("train_size", "a fraction above 0 and at most 1", found, "pass 0.9, say")
         n_obs = self.adata.n_obs
         n_train = min(n_obs, max(1, round(train_size * n_obs)))
         layout = self.adata_manager.observation_dataset().layout

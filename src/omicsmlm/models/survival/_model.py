@@ -95,7 +95,7 @@ class Survival(RiskPredictor):
         columns = Columns(time_key, event_key, stratum_key, listed(covariate_keys))
         assert model.adata is not None
         columns.fit(model.adata)
-        return cls(model, columns, config or SurvivalConfig())
+        return cls(model, columns, SurvivalConfig() if config is None else config)
 
     # ---- training -----------------------------------------------------------------------------------------------
 
@@ -125,6 +125,9 @@ class Survival(RiskPredictor):
         ValueError
             If the survival model was loaded without an object.
         """
+        settings = TrainerSettings(
+            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
+        ).checked()
         adata = self._registered()
         indices = self.columns.fit(adata)
         times, _ = self.columns.times(adata)
@@ -136,7 +139,6 @@ class Survival(RiskPredictor):
             event_folds(times.only(indices), self.config.n_folds, self.config.seed),
         )
         self._series = {}
-        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         own_n, pooled_n = self._fit_linear_models(data)
         known = TrainingData.of(self._clinical(adata), data.x_ng, indices)
         network_n = self._train_networks(indices, data.fold_n, times, known, settings)
