@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Loader, Parts
 
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
@@ -98,7 +99,7 @@ def fit(
 ) -> Fitted:
     """Train the module of the parts in place and leave it, with its best weights, in evaluation mode.
 
-    The global random state of the caller is left as it was.
+    The global random state of the caller is left as it was. Of several threads that train, one does at a time, as they share it.
 
     Parameters
     ----------
@@ -156,7 +157,7 @@ def fit(
         "callbacks": callbacks,
     }
     plan = MaskedPlan(parts, optimisation, options.seed, loaders, _n_steps(rounds, n_accumulated), limit)
-    with torch.random.fork_rng(), _quiet():
+    with own_random_state(), _quiet():
         trainer = lightning.Trainer(**settings)
         start = None if options.resume_from is None else _checkpoint(Path(options.resume_from), plan, rounds)
         try:

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -92,8 +92,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             self.derived = self._derive(sample)
             self._stage("building")
             self._build()
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.config.seed)
+            with own_random_state(self.config.seed, devices=[]):
                 self._initialize(sample)
         self._stages = None
         announce(f"{type(self).__name__}: {self._describe()}.")
@@ -382,8 +381,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
+        with own_random_state(self.config.seed, devices=[]):
             self.parts = self._assemble(self.derived)
         self.module = cast(M, self.parts.module)  # a family's parts have its own module
         self.module.eval()
