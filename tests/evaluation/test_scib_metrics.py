@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from omicsmlm.evaluation import _scib_metrics
+from tests.test_bad_input import refused
 
 
 def test_exact_neighbours_are_the_nearest(rng):
@@ -26,13 +27,13 @@ def test_scib_metrics_is_put_back():
 
 
 def light(batch_of_type):
-    """Two types of 20 cells, whose batches follow from type and number."""
+    """Two types of 60 cells, whose batches follow from type and number."""
     rng = np.random.default_rng(0)
-    label = np.repeat(["a", "b"], 20)
+    label = np.repeat(["a", "b"], 60)
     batch = np.array([batch_of_type(kind, i) for i, kind in enumerate(label)])
-    obs = pd.DataFrame({"label": label, "batch": batch}, dtype="category").set_axis([f"c{i}" for i in range(40)])
+    obs = pd.DataFrame({"label": label, "batch": batch}, dtype="category").set_axis([f"c{i}" for i in range(120)])
     made = ad.AnnData(obs=obs)
-    made.obsm["z"] = (rng.normal(size=(40, 3)) + 3 * (label == "a")[:, None]).astype(np.float32)
+    made.obsm["z"] = (rng.normal(size=(120, 3)) + 3 * (label == "a")[:, None]).astype(np.float32)
     made.obsm["not integrated"] = (made.obsm["z"] + 1).astype(np.float32)
     return made
 
@@ -54,3 +55,8 @@ def test_columns_are_those_of_scib_metrics():
     table = _scib_metrics.scib_table(light(lambda kind, i: f"b{i % 2}"), ["z"], True, 1)
     names = {name for columns in _scib_metrics._COLUMNS.values() for name in columns}
     assert names == {name for name in table.columns if table.loc["Metric Type", name] != "Aggregate score"}
+
+
+def test_few_observations_get_a_sentence():
+    with refused("benchmark: expected at least 90 observations to score, got 89; score more"):
+        _scib_metrics.scib_table(light(lambda kind, i: kind)[:89], ["z"], True, 1)

@@ -10,9 +10,12 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from omicsmlm._checks import value_error
+
 logger = logging.getLogger(__name__)
 
 _EXACT = 20_000  # observations up to which the neighbours are exact
+_FEWEST = 90  # neighbours that scib-metrics looks at
 _BIO, _BATCH, _KIND = "Bio conservation", "Batch correction", "Metric Type"
 _COLUMNS = {
     "isolated_labels": ["Isolated labels"],
@@ -76,7 +79,15 @@ def scib_table(light: ad.AnnData, names: list[str], has_batches: bool, n_jobs: i
     -------
     DataFrame
         A metric that is undefined for these labels and batches (each label in a batch of its own, say) is NaN.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer observations than the neighbours of one that LISI looks at.
     """
+    if light.n_obs < _FEWEST:
+        remedy = "score more observations, or use omicsmlm.evaluation.probe"
+        raise value_error("benchmark", f"at least {_FEWEST} observations to score", f"{light.n_obs}", remedy)
     metrics = [name for name in _COLUMNS if has_batches or name not in ("isolated_labels", *_OF_BATCHES)]
     try:
         return _computed(light, names, metrics, n_jobs)

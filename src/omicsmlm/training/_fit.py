@@ -22,6 +22,7 @@ from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Loader, Parts
 
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
+from ._divergence import Divergence
 from ._plan import Loaders, MaskedPlan, Optimisation
 from ._ranks import Ranks
 from ._rounds import Rounds
@@ -240,7 +241,8 @@ def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
 
 def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[Callback]:
     """Return the callbacks that the options ask for."""
-    callbacks: list[Callback] = [KeptWeights(averaging)]
+    kept = KeptWeights(averaging)
+    callbacks: list[Callback] = [kept, Divergence(kept)]
     if options.progress_bar:
         callbacks.append(Bar())
     if validated and options.early_stopping:

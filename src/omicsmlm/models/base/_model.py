@@ -96,6 +96,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
                 self._initialize(sample)
         self._stages = None
         announce(f"{type(self).__name__}: {self._describe()}.")
+        self._warn_of_one_batch()
 
     # ---- what a family defines -------------------------------------------------------------------------------------
 
@@ -379,6 +380,17 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         self._register_manager_for_instance(manager)
 
     # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _warn_of_one_batch(self) -> None:
+        """Say that the batches which the user named are one only."""
+        for key, categories in list(self.adata_manager.covariates.items())[:1]:
+            if len(categories) == 1:
+                logger.warning(
+                    "%s: all observations are of one batch, %r of %r; there is nothing to tell apart from it.",
+                    type(self).__name__,
+                    categories[0],
+                    key,
+                )
 
     def _build(self) -> None:
         with own_random_state(self.config.seed, devices=[]):
