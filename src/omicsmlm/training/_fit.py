@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Loader, Parts
 
 from ._arguments import (
@@ -28,6 +29,7 @@ from ._arguments import (
     in_one_sentence,
 )
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
+from ._divergence import Divergence
 from ._plan import Loaders, MaskedPlan, Optimisation
 from ._ranks import Ranks
 from ._rounds import Rounds
@@ -86,7 +88,7 @@ def fit(
 ) -> Fitted:
     """Train the module of the parts in place and leave it, with its best weights, in evaluation mode.
 
-    The global random state of the caller is left as it was.
+    The global random state of the caller is left as it was. Of several threads that train, one does at a time, as they share it.
 
     Parameters
     ----------
@@ -144,7 +146,7 @@ def fit(
         "callbacks": callbacks,
     }
     plan = MaskedPlan(parts, optimisation, options.seed, loaders, _n_steps(rounds, n_accumulated), limit)
-    with torch.random.fork_rng(), _quiet():
+    with own_random_state(), _quiet():
         with in_one_sentence():
             trainer = lightning.Trainer(**settings)
         start = (
@@ -215,7 +217,8 @@ def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
 
 def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[Callback]:
     """Return the callbacks that the options ask for."""
-    callbacks: list[Callback] = [KeptWeights(averaging)]
+    kept = KeptWeights(averaging)
+    callbacks: list[Callback] = [kept, Divergence(kept)]
     if options.progress_bar:
         callbacks.append(Bar())
     if validated and options.early_stopping:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import positive_integer, shortened, value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -90,6 +90,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             super().__init__(data, batch_key=batch_key)
             self._make(config, data)
         announce(f"{type(self).__name__}: {self._describe()}.")
+        self._warn_of_one_batch()
 
     def _make(self, config: C | None, data: AnnData | MuData) -> None:
         """Derive from the registered object what the model needs, and build it."""
@@ -101,8 +102,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             self.derived = self._derive(sample)
             self._stage("building")
             self._build()
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.config.seed)
+            with own_random_state(self.config.seed, devices=[]):
                 self._initialize(sample)
         self._stages = None
 
@@ -424,9 +424,19 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
+    def _warn_of_one_batch(self) -> None:
+        """Say that the batches which the user named are one only."""
+        for key, categories in list(self.adata_manager.covariates.items())[:1]:
+            if len(categories) == 1:
+                logger.warning(
+                    "%s: all observations are of one batch, %r of %r; there is nothing to tell apart from it.",
+                    type(self).__name__,
+                    categories[0],
+                    key,
+                )
+
     def _build(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
+        with own_random_state(self.config.seed, devices=[]):
             self.parts = self._assemble(self.derived)
         self.module = cast(M, self.parts.module)  # a family's parts have its own module
         self.module.eval()

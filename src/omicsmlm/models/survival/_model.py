@@ -10,6 +10,7 @@ import torch
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
+from omicsmlm._random_state import own_random_state
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import LinearRisks
@@ -195,8 +196,7 @@ class Survival(RiskPredictor):
         self.networks = torch.nn.ModuleList()
         for fold in range(self.config.n_networks):
             config = replace(self.config, seed=self.config.seed + fold)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(config.seed)
+            with own_random_state(config.seed, devices=[]):
                 model, network = self._new_network()
             training = RiskTraining(network, data)
             losses = train_network(model, training, indices[fold_n != fold], times, config, settings)
