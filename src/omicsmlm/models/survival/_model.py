@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from anndata import AnnData
+from mudata import MuData
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
@@ -125,7 +127,20 @@ class Survival(RiskPredictor):
         ValueError
             If the survival model was loaded without an object.
         """
-        adata = self._registered()
+        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
+        with self._as_it_was_unless_trained():
+            indices, data = self._fit(self._registered(), settings)
+        self.is_trained = True
+        logger.info(
+            "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f.",
+            len(indices),
+            data.times.event_n.sum(),
+            len(self.columns.strata),
+            self.held_out.loc["mean", "C-index"],
+        )
+
+    def _fit(self, adata: AnnData | MuData, settings: TrainerSettings) -> tuple[np.ndarray, RiskData]:
+        """Fit all parts; return the observations that they learned from, and what of these."""
         indices = self.columns.fit(adata)
         times, _ = self.columns.times(adata)
         self.features = ObservationFeatures.of(self.model, indices)
@@ -136,19 +151,11 @@ class Survival(RiskPredictor):
             event_folds(times.only(indices), self.config.n_folds, self.config.seed),
         )
         self._series = {}
-        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         own_n, pooled_n = self._fit_linear_models(data)
         known = TrainingData.of(self._clinical(adata), data.x_ng, indices)
         network_n = self._train_networks(indices, data.fold_n, times, known, settings)
         self._calibrate(np.stack([own_n, pooled_n, network_n], 1), data.times)
-        self.is_trained = True
-        logger.info(
-            "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f.",
-            len(indices),
-            data.times.event_n.sum(),
-            len(self.columns.strata),
-            self.held_out.loc["mean", "C-index"],
-        )
+        return indices, data
 
     def _fit_linear_models(self, data: RiskData) -> tuple[np.ndarray, np.ndarray]:
         """Fit the Cox models of the features; return their (n,) held-out scores, NaN where there is no model."""

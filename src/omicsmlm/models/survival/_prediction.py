@@ -288,6 +288,9 @@ class RiskPredictor(HeadModel):
         made.grid_t, made.held_out = derived.grid_t, derived.held_out
         return made
 
+    def _fitted_in_place(self) -> dict[str, Any]:
+        return {"columns": self.columns}
+
     def _targets(self) -> dict[str, str]:
         columns, strata = self.columns, "one"
         if columns.stratum_key is not None:
