@@ -466,7 +466,7 @@ DAMAGES = {
         r"^load config.json: expected a whole JSON file, got",
     ),
     "a deep config": (
-        lambda d: replaced(d / "config.json", "[" * 10**6),
+        lambda d: replaced(d / "config.json", "[" * 10**4),
         r"^load config.json: expected lists in one anoth",
     ),
     "no manifest": (
@@ -486,15 +486,15 @@ DAMAGES = {
         r"^load: expected the config.json that was",
     ),
     "a width of the sky": (
-        lambda d: restated(d / "config.json", config={**config_of(d), "n_latent": 10**12}),
+        lambda d: restated(d / "config.json", config={**config_of(d), "width": 10**12}),
         r"^load: expected files that fit together, got others \(.*; save the model again",
     ),
     "layers of the sky": (
-        lambda d: restated(d / "config.json", config={**config_of(d), "n_layers": 10**12}),
+        lambda d: restated(d / "config.json", config={**config_of(d), "n_attention_layers": 10**12}),
         r"^load: expected files that fit together, got others \(more than its weights have\); save the model again",
     ),
     "weights of another shape": (
-        lambda d: restated(d / "config.json", config={**config_of(d), "n_latent": 5}),
+        lambda d: restated(d / "config.json", config={**config_of(d), "width": 5}),
         r"^load: expected files that fit together, got others \(Error.*size mismatch",
     ),
     "no version": (

@@ -172,16 +172,8 @@ class Classifier(LabelPredictor):
         names = label_names(self._registered(), self.labels_key, self.unlabeled_category)
         code_n = label_codes(names, self.labels)
         indices = np.flatnonzero(code_n >= 0)
-        self.module.head.cpu()
-        fold_n = label_folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
-        self.features, self.linear_models, self.candidates = None, None, None
-        if self.config.tuning == "frozen":
-            self._fit_head(indices, code_n, fold_n)
-            kinds = (state["kind"] for state in self.model.adata_manager.modalities.values())
-            if self.config.has_linear_models(kinds, len(indices)):
-                self._fit_linear_models(indices, code_n, fold_n)
-        else:
-            self._fine_tune(indices, code_n, fold_n, settings)
+        with self._as_it_was_unless_trained():
+            self._fit(indices, code_n, settings)
         self.is_trained = True
         logger.info(
             "Classifier: %d labels from %d observations; held out: %s.",
@@ -189,6 +181,19 @@ class Classifier(LabelPredictor):
             len(indices),
             ", ".join(f"{name} {value:.3f}" for name, value in self.held_out.items()),
         )
+
+    def _fit(self, indices: np.ndarray, code_n: np.ndarray, settings: TrainerSettings) -> None:
+        """Fit head and linear models, or fine-tune, on the observations that have labels."""
+        self.module.head.cpu()
+        fold_n = label_folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
+        self.features, self.linear_models, self.candidates = None, None, None
+        if self.config.tuning != "frozen":
+            self._fine_tune(indices, code_n, fold_n, settings)
+            return
+        self._fit_head(indices, code_n, fold_n)
+        kinds = (state["kind"] for state in self.model.adata_manager.modalities.values())
+        if self.config.has_linear_models(kinds, len(indices)):
+            self._fit_linear_models(indices, code_n, fold_n)
 
     def _fit_head(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> np.ndarray:
         """Fit the head to the embedding as it is; return the labels that it learned from, (n,) int."""

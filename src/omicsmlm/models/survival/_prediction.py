@@ -303,6 +303,9 @@ class RiskPredictor(HeadModel):
         made.grid_t, made.held_out, made.candidates = derived.grid_t, derived.held_out, derived.candidates
         return made
 
+    def _fitted_in_place(self) -> dict[str, Any]:
+        return {"columns": self.columns}
+
     def _targets(self) -> dict[str, str]:
         columns, strata = self.columns, "one"
         if columns.stratum_key is not None:
