@@ -125,9 +125,7 @@ class Survival(RiskPredictor):
         ValueError
             If the survival model was loaded without an object.
         """
-        settings = TrainerSettings(
-            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
-        ).checked()
+        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         adata = self._registered()
         indices = self.columns.fit(adata)
         times, _ = self.columns.times(adata)
