@@ -166,9 +166,7 @@ class Classifier(LabelPredictor):
         ValueError
             If the classifier was loaded without an object, or no label has enough observations to hold some out.
         """
-        settings = TrainerSettings(
-            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
-        ).checked()
+        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         names = label_names(self._registered(), self.labels_key, self.unlabeled_category)
         code_n = label_codes(names, self.labels)
         indices = np.flatnonzero(code_n >= 0)
