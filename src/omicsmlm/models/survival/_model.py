@@ -144,6 +144,7 @@ class Survival(RiskPredictor):
         network_n = self._train_networks(indices, data.fold_n, times, known, settings)
         self._calibrate(np.column_stack([linear_n3, network_n]), data.times, data.fold_n)
         self.is_trained = True
+        assert self.candidates is not None
         logger.info(
             "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f; %s: weight of covariates %.2f, "
             "of omics %.2f.",
