@@ -30,8 +30,8 @@ def test_what_is_written_is_read(tmp_path):
 def test_the_files_are_tensors_and_json(tmp_path):
     write_model(tmp_path / "m", SAVED, overwrite=False)
     names = sorted(path.name for path in (tmp_path / "m").iterdir())
-    assert names == ["config.json", "history.json", "registry.json", "weights.safetensors"]
-    for name in names[:3]:
+    assert names == ["config.json", "history.json", "manifest.json", "registry.json", "weights.safetensors"]
+    for name in names[:4]:
         json.loads((tmp_path / "m" / name).read_text(encoding="utf-8"))
     assert [path.name for path in tmp_path.iterdir()] == ["m"], "nothing temporary is left"
 

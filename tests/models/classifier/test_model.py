@@ -8,6 +8,7 @@ from mudata import MuData
 from sklearn.metrics import roc_auc_score
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
+from omicsmlm._manifest import write_manifest
 from omicsmlm._types import Tokens
 from omicsmlm.models.classifier._modality_subsets import alone
 from tests.objects import QUIET, SMALL, multiome, rna, state_of
@@ -262,10 +263,9 @@ def test_loading_what_is_not_whole(classifier, tmp_path):
         loaded.train()
     with refused("load: expected a saved OmicsMLM, got a Classifier"):
         OmicsMLM.load(tmp_path / "labels")
-    config = tmp_path / "labels" / "config.json"
-    content = json.loads(config.read_text())
-    content["choice"]["model"] = "Gone"
-    config.write_text(json.dumps(content))
+    config = tmp_path / "labels" / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"class": "Gone"}))
+    write_manifest(tmp_path / "labels")
     with refused("load: expected a classifier of a known family, got 'Gone'"):
         Classifier.load(tmp_path / "labels")
 

@@ -8,6 +8,7 @@ import torch
 from mudata import MuData
 
 from omicsmlm import IsoFormer, OmicsMLM, Survival, SurvivalConfig
+from omicsmlm._manifest import write_manifest
 from omicsmlm._risk_scores import concordance
 from omicsmlm.models.heads._encoder_copy import copy_of
 from tests.models.classifier.test_model import same, weights
@@ -288,9 +289,8 @@ def test_what_cannot_be_asked(survival, tmp_path):
     loaded = Survival.load(tmp_path / "risk")
     with refused("train: expected a survival model with its object, got one loaded alone"):
         loaded.train()
-    config = tmp_path / "risk" / "config.json"
-    content = json.loads(config.read_text())
-    content["choice"]["model"] = "Gone"
-    config.write_text(json.dumps(content))
+    config = tmp_path / "risk" / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"class": "Gone"}))
+    write_manifest(tmp_path / "risk")
     with refused("load: expected a survival model of a known family, got 'Gone'"):
         Survival.load(tmp_path / "risk")

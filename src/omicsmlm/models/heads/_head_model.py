@@ -11,7 +11,19 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields, OmicsModel, Saved, from_json, read_model, summary, to_json, write_model
+from omicsmlm.models.base import (
+    FormerFields,
+    OmicsModel,
+    Saved,
+    check_config,
+    from_json,
+    parse_model,
+    read_files,
+    rebuilding,
+    summary,
+    to_json,
+    write_model,
+)
 
 from ._encoder_copy import MODEL, copy_of, load_model
 
@@ -47,6 +59,7 @@ class HeadModel(ABC):
     """Hyper-parameters that older versions saved under other names."""
 
     def __init__(self, model: OmicsModel, config: Any) -> None:
+        check_config(config, self.config_class)
         self.model = copy_of(model)
         self.config = config
         self.is_trained = False
@@ -96,11 +109,13 @@ class HeadModel(ABC):
         """
         self.check_trained("save")
         config = {"class": type(self).__name__, "config": to_json(self.config), "choice": self._derived().to_json()}
-        write_model(dir_path, Saved(self._weights(), config, {}, self._series), overwrite=overwrite)
-        self.model.save(Path(dir_path) / MODEL, overwrite=overwrite)
+        saved = Saved(self._weights(), config, {}, self._series)
+        write_model(dir_path, saved, overwrite=overwrite, inner={MODEL: self.model.to_saved()})
 
     @classmethod
-    def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:
+    def load(
+        cls, dir_path: str | Path, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
+    ) -> Self:
         """Read it, with its model, from a directory.
 
         Parameters
@@ -109,18 +124,24 @@ class HeadModel(ABC):
             Directory that :meth:`save` made.
         adata
             Object to register with it, matched by feature name; None to load it alone.
+        trust_remote_code
+            Of an :class:`IsoFormer`: whether code that comes with the weights of its published encoders may run.
 
         Raises
         ------
         ValueError
             If the directory is not a whole, unchanged one of this class and of this or an older version.
         """
-        saved = read_model(dir_path, cls.__name__)
-        choice = saved.config["choice"]
-        model = load_model(dir_path, choice["model"], adata, cls.noun)
-        config: Any = from_json(cls.config_class, saved.config["config"], cls.former_config)
-        made = cls._restored(model, config, choice, saved.weights)
-        made._series, made.is_trained = saved.history, True
+        files = read_files(dir_path, MODEL)
+        saved = parse_model(files, cls.__name__)
+        model = load_model(files, adata, cls.noun, trust_remote_code)
+        own = [part for part in model.module.state_dict().values() if isinstance(part, torch.Tensor)]
+        with rebuilding([*saved.weights.values(), *own]):
+            if saved.config["choice"]["model"] != type(model).__name__:
+                raise TypeError(f"{type(model).__name__} in the place of {saved.config['choice']['model']}")
+            config: Any = from_json(cls.config_class, saved.config["config"], cls.former_config)
+            made = cls._restored(model, config, saved.config["choice"], saved.weights)
+            made._series, made.is_trained = saved.history, True
         return made
 
     # ---- showing ------------------------------------------------------------------------------------------------
@@ -148,10 +169,11 @@ class HeadModel(ABC):
         Raises
         ------
         ValueError
-            If it was loaded alone.
+            If it was loaded alone, or the object was changed in place since it was registered.
         """
         if self.model.adata is None:
             raise value_error("train", f"a {self.noun} with its object", "one loaded alone", "load it with adata=…")
+        self.model.manager_for(None)
         return self.model.adata
 
     def check_trained(self, verb: str) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
+from omicsmlm._random_state import own_random_state
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import LinearRisks
@@ -97,7 +98,7 @@ class Survival(RiskPredictor):
         columns = Columns(time_key, event_key, stratum_key, listed(covariate_keys))
         assert model.adata is not None
         columns.fit(model.adata)
-        return cls(model, columns, config or SurvivalConfig())
+        return cls(model, columns, SurvivalConfig() if config is None else config)
 
     # ---- training -----------------------------------------------------------------------------------------------
 
@@ -127,6 +128,9 @@ class Survival(RiskPredictor):
         ValueError
             If the survival model was loaded without an object.
         """
+        settings = TrainerSettings(
+            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
+        ).checked()
         adata = self._registered()
         indices = self.columns.fit(adata)
         times, _ = self.columns.times(adata)
@@ -138,7 +142,6 @@ class Survival(RiskPredictor):
             event_folds(times.only(indices), self.config.n_folds, self.config.seed),
         )
         self._series = {}
-        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         linear_n3 = self._fit_linear_models(data)
         known = TrainingData.of(self._clinical(adata), data.x_ng, indices)
         network_n = self._train_networks(indices, data.fold_n, times, known, settings)
@@ -206,8 +209,7 @@ class Survival(RiskPredictor):
         self.networks = torch.nn.ModuleList()
         for fold in range(self.config.n_networks):
             config = replace(self.config, seed=self.config.seed + fold)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(config.seed)
+            with own_random_state(config.seed, devices=[]):
                 model, network = self._new_network()
             training = RiskTraining(network, data)
             losses = train_network(model, training, indices[fold_n != fold], times, config, settings)

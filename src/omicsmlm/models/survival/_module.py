@@ -173,7 +173,7 @@ def train_network(
         network.encoder.requires_grad_(False)
     parts = Parts(
         model.parts.tokenizer,
-        model.fine_tuning_masking(c.hidden_rates, c.modality_rate),
+        model.fine_tuning_masking(c.mask_rates, c.modality_rate),
         training,
         _objective(times, indices, config),
     )

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm._types import Batch
-from omicsmlm.models.base import FormerFields, OmicsModel, state_under
+from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import LinearRisks
 
 from ._candidates import PARTS
-from ._config import SurvivalConfig
+from ._config import FORMER_CONFIG, SurvivalConfig
 from ._covariates import Columns
 from ._derived import SurvivalDerived
 from ._ensemble import RiskEnsemble
@@ -46,7 +46,7 @@ class RiskPredictor(HeadModel):
 
     noun = "survival model"
     config_class = SurvivalConfig
-    former_config = FormerFields(renamed={"anchor": "linear_models", "covariate_strength": "covariate_regularisation"})
+    former_config = FORMER_CONFIG
 
     features: ObservationFeatures
     linear_models: LinearRisks
