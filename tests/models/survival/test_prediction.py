@@ -8,7 +8,9 @@ import torch
 from omicsmlm import OmicsMLM, Survival, SurvivalConfig
 from omicsmlm._cox import Times
 from omicsmlm._risk_scores import brier, calibration, concordance
-from omicsmlm.models.survival._prediction import DECILES, PARTS, SCORES
+from omicsmlm.models.survival._candidates import PARTS
+from omicsmlm.models.survival._evaluation import SCORES
+from omicsmlm.models.survival._prediction import DECILES
 from tests.models.survival.test_model import HOW, cohort
 from tests.objects import SMALL
 from tests.test_bad_input import refused

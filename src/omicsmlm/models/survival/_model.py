@@ -130,12 +130,11 @@ class Survival(RiskPredictor):
         ValueError
             If the survival model was loaded without an object.
         """
-        settings = TrainerSettings(
-            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
-        ).checked()
+        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         with self._as_it_was_unless_trained():
             indices, data = self._fit(self._registered(), settings)
         self.is_trained = True
+        assert self.candidates is not None
         logger.info(
             "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f; %s: weight of covariates %.2f, "
             "of omics %.2f.",

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, shortened, value_error
 from omicsmlm._cox import Times
-from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
 from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
@@ -23,13 +22,11 @@ from ._config import FORMER_CONFIG, SurvivalConfig
 from ._covariates import Columns
 from ._derived import SurvivalDerived
 from ._ensemble import RiskEnsemble
+from ._evaluation import Predicted, score_table
 from ._module import Clinical, RiskNetwork, new_network
 
-N_GROUPS = 5
-"""Groups by risk in which survival is compared with what was predicted."""
 DECILES = np.linspace(0.1, 0.9, 9)
 """Of the times of events: where the Brier score is taken."""
-SCORES = ["Brier", "Brier, no risk", "calibration error"]
 FEATURES, LINEAR_MODELS, NETWORKS, ENSEMBLE = "features.", "anchor.", "networks.", "combination."
 """Where the names of their weights begin, in the files of a survival model."""
 
@@ -202,28 +199,10 @@ class RiskPredictor(HeadModel):
 
     def _scores(self, log_risk_n: np.ndarray, times: Times) -> pd.DataFrame:
         """Score log risks; see :meth:`evaluate`."""
-        names_n = np.array([*self.columns.strata, "unknown"])[times.stratum_n]
         survival_nt, without_nt = (
             self.ensemble.survival(eta_n, times.stratum_n, self.grid_t) for eta_n in (log_risk_n, 0 * log_risk_n)
         )
-        middle = len(self.grid_t) // 2
-        table = concordances(log_risk_n, times.time_n, times.event_n, names_n, -survival_nt[:, middle])
-        for name in table.index.drop(["mean", "weighted"]):
-            of_n = slice(None) if name == "pooled" else names_n == name
-            time_n, event_n = times.time_n[of_n], times.event_n[of_n]
-            if not event_n.any() or len(time_n) < 2 * N_GROUPS:
-                table.loc[name, SCORES] = np.nan
-                continue
-            scores = [
-                brier(part_nt[of_n], self.grid_t, time_n, event_n).mean() for part_nt in (survival_nt, without_nt)
-            ]
-            groups = calibration(survival_nt[of_n, middle], time_n, event_n, self.grid_t[middle], N_GROUPS)
-            table.loc[name, SCORES] = [*scores, groups.attrs["error"]]
-        strata = table.drop(["mean", "weighted", "pooled"])
-        table.loc["mean", SCORES] = strata[SCORES].mean()
-        weight = strata["n"] * strata[SCORES].notna().T
-        table.loc["weighted", SCORES] = (strata[SCORES].fillna(0).T * weight).sum(axis=1) / weight.sum(axis=1)
-        return table
+        return score_table(Predicted(log_risk_n, survival_nt, without_nt), self.grid_t, times, self.columns.strata)
 
     def _risks(
         self, data: AnnData | MuData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
