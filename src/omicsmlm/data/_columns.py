@@ -37,7 +37,8 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     ValueError
         If no place has the column, the message then names the places that were searched; or one has two columns of the name.
     """
-    if not isinstance(key, str):
+    name: object = key
+    if not isinstance(name, str):
         remedy = f"name one, or of several each combination as 'donor{COLUMN_SEPARATOR}library'"
         raise value_error("column", "the name of a column as text", shortened(key), remedy)
     if key in data.obs:

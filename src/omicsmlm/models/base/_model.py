@@ -5,7 +5,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -286,7 +285,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
-        is_number = isinstance(train_size, Real) and not isinstance(train_size, bool)
+        is_number = isinstance(train_size, int | float | np.number) and not isinstance(train_size, bool)
         if not is_number or not 0 < train_size <= 1:
             found = str(train_size) if is_number else shortened(train_size)
             raise value_error("train_size", "a fraction above 0 and at most 1", found, "pass 0.9, say")
