@@ -121,3 +121,15 @@ def test_two_columns_count_as_one():
     assert [None if pd.isna(name) else name for name in found] == expected
     assert found.name == "batch & lane"
     assert found.index.equals(adata.obs_names)
+
+
+def test_a_name_that_is_no_text_or_of_two_columns_is_refused():
+    adata = rna()
+    for key in (3, ["batch"], b"batch", None):
+        with pytest.raises(
+            ValueError, match="^column: expected the name of a column as text, got .*; name one, or of several"
+        ):
+            find_column(adata, key)
+    adata.obs = pd.concat([adata.obs, adata.obs[["batch"]]], axis=1)
+    with pytest.raises(ValueError, match="^column 'batch': expected one column, got 2 columns of that name; rename or"):
+        find_column(adata, "batch")

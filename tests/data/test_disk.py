@@ -192,3 +192,15 @@ def test_anndata_in_a_layer(dense, tmp_path):
         found.pack(np.array([7]), KEPT, False).values.tolist()
         == Matrix("rna", dense).pack(np.array([7]), KEPT, False).values.tolist()
     )
+
+
+def test_a_damaged_file_is_told(dense, tmp_path):
+    matrix = sparse.csr_matrix(dense)
+    matrix.indices[matrix.indptr[41] - 1] = 1000
+    values = in_h5(matrix, tmp_path)
+    for keep_zeros in (False, True):
+        with pytest.raises(ValueError, match="^sparse matrix: expected column indices from 0 to 5, got others"):
+            Matrix("rna", values).pack(ROWS, KEPT, keep_zeros)
+    values.group["indptr"][7] = 10**6
+    with pytest.raises(ValueError, match="^file '/x': expected a sparse matrix whose row pointers ascend from 0 to"):
+        Matrix("rna", sparse_dataset(values.group))

@@ -125,3 +125,37 @@ def test_new_batches_are_put_behind_those_of_training():
     assert field.transfer_field(state, query)["categories"] == state["categories"] == [["m", "t"]], (
         "only where asked for"
     )
+
+
+def test_batches_that_are_missing_values_as_text_are_refused(caplog):
+    adata = rna()
+    adata.obs["batch"] = ["nan", "", *["b0", "b1"] * 35]
+    with pytest.raises(
+        ValueError, match="^column 'batch': expected a category for each observation, got 2 missing; fill them"
+    ):
+        CovariatesField(["batch"]).register_field(adata)
+    assert "column 'batch': the texts 'nan' (1), '' (1) are taken for missing values." in caplog.messages
+    adata.obs["batch"] = "b0"
+    field = CovariatesField(["batch"])
+    state = field.register_field(adata)
+    adata.obs["batch"] = ["nan", *["b2"] * 71]
+    assert field.transfer_field(state, adata, extend_categories=True)["categories"] == [["b0", "b2"]]
+
+
+@pytest.mark.parametrize(("known", "queried"), [([1, 2], [1.0, 2.0]), ([1.0, 2.0], [1, 2]), (["1", "2"], [1.0, 2.0])])
+def test_a_batch_that_is_a_whole_number_is_known_as_a_float_too(known, queried):
+    reference, query = rna(), rna()
+    reference.obs["batch"], query.obs["batch"] = known * 36, [*queried * 35, 3, 3]
+    field = CovariatesField(["batch"])
+    state = field.register_field(reference)
+    assert field.codes(query, state)[:, 0].tolist() == [*[0, 1] * 35, -1, -1]
+    (categories,) = field.transfer_field(state, query, extend_categories=True)["categories"]
+    assert len(categories) == 3
+    assert float(categories[2]) == 3
+
+
+def test_categories_that_differ_by_their_decimals_alone_stay_apart():
+    adata = rna()
+    adata.obs["batch"] = ["1", "1.0"] * 36
+    field = CovariatesField(["batch"])
+    assert field.codes(adata, field.register_field(adata))[:, 0].tolist() == [0, 1] * 36

@@ -182,3 +182,60 @@ def test_an_h5_dataset_of_strings_is_refused(tmp_path):
 def test_a_matrix_of_another_library_is_refused(dense):
     with pytest.raises(ValueError, match=r"^rna: expected a CSR or .*, got torch\.Tensor; convert it first"):
         Matrix("rna", torch.from_numpy(dense))
+
+
+@pytest.mark.parametrize("keep_zeros", [False, True])
+@pytest.mark.parametrize("index", [1000, -1, 2**31 - 1])
+@pytest.mark.parametrize("form", ["csr", "csc", "repeated"])
+def test_a_damaged_matrix_is_told(form, index, keep_zeros, rng):
+    dense = rng.poisson(0.9, (6, 6)).astype(np.float32)
+    matrix = unsorted_with_duplicates(dense) if form == "repeated" else sparse.csr_matrix(dense).asformat(form)
+    matrix.indices[matrix.nnz // 2] = index
+    with pytest.raises(
+        ValueError, match="^sparse matrix: expected column indices from 0 to 5, got others; it is damaged"
+    ):
+        Matrix("rna", matrix).pack(np.arange(6), VOCABULARY_OF_COLUMN, keep_zeros)
+
+
+def test_a_matrix_with_damaged_pointers_is_told(rng):
+    matrix = sparse.csr_matrix(rng.poisson(0.9, (6, 6)).astype(np.float32))
+    matrix.indptr[3] = 10**6
+    with pytest.raises(ValueError, match="^rna: expected a sparse matrix whose row pointers ascend"):
+        Matrix("rna", matrix)
+
+
+@pytest.mark.parametrize("keep_zeros", [False, True])
+@pytest.mark.parametrize("kind", ["float16", ">f4", ">f8"])
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix])
+def test_values_of_types_that_loops_do_not_know(form, kind, keep_zeros, rng):
+    dense = rng.poisson(0.9, (6, 6)).astype(np.float32)
+    matrix = form(dense)
+    matrix.data = matrix.data.astype(kind)
+    found = Matrix("rna", matrix)
+    packed, expected = found.pack(ROWS, VOCABULARY_OF_COLUMN, keep_zeros), naive(dense, keep_zeros)
+    for one, two in zip(packed, expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert found.summary().are_counts
+
+
+def test_a_matrix_whose_columns_were_put_in_disorder_after_scipy_looked(rng):
+    dense = rng.poisson(2, (6, 6)).astype(np.float32)
+    matrix = sparse.csr_matrix(dense)
+    assert matrix.has_canonical_format  # scipy remembers this
+    at = slice(matrix.indptr[3], matrix.indptr[4])
+    matrix.indices[at], matrix.data[at] = matrix.indices[at][::-1].copy(), matrix.data[at][::-1].copy()
+    for one, two in zip(
+        Matrix("rna", matrix).pack(ROWS, VOCABULARY_OF_COLUMN, False), naive(dense, False), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("keep_zeros", [False, True])
+def test_repeated_entries_of_a_file_are_summed_as_in_memory(keep_zeros, rng, tmp_path):
+    dense = rng.poisson(0.9, (6, 6)).astype(np.float32)
+    AnnData(unsorted_with_duplicates(dense)).write_h5ad(tmp_path / "x.h5ad")
+    backed = read_h5ad(tmp_path / "x.h5ad", backed="r")
+    for values in (backed.X, unsorted_with_duplicates(dense)):
+        found = Matrix("rna", values).pack(ROWS, VOCABULARY_OF_COLUMN, keep_zeros)
+        for one, two in zip(found, naive(dense, keep_zeros), strict=True):
+            np.testing.assert_array_equal(one, two)

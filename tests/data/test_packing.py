@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from omicsmlm.data._packing import Packed, Scan, compact_rows, gather, pack_csr, pack_dense, scan
+from omicsmlm.data._packing import (
+    Packed,
+    Scan,
+    check_inside,
+    check_pointers,
+    compact_rows,
+    gather,
+    pack_csr,
+    pack_dense,
+    scan,
+)
 
 LUT = np.array([2, -1, 0, 1, -1, 3], dtype=np.int32)
 """Six columns, of which two are not in the vocabulary."""
@@ -145,3 +155,28 @@ def test_a_scan_goes_on_from_what_was_found():
     assert scan(before, np.array([-3.0])) == Scan(-3, 9, has_nan=True, all_integers=False, has_nonzero=True)
     assert scan(scan(Scan(), np.array([np.inf])), np.array([0.0])) == Scan(0, 0, has_infinity=True)
     assert scan(scan(Scan(), np.array([4.0])), np.array([5.0])) == Scan(4, 5, has_nonzero=True)
+
+
+@pytest.mark.parametrize("index", [6, 1000, -1, 2**31 - 1, -(2**31)])
+def test_columns_outside_of_the_matrix_are_told_and_never_read(dense, index):
+    matrix = sparse.csr_matrix(dense)
+    at = matrix.indptr[5] - 1 if index > 0 else matrix.indptr[4]  # last or first of its row, so that columns ascend
+    matrix.indices[at] = index
+    said = r"^sparse matrix: expected column indices from 0 to 5, got others; it is damaged"
+    with pytest.raises(ValueError, match=said):
+        pack_csr(matrix.indptr, matrix.indices, matrix.data, np.arange(12), LUT)
+    ids, values, offsets = matrix.indices.copy(), matrix.data.copy(), np.zeros(13, np.int64)
+    with pytest.raises(ValueError, match=said):
+        compact_rows(ids, values, offsets, matrix.indptr.astype(np.int64), np.arange(12), LUT, False)
+    with pytest.raises(ValueError, match=said):
+        check_inside(matrix.indices, 6)
+    check_inside(np.empty(0, np.int32), 0)
+
+
+@pytest.mark.parametrize("indptr", [[0, 3, 2, 4], [1, 2, 3, 4], [0, 1, 2], [0, 1, 2, 5], [0, -1, 2, 4]])
+def test_pointers_that_do_not_ascend_are_told(indptr):
+    check_pointers("rna", np.array([0, 2, 2, 4]), 3, 4)
+    with pytest.raises(
+        ValueError, match="^rna: expected a sparse matrix whose row pointers ascend from 0 to 4, got others"
+    ):
+        check_pointers("rna", np.array(indptr), 3, 4)

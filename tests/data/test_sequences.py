@@ -224,3 +224,13 @@ def test_a_vector_must_be_there_and_finite():
         adata.obsm["beta"] = wrong
         with pytest.raises(ValueError, match=r"expected \(n_obs, width\) finite numbers or NaN, got an array of shape"):
             field.register_field(adata)
+
+
+def test_missing_sequences_that_became_text_are_missing(caplog):
+    texts = ["nan", "NA", "None", "", "<NA>", "NaN", "NAD"]
+    field = SequenceField("protein", "dna", "protein")
+    distinct, code_n = field.read(transcripts(texts))
+    assert distinct == [b"NAD"]
+    assert code_n.tolist() == [-1] * 6 + [0]
+    assert field.register_field(transcripts(texts))["n_present"] == 1
+    assert any(said.startswith("column 'dna': the texts 'nan' (1), 'NA' (1)") for said in caplog.messages)

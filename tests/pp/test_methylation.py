@@ -266,3 +266,26 @@ def test_real_promoters(data_folder):
     assert mean.shape == (561, 581)
     own = adata.to_df().T.groupby(adata.var["gene_symbol"].astype(str)).mean().T
     np.testing.assert_allclose(mean.X, own[mean.var_names], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "manifest.csv.gz"])
+def test_a_manifest_as_it_is_shipped(name, tmp_path):
+    lines = (
+        "Illumina, Inc.\n[Heading]\nDescriptor File Name,array.csv\nLoci Count ,2\n[Assay]\n"
+        "IlmnID,Name,UCSC_RefGene_Name,UCSC_RefGene_Group\ncg0,cg0,A,TSS200\ncg1,cg1,B,Body\n"
+        "[Controls],,,\n10609447,STAINING,Purple,Biotin,more,columns,than,before\n"
+    )
+    opened = gzip.open if name.endswith(".gz") else open
+    with opened(tmp_path / name, "wt") as file:
+        file.write(lines)
+    found = aggregate_methylation(cpg([[0.1, 0.9], [0.2, 0.8]]), tmp_path / name)
+    assert found.var["n_probes"].to_dict() == {"A": 1, "B": 1}
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n1,2,3,4\n", ""])
+def test_a_file_that_is_no_table_is_refused(content, tmp_path):
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(
+        ValueError, match="^annotation: expected a table with its columns named in the first line, got .*x.csv"
+    ):
+        aggregate_methylation(cpg([[0.1, 0.9]]), tmp_path / "x.csv")

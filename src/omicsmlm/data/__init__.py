@@ -1,6 +1,6 @@
 """Data room: from the user's AnnData or MuData to packed minibatches."""
 
-from ._columns import COLUMN_SEPARATOR, as_categories, find_column
+from ._columns import COLUMN_SEPARATOR, as_categories, category_codes, find_column
 from ._fields import CovariatesField, ModalityField
 from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED_SUFFIX, OmicsManager
@@ -22,6 +22,7 @@ __all__ = [
     "VectorField",
     "as_categories",
     "batch_codes",
+    "category_codes",
     "find_column",
     "observation_loader",
     "sample_observations",

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, shortened, value_error
 
 from ._modality_index import indices_in
 
@@ -35,8 +35,11 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     Raises
     ------
     ValueError
-        If no place has the column; the message names the places that were searched.
+        If no place has the column, the message then names the places that were searched; or one has two columns of the name.
     """
+    if not isinstance(key, str):
+        remedy = f"name one, or of several each combination as 'donor{COLUMN_SEPARATOR}library'"
+        raise value_error("column", "the name of a column as text", shortened(key), remedy)
     if key in data.obs:
         return read_column(data.obs, key)
     found: pd.Series | None = None
@@ -93,6 +96,9 @@ def category_codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
 def read_column(frame: Any, key: str) -> pd.Series:
     """Return a column of ``obs`` or ``var``, also where the object was read lazily and its columns are in the file."""
     column = frame[key]
+    if isinstance(column, pd.DataFrame):
+        found = f"{column.shape[1]} columns of that name"
+        raise value_error(f"column {key!r}", "one column", found, "rename or delete the others")
     return column if isinstance(column, pd.Series) else column.to_series()
 
 

@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import Dataset
 
+from omicsmlm._checks import value_error
 from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 
 from ._fields import CovariatesField, ModalityField
@@ -161,6 +162,8 @@ class ObservationDataset(Dataset):
         return self._batch(indices, packed)
 
     def _batch(self, indices: np.ndarray, packed: dict[str, Packed]) -> Batch:
+        for name, part in packed.items():
+            _check_finite(name, part)
         tokens = {name: Tokens(*map(torch.from_numpy, part)) for name, part in packed.items()}
         present = {name: torch.from_numpy(part.in_modality(indices) >= 0) for name, part in self.modalities.items()}
         for name, vector in self.vectors.items():
@@ -179,6 +182,14 @@ class ObservationDataset(Dataset):
             sequences=residues,
             lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
         )
+
+
+def _check_finite(name: str, packed: Packed) -> None:
+    """Check values that were read by one pass: NaN and infinity remain in a sum, and all values were bounded at registration."""
+    if not np.isfinite(packed.values.sum()):
+        found = "NaN" if np.isnan(packed.values).any() else "infinity"
+        remedy = "the object was changed since it was registered: mend it and set it up anew"
+        raise value_error(name, "finite values", found, remedy)
 
 
 class Buffer(NamedTuple):

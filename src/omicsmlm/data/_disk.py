@@ -11,7 +11,7 @@ from scipy import sparse
 
 from omicsmlm._checks import value_error
 
-from ._packing import Packed, compact_rows, pack_csr
+from ._packing import Packed, check_pointers, compact_rows, pack_csr
 
 BLOCK = 64
 """Fewest rows that are read together: of single rows, the overhead of a read would be most of its time."""
@@ -56,6 +56,8 @@ class CSRInFile:
         self.data, self.indices = _opened(values.group, "data"), _opened(values.group, "indices")
         self.dtype = self.data.dtype
         self.indptr = np.asarray(values.group["indptr"][:])
+        n_stored = min(int(self.indices.shape[0]), int(self.data.shape[0]))
+        check_pointers(f"file {values.group.name!r}", self.indptr, self.shape[0], n_stored)
         self.row_bytes = 8 * len(self) / max(1, self.shape[0])
         is_zarr = not isinstance(self.data, h5py.Dataset)
         self.block = max(BLOCK, min(BLOCK_ZARR, int(BLOCK_BYTES / max(1.0, self.row_bytes)))) if is_zarr else BLOCK

@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data.fields import BaseAnnDataField
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, value_error, without_missing_texts
 
 from ._columns import category_codes, find_column
 from ._kinds import check_kind, infer_kind
@@ -199,7 +199,7 @@ class CovariatesField(BaseAnnDataField):
     def validate_field(self, adata: AnnData | MuData) -> None:
         """Check that every column is there and complete."""
         for key in filter(None, self.keys):
-            column = find_column(adata, key)
+            column = without_missing_texts(f"column {key!r}", find_column(adata, key))
             if column.isna().any():
                 raise value_error(
                     f"column {key!r}",
@@ -224,7 +224,9 @@ class CovariatesField(BaseAnnDataField):
         state = {**state_registry, "categories": [list(known) for known in state_registry["categories"]]}
         if kwargs.get("extend_categories") and self.keys and self.keys[0] is not None:
             known = state["categories"][0]
-            known += [name for name in _present(find_column(adata_target, self.keys[0])) if name not in known]
+            column = without_missing_texts(f"column {self.keys[0]!r}", find_column(adata_target, self.keys[0]))
+            names = _present(column)
+            known += [names[new] for new in np.flatnonzero(_positions(names, known) < 0)]
         return state
 
     def codes(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
@@ -245,7 +247,7 @@ class CovariatesField(BaseAnnDataField):
                 logger.info("column %r is not in this object: its observations are of unknown category.", key)
                 continue
             code_n, names = category_codes(column)
-            codes[:, position] = np.append(pd.Index(categories).get_indexer(names), -1)[code_n]
+            codes[:, position] = np.append(_positions(names, categories), -1)[code_n]
         return codes
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
@@ -256,6 +258,29 @@ class CovariatesField(BaseAnnDataField):
     def view_state_registry(self, state_registry: dict[str, Any]) -> None:
         """Covariates have no table of their own."""
         return None
+
+
+def _positions(names: list[str], categories: list[str]) -> np.ndarray:
+    """Return the position of each name among the categories, -1 for a new one; ``1`` and ``1.0`` are one where only one is known.
+
+    Whole numbers become floats where a table once had missing values, and names of lanes are often numbers.
+
+    Examples
+    --------
+    >>> _positions(["1", "2.0", "b"], ["1.0", "2"]).tolist()
+    [0, 1, -1]
+    """
+    position_k = pd.Index(categories).get_indexer(pd.Index(names, dtype=object))
+    plain = pd.Index([_as_integer(category) for category in categories])
+    if plain.is_unique:
+        alike_k = plain.get_indexer(pd.Index([_as_integer(name) for name in names], dtype=object))
+        position_k = np.where(position_k < 0, alike_k, position_k)
+    return position_k
+
+
+def _as_integer(name: str) -> str:
+    """Return the name of a whole number without its decimals, any other name as it is."""
+    return name[:-2] if name.endswith(".0") and name[:-2].removeprefix("-").isdigit() else name
 
 
 def _present(column: pd.Series) -> list[str]:

@@ -14,6 +14,8 @@ from ._matrix import Summary
 ACCESSIBILITY_NAMES = re.compile(r"atac|peak|access|chromatin|dnase", re.IGNORECASE)
 PROTEIN_NAMES = re.compile(r"prot|adt|antibod|cite|surface", re.IGNORECASE)
 REGION = re.compile(r"^(chr)?[\w.]+[:\-_]\d+[\-_]\d+$", re.IGNORECASE)
+LARGEST = 1e15
+"""Values above this have squares whose sums exceed float32, in which models compute."""
 LARGEST_LOG = 30.0
 """Above this, non-integers cannot be logs: 2³⁰ and e³⁰ exceed any count or concentration."""
 
@@ -31,6 +33,9 @@ def check_kind(place: str, kind: str, summary: Summary) -> Kind:
         raise value_error(place, f"a kind among {known}", repr(kind), "pass one of them")
     if summary.has_infinity:
         raise value_error(place, "finite values", "infinity", "replace it; NaN means not measured")
+    if max(abs(summary.minimum), abs(summary.maximum)) > LARGEST:
+        found = f"values from {summary.minimum:g} to {summary.maximum:g}"
+        raise value_error(place, f"values of at most {LARGEST:g}", found, "check their unit, or what wrote them")
     if summary.all_zero:
         found = "nothing but zeros and NaN" if summary.has_nan else "zeros only"
         raise value_error(place, "at least one value that is not zero", found, "leave this modality out")

@@ -1,8 +1,11 @@
 """The manager: scvi-tools' registration, extended to packed batches and to observations without some modalities."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager
@@ -14,9 +17,12 @@ from omicsmlm._types import SPARSE_KINDS
 
 from ._dataset import Field, ObservationDataset
 from ._fields import CovariatesField, ModalityField
+from ._fingerprint import Fingerprint
 from ._matrix import Matrix
-from ._modality_index import modality_of
+from ._modality_index import indices_in, modality_of
 from ._sequences import SequenceField, VectorField
+
+logger = logging.getLogger(__name__)
 
 ADDED_SUFFIX = "+"
 """Suffix of the name under which the features are registered that a query has added to a modality."""
@@ -27,6 +33,9 @@ class OmicsManager(AnnDataManager):
 
     The object gets two entries in ``.uns`` (scvi-tools' identifiers) and is otherwise left as it is.
     """
+
+    fingerprint: Fingerprint | None = None
+    """What the object was like when it was registered; None without one."""
 
     @classmethod
     def define(cls, setup: dict[str, Any], model_name: str, method: str) -> "OmicsManager":
@@ -61,6 +70,26 @@ class OmicsManager(AnnDataManager):
         manager._registry = registry
         return manager
 
+    def register_fields(
+        self, adata: AnnData | MuData, source_registry: dict[str, Any] | None = None, **transfer_kwargs: object
+    ) -> None:
+        """Register an object, and keep what it is like."""
+        super().register_fields(adata, source_registry, **transfer_kwargs)
+        if source_registry is None and isinstance(adata, MuData):
+            _log_pairing(adata, self._sources)
+        self.fingerprint = Fingerprint(adata, self.fields, self.registry["field_registries"])
+
+    def check_unchanged(self) -> None:
+        """Check that the object is as it was registered.
+
+        Raises
+        ------
+        ValueError
+            If names, values, columns or sequences were changed in place since.
+        """
+        if self.fingerprint is not None and self.adata is not None:
+            self.fingerprint.check(self.adata)
+
     def transfer_fields(self, adata_target: AnnData | MuData, **kwargs: object) -> "OmicsManager":
         """Register another object with this vocabulary and these categories, matched by name.
 
@@ -73,8 +102,8 @@ class OmicsManager(AnnDataManager):
             If the object has none of the modalities, none of a modality's features, or none of the sequences and vectors.
         """
         target = adata_target
+        self._validate_anndata_object(target)
         if isinstance(target, AnnData) and len(self._sources) > 1:
-            self._validate_anndata_object(target)
             target = MuData({self._best_match(target): target})
         if isinstance(target, MuData) and not set(target.mod) & set(self._sources):
             raise value_error(
@@ -174,7 +203,10 @@ class OmicsManager(AnnDataManager):
                 "data", "an AnnData or MuData", type(adata).__name__, "read the file with anndata or mudata"
             )
         layers = list(adata.mod.items()) if isinstance(adata, MuData) else []
+        if isinstance(adata, MuData):
+            _check_modalities(adata)
         for place, part in [("data", adata), *layers]:
+            _check_names(place, part)
             if part.is_view:
                 raise value_error(
                     place, "an object of its own", "a view of another", "take a copy first: data = data.copy()"
@@ -199,3 +231,59 @@ class OmicsManager(AnnDataManager):
         """Return all observations as a dataset."""
         self._assert_anndata_registered()
         return ObservationDataset(self.adata, self.fields, self.registry["field_registries"])
+
+
+def _check_modalities(mdata: MuData) -> None:
+    """Check that the entries of a MuData are modalities of observations that their names identify.
+
+    Raises
+    ------
+    ValueError
+        If they are groups of observations, or MuData themselves, or a name is that of several observations of a modality.
+    """
+    if mdata.axis != 0:
+        found = f"axis={mdata.axis}: {named(mdata.mod)} are groups of observations or more"
+        raise value_error(
+            "data", "a MuData of modalities (axis=0)", found, "pass anndata.concat(mdata.mod), one AnnData"
+        )
+    for name, part in mdata.mod.items():
+        if not isinstance(part, AnnData):
+            raise value_error(
+                name, "an AnnData", f"a {type(part).__name__} in a MuData", "make one MuData of all of them"
+            )
+        if len(mdata.mod) > 1 and not part.obs_names.is_unique:
+            twice = part.obs_names[part.obs_names.duplicated()].unique()
+            remedy = "modalities are joined by these names: add the library or lane to them, then make the MuData anew"
+            raise value_error(name, "distinct names of observations", f"duplicates {named(twice)}", remedy)
+
+
+def _check_names(place: str, part: AnnData | MuData) -> None:
+    """Check that observations and features have names, not numbers, which match nothing after they were written to a file."""
+    for axis in ("obs_names", "var_names"):
+        names = getattr(part, axis)
+        if len(names) and pd.api.types.is_any_real_numeric_dtype(names.dtype):
+            remedy = f"turn them into text: .{axis} = .{axis}.astype(str)"
+            raise value_error(f"{place}: .{axis}", "names as text", f"numbers such as {names[0]}", remedy)
+
+
+def _log_pairing(mdata: MuData, sources: Sequence[str]) -> None:
+    """Log how many observations have which modalities, and warn where none has two."""
+    names = [name for name in sources if name in mdata.mod]
+    if len(names) < 2:
+        return
+    has_nm = np.stack([indices_in(mdata, name) >= 0 for name in names], axis=1)
+    patterns_km, count_k = np.unique(has_nm, axis=0, return_counts=True)
+    lines = [
+        f"{count:,} with {' and '.join(name for name, has in zip(names, pattern, strict=True) if has) or 'none'}"
+        for pattern, count in sorted(
+            zip(patterns_km.tolist(), count_k.tolist(), strict=True), key=lambda pair: -pair[1]
+        )
+    ]
+    logger.info("Observations: %s.", ", ".join(lines))
+    if not (has_nm.sum(axis=1) > 1).any():
+        first = ", ".join(f"{name}: {mdata[name].obs_names[0]!r}" for name in names)
+        logger.warning(
+            "No observation has two of the modalities %s: if some are the same cells or samples, give them the same names (%s).",
+            named(names),
+            first,
+        )

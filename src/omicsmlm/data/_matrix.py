@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from omicsmlm._checks import value_error
 
 from ._disk import CSRInFile, MatrixInFile
-from ._packing import Packed, Scan, gather, pack_csr, pack_dense, scan
+from ._packing import Packed, Scan, check_inside, check_pointers, gather, pack_csr, pack_dense, scan
 from ._stack import StackedCSR, in_files
 
 logger = logging.getLogger(__name__)
@@ -63,12 +63,13 @@ class Matrix:
 
     def __init__(self, place: str, values: Any) -> None:
         self.place = place
+        if sparse.issparse(values) and values.format in ("csr", "csc"):
+            values = _checked(place, values)
         if sparse.issparse(values) and values.format != "csr":
             logger.info("%s: %s matrix converted to CSR for reading by rows.", place, values.format.upper())
             values = sparse.csr_matrix(values)
         if sparse.issparse(values) and not values.has_canonical_format:
-            values = values.copy()
-            values.sum_duplicates()
+            values = _summed(values)
         self.file: MatrixInFile | None = None if sparse.issparse(values) else in_files(place, values)
         if self.file is None and not (sparse.issparse(values) or isinstance(values, np.ndarray)):
             raise value_error(
@@ -113,7 +114,11 @@ class Matrix:
             return self._pack_file(self.file, rows, vocabulary_of_column, keep_zeros)
         matrix = self.values
         if sparse.issparse(matrix) and not keep_zeros:
-            return Packed(*pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column)[:3])
+            *packed, ascends = pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column)
+            if not ascends:  # changed in place since it was opened
+                summed = _summed(matrix)
+                packed = pack_csr(summed.indptr, summed.indices, summed.data, rows, vocabulary_of_column)[:3]
+            return Packed(*packed)
         if len(rows) and rows.min() >= 0:
             block, local = matrix[rows], np.arange(len(rows))
         else:
@@ -121,6 +126,8 @@ class Matrix:
             block = matrix[wanted] if len(wanted) else np.zeros((0, self.shape[1]), dtype=np.float32)
             local = np.full(len(rows), -1, dtype=np.int64)
             local[rows >= 0] = position
+        if sparse.issparse(block):
+            check_inside(block.indices, self.shape[1])
         dense = np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
         return Packed(*pack_dense(dense, local, vocabulary_of_column, keep_zeros))
 
@@ -176,6 +183,26 @@ class Matrix:
         return Summary(low, high, found.has_nan, found.has_infinity, found.all_integers, not found.has_nonzero)
 
 
+def _checked(place: str, values: Any) -> Any:
+    """Return a CSR or CSC matrix whose pointers were checked, with values of a type that loops are compiled for."""
+    is_csr = values.format == "csr"
+    check_pointers(place, values.indptr, values.shape[0 if is_csr else 1], min(len(values.indices), len(values.data)))
+    if not is_csr:
+        check_inside(values.indices, values.shape[0])  # scipy turns it into CSR without looking
+    if values.dtype == np.float16 or not values.dtype.isnative:
+        kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype.newbyteorder("=")
+        return type(values)((values.data.astype(kind), values.indices, values.indptr), shape=values.shape)
+    return values
+
+
+def _summed(values: Any) -> Any:
+    """Return a CSR matrix with the columns of each row in order, each once; the one given stays as it is."""
+    arrays = values.data.copy(), values.indices.copy(), values.indptr.copy()
+    made = sparse.csr_matrix(arrays, shape=values.shape)  # a new one, as scipy remembers that a matrix was in order
+    made.sum_duplicates()
+    return made
+
+
 def _parts(file: MatrixInFile, rows: np.ndarray, lut: np.ndarray, keep_zeros: bool) -> Iterator[Packed]:
     """Yield ascending rows of a file as packed tokens, range by range."""
     for block, local in file.parts(rows):
@@ -187,5 +214,6 @@ def _parts(file: MatrixInFile, rows: np.ndarray, lut: np.ndarray, keep_zeros: bo
             yield Packed(*packed[:3])
             continue
         if sparse.issparse(block):
+            check_inside(block.indices, block.shape[1])
             block, local = block[local].toarray(), np.arange(len(local))
         yield Packed(*pack_dense(np.ascontiguousarray(block, dtype=np.float32), local, lut, keep_zeros))

@@ -11,6 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from omicsmlm._checks import value_error
+
+ASCENDING, NOT_ASCENDING, OUTSIDE = 0, 1, 2
+"""What the columns of rows are found to be: as they should be, not in order or repeated, or outside of the matrix."""
+
 
 class Packed(NamedTuple):
     """Tokens of some rows as arrays: see :class:`omicsmlm._types.Tokens`."""
@@ -116,14 +121,34 @@ def _copy_rows(ids, values, offsets, position, new_ids, new_values, new_offsets,
             to_values[j] = from_values[j]
 
 
-@njit(cache=True, nogil=True)
-def compact_rows(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def compact_rows(
+    ids: np.ndarray,
+    values: np.ndarray,
+    offsets: np.ndarray,
+    indptr: np.ndarray,
+    rows: np.ndarray,
+    lut: np.ndarray,
+    is_same: bool,
+) -> bool:
     """Return whether the columns of each row ascend; if they do, reduce a range that was read from a file to its tokens.
 
     ``ids`` and ``values`` hold the range from position ``offsets[0]`` on. The tokens of the rows that were asked for are
     moved to its beginning, in place: those of features in the vocabulary and with a value other than 0. If columns do not
     ascend, the content is undefined and the rows have to be read again.
+
+    Raises
+    ------
+    ValueError
+        If a column is outside of the matrix.
     """
+    found = _compact_rows(ids, values, offsets, indptr, rows, lut, is_same)
+    if found == OUTSIDE:
+        raise outside(len(lut))
+    return found == ASCENDING
+
+
+@njit(cache=True, nogil=True)
+def _compact_rows(ids, values, offsets, indptr, rows, lut, is_same):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     shift = offsets[0] - indptr[rows[0]]
     at = offsets[0]
     for i, row in enumerate(rows):
@@ -135,7 +160,9 @@ def compact_rows(ids, values, offsets, indptr, rows, lut, is_same):  # type: ign
         for j in range(len(found)):
             zeros |= np.int32(found[j] == 0)
         if wrong:
-            return False
+            return NOT_ASCENDING
+        if stop > start and (ids[start] < 0 or ids[stop - 1] >= len(lut)):  # they ascend: the others lie between
+            return OUTSIDE
         if is_same and zeros == 0:
             if at < start:
                 for j in range(stop - start):
@@ -149,15 +176,62 @@ def compact_rows(ids, values, offsets, indptr, rows, lut, is_same):  # type: ign
                 values[at] = value
                 at += (position >= 0) & (value != 0)
         offsets[i + 1] = at
-    return True
+    return ASCENDING
+
+
+def pack_csr(
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, rows: np.ndarray, lut: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Return ids, values and offsets of rows (-1 for an empty one), and whether the columns of each row ascend.
+
+    Where they do not, packing stops, and only the last of the four is of use. The row pointers are those of
+    :func:`check_pointers`.
+
+    Raises
+    ------
+    ValueError
+        If a column is outside of the matrix.
+    """
+    ids, values, offsets, found = _pack_csr(indptr, indices, data, rows, lut)
+    if found == OUTSIDE:
+        raise outside(len(lut))
+    return ids, values, offsets, found == ASCENDING
+
+
+def outside(n_columns: int) -> ValueError:
+    """Return the error for column indices of a sparse matrix that are no columns of it."""
+    expected = f"column indices from 0 to {n_columns - 1}"
+    return value_error("sparse matrix", expected, "others", "it is damaged: read or make it anew")
+
+
+def check_pointers(place: str, indptr: np.ndarray, n_rows: int, n_stored: int) -> None:
+    """Check the pointers to the rows of a CSR matrix (or to the columns of a CSC one), which loops rely on.
+
+    Raises
+    ------
+    ValueError
+        If they do not ascend from 0 to at most the number of stored values.
+    """
+    whole = len(indptr) == n_rows + 1 and indptr[0] == 0 and indptr[-1] <= n_stored
+    if not whole or (n_rows and not (indptr[1:] >= indptr[:-1]).all()):
+        expected = f"a sparse matrix whose row pointers ascend from 0 to {n_stored}"
+        raise value_error(place, expected, "others", "it is damaged: read or make it anew")
+
+
+def check_inside(indices: np.ndarray, n_columns: int) -> None:
+    """Check the column indices of a CSR matrix before a library's compiled loop meets them.
+
+    Raises
+    ------
+    ValueError
+        If one is outside of the matrix.
+    """
+    if len(indices) and (indices.min() < 0 or indices.max() >= n_columns):
+        raise outside(n_columns)
 
 
 @njit(cache=True, nogil=True)
-def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Return ids, values and offsets of rows (-1 for an empty one), and whether the columns of each row ascend.
-
-    Where they do not, packing stops, and only the last of the four is of use.
-    """
+def _pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     most = 0
     for row in rows:
         if row >= 0:
@@ -172,7 +246,9 @@ def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def] 
             for j in range(1, len(own)):
                 wrong |= np.int32(own[j] <= own[j - 1])
             if wrong:
-                return ids, values, offsets, False
+                return ids, values, offsets, NOT_ASCENDING
+            if len(own) and (own[0] < 0 or own[-1] >= len(lut)):  # they ascend: the others lie between
+                return ids, values, offsets, OUTSIDE
             to_ids, to_values = ids[at : at + len(own)], values[at : at + len(own)]
             for j in range(len(own)):
                 to_ids[j] = lut[own[j]]
@@ -188,7 +264,7 @@ def pack_csr(indptr, indices, data, rows, lut):  # type: ignore[no-untyped-def] 
                     kept += (lut[own[j]] >= 0) & (found[j] != 0)
             at += kept
         offsets[i + 1] = at
-    return ids[:at], values[:at], offsets, True
+    return ids[:at], values[:at], offsets, ASCENDING
 
 
 @njit(cache=True, nogil=True)

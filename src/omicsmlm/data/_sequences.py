@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data.fields import BaseAnnDataField
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import are_missing_texts, named, value_error, without_missing_texts
 from omicsmlm._types import Sequences, Tokens
 
 from ._columns import read_column
@@ -58,7 +58,7 @@ class _ObservationField(BaseAnnDataField):
 
 
 class SequenceField(_ObservationField):
-    """A column of ``obs`` with one sequence per observation; missing, or empty, where the observation has none.
+    """A column of ``obs`` with one sequence per observation; missing, empty or "nan" where the observation has none.
 
     Parameters
     ----------
@@ -90,6 +90,7 @@ class SequenceField(_ObservationField):
         if self.key not in adata.obs:
             found = f"columns {named(adata.obs.columns, most=12)}"
             raise value_error(f"column {self.key!r}", "a column of .obs", found, "pass an existing name")
+        without_missing_texts(f"column {self.key!r}", read_column(adata.obs, self.key))  # says how many there are
         distinct, _ = self.read(adata)
         alphabet = np.zeros(256, dtype=bool)
         alphabet[np.frombuffer(ALPHABETS[self.kind].encode(), np.uint8)] = True
@@ -123,7 +124,7 @@ class SequenceField(_ObservationField):
         if self.key not in data.obs:
             return [], np.full(data.n_obs, -1, dtype=np.int64)
         column = read_column(data.obs, self.key).astype(object)
-        codes_n, values = pd.factorize(column.where(column.notna() & (column != ""), None))
+        codes_n, values = pd.factorize(column.where(column.notna() & ~are_missing_texts(column), None))
         wrong = [value for value in values if not isinstance(value, str)]
         if wrong:
             found = f"{wrong[0]!r}"

@@ -9,7 +9,7 @@ from scipy import sparse
 from omicsmlm._types import SOURCES, Source
 
 from ._disk import CSRInFile, MatrixInFile, is_dask_array, on_disk
-from ._packing import Packed, pack_csr
+from ._packing import Packed, check_inside, pack_csr
 
 
 class StackedCSR:
@@ -76,6 +76,7 @@ class StackedCSR:
         column_of = self.columns[number]
         for block, local in self.files[number].parts(rows):
             if column_of is not None:
+                check_inside(block.indices, len(column_of))
                 placed = block.data, column_of[block.indices].astype(np.int32), block.indptr
                 block = sparse.csr_matrix(placed, shape=(block.shape[0], self.shape[1]))
             yield block, local

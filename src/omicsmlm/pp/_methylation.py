@@ -1,5 +1,7 @@
 """Methylation of genes: the mean beta value of their CpG probes."""
 
+import gzip
+import io
 import logging
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +23,11 @@ BLOCK = 2**23
 """Values that are averaged at once, which bounds the memory (float64: 64 MiB)."""
 ILLUMINA_PROMOTER = 1500
 """Base pairs upstream of the TSS that the groups of an Illumina manifest call TSS1500."""
+
+ASSAY, CONTROLS = "[Assay]", "[Controls]"
+"""Lines before and behind the table in a manifest of Illumina."""
+HEADING = 2**16
+"""Characters within which its heading ends."""
 
 _NAMES = {
     "probe": ("feature", "IlmnID", "Name"),
@@ -158,11 +165,11 @@ def _read(annotation: pd.DataFrame | str | Path) -> pd.DataFrame:
     if isinstance(annotation, pd.DataFrame):
         table = annotation
     else:
-        path = Path(annotation)
+        path = Path(annotation).expanduser()
         if not path.is_file():
             found = f"{str(path)!r}, which is no file"
             raise value_error("annotation", "a table or the path of a .csv or .tsv file", found, "correct the path")
-        table = pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", low_memory=False)
+        table = _read_table(path)
     for name, others in _NAMES.items():
         column = next((column for column in (name, *others) if column in table), None)
         if column is not None:
@@ -172,6 +179,23 @@ def _read(annotation: pd.DataFrame | str | Path) -> pd.DataFrame:
                 "annotation", f"a column {name!r}", f"the columns {named(table, 12)}", f"name it so: {name}"
             )
     return table
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Return the table of a file: of a manifest as Illumina ships it, the part between ``[Assay]`` and ``[Controls]``."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
+            head = file.read(HEADING)
+            text = head + file.read() if ASSAY in head else None
+        if text is not None:
+            text = text.partition(ASSAY)[2].partition("\n")[2].partition(CONTROLS)[0]
+        source = path if text is None else io.StringIO(text)
+        return pd.read_csv(source, sep="\t" if ".tsv" in path.suffixes else ",", low_memory=False)
+    except (OSError, EOFError, ValueError) as error:  # pandas' errors of parsing are ValueErrors
+        found = f"{str(path)!r}, which cannot be read ({' '.join(str(error).split())})"
+        remedy = "cut the lines before and behind the table"
+        raise value_error("annotation", "a table with its columns named in the first line", found, remedy) from error
 
 
 def _one_gene_per_row(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -18,9 +17,19 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Loader, Parts
 
+from ._arguments import (
+    check_device,
+    check_path,
+    check_switch,
+    check_trainer_options,
+    configured,
+    in_one_sentence,
+)
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
+from ._divergence import Divergence
 from ._plan import Loaders, MaskedPlan, Optimisation
 from ._ranks import Ranks
 from ._rounds import Rounds
@@ -29,34 +38,6 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """Precisions that a training can run in; weights are always float32."""
 DDP = "ddp_find_unused_parameters_true"
 """A modality that no observation of a rank has leaves weights without a gradient."""
-
-
-SET_BY_FIT = (
-    "enable_checkpointing",
-    "max_epochs",
-    "max_steps",
-    "max_time",
-    "min_epochs",
-    "min_steps",
-    "reload_dataloaders_every_n_epochs",
-    "use_distributed_sampler",
-    "val_check_interval",
-)
-"""Options of the Trainer that would cut a training otherwise than in rounds."""
-ELSEWHERE = {
-    "enable_checkpointing": "pass checkpoint_dir to keep checkpoints",
-    "early_stopping_patience": "set patience in the config",
-    "lr": "set learning_rate in the config",
-    "num_workers": "leave it out: files are read ahead of the steps in a thread",
-    "datasplitter_kwargs": "pass train_size and batch_size themselves",
-    "n_epochs": "pass max_epochs",
-    "plan_kwargs": "set hyper-parameters of the training in the config",
-    "use_gpu": "pass accelerator",
-    "validation_size": "pass train_size; all other observations are for validation",
-    "val_check_interval": "leave it out: a training is validated after every round of steps",
-    "weight_decay": "set it in the config",
-}
-"""Arguments of other libraries, and what to do here instead."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +57,15 @@ class FitOptions:
     precision: str | None = None
     features: str = ""
     """What tells the features of the observations from others; a checkpoint is of these."""
+
+    def __post_init__(self) -> None:
+        """Check the types of what the user asks for."""
+        check_device(self.accelerator, self.devices)
+        check_switch("early_stopping", self.early_stopping)
+        check_switch("progress_bar", self.progress_bar)
+        for name in ("checkpoint_dir", "resume_from"):
+            if (path := getattr(self, name)) is not None:
+                check_path(name, path)
 
 
 class Fitted(NamedTuple):
@@ -100,7 +90,7 @@ def fit(
 ) -> Fitted:
     """Train the module of the parts in place and leave it, with its best weights, in evaluation mode.
 
-    The global random state of the caller is left as it was.
+    The global random state of the caller is left as it was. Of several threads that train, one does at a time, as they share it.
 
     Parameters
     ----------
@@ -159,11 +149,15 @@ def fit(
     }
     plan = MaskedPlan(parts, optimisation, options.seed, loaders, _n_steps(rounds, n_accumulated), limit)
     plan.bound_to = {"seed": options.seed, "learning_rate": optimisation.learning_rate, "features": options.features}
-    with torch.random.fork_rng(), _quiet():
-        trainer = lightning.Trainer(**settings)
-        start = None if options.resume_from is None else _checkpoint(Path(options.resume_from), plan, rounds)
+    with own_random_state(), _quiet():
+        with in_one_sentence():
+            trainer = lightning.Trainer(**settings)
+        start = (
+            None if options.resume_from is None else _checkpoint(Path(options.resume_from).expanduser(), plan, rounds)
+        )
         try:
-            trainer.fit(plan, rounds, validation_loader, ckpt_path=start, weights_only=True)
+            with configured():
+                trainer.fit(plan, rounds, validation_loader, ckpt_path=start, weights_only=True)
         except SystemExit as stop:  # Lightning's answer to Ctrl-C; whether that ends the process is up to the caller
             raise (stop.__context__ if isinstance(stop.__context__, KeyboardInterrupt) else stop) from None
         finally:
@@ -176,22 +170,6 @@ def fit(
 def _n_steps(rounds: Rounds, n_accumulated: int) -> int:
     """Return the number of steps of the optimiser, which takes one at the end of each round, too."""
     return rounds.n_rounds * -(-rounds.size // n_accumulated)
-
-
-def check_trainer_options(options: Mapping[str, Any]) -> None:
-    """Check that options of the Trainer are known, and not among those that the fit sets.
-
-    Raises
-    ------
-    ValueError
-        If one is not; the message names the argument that does what other libraries call by that name.
-    """
-    known = set(signature(lightning.Trainer).parameters) - set(SET_BY_FIT)
-    for name in options:
-        if name in known:
-            continue
-        remedy = ELSEWHERE.get(name, "see lightning.Trainer for those that are passed on")
-        raise value_error("train", "arguments of train() or of lightning.Trainer", f"{name!r}", remedy)
 
 
 def _devices(options: FitOptions, trainer_options: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,14 +220,16 @@ def _listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
 
 def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[Callback]:
     """Return the callbacks that the options ask for."""
-    callbacks: list[Callback] = [KeptWeights(averaging)]
+    kept = KeptWeights(averaging)
+    callbacks: list[Callback] = [kept, Divergence(kept)]
     if options.progress_bar:
         callbacks.append(Bar())
     if validated and options.early_stopping:
         callbacks.append(EarlyStopping("validation_loss", patience=options.patience))
     if options.checkpoint_dir is not None:
-        _check_writable(Path(options.checkpoint_dir))
-        callbacks.append(LastCheckpoint(Path(options.checkpoint_dir)))
+        directory = Path(options.checkpoint_dir).expanduser()
+        _check_writable(directory)
+        callbacks.append(LastCheckpoint(directory))
     return callbacks
 
 

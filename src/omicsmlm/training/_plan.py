@@ -139,6 +139,8 @@ class MaskedPlan(lightning.LightningModule):
         """What a checkpoint is written down with, and must be the same where a training goes on from it."""
         self.losses: dict[str, float] = {}
         """Means of the last round, by stage and name."""
+        self.n_left_out = 0
+        """Steps of the last round that were left out, as their gradients were not finite."""
         self._noted: dict[str, tuple[list[str], Tensor, int | Tensor]] = {}
         self._bank: MemoryBank | None = None
         self._loaded_bank: dict[str, Any] | None = None
@@ -337,9 +339,9 @@ class MaskedPlan(lightning.LightningModule):
     def end_round(self) -> None:
         """Log the losses of a round, and warn of steps that were left out."""
         self.log_dict(self._means("train"))
-        n_skipped, self._skipped = int(self._skipped), torch.zeros_like(self._skipped)
-        if n_skipped:
-            logger.warning("%d steps of this round were left out, as their gradients were not finite.", n_skipped)
+        self.n_left_out, self._skipped = int(self._skipped), torch.zeros_like(self._skipped)
+        if self.n_left_out:
+            logger.warning("%d steps of this round were left out, as their gradients were not finite.", self.n_left_out)
 
     # ---- optimiser --------------------------------------------------------------------------------------------------
 

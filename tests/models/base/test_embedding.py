@@ -7,7 +7,7 @@ from torch import nn
 
 from omicsmlm import OmicsMLM
 from omicsmlm.models.base import EMBEDDING_BATCH_SIZE, _embedding
-from omicsmlm.models.base._embedding import check_positive, checked_indices
+from omicsmlm.models.base._embedding import checked_indices
 from omicsmlm.training import Ranks
 from tests.objects import SMALL, multiome, rna
 
@@ -42,14 +42,6 @@ def test_other_positions_get_one_sentence(asked):
         ValueError, match="^indices: expected positions below 4, or as many booleans, got .*; pass obs_na"
     ):
         checked_indices(asked, 4)
-
-
-@pytest.mark.parametrize("number", [0, -1])
-def test_numbers_are_at_least_one(number):
-    with pytest.raises(ValueError, match=f"^n_x: expected at least 1, got {number}; pass 3"):
-        check_positive("n_x", number, "pass 3")
-    check_positive("n_x", 1, "pass 3")
-    check_positive("n_x", None, "pass 3")
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, None])

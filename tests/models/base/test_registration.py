@@ -165,3 +165,58 @@ def test_a_modality_may_be_left_out_where_there_is_one(model):
         found = rf"got {asked!r}; name one that the model was trained on"
         with pytest.raises(ValueError, match=rf"^modality: expected one of \['rna', 'atac', 'prot'\], {found}"):
             model._asked_modality(asked)
+
+
+@pytest.mark.parametrize("was_set_up", [False, True])
+@pytest.mark.parametrize("step", ["_derive", "_initialize"])
+def test_a_failed_construction_leaves_nothing(step, was_set_up, monkeypatch):
+    adata = rna()
+    if was_set_up:
+        OmicsMLM.setup_anndata(adata, batch_key="batch")
+    adata.uns["own"] = 3
+    before, stores = dict(adata.uns), (OmicsMLM._setup_adata_manager_store, OmicsMLM._per_instance_manager_store)
+    known = [set(store) for store in stores]
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(OmicsMLM, step, fail)
+    with pytest.raises(ZeroDivisionError):
+        OmicsMLM(adata, SMALL)
+    monkeypatch.undo()
+    assert dict(adata.uns) == before
+    assert [set(store) for store in stores] == known
+    assert OmicsMLM(adata, SMALL).adata is adata
+
+
+def test_a_failed_query_leaves_nothing(monkeypatch):
+    reference, query = OmicsMLM(rna(), SMALL, batch_key="batch"), rna(first=72)
+    reference.train(1, progress_bar=False, accelerator="cpu", key_added=None)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(OmicsMLM, "_adopt", fail)
+    with pytest.raises(ZeroDivisionError):
+        OmicsMLM.load_query_data(query, reference)
+    assert dict(query.uns) == {}
+
+
+@pytest.mark.parametrize("config", [{}, {"n_latent": 16}, [], "small", 3, object()])
+def test_hyper_parameters_are_those_of_the_family(config):
+    adata = rna()
+    with pytest.raises(ValueError, match="^config: expected an OmicsMLMConfig, got .*; pass OmicsMLMConfig"):
+        OmicsMLM(adata, config)
+    assert dict(adata.uns) == {}
+
+
+@pytest.mark.parametrize("batch_key", [3, [3], b"batch", ["batch", None]])
+def test_a_batch_is_named_by_text(batch_key):
+    with pytest.raises(ValueError, match="^batch_key: expected a name, or a list of names, got .*; pass names as text"):
+        OmicsMLM(rna(), SMALL, batch_key=batch_key)
+
+
+@pytest.mark.parametrize("data", ["file.h5ad", 3, [1], None])
+def test_what_is_no_object_is_refused(data):
+    with pytest.raises(ValueError, match="^data: expected an AnnData or MuData, got .*; read the file with"):
+        OmicsMLM(data, SMALL)

@@ -22,3 +22,13 @@ def test_codes_are_positions_among_the_labels():
     assert code_n.tolist() == [1, 0, -1, -1, 1]
     assert code_n.dtype == np.int64
     assert label_codes(names, ["b", "a"]).tolist() == [0, 1, -1, -1, 0]
+
+
+def test_missing_labels_that_became_text_are_missing(caplog):
+    data = rna(6)
+    data.obs["label"] = ["a", "nan", "", "NA", "b", "None"]
+    assert label_names(data, "label", "Unknown").isna().tolist() == [False, True, True, True, False, True]
+    assert (
+        "column 'label': the texts 'nan' (1), '' (1), 'NA' (1), 'None' (1) are taken for missing values."
+        in caplog.messages
+    )

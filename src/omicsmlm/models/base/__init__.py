@@ -20,10 +20,11 @@ from ._model import OmicsModel, announce
 from ._query import QueryDerived, QueryModel
 from ._query_module import QueryModule
 from ._rebuilding import rebuilding
-from ._records import Config, FormerFields, from_json, to_json
+from ._records import Config, FormerFields, check_config, from_json, to_json
 from ._registration import listed_covariates
 
 __all__ = [
+    "check_config",
     "ACCESSIBILITY_WEIGHT",
     "ADVERSARY_WEIGHT",
     "Batches",

@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, positive_integer, shortened, value_error
 from omicsmlm._types import Batch, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
@@ -88,11 +88,11 @@ class EmbeddingModel[M: Module](InheritedSurface):
 
     @torch.inference_mode()
     def _blocks(
-        self, manager: OmicsManager, indices: np.ndarray, batch_size: int | None, compute: Callable[[Batch], Tensor]
+        self, manager: OmicsManager, indices: np.ndarray, batch_size: int, compute: Callable[[Batch], Tensor]
     ) -> Iterator[np.ndarray]:
         """Yield what is computed of some observations, float32, as many at a time as are embedded at once."""
         self.module.eval()
-        for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
+        for batch in observation_loader(manager, indices, batch_size):
             yield compute(on_device(batch, self.device)).float().cpu().numpy()
 
     def minibatches(
@@ -113,11 +113,11 @@ class EmbeddingModel[M: Module](InheritedSurface):
         ValueError
             If an argument is out of range, or the object does not fit the model.
         """
-        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
+        batch_size = self.checked_batch_size(batch_size)
         manager = self.manager_for(data)
         indices = checked_indices(indices, manager.adata.n_obs)
         self.module.eval()
-        for batch in observation_loader(manager, indices, batch_size or self.embedding_batch_size):
+        for batch in observation_loader(manager, indices, batch_size):
             yield on_device(batch, self.device)
 
     def map_observations(
@@ -153,7 +153,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
         ValueError
             If an argument is out of range, or the object does not fit the model.
         """
-        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
+        batch_size = self.checked_batch_size(batch_size)
         manager = self.manager_for(data)
         indices = checked_indices(indices, manager.adata.n_obs)
         values, start = np.empty((len(indices), width), dtype=np.float32), 0
@@ -196,7 +196,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
             If the file cannot be written, is the one that is read, or is not named for its kind of object; or as
             :meth:`get_latent_representation` does. No file is left then.
         """
-        check_positive("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
+        batch_size = self.checked_batch_size(batch_size)
         key = self._checked_key(key_added, data)
         assert key is not None
         target = target_file(path, self.adata if data is None else data)
@@ -215,7 +215,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
         self, manager: OmicsManager, ranks: Ranks, batch_size: int | None = None
     ) -> Iterator[np.ndarray]:
         """Embed all observations, a part on each rank, and yield them, in order, to every one."""
-        n_obs = manager.adata.n_obs
+        n_obs, batch_size = manager.adata.n_obs, self.checked_batch_size(batch_size)
         for start in range(0, n_obs, GATHERED_OBSERVATIONS):
             indices = np.array_split(np.arange(start, min(start + GATHERED_OBSERVATIONS, n_obs)), ranks.n_ranks)[
                 ranks.rank
@@ -238,8 +238,23 @@ class EmbeddingModel[M: Module](InheritedSurface):
         finally:
             self.to_device(before)
 
+    def checked_batch_size(self, batch_size: int | None) -> int:
+        """Return the number of observations at a time that the user asks for, or that of the family.
+
+        Raises
+        ------
+        ValueError
+            If it is no whole number, or below 1.
+        """
+        if batch_size is None:
+            return self.embedding_batch_size
+        return positive_integer("batch_size", batch_size, f"leave it out for {self.embedding_batch_size:,}")
+
     def _checked_key(self, key_added: str | None, data: AnnData | MuData | None = None) -> str | None:
         """Return the key of ``.obsm`` that the user asks for, or the family's own."""
+        if key_added is not None and (not isinstance(key_added, str) or not key_added or "/" in key_added):
+            remedy = f'pass {self.embedding_key!r}, say, or "auto"'
+            raise value_error("key_added", "a key of .obsm as text, without '/'", shortened(key_added), remedy)
         key, data = self.embedding_key if key_added == "auto" else key_added, self.adata if data is None else data
         if key is not None and isinstance(data, MuData) and key in data.mod:
             raise value_error(
@@ -268,15 +283,3 @@ def checked_indices(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> n
         wanted = f"positions below {n_obs}, or as many booleans"
         raise value_error("indices", wanted, named(indices.ravel(), 3), "pass obs_names.get_indexer(names) for names")
     return indices.astype(np.int64) % n_obs  # what is drawn for an observation follows from its position
-
-
-def check_positive(argument: str, number: int | None, remedy: str) -> None:
-    """Check that a number, if given, is at least 1.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if number is not None and number < 1:
-        raise value_error(argument, "at least 1", str(number), remedy)

@@ -5,17 +5,18 @@ import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import positive_integer, shortened, value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -28,10 +29,10 @@ from omicsmlm.training import (
     sensible_epochs,
 )
 
-from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel, check_positive
+from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel
 from ._files import Saved, read_model, write_model
 from ._rebuilding import rebuilding
-from ._records import Config, FormerFields, from_json, to_json
+from ._records import Config, FormerFields, check_config, from_json, to_json
 from ._stages import Stages
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,15 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
     def __init__(
         self, data: AnnData | MuData, config: C | None = None, *, batch_key: str | Sequence[str] | None = None
     ) -> None:
-        super().__init__(data, batch_key=batch_key)
+        check_config(config, self.config_class)
+        with self.leaving_as_it_was(data):
+            super().__init__(data, batch_key=batch_key)
+            self._make(config, data)
+        announce(f"{type(self).__name__}: {self._describe()}.")
+        self._warn_of_one_batch()
+
+    def _make(self, config: C | None, data: AnnData | MuData) -> None:
+        """Derive from the registered object what the model needs, and build it."""
         self.config = self._configured(config, data.n_obs)
         self.n_trainings = 0
         with Stages(type(self).__name__, self._n_stages()) as self._stages:
@@ -95,11 +104,9 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             self.derived = self._derive(sample)
             self._stage("building")
             self._build()
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.config.seed)
+            with own_random_state(self.config.seed, devices=[]):
                 self._initialize(sample)
         self._stages = None
-        announce(f"{type(self).__name__}: {self._describe()}.")
 
     # ---- what a family defines -------------------------------------------------------------------------------------
 
@@ -207,12 +214,13 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         """
         manager = self.manager_for(None)
         key = self._checked_key(key_added)
-        check_positive("max_epochs", max_epochs, "leave it out for a sensible number")
-        check_positive("max_steps", max_steps, "leave it out to train for max_epochs")
-        check_positive("batch_size", batch_size, "pass 128, say")
+        if max_epochs is not None:
+            max_epochs = positive_integer("max_epochs", max_epochs, "leave it out for a sensible number")
+        if max_steps is not None:
+            max_steps = positive_integer("max_steps", max_steps, "leave it out to train for max_epochs")
+        batch_size = positive_integer("batch_size", batch_size, "pass 128, say")
         check_trainer_options(trainer_options)
         train_indices, validation_indices = self._split(train_size)
-        self._prepare_training(train_indices)
         seed = hash((self.config.seed, self.n_trainings)) & 0x7FFF_FFFF
         options = FitOptions(
             max_epochs=max_epochs or self._sensible_epochs(len(train_indices), batch_size),
@@ -230,6 +238,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         )
         validated = sample_observations(manager, VALIDATION_SIZE, seed, validation_indices)
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
+        self._prepare_training(train_indices)
         is_cuda = on_cuda(accelerator)
         fitted = fit(
             self.parts,
@@ -277,8 +286,10 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
-        if not 0 < train_size <= 1:
-            raise value_error("train_size", "a fraction above 0 and at most 1", str(train_size), "pass 0.9, say")
+        is_number = isinstance(train_size, Real) and not isinstance(train_size, bool)
+        if not is_number or not 0 < train_size <= 1:
+            found = str(train_size) if is_number else shortened(train_size)
+            raise value_error("train_size", "a fraction above 0 and at most 1", found, "pass 0.9, say")
         n_obs = self.adata.n_obs
         n_train = min(n_obs, max(1, round(train_size * n_obs)))
         layout = self.adata_manager.observation_dataset().layout
@@ -421,9 +432,19 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
+    def _warn_of_one_batch(self) -> None:
+        """Say that the batches which the user named are one only."""
+        for key, categories in list(self.adata_manager.covariates.items())[:1]:
+            if len(categories) == 1:
+                logger.warning(
+                    "%s: all observations are of one batch, %r of %r; there is nothing to tell apart from it.",
+                    type(self).__name__,
+                    categories[0],
+                    key,
+                )
+
     def _build(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
+        with own_random_state(self.config.seed, devices=[]):
             self.parts = self._assemble(self.derived)
         self.module = cast(M, self.parts.module)  # a family's parts have its own module
         self.module.eval()

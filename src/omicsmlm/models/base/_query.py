@@ -93,6 +93,14 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
             raise value_error("reference", f"an {cls.__name__}", type(source).__name__, "load it with its own class")
         if not source.is_trained_:
             raise value_error("reference", "a trained model", "one that is not", "call train() on the reference first")
+        with cls.leaving_as_it_was(query):
+            model = cls._of_query(query, source, extend_vocabulary)
+        announce(f"{cls.__name__}: {model._describe_query()}.")
+        return model
+
+    @classmethod
+    def _of_query(cls, query: AnnData | MuData, source: Self, extend_vocabulary: bool) -> Self:
+        """Return a model of a query, made from a trained one."""
         known = _n_batches(source.adata_manager)
         whole = source.adata_manager.with_added_features(query) if extend_vocabulary else source.adata_manager
         manager = whole.transfer_fields(query, extend_categories=True)
@@ -106,7 +114,6 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         if added:
             model._initialize_added(added)
         model.is_trained_ = True
-        announce(f"{cls.__name__}: {model._describe_query()}.")
         return model
 
     def _describe_query(self) -> str:

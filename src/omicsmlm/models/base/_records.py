@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, get_args, get_origin, get_type_hints
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, shortened, value_error
 
 
 class Config(Protocol):
@@ -36,6 +36,20 @@ class FormerFields(NamedTuple):
     """What a field is called now, by the name it had."""
     constants: Mapping[str, object] = MappingProxyType({})
     """Value of what is a constant now, by the name of the field it was; it must not be saved with any other."""
+
+
+def check_config(config: object, config_class: type) -> None:
+    """Check that hyper-parameters, if given, are a record of a class.
+
+    Raises
+    ------
+    ValueError
+        If they are anything else, such as a dictionary.
+    """
+    if config is not None and not isinstance(config, config_class):
+        name = config_class.__name__
+        remedy = f"pass {name}(**config)" if isinstance(config, dict) else f"pass {name}(), say"
+        raise value_error("config", f"an {name}", shortened(config), remedy)
 
 
 def to_json(record: Any) -> Any:

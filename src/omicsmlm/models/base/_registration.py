@@ -1,15 +1,19 @@
 """How a family meets the user's object: what is registered of it, and how other objects are matched to that."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, shortened, value_error
 from omicsmlm.data import COLUMN_SEPARATOR, OmicsManager
+
+IDENTIFIERS = ("_scvi_uuid", "_scvi_manager_uuid")
+"""Entries of ``.uns`` that scvi-tools knows a registered object by."""
 
 
 class Registered(BaseModelClass):
@@ -38,13 +42,16 @@ class Registered(BaseModelClass):
         if known is not None and batch_key is not None:
             found = f"{batch_key!r} for an object that was set up already"
             raise value_error("batch_key", "a batch that is named once", found, "name it in the setup method alone")
-        if known is None:
-            self._setup_unasked(data, batch_key)
-        elif known.adata is not data:
-            self._register(data, known.registry["setup_args"])
-        super().__init__(data)
-        if known is None:
-            del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
+        with self.leaving_as_it_was(data):
+            if known is None:
+                self._setup_unasked(data, batch_key)
+            elif known.adata is not data:
+                self._register(data, known.registry["setup_args"])
+            else:
+                known.check_unchanged()
+            super().__init__(data)
+            if known is None:
+                del self._setup_adata_manager_store[self.adata_manager.adata_uuid]
 
     @abstractmethod
     def train(self) -> None:
@@ -166,18 +173,45 @@ class Registered(BaseModelClass):
         manager.register_fields(data)
         cls.register_manager(manager)
 
+    @classmethod
+    @contextmanager
+    def leaving_as_it_was(cls, data: AnnData | MuData) -> Iterator[None]:
+        """Take back the registration of an object if what follows fails: the identifiers of scvi-tools in ``.uns``.
+
+        Parameters
+        ----------
+        data
+            The object that is registered within.
+        """
+        _check_object(data)
+        before = {key: data.uns[key] for key in IDENTIFIERS if key in data.uns}
+        stores = (cls._setup_adata_manager_store, cls._per_instance_manager_store)
+        known = [set(store) for store in stores]
+        try:
+            yield
+        except BaseException:
+            for key in IDENTIFIERS:
+                data.uns.pop(key, None)
+            data.uns.update(before)
+            for store, keys in zip(stores, known, strict=True):
+                for key in store.keys() - keys:
+                    del store[key]
+            raise
+
     def manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
         """Return the manager of an object: the model's own, or one transferred by feature name.
 
         Raises
         ------
         ValueError
-            If there is no object, or it does not fit the model.
+            If there is no object, it does not fit the model, or the registered one was changed in place since.
         """
         if data is None and self.adata is None:
             raise value_error("data", "an object", "none, as the model was loaded without one", "pass data=…")
         if data is None or data is self.adata:
+            self.adata_manager.check_unchanged()
             return self.adata_manager
+        _check_object(data)
         return self.adata_manager.transfer_fields(data)
 
     def _asked_modality(self, modality: str | None) -> str:
@@ -196,8 +230,11 @@ def _check_object(data: object) -> None:
         raise value_error("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
 
 
-def _listed(names: str | Sequence[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(dict.fromkeys(names))
+def _listed(names: str | Sequence[str], argument: str = "modalities") -> list[str]:
+    listed = [names] if isinstance(names, str) else names
+    if not isinstance(listed, Iterable) or not all(isinstance(name, str) for name in listed):
+        raise value_error(argument, "a name, or a list of names", shortened(names), "pass names as text")
+    return list(dict.fromkeys(listed))
 
 
 def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
@@ -209,6 +246,6 @@ def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Seque
     (['batch', 'donor'], [None, 'donor'], [])
     """
     if batch_key is not None:
-        batch_key = COLUMN_SEPARATOR.join(_listed(batch_key))
-    keys = [key for key in _listed(others) if key != batch_key]
+        batch_key = COLUMN_SEPARATOR.join(_listed(batch_key, "batch_key"))
+    keys = [key for key in _listed(others, "categorical_covariate_keys") if key != batch_key]
     return [batch_key, *keys] if keys or batch_key is not None else []

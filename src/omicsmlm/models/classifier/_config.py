@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
 from omicsmlm.models.heads import LEARNING_RATES, Tuning
 
 FEW_OBSERVATIONS = 2000
@@ -45,7 +46,7 @@ class ClassifierConfig:
         Highest rate of AdamW in fine-tuning; None for 1e-3 (lora), 1e-2 (ia3) or 2e-4 (full).
     weight_decay
         Of AdamW.
-    hidden_rates
+    mask_rates
         Lowest and highest fraction of an observation's features that are masked in a step of fine-tuning.
     modality_rate
         Probability that an observation then loses a whole modality.
@@ -65,7 +66,7 @@ class ClassifierConfig:
     rank: int = 8
     learning_rate: float | None = None
     weight_decay: float = 1e-4
-    hidden_rates: tuple[float, float] = (0.0, 0.5)
+    mask_rates: tuple[float, float] = (0.0, 0.5)
     modality_rate: float = 0.5
     patience: int = 10
     seed: int = 0
@@ -98,3 +99,7 @@ class ClassifierConfig:
         if self.linear_models is not None:
             return self.linear_models
         return self.tuning == "frozen" and n_labelled < FEW_OBSERVATIONS and set(kinds) <= {"real", "fraction"}
+
+
+FORMER_CONFIG = FormerFields(renamed={"anchor": "linear_models", "hidden_rates": "mask_rates"})
+"""Hyper-parameters of models saved by 0.1 that have another name now."""

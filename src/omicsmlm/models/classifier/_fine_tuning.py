@@ -88,7 +88,7 @@ def fine_tune(
     c, manager = config, model.adata_manager
     weight_c = label_weights(label_n[split.train], len(module.head.means_cd), c.balance)
     objective = LabelObjective(torch.from_numpy(label_n), torch.from_numpy(weight_c).float())
-    masking = model.fine_tuning_masking(c.hidden_rates, c.modality_rate)
+    masking = model.fine_tuning_masking(c.mask_rates, c.modality_rate)
     frozen = [w for w in model.module.initial_layer() if c.freeze_initial and w.requires_grad]
     n_epochs = sensible_epochs(len(split.train), settings.batch_size)
     adapters = None if c.tuning == "full" else Adapters(model, c.tuning, c.rank, c.seed)

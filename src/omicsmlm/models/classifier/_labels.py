@@ -5,11 +5,12 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from omicsmlm._checks import without_missing_texts
 from omicsmlm.data import as_categories, find_column
 
 
 def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd.Series:
-    """Return the label of each observation as text, missing where it has none.
+    """Return the label of each observation as text, missing where it has none (or "nan" and the like).
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd
     ValueError
         If there is no such column.
     """
-    names = as_categories(find_column(data, key))
+    names = as_categories(without_missing_texts(f"column {key!r}", find_column(data, key)))
     return names.where(names != unlabeled_category, None)
 
 

@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import confounded, named, value_error
-from omicsmlm.data import find_column
+from omicsmlm.data import as_categories, category_codes, find_column
 from omicsmlm.models.base import OmicsModel, QueryModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 
@@ -87,7 +87,9 @@ class Classifier(LabelPredictor):
         if len(labels) < 2:
             remedy = "pass a column with more"
             raise value_error(f"column {labels_key!r}", "at least two labels", named(labels), remedy)
-        classifier = cls(model, labels_key, unlabeled_category, labels, config or ClassifierConfig())
+        classifier = cls(
+            model, labels_key, unlabeled_category, labels, ClassifierConfig() if config is None else config
+        )
         classifier._warn_of_confounding(names)
         return classifier
 
@@ -164,10 +166,12 @@ class Classifier(LabelPredictor):
         ValueError
             If the classifier was loaded without an object, or no label has enough observations to hold some out.
         """
+        settings = TrainerSettings(
+            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
+        ).checked()
         names = label_names(self._registered(), self.labels_key, self.unlabeled_category)
         code_n = label_codes(names, self.labels)
         indices = np.flatnonzero(code_n >= 0)
-        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         with self._as_it_was_unless_trained():
             self._fit(indices, code_n, settings)
         self.is_trained = True
@@ -239,11 +243,11 @@ class Classifier(LabelPredictor):
     def _batches(self, indices: np.ndarray) -> np.ndarray | None:
         """Return codes of the batches of observations, if the model has batches."""
         batches = self._batch_column()
-        return None if batches is None else pd.factorize(batches.iloc[indices])[0]
+        return None if batches is None else category_codes(batches.iloc[indices])[0]
 
     def _warn_of_confounding(self, names: pd.Series) -> None:
         batches = self._batch_column()
-        alone = [] if batches is None else confounded(names, batches)
+        alone = [] if batches is None else confounded(names, as_categories(batches))
         if alone:
             logger.warning(
                 "Classifier: one batch alone holds the labels %s: what tells them apart may be the batch, or may have been "

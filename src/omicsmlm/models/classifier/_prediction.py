@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
-from omicsmlm.models.base import FormerFields, OmicsModel, state_under
+from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import CANDIDATES, LabelHead, SubsetLogits
 
 from ._calibration import scores
-from ._config import ClassifierConfig
+from ._config import FORMER_CONFIG, ClassifierConfig
 from ._derived import ClassifierDerived, LinearModelsDerived
 from ._labels import label_codes, label_names
 from ._module import ClassifierModule
@@ -43,7 +43,7 @@ class LabelPredictor(HeadModel):
 
     noun = "classifier"
     config_class = ClassifierConfig
-    former_config = FormerFields(renamed={"anchor": "linear_models"})
+    former_config = FORMER_CONFIG
 
     def __init__(
         self, model: OmicsModel, labels_key: str, unlabeled_category: str, labels: list[str], config: ClassifierConfig

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from omicsmlm._checks import value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.training import on_device
 
@@ -46,8 +47,7 @@ class Adapters:
             raise ImportError(f"tuning={method!r} needs peft; run: pip install 'omicsmlm[tune]'") from error
         self.trained = {name for name, weight in model.module.named_parameters() if weight.requires_grad}
         layers = "|".join(re.escape(name) for name in embedding_layers(model))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with own_random_state(seed, devices=[]):
             if method == "lora":
                 lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
                 self.adapted: Any = LoraModel(model.module, lora, "labels")

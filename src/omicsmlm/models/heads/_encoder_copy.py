@@ -27,12 +27,13 @@ def check_model(model: object) -> None:
     Raises
     ------
     ValueError
-        If it is not.
+        If it is not, or the object was changed in place since it was registered.
     """
     if not isinstance(model, OmicsModel):
         raise value_error("model", "a model of omicsmlm", type(model).__name__, "pass an omicsmlm.OmicsMLM, say")
     if model.adata is None:
         raise value_error("model", "one with its object", "one loaded alone", "load it with adata=…")
+    model.manager_for(None)
 
 
 def load_model(

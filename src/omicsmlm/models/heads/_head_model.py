@@ -17,6 +17,7 @@ from omicsmlm.models.base import (
     FormerFields,
     OmicsModel,
     Saved,
+    check_config,
     from_json,
     parse_model,
     read_files,
@@ -60,6 +61,7 @@ class HeadModel(ABC):
     """Hyper-parameters that older versions saved under other names."""
 
     def __init__(self, model: OmicsModel, config: Any) -> None:
+        check_config(config, self.config_class)
         self.model = copy_of(model)
         self.config = config
         self.is_trained = False
@@ -191,10 +193,11 @@ class HeadModel(ABC):
         Raises
         ------
         ValueError
-            If it was loaded alone.
+            If it was loaded alone, or the object was changed in place since it was registered.
         """
         if self.model.adata is None:
             raise value_error("train", f"a {self.noun} with its object", "one loaded alone", "load it with adata=…")
+        self.model.manager_for(None)
         return self.model.adata
 
     def check_trained(self, verb: str) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from omicsmlm.training import FitOptions
+from omicsmlm._checks import positive_integer
+from omicsmlm.training import FitOptions, check_trainer_options
 
 
 class TrainerSettings(NamedTuple):
@@ -18,6 +19,20 @@ class TrainerSettings(NamedTuple):
     progress_bar: bool
     trainer_options: Mapping[str, Any]
     """Passed on to :class:`lightning.Trainer`."""
+
+    def checked(self) -> "TrainerSettings":
+        """Return the settings with numbers as integers.
+
+        Raises
+        ------
+        ValueError
+            If a number is no whole one, or an option of the Trainer is unknown or of a wrong type.
+        """
+        n_epochs, remedy = self.max_epochs, "leave it out for a number that suits the data"
+        if n_epochs is not None:
+            n_epochs = positive_integer("max_epochs", n_epochs, remedy)
+        check_trainer_options(self.trainer_options)
+        return self._replace(max_epochs=n_epochs, batch_size=positive_integer("batch_size", self.batch_size, remedy))
 
     def fit_options(self, n_epochs: int, seed: int, patience: int = 10) -> FitOptions:
         """Return how a network is trained for so many epochs, unless the user has named a number.

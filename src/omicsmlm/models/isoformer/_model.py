@@ -12,6 +12,7 @@ from anndata import AnnData
 from torch import Tensor
 
 from omicsmlm._checks import value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities, MaskResidues
@@ -184,8 +185,7 @@ class IsoFormer(AttributedModel):
             raise value_error("pretrain", "an encoder from scratch", "published ones alone", "call train()")
         train_indices, validation_indices = self._split(0.9)
         codes = {name: residue_codes(KINDS[name]) for name in names}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
+        with own_random_state(self.config.seed, devices=[]):
             language_model = ResidueModule(self.module, names)
         masking = MaskResidues(MASK_RATE, names)
         parts = Parts(self.parts.tokenizer, masking, language_model, ResidueCrossEntropy(codes))

@@ -170,7 +170,7 @@ def train_network(
     network.head.cpu().fit_scale(torch.from_numpy(z_nd))
     parts = Parts(
         model.parts.tokenizer,
-        model.fine_tuning_masking(c.hidden_rates, c.modality_rate),
+        model.fine_tuning_masking(c.mask_rates, c.modality_rate),
         training,
         _objective(times, indices, config),
     )
