@@ -389,6 +389,24 @@ def test_a_checkpoint_of_another_model(tmp_path):
         model.train(2, resume_from=tmp_path, **QUIET)
 
 
+OTHERS = {
+    "seed": (SMALL, lambda data: data, {"seed": 1}),
+    "learning_rate": (SMALL, lambda data: data, {"learning_rate": 1e-4}),
+    "features": (SMALL, lambda data: data[:, ::-1].copy(), {}),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_checkpoint_of_another_training(tmp_path, what):
+    config, change, fields = OTHERS[what]
+    OmicsMLM(rna(), config).train(2, checkpoint_dir=tmp_path, **QUIET)
+    adata = change(rna())
+    model = OmicsMLM(adata, replace(config, **fields))
+    said = rf"^resume_from: expected a checkpoint of the same seed, learning_rate and features, got .* with another {what}; pass"
+    with refused(said, adata):
+        model.train(2, resume_from=tmp_path, **QUIET)
+
+
 def test_fewer_epochs_than_the_checkpoint_has(tmp_path):
     OmicsMLM(rna(), SMALL).train(2, checkpoint_dir=tmp_path, **QUIET)
     adata = rna()
