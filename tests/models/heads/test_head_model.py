@@ -147,7 +147,7 @@ def test_hyper_parameters_are_those_of_the_head(model, config):
     with pytest.raises(ValueError, match="^config: expected an ClassifierConfig, got .*; pass ClassifierConfig"):
         Classifier.from_model(model, "type", config=config)
     with pytest.raises(ValueError, match="^config: expected an SurvivalConfig, got .*; pass SurvivalConfig"):
-        Survival.from_model(model, "time", "event", config=config)
+        Survival.from_model(model, "time", "died", config=config)
 
 
 def test_an_object_that_was_changed_in_place_is_told():
