@@ -21,7 +21,7 @@ from ._derived import CANDIDATE_INDEX
 from ._fine_tuning import Split, fine_tune, training_mask, tuned_predictions
 from ._head_fit import HeadFit, HeldOut, calibrate_head, fit_head
 from ._labels import label_codes, label_names
-from ._linear_ensemble import SubsetData, fit_linear_ensemble
+from ._linear_ensemble import FEWEST_OBSERVATIONS, SubsetData, fit_linear_ensemble
 from ._linear_model import LabelData, held_out_novelty, label_folds, scaled
 from ._modality_subsets import subset_embeddings, subset_features
 from ._prediction import LabelPredictor
@@ -241,9 +241,12 @@ class Classifier(LabelPredictor):
 
     def _fit_linear_models(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
         """Fit linear models of the features beside the head, and calibrate on what they predict fold by fold."""
-        self.features = ObservationFeatures.of(self.model, indices)
+        features = ObservationFeatures.of(self.model, indices)
         z_nd, position_n = subset_embeddings(self.model, indices)
-        x_ng, subset_n = subset_features(self.features, self.model, indices)
+        x_ng, subset_n = subset_features(features, self.model, indices)
+        if np.bincount(subset_n).max() < FEWEST_OBSERVATIONS:  # too few to choose by: the head predicts alone
+            return
+        self.features = features
         labelled = LabelData(scaled(self.module.head, z_nd), code_n[indices][position_n], fold_n[position_n])
         fitted = fit_linear_ensemble(SubsetData(x_ng, subset_n, *labelled), len(self.features.names), len(self.labels))
         self.linear_models = fitted.logits
