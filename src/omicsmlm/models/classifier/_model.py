@@ -179,7 +179,7 @@ class Classifier(LabelPredictor):
             "Classifier: %d labels from %d observations%s; held out: %s.",
             len(self.labels),
             len(indices),
-            self._answering(),
+            self._predicted_by(),
             ", ".join(f"{name} {value:.3f}" for name, value in self.held_out.items()),
         )
 
@@ -198,7 +198,7 @@ class Classifier(LabelPredictor):
         elif kinds and self.config.has_component_models(len(indices)):
             self._fit_component_models(indices, code_n, fold_n, fitted)
 
-    def _answering(self) -> str:
+    def _predicted_by(self) -> str:
         """Say which candidate predicts, and what the embedding alone would have given, if regressions stand beside it."""
         if self.candidates is None or not isinstance(self.linear_models, ComponentLogits):
             return ""
