@@ -1,6 +1,7 @@
 """Error messages in one form (where, what was expected, what was found, what to do), and checks behind warnings."""
 
 import logging
+import math
 from collections.abc import Iterable
 from numbers import Real
 
@@ -82,12 +83,12 @@ def positive_integer(argument: str, number: object, remedy: str) -> int:
     >>> positive_integer("max_epochs", 2.0, "pass 10, say")
     2
     """
-    if not isinstance(number, Real) or isinstance(number, bool) or not float(number).is_integer():
-        found = str(number) if isinstance(number, Real) else shortened(number)
+    if isinstance(number, bool) or not isinstance(number, Real) or number // 1 != number:
+        found = str(number) if isinstance(number, float) else shortened(number)
         raise value_error(argument, "a whole number, at least 1", found, remedy)
-    if not 1 <= number <= LARGEST_NUMBER:
+    if number < 1 or not number <= LARGEST_NUMBER:
         raise value_error(argument, "at least 1" if number < 1 else f"at most {LARGEST_NUMBER:,}", str(number), remedy)
-    return int(number)
+    return math.trunc(number)
 
 
 def shortened(value: object, most: int = 60) -> str:
