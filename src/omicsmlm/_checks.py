@@ -1,7 +1,6 @@
 """Error messages in one form (where, what was expected, what was found, what to do), and checks behind warnings."""
 
 import logging
-import math
 from collections.abc import Iterable
 from numbers import Real
 
@@ -88,7 +87,7 @@ def positive_integer(argument: str, number: object, remedy: str) -> int:
         raise value_error(argument, "a whole number, at least 1", found, remedy)
     if number < 1 or not number <= LARGEST_NUMBER:
         raise value_error(argument, "at least 1" if number < 1 else f"at most {LARGEST_NUMBER:,}", str(number), remedy)
-    return math.trunc(number)
+    return int(float(number))
 
 
 def shortened(value: object, most: int = 60) -> str:
