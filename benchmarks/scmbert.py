@@ -56,7 +56,7 @@ TUNED = ClassifierConfig(
     freeze_initial=True,
     balance=0.0,
     learning_rate=2e-3,
-    hidden_rates=(0.2, 0.7),
+    mask_rates=(0.2, 0.7),
     modality_rate=0.0,
     held_out=0.1,
 )

@@ -1,10 +1,10 @@
-"""Survival on bulk RNA: 13 cohorts and breast cancer, beside Cox models of the plain features and of age.
+"""Survival on bulk RNA: 13 cohorts, breast cancer and leukaemia (with methylation), beside Cox models of the plain features and of age.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/survival.py [--sets pancan brca] [--seeds 0 1 2] [--trained] [--tunings full frozen lora ia3]
+    python benchmarks/survival.py [--sets pancan brca laml] [--seeds 0 1 2] [--trained] [--tunings full frozen lora ia3]
                                   [--likelihoods cox discrete] [--cache DIR]
 
-Folds are those of the data (porpoise_val_fold). The model is made of the training rows of a fold alone, and so are
+Folds are those of the data (porpoise_val_fold; paired_fold of LAML). The model is made of the training rows of a fold alone, and so are
 scalings, components and all choices; test rows are seen once, by predict. OmicsMLM is at its linear start unless
 --trained; seeds change the start, the networks, and the inner folds.
 
@@ -57,6 +57,12 @@ def made(name: str) -> Set:
     if name == "pancan":
         data = datasets.load("bulk/tcga_pancan13_rna_survival.h5mu")
         return Set(name, data, _features(data), "cancer_type")
+    if name == "laml":
+        whole = datasets.load("bulk/tcga_laml_survival.h5mu")
+        rows = (whole.obs["paired_fold"].fillna(-1) >= 0) & (whole.obs["time_days"] > 0) & whole.obs["event"].notna()
+        data = MuData({part: whole[part][whole.obs_names[rows]].copy() for part in whole.mod})
+        data.obs = whole.obs.loc[data.obs_names].rename(columns={"paired_fold": "porpoise_val_fold"})
+        return Set(name, data, _features(data), None)
     whole = datasets.load("bulk/tcga_brca_pam50_survival.h5mu")
     rows = whole.obs["has_rna"] & whole.obs["time_days"].notna() & whole.obs["event"].notna()
     rows &= whole.obs["porpoise_val_fold"] >= 0
@@ -186,7 +192,7 @@ def measured(of: Set, arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.D
                     "held out": float(found["held out"]),
                 }
                 score(method, seed, fold, test_n, found["log risk"], pooled=found["pooled"], **own)
-                for part in ("own Cox", "pooled Cox", "network"):
+                for part in ("covariates", "own Cox", "pooled Cox", "network"):
                     if np.isfinite(found[part]).all():
                         score(f"  {part} of {method}", seed, fold, test_n, found[part])
     return pd.DataFrame(rows), pd.DataFrame(cohorts)
@@ -215,7 +221,12 @@ def report(of: Set, rows: pd.DataFrame, cohorts: pd.DataFrame) -> None:
         with_age = "age" in method
         for rival in [f"{COX} + age" if with_age else COX, *([AGE] if with_age else [])]:
             print(compared(method, rival))
-    goals = {"pancan": {OURS: 0.651, f"{OURS} + age": 0.677}, "brca": {f"{OURS} + age": means.get(AGE, np.nan)}}
+    age = means.get(AGE, np.nan)
+    goals = {
+        "pancan": {OURS: 0.651, f"{OURS} + age": 0.679},
+        "brca": {f"{OURS} + age": age},
+        "laml": {f"{OURS} + age": age - 0.005},
+    }
     for method, bar in goals[of.name].items():
         if method in means:
             print(verdict(means[method] >= bar, f"{of.name}, {method}: {means[method]:.4f}, wanted {bar:.4f}"))
@@ -223,7 +234,7 @@ def report(of: Set, rows: pd.DataFrame, cohorts: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=["pancan", "brca"], default=["pancan", "brca"])
+    parser.add_argument("--sets", nargs="+", choices=["pancan", "brca", "laml"], default=["pancan", "brca", "laml"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--trained", action="store_true", help="train OmicsMLM before")
     parser.add_argument("--tunings", nargs="+", choices=["full", "frozen", "lora", "ia3"], default=["full"])

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import anndata
@@ -17,6 +18,7 @@ from scipy import sparse
 
 import omicsmlm
 from omicsmlm import OmicsMLM
+from omicsmlm._manifest import write_manifest
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
 
 SENTENCE = re.compile(r"^[^\n]+: expected [^\n]+, got [^\n]+; [^\n]+[^.]\.$")
@@ -388,6 +390,24 @@ def test_a_checkpoint_of_another_model(tmp_path):
         model.train(2, resume_from=tmp_path, **QUIET)
 
 
+OTHERS = {
+    "seed": (SMALL, lambda data: data, {"seed": 1}),
+    "learning_rate": (SMALL, lambda data: data, {"learning_rate": 1e-4}),
+    "features": (SMALL, lambda data: data[:, ::-1].copy(), {}),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_checkpoint_of_another_training(tmp_path, what):
+    config, change, fields = OTHERS[what]
+    OmicsMLM(rna(), config).train(2, checkpoint_dir=tmp_path, **QUIET)
+    adata = change(rna())
+    model = OmicsMLM(adata, replace(config, **fields))
+    said = rf"^resume_from: expected a checkpoint of the same seed, learning_rate and features, got .* with another {what}; pass"
+    with refused(said, adata):
+        model.train(2, resume_from=tmp_path, **QUIET)
+
+
 def test_fewer_epochs_than_the_checkpoint_has(tmp_path):
     OmicsMLM(rna(), SMALL).train(2, checkpoint_dir=tmp_path, **QUIET)
     adata = rna()
@@ -414,6 +434,20 @@ def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def replaced(path, content):
+    """Write a file, and a manifest that says it was saved so."""
+    path.write_text(content)
+    write_manifest(path.parent)
+
+
+def restated(path, **changes):
+    replaced(path, json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def config_of(directory):
+    return json.loads((directory / "config.json").read_text())["config"]
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -421,7 +455,7 @@ def truncate(path):
 def without(path, key):
     content = json.loads(path.read_text())
     del content[key]
-    path.write_text(json.dumps(content))
+    replaced(path, json.dumps(content))
 
 
 def tamper(path):
@@ -438,24 +472,60 @@ DAMAGES = {
     "no weights": (lambda d: (d / "weights.safetensors").unlink(), r"got a directory without 'weights.safetensors'; "),
     "no registry": (lambda d: (d / "registry.json").unlink(), r"got a directory without 'registry.json'; "),
     "half the weights": (lambda d: truncate(d / "weights.safetensors"), r"^load: expected the weights.*changed; save"),
-    "half the config": (lambda d: truncate(d / "config.json"), r"^load config.json: expected a whole JSON file, got "),
+    "half the config": (lambda d: truncate(d / "config.json"), r"^load: expected the config.json that was saved"),
     "half the registry": (lambda d: truncate(d / "registry.json"), r"^load: expected the registry.json that was saved"),
     "half the history": (lambda d: truncate(d / "history.json"), r"^load: expected the history.json that was saved"),
     "an empty config": (
-        lambda d: (d / "config.json").write_text("{}"),
+        lambda d: replaced(d / "config.json", "{}"),
         r"expected a whole file, got one without 'choice'",
     ),
-    "a list as config": (lambda d: (d / "config.json").write_text("[1]"), r"expected a JSON object, got list; save"),
+    "a list as config": (lambda d: replaced(d / "config.json", "[1]"), r"expected a JSON object, got list; save"),
+    "half a JSON file": (
+        lambda d: replaced(d / "config.json", "{1"),
+        r"^load config.json: expected a whole JSON file, got",
+    ),
+    "a deep config": (
+        lambda d: replaced(d / "config.json", "[" * 10**4),
+        r"^load config.json: expected lists in one anoth",
+    ),
+    "no manifest": (
+        lambda d: (d / "manifest.json").unlink(),
+        r"^load: expected the manifest.json that every model has, got a directory without it",
+    ),
+    "half a manifest": (
+        lambda d: truncate(d / "manifest.json"),
+        r"^load manifest.json: expected a whole JSON file, got",
+    ),
+    "no version number": (
+        lambda d: restated(d / "config.json", version=[1]),
+        r"^load: expected a model of omicsmlm .* or older, got one of \[1\]; update omicsmlm",
+    ),
+    "a changed config": (
+        lambda d: edit(d / "config.json", version="0.0.1"),
+        r"^load: expected the config.json that was",
+    ),
+    "a width of the sky": (
+        lambda d: restated(d / "config.json", config={**config_of(d), "width": 10**12}),
+        r"^load: expected files that fit together, got others \(.*; save the model again",
+    ),
+    "layers of the sky": (
+        lambda d: restated(d / "config.json", config={**config_of(d), "n_attention_layers": 10**12}),
+        r"^load: expected files that fit together, got others \(more than its weights have\); save the model again",
+    ),
+    "weights of another shape": (
+        lambda d: restated(d / "config.json", config={**config_of(d), "width": 5}),
+        r"^load: expected files that fit together, got others \(Error.*size mismatch",
+    ),
     "no version": (
         lambda d: without(d / "config.json", "version"),
         r"expected a whole file, got one without 'version'",
     ),
     "another class": (
-        lambda d: edit(d / "config.json", **{"class": "MOJO"}),
+        lambda d: restated(d / "config.json", **{"class": "MOJO"}),
         r"expected a saved OmicsMLM, got a MOJO; ",
     ),
     "a newer version": (
-        lambda d: edit(d / "config.json", version="99.0"),
+        lambda d: restated(d / "config.json", version="99.0"),
         rf"^load: expected a model of omicsmlm {re.escape(omicsmlm.__version__)} or older, got one of 99.0; update",
     ),
     "tampered weights": (
@@ -480,17 +550,13 @@ def test_a_saved_model_that_is_damaged(saved, damage):
 
 def test_tensors_that_cannot_be_read(saved):
     """The file is the one that the digest names, and no tensor file."""
-    import hashlib
-
-    (saved / "weights.safetensors").write_bytes(b"nothing")
-    digests = json.loads((saved / "config.json").read_text())["sha256"]
-    edit(saved / "config.json", sha256={**digests, "weights.safetensors": hashlib.sha256(b"nothing").hexdigest()})
+    replaced(saved / "weights.safetensors", "nothing")
     with refused(r"^load: expected a readable tensor file, got .*; save the model again"):
         OmicsMLM.load(saved)
 
 
 def test_a_model_of_an_older_version_loads(saved):
-    edit(saved / "config.json", version="0.0.1")
+    restated(saved / "config.json", version="0.0.1")
     assert OmicsMLM.load(saved).is_trained
 
 
@@ -517,7 +583,9 @@ def test_what_cannot_be_written_leaves_nothing_behind(model, tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("omicsmlm.models.base._files.save_file", full)
-    with refused(r"^save: expected a directory that can be written, got .*No space left on device; pass another"):
+    with refused(
+        r"^save: expected a directory that can be written, got 'No space left on device' at '.*'; free some space or pass"
+    ):
         model.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
@@ -527,6 +595,7 @@ def test_a_saved_model_is_replaced_when_asked(model, saved):
     assert sorted(p.name for p in saved.iterdir()) == [
         "config.json",
         "history.json",
+        "manifest.json",
         "registry.json",
         "weights.safetensors",
     ]

@@ -144,3 +144,24 @@ def test_wrong_input(arguments, message):
 def test_one_group_cannot_be_compared():
     with refused("log_rank: expected at least two groups, got 1"):
         log_rank([1, 2], [1, 1], ["a", "a"])
+
+
+def test_brier_takes_times_in_any_order_and_again(made, rng):
+    _, time_n, event_n = made
+    survival_nt = rng.random((80, 4))
+    at_t = np.array([9.0, 3.0, 9.0, 5.0])
+    each = [brier(survival_nt[:, [k]], [t], time_n, event_n)[0] for k, t in enumerate(at_t)]
+    np.testing.assert_allclose(brier(survival_nt, at_t, time_n, event_n), each)
+    assert each[0] != each[2], "two predictions for one time are two scores"
+
+
+def test_scores_refuse_what_is_not_finite(made, rng):
+    risk_n, time_n, event_n = made
+    with refused("concordance: expected a risk of each observation, got NaN in 1 of 80"):
+        concordance(np.r_[np.nan, risk_n[1:]], time_n, event_n)
+    with refused("brier: expected finite probabilities, got NaN"):
+        brier(np.full((80, 1), np.nan), [3.0], time_n, event_n)
+    with refused("brier: expected finite times that are not negative, got"):
+        brier(rng.random((80, 2)), [3.0, np.nan], time_n, event_n)
+    with refused("brier: expected one column of probabilities for each time, got shape"):
+        brier(rng.random((80, 2)), [3.0], time_n, event_n)

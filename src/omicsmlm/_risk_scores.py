@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import named, value_error
 
 
 class LogRank(NamedTuple):
@@ -65,7 +65,7 @@ def concordance(risk: Any, time: Any, event: Any) -> float:
     Raises
     ------
     ValueError
-        If lengths differ or values are out of range.
+        If lengths differ, values are out of range, or a risk is NaN.
 
     Examples
     --------
@@ -73,6 +73,9 @@ def concordance(risk: Any, time: Any, event: Any) -> float:
     1.0
     """
     time_n, event_n, risk_n = checked_times("concordance", time, event, risk=risk)
+    if pd.isna(risk_n).any():
+        found = f"NaN in {int(pd.isna(risk_n).sum())} of {len(risk_n)} observations"
+        raise value_error("concordance", "a risk of each observation", found, "leave these observations out")
     later = time_n[event_n].min(initial=np.inf) if event_n.any() else np.inf
     if not ((time_n > later) | ((time_n == later) & ~event_n)).any():
         return float("nan")
@@ -129,7 +132,7 @@ def brier(survival: Any, times: Any, time: Any, event: Any) -> np.ndarray:
     survival
         (n, t) probabilities to be without the event at each of the times.
     times
-        (t,) ascending times.
+        (t,) times in any order; they may repeat.
     time, event
         As in :func:`concordance`.
 
@@ -137,15 +140,51 @@ def brier(survival: Any, times: Any, time: Any, event: Any) -> np.ndarray:
     -------
     numpy.ndarray
         (t,) 0 is best; 0.25 is what 1/2 for everyone gives.
+
+    Raises
+    ------
+    ValueError
+        If there is not one column of probabilities for each time, or one of them is not finite.
     """
     time_n, event_n, survival_nt = checked_times("brier", time, event, survival=survival)
+    time_t = _checked_grid(times, survival_nt)
+    survival_nt = survival_nt.reshape(len(time_n), len(time_t))
+    # torchsurv takes ascending times without ties only; a grid of quantiles has ties where times are whole years.
+    order_t = np.argsort(time_t, kind="stable")
+    first_t = np.searchsorted(time_t, time_t, sorter=order_t)
+    nth_t = np.empty(len(time_t), dtype=np.int64)
+    nth_t[order_t] = np.arange(len(time_t)) - first_t[order_t]
+    score_t = np.empty(len(time_t))
+    for nth in range(int(nth_t.max()) + 1):
+        at_t = order_t[nth_t[order_t] == nth]
+        score_t[at_t] = _brier_ascending(survival_nt[:, at_t], time_t[at_t], time_n, event_n)
+    return score_t
+
+
+def _brier_ascending(
+    survival_nt: np.ndarray, time_t: np.ndarray, time_n: np.ndarray, event_n: np.ndarray
+) -> np.ndarray:
+    """Return the Brier scores, (t,), at ascending times that differ."""
     from torchsurv.metrics.brier_score import BrierScore
     from torchsurv.stats.ipcw import get_ipcw
 
-    visible, at, ends = torch.from_numpy(time_n), torch.tensor(np.asarray(times), dtype=torch.float64), _double(event_n)
+    visible, at, ends = torch.from_numpy(time_n), _double(time_t), _double(event_n)
     weight_n, weight_t = get_ipcw(ends.bool(), visible), get_ipcw(ends.bool(), visible, at)
     score = BrierScore()(_double(survival_nt), ends.bool(), visible, at, weight_n, weight_t)
     return np.atleast_1d(score.numpy())
+
+
+def _checked_grid(times: Any, survival_nt: np.ndarray) -> np.ndarray:
+    """Return (t,) times, of which there is one for each column of survival probabilities."""
+    time_t = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    if not len(time_t) or not np.isfinite(time_t).all() or time_t.min() < 0:
+        raise value_error("brier", "finite times that are not negative", named(time_t, 3), "count from the start")
+    if survival_nt.shape not in ((len(survival_nt), len(time_t)), (len(survival_nt),) * (len(time_t) == 1)):
+        found = f"shape {survival_nt.shape} for {len(time_t)} times"
+        raise value_error("brier", "one column of probabilities for each time", found, "pass an array (n, t)")
+    if not np.isfinite(survival_nt).all():
+        raise value_error("brier", "finite probabilities", "NaN or infinity", "leave these observations out")
+    return time_t
 
 
 def _double(values: np.ndarray) -> torch.Tensor:

@@ -62,23 +62,6 @@ def test_rows_are_scored_where_every_embedding_is_and_types_are_frequent(caplog)
     )
 
 
-def test_exact_neighbours_are_the_nearest(rng):
-    x = rng.normal(size=(40, 3))
-    found = _benchmark._exact_neighbors(x, 5)
-    distance = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
-    assert np.array_equal(found.indices, np.argsort(distance, axis=1)[:, :5])
-    np.testing.assert_allclose(found.distances, np.sort(distance, axis=1)[:, :5], atol=1e-6)
-
-
-def test_scib_metrics_is_put_back():
-    from scib_metrics import nearest_neighbors
-
-    approximate = nearest_neighbors.pynndescent
-    with _benchmark._exact_and_quick(exact=True):
-        assert nearest_neighbors.pynndescent is _benchmark._exact_neighbors
-    assert nearest_neighbors.pynndescent is approximate
-
-
 @pytest.mark.parametrize(
     ("n_dims", "requested", "names"),
     [

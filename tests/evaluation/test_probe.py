@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from omicsmlm.evaluation import probe
 
@@ -135,3 +136,16 @@ def test_categories_are_read_as_their_names(blobs):
 def test_wrong_input_gets_a_sentence(blobs, change, words):
     with pytest.raises(ValueError, match=words):
         probe(*change(*blobs))
+
+
+def test_an_observation_without_a_group_is_left_out():
+    rng = np.random.default_rng(0)
+    label = np.repeat(["a", "b"], 60)
+    z = rng.normal(size=(120, 4)) + (label == "a")[:, None]
+    lacks = np.arange(120) % 12 == 0
+    group = np.array([f"g{i % 3}" for i in range(120)], dtype=object)
+    expected = probe(z[~lacks], label[~lacks], groups=group[~lacks])
+    for missing in (None, np.nan, pd.NA):
+        found = probe(z, label, groups=np.where(lacks, missing, group))
+        pd.testing.assert_frame_equal(found, expected)
+    pd.testing.assert_frame_equal(probe(sparse.csr_matrix(z), label, groups=np.where(lacks, None, group)), expected)

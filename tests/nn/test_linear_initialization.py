@@ -237,3 +237,34 @@ def test_open_regions_give_the_same_log_means_sparse_and_as_grids():
         for b in range(n_groups):
             own_n = slice(None) if groups_n is None or b == 2 else groups_n == b
             np.testing.assert_allclose(found[b], np.log(fraction_ng[own_n].mean(0) + 1e-6), rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_directions_beyond_the_numerical_rank_have_no_weights(form, rank, rng):
+    rows = rng.random((max(rank, 1) + 1, 12)).astype(np.float32)
+    x = (rows[:1] if rank == 0 else rows)[np.arange(40) % (rank + 1)]
+    found = principal_directions(form(x), 8, None, 0)
+    n_found = rank  # of four distinct rows: three differences
+    size_k = np.linalg.norm(found.weights_gk, axis=0)
+    assert (size_k > 0).tolist() == (np.arange(len(size_k)) < n_found).tolist()
+    assert found.strength_k[0] == 1
+    assert (found.strength_k[max(n_found, 1) :] == 0).all()
+    assert np.abs(found.weights_gk).max() < 1e3, "nothing is divided by rounding"
+
+
+def test_directions_of_full_rank_are_all_kept(rng):
+    found = principal_directions(rng.normal(size=(60, 10)).astype(np.float32), 8, None, 0)
+    assert (np.linalg.norm(found.weights_gk, axis=0) > 0).all()
+    assert (found.strength_k > 0).all()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n", [6, 200])
+def test_what_does_not_vary_tells_the_mean(form, n, rng):
+    target = rng.normal(size=(n, 3)) + 2
+    alike = np.tile(rng.random(40).astype(np.float32), (n, 1))
+    found = ridge_estimates(form(alike), target, 0)
+    assert not found.weights_gk.any()
+    np.testing.assert_allclose(found.offset_k, target.mean(0), rtol=1e-6)
+    assert (found.precision_k < 0.01).all()

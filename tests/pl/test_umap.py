@@ -95,3 +95,10 @@ def test_classes_keep_the_order_of_the_category():
     adata.obsm["X"] = np.random.default_rng(0).normal(size=(60, 4))
     axes = panels(pl.umap(adata, "X", "stage"))["stage"]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["late", "early", "middle"]
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_very_few_observations_have_a_layout(n, rng):
+    xy = umap_coordinates(rng.normal(size=(n, 4)))
+    assert xy.shape == (n, 2)
+    assert np.isfinite(xy).all()

@@ -222,7 +222,7 @@ def test_of_a_sample_a_copy_of_the_network_embeds_whole_observations():
     plan.module = Mean()
     object.__setattr__(plan, "parts", Parts(tokenizer, part, plan.module, part, part))
     plan.on_train_epoch_start()
-    before = float(plan.module.weight[0])
+    before = float(plan.module.weight[0].detach())
     with torch.no_grad():
         plan.module.weight.fill_(9.0)
     plan.training_step(batch_of(1, 2), 0)

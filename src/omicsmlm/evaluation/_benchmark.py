@@ -1,9 +1,7 @@
 """scib-metrics on AnnData or MuData, always beside the plain linear baselines."""
 
-import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anndata as ad
@@ -12,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from omicsmlm._checks import confounded, named, value_error
+from omicsmlm._dense import dense
 from omicsmlm.evaluation import baselines as plain
 from omicsmlm.evaluation.baselines._measured import roles
 
+from ._scib_metrics import scib_table
+
 logger = logging.getLogger(__name__)
 
-_EXACT = 20_000  # observations up to which the neighbours are exact
 _BATCH_WEIGHT = 0.4  # of the total, as in Luecken et al. 2022
 
 _REQUESTED: dict[str, Callable[[ad.AnnData | md.MuData, str | None], np.ndarray]] = {
@@ -54,7 +54,7 @@ def _embeddings(data: ad.AnnData | md.MuData, keys: Sequence[str] | Mapping[str,
         keys = {key: data.obsm[key] for key in keys}
     if not keys:
         raise value_error("keys", "at least one embedding", "none", "pass e.g. keys=['X_omics']")
-    taken = {name: np.asarray(values, dtype=np.float32) for name, values in keys.items()}
+    taken = {name: dense(values, np.float32) for name, values in keys.items()}
     for name, values in taken.items():
         check_embedding(name, values, data.n_obs)
     names = list(taken)
@@ -133,58 +133,6 @@ def _evaluated_observations(
         )
         raise value_error("benchmark", "at least two types to score", found, "pass other labels or a smaller min_cells")
     return evaluated_n, note
-
-
-@contextmanager
-def _exact_and_quick(exact: bool) -> Iterator[None]:
-    """Use exact neighbours within kBET too, which spares a minute of compilation, and no full garbage collections.
-
-    scib-metrics collects garbage before every metric, which takes a second in a process full of libraries.
-    """
-    from scib_metrics import nearest_neighbors
-
-    approximate = nearest_neighbors.pynndescent
-    gc.freeze()
-    try:
-        if exact:
-            nearest_neighbors.pynndescent = _exact_neighbors
-        yield
-    finally:
-        nearest_neighbors.pynndescent = approximate
-        gc.unfreeze()
-
-
-def _exact_neighbors(x_nd: np.ndarray, n_neighbors: int, random_state: int = 0, n_jobs: int = 1) -> Any:
-    """Compute exact neighbours, the observation itself included, where scib-metrics would take approximate ones."""
-    from scib_metrics.nearest_neighbors import NeighborsResults
-    from sklearn.neighbors import NearestNeighbors
-
-    found = NearestNeighbors(n_neighbors=min(n_neighbors, len(x_nd)), algorithm="brute").fit(x_nd)
-    distances, indices = found.kneighbors(x_nd)
-    return NeighborsResults(indices=indices, distances=distances)
-
-
-def _metrics(light: ad.AnnData, names: list[str], has_batches: bool, n_jobs: int) -> pd.DataFrame:
-    """Compute one row per embedding, one column per scib metric; the last row says what kind each metric is."""
-    try:
-        from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
-    except ImportError as error:
-        raise ImportError('benchmark needs scib-metrics; run pip install "omicsmlm[benchmark]".') from error
-    benchmarker = Benchmarker(
-        light,
-        batch_key="batch",
-        label_key="label",
-        embedding_obsm_keys=names,
-        bio_conservation_metrics=BioConservation(isolated_labels=has_batches),
-        batch_correction_metrics=BatchCorrection() if has_batches else None,
-        pre_integrated_embedding_obsm_key="not integrated",
-        n_jobs=n_jobs,
-        progress_bar=False,
-    )
-    with _exact_and_quick(light.n_obs <= _EXACT):
-        benchmarker.prepare(_exact_neighbors if light.n_obs <= _EXACT else None)
-        benchmarker.benchmark()
-    return benchmarker.get_results(min_max_scale=False)
 
 
 def _totals(raw: pd.DataFrame) -> pd.DataFrame:
@@ -274,7 +222,7 @@ def benchmark(
     light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[evaluated_n]))
     for name, values in (evaluated | reference).items():
         light.obsm[name] = np.ascontiguousarray(values[evaluated_n])
-    table = _totals(_metrics(light, list(evaluated), batch_n is not None, n_jobs))
+    table = _totals(scib_table(light, list(evaluated), batch_n is not None, n_jobs))
     table.index.name = "embedding"
     table.columns.name = None
     table.attrs.update(note)

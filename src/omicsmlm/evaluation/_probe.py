@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._dense import dense
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def _classifiers(n_neighbors: int) -> dict[str, Any]:
 
 
 def _checked(embedding: Any, labels: Any, others: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    x_nd = np.asarray(embedding, dtype=np.float64)
+    x_nd = dense(embedding, np.float64)
     if x_nd.ndim != 2:
         raise value_error("probe", "an embedding (n_obs, d)", f"an array of shape {x_nd.shape}", "pass .obsm[key]")
     if not np.isfinite(x_nd).all():
@@ -68,8 +69,10 @@ def _checked(embedding: Any, labels: Any, others: dict[str, Any]) -> tuple[np.nd
     return x_nd, label_n, checked
 
 
-def _kept_rows(label_n: np.ndarray, min_cells: int) -> tuple[np.ndarray, list[str]]:
-    """Return which observations have a label that `min_cells` of them carry, and the labels that fall short."""
+def _kept_rows(label_n: np.ndarray, group_n: np.ndarray | None, min_cells: int) -> tuple[np.ndarray, list[str]]:
+    """Return which observations have a group, and a label that `min_cells` of them carry; and the labels that fall short."""
+    if group_n is not None:
+        label_n = pd.Series(label_n, dtype=object).mask(pd.isna(group_n), None).to_numpy()
     counts = pd.Series(label_n).value_counts()
     rare = sorted(str(label) for label in counts.index[counts < min_cells])
     kept_n = pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1)
@@ -112,7 +115,8 @@ def probe(
     labels
         (n_obs,) classes; an observation whose label is missing is left out.
     groups
-        (n_obs,) e.g. batches: each group is held out in turn. Without groups: stratified folds.
+        (n_obs,) e.g. batches: each group is held out in turn; an observation whose group is missing is left out.
+        Without groups: stratified folds.
     split
         Two boolean masks (n_obs,), training and test observations, in place of folds.
     n_splits
@@ -147,7 +151,7 @@ def probe(
     """
     masks = (None, None) if split is None else split
     x_nd, label_n, others = _checked(embedding, labels, {"groups": groups, "split[0]": masks[0], "split[1]": masks[1]})
-    kept_n, rare = _kept_rows(label_n, min_cells)
+    kept_n, rare = _kept_rows(label_n, others["groups"], min_cells)
     x_nd, label_n = x_nd[kept_n], label_n[kept_n].astype(str)
     others = {name: None if value is None else value[kept_n] for name, value in others.items()}
     if len(np.unique(label_n)) < 2:

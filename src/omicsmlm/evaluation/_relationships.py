@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._dense import dense
 
 _MOST_PAIRS = 60_000_000
 """Pairs up to which the two tails are exact; a random sample of as many beyond."""
@@ -70,7 +71,7 @@ def relationship_recall(
     >>> relationship_recall(np.stack([np.cos(angle), np.sin(angle)], 1), list("abcde"), table)["recall"].tolist()
     [1.0]
     """
-    x_gd, index = np.asarray(embedding, dtype=np.float64), pd.Index(names)
+    x_gd, index = dense(embedding, np.float64), pd.Index(names)
     _check(x_gd, index, pairs, tail)
     class_g = _classes(matched_on, len(index))
     unit_gd = (x_gd / np.maximum(np.linalg.norm(x_gd, axis=1, keepdims=True), 1e-12)).astype(np.float32)

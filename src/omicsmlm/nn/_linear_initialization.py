@@ -22,6 +22,12 @@ GRAM_FEATURES = 1000
 """Features that are laid out at once where observations are multiplied with each other."""
 CORRELATIONS = (0.05, 0.98)
 """Least and most that an estimate is believed to correlate with the truth."""
+LEAST_SINGULAR_VALUE = 1e-4
+"""Singular value, relative to the largest, up to which a direction is rounding: scaled values have seven digits, of which the
+logarithm of a depth and a division by a small deviation cost three. Brought to unit variance, such a direction would make what
+is summed in another order, and so the size of a minibatch, visible in the embedding."""
+LEAST_MEAN_SQUARE = 1e-8
+"""Of centred scaled values: at and below it, a modality says nothing of another, since all of its variation is rounding."""
 
 
 class Directions(NamedTuple):
@@ -53,14 +59,24 @@ def principal_directions(
     Returns
     -------
     Directions
+        Those beyond the numerical rank of the matrix have no weights.
     """
     skipped = 1 if sparse.issparse(x_ng) and min(x_ng.shape) > 1 else 0
     n_directions = max(1, min(n_directions, min(x_ng.shape) - 1 - skipped))
     centred = x_ng if sparse.issparse(x_ng) else _centred_within(x_ng, groups_n)
     _, s, vt = randomized_svd(centred, n_directions + skipped, n_iter=6, random_state=seed)
-    s, v_gk = s[skipped:], vt[skipped:].T
+    largest, s, v_gk = float(s[0]), s[skipped:], vt[skipped:].T
     deviation_k = (x_ng @ v_gk).std(0) + 1e-6
-    return Directions((v_gk / deviation_k).astype(np.float32), (s / max(s[0], 1e-12)).astype(np.float32))
+    # Scaled values have a size of 1 a feature or an observation: where all of them are far smaller, they are rounding too.
+    root_n = np.sqrt(x_ng.shape[0])
+    least = LEAST_SINGULAR_VALUE * max(largest, root_n)
+    is_null_k = np.minimum(s, deviation_k * root_n) <= least
+    strength_k = s / max(s[0], 1e-12)
+    if is_null_k.any():
+        v_gk = np.where(is_null_k, 0, v_gk)
+        strength_k[is_null_k] = 0
+        strength_k[0] = 1
+    return Directions((v_gk / deviation_k).astype(np.float32), strength_k.astype(np.float32))
 
 
 class Estimates(NamedTuple):
@@ -94,6 +110,8 @@ def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray,
     mean_k = target_nk[at_n].mean(0)
     x_ng, target_nk = x_ng[at_n], (target_nk[at_n] - mean_k).astype(np.float32)
     mean_g = np.asarray(x_ng.mean(0)).ravel()
+    if not _varies(x_ng, mean_g):
+        return _no_estimates(x_ng.shape[1], mean_k)
     # The system has the size of the features or of the observations, whichever are fewer: the fit is the same.
     fit_ridge = _by_features if not sparse.issparse(x_ng) and x_ng.shape[1] < len(at_n) else _by_rows
     weights_gk, residual_nk = fit_ridge(x_ng, mean_g, target_nk)
@@ -102,6 +120,21 @@ def ridge_estimates(x_ng: np.ndarray | sparse.csr_matrix, target_nk: np.ndarray,
     size_k = target_nk.std(0) / np.maximum(left_out_nk.std(0), 1e-9)
     weights_gk = weights_gk * size_k
     found = weights_gk, mean_k - mean_g @ weights_gk, r_k**2 / (1 - r_k**2)
+    return Estimates(*(np.asarray(part, dtype=np.float32) for part in found))
+
+
+def _varies(x_ng: np.ndarray | sparse.csr_matrix, mean_g: np.ndarray) -> bool:
+    """Return whether observations differ by more than rounding."""
+    square = float(np.square(x_ng.data, dtype=np.float64).sum() if sparse.issparse(x_ng) else np.vdot(x_ng, x_ng))
+    of_means = len(mean_g) and x_ng.shape[0] * float(np.square(mean_g, dtype=np.float64).sum())
+    size = x_ng.shape[0] * x_ng.shape[0 if sparse.issparse(x_ng) else 1]
+    return square - of_means > max(LEAST_MEAN_SQUARE * size, 1e-6 * square)
+
+
+def _no_estimates(n_features: int, mean_k: np.ndarray) -> Estimates:
+    """Return the estimates that a modality without variation has: the means of the components, of the least precision."""
+    precision = CORRELATIONS[0] ** 2 / (1 - CORRELATIONS[0] ** 2)
+    found = np.zeros((n_features, len(mean_k))), mean_k, np.full(len(mean_k), precision)
     return Estimates(*(np.asarray(part, dtype=np.float32) for part in found))
 
 

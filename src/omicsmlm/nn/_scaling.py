@@ -19,6 +19,9 @@ DEPTH = 1e4
 """Counts are normalised to this total before the logarithm."""
 LIMIT = 10.0
 """Standardised values are clipped to plus or minus this."""
+LEAST_DEVIATION = 1e-6
+"""Standard deviation, relative to the largest value, up to which a feature is constant but for rounding; divided by a deviation
+that small, rounding would count as much as biology."""
 
 
 class ScaledTokens(NamedTuple):
@@ -89,8 +92,16 @@ class Standardised(Scaling):
         values = [self.transformed(grid).double() for grid in grids]
         mean_g = sum((v * g.visible).sum(0) for v, g in zip(values, grids, strict=True)) / n_g
         squares_g = sum(((v - mean_g).square() * g.visible).sum(0) for v, g in zip(values, grids, strict=True))
+        deviation_g = (squares_g / n_g).sqrt()
+        sizes = [self._sizes(v, g) for v, g in zip(values, grids, strict=True)]
+        largest_g = torch.stack([size.amax(0) for size in sizes if len(size)] or [torch.zeros_like(mean_g)]).amax(0)
+        is_constant_g = (deviation_g <= LEAST_DEVIATION * largest_g) & (largest_g > 0)
         self.mean.copy_(mean_g)
-        self.deviation.copy_((squares_g / n_g).sqrt() + 1e-4)
+        self.deviation.copy_(torch.where(is_constant_g, 1.0, deviation_g + 1e-4))
+
+    def _sizes(self, values_ng: Tensor, grid: Grid) -> Tensor:
+        """Return the size, (n, g), of the numbers whose rounding transformed values have; 0 where not visible."""
+        return values_ng.abs() * grid.visible
 
     def forward(self, grid: Grid) -> Tensor:
         """Standardise, clip and rescale."""
@@ -181,6 +192,10 @@ class ProteinScaling(Standardised):
         visible_ng = as_float(grid.visible)
         log_ng = torch.log1p(grid.values) * visible_ng
         return log_ng - log_ng.sum(1, keepdim=True) / visible_ng.sum(1, keepdim=True).clamp(min=1)
+
+    def _sizes(self, values_ng: Tensor, grid: Grid) -> Tensor:
+        """Return the logarithms before they are centred."""
+        return torch.log1p(grid.values) * grid.visible
 
 
 class AccessibilityScaling(Scaling):

@@ -24,6 +24,8 @@ class SubsetLogits(nn.Module):
         c, g and d.
     """
 
+    names = CANDIDATES
+
     view_p: Tensor
     special_vcg: Tensor
     special_vc: Tensor

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from omicsmlm._types import Kind, TokenSet, obs_of
 
 from ._linear_initialization import Component
+from ._scaling import LEAST_DEVIATION
 from ._set_encoder import PrecisionWeighting
 
 UNUSED_SIZE = 0.1
@@ -140,7 +141,10 @@ class TokenSummary(nn.Module):
             self.get_buffer(f"rate_{m}")[chosen] = 1.0
             return values
         x_ng = values.toarray()
-        mean_g, deviation_g = x_ng.mean(0), x_ng.std(0) + 1e-4
+        mean_g, deviation_g = x_ng.mean(0), x_ng.std(0)
+        largest_g = np.abs(x_ng).max(0, initial=0)
+        is_constant_g = (deviation_g <= LEAST_DEVIATION * largest_g) & (largest_g > 0)
+        deviation_g = np.where(is_constant_g, np.float32(1), deviation_g + 1e-4)
         self.get_buffer(f"mean_{m}")[chosen] = torch.from_numpy(mean_g)
         self.get_buffer(f"rate_{m}")[chosen] = torch.from_numpy(1 / deviation_g).to(torch.float32)
         return (x_ng - mean_g) / deviation_g

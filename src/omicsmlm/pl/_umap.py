@@ -16,10 +16,13 @@ from matplotlib.figure import Figure
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._compat import keep_torch_threads
+from omicsmlm._dense import dense
 from omicsmlm.pl._figure import new_figure, saved
 
 _MISSING = "#d9d9d9"
 _LEGEND_ROWS = 16
+FEWEST_SPECTRAL = 4
+"""Observations up to which a layout starts at random."""
 
 
 def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int = 0) -> np.ndarray:
@@ -43,7 +46,9 @@ def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int 
 
     with warnings.catch_warnings(), keep_torch_threads():
         warnings.simplefilter("ignore")
-        layout = UMAP(n_neighbors=min(n_neighbors, len(embedding) - 1), min_dist=0.5, random_state=seed)
+        # the spectral layout takes eigenvectors of the graph: more than very few observations have
+        init = "spectral" if len(embedding) > FEWEST_SPECTRAL else "random"
+        layout = UMAP(n_neighbors=min(n_neighbors, len(embedding) - 1), min_dist=0.5, init=init, random_state=seed)
         return np.asarray(layout.fit_transform(np.asarray(embedding, dtype=np.float32)), dtype=np.float32)
 
 
@@ -136,7 +141,7 @@ def umap(
         raise value_error(
             f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another"
         )
-    embedding_nd = np.asarray(data.obsm[key])
+    embedding_nd = dense(data.obsm[key], np.float32)
     finite_n = np.isfinite(embedding_nd).all(axis=1)
     if finite_n.sum() < 3:
         raise value_error(

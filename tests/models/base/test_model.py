@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from omicsmlm import OmicsMLM
+from omicsmlm._manifest import write_manifest
 from omicsmlm.models.base import _model, announce
 from tests.objects import QUIET, SMALL, multiome, rna
 
@@ -146,9 +147,7 @@ def test_a_history_without_steps_is_counted_by_rounds(model, tmp_path):
     model.save(tmp_path / "m")
     content = json.dumps({"train_loss": [2.0, 1.0]})
     (tmp_path / "m" / "history.json").write_text(content)
-    config = json.loads((tmp_path / "m" / "config.json").read_text())
-    del config["sha256"]["history.json"]
-    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    write_manifest(tmp_path / "m")
     assert OmicsMLM.load(tmp_path / "m").history["train_loss"].index.tolist() == [1, 2]
 
 
@@ -169,6 +168,7 @@ def with_config(folder, **fields):
     content = json.loads((folder / "config.json").read_text())
     content["config"] |= fields
     (folder / "config.json").write_text(json.dumps(content))
+    write_manifest(folder)
 
 
 def test_a_field_that_became_a_constant(model, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from omicsmlm import ClassifierConfig
-from omicsmlm.models.classifier._config import FEW_OBSERVATIONS
+from omicsmlm.models.classifier._config import FEW_OBSERVATIONS, MOST_OBSERVATIONS
 from tests.test_bad_input import refused
 
 
@@ -60,3 +60,11 @@ def test_when_features_have_linear_models():
     assert not ClassifierConfig(tuning="full").has_linear_models(["real"], 100)
     assert not ClassifierConfig(linear_models=False).has_linear_models(["real"], 100)
     assert ClassifierConfig(linear_models=True).has_linear_models(["counts"], 10 * FEW_OBSERVATIONS)
+
+
+def test_when_regressions_on_components_stand_beside_the_embedding():
+    assert ClassifierConfig().has_component_models(MOST_OBSERVATIONS)
+    assert not ClassifierConfig().has_component_models(MOST_OBSERVATIONS + 1)
+    assert not ClassifierConfig(tuning="full").has_component_models(100)
+    assert not ClassifierConfig(linear_models=False).has_component_models(100)
+    assert not ClassifierConfig(linear_models=True).has_component_models(100)

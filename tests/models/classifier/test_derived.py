@@ -3,6 +3,7 @@ import json
 import pandas as pd
 
 from omicsmlm.models.classifier._derived import CANDIDATE_INDEX, ClassifierDerived, LinearModelsDerived
+from omicsmlm.nn import ComponentLogits, SubsetLogits
 from tests.fixtures.make import FIXTURES
 
 TABLE = pd.DataFrame(
@@ -36,3 +37,16 @@ def test_what_the_first_version_wrote_is_read_and_written_alike():
     for name in ("Classifier", "Classifier_anchored"):
         content = json.loads((FIXTURES / name / "config.json").read_text())["choice"]
         assert ClassifierDerived.from_json(content).to_json() == content
+
+
+def test_the_number_of_components_is_kept_and_their_models_are_made_again():
+    derived = LinearModelsDerived(FEATURES, 1, TABLE, 7)
+    again = LinearModelsDerived.from_json(json.loads(json.dumps(derived.to_json())))
+    assert again.n_components == 7
+    features, logits = again.parts(3, 4)
+    assert isinstance(logits, ComponentLogits)
+    assert logits.direction_gk.shape == (2, 7)
+    assert LinearModelsDerived.of(features, logits, TABLE).n_components == 7
+    features, logits = LinearModelsDerived(FEATURES, 2, TABLE).parts(3, 4)
+    assert isinstance(logits, SubsetLogits)
+    assert LinearModelsDerived.of(features, logits, TABLE).n_subsets == 2

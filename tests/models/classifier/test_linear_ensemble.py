@@ -16,7 +16,7 @@ from omicsmlm.models.classifier._linear_ensemble import (
 )
 from omicsmlm.models.classifier._modality_subsets import subset_embeddings, subset_features
 from omicsmlm.models.heads._features import ObservationFeatures
-from omicsmlm.nn import CANDIDATES, SubsetLogits
+from omicsmlm.nn import CANDIDATES, ComponentLogits, SubsetLogits
 from tests.models.survival.test_model import cohort
 from tests.objects import SMALL, multiome, rna
 from tests.test_bad_input import refused
@@ -122,12 +122,12 @@ def classifier(model):
     return made
 
 
-def test_bulk_values_with_few_labels_get_linear_models_and_counts_do_not(model, classifier):
+def test_bulk_values_with_few_labels_get_linear_models_and_counts_regressions_on_components(model, classifier):
     assert classifier.linear_models is not None
     assert set(classifier.candidates.index.get_level_values("view")) == {"meth", "rna", "rna + meth"}
     of_counts = Classifier.from_model(OmicsMLM(rna(60), SMALL), "type")
     of_counts.train()
-    assert of_counts.linear_models is of_counts.candidates is None
+    assert isinstance(of_counts.linear_models, ComponentLogits)
     without = Classifier.from_model(model, "type", config=ClassifierConfig(linear_models=False))
     without.train()
     assert without.linear_models is None

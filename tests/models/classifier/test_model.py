@@ -8,7 +8,9 @@ from mudata import MuData
 from sklearn.metrics import roc_auc_score
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
+from omicsmlm._manifest import write_manifest
 from omicsmlm._types import Tokens
+from omicsmlm.models.classifier._head_fit import HeadFit
 from omicsmlm.models.classifier._modality_subsets import alone
 from tests.objects import QUIET, SMALL, bulk, multiome, rna, state_of
 from tests.test_bad_input import refused
@@ -163,7 +165,7 @@ def test_fine_tuning_changes_the_copy_and_learns(model, tuning, rate, monkeypatc
         pytest.importorskip("peft")
     made = Classifier.from_model(model, "type", config=ClassifierConfig(tuning=tuning, learning_rate=rate))
     # from a head that knows nothing there is much to learn
-    monkeypatch.setattr(made, "_fit_head", lambda rows, code_n, fold_n: code_n[rows])
+    monkeypatch.setattr(made, "_fit_head", lambda rows, code_n, fold_n: HeadFit(code_n[rows], None, {}, 1.0, 1.0))
     made.train(5, progress_bar=False, accelerator="cpu", batch_size=24)
     assert made.module.encoder.state_dict().keys() == model.module.state_dict().keys(), "adapters are merged"
     assert not same(weights(made.module.encoder), weights(model.module))
@@ -262,10 +264,9 @@ def test_loading_what_is_not_whole(classifier, tmp_path):
         loaded.train()
     with refused("load: expected a saved OmicsMLM, got a Classifier"):
         OmicsMLM.load(tmp_path / "labels")
-    config = tmp_path / "labels" / "config.json"
-    content = json.loads(config.read_text())
-    content["choice"]["model"] = "Gone"
-    config.write_text(json.dumps(content))
+    config = tmp_path / "labels" / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"class": "Gone"}))
+    write_manifest(tmp_path / "labels")
     with refused("load: expected a classifier of a known family, got 'Gone'"):
         Classifier.load(tmp_path / "labels")
 
@@ -283,7 +284,8 @@ def shifted_query(n: int = 60):
 def of_rna(request):
     model = OmicsMLM(rna(120), SMALL, batch_key="batch")
     model.train(20, **QUIET)
-    classifier = Classifier.from_model(model, "type", config=ClassifierConfig(tuning=request.param))
+    config = ClassifierConfig(tuning=request.param, linear_models=False)  # of the embedding, which is moved
+    classifier = Classifier.from_model(model, "type", config=config)
     classifier.train(3, progress_bar=False)
     return classifier
 

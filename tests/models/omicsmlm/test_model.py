@@ -365,8 +365,12 @@ def test_the_weight_of_the_divergence_grows_with_depth():
     mdata = multiome()
     model = OmicsMLM(mdata, replace(SMALL, kl_weight=2.0), batch_key="batch")
     depths = model.derived.depths
-    assert model.derived.depth == pytest.approx(depths["rna"] + 0.1 * depths["atac"] + depths["prot"])
-    for depth, factor in ((1000.0, 1.0), (2000.0, 2**2.25), (10.0, 0.1), (1e5, 25.0)):
+    assert model.derived.depth == pytest.approx(depths["rna"]), (
+        "neither regions nor proteins are depth where there is RNA"
+    )
+    without = OmicsMLM(MuData({name: mdata[name] for name in ("atac", "prot")}), SMALL).derived
+    assert without.depth == pytest.approx(0.1 * without.depths["atac"] + without.depths["prot"])
+    for depth, factor in ((1000.0, 1.0), (2000.0, 2.0), (10.0, 0.1), (1e5, 25.0)):
         objective = model._assemble(replace(model.derived, depth=depth)).objective
         assert objective.kl_weight == pytest.approx(2 * factor)
     assert objective.weights == {"rna": 1.0, "atac": 0.1, "prot": 3.0}

@@ -8,6 +8,7 @@ import torch
 from mudata import MuData
 
 from omicsmlm import IsoFormer, OmicsMLM, Survival, SurvivalConfig
+from omicsmlm._manifest import write_manifest
 from omicsmlm._risk_scores import concordance
 from omicsmlm.models.heads._encoder_copy import copy_of
 from tests.models.classifier.test_model import same, weights
@@ -104,6 +105,7 @@ def test_rows_that_lack_a_modality_a_covariate_or_a_stratum_have_a_risk(survival
     elsewhere.obs["site"], elsewhere.obs["age"] = "west", np.nan
     parts = survival.predict_parts(elsewhere)
     assert parts["own Cox"].isna().all()
+    assert parts["covariates"].notna().all()
     assert np.isfinite(parts["log risk"]).all()
     assert survival.predict_survival([1.0], elsewhere).notna().all(axis=None)
 
@@ -179,6 +181,8 @@ def test_save_and_load(model, others, tmp_path, changes):
         pd.testing.assert_frame_equal(loaded.predict_parts(others), made.predict_parts(others))
         pd.testing.assert_frame_equal(loaded.predict_survival([1.0], others), made.predict_survival([1.0], others))
         pd.testing.assert_frame_equal(loaded.evaluate(), made.evaluate())
+        pd.testing.assert_frame_equal(loaded.candidates, made.candidates)
+        pd.testing.assert_series_equal(loaded.weights, made.weights)
         assert loaded.config == made.config
         assert loaded.columns == made.columns
         assert loaded.history.keys() == made.history.keys()
@@ -189,6 +193,22 @@ def test_the_same_seed_gives_the_same_numbers(model, survival, others):
     again = Survival.from_model(model, "time", "died", "site", "age", QUICK)
     again.train(**HOW)
     pd.testing.assert_frame_equal(again.predict_parts(others), survival.predict_parts(others))
+
+
+def test_features_that_say_nothing_get_no_weight_and_covariates_predict(caplog):
+    data = cohort()
+    data.obs["time"] = np.random.default_rng(3).exponential(np.exp(-0.1 * (data.obs["age"].fillna(60) - 60)))
+    data.obs["died"] = 1
+    made = Survival.from_model(OmicsMLM(data, SMALL), "time", "died", covariate_keys="age", config=QUICK)
+    with caplog.at_level("INFO", "omicsmlm"):
+        made.train(**HOW)
+    assert made.candidates.index.tolist() == ["covariates alone", "with linear models", "with networks"]
+    assert made.candidates.index[made.candidates["chosen"]].tolist() == ["covariates alone"]
+    assert made.weights["omics"] == 0
+    assert f"covariates alone: weight of covariates {made.weights['covariates']:.2f}, of omics 0.00." in caplog.text
+    parts = made.predict_parts()
+    assert parts["covariates"].corr(parts["log risk"]) == pytest.approx(1)
+    assert parts["own Cox"].notna().all(), "what takes no part is still told"
 
 
 def test_a_copy_of_a_model_has_weights_of_its_own(model):
@@ -251,6 +271,7 @@ def test_an_untrained_one_says_so(model, tmp_path):
         ("predict", made.predict),
         ("predict", lambda: made.predict_survival([1.0])),
         ("evaluate", made.evaluate),
+        ("weights", lambda: made.weights),
         ("save", lambda: made.save(tmp_path / "risk")),
     ):
         with refused(f"{verb}: expected a trained survival model, got one that is not; call train"):
@@ -268,9 +289,8 @@ def test_what_cannot_be_asked(survival, tmp_path):
     loaded = Survival.load(tmp_path / "risk")
     with refused("train: expected a survival model with its object, got one loaded alone"):
         loaded.train()
-    config = tmp_path / "risk" / "config.json"
-    content = json.loads(config.read_text())
-    content["choice"]["model"] = "Gone"
-    config.write_text(json.dumps(content))
+    config = tmp_path / "risk" / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"class": "Gone"}))
+    write_manifest(tmp_path / "risk")
     with refused("load: expected a survival model of a known family, got 'Gone'"):
         Survival.load(tmp_path / "risk")

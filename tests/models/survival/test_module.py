@@ -105,7 +105,7 @@ def test_a_new_network_has_as_many_outputs_as_the_likelihood_needs(model):
 
 def test_training_lowers_the_loss_and_orders_the_risks(model, known, times):
     own, training = made(model, known)
-    config = replace(CONFIG, n_steps=60, learning_rate=1e-2, hidden_rates=(0.0, 0.0))
+    config = replace(CONFIG, n_steps=60, learning_rate=1e-2, mask_rates=(0.0, 0.0))
     losses = train_network(own, training, INDICES, times, config, SETTINGS)
     assert len(losses["train_loss"]) == 20, "60 steps, of which 40 observations in batches of 16 make three an epoch"
     assert losses["train_loss"][-1] < losses["train_loss"][0]

@@ -8,7 +8,9 @@ import torch
 from omicsmlm import OmicsMLM, Survival, SurvivalConfig
 from omicsmlm._cox import Times
 from omicsmlm._risk_scores import brier, calibration, concordance
-from omicsmlm.models.survival._prediction import DECILES, PARTS, SCORES
+from omicsmlm.models.survival._candidates import PARTS
+from omicsmlm.models.survival._evaluation import SCORES
+from omicsmlm.models.survival._prediction import DECILES
 from tests.models.survival.test_model import HOW, cohort
 from tests.objects import SMALL
 from tests.test_bad_input import refused
@@ -46,6 +48,7 @@ def test_the_scores_are_those_of_the_parts(survival, others):
         linear = survival.linear_models
         own_n = np.einsum("nf,nf->n", inputs_nf, linear.own_sf.numpy()[stratum_n])
         own_n[stratum_n < 0] = np.nan
+        np.testing.assert_allclose(parts["covariates"], covariate_nk @ linear.covariate_k.numpy(), atol=1e-4)
         np.testing.assert_allclose(parts["own Cox"], own_n, atol=1e-4)
         np.testing.assert_allclose(parts["pooled Cox"], inputs_nf @ linear.pooled_f.numpy(), atol=1e-4)
         risks = []

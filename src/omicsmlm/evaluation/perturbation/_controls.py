@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from omicsmlm._checks import value_error
+from omicsmlm._dense import dense
 
 _LEAST_DEVIATION = 1e-9
 """A dimension in which controls differ by less is only centred."""
@@ -163,7 +164,7 @@ def checked(
 
 def finite(embedding: Any) -> np.ndarray:
     """Return an embedding as (n, d) float64; refuse other shapes and values that are not finite."""
-    x_nd = np.asarray(embedding, dtype=np.float64)
+    x_nd = dense(embedding, np.float64)
     if x_nd.ndim != 2 or not np.isfinite(x_nd).all():
         found = f"shape {x_nd.shape}" if x_nd.ndim != 2 else "NaN or infinity"
         raise value_error(

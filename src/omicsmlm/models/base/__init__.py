@@ -12,13 +12,14 @@ from ._component_model import (
 from ._component_module import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from ._embedding import EMBEDDING_BATCH_SIZE
 from ._explaining import ExplainingModel
-from ._files import Saved, read_model, state_under, write_model
+from ._files import Saved, parse_model, read_files, read_model, state_under, write_model
 from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
 from ._inherited import summary
 from ._model import OmicsModel, announce
 from ._query import QueryDerived, QueryModel
 from ._query_module import QueryModule
+from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
 from ._registration import listed_covariates
 
@@ -49,7 +50,10 @@ __all__ = [
     "announce",
     "from_json",
     "listed_covariates",
+    "parse_model",
+    "read_files",
     "read_model",
+    "rebuilding",
     "state_under",
     "summary",
     "to_json",

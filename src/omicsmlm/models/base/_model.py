@@ -1,20 +1,21 @@
 """What every family shares: training, embedding, saving and loading."""
 
+import json
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import positive_integer, shortened, value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -29,6 +30,7 @@ from omicsmlm.training import (
 
 from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel
 from ._files import Saved, read_model, write_model
+from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
 from ._stages import Stages
 
@@ -89,6 +91,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             super().__init__(data, batch_key=batch_key)
             self._make(config, data)
         announce(f"{type(self).__name__}: {self._describe()}.")
+        self._warn_of_one_batch()
 
     def _make(self, config: C | None, data: AnnData | MuData) -> None:
         """Derive from the registered object what the model needs, and build it."""
@@ -100,8 +103,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             self.derived = self._derive(sample)
             self._stage("building")
             self._build()
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.config.seed)
+            with own_random_state(self.config.seed, devices=[]):
                 self._initialize(sample)
         self._stages = None
 
@@ -231,6 +233,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             seed=seed,
             max_steps=max_steps,
             precision=precision,
+            features=self._features_digest(),
         )
         validated = sample_observations(manager, VALIDATION_SIZE, seed, validation_indices)
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
@@ -260,6 +263,11 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         indices = sample_observations(manager, MEMORY_SIZE, seed, train_indices)
         return observation_loader(manager, indices, self.embedding_batch_size), len(indices) == len(train_indices)
 
+    def _features_digest(self) -> str:
+        """Return what tells the features, in their order, from others."""
+        names = {name: list(state["vocabulary"]) for name, state in self.adata_manager.modalities.items()}
+        return sha256(json.dumps([names, list(self.adata_manager.sequences)]).encode()).hexdigest()
+
     def _sensible_epochs(self, n_obs: int, batch_size: int) -> int:
         """Return the number of epochs where the user names none."""
         return sensible_epochs(n_obs, batch_size)
@@ -277,7 +285,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
-        is_number = isinstance(train_size, Real) and not isinstance(train_size, bool)
+        is_number = isinstance(train_size, int | float | np.number) and not isinstance(train_size, bool)
         if not is_number or not 0 < train_size <= 1:
             found = str(train_size) if is_number else shortened(train_size)
             raise value_error("train_size", "a fraction above 0 and at most 1", found, "pass 0.9, say")
@@ -326,6 +334,10 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         if save_anndata:
             remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"
             raise value_error("save_anndata", "False", "True", remedy)
+        write_model(dir_path, self.to_saved(), overwrite=overwrite)
+
+    def to_saved(self) -> Saved:
+        """Return what :meth:`save` writes."""
         config = {
             "class": type(self).__name__,
             "config": to_json(self.config),
@@ -336,7 +348,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         registry = {k: v for k, v in self.adata_manager.registry.items() if k != "scvi_uuid"}
         history = {name: frame[name].tolist() for name, frame in (self.history_ or {}).items()}
         history |= {f"{STEPS}{name}": frame.index.tolist() for name, frame in (self.history_ or {}).items()}
-        write_model(dir_path, Saved(self.module.state_dict(), config, registry, history), overwrite=overwrite)
+        return Saved(self.module.state_dict(), config, registry, history)
 
     @classmethod
     def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
@@ -354,21 +366,48 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         ValueError
             If the directory is not a whole, unchanged model of this class and of this or an older version.
         """
-        saved = read_model(dir_path, cls.__name__)
-        manager = OmicsManager.restore(saved.registry)
-        config: C = from_json(cls.config_class, saved.config["config"], cls.former_config)
-        derived: D = from_json(cls.derived_class, saved.config["choice"], cls.former_derived)
-        model = cls._bare(manager, config, derived)
-        model.n_trainings = saved.config["n_trainings"]
-        model.is_trained_ = saved.config["is_trained"]
-        model.module.load_state_dict(saved.weights)
-        for name, column in saved.history.items():
-            steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
-            if not name.startswith(STEPS):
-                model._extend_history([int(step) for step in steps], {name: column})
+        return cls.from_saved(read_model(dir_path, cls.__name__), adata)
+
+    @classmethod
+    def from_saved(
+        cls, saved: Saved, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
+    ) -> Self:
+        """Return the model that some files hold.
+
+        Parameters
+        ----------
+        saved
+            What they hold.
+        adata
+            Object to register with it; None for none.
+        trust_remote_code
+            Whether code that comes with the weights of published encoders may run.
+
+        Raises
+        ------
+        ValueError
+            If the files do not fit together, or the object does not fit the model.
+        """
+        with rebuilding(saved.weights.values()):
+            manager = OmicsManager.restore(saved.registry)
+            config: C = from_json(cls.config_class, saved.config["config"], cls.former_config)
+            derived: D = from_json(cls.derived_class, saved.config["choice"], cls.former_derived)
+            model = cls._bare(manager, cls._trusting(config, trust_remote_code), derived)
+            model.n_trainings = saved.config["n_trainings"]
+            model.is_trained_ = saved.config["is_trained"]
+            model.module.load_state_dict(saved.weights)
+            for name, column in saved.history.items():
+                steps = saved.history.get(f"{STEPS}{name}", range(1, len(column) + 1))
+                if not name.startswith(STEPS):
+                    model._extend_history([int(step) for step in steps], {name: column})
         if adata is not None:
             model._adopt(manager.transfer_fields(adata), adata)
         return model
+
+    @classmethod
+    def _trusting(cls, config: C, trust_remote_code: bool) -> C:
+        """Return hyper-parameters that were read from a file, with the caller's decision about code in the place of the file's."""
+        return config
 
     @classmethod
     def _bare(cls, manager: OmicsManager, config: C, derived: D) -> Self:
@@ -392,9 +431,19 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
+    def _warn_of_one_batch(self) -> None:
+        """Say that the batches which the user named are one only."""
+        for key, categories in list(self.adata_manager.covariates.items())[:1]:
+            if len(categories) == 1:
+                logger.warning(
+                    "%s: all observations are of one batch, %r of %r; there is nothing to tell apart from it.",
+                    type(self).__name__,
+                    categories[0],
+                    key,
+                )
+
     def _build(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
+        with own_random_state(self.config.seed, devices=[]):
             self.parts = self._assemble(self.derived)
         self.module = cast(M, self.parts.module)  # a family's parts have its own module
         self.module.eval()

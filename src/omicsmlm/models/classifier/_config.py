@@ -4,11 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
 from omicsmlm.models.heads import LEARNING_RATES, Tuning
 
 FEW_OBSERVATIONS = 2000
 """Labelled observations below which linear models of bulk features are the default: beyond, the embedding did as well in
 ``docs/experiments.md``."""
+MOST_OBSERVATIONS = 10_000
+"""Labelled observations up to which regressions on components stand beside the embedding by default: their features lie in
+memory, and beyond, the embedding is not short of labels."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,9 @@ class ClassifierConfig:
         embedding, rather than from the embedding alone: for each subset of modalities that observations have, one of
         them is chosen on held-out observations. None: where it paid in ``docs/experiments.md``, with fewer than
         ``FEW_OBSERVATIONS`` labelled observations, values that are all real or fractions, and a frozen encoder.
-        Observations of all labels then count alike, whatever ``balance`` says. Called ``anchor`` in models saved by 0.1.
+        Observations of all labels then count alike, whatever ``balance`` says. False: the embedding alone. None, where
+        that does not hold: the embedding or, with at most ``MOST_OBSERVATIONS`` of them and a frozen encoder, one of two
+        regressions on 50 principal components of each modality, whichever is best on held-out observations. Called ``anchor`` in models saved by 0.1.
     false_rejection
         Fraction of observations of known labels that may be called unknown, at least 0 and below 1.
     balance
@@ -45,7 +51,7 @@ class ClassifierConfig:
         Highest rate of AdamW in fine-tuning; None for 1e-3 (lora), 1e-2 (ia3) or 2e-4 (full).
     weight_decay
         Of AdamW.
-    hidden_rates
+    mask_rates
         Lowest and highest fraction of an observation's features that are masked in a step of fine-tuning.
     modality_rate
         Probability that an observation then loses a whole modality.
@@ -65,7 +71,7 @@ class ClassifierConfig:
     rank: int = 8
     learning_rate: float | None = None
     weight_decay: float = 1e-4
-    hidden_rates: tuple[float, float] = (0.0, 0.5)
+    mask_rates: tuple[float, float] = (0.0, 0.5)
     modality_rate: float = 0.5
     patience: int = 10
     seed: int = 0
@@ -98,3 +104,20 @@ class ClassifierConfig:
         if self.linear_models is not None:
             return self.linear_models
         return self.tuning == "frozen" and n_labelled < FEW_OBSERVATIONS and set(kinds) <= {"real", "fraction"}
+
+    def has_component_models(self, n_labelled: int) -> bool:
+        """Return whether, for so many labelled observations, regressions on components stand beside the embedding.
+
+        Examples
+        --------
+        >>> (
+        ...     ClassifierConfig().has_component_models(100),
+        ...     ClassifierConfig(linear_models=False).has_component_models(100),
+        ... )
+        (True, False)
+        """
+        return self.linear_models is None and self.tuning == "frozen" and n_labelled <= MOST_OBSERVATIONS
+
+
+FORMER_CONFIG = FormerFields(renamed={"anchor": "linear_models", "hidden_rates": "mask_rates"})
+"""Hyper-parameters of models saved by 0.1 that have another name now."""

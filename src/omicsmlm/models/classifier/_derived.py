@@ -6,6 +6,9 @@ from typing import Any, Self
 
 import pandas as pd
 
+from omicsmlm.models.heads import ObservationFeatures
+from omicsmlm.nn import ComponentLogits, SubsetLogits
+
 CANDIDATE_INDEX = ["view", "candidate"]
 """Index of the table of candidates: the modalities that an observation has, and the linear model."""
 
@@ -20,17 +23,37 @@ class LinearModelsDerived:
     """Modality subsets with a model of their own."""
     candidates: pd.DataFrame
     """See :attr:`Classifier.candidates`."""
+    n_components: int | None = None
+    """Components of the regressions beside the embedding; None for the ensemble of linear models."""
+
+    @classmethod
+    def of(
+        cls, features: ObservationFeatures, logits: SubsetLogits | ComponentLogits, candidates: pd.DataFrame
+    ) -> Self:
+        """Return the sizes of fitted linear models."""
+        if isinstance(logits, ComponentLogits):
+            return cls(features.sizes, 1, candidates, logits.direction_gk.shape[1])
+        return cls(features.sizes, len(logits.special_vc), candidates)
+
+    def parts(self, n_labels: int, n_latent: int) -> tuple[ObservationFeatures, SubsetLogits | ComponentLogits]:
+        """Make features and linear models of these sizes, whose weights are to be loaded."""
+        features = ObservationFeatures(**self.features)
+        n_modalities, sizes = len(features.names), (n_labels, features.n_features, n_latent)
+        if self.n_components is None:
+            return features, SubsetLogits(n_modalities, self.n_subsets, *sizes)
+        return features, ComponentLogits(n_modalities, *sizes, self.n_components)
 
     def to_json(self) -> dict[str, Any]:
         """Return what can be written as JSON."""
         table = self.candidates.reset_index().to_dict(orient="list")
-        return {"features": self.features, "n_views": self.n_subsets, "candidates": table}
+        components = {} if self.n_components is None else {"n_components": self.n_components}
+        return {"features": self.features, "n_views": self.n_subsets, "candidates": table, **components}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` gave."""
         table = pd.DataFrame(content["candidates"]).set_index(CANDIDATE_INDEX)
-        return cls(content["features"], content["n_views"], table)
+        return cls(content["features"], content["n_views"], table, content.get("n_components"))
 
 
 @dataclass(frozen=True)

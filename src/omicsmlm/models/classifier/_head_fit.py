@@ -43,6 +43,9 @@ class HeadFit(NamedTuple):
     held_out: HeldOut
     losses: dict[float, float]
     """Held-out loss of each regularisation weight that was tried."""
+    regularisation: float
+    balance: float
+    """Those that the head was fitted with."""
 
 
 class _Chosen(NamedTuple):
@@ -86,7 +89,7 @@ def fit_head(head: LabelHead, data: LabelData, position_n: np.ndarray, config: C
     set_linear(head, fit_logistic(data, n_labels, chosen.regularisation, balance))
     fit_novelty(head, data.z_nd, data.label_n)
     held_out = HeldOut(chosen.held_out_nc, held_out_novelty(head, data), given_n)
-    return HeadFit(data.label_n, held_out, chosen.losses)
+    return HeadFit(data.label_n, held_out, chosen.losses, chosen.regularisation, balance)
 
 
 def calibrate_head(head: LabelHead, held_out: HeldOut, false_rejection: float) -> tuple[float, dict[str, float]]:

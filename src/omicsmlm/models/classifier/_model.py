@@ -13,11 +13,13 @@ from omicsmlm._checks import confounded, named, value_error
 from omicsmlm.data import as_categories, category_codes, find_column
 from omicsmlm.models.base import OmicsModel, QueryModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
+from omicsmlm.nn import ComponentLogits
 
+from ._component_models import Folds, batch_folds, fit_component_models, principal_directions
 from ._config import ClassifierConfig
 from ._derived import CANDIDATE_INDEX
 from ._fine_tuning import Split, fine_tune, training_mask, tuned_predictions
-from ._head_fit import HeldOut, calibrate_head, fit_head
+from ._head_fit import HeadFit, HeldOut, calibrate_head, fit_head
 from ._labels import label_codes, label_names
 from ._linear_ensemble import FEWEST_OBSERVATIONS, SubsetData, fit_linear_ensemble
 from ._linear_model import LabelData, held_out_novelty, label_folds, scaled
@@ -170,32 +172,72 @@ class Classifier(LabelPredictor):
         names = label_names(self._registered(), self.labels_key, self.unlabeled_category)
         code_n = label_codes(names, self.labels)
         indices = np.flatnonzero(code_n >= 0)
-        self.module.head.cpu()
-        fold_n = label_folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
-        self.features, self.linear_models, self.candidates = None, None, None
-        if self.config.tuning == "frozen":
-            self._fit_head(indices, code_n, fold_n)
-            kinds = (state["kind"] for state in self.model.adata_manager.modalities.values())
-            if self.config.has_linear_models(kinds, len(indices)):
-                self._fit_linear_models(indices, code_n, fold_n)
-        else:
-            self._fine_tune(indices, code_n, fold_n, settings)
+        with self._as_it_was_unless_trained():
+            self._fit(indices, code_n, settings)
         self.is_trained = True
         logger.info(
-            "Classifier: %d labels from %d observations; held out: %s.",
+            "Classifier: %d labels from %d observations%s; held out: %s.",
             len(self.labels),
             len(indices),
+            self._predicted_by(),
             ", ".join(f"{name} {value:.3f}" for name, value in self.held_out.items()),
         )
 
-    def _fit_head(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> np.ndarray:
-        """Fit the head to the embedding as it is; return the labels that it learned from, (n,) int."""
+    def _fit(self, indices: np.ndarray, code_n: np.ndarray, settings: TrainerSettings) -> None:
+        """Fit head and linear models, or fine-tune, on the observations that have labels."""
+        self.module.head.cpu()
+        fold_n = label_folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
+        self.features, self.linear_models, self.candidates = None, None, None
+        if self.config.tuning != "frozen":
+            self._fine_tune(indices, code_n, fold_n, settings)
+            return
+        fitted = self._fit_head(indices, code_n, fold_n)
+        kinds = [state["kind"] for state in self.model.adata_manager.modalities.values()]
+        if self.config.has_linear_models(kinds, len(indices)):
+            self._fit_linear_models(indices, code_n, fold_n)
+        elif kinds and self.config.has_component_models(len(indices)):
+            self._fit_component_models(indices, code_n, fold_n, fitted)
+
+    def _predicted_by(self) -> str:
+        """Say which candidate predicts, and what the embedding alone would have given, if regressions stand beside it."""
+        if self.candidates is None or not isinstance(self.linear_models, ComponentLogits):
+            return ""
+        table = self.candidates.droplevel(0)
+        chosen, embedding = table.index[table["chosen"]][0], table.loc["embedding"]
+        return (
+            f" by {chosen} (accuracy {table.loc[chosen, 'accuracy']:.3f}, macro F1 {table.loc[chosen, 'macro F1']:.3f}; "
+            f"the embedding alone {embedding['accuracy']:.3f}, {embedding['macro F1']:.3f})"
+        )
+
+    def _fit_head(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> HeadFit:
+        """Fit the head to the embedding as it is."""
         z_nd, position_n = subset_embeddings(self.model, indices)
         data = LabelData(z_nd, code_n[indices][position_n], fold_n[position_n])
         fitted = fit_head(self.module.head, data, position_n, self.config)
         self._series = {"strength": list(fitted.losses), "held_out_loss": list(fitted.losses.values())}
         self._calibrate(fitted.held_out)
-        return fitted.label_n[: len(indices)]  # the first copy of each observation
+        return fitted
+
+    def _fit_component_models(
+        self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray, fitted: HeadFit
+    ) -> None:
+        """Fit regressions on components beside the head, choose among them, and calibrate on held-out observations."""
+        features = ObservationFeatures.of(self.model, indices)
+        x_ng, subset_n = subset_features(features, self.model, indices)
+        z_nd, position_n = subset_embeddings(self.model, indices)
+        n_labels_whole = len(np.unique(code_n[indices][subset_n[: len(indices)] == 2 ** len(features.names) - 1]))
+        if n_labels_whole < len(self.labels):
+            return  # regressions on observations with all modalities would not know every label
+        choice_n = batch_folds(fold_n, self._batches(indices))
+        labelled = LabelData(scaled(self.module.head, z_nd), code_n[indices][position_n], fold_n[position_n])
+        whole_ng = x_ng[subset_n == 2 ** len(features.names) - 1]
+        directions_gk = principal_directions(whole_ng, features.spans, self.config.seed)
+        data, folds = SubsetData(x_ng, subset_n, *labelled), Folds(labelled.fold_n, choice_n[position_n])
+        found = fit_component_models(self.module.head, fitted, data, folds, directions_gk, self.config.seed)
+        self.features, self.linear_models = features, found.logits
+        view = " + ".join(features.names)
+        self.candidates = pd.concat({view: found.table}, names=CANDIDATE_INDEX)
+        self._calibrate(fitted.held_out._replace(logits_nc=found.held_out_nc))
 
     def _fit_linear_models(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
         """Fit linear models of the features beside the head, and calibrate on what they predict fold by fold."""
@@ -220,7 +262,8 @@ class Classifier(LabelPredictor):
         """Fit the head to the observations that are not held out, and train the encoder with it."""
         trained_n = training_mask(code_n[indices], self.config.held_out, self.config.seed)
         split, label_n = Split(indices[trained_n], indices[~trained_n]), code_n.copy()
-        label_n[split.train] = self._fit_head(split.train, code_n, fold_n[trained_n])
+        fitted = self._fit_head(split.train, code_n, fold_n[trained_n])
+        label_n[split.train] = fitted.label_n[: len(split.train)]  # the first copy of each observation
         self._series |= fine_tune(self.model, self.module, split, label_n, self.config, settings)
         self.model.finish_training(indices)
         self._calibrate(tuned_predictions(self.model, self.module, split, label_n))

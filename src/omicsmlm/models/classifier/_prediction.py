@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
-from omicsmlm.models.base import FormerFields, OmicsModel, state_under
+from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
-from omicsmlm.nn import CANDIDATES, LabelHead, SubsetLogits
+from omicsmlm.nn import ComponentLogits, LabelHead, SubsetLogits
 
 from ._calibration import scores
-from ._config import ClassifierConfig
+from ._config import FORMER_CONFIG, ClassifierConfig
 from ._derived import ClassifierDerived, LinearModelsDerived
 from ._labels import label_codes, label_names
 from ._module import ClassifierModule
@@ -43,7 +43,7 @@ class LabelPredictor(HeadModel):
 
     noun = "classifier"
     config_class = ClassifierConfig
-    former_config = FormerFields(renamed={"anchor": "linear_models"})
+    former_config = FORMER_CONFIG
 
     def __init__(
         self, model: OmicsModel, labels_key: str, unlabeled_category: str, labels: list[str], config: ClassifierConfig
@@ -55,7 +55,7 @@ class LabelPredictor(HeadModel):
         head = LabelHead(self.model.module.n_latent, len(labels))
         self.module = ClassifierModule(self.model.module, head).eval()
         self.features: ObservationFeatures | None = None
-        self.linear_models: SubsetLogits | None = None
+        self.linear_models: SubsetLogits | ComponentLogits | None = None
         self.candidates: pd.DataFrame | None = None
         self.label_noise = 0.0
         self.held_out: dict[str, float] = {}
@@ -128,7 +128,7 @@ class LabelPredictor(HeadModel):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> dict[str, pd.DataFrame]:
-        """Predict probabilities by each linear model of the features, and by the one that adds the embedding.
+        """Predict probabilities by each candidate that :meth:`predict` could have taken.
 
         Parameters
         ----------
@@ -138,10 +138,11 @@ class LabelPredictor(HeadModel):
         Returns
         -------
         dict of pandas.DataFrame
-            (n_obs, n_labels) by ``specialist``, the model of the modalities that the observation has; ``modality
-            dropout``, one model for all modality subsets; ``mean`` of the logits of the two; and ``residual``, the second
-            with a linear function of the embedding added. :meth:`predict` takes, for each modality subset, the one that
-            :attr:`candidates` calls chosen.
+            (n_obs, n_labels) by each linear model of the features: ``specialist``, the model of the modalities that the
+            observation has; ``modality dropout``, one model for all modality subsets; ``mean`` of the logits of the two;
+            and ``residual``, the second with a linear function of the embedding added. Or by ``embedding``, and
+            regressions on ``components, balanced`` and ``components``. :meth:`predict` takes what :attr:`candidates`
+            calls chosen.
 
         Raises
         ------
@@ -156,14 +157,14 @@ class LabelPredictor(HeadModel):
 
         def each(batch: Batch) -> Tensor:
             z_nd = head.scaled(self.model.embed_batch(batch))
-            logits_n4c = linear_models(features(batch), features.subset_codes(batch), z_nd)
-            return (logits_n4c / head.temperature).softmax(2).flatten(1)
+            logits_njc = linear_models(features(batch), features.subset_codes(batch), z_nd)
+            return (logits_njc / head.temperature).softmax(2).flatten(1)
 
-        values, names = self._mapped(data, indices, batch_size, len(CANDIDATES) * len(self.labels), each)
-        parts = np.split(values, len(CANDIDATES), axis=1)
+        values, names = self._mapped(data, indices, batch_size, len(linear_models.names) * len(self.labels), each)
+        parts = np.split(values, len(linear_models.names), axis=1)
         return {
             name: pd.DataFrame(part, index=names, columns=self.labels)
-            for name, part in zip(CANDIDATES, parts, strict=True)
+            for name, part in zip(linear_models.names, parts, strict=True)
         }
 
     def evaluate(self, data: AnnData | MuData | None = None, labels_key: str | None = None) -> dict[str, float]:
@@ -259,8 +260,7 @@ class LabelPredictor(HeadModel):
     def _derived(self) -> ClassifierDerived:
         linear_models = None
         if self.features is not None and self.linear_models is not None and self.candidates is not None:
-            n_subsets = len(self.linear_models.special_vc)
-            linear_models = LinearModelsDerived(self.features.sizes, n_subsets, self.candidates)
+            linear_models = LinearModelsDerived.of(self.features, self.linear_models, self.candidates)
         return ClassifierDerived(
             model=type(self.model).__name__,
             labels=self.labels,
@@ -283,10 +283,9 @@ class LabelPredictor(HeadModel):
         made = cls(model, derived.labels_key, derived.unlabeled_category, derived.labels, config)
         made.label_noise, made.held_out = derived.label_noise, derived.held_out
         if derived.linear_models is not None:
-            features = made.features = ObservationFeatures(**derived.linear_models.features)
-            sizes = len(derived.labels), features.n_features, made.model.module.n_latent
-            linear_models = SubsetLogits(len(features.names), derived.linear_models.n_subsets, *sizes)
-            made.linear_models, made.candidates = linear_models, derived.linear_models.candidates
+            features, linear_models = derived.linear_models.parts(len(derived.labels), made.model.module.n_latent)
+            made.features, made.linear_models = features, linear_models
+            made.candidates = derived.linear_models.candidates
             parts: list[tuple[str, nn.Module]] = [(FEATURES, features), (LINEAR_MODELS, linear_models)]
             for prefix, part in parts:
                 part.load_state_dict(state_under(weights, prefix))

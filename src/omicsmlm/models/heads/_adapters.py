@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from omicsmlm._checks import value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.training import on_device
 
@@ -44,9 +45,9 @@ class Adapters:
             from peft import IA3Config, IA3Model, LoraConfig, LoraModel
         except ImportError as error:
             raise ImportError(f"tuning={method!r} needs peft; run: pip install 'omicsmlm[tune]'") from error
+        self.trained = {name for name, weight in model.module.named_parameters() if weight.requires_grad}
         layers = "|".join(re.escape(name) for name in embedding_layers(model))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with own_random_state(seed, devices=[]):
             if method == "lora":
                 lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
                 self.adapted: Any = LoraModel(model.module, lora, "labels")
@@ -55,9 +56,10 @@ class Adapters:
                 self.adapted = IA3Model(model.module, ia3, "labels")
 
     def merge(self) -> None:
-        """Add the new weights to the encoder's own, so that it is again a plain one of its family."""
+        """Add the new weights to the encoder's own, so that it is again a plain one of its family, trained where it was."""
         self.adapted.merge_and_unload()
-        self.adapted.model.requires_grad_(True)
+        for name, weight in self.adapted.model.named_parameters():
+            weight.requires_grad_(name in self.trained)
 
 
 def embedding_layers(model: OmicsModel) -> list[str]:

@@ -1,14 +1,13 @@
 """The encoder copy that a head owns: copied from a model, and found again when the head is loaded."""
 
 import copy
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import OmicsModel
+from omicsmlm.models.base import OmicsModel, parse_model
 
 MODEL = "model"
 """Folder of the model within that of the head."""
@@ -37,29 +36,35 @@ def check_model(model: object) -> None:
     model.manager_for(None)
 
 
-def load_model(directory: str | Path, class_name: str, adata: AnnData | MuData | None, what: str) -> OmicsModel:
+def load_model(
+    files: Mapping[str, bytes], adata: AnnData | MuData | None, what: str, trust_remote_code: bool
+) -> OmicsModel:
     """Return the model that lies in the folder of a head.
 
     Parameters
     ----------
-    directory
-        Folder of the head.
-    class_name
-        Name of the model's family.
+    files
+        Content of the files of the head and of the model, of one writing.
     adata
         Object to register with the model, or None.
     what
         What the head is called in the message.
+    trust_remote_code
+        Whether code that comes with the weights of published encoders may run.
 
     Raises
     ------
     ValueError
         If the family has not been imported, or the model is not whole.
     """
+    saved = parse_model(
+        {name.removeprefix(f"{MODEL}/"): content for name, content in files.items() if "/" in name}, None
+    )
+    class_name = saved.config["class"]
     family = next((f for f in _families() if f.__name__ == class_name), None)
     if family is None:
         raise value_error("load", f"a {what} of a known family", repr(class_name), "import its module first")
-    return family.load(Path(directory) / MODEL, adata)
+    return family.from_saved(saved, adata, trust_remote_code=trust_remote_code)
 
 
 def _families() -> Iterator[type[OmicsModel]]:

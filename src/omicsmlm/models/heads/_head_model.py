@@ -1,7 +1,9 @@
 """What the models that are made of another model have in common: that they own a copy of it, are saved, loaded and shown."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -17,7 +19,9 @@ from omicsmlm.models.base import (
     Saved,
     check_config,
     from_json,
-    read_model,
+    parse_model,
+    read_files,
+    rebuilding,
     summary,
     to_json,
     write_model,
@@ -107,11 +111,13 @@ class HeadModel(ABC):
         """
         self.check_trained("save")
         config = {"class": type(self).__name__, "config": to_json(self.config), "choice": self._derived().to_json()}
-        write_model(dir_path, Saved(self._weights(), config, {}, self._series), overwrite=overwrite)
-        self.model.save(Path(dir_path) / MODEL, overwrite=overwrite)
+        saved = Saved(self._weights(), config, {}, self._series)
+        write_model(dir_path, saved, overwrite=overwrite, inner={MODEL: self.model.to_saved()})
 
     @classmethod
-    def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:
+    def load(
+        cls, dir_path: str | Path, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
+    ) -> Self:
         """Read it, with its model, from a directory.
 
         Parameters
@@ -120,18 +126,24 @@ class HeadModel(ABC):
             Directory that :meth:`save` made.
         adata
             Object to register with it, matched by feature name; None to load it alone.
+        trust_remote_code
+            Of an :class:`IsoFormer`: whether code that comes with the weights of its published encoders may run.
 
         Raises
         ------
         ValueError
             If the directory is not a whole, unchanged one of this class and of this or an older version.
         """
-        saved = read_model(dir_path, cls.__name__)
-        choice = saved.config["choice"]
-        model = load_model(dir_path, choice["model"], adata, cls.noun)
-        config: Any = from_json(cls.config_class, saved.config["config"], cls.former_config)
-        made = cls._restored(model, config, choice, saved.weights)
-        made._series, made.is_trained = saved.history, True
+        files = read_files(dir_path, MODEL)
+        saved = parse_model(files, cls.__name__)
+        model = load_model(files, adata, cls.noun, trust_remote_code)
+        own = [part for part in model.module.state_dict().values() if isinstance(part, torch.Tensor)]
+        with rebuilding([*saved.weights.values(), *own]):
+            if saved.config["choice"]["model"] != type(model).__name__:
+                raise TypeError(f"{type(model).__name__} in the place of {saved.config['choice']['model']}")
+            config: Any = from_json(cls.config_class, saved.config["config"], cls.former_config)
+            made = cls._restored(model, config, saved.config["choice"], saved.weights)
+            made._series, made.is_trained = saved.history, True
         return made
 
     # ---- showing ------------------------------------------------------------------------------------------------
@@ -150,6 +162,28 @@ class HeadModel(ABC):
             "trained": "yes" if self.is_trained else "no",
         }
         return summary(type(self).__name__, entries)
+
+    # ---- training -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _as_it_was_unless_trained(self) -> Iterator[None]:
+        """Train, in a ``with`` block; if that fails or is interrupted, everything predicts as it did before."""
+        modules = [self.model.module, *(part for part in vars(self).values() if isinstance(part, torch.nn.Module))]
+        before = [{name: value.clone() for name, value in module.state_dict().items()} for module in modules]
+        attributes = {name: copy(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
+        in_place = deepcopy(self._fitted_in_place())
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update({**attributes, **in_place})
+            for module, state in zip(modules, before, strict=True):
+                module.load_state_dict(state)
+            raise
+
+    def _fitted_in_place(self) -> dict[str, Any]:
+        """Return the attributes, by name, that a training changes in place, beside weights; by default none."""
+        return {}
 
     # ---- checks -------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
 """IsoFormer: expression of a transcript from its DNA, RNA and protein sequences, any of which may be missing."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, final
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,11 @@ from anndata import AnnData
 from torch import Tensor
 
 from omicsmlm._checks import value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities, MaskResidues
-from omicsmlm.models.base import FormerFields, announce
+from omicsmlm.models.base import FormerFields, announce, read_model
 from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
 from omicsmlm.objectives import ResidueCrossEntropy, TargetError
 from omicsmlm.tokenizers import TARGETS, TruncatedSequences
@@ -182,8 +185,7 @@ class IsoFormer(AttributedModel):
             raise value_error("pretrain", "an encoder from scratch", "published ones alone", "call train()")
         train_indices, validation_indices = self._split(0.9)
         codes = {name: residue_codes(KINDS[name]) for name in names}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
+        with own_random_state(self.config.seed, devices=[]):
             language_model = ResidueModule(self.module, names)
         masking = MaskResidues(MASK_RATE, names)
         parts = Parts(self.parts.tokenizer, masking, language_model, ResidueCrossEntropy(codes))
@@ -201,6 +203,36 @@ class IsoFormer(AttributedModel):
         fitted = fit(parts, self.optimisation, training, validation, options, {})
         losses = {f"pretrain_{name}": column for name, column in fitted.losses.items()}
         self._extend_history(fitted.steps, losses)
+
+    # ---- loading --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls, dir_path: str | Path, adata: AnnData | None = None, *, trust_remote_code: bool = False
+    ) -> Self:
+        """Return a model that is read from a directory.
+
+        Parameters
+        ----------
+        dir_path
+            Directory that :meth:`save` made.
+        adata
+            Object to register with it, matched by feature name; None to load the model alone.
+        trust_remote_code
+            Whether code that comes with the weights of its published encoders may run; that one who made a model trusted
+            such code is not asked.
+
+        Raises
+        ------
+        ValueError
+            If the directory is not a whole, unchanged model of this class and of this or an older version.
+        """
+        return cls.from_saved(read_model(dir_path, cls.__name__), adata, trust_remote_code=trust_remote_code)
+
+    @classmethod
+    def _trusting(cls, config: IsoFormerConfig, trust_remote_code: bool) -> IsoFormerConfig:
+        encoders = config.encoders.items()
+        return replace(config, encoders={n: replace(e, trust_remote_code=trust_remote_code) for n, e in encoders})
 
     # ---- results --------------------------------------------------------------------------------------------------
 

@@ -108,7 +108,8 @@ class OmicsMLMDerived(ComponentDerived):
     """Hyper-parameters that :class:`OmicsMLM` derives from the data."""
 
     depth: float
-    """Sum over modalities of the median depth of their observations, each with the weight of its likelihood; protein has 1."""
+    """The median depth of the RNA; without RNA, the sum over modalities of their median depths, each with the weight of its
+    likelihood, protein 1."""
 
 
 LATENT_OF_FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)
@@ -122,9 +123,13 @@ ATTENTION_WIDTH = 64
 PROTEIN_WEIGHT = 3.0
 """Weight of the likelihood of protein counts, beside 1 for RNA; 1 gave the same within noise (``docs/experiments.md``)."""
 KL_DEPTH = 1000
-"""Depth at which the weight of the KL divergence is ``kl_weight``: counts over the selected features, the median."""
-KL_POWER = 2.25
-"""The weight grows with depth to this power: the deeper the observations, the more detail would otherwise fill the latent."""
+"""Depth at which the weight of the KL divergence is ``kl_weight``: counts of RNA over the selected features, the median. Proteins
+are no depth: with 3,000 counts of RNA and 6,000 of proteins in a cell the weight was at its cap, and types were lost."""
+KL_POWER = 1.0
+"""The weight grows with depth to this power: the deeper the observations, the more detail would otherwise fill the latent. Chosen
+by the largest regret against plain baselines over the sets for choosing (``docs/experiments.md``, "The recipe")."""
+FORMER_KL_POWER = 2.25
+"""The power of version 0.1, bought by one component of the score of one set; its models train on with ``KL_POWER``."""
 KL_FACTORS = (0.1, 25.0)
 """Least and largest factor by which depth changes the weight."""
 NEIGHBOUR_WEIGHT = 10.0
@@ -139,7 +144,7 @@ FORMER_CONFIG = FormerFields(
         "n_sampled": N_SAMPLED,
         "protein_weight": PROTEIN_WEIGHT,
         "accessibility_weight": ACCESSIBILITY_WEIGHT,
-        "kl_power": KL_POWER,
+        "kl_power": FORMER_KL_POWER,
         "kl_warmup": KL_WARMUP,
         "adversary_weight": ADVERSARY_WEIGHT,
         "neighbour_weight": NEIGHBOUR_WEIGHT,

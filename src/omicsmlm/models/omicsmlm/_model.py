@@ -90,7 +90,8 @@ class OmicsMLM(
 
     def _derive(self, sample: Sequence[Batch]) -> OmicsMLMDerived:
         found, weights = self._component_derived(sample), self._weights(protein_weight=1.0)
-        depth = sum(weights[name] * depth for name, depth in found.depths.items())
+        rna = {name for name, state in self.adata_manager.modalities.items() if state["kind"] == "counts"}
+        depth = sum(weights[name] * depth for name, depth in found.depths.items() if name in (rna or found.depths))
         return OmicsMLMDerived(**vars(found), depth=depth)
 
     def _select_features(

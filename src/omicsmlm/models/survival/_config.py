@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omicsmlm._checks import value_error
+from omicsmlm.models.base import FormerFields
 from omicsmlm.models.heads import LEARNING_RATES, Tuning
 
 Likelihood = Literal["cox", "discrete"]
@@ -39,7 +40,7 @@ class SurvivalConfig:
         Steps that a network is trained for.
     learning_rate, weight_decay
         Of AdamW.
-    hidden_rates
+    mask_rates
         Lowest and highest fraction of an observation's features that are masked in a step.
     modality_rate
         Probability that an observation then loses a whole modality.
@@ -61,7 +62,7 @@ class SurvivalConfig:
     n_steps: int = 120
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
-    hidden_rates: tuple[float, float] = (0.5, 0.5)
+    mask_rates: tuple[float, float] = (0.5, 0.5)
     modality_rate: float = 0.3
     rank: int = 8
     seed: int = 0
@@ -83,3 +84,13 @@ class SurvivalConfig:
         for name, (holds, wanted) in ranges.items():
             if not holds:
                 raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+
+
+FORMER_CONFIG = FormerFields(
+    renamed={
+        "anchor": "linear_models",
+        "covariate_strength": "covariate_regularisation",
+        "hidden_rates": "mask_rates",
+    }
+)
+"""Hyper-parameters of models saved by 0.1 that have another name now."""

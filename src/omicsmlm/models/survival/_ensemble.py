@@ -1,57 +1,67 @@
-"""Several risk scores as one: standardised in each stratum, averaged, and calibrated to hazards."""
+"""Several risk scores as one: standardised in each stratum, weighted, and calibrated to hazards."""
 
 from typing import Self
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
-from omicsmlm._cox import Baseline, Times, baseline_hazard, ridge_cox
+from omicsmlm._cox import Baseline, Times, baseline_hazard
 
-LEAST_RIDGE = 1e-6
-"""Weight of the ridge on the slope: so small that it moves it by less than a standard error, and enough that a score that
-orders all events rightly does not have an infinite one."""
+from ._candidates import PARTS, ScoreWeights, choose_candidate
 
 
 class RiskEnsemble:
-    r"""The mean of standardised scores, the slope that makes it a log relative hazard, and the baseline hazards.
+    r"""Standardised scores, the weights that make them a log relative hazard, and the baseline hazards.
 
-    .. math:: \log \text{risk} = \gamma\, \frac1P \sum_p \frac{s_p - \mu_{p,\text{stratum}}}{\sigma_{p,\text{stratum}}}
+    .. math:: \log \text{risk} = \gamma_0 z_0 + \gamma\, \frac1P \sum_p z_p, \quad
+              z_p = \frac{s_p - \mu_{p,\text{stratum}}}{\sigma_{p,\text{stratum}}}
 
-    Scores that an observation lacks are left out of its mean. All is fitted to held-out scores, so that the slope is that
-    of observations that were not learned from.
+    with the score :math:`s_0` of the covariates alone, and the mean over those scores of the features that take part.
+    Scores that an observation lacks are left out. All is fitted to held-out scores, so that the weights are those of
+    observations that were not learned from.
 
     Parameters
     ----------
     mean_sp, deviation_sp
         (s + 1, p) mean and standard deviation of each score in each stratum, the last row over all strata.
-    slope
-        :math:`\gamma`.
+    weights
+        :math:`\gamma_0, \gamma`, and which scores take part.
     baselines
         Of each stratum, and the last of all observations as one stratum.
     """
 
-    def __init__(self, mean_sp: np.ndarray, deviation_sp: np.ndarray, slope: float, baselines: list[Baseline]) -> None:
+    def __init__(
+        self, mean_sp: np.ndarray, deviation_sp: np.ndarray, weights: ScoreWeights, baselines: list[Baseline]
+    ) -> None:
         self.mean_sp = mean_sp
         self.deviation_sp = deviation_sp
-        self.slope = slope
+        self.weights = weights
         self.baselines = baselines
 
     @classmethod
-    def fit(cls, score_np: np.ndarray, times: Times, n_strata: int) -> Self:
+    def fit(cls, score_np: np.ndarray, times: Times, fold_n: np.ndarray, n_strata: int) -> tuple[Self, pd.DataFrame]:
         """Fit to held-out scores.
 
-        The slope is fitted to the observations that were held out from a network, if there are any; the baseline hazards
-        to all.
+        What takes part is chosen, and weighted, by the observations that were held out from a network, if there are any;
+        the baseline hazards are fitted to all.
 
         Parameters
         ----------
         score_np
-            (n, p) scores, NaN where an observation lacks one; of networks the last.
+            (n, p) scores, NaN where an observation lacks one; first of the covariates, last of networks.
         times
             When the observations were last seen; each has a known stratum.
+        fold_n
+            (n,) int: fold that an observation was held out with.
         n_strata
             s.
+
+        Returns
+        -------
+        tuple
+            The ensemble, and the table of :func:`~omicsmlm.models.survival._candidates.choose_candidate`.
         """
         groups = [times.stratum_n == stratum for stratum in range(n_strata)]
         mean_sp, deviation_sp = (
@@ -61,24 +71,23 @@ class RiskEnsemble:
         # an observation of an unknown stratum is scaled by the spread within strata: how far their own means are from one
         # another is a matter of scores of different models, not of risk
         _, within_p = _moments(score_np - mean_sp[times.stratum_n])
-        fitted = cls(np.vstack([mean_sp, overall_p]), np.vstack([deviation_sp, within_p]), 1.0, [])
-        mean_n, complete_n = fitted.mean(score_np, times.stratum_n), complete(score_np)
-        slope_1 = ridge_cox(mean_n[complete_n, None], times.only(complete_n), np.full(1, LEAST_RIDGE))
-        fitted.slope = float(slope_1[0])
-        fitted.baselines = [
-            baseline_hazard(fitted.slope * mean_n[of_n], times.only(of_n)) for of_n in [*groups, slice(None)]
-        ]
-        return fitted
+        none = ScoreWeights(0.0, 0.0, np.zeros(score_np.shape[1], dtype=bool))
+        fitted = cls(np.vstack([mean_sp, overall_p]), np.vstack([deviation_sp, within_p]), none, [])
+        standardised_np, complete_n = fitted.standardised(score_np, times.stratum_n), complete(score_np)
+        fitted.weights, table = choose_candidate(
+            standardised_np[complete_n], times.only(complete_n), fold_n[complete_n]
+        )
+        log_risk_n = fitted.weights.log_risk(standardised_np)
+        fitted.baselines = [baseline_hazard(log_risk_n[of_n], times.only(of_n)) for of_n in [*groups, slice(None)]]
+        return fitted, table
 
-    def mean(self, score_np: np.ndarray, stratum_n: np.ndarray) -> np.ndarray:
-        """Compute (n,) means of standardised scores; a stratum of code -1 is scaled as all strata are."""
-        standardised_np = (score_np - self.mean_sp[stratum_n]) / self.deviation_sp[stratum_n]
-        known_np = np.isfinite(standardised_np)
-        return np.where(known_np, standardised_np, 0.0).sum(1) / np.maximum(known_np.sum(1), 1)
+    def standardised(self, score_np: np.ndarray, stratum_n: np.ndarray) -> np.ndarray:
+        """Compute (n, p) standardised scores; a stratum of code -1 is scaled as all strata are."""
+        return (score_np - self.mean_sp[stratum_n]) / self.deviation_sp[stratum_n]
 
     def log_risk(self, score_np: np.ndarray, stratum_n: np.ndarray) -> np.ndarray:
         """Compute (n,) log hazards relative to the baseline of the stratum."""
-        return self.slope * self.mean(score_np, stratum_n)
+        return self.weights.log_risk(self.standardised(score_np, stratum_n))
 
     def survival(self, log_risk_n: np.ndarray, stratum_n: np.ndarray, time_t: np.ndarray) -> np.ndarray:
         """Compute (n, t) probabilities to be without the event at each time: exp(-H₀(t) · risk)."""
@@ -89,18 +98,30 @@ class RiskEnsemble:
         """Return all numbers as float64 tensors."""
         times = {f"baseline.{s}.time_t": baseline.time_t for s, baseline in enumerate(self.baselines)}
         hazards = {f"baseline.{s}.cumulative_t": baseline.cumulative_t for s, baseline in enumerate(self.baselines)}
-        parts = {"mean_sp": self.mean_sp, "deviation_sp": self.deviation_sp, "slope": np.array(self.slope)}
+        parts = {
+            "mean_sp": self.mean_sp,
+            "deviation_sp": self.deviation_sp,
+            "covariate_weight": np.array(self.weights.covariates),
+            "slope": np.array(self.weights.omics),
+            "averaged_p": self.weights.averaged_p,
+        }
         return {name: torch.from_numpy(value).double() for name, value in {**parts, **times, **hazards}.items()}
 
     @classmethod
     def restore(cls, state: dict[str, Tensor]) -> Self:
-        """Make the ensemble of a :meth:`state_dict`."""
+        """Make the ensemble of a :meth:`state_dict`, or of one of 0.1, which had no score of the covariates alone."""
         arrays = {name: value.numpy() for name, value in state.items()}
+        if "averaged_p" not in arrays:
+            arrays["mean_sp"] = np.pad(arrays["mean_sp"], ((0, 0), (1, 0)))
+            arrays["deviation_sp"] = np.pad(arrays["deviation_sp"], ((0, 0), (1, 0)), constant_values=1.0)
+            arrays |= {"covariate_weight": np.array(0.0), "averaged_p": np.arange(len(PARTS)) > 0}
+        averaged_p = arrays["averaged_p"] > 0
+        weights = ScoreWeights(float(arrays["covariate_weight"]), float(arrays["slope"]), averaged_p)
         baselines = [
             Baseline(arrays[f"baseline.{s}.time_t"], arrays[f"baseline.{s}.cumulative_t"])
             for s in range(len(arrays["mean_sp"]))
         ]
-        return cls(arrays["mean_sp"], arrays["deviation_sp"], float(arrays["slope"]), baselines)
+        return cls(arrays["mean_sp"], arrays["deviation_sp"], weights, baselines)
 
 
 def complete(score_np: np.ndarray) -> np.ndarray:

@@ -81,6 +81,23 @@ def components(x_ng: np.ndarray, n_components: int) -> np.ndarray:
     return direction_gk / np.sqrt(value_k[:1] / n)
 
 
+def fit_covariates(data: RiskData, regularisation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a Cox model of the covariates alone, with one weight of each in all strata.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        (k,) weights, and (n,) log risks of each observation by a model that was fitted without its fold.
+    """
+    penalty_k = np.full(data.covariate_nk.shape[1], regularisation)
+    held_out_n = np.empty(len(data.fold_n))
+    for fold in np.unique(data.fold_n):
+        out_n = data.fold_n == fold
+        weight_k = ridge_cox(data.covariate_nk[~out_n], data.times.only(~out_n), penalty_k)
+        held_out_n[out_n] = (data.covariate_nk[out_n] - data.covariate_nk[~out_n].mean(0)) @ weight_k
+    return ridge_cox(data.covariate_nk, data.times, penalty_k), held_out_n
+
+
 class _Inputs(NamedTuple):
     """Components and covariates of some observations, and the way back to features."""
 

@@ -7,9 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from anndata import AnnData
+from mudata import MuData
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
+from omicsmlm._random_state import own_random_state
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import LinearRisks
@@ -17,7 +20,7 @@ from omicsmlm.nn import LinearRisks
 from ._config import SurvivalConfig
 from ._covariates import Columns, listed
 from ._ensemble import RiskEnsemble, complete
-from ._linear_models import Penalties, RiskData, event_folds, fit_cox, fit_stratum_models
+from ._linear_models import Penalties, RiskData, event_folds, fit_covariates, fit_cox, fit_stratum_models
 from ._module import RiskTraining, TrainingData, train_network, training_risk
 from ._prediction import DECILES, RiskPredictor
 
@@ -27,9 +30,11 @@ logger = logging.getLogger(__name__)
 class Survival(RiskPredictor):
     """Predicts the risk of an event for a model's observations; made by :meth:`from_model`.
 
-    Three scores, each standardised within its stratum, are averaged: a ridge Cox model of the stratum by itself and one
-    of all strata, both fitted to convergence on the features and covariates, and networks that learn with the encoder.
-    What a unit of the average is worth, and the baseline hazards, are fitted to held-out observations.
+    Three scores of the features, each standardised within its stratum, are averaged: a ridge Cox model of the stratum by
+    itself and one of all strata, both fitted to convergence on the features and covariates, and networks that learn with
+    the encoder. Where there are covariates, the score of a Cox model of these alone stands beside this average. What
+    takes part is chosen on held-out observations, from the simplest on: :attr:`candidates`. What a unit of each is worth,
+    :attr:`weights`, and the baseline hazards are fitted to held-out observations too.
 
     Parameters
     ----------
@@ -126,7 +131,23 @@ class Survival(RiskPredictor):
             If the survival model was loaded without an object.
         """
         settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
-        adata = self._registered()
+        with self._as_it_was_unless_trained():
+            indices, data = self._fit(self._registered(), settings)
+        self.is_trained = True
+        assert self.candidates is not None
+        logger.info(
+            "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f; %s: weight of covariates %.2f, "
+            "of omics %.2f.",
+            len(indices),
+            data.times.event_n.sum(),
+            len(self.columns.strata),
+            self.held_out.loc["mean", "C-index"],
+            self.candidates.index[self.candidates["chosen"]][0],
+            *self.weights,
+        )
+
+    def _fit(self, adata: AnnData | MuData, settings: TrainerSettings) -> tuple[np.ndarray, RiskData]:
+        """Fit all parts; return the observations that they learned from, and what of these."""
         indices = self.columns.fit(adata)
         times, _ = self.columns.times(adata)
         self.features = ObservationFeatures.of(self.model, indices)
@@ -137,26 +158,26 @@ class Survival(RiskPredictor):
             event_folds(times.only(indices), self.config.n_folds, self.config.seed),
         )
         self._series = {}
-        own_n, pooled_n = self._fit_linear_models(data)
+        linear_n3 = self._fit_linear_models(data)
         known = TrainingData.of(self._clinical(adata), data.x_ng, indices)
         network_n = self._train_networks(indices, data.fold_n, times, known, settings)
-        self._calibrate(np.stack([own_n, pooled_n, network_n], 1), data.times)
-        self.is_trained = True
-        logger.info(
-            "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f.",
-            len(indices),
-            data.times.event_n.sum(),
-            len(self.columns.strata),
-            self.held_out.loc["mean", "C-index"],
-        )
+        self._calibrate(np.column_stack([linear_n3, network_n]), data.times, data.fold_n)
+        return indices, data
 
-    def _fit_linear_models(self, data: RiskData) -> tuple[np.ndarray, np.ndarray]:
-        """Fit the Cox models of the features; return their (n,) held-out scores, NaN where there is no model."""
-        c, n_strata = self.config, len(self.columns.strata)
-        self.linear_models = LinearRisks(data.x_ng.shape[1] + self.columns.n_covariates, n_strata)
-        own_n, pooled_n = (np.full(len(data.fold_n), np.nan) for _ in range(2))
+    def _fit_linear_models(self, data: RiskData) -> np.ndarray:
+        """Fit the Cox models; return their (n, 3) held-out scores, NaN where there is no model.
+
+        They are those of covariates alone, of the own stratum, and of all strata.
+        """
+        c, n_strata, n_covariates = self.config, len(self.columns.strata), self.columns.n_covariates
+        self.linear_models = LinearRisks(data.x_ng.shape[1] + n_covariates, n_strata, n_covariates)
+        covariate_n, own_n, pooled_n = np.full((3, len(data.fold_n)), np.nan)
+        if n_covariates:
+            weight_k, covariate_n = fit_covariates(data, c.covariate_regularisation)
+            self.linear_models.covariate_k.copy_(torch.from_numpy(weight_k))
+            self.linear_models.has_covariates.fill_(True)
         if not c.linear_models:
-            return own_n, pooled_n
+            return np.stack([covariate_n, own_n, pooled_n], 1)
         own = fit_stratum_models(data, n_strata, Penalties(c.n_components, c.covariate_regularisation))
         for stratum, fitted in own.items():
             self.linear_models.own_sf[stratum] = torch.from_numpy(fitted.weight_f)
@@ -168,7 +189,7 @@ class Survival(RiskPredictor):
             self.linear_models.has_pooled.fill_(True)
             pooled_n = pooled.held_out_n
             self._series |= {"strength": list(pooled.losses), "held_out_loss": list(pooled.losses.values())}
-        return own_n, pooled_n
+        return np.stack([covariate_n, own_n, pooled_n], 1)
 
     def _train_networks(
         self,
@@ -193,8 +214,7 @@ class Survival(RiskPredictor):
         self.networks = torch.nn.ModuleList()
         for fold in range(self.config.n_networks):
             config = replace(self.config, seed=self.config.seed + fold)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(config.seed)
+            with own_random_state(config.seed, devices=[]):
                 model, network = self._new_network()
             training = RiskTraining(network, data)
             losses = train_network(model, training, indices[fold_n != fold], times, config, settings)
@@ -203,10 +223,12 @@ class Survival(RiskPredictor):
             self.networks.append(network)
         return held_out_n
 
-    def _calibrate(self, held_out_np: np.ndarray, times: Times) -> None:
-        """Fit the mean of the scores and the baseline hazards to held-out scores, and keep how good these were."""
+    def _calibrate(self, held_out_np: np.ndarray, times: Times, fold_n: np.ndarray) -> None:
+        """Choose and weigh scores, and fit the baseline hazards, on held-out scores; keep how good these were."""
         evaluated_n = np.isfinite(held_out_np).any(1)
-        self.ensemble = RiskEnsemble.fit(held_out_np[evaluated_n], times.only(evaluated_n), len(self.columns.strata))
+        self.ensemble, self.candidates = RiskEnsemble.fit(
+            held_out_np[evaluated_n], times.only(evaluated_n), fold_n[evaluated_n], len(self.columns.strata)
+        )
         self.grid_t = np.quantile(times.time_n[times.event_n], DECILES)
         complete_n = complete(held_out_np)
         evaluated = times.only(complete_n)

@@ -12,25 +12,21 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, shortened, value_error
 from omicsmlm._cox import Times
-from omicsmlm._risk_scores import brier, calibration, concordances
 from omicsmlm._types import Batch
-from omicsmlm.models.base import FormerFields, OmicsModel, state_under
+from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import LinearRisks
 
-from ._config import SurvivalConfig
+from ._candidates import PARTS
+from ._config import FORMER_CONFIG, SurvivalConfig
 from ._covariates import Columns
 from ._derived import SurvivalDerived
 from ._ensemble import RiskEnsemble
+from ._evaluation import Predicted, score_table
 from ._module import Clinical, RiskNetwork, new_network
 
-PARTS = ["own Cox", "pooled Cox", "network"]
-"""Names of the scores that are averaged."""
-N_GROUPS = 5
-"""Groups by risk in which survival is compared with what was predicted."""
 DECILES = np.linspace(0.1, 0.9, 9)
 """Of the times of events: where the Brier score is taken."""
-SCORES = ["Brier", "Brier, no risk", "calibration error"]
 FEATURES, LINEAR_MODELS, NETWORKS, ENSEMBLE = "features.", "anchor.", "networks.", "combination."
 """Where the names of their weights begin, in the files of a survival model."""
 
@@ -50,7 +46,7 @@ class RiskPredictor(HeadModel):
 
     noun = "survival model"
     config_class = SurvivalConfig
-    former_config = FormerFields(renamed={"anchor": "linear_models", "covariate_strength": "covariate_regularisation"})
+    former_config = FORMER_CONFIG
 
     features: ObservationFeatures
     linear_models: LinearRisks
@@ -58,6 +54,8 @@ class RiskPredictor(HeadModel):
     grid_t: np.ndarray
     """Times at which survival probabilities are evaluated."""
     held_out: pd.DataFrame
+    candidates: pd.DataFrame | None
+    """What was chosen among, from the simplest on, and why: see ``docs/survival.md``; None in models saved by 0.1."""
 
     def __init__(self, model: OmicsModel, columns: Columns, config: SurvivalConfig) -> None:
         super().__init__(model, config)
@@ -98,7 +96,7 @@ class RiskPredictor(HeadModel):
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Predict the scores that :meth:`predict` averages, and what it makes of them.
+        """Predict the scores that :meth:`predict` weighs, and what it makes of them.
 
         Parameters
         ----------
@@ -108,12 +106,22 @@ class RiskPredictor(HeadModel):
         Returns
         -------
         pandas.DataFrame
-            (n_obs, 4): ``own Cox`` (the linear model of the observation's stratum), ``pooled Cox`` (the linear model of
-            all strata), ``network`` (the mean of the networks), each in a unit of its own and NaN where there is none, and
-            ``log risk``.
+            (n_obs, 5): ``covariates`` (the linear model of these alone), ``own Cox`` (that of the observation's stratum),
+            ``pooled Cox`` (that of all strata), ``network`` (the mean of the networks), each in a unit of its own and NaN
+            where there is none, and ``log risk``.
         """
         table, _ = self._risks(data, indices, batch_size)
         return table
+
+    @property
+    def weights(self) -> pd.Series:
+        """What a unit of the standardised scores is worth: of ``covariates`` alone, and of ``omics``, the mean of the rest.
+
+        A weight of 0 says that the scores take no part: they added nothing on held-out observations.
+        """
+        self.check_trained("weights")
+        found = self.ensemble.weights
+        return pd.Series({"covariates": found.covariates, "omics": found.omics}, name="weight")
 
     def predict_survival(
         self,
@@ -191,28 +199,10 @@ class RiskPredictor(HeadModel):
 
     def _scores(self, log_risk_n: np.ndarray, times: Times) -> pd.DataFrame:
         """Score log risks; see :meth:`evaluate`."""
-        names_n = np.array([*self.columns.strata, "unknown"])[times.stratum_n]
         survival_nt, without_nt = (
             self.ensemble.survival(eta_n, times.stratum_n, self.grid_t) for eta_n in (log_risk_n, 0 * log_risk_n)
         )
-        middle = len(self.grid_t) // 2
-        table = concordances(log_risk_n, times.time_n, times.event_n, names_n, -survival_nt[:, middle])
-        for name in table.index.drop(["mean", "weighted"]):
-            of_n = slice(None) if name == "pooled" else names_n == name
-            time_n, event_n = times.time_n[of_n], times.event_n[of_n]
-            if not event_n.any() or len(time_n) < 2 * N_GROUPS:
-                table.loc[name, SCORES] = np.nan
-                continue
-            scores = [
-                brier(part_nt[of_n], self.grid_t, time_n, event_n).mean() for part_nt in (survival_nt, without_nt)
-            ]
-            groups = calibration(survival_nt[of_n, middle], time_n, event_n, self.grid_t[middle], N_GROUPS)
-            table.loc[name, SCORES] = [*scores, groups.attrs["error"]]
-        strata = table.drop(["mean", "weighted", "pooled"])
-        table.loc["mean", SCORES] = strata[SCORES].mean()
-        weight = strata["n"] * strata[SCORES].notna().T
-        table.loc["weighted", SCORES] = (strata[SCORES].fillna(0).T * weight).sum(axis=1) / weight.sum(axis=1)
-        return table
+        return score_table(Predicted(log_risk_n, survival_nt, without_nt), self.grid_t, times, self.columns.strata)
 
     def _risks(
         self, data: AnnData | MuData | None, indices: Sequence[int] | np.ndarray | None, batch_size: int | None
@@ -227,9 +217,9 @@ class RiskPredictor(HeadModel):
 
         def compute(batch: Batch) -> Tensor:
             x_ng, own = self.features(batch), clinical.of(batch.indices)
-            linear_n2 = self.linear_models(torch.cat([x_ng, own.covariate_nk], 1), own.stratum_n)
+            linear_n3 = self.linear_models(torch.cat([x_ng, own.covariate_nk], 1), own.stratum_n)
             network_n = self._network_mean(batch, own, x_ng)
-            return torch.cat([linear_n2, network_n[:, None], own.stratum_n[:, None].float()], 1)
+            return torch.cat([linear_n3, network_n[:, None], own.stratum_n[:, None].float()], 1)
 
         values, names = self.model.map_observations(data, indices, batch_size, len(PARTS) + 1, compute)
         stratum_n = values[:, -1].astype(np.int64)
@@ -266,6 +256,7 @@ class RiskPredictor(HeadModel):
             features=self.features.sizes,
             grid_t=self.grid_t,
             held_out=self.held_out,
+            candidates=self.candidates,
         )
 
     def _weights(self) -> dict[str, Tensor]:
@@ -285,14 +276,20 @@ class RiskPredictor(HeadModel):
         made = cls(model, derived.columns, config)
         made.features = ObservationFeatures(**derived.features).eval()
         n_inputs = made.features.n_features + derived.columns.n_covariates
-        made.linear_models = LinearRisks(n_inputs, len(derived.columns.strata))
+        made.linear_models = LinearRisks(n_inputs, len(derived.columns.strata), derived.columns.n_covariates)
+        if derived.candidates is None:  # saved by 0.1, which had no model of covariates alone
+            own = made.linear_models.state_dict(prefix=LINEAR_MODELS)
+            weights = {**{name: own[name] for name in own if "covariate" in name}, **weights}
         for prefix, part in ((FEATURES, made.features), (LINEAR_MODELS, made.linear_models)):
             part.load_state_dict(state_under(weights, prefix))
         made.networks = nn.ModuleList([made._new_network()[1] for _ in range(config.n_networks)])
         made.networks.load_state_dict(state_under(weights, NETWORKS), strict=False)  # frozen encoders are the model's
         made.ensemble = RiskEnsemble.restore(state_under(weights, ENSEMBLE))
-        made.grid_t, made.held_out = derived.grid_t, derived.held_out
+        made.grid_t, made.held_out, made.candidates = derived.grid_t, derived.held_out, derived.candidates
         return made
+
+    def _fitted_in_place(self) -> dict[str, Any]:
+        return {"columns": self.columns}
 
     def _targets(self) -> dict[str, str]:
         columns, strata = self.columns, "one"

@@ -25,6 +25,8 @@ MIN_STRENGTH = 1e-6
 """Least root mean square of a component's loadings: where cells have no more components, division stays defined."""
 N_POWER_ITERATIONS = 4
 """Of the randomised SVD: scikit-learn's default, but for very few components."""
+LEAST_SINGULAR_VALUE = 1e-4
+"""Singular value, relative to the largest, up to which a component is rounding: log counts have seven digits."""
 MIN_VARIANCE = 1e-6
 """Least noise of a gene where nothing varies, so that its inverse stays finite."""
 BRANCH_SCALE = 0.1
@@ -71,6 +73,7 @@ def gene_components(
     _, s_k, v_kg = randomized_svd(x_ng, k, n_iter=N_POWER_ITERATIONS, random_state=seed)
     table_gk, strength_k = np.zeros((g, n_components)), np.full(n_components, MIN_STRENGTH)
     table_gk[:, :k], strength_k[:k] = v_kg.T * np.sqrt(g), np.maximum(s_k / np.sqrt(n * g), MIN_STRENGTH)
+    table_gk[:, :k][:, s_k <= LEAST_SINGULAR_VALUE * s_k[0]] = 0
     left_g = (x_ng**2).sum(0) / np.maximum(visible_ng.sum(0), 1) - np.square(table_gk * strength_k).sum(1)
     noise_g = NOISE_SHRINKAGE * left_g.mean() + (1 - NOISE_SHRINKAGE) * left_g
     mean_g = (mean_sg * measured_sg).sum(0) / n_sets_g

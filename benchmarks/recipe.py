@@ -1,0 +1,307 @@
+"""Recipes of OmicsMLM compared by leaving one set out: which settings would have been chosen without the set, and what they give on it.
+
+    export OMICSMLM_DATA=/path/to/data
+    python benchmarks/recipe.py [--recipes default constant …] [--sets …] [--seeds 0] [--cache DIR] [--baselines-only]
+
+A recipe is a set of changes to the configuration (``RECIPES``). Each is trained on each set; the regret of a recipe on a set is
+the score of the best plain baseline of the set less its own, for the scib total, the accuracy and macro F1 of the linear probe,
+and the accuracy of k-NN. The recipe that is chosen without a set is the one of the least largest regret over all other sets (then
+of the least mean); it is reported on the set that was left out. Plain baselines: PCA, PCA beside the second modality, and Harmony
+of these, with at most 80 dimensions, scVI, TotalVI and MultiVI. The k-means of scib-metrics is the mean of ten starts for all.
+Embeddings are kept in the cache, so that a further recipe costs its own training and scoring alone.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from _cache import Kept
+from anndata import AnnData
+from mudata import MuData
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from omicsmlm import OmicsMLM, OmicsMLMConfig, datasets, evaluation
+from omicsmlm.evaluation import baselines
+from omicsmlm.models.omicsmlm import _model
+
+Data = AnnData | MuData
+
+N_KMEANS = 10  # starts of k-means: one start moves bio by .1 on Kang between nearly equal embeddings
+MOST_EVALUATED = 4000  # cells of SNARE-seq on which scib-metrics is computed, drawn once: a minute instead of five
+JUDGED = ["Total", "linear", "linear F1", "k-NN"]
+
+
+class Recipe(NamedTuple):
+    """What differs from the default recipe."""
+
+    config: Mapping[str, Any] = {}
+    """Fields of the configuration."""
+    constants: Mapping[str, Any] = {}
+    """Constants of ``omicsmlm.models.omicsmlm``."""
+    depth_of_all: bool = False
+    """Whether proteins and open regions count as depth beside RNA, as they did in version 0.1."""
+
+
+RECIPES = {
+    "default": Recipe(),
+    "power 2.25 of all": Recipe(constants={"KL_POWER": 2.25}, depth_of_all=True),
+    "constant": Recipe(constants={"KL_POWER": 0.0}),
+    "80 linear": Recipe({"n_nonlinear": 0, "n_linear": 80}),
+    "weak alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 10.0}),
+    "mild masks": Recipe({"mask_rates": (0.1, 0.6)}),
+}
+
+
+class Set(NamedTuple):
+    """A set for choosing."""
+
+    load: Callable[[], Data]
+    batch_key: str | None
+    held_out: str
+    """"batch" or another column of obs: each of its values in turn; "split": the column split; "folds": 5 stratified ones."""
+    second: str | None = None
+    """"atac" or "adt": modality beside the RNA."""
+    dropped: tuple[str, ...] = ()
+    """Labels that are no type."""
+
+
+SETS = {
+    "pbmc_3tech": Set(datasets.pbmc_3tech, "batch", "batch"),
+    "mixology": Set(datasets.mixology, "batch", "batch"),
+    "teaseq": Set(datasets.teaseq, None, "folds", "adt"),
+    "snareseq": Set(datasets.snareseq, "batch", "split", "atac", ("Mis",)),
+    "cite": Set(lambda: datasets.load("sc/bmmc_cite_2donor.h5mu"), "batch", "batch", "adt"),
+    "kang": Set(lambda: datasets.load("sc/kang_ifnb_pbmc.h5ad"), "batch", "donor"),
+}
+
+
+def loaded(name: str) -> Data:
+    """The set, with its types in ``obs["type"]``, those of fewer than ten cells and what is no type left out."""
+    data = SETS[name].load()
+    types = data.obs["cell_type"].astype(object).where(~data.obs["cell_type"].isin(SETS[name].dropped), None)
+    counts = types.value_counts()
+    data.obs["type"] = types.where(types.map(counts).fillna(0) >= 10, None)
+    return data
+
+
+def plain(name: str, data: Data, seed: int) -> dict[str, Callable[[], np.ndarray]]:
+    """The plain baselines of a set."""
+    own = SETS[name]
+    made: dict[str, Callable[[], np.ndarray]] = {
+        "PCA (50)": lambda: baselines.pca(data, 50),
+        "PCA (80)": lambda: baselines.pca(data, 80),
+        "scVI": lambda: baselines.scvi(data, own.batch_key, seed=seed),
+    }
+    if own.second == "atac":
+        made["PCA+LSI (80)"] = lambda: baselines.pca_lsi(data, 80)
+        made["MultiVI"] = lambda: baselines.multivi(data, own.batch_key, max_epochs=80, seed=seed)
+    if own.second == "adt":
+        made["PCA+CLR (80)"] = lambda: baselines.pca_clr(data, 80)
+        made["TotalVI"] = lambda: baselines.totalvi(data, own.batch_key, seed=seed)
+    if own.batch_key is not None:
+        made["Harmony"] = lambda: baselines.harmony(data, str(own.batch_key))
+        second = next((key for key in ("PCA+LSI (80)", "PCA+CLR (80)") if key in made), None)
+        if second is not None:
+            made[f"Harmony of {second}"] = lambda: harmonised(made[second](), data.obs[own.batch_key])
+    return made
+
+
+def harmonised(x_nd: np.ndarray, batch: pd.Series) -> np.ndarray:
+    """Harmony of an embedding that is there already."""
+    import harmonypy
+
+    found = harmonypy.run_harmony(
+        x_nd.astype(np.float64), pd.DataFrame({"batch": batch.astype(str).to_numpy()}), "batch"
+    )
+    corrected = np.asarray(found.Z_corr, dtype=np.float32)
+    return corrected if corrected.shape == x_nd.shape else corrected.T
+
+
+def ours(data: Data, batch_key: str | None, recipe: Recipe, seed: int) -> dict[str, np.ndarray]:
+    """The embedding of the trained model, and of its untrained start."""
+    with in_place(recipe):
+        model = OmicsMLM(data, OmicsMLMConfig(seed=seed, **recipe.config), batch_key=batch_key)
+        untrained = model.get_latent_representation()
+        model.train(key_added=None, progress_bar=False)
+    return {"embedding": model.get_latent_representation(), "untrained": untrained}
+
+
+@contextmanager
+def in_place(recipe: Recipe) -> Iterator[None]:
+    """Give the constants of the model's room other values, for as long as a model is made and trained."""
+    before = {name: getattr(_model, name) for name in recipe.constants}
+    derive = OmicsMLM._derive
+
+    def of_all(self: OmicsMLM, sample: Any) -> Any:
+        found, weights = derive(self, sample), self._weights(protein_weight=1.0)
+        return replace(found, depth=sum(weights[name] * depth for name, depth in found.depths.items()))
+
+    for name, value in recipe.constants.items():
+        setattr(_model, name, value)
+    if recipe.depth_of_all:
+        OmicsMLM._derive = of_all  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        OmicsMLM._derive = derive  # type: ignore[method-assign]
+        for name, value in before.items():
+            setattr(_model, name, value)
+
+
+def kmeans_scores(x_nd: np.ndarray, label_n: np.ndarray) -> tuple[float, float]:
+    """NMI and ARI of k-means against the types, means over starts."""
+    found = [KMeans(len(np.unique(label_n)), n_init=1, random_state=s).fit(x_nd).labels_ for s in range(N_KMEANS)]
+    nmi = np.mean([normalized_mutual_info_score(label_n, labels) for labels in found])
+    return float(nmi), float(np.mean([adjusted_rand_score(label_n, labels) for labels in found]))
+
+
+def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
+    """All scores of one embedding: scib total, bio and batch, and both probes on what is held out."""
+    own, type_n = SETS[name], data.obs["type"]
+    rng, part = np.random.default_rng(0), np.arange(data.n_obs)
+    if data.n_obs > MOST_EVALUATED:
+        part = np.sort(rng.choice(data.n_obs, MOST_EVALUATED, replace=False))
+    small = data[part].copy()
+    table = evaluation.benchmark(small, {"it": embedding[part]}, own.batch_key, "type")
+    row, kinds = table.loc["it"].copy(), table.attrs["kinds"]
+    known = (
+        type_n.iloc[part].notna().to_numpy() & type_n.iloc[part].map(type_n.iloc[part].value_counts()).ge(10).to_numpy()
+    )
+    row["KMeans NMI"], row["KMeans ARI"] = kmeans_scores(embedding[part][known], type_n.iloc[part][known].to_numpy())
+    means = {
+        kind: row[[c for c, k in kinds.items() if k == kind and c not in table.attrs["undefined"]]].mean()
+        for kind in ("Bio conservation", "Batch correction")
+    }
+    bio, batch = means["Bio conservation"], means["Batch correction"]
+    found = {"Total": bio if own.batch_key is None else 0.6 * bio + 0.4 * batch, "Bio": bio, "Batch": batch}
+    options: dict[str, Any] = {}
+    if own.held_out == "split":
+        is_test = (data.obs["split"] == "test").to_numpy()
+        options["split"] = (~is_test, is_test)
+    elif own.held_out != "folds":
+        options["groups"] = data.obs[own.held_out]
+    probes = evaluation.probe(embedding, type_n, **options).xs("mean", level="held_out")
+    accuracy, f1 = probes["accuracy"], probes["macro F1"]
+    return found | {
+        "linear": accuracy["linear"],
+        "linear F1": f1["linear"],
+        "k-NN": accuracy["k-NN"],
+        "k-NN F1": f1["k-NN"],
+    }
+
+
+class Scores:
+    """The scores of embeddings, kept beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kept = Kept(folder)
+
+    def __call__(self, name: str, data: Data, key: str, make: Callable[[], np.ndarray]) -> pd.Series:
+        file = self.folder / f"{key.replace(' ', '_')}.scores.json"
+        if file.exists():
+            return pd.read_json(file, typ="series")
+        embedding, spent = self.kept(key, make)
+        row = pd.Series(scored(name, data, embedding) | {"dimensions": embedding.shape[1], "CPU-s": spent})
+        row.to_json(file)
+        return row
+
+
+def table_of(name: str, recipes: list[str], seeds: list[int], keep: Scores, skipped: list[str]) -> pd.DataFrame:
+    """Scores of all baselines and recipes on one set; means over seeds of the recipes."""
+    data, rows = loaded(name), {}
+    start = time.process_time()
+    for method, make in plain(name, data, 0).items():
+        if method in skipped:
+            continue
+        rows[method] = keep(name, data, f"{name}-{method}-0", make)
+    for recipe in recipes:
+        found = []
+        for seed in seeds:
+            key = f"{name}-ours-{recipe}-{seed}"
+
+            def both(recipe: str = recipe, seed: int = seed, key: str = key) -> np.ndarray:
+                made = ours(data, SETS[name].batch_key, RECIPES[recipe], seed)
+                keep.kept(f"{key}-untrained", lambda: made["untrained"])
+                return made["embedding"]
+
+            found.append(keep(name, data, key, both))
+            if recipe == recipes[0] and seed == seeds[0]:
+                rows["untrained"] = keep(name, data, f"{key}-untrained", lambda: np.empty(0))
+        rows[recipe] = pd.concat(found, axis=1).mean(axis=1)
+    print(
+        f"\n== {name}: {data.n_obs} observations, {data.obs['type'].nunique()} types; {time.process_time() - start:.0f} CPU-s"
+    )
+    table = pd.DataFrame(rows).T
+    print(
+        table[["Total", "Bio", "Batch", "linear", "linear F1", "k-NN", "k-NN F1", "dimensions", "CPU-s"]]
+        .round(3)
+        .to_string()
+    )
+    return table
+
+
+def regrets(table: pd.DataFrame, recipes: list[str]) -> pd.DataFrame:
+    """What the best plain baseline of the set has more, by recipe and score."""
+    best = table.drop(index=[*recipes, "untrained"], errors="ignore")[JUDGED].max()
+    return best - table.loc[recipes, JUDGED]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--baselines-only", action="store_true")
+    parser.add_argument("--skip", nargs="+", default=[], help="baselines to leave out, such as MultiVI")
+    parser.add_argument("--cache", type=Path, default=Path("recipe-results"))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    recipes = [] if arguments.baselines_only else arguments.recipes
+    keep = Scores(arguments.cache)
+    found = {
+        name: regrets(table_of(name, recipes, arguments.seeds, keep, arguments.skip), recipes)
+        for name in arguments.sets
+    }
+    if not recipes:
+        return
+    whole = pd.concat(found)  # (set, recipe) by score
+    print(
+        "\nRegret (best plain baseline less ours; below 0 is better)\n",
+        whole.round(3).unstack(0).swaplevel(axis=1).T.to_string(),
+    )
+    lines = []
+    for left_out in arguments.sets:
+        others = whole.drop(index=left_out, level=0).groupby(level=1, sort=False)
+        largest, mean = others.max().max(axis=1), others.mean().mean(axis=1)
+        chosen = (
+            pd.concat([largest.rename("largest"), mean.rename("mean")], axis=1)
+            .sort_values(["largest", "mean"])
+            .index[0]
+        )
+        of_all = whole.loc[left_out].max(axis=1)
+        lines.append(
+            {
+                "set": left_out,
+                "chosen without it": chosen,
+                "its largest regret there": of_all[chosen],
+                "best with it": of_all.idxmin(),
+                "its": of_all.min(),
+            }
+        )
+    print("\nChosen without the set, and what it gives there, beside what the set itself would have chosen")
+    print(pd.DataFrame(lines).round(3).to_string(index=False))
+    largest = whole.groupby(level=1, sort=False).max().max(axis=1)
+    print("\nLargest regret over all sets\n", largest.sort_values().round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

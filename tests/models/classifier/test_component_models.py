@@ -1,0 +1,141 @@
+"""Regressions on components beside the embedding, and the choice among them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
+from omicsmlm.models.classifier._component_models import (
+    Folds,
+    _compared,
+    batch_folds,
+    fit_component_models,
+    principal_directions,
+)
+from omicsmlm.models.classifier._head_fit import fit_head
+from omicsmlm.models.classifier._linear_ensemble import SubsetData
+from omicsmlm.models.classifier._linear_model import LabelData
+from omicsmlm.nn import LabelHead
+from tests.objects import SMALL, multiome
+
+NAMES = ["embedding", "components, balanced", "components"]
+
+
+def known(rng, by_features: bool, n=150):
+    """Labels that the features or the embedding know; each observation has one modality."""
+    label_n = rng.integers(0, 3, n)
+    of_labels = np.eye(3)[label_n] * 4
+    x_ng, z_nd = rng.normal(size=(n, 6)), rng.normal(size=(n, 4))
+    (x_ng if by_features else z_nd)[:, :3] += of_labels
+    fold_n = np.arange(n) % 5
+    return SubsetData(x_ng.astype(np.float32), np.ones(n, dtype=np.int64), z_nd, label_n, fold_n)
+
+
+def fitted(data, choice_n=None):
+    head = LabelHead(4, 3)
+    found = fit_head(head, LabelData(*data[2:]), np.arange(len(data.label_n)), ClassifierConfig())
+    scaled = data._replace(z_nd=head.scaled(torch.from_numpy(data.z_nd)).double().numpy())
+    directions_gk = principal_directions(data.x_ng, {"rna": slice(0, 6)}, 0)
+    folds = Folds(data.fold_n, data.fold_n if choice_n is None else choice_n)
+    return head, scaled, fit_component_models(head, found, scaled, folds, directions_gk, 0)
+
+
+def test_directions_are_those_of_each_modality_with_components_of_one_size(rng):
+    x_ng = rng.normal(size=(80, 9)) * np.linspace(3, 1, 9)
+    x_ng[:, 8] = 0
+    direction_gk = principal_directions(x_ng, {"rna": slice(0, 4), "protein": slice(4, 9)}, 0)
+    assert direction_gk.shape == (9, 8), "a direction of nothing is left out"
+    component_nk = (x_ng - x_ng.mean(0)) @ direction_gk
+    np.testing.assert_allclose(component_nk.std(0, ddof=1), 1)
+    expected_nk = PCA(4).fit_transform(x_ng[:, :4])
+    np.testing.assert_allclose(np.abs(component_nk[:, :4]), np.abs(expected_nk / expected_nk.std(0, ddof=1)))
+    assert not direction_gk[4:, :4].any()
+    assert not direction_gk[:4, 4:].any()
+
+
+def test_two_batches_are_held_out_by_turns_in_the_choice():
+    fold_n = np.array([0, 1, 2, 3])
+    assert batch_folds(fold_n, np.array([0, 0, 1, 1])).tolist() == [0, 0, 1, 1]
+    assert batch_folds(fold_n, np.array([0, 1, 2, 2])) is fold_n
+    assert batch_folds(fold_n, np.zeros(4)) is fold_n
+
+
+@pytest.mark.parametrize("by_features", [True, False])
+def test_what_knows_the_labels_predicts(rng, by_features):
+    data = known(rng, by_features)
+    head, scaled, found = fitted(data)
+    assert found.table.index.tolist() == NAMES
+    assert found.table["chosen"].sum() == 1
+    assert found.table.loc["embedding", "chosen"] != by_features
+    inputs = torch.from_numpy(data.x_ng), torch.ones(150, dtype=torch.int64), torch.from_numpy(scaled.z_nd).float()
+    right = (found.logits.chosen(*inputs).argmax(1).numpy() == data.label_n).mean()
+    assert right > 0.9
+    embedding_nc = head.linear(inputs[2]) * found.logits.sharpness_3[0]
+    torch.testing.assert_close(found.logits(*inputs)[:, 0], embedding_nc)
+    best = found.table["score"].max()
+    held_right = (found.held_out_nc.argmax(1) == data.label_n).mean()
+    assert held_right == pytest.approx(found.table.loc[found.table["chosen"], "accuracy"].iloc[0])
+    assert best > 0.85
+
+
+def test_a_candidate_that_fails_in_another_batch_is_not_chosen(rng):
+    data = known(rng, by_features=False)
+    batch_n = np.arange(150) % 2
+    # in each batch a marker of its own: perfect as long as cells of the batch are known
+    x_ng = rng.normal(size=(150, 6)).astype(np.float32)
+    for batch in (0, 1):
+        of_n = batch_n == batch
+        x_ng[of_n, :3] += 6 * np.eye(3, dtype=np.float32)[(data.label_n[of_n] + batch) % 3]
+        x_ng[of_n, 3 + batch] += 6
+    data = data._replace(x_ng=x_ng, z_nd=data.z_nd * 0.8)
+    _, _, grouped = fitted(data, batch_n)
+    assert grouped.table.loc["embedding", "chosen"]
+    assert grouped.table.loc["components", "accuracy"] < 0.7
+
+
+def test_the_score_is_the_mean_of_accuracy_and_macro_f1_and_the_embedding_first():
+    label_n = np.array([0, 0, 0, 1])
+    common, right = np.tile([1.0, 0.0], (4, 1)), np.eye(2)[label_n]
+    table = _compared([common, right, right], label_n)
+    assert table["chosen"].tolist() == [False, True, False]
+    assert table.loc["embedding", ["accuracy", "macro F1", "score"]].tolist() == pytest.approx(
+        [0.75, 3 / 7, 0.589], abs=1e-3
+    )
+    assert _compared([right, right, right], label_n)["chosen"].tolist() == [True, False, False]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model of counts; tests must not change it."""
+    return OmicsMLM(multiome(96), SMALL)
+
+
+def test_a_classifier_of_counts_says_which_answered_and_is_saved(model, tmp_path, caplog):
+    made = Classifier.from_model(model, "type")
+    with caplog.at_level("INFO", "omicsmlm"):
+        made.train(progress_bar=False)
+    assert made.candidates.index.get_level_values("candidate").tolist() == NAMES
+    chosen = made.candidates.droplevel(0).index[made.candidates["chosen"]][0]
+    assert f" by {chosen} (accuracy" in caplog.text
+    assert "the embedding alone" in caplog.text
+    each, soft = made.predict_candidates(), made.predict(soft=True)
+    assert list(each) == NAMES
+    pd.testing.assert_frame_equal(each[chosen], soft, atol=1e-5)
+    made.save(tmp_path / "made")
+    again = Classifier.load(tmp_path / "made", model.adata)
+    pd.testing.assert_frame_equal(again.candidates, made.candidates)
+    for name, table in again.predict_candidates().items():
+        pd.testing.assert_frame_equal(table, each[name], atol=1e-5)
+
+
+def test_observations_that_lack_a_modality_are_predicted_from_the_embedding(model):
+    made = Classifier.from_model(model, "type")
+    made.train(progress_bar=False)
+    part = model.adata[:, :].copy()
+    name = list(part.mod)[0]
+    alone = type(part)({name: part[name].copy()})
+    each = made.predict_candidates(alone)
+    for table in each.values():
+        pd.testing.assert_frame_equal(table, each["embedding"])

@@ -1,0 +1,41 @@
+"""Logits of the embedding and of regressions on components, against products by hand."""
+
+import torch
+
+from omicsmlm.nn import ComponentLogits
+
+
+def made():
+    torch.manual_seed(0)
+    logits = ComponentLogits(2, 3, 5, 4, 2)
+    for name in ("direction_gk", "centre_k", "weight_2ck", "bias_2c", "embedding_cd", "embedding_c", "sharpness_3"):
+        getattr(logits, name).normal_()
+    return logits, torch.randn(6, 5), torch.tensor([3, 3, 1, 2, 3, 1]), torch.randn(6, 4)
+
+
+def test_observations_with_all_modalities_have_logits_of_each_candidate():
+    logits, x_ng, subset_n, z_nd = made()
+    found_n3c = logits(x_ng, subset_n, z_nd)
+    embedding_nc = (z_nd @ logits.embedding_cd.T + logits.embedding_c) * logits.sharpness_3[0]
+    torch.testing.assert_close(found_n3c[:, 0], embedding_nc)
+    component_nk = x_ng @ logits.direction_gk - logits.centre_k
+    for k in (0, 1):
+        expected_nc = (component_nk @ logits.weight_2ck[k].T + logits.bias_2c[k]) * logits.sharpness_3[k + 1]
+        whole_n = subset_n == 3
+        torch.testing.assert_close(found_n3c[whole_n, k + 1], expected_nc[whole_n])
+        torch.testing.assert_close(found_n3c[~whole_n, k + 1], embedding_nc[~whole_n])
+
+
+def test_the_chosen_candidate_predicts():
+    logits, *inputs = made()
+    for k in range(3):
+        logits.chosen_candidate.fill_(k)
+        torch.testing.assert_close(logits.chosen(*inputs), logits(*inputs)[:, k])
+
+
+def test_what_is_fitted_is_saved():
+    logits, *inputs = made()
+    again = ComponentLogits(2, 3, 5, 4, 2)
+    again.load_state_dict(logits.state_dict())
+    torch.testing.assert_close(again(*inputs), logits(*inputs))
+    assert logits.state_dict().keys() >= {"chosen_candidate", "sharpness_3"}
