@@ -84,9 +84,9 @@ def positive_integer(argument: str, number: object, remedy: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not float(number).is_integer():
         found = str(number) if isinstance(number, int | float | np.number) else shortened(number)
         raise value_error(argument, "a whole number, at least 1", found, remedy)
-    if number < 1 or not number <= LARGEST_NUMBER:
+    if not 1 <= number <= LARGEST_NUMBER:
         raise value_error(argument, "at least 1" if number < 1 else f"at most {LARGEST_NUMBER:,}", str(number), remedy)
-    return int(float(number))
+    return int(number)
 
 
 def shortened(value: object, most: int = 60) -> str:
