@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import anndata
@@ -389,6 +390,24 @@ def test_a_checkpoint_of_another_model(tmp_path):
         model.train(2, resume_from=tmp_path, **QUIET)
 
 
+OTHERS = {
+    "seed": (SMALL, lambda data: data, {"seed": 1}),
+    "learning_rate": (SMALL, lambda data: data, {"learning_rate": 1e-4}),
+    "features": (SMALL, lambda data: data[:, ::-1].copy(), {}),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_checkpoint_of_another_training(tmp_path, what):
+    config, change, fields = OTHERS[what]
+    OmicsMLM(rna(), config).train(2, checkpoint_dir=tmp_path, **QUIET)
+    adata = change(rna())
+    model = OmicsMLM(adata, replace(config, **fields))
+    said = rf"^resume_from: expected a checkpoint of the same seed, learning_rate and features, got .* with another {what}; pass"
+    with refused(said, adata):
+        model.train(2, resume_from=tmp_path, **QUIET)
+
+
 def test_fewer_epochs_than_the_checkpoint_has(tmp_path):
     OmicsMLM(rna(), SMALL).train(2, checkpoint_dir=tmp_path, **QUIET)
     adata = rna()
@@ -466,7 +485,7 @@ DAMAGES = {
         r"^load config.json: expected a whole JSON file, got",
     ),
     "a deep config": (
-        lambda d: replaced(d / "config.json", "[" * 10**6),
+        lambda d: replaced(d / "config.json", "[" * 10**4),
         r"^load config.json: expected lists in one anoth",
     ),
     "no manifest": (
@@ -486,15 +505,15 @@ DAMAGES = {
         r"^load: expected the config.json that was",
     ),
     "a width of the sky": (
-        lambda d: restated(d / "config.json", config={**config_of(d), "n_latent": 10**12}),
+        lambda d: restated(d / "config.json", config={**config_of(d), "width": 10**12}),
         r"^load: expected files that fit together, got others \(.*; save the model again",
     ),
     "layers of the sky": (
-        lambda d: restated(d / "config.json", config={**config_of(d), "n_layers": 10**12}),
+        lambda d: restated(d / "config.json", config={**config_of(d), "n_attention_layers": 10**12}),
         r"^load: expected files that fit together, got others \(more than its weights have\); save the model again",
     ),
     "weights of another shape": (
-        lambda d: restated(d / "config.json", config={**config_of(d), "n_latent": 5}),
+        lambda d: restated(d / "config.json", config={**config_of(d), "width": 5}),
         r"^load: expected files that fit together, got others \(Error.*size mismatch",
     ),
     "no version": (

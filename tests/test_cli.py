@@ -48,6 +48,8 @@ def test_embed_trains_and_a_saved_model_embeds_again_alike(monkeypatch, tmp_path
         (["{source}", "{folder}/out.h5ad", "--max-epochs", "0"], "max_epochs"),
         (["{source}", "{source}"], "which is the source"),
         (["{source}", "{folder}/out.h5ad", "--save-model", "{folder}"], "save_model: expected a new folder"),
+        (["{source}", "{folder}/out.h5ad", "--save-model", "{folder}/m", "--model", "m"], "leave out one of the two"),
+        (["{source}", "{folder}/out.h5ad", "--save-model", "{source}/below/m"], "folder that can be written"),
     ],
 )
 def test_wrong_input_gets_one_sentence(monkeypatch, capsys, tmp_path, source, arguments, said):

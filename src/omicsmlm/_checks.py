@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable
-from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -82,12 +81,12 @@ def positive_integer(argument: str, number: object, remedy: str) -> int:
     >>> positive_integer("max_epochs", 2.0, "pass 10, say")
     2
     """
-    if not isinstance(number, Real) or isinstance(number, bool) or not float(number).is_integer():
-        found = str(number) if isinstance(number, Real) else shortened(number)
+    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not float(number).is_integer():
+        found = str(number) if isinstance(number, int | float | np.number) else shortened(number)
         raise value_error(argument, "a whole number, at least 1", found, remedy)
-    if not 1 <= number <= LARGEST_NUMBER:
+    if number < 1 or not number <= LARGEST_NUMBER:
         raise value_error(argument, "at least 1" if number < 1 else f"at most {LARGEST_NUMBER:,}", str(number), remedy)
-    return int(number)
+    return int(float(number))
 
 
 def shortened(value: object, most: int = 60) -> str:

@@ -53,6 +53,7 @@ def demo(
     lack a modality.
     """
     from omicsmlm import OmicsMLM, evaluation, pl
+    from omicsmlm._writing import written_file
 
     start = time.monotonic()
     _writable(out)
@@ -72,9 +73,11 @@ def demo(
     console.print(f"Scoring {len(rows)} cells with scib-metrics, beside PCA and PCA + LSI.")
     evaluated = {name: values[rows] for name, values in embeddings.items()}
     table = evaluation.benchmark(mdata[rows].copy(), evaluated, "batch", "cell_type")
-    mdata.write(out / "embedded.h5mu")
+    with written_file(out / "embedded.h5mu", "output") as part:
+        mdata.write(part)
     model.save(out / "model", overwrite=True)
-    table.to_csv(out / "scib.csv")
+    with written_file(out / "scib.csv", "output") as part:
+        table.to_csv(part)
     pl.benchmark_table(table, save=out / "scib.png")
     pl.umap(mdata, "X_omics", ["cell_type", "batch"], save=out / "umap.png")
     pl.history(model.history, save=out / "history.png")
@@ -98,17 +101,22 @@ def embed(
     """Embed a file: with a saved model, or with one trained on it. The values stay in the file, however large it is."""
     from omicsmlm import OmicsMLM
     from omicsmlm._checks import value_error
+    from omicsmlm._writing import absolute
 
-    _writable(target.parent)
+    _writable(absolute(target).parent)
     data = _opened(source)
     if target.suffix != source.suffix:
         raise value_error("target", f"a name that ends in {source.suffix}", repr(target.name), "rename it")
-    if target.exists() and target.samefile(source):
+    if absolute(target).exists() and absolute(target).samefile(source):
         raise value_error("target", "a new file", f"{str(target)!r}, which is the source", "pass another name")
-    if save_model is not None and save_model.exists():
+    if save_model is not None and model_dir is not None:
+        raise value_error("save_model", "a model that is trained here", "--model as well", "leave out one of the two")
+    if save_model is not None and absolute(save_model).exists():
         raise value_error(
             "save_model", "a new folder", f"{str(save_model)!r}, which exists", "pass another or remove it"
         )
+    if save_model is not None:
+        _writable(absolute(save_model).parent)
     if model_dir is not None:
         model = OmicsMLM.load(model_dir)
     else:

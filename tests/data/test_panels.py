@@ -105,3 +105,12 @@ def test_a_table_that_does_not_fit_is_refused(change, message):
     change(adata)
     with pytest.raises(ValueError, match=message):
         manager_of(adata)
+
+
+def test_a_table_by_which_nothing_was_measured_is_refused():
+    adata = of_two_sets()
+    adata.varm["profiled"] = adata.varm["profiled"] & False
+    with pytest.raises(
+        ValueError, match=r'^rna: .varm\["profiled"\]: expected measured features, got none in any data set'
+    ):
+        manager_of(adata)

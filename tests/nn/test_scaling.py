@@ -216,3 +216,18 @@ def test_the_relative_depth_is_that_of_the_median_observation_and_at_most_two(ki
 def fitted_whole(kind, grid):
     scalings = Scalings({"m": kind}, {"m": G})
     return scalings, scalings.fit("m", [grid])
+
+
+@pytest.mark.parametrize("kind", ["counts", "protein", "real", "fraction"])
+def test_a_feature_that_is_constant_but_for_rounding_is_not_divided_by_it(kind):
+    depth_n1 = torch.arange(1.0, 41)[:, None]  # the same composition at each depth: equal but for rounding
+    values_ng = (
+        depth_n1 * torch.tensor([3.0, 5, 11, 0])
+        if kind == "counts"
+        else torch.tensor([[0.3, 0.3, 0.3, 0.0]]).expand(40, 4)
+    )
+    values_ng = values_ng.clone()
+    visible_ng = torch.ones_like(values_ng, dtype=torch.bool)
+    scalings = Scalings({"m": kind}, {"m": 4})
+    parts = [Grid(part, visible_ng[: len(part)], part.sum(1)) for part in (values_ng, values_ng[:0])]
+    assert np.abs(scalings.fit("m", parts)).max() < 1e-5

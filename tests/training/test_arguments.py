@@ -20,7 +20,7 @@ WRONG = [
     ("max_epochs", 2**70, "max_epochs: expected at most 2,147,483,647, got"),
     ("max_steps", "3", "max_steps: expected a whole number, at least 1, got '3'"),
     ("max_steps", 0, "max_steps: expected at least 1, got 0"),
-    ("batch_size", [4], r"batch_size: expected a whole number, at least 1, got \\[4\\]"),
+    ("batch_size", [4], r"batch_size: expected a whole number, at least 1, got \[4\]"),
     ("batch_size", int, "batch_size: expected a whole number, at least 1, got <class 'int'>"),
     ("train_size", "0.9", "train_size: expected a fraction above 0 and at most 1, got '0.9'"),
     ("train_size", None, "train_size: expected a fraction above 0 and at most 1, got None"),
@@ -33,7 +33,7 @@ WRONG = [
     ("accelerator", 1, "accelerator: expected 'auto', 'cpu', 'gpu' or another name, got 1"),
     ("accelerator", None, "accelerator: expected 'auto', 'cpu', 'gpu' or another name, got None"),
     ("devices", 0, "devices: expected a number of devices, or a list of them, got 0"),
-    ("devices", [], r"devices: expected a number of devices, or a list of them, got \\[\\]"),
+    ("devices", [], r"devices: expected a number of devices, or a list of them, got \[\]"),
     ("devices", 1.5, "devices: expected a number of devices, or a list of them, got 1.5"),
     ("devices", "two", "train: expected accelerator, devices, .* accepts, got"),
     ("devices", -5, "train: expected accelerator, devices, .* accepts, got"),
@@ -53,7 +53,7 @@ WRONG = [
     ("checkpoint_dir", 1, "checkpoint_dir: expected a path as text, got 1"),
     ("checkpoint_dir", "a\0b", "checkpoint_dir: expected a path as text"),
     ("resume_from", 1, "resume_from: expected a path as text, got 1"),
-    ("max_epoch", 3, r"train: expected arguments of train\\(\\) or of lightning.Trainer, got 'max_epoch'"),
+    ("max_epoch", 3, r"train: expected arguments of train\(\) or of lightning.Trainer, got 'max_epoch'"),
 ]
 
 

@@ -37,7 +37,8 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     ValueError
         If no place has the column, the message then names the places that were searched; or one has two columns of the name.
     """
-    if not isinstance(key, str):
+    given: object = key  # typed as text, but whatever the user passes
+    if not isinstance(given, str):
         remedy = f"name one, or of several each combination as 'donor{COLUMN_SEPARATOR}library'"
         raise value_error("column", "the name of a column as text", shortened(key), remedy)
     if key in data.obs:

@@ -35,7 +35,7 @@ ANEW = "set the object up anew and make a new model, or pass it as data=adata.co
 class SampledRows(NamedTuple):
     """Values of a few rows of a matrix, as they are stored."""
 
-    index: np.ndarray
+    position: np.ndarray
     """Row times number of columns plus column, of each stored value; may repeat, the values then add up."""
     values: np.ndarray
 
@@ -67,13 +67,13 @@ class SampledRows(NamedTuple):
         """Return whether the values are the same, in whatever order or container they are stored."""
         pairs = ((self, other), (self.summed(), other.summed()))
         return any(
-            np.array_equal(one.index, two.index) and np.array_equal(one.values, two.values, equal_nan=True)
+            np.array_equal(one.position, two.position) and np.array_equal(one.values, two.values, equal_nan=True)
             for one, two in pairs
         )
 
     def summed(self) -> "SampledRows":
         """Return the values in the order of rows and columns, each once, zeros left out."""
-        index, position = np.unique(self.index, return_inverse=True)
+        index, position = np.unique(self.position, return_inverse=True)
         values = np.bincount(position, weights=self.values.astype(np.float64), minlength=len(index))
         return SampledRows(index[values != 0], values[values != 0])
 
@@ -105,11 +105,11 @@ class FieldFingerprint(NamedTuple):
         if isinstance(field, VectorField):
             has = field.key in data.obsm
             return cls(values=SampledRows.of(np.asarray(data.obsm[field.key])) if has else None)
-        found = modality_of(data, field.source) if state["n_shared"] else None
-        if found is None:
+        part = modality_of(data, field.source) if state["n_shared"] else None
+        if part is None:
             return cls()
-        values = found.X if field.layer is None else found.layers.get(field.layer)
-        return cls(features=found.var_names, values=SampledRows.of(values))
+        values = part.X if field.layer is None else part.layers.get(field.layer)
+        return cls(features=part.var_names, values=SampledRows.of(values))
 
 
 class Fingerprint:

@@ -114,11 +114,11 @@ class Matrix:
             return self._pack_file(self.file, rows, vocabulary_of_column, keep_zeros)
         matrix = self.values
         if sparse.issparse(matrix) and not keep_zeros:
-            *packed, ascends = pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column)
+            *parts, ascends = pack_csr(matrix.indptr, matrix.indices, matrix.data, rows, vocabulary_of_column)
             if not ascends:  # changed in place since it was opened
                 summed = _summed(matrix)
-                packed = pack_csr(summed.indptr, summed.indices, summed.data, rows, vocabulary_of_column)[:3]
-            return Packed(*packed)
+                parts = list(pack_csr(summed.indptr, summed.indices, summed.data, rows, vocabulary_of_column)[:3])
+            return Packed(*parts)
         if len(rows) and rows.min() >= 0:
             block, local = matrix[rows], np.arange(len(rows))
         else:

@@ -42,7 +42,7 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
     Raises
     ------
     ValueError
-        If the table has columns that are not boolean, or observations are of a data set that has no column.
+        If the table has columns that are not boolean or no measured feature, or observations are of a data set that has no column.
     """
     if PROFILED not in adata.varm:
         return None
@@ -52,6 +52,9 @@ def read_panels(place: str, adata: AnnData) -> PanelTable | None:
     if not isinstance(table, pd.DataFrame) or not all(kind == np.dtype(bool) for kind in table.dtypes):
         remedy = f'make it with datasets.read_many, or delete .varm["{PROFILED}"]'
         raise value_error(f'{place}: .varm["{PROFILED}"]', "a boolean column per data set", "something else", remedy)
+    if table.size and not table.to_numpy().any():
+        remedy = f'mark the features that each data set measured, or delete .varm["{PROFILED}"]'
+        raise value_error(f'{place}: .varm["{PROFILED}"]', "measured features", "none in any data set", remedy)
     if DATASET not in adata.obs:
         found = f"columns {named(adata.obs.columns)}"
         remedy = f'add it, or delete .varm["{PROFILED}"]'

@@ -2,8 +2,6 @@
 
 import logging
 import re
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -18,6 +16,7 @@ import scipy.sparse as sp
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import DATASET, PROFILED, SOURCES, Source
+from omicsmlm._writing import absolute, written_directory
 
 logger = logging.getLogger(__name__)
 
@@ -125,23 +124,24 @@ def write_collection(
         import annbatch
     except ImportError as error:
         raise ImportError(f"write_collection needs annbatch: {INSTALL}") from error
-    out, listed = Path(out), [paths] if isinstance(paths, str | Path) else list(paths)
+    out, listed = absolute(out), [paths] if isinstance(paths, str | Path) else list(paths)
     if out.suffix != ".zarr" or out.exists():
         found = f"{str(out)!r}, which exists" if out.exists() else repr(str(out))
         raise value_error("out", "a new folder whose name ends in .zarr", found, "pass another")
     for path in listed:
         if Path(path).suffix != ".h5ad" or not Path(path).is_file():
             raise value_error("paths", "existing .h5ad files", repr(str(path)), "check the path")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        part = Path(folder) / out.name
+    with written_directory(out, "out", overwrite=False, ours=()) as folder:
+        part = folder / out.name  # annbatch looks at how a name ends
         annbatch.DatasetCollection(part, mode="w").add_adatas(
             [str(path) for path in listed],
             load_adata=partial(_light, layer=layer),
             dataset_size=memory,
             rng=np.random.default_rng(seed),
         )
-        shutil.move(part, out)
+        for entry in list(part.iterdir()):
+            entry.rename(folder / entry.name)
+        part.rmdir()
 
 
 def _light(path: str, layer: str | None) -> ad.AnnData:

@@ -72,7 +72,7 @@ def _checked(embedding: Any, labels: Any, others: dict[str, Any]) -> tuple[np.nd
 def _kept_rows(label_n: np.ndarray, group_n: np.ndarray | None, min_cells: int) -> tuple[np.ndarray, list[str]]:
     """Return which observations have a group, and a label that `min_cells` of them carry; and the labels that fall short."""
     if group_n is not None:
-        label_n = np.where(pd.isna(group_n), None, label_n)
+        label_n = pd.Series(label_n, dtype=object).mask(pd.isna(group_n), None).to_numpy()
     counts = pd.Series(label_n).value_counts()
     rare = sorted(str(label) for label in counts.index[counts < min_cells])
     kept_n = pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1)

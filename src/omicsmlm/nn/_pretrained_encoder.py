@@ -111,7 +111,9 @@ class PretrainedEncoder(nn.Module):
                 network, self.tokenizer, self.width = _transformer(source)
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             remedy = "check the path, and that it holds model.safetensors and, for transformers, a tokenizer"
-            raise value_error("encoder", "weights of a known kind", f"{source.path!r}: {error}", remedy) from error
+            raise value_error(
+                "encoder", "weights of a known kind", f"{source.path!r}: {' '.join(str(error).split())}", remedy
+            ) from error
         if tuning == "lora":
             network = _with_lora(network)
         elif tuning == "frozen":
@@ -284,4 +286,6 @@ def state_width(source: Source) -> int:
         raise ImportError(f"published encoders need their libraries; {HINT}.") from error
     except (AttributeError, OSError, ValueError) as error:
         remedy = "check the path, or the name and its revision"
-        raise value_error("encoder", "a configuration of a known kind", f"{source.path!r}: {error}", remedy) from error
+        raise value_error(
+            "encoder", "a configuration of a known kind", f"{source.path!r}: {' '.join(str(error).split())}", remedy
+        ) from error

@@ -93,7 +93,8 @@ class Standardised(Scaling):
         mean_g = sum((v * g.visible).sum(0) for v, g in zip(values, grids, strict=True)) / n_g
         squares_g = sum(((v - mean_g).square() * g.visible).sum(0) for v, g in zip(values, grids, strict=True))
         deviation_g = (squares_g / n_g).sqrt()
-        largest_g = torch.stack([self._sizes(v, g).amax(0) for v, g in zip(values, grids, strict=True)]).amax(0)
+        sizes = [self._sizes(v, g) for v, g in zip(values, grids, strict=True)]
+        largest_g = torch.stack([size.amax(0) for size in sizes if len(size)] or [torch.zeros_like(mean_g)]).amax(0)
         is_constant_g = (deviation_g <= LEAST_DEVIATION * largest_g) & (largest_g > 0)
         self.mean.copy_(mean_g)
         self.deviation.copy_(torch.where(is_constant_g, 1.0, deviation_g + 1e-4))

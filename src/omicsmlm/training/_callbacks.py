@@ -1,7 +1,6 @@
 """Callbacks of a training: its history, the averaged weights that are kept, a progress bar, checkpoints."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+from omicsmlm._writing import written_file
 
 from ._plan import MaskedPlan
 
@@ -175,9 +176,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write beside the target, flush to disk, and rename; Lightning calls this after all other callbacks."""
-        part = self.file.with_suffix(".part")
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            part.replace(self.file)
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.file)  # takes part in what the ranks gather, and writes nothing
+            return
+        with written_file(self.file, "checkpoint_dir", failures=(RuntimeError,)) as part:  # of torch, on a full disk
+            trainer.save_checkpoint(part)

@@ -55,6 +55,8 @@ class FitOptions:
     seed: int = 0
     max_steps: int | None = None
     precision: str | None = None
+    features: str = ""
+    """What tells the features of the observations from others; a checkpoint is of these."""
 
     def __post_init__(self) -> None:
         """Check the types of what the user asks for."""
@@ -146,6 +148,7 @@ def fit(
         "callbacks": callbacks,
     }
     plan = MaskedPlan(parts, optimisation, options.seed, loaders, _n_steps(rounds, n_accumulated), limit)
+    plan.bound_to = {"seed": options.seed, "learning_rate": optimisation.learning_rate, "features": options.features}
     with own_random_state(), _quiet():
         with in_one_sentence():
             trainer = lightning.Trainer(**settings)
@@ -251,12 +254,26 @@ def _checkpoint(path: Path, plan: MaskedPlan, rounds: Rounds) -> str:
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
         shapes, n_rounds = {name: value.shape for name, value in saved["state_dict"].items()}, saved["epoch"] + 1
-        size = saved["round_size"]
-    except (OSError, EOFError, KeyError, TypeError, RuntimeError, UnpicklingError) as error:
+        size, bound_to = saved["round_size"], dict(saved.get("bound_to", plan.bound_to))  # 0.1 wrote none
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:
         raise value_error("resume_from", wanted, f"{str(file)!r}, which cannot be read", "begin anew") from error
     if shapes != {name: value.shape for name, value in plan.state_dict().items()}:
         found = f"{str(file)!r} with other weights"
         raise value_error("resume_from", "a checkpoint of this model", found, "make the model as it was made then")
+    others = [name for name, value in plan.bound_to.items() if bound_to.get(name) != value]
+    if others:
+        wanted = "a checkpoint of the same seed, learning_rate and features"
+        remedy = "pass the object and the config of the training that wrote it"
+        raise value_error("resume_from", wanted, f"{str(file)!r} with another {' and '.join(others)}", remedy)
     if size != rounds.size or rounds.n_rounds < n_rounds:
         found = f"one of {n_rounds} rounds of {size} batches for a training of {rounds.n_rounds} of {rounds.size}"
         remedy = "pass the max_epochs, max_steps, batch_size and train_size of the training that wrote it"

@@ -135,6 +135,8 @@ class MaskedPlan(lightning.LightningModule):
         self.loaders = loaders
         self.n_steps = n_steps
         self.gradient_limit = gradient_limit
+        self.bound_to: dict[str, int | float | str] = {}
+        """What a checkpoint is written down with, and must be the same where a training goes on from it."""
         self.losses: dict[str, float] = {}
         """Means of the last round, by stage and name."""
         self.n_left_out = 0
@@ -179,6 +181,7 @@ class MaskedPlan(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Note the batches of a round, as a training goes on from rounds of the same size only, and the memory it goes on with."""
         checkpoint["round_size"] = self.loaders.train.size
+        checkpoint["bound_to"] = self.bound_to
         if self._bank is not None and not self._is_due:
             snapshot = self._snapshots[0].state_dict() if self._snapshots else None
             checkpoint["memory"] = {**self._bank._asdict(), "snapshot": snapshot}

@@ -141,3 +141,18 @@ def test_minibatches_are_the_observations_asked_for(model):
     assert whole.indices.tolist() == list(range(72))
     with pytest.raises(ValueError, match="^batch_size: expected at least 1, got 0; leave it out for 1,024"):
         next(model.minibatches(None, None, 0))
+
+
+@pytest.mark.parametrize("device", ["tpu9", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(device):
+    own = OmicsMLM(rna(), SMALL)
+    with pytest.raises(ValueError, match='^device: expected one that PyTorch has here, got .*; pass "cpu" or "cuda"'):
+        own.to_device(device)
+
+
+@pytest.mark.parametrize("key", [1, "", "a/b", ("a", "b")])
+def test_a_key_is_text_that_a_file_can_hold(model, key):
+    with pytest.raises(
+        ValueError, match="^key_added: expected a key of .obsm as text, without '/', got .*; pass 'X_omics'"
+    ):
+        model.write_latent_representation("never.h5ad", key_added=key)

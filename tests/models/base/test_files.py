@@ -1,12 +1,17 @@
 """The files of a saved model: plain, whole, and the same when read."""
 
+import hashlib
 import json
+import os
+import shutil
 from importlib.metadata import version
 
+import numpy as np
 import pytest
 import torch
 
-from omicsmlm.models.base._files import Saved, read_model, write_model
+from omicsmlm._manifest import MANIFEST
+from omicsmlm.models.base._files import Saved, read_files, read_model, write_model
 
 SAVED = Saved(
     weights={"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor([1, 2])},
@@ -51,3 +56,97 @@ def test_a_failed_save_leaves_the_old_model(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="No space left"):
         write_model(tmp_path / "m", SAVED._replace(history={}), overwrite=True)
     assert read_model(tmp_path / "m", "Toy").history == SAVED.history
+
+
+# ---- what may have become of the files ------------------------------------------------------------------------------------
+
+N_FLIPS = 108
+
+
+def test_every_bit_that_flips_is_told(tmp_path):
+    write_model(tmp_path / "m", SAVED, overwrite=False, inner={"model": SAVED})
+    files = sorted(file for file in (tmp_path / "m").rglob("*") if file.is_file())
+    rng, told = np.random.default_rng(0), 0
+    read_files(tmp_path / "m", "model")
+    for k in range(N_FLIPS):
+        file = files[k % len(files)]
+        whole = file.read_bytes()
+        content = bytearray(whole)
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        file.write_bytes(content)
+        is_read = (
+            (tmp_path / "m" / "model", None)
+            if file.name == MANIFEST and "model" in file.parts
+            else (tmp_path / "m", "model")
+        )
+        with pytest.raises(ValueError, match=r"^load.*: expected .*, got .*; .*\.$"):
+            read_files(*is_read)
+        told += 1
+        file.write_bytes(whole)
+    read_files(tmp_path / "m", "model")
+    assert told == N_FLIPS
+
+
+def test_a_head_and_its_encoder_are_of_one_writing(tmp_path):
+    first, second = SAVED, SAVED._replace(weights={"a": torch.ones(2)})
+    write_model(tmp_path / "m", first, overwrite=False, inner={"model": first})
+    write_model(tmp_path / "n", second, overwrite=False, inner={"model": second})
+    assert read_model(tmp_path / "m" / "model", "Toy").history == SAVED.history, "it is a model by itself, too"
+    shutil.rmtree(tmp_path / "m" / "model")
+    shutil.copytree(tmp_path / "n" / "model", tmp_path / "m" / "model")
+    with pytest.raises(
+        ValueError, match="^load: expected the model/weights.safetensors that was saved, got a file that has"
+    ):
+        read_files(tmp_path / "m", "model")
+
+
+def test_a_folder_of_that_name_makes_no_model(tmp_path):
+    (tmp_path / "project" / "model").mkdir(parents=True)
+    (tmp_path / "project" / "model" / "thesis").touch()
+    with pytest.raises(ValueError, match="^save: expected a directory that holds a model, got .* with other files"):
+        write_model(tmp_path / "project", SAVED, overwrite=True, inner={"model": SAVED})
+    assert (tmp_path / "project" / "model" / "thesis").exists()
+
+
+def test_weights_that_are_no_numbers_are_told(tmp_path):
+    bad = SAVED._replace(weights={"a.b": torch.tensor([1.0, torch.nan])})
+    write_model(tmp_path / "m", bad, overwrite=False)
+    with pytest.raises(
+        ValueError, match="^load weights.safetensors: expected weights that are numbers, got NaN in 'a.b'"
+    ):
+        read_model(tmp_path / "m", "Toy")
+
+
+def of_old(folder):
+    """A model as omicsmlm 0.1 saved it."""
+    write_model(folder, SAVED, overwrite=False)
+    (folder / MANIFEST).unlink()
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+    del digests["config.json"]
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "sha256": digests}))
+    return digests
+
+
+def test_models_without_a_manifest_are_read_as_they_were_checked(tmp_path):
+    digests = of_old(tmp_path / "m")
+    assert read_model(tmp_path / "m", "Toy").history == SAVED.history
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    others = ({}, {"/dev/zero": "x"}, {**digests, "../m/config.json": "x"}, [], None, {"weights.safetensors": "x"})
+    for named in others:
+        (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "sha256": named}))
+        with pytest.raises(
+            ValueError, match="^load: expected the manifest.json that every model has, got a directory without"
+        ):
+            read_model(tmp_path / "m", "Toy")
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "sha256": {**digests, "history.json": "x"}}))
+    with pytest.raises(ValueError, match="^load: expected the history.json that was saved"):
+        read_model(tmp_path / "m", "Toy")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    write_model(tmp_path / "m", SAVED, overwrite=False)
+    (tmp_path / "m" / "history.json").unlink()
+    os.mkfifo(tmp_path / "m" / "history.json")
+    with pytest.raises(ValueError, match="^load .*: expected the files .*, got a directory without 'history.json'"):
+        read_model(tmp_path / "m", "Toy")

@@ -76,18 +76,18 @@ def test_every_inherited_name_is_looked_at():
     assert public == ATTRIBUTES | set(SENTENCES) | set(WORK) | SAVED | public & OURS
 
 
-@pytest.mark.parametrize("name", WORK)
+@pytest.mark.parametrize("name", sorted(WORK))
 def test_it_works(name, model):
     assert WORK[name](model)
     assert model.get_latent_representation().shape == (72, 8), "the model goes on"
 
 
-@pytest.mark.parametrize("name", set(WORK) - NOTHING_ALONE - NEED_AN_OBJECT)
+@pytest.mark.parametrize("name", sorted(set(WORK) - NOTHING_ALONE - NEED_AN_OBJECT))
 def test_it_works_of_a_model_that_was_loaded_alone(name, alone):
     assert WORK[name](alone)
 
 
-@pytest.mark.parametrize("name", NEED_AN_OBJECT)
+@pytest.mark.parametrize("name", sorted(NEED_AN_OBJECT))
 def test_a_model_that_was_loaded_alone_asks_for_an_object(name, alone):
     with pytest.raises(
         ValueError, match="^data: expected an object, got none, as the model was loaded without one; pass"
@@ -95,7 +95,7 @@ def test_a_model_that_was_loaded_alone_asks_for_an_object(name, alone):
         WORK[name](alone)
 
 
-@pytest.mark.parametrize("name", ATTRIBUTES)
+@pytest.mark.parametrize("name", sorted(ATTRIBUTES))
 def test_attributes_can_be_read(name, model, alone):
     getattr(model, name), getattr(alone, name)
 

@@ -12,7 +12,7 @@ from omicsmlm._manifest import write_manifest
 from omicsmlm._types import Tokens
 from omicsmlm.models.classifier._head_fit import HeadFit
 from omicsmlm.models.classifier._modality_subsets import alone
-from tests.objects import QUIET, SMALL, multiome, rna, state_of
+from tests.objects import QUIET, SMALL, bulk, multiome, rna, state_of
 from tests.test_bad_input import refused
 
 
@@ -326,3 +326,12 @@ def test_labels_that_one_batch_alone_holds_are_reported(caplog):
     with caplog.at_level("WARNING", logger="omicsmlm"):
         Classifier.from_model(OmicsMLM(data, SMALL, batch_key="batch"), "type")
     assert "one batch alone holds the labels 't0', 't1' and 't2'" in caplog.text or "'t0', 't1', 't2'" in caplog.text
+
+
+def test_a_very_small_bulk_set_is_learned_by_the_head_alone():
+    data = bulk(14)  # seven samples
+    data.obs["label"] = ["a", "b"] * (data.n_obs // 2) + ["a"] * (data.n_obs % 2)
+    classifier = Classifier.from_model(OmicsMLM(data, SMALL), "label")
+    classifier.train()
+    assert classifier.linear_models is None
+    assert len(classifier.predict()) == data.n_obs

@@ -1,7 +1,13 @@
 import json
+import os
+import signal
+import time
+from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, Survival, SurvivalConfig
 from omicsmlm._manifest import write_manifest
@@ -141,7 +147,7 @@ def test_hyper_parameters_are_those_of_the_head(model, config):
     with pytest.raises(ValueError, match="^config: expected an ClassifierConfig, got .*; pass ClassifierConfig"):
         Classifier.from_model(model, "type", config=config)
     with pytest.raises(ValueError, match="^config: expected an SurvivalConfig, got .*; pass SurvivalConfig"):
-        Survival.from_model(model, "time", "event", config=config)
+        Survival.from_model(model, "time", "died", config=config)
 
 
 def test_an_object_that_was_changed_in_place_is_told():
@@ -159,3 +165,101 @@ def test_an_object_that_was_changed_in_place_is_told():
 def test_arguments_are_looked_at_even_where_nothing_needs_them(model, wrong):
     with pytest.raises(ValueError, match=f"^({next(iter(wrong))}|train): expected .*, got "):
         Classifier.from_model(model, "type").train(**wrong)
+
+
+class Interrupt(Callback):
+    """Ctrl-C in the second step."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step >= 2:
+            raise KeyboardInterrupt
+
+
+INTERRUPTED = {"callbacks": [Interrupt()], "progress_bar": False, "accelerator": "cpu", "batch_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("tuning", "is_trained"),
+    [
+        ("lora", True),
+        ("full", False),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("ia3", True), ("full", True), ("lora", False))),
+    ],
+)
+def test_an_interrupted_classifier_is_as_it_was(model, tmp_path, tuning, is_trained):
+    config = ClassifierConfig(tuning=tuning, freeze_initial=tuning == "full")
+    made = Classifier.from_model(model, "type", config=config)
+    if is_trained:
+        made.train(1, progress_bar=False, accelerator="cpu")
+    before = {name: value.clone() for name, value in made.module.state_dict().items()}
+    noted, history = dict(made.held_out), {name: list(values) for name, values in made._series.items()}
+    said = made.predict(soft=True) if is_trained else None
+    with pytest.raises(KeyboardInterrupt):
+        made.train(2, **INTERRUPTED)
+    after = made.module.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(weight.requires_grad for weight in made.module.parameters())
+    assert (made.is_trained, made.held_out, made._series) == (is_trained, noted, history)
+    if is_trained:
+        assert made.predict(soft=True).equals(said)
+        made.save(tmp_path / "m")
+        assert Classifier.load(tmp_path / "m", model.adata).predict(soft=True).equals(said)
+    made.train(1, progress_bar=False, accelerator="cpu")
+    assert made.is_trained
+
+
+@pytest.mark.parametrize("tuning", ["lora", "frozen"])
+def test_an_interrupted_survival_model_is_as_it_was(model, tuning):
+    config = SurvivalConfig(n_networks=1, n_steps=4, n_components=4, n_pooled_components=4, n_folds=2, tuning=tuning)
+    made = Survival.from_model(model, "time", "died", covariate_keys="age", config=config)
+    made.train(2, progress_bar=False, accelerator="cpu", batch_size=8)
+    said, columns, held_out = made.predict(), deepcopy(made.columns), made.held_out.copy()
+    with pytest.raises(KeyboardInterrupt):
+        made.train(2, **INTERRUPTED)
+    assert made.predict().equals(said)
+    assert made.columns == columns
+    assert made.held_out.equals(held_out)
+    assert made.is_trained
+
+
+N_KILLS = pytest.param(6), pytest.param(120, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("n_kills", N_KILLS)
+def test_a_save_that_is_killed_leaves_head_and_encoder_of_one_writing(tmp_path, n_kills):
+    """A process that saves without end, each time another version, is killed at random points."""
+    made, target, rng = Classifier.load(FIXTURES / "Classifier"), tmp_path / "m", np.random.default_rng(0)
+    own = [made.module.head.linear.weight, next(made.model.module.parameters())]
+
+    def save(version):
+        for weight in own:
+            torch.nn.init.constant_(weight, version)
+        made.save(target, overwrite=True)
+
+    save(0)
+    began = time.monotonic()
+    save(0)
+    took, versions = time.monotonic() - began, []
+    for k in range(n_kills):
+        child = os.fork()
+        if not child:
+            try:
+                for version in range(1000 * (k + 1), 2**20):
+                    save(version)
+            finally:
+                os._exit(1)
+        time.sleep(rng.uniform(0, 3 * took))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), "it was still saving"
+        read = Classifier.load(target)
+        found = {
+            float(weight.detach().flatten()[0])
+            for weight in (read.module.head.linear.weight, next(read.model.module.parameters()))
+        }
+        assert len(found) == 1, "head and encoder are of one writing"
+        versions.append(found.pop())
+    save(1)
+    assert len(set(versions)) > 1, "some were killed after a save"
+    assert [path.name for path in tmp_path.iterdir()] == ["m"], "nothing is left over"

@@ -1,8 +1,6 @@
 """An object with its embedding as a new file, which takes its name when it is whole."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from anndata.io import write_elem
 from mudata import MuData
 
 from omicsmlm._checks import value_error
+from omicsmlm._writing import absolute, written_file
 
 EMBEDDING_CHUNK = 4096
 """Observations of the embedding that make one chunk of the file."""
@@ -36,25 +35,10 @@ class OutputFile(NamedTuple):
         ValueError
             If the file cannot be written. Whatever goes wrong, nothing is left behind, and a file that had the name stays.
         """
-        try:
-            descriptor, name = tempfile.mkstemp(self.path.suffix, f".{self.path.stem}-", self.path.parent)
-        except OSError as error:
-            raise value_error("path", "a folder that can be written", str(error), "pass another path") from error
-        os.close(descriptor)
-        part = Path(name)
-        try:
+        with written_file(self.path) as part:
             self._write_object(part)
             with h5py.File(part, "r+") as file:
                 _write_embedding(file, key, (self.data.n_obs, width), blocks)
-            _to_disk(part)
-            part.chmod(0o666 & ~_umask())  # a temporary file is its owner's alone
-            part.replace(self.path)
-        except OSError as error:
-            raise value_error(
-                "path", "a file that can be written", str(error), "free some space or pass another"
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
 
     def _write_object(self, part: Path) -> None:
         if self.source is not None:
@@ -74,7 +58,7 @@ def target_file(path: str | Path, data: AnnData | MuData) -> OutputFile:
         If the name does not say what kind of object it is, its folder is not there, or the file is the one that is read;
         or if the file that the object is backed by has other observations.
     """
-    path, suffix = Path(path), ".h5mu" if isinstance(data, MuData) else ".h5ad"
+    path, suffix = absolute(path), ".h5mu" if isinstance(data, MuData) else ".h5ad"
     if path.suffix != suffix:
         raise value_error("path", f"a name that ends in {suffix}", repr(path.name), "rename it")
     if not path.parent.is_dir():
@@ -130,16 +114,3 @@ def _write_embedding(file: h5py.File, key: str, shape: tuple[int, int], blocks: 
         values[start : start + len(block)] = block
         start += len(block)
     assert start == shape[0]
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file is on disk: renaming one that is not could leave an empty file after a power failure."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    """Return the rights that new files are not to have; there is no way to read them without setting them."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -48,7 +48,11 @@ class EmbeddingModel[M: Module](InheritedSurface):
         device
             As in PyTorch: "cpu", "cuda", "cuda:1", … After a training the model is on the CPU.
         """
-        self.module.to(device)
+        try:
+            self.module.to(device)
+        except (RuntimeError, TypeError, AssertionError) as error:  # PyTorch's, of an unknown or absent device
+            found = f"{shortened(device)} ({' '.join(str(error).split())[:200]})"
+            raise value_error("device", "one that PyTorch has here", found, 'pass "cpu" or "cuda"') from error
         if isinstance(self.parts.tokenizer, nn.Module):
             self.parts.tokenizer.to(device)
 

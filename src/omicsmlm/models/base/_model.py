@@ -1,9 +1,10 @@
 """What every family shares: training, embedding, saving and loading."""
 
+import json
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -232,6 +233,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
             seed=seed,
             max_steps=max_steps,
             precision=precision,
+            features=self._features_digest(),
         )
         validated = sample_observations(manager, VALIDATION_SIZE, seed, validation_indices)
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
@@ -261,6 +263,11 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
         indices = sample_observations(manager, MEMORY_SIZE, seed, train_indices)
         return observation_loader(manager, indices, self.embedding_batch_size), len(indices) == len(train_indices)
 
+    def _features_digest(self) -> str:
+        """Return what tells the features, in their order, from others."""
+        names = {name: list(state["vocabulary"]) for name, state in self.adata_manager.modalities.items()}
+        return sha256(json.dumps([names, list(self.adata_manager.sequences)]).encode()).hexdigest()
+
     def _sensible_epochs(self, n_obs: int, batch_size: int) -> int:
         """Return the number of epochs where the user names none."""
         return sensible_epochs(n_obs, batch_size)
@@ -278,7 +285,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
         Of a large file, groups of neighbours are held out: single ones would have to be read with all that is around them.
         """
-        is_number = isinstance(train_size, Real) and not isinstance(train_size, bool)
+        is_number = isinstance(train_size, int | float | np.number) and not isinstance(train_size, bool)
         if not is_number or not 0 < train_size <= 1:
             found = str(train_size) if is_number else shortened(train_size)
             raise value_error("train_size", "a fraction above 0 and at most 1", found, "pass 0.9, say")

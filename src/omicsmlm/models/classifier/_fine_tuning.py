@@ -86,26 +86,28 @@ def fine_tune(
         Mean of every logged loss per epoch.
     """
     c, manager = config, model.adata_manager
-    adapters = None if c.tuning == "full" else Adapters(model, c.tuning, c.rank, c.seed)
     weight_c = label_weights(label_n[split.train], len(module.head.means_cd), c.balance)
     objective = LabelObjective(torch.from_numpy(label_n), torch.from_numpy(weight_c).float())
     masking = model.fine_tuning_masking(c.mask_rates, c.modality_rate)
     frozen = [w for w in model.module.initial_layer() if c.freeze_initial and w.requires_grad]
-    for weight in frozen:
-        weight.requires_grad_(False)
     n_epochs = sensible_epochs(len(split.train), settings.batch_size)
-    fitted = fit(
-        Parts(model.parts.tokenizer, masking, module, objective),
-        Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),
-        observation_loader(manager, split.train, settings.batch_size, seed=c.seed),
-        observation_loader(manager, split.held_out, model.embedding_batch_size),
-        settings.fit_options(n_epochs, c.seed, c.patience),
-        settings.trainer_options,
-    )
-    for weight in frozen:
-        weight.requires_grad_(True)
-    if adapters is not None:
-        adapters.merge()
+    adapters = None if c.tuning == "full" else Adapters(model, c.tuning, c.rank, c.seed)
+    try:
+        for weight in frozen:
+            weight.requires_grad_(False)
+        fitted = fit(
+            Parts(model.parts.tokenizer, masking, module, objective),
+            Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),
+            observation_loader(manager, split.train, settings.batch_size, seed=c.seed),
+            observation_loader(manager, split.held_out, model.embedding_batch_size),
+            settings.fit_options(n_epochs, c.seed, c.patience),
+            settings.trainer_options,
+        )
+    finally:  # also of a training that was interrupted
+        for weight in frozen:
+            weight.requires_grad_(True)
+        if adapters is not None:
+            adapters.merge()
     return {name: list(column) for name, column in fitted.losses.items()}
 
 

@@ -21,7 +21,7 @@ from ._derived import CANDIDATE_INDEX
 from ._fine_tuning import Split, fine_tune, training_mask, tuned_predictions
 from ._head_fit import HeadFit, HeldOut, calibrate_head, fit_head
 from ._labels import label_codes, label_names
-from ._linear_ensemble import SubsetData, fit_linear_ensemble
+from ._linear_ensemble import FEWEST_OBSERVATIONS, SubsetData, fit_linear_ensemble
 from ._linear_model import LabelData, held_out_novelty, label_folds, scaled
 from ._modality_subsets import subset_embeddings, subset_features
 from ._prediction import LabelPredictor
@@ -168,24 +168,12 @@ class Classifier(LabelPredictor):
         ValueError
             If the classifier was loaded without an object, or no label has enough observations to hold some out.
         """
-        settings = TrainerSettings(
-            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
-        ).checked()
+        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
         names = label_names(self._registered(), self.labels_key, self.unlabeled_category)
         code_n = label_codes(names, self.labels)
         indices = np.flatnonzero(code_n >= 0)
-        self.module.head.cpu()
-        fold_n = label_folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
-        self.features, self.linear_models, self.candidates = None, None, None
-        if self.config.tuning == "frozen":
-            fitted = self._fit_head(indices, code_n, fold_n)
-            kinds = [state["kind"] for state in self.model.adata_manager.modalities.values()]
-            if self.config.has_linear_models(kinds, len(indices)):
-                self._fit_linear_models(indices, code_n, fold_n)
-            elif kinds and self.config.has_component_models(len(indices)):
-                self._fit_component_models(indices, code_n, fold_n, fitted)
-        else:
-            self._fine_tune(indices, code_n, fold_n, settings)
+        with self._as_it_was_unless_trained():
+            self._fit(indices, code_n, settings)
         self.is_trained = True
         logger.info(
             "Classifier: %d labels from %d observations%s; held out: %s.",
@@ -194,6 +182,21 @@ class Classifier(LabelPredictor):
             self._predicted_by(),
             ", ".join(f"{name} {value:.3f}" for name, value in self.held_out.items()),
         )
+
+    def _fit(self, indices: np.ndarray, code_n: np.ndarray, settings: TrainerSettings) -> None:
+        """Fit head and linear models, or fine-tune, on the observations that have labels."""
+        self.module.head.cpu()
+        fold_n = label_folds(code_n[indices], self._batches(indices), self.config.n_folds, self.config.seed)
+        self.features, self.linear_models, self.candidates = None, None, None
+        if self.config.tuning != "frozen":
+            self._fine_tune(indices, code_n, fold_n, settings)
+            return
+        fitted = self._fit_head(indices, code_n, fold_n)
+        kinds = [state["kind"] for state in self.model.adata_manager.modalities.values()]
+        if self.config.has_linear_models(kinds, len(indices)):
+            self._fit_linear_models(indices, code_n, fold_n)
+        elif kinds and self.config.has_component_models(len(indices)):
+            self._fit_component_models(indices, code_n, fold_n, fitted)
 
     def _predicted_by(self) -> str:
         """Say which candidate predicts, and what the embedding alone would have given, if regressions stand beside it."""
@@ -238,9 +241,12 @@ class Classifier(LabelPredictor):
 
     def _fit_linear_models(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
         """Fit linear models of the features beside the head, and calibrate on what they predict fold by fold."""
-        self.features = ObservationFeatures.of(self.model, indices)
+        features = ObservationFeatures.of(self.model, indices)
         z_nd, position_n = subset_embeddings(self.model, indices)
-        x_ng, subset_n = subset_features(self.features, self.model, indices)
+        x_ng, subset_n = subset_features(features, self.model, indices)
+        if np.bincount(subset_n).max() < FEWEST_OBSERVATIONS:  # too few to choose by: the head predicts alone
+            return
+        self.features = features
         labelled = LabelData(scaled(self.module.head, z_nd), code_n[indices][position_n], fold_n[position_n])
         fitted = fit_linear_ensemble(SubsetData(x_ng, subset_n, *labelled), len(self.features.names), len(self.labels))
         self.linear_models = fitted.logits

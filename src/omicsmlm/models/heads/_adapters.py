@@ -45,6 +45,7 @@ class Adapters:
             from peft import IA3Config, IA3Model, LoraConfig, LoraModel
         except ImportError as error:
             raise ImportError(f"tuning={method!r} needs peft; run: pip install 'omicsmlm[tune]'") from error
+        self.trained = {name for name, weight in model.module.named_parameters() if weight.requires_grad}
         layers = "|".join(re.escape(name) for name in embedding_layers(model))
         with own_random_state(seed, devices=[]):
             if method == "lora":
@@ -55,9 +56,10 @@ class Adapters:
                 self.adapted = IA3Model(model.module, ia3, "labels")
 
     def merge(self) -> None:
-        """Add the new weights to the encoder's own, so that it is again a plain one of its family."""
+        """Add the new weights to the encoder's own, so that it is again a plain one of its family, trained where it was."""
         self.adapted.merge_and_unload()
-        self.adapted.model.requires_grad_(True)
+        for name, weight in self.adapted.model.named_parameters():
+            weight.requires_grad_(name in self.trained)
 
 
 def embedding_layers(model: OmicsModel) -> list[str]:

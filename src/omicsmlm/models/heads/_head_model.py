@@ -1,7 +1,9 @@
 """What the models that are made of another model have in common: that they own a copy of it, are saved, loaded and shown."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -160,6 +162,28 @@ class HeadModel(ABC):
             "trained": "yes" if self.is_trained else "no",
         }
         return summary(type(self).__name__, entries)
+
+    # ---- training -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _as_it_was_unless_trained(self) -> Iterator[None]:
+        """Train, in a ``with`` block; if that fails or is interrupted, everything predicts as it did before."""
+        modules = [self.model.module, *(part for part in vars(self).values() if isinstance(part, torch.nn.Module))]
+        before = [{name: value.clone() for name, value in module.state_dict().items()} for module in modules]
+        attributes = {name: copy(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
+        in_place = deepcopy(self._fitted_in_place())
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update({**attributes, **in_place})
+            for module, state in zip(modules, before, strict=True):
+                module.load_state_dict(state)
+            raise
+
+    def _fitted_in_place(self) -> dict[str, Any]:
+        """Return the attributes, by name, that a training changes in place, beside weights; by default none."""
+        return {}
 
     # ---- checks -------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,22 @@
 """What the user asked of the training of a head's network."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from omicsmlm._checks import positive_integer
 from omicsmlm.training import FitOptions, check_trainer_options
 
 
-class TrainerSettings(NamedTuple):
-    """The arguments of ``train()``, before it is known how many epochs a network is trained for."""
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The arguments of ``train()``, before it is known how many epochs a network is trained for.
+
+    Raises
+    ------
+    ValueError
+        If a number is no whole one, or an option of the Trainer is unknown or of a wrong type.
+    """
 
     max_epochs: int | None
     """Passes over the observations; None for a number that the head chooses."""
@@ -20,19 +28,13 @@ class TrainerSettings(NamedTuple):
     trainer_options: Mapping[str, Any]
     """Passed on to :class:`lightning.Trainer`."""
 
-    def checked(self) -> "TrainerSettings":
-        """Return the settings with numbers as integers.
-
-        Raises
-        ------
-        ValueError
-            If a number is no whole one, or an option of the Trainer is unknown or of a wrong type.
-        """
-        n_epochs, remedy = self.max_epochs, "leave it out for a number that suits the data"
-        if n_epochs is not None:
-            n_epochs = positive_integer("max_epochs", n_epochs, remedy)
+    def __post_init__(self) -> None:
+        """Check what the user asks for, whether or not a network is trained; numbers become integers."""
+        remedy = "leave it out for a number that suits the data"
+        if self.max_epochs is not None:
+            object.__setattr__(self, "max_epochs", positive_integer("max_epochs", self.max_epochs, remedy))
+        object.__setattr__(self, "batch_size", positive_integer("batch_size", self.batch_size, remedy))
         check_trainer_options(self.trainer_options)
-        return self._replace(max_epochs=n_epochs, batch_size=positive_integer("batch_size", self.batch_size, remedy))
 
     def fit_options(self, n_epochs: int, seed: int, patience: int = 10) -> FitOptions:
         """Return how a network is trained for so many epochs, unless the user has named a number.

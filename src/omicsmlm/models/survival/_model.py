@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from anndata import AnnData
+from mudata import MuData
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
@@ -128,10 +130,24 @@ class Survival(RiskPredictor):
         ValueError
             If the survival model was loaded without an object.
         """
-        settings = TrainerSettings(
-            max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options
-        ).checked()
-        adata = self._registered()
+        settings = TrainerSettings(max_epochs, batch_size, accelerator, devices, progress_bar, trainer_options)
+        with self._as_it_was_unless_trained():
+            indices, data = self._fit(self._registered(), settings)
+        self.is_trained = True
+        assert self.candidates is not None
+        logger.info(
+            "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f; %s: weight of covariates %.2f, "
+            "of omics %.2f.",
+            len(indices),
+            data.times.event_n.sum(),
+            len(self.columns.strata),
+            self.held_out.loc["mean", "C-index"],
+            self.candidates.index[self.candidates["chosen"]][0],
+            *self.weights,
+        )
+
+    def _fit(self, adata: AnnData | MuData, settings: TrainerSettings) -> tuple[np.ndarray, RiskData]:
+        """Fit all parts; return the observations that they learned from, and what of these."""
         indices = self.columns.fit(adata)
         times, _ = self.columns.times(adata)
         self.features = ObservationFeatures.of(self.model, indices)
@@ -146,18 +162,7 @@ class Survival(RiskPredictor):
         known = TrainingData.of(self._clinical(adata), data.x_ng, indices)
         network_n = self._train_networks(indices, data.fold_n, times, known, settings)
         self._calibrate(np.column_stack([linear_n3, network_n]), data.times, data.fold_n)
-        self.is_trained = True
-        assert self.candidates is not None
-        logger.info(
-            "Survival: %d observations, %d events, %d strata; held out: mean C-index %.3f; %s: weight of covariates %.2f, "
-            "of omics %.2f.",
-            len(indices),
-            data.times.event_n.sum(),
-            len(self.columns.strata),
-            self.held_out.loc["mean", "C-index"],
-            self.candidates.index[self.candidates["chosen"]][0],
-            *self.weights,
-        )
+        return indices, data
 
     def _fit_linear_models(self, data: RiskData) -> np.ndarray:
         """Fit the Cox models; return their (n, 3) held-out scores, NaN where there is no model.

@@ -168,9 +168,6 @@ def train_network(
     c, network = config, training.network
     z_nd, _ = model.map_observations(None, indices, None, model.module.n_latent, model.embed_batch)
     network.head.cpu().fit_scale(torch.from_numpy(z_nd))
-    adapters = Adapters(model, c.tuning, c.rank, c.seed) if c.tuning in ("lora", "ia3") else None
-    if c.tuning == "frozen":
-        network.encoder.requires_grad_(False)
     parts = Parts(
         model.parts.tokenizer,
         model.fine_tuning_masking(c.mask_rates, c.modality_rate),
@@ -178,18 +175,22 @@ def train_network(
         _objective(times, indices, config),
     )
     n_epochs = max(1, round(c.n_steps / np.ceil(len(indices) / settings.batch_size)))
-    losses = fit(
-        parts,
-        Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay),
-        observation_loader(model.adata_manager, indices, settings.batch_size, seed=c.seed),
-        None,
-        settings.fit_options(n_epochs, c.seed),
-        settings.trainer_options,
-    ).losses
-    if adapters is not None:
-        adapters.merge()
-    network.requires_grad_(True)
-    return losses
+    adapters = Adapters(model, c.tuning, c.rank, c.seed) if c.tuning in ("lora", "ia3") else None
+    try:
+        if c.tuning == "frozen":
+            network.encoder.requires_grad_(False)
+        return fit(
+            parts,
+            Optimisation(learning_rate=c.learning_rate, weight_decay=c.weight_decay),
+            observation_loader(model.adata_manager, indices, settings.batch_size, seed=c.seed),
+            None,
+            settings.fit_options(n_epochs, c.seed),
+            settings.trainer_options,
+        ).losses
+    finally:  # also of a training that was interrupted
+        if adapters is not None:
+            adapters.merge()
+        network.requires_grad_(True)
 
 
 def training_risk(model: OmicsModel, training: RiskTraining, indices: np.ndarray) -> np.ndarray:

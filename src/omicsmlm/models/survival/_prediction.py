@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, shortened, value_error
 from omicsmlm._cox import Times
 from omicsmlm._types import Batch
 from omicsmlm.models.base import OmicsModel, state_under
@@ -150,7 +150,13 @@ class RiskPredictor(HeadModel):
         ValueError
             If a time is negative or not finite.
         """
-        time_t = np.asarray(times, dtype=np.float64).ravel()
+        try:
+            time_t = np.asarray(times, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise value_error("times", "numbers", shortened(times), "pass times in the unit of training") from error
+        if time_t.ndim > 1:
+            raise value_error("times", "one list of times", f"an array of shape {time_t.shape}", "pass times.ravel()")
+        time_t = time_t.ravel()
         if not (np.isfinite(time_t).all() and time_t.min(initial=0) >= 0):
             raise value_error("times", "times that are not negative", named(time_t, 3), "count from the start")
         table, stratum_n = self._risks(data, indices, batch_size)
@@ -281,6 +287,9 @@ class RiskPredictor(HeadModel):
         made.ensemble = RiskEnsemble.restore(state_under(weights, ENSEMBLE))
         made.grid_t, made.held_out, made.candidates = derived.grid_t, derived.held_out, derived.candidates
         return made
+
+    def _fitted_in_place(self) -> dict[str, Any]:
+        return {"columns": self.columns}
 
     def _targets(self) -> dict[str, str]:
         columns, strata = self.columns, "one"
