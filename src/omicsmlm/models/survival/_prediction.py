@@ -115,13 +115,10 @@ class RiskPredictor(HeadModel):
 
     @property
     def weights(self) -> pd.Series:
-        """What a unit of the standardised scores is worth: of ``covariates`` alone, and of ``omics``, the mean of the rest.
-
-        A weight of 0 says that the scores take no part: they added nothing on held-out observations.
-        """
+        """What the scores of ``covariates`` and of ``omics``, the mean of the rest, are worth; 0: they take no part."""
         self.check_trained("weights")
-        found = self.ensemble.weights
-        return pd.Series({"covariates": found.covariates, "omics": found.omics}, name="weight")
+        covariates, omics, _ = self.ensemble.weights
+        return pd.Series({"covariates": covariates, "omics": omics}, name="weight")
 
     def predict_survival(
         self,
