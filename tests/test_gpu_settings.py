@@ -60,7 +60,7 @@ def test_a_survival_model_is_trained_with_the_settings_of_a_gpu_run(tuning: str)
         config = SurvivalConfig(tuning=tuning, n_networks=2)
         made = Survival.from_model(new(FAMILIES["OmicsMLM, RNA"], data.copy()), "time", "event", config=config)
         made.train(2, **settings)
-        risks.append(np.asarray(made.predict()))
+        risks.append(made.predict_parts()["network"].to_numpy())  # noise: no omics may be in the combined risk
     assert np.corrcoef(*risks)[0, 1] > 0.99
     assert np.isfinite(risks[1]).all()
 

@@ -63,8 +63,8 @@ def test_when_features_have_linear_models():
 
 
 def test_when_regressions_on_components_stand_beside_the_embedding():
-    assert ClassifierConfig().has_component_models(MOST_OBSERVATIONS)
-    assert not ClassifierConfig().has_component_models(MOST_OBSERVATIONS + 1)
-    assert not ClassifierConfig(tuning="full").has_component_models(100)
-    assert not ClassifierConfig(linear_models=False).has_component_models(100)
-    assert not ClassifierConfig(linear_models=True).has_component_models(100)
+    asked = ClassifierConfig(component_models=True)
+    assert asked.has_component_models(MOST_OBSERVATIONS)
+    assert not asked.has_component_models(MOST_OBSERVATIONS + 1)
+    assert not replace(asked, tuning="full").has_component_models(100)
+    assert not ClassifierConfig().has_component_models(100)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,7 +68,7 @@ def test_the_seed_decides(model):
 
 def test_without_max_epochs_their_number_is_sensible(model):
     config = ClassifierConfig(tuning="full", patience=1, learning_rate=1.0)
-    losses = tuned(model, config, SETTINGS._replace(max_epochs=None))[-1]
+    losses = tuned(model, config, replace(SETTINGS, max_epochs=None))[-1]
     assert 2 <= len(losses["train_loss"]) < 100, "a rate that is far too high stops early"
 
 

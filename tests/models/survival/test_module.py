@@ -120,7 +120,7 @@ def test_training_lowers_the_loss_and_orders_the_risks(model, known, times):
 def test_epochs_are_those_of_the_user_or_of_the_steps(model, known, times):
     for max_epochs, n_steps, n in ((None, 6, 2), (None, 1, 1), (3, 100, 3)):
         own, training = made(model, known)
-        settings = SETTINGS._replace(max_epochs=max_epochs)
+        settings = replace(SETTINGS, max_epochs=max_epochs)
         losses = train_network(own, training, INDICES, times, replace(CONFIG, n_steps=n_steps), settings)
         assert len(losses["train_loss"]) == n
 
