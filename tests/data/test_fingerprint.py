@@ -208,6 +208,7 @@ def test_a_single_value_outside_of_the_sample_is_told_when_it_is_read():
         model.get_latent_representation()
 
 
+@pytest.mark.slow  # timed: for a quiet machine
 def test_looking_again_costs_next_to_nothing():
     data = rna(n=20_000, g=300)
     model = OmicsMLM(data, SMALL, batch_key="batch")
