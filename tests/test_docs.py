@@ -14,7 +14,14 @@ from lightning.pytorch import Trainer
 import omicsmlm
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "experiments").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted(
+    [
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs" / "experiments").glob("*.md"),
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+    ]
+)
 CLASSES = {name: value for name in omicsmlm.__all__ if inspect.isclass(value := getattr(omicsmlm, name))}
 MODELS = {"model", "query_model", "reference", "classifier", "survival"}
 """What the pages call their models."""
