@@ -125,7 +125,9 @@ class SequenceField(_ObservationField):
             return [], np.full(data.n_obs, -1, dtype=np.int64)
         column = read_column(data.obs, self.key).astype(object)
         column = column.where(column.notna() & ~are_missing_texts(column), None)
-        wrong = [value for value in column if value is not None and not isinstance(value, str)]  # a list cannot be hashed
+        wrong = [
+            value for value in column if value is not None and not isinstance(value, str)
+        ]  # a list cannot be hashed
         if wrong:
             found = f"{wrong[0]!r}"
             raise value_error(

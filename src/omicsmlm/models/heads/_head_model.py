@@ -15,6 +15,7 @@ from mudata import MuData
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import (
     FormerFields,
+    HubModel,
     OmicsModel,
     Saved,
     check_config,
@@ -43,7 +44,7 @@ class HeadDerived(Protocol):
         ...
 
 
-class HeadModel(ABC):
+class HeadModel(HubModel, ABC):
     """Abstract: a model that predicts something of observations with its own copy of another model.
 
     Parameters
