@@ -9,7 +9,7 @@ from omicsmlm.pl._missing_modalities import missing_modalities
 from omicsmlm.pl._reliability import reliability
 from omicsmlm.pl._survival import survival
 from omicsmlm.pl._table import benchmark_table
-from omicsmlm.pl._umap import umap
+from omicsmlm.pl._umap import umap, umap_coordinates
 
 __all__ = [
     "benchmark_table",
@@ -22,4 +22,5 @@ __all__ = [
     "reliability",
     "survival",
     "umap",
+    "umap_coordinates",
 ]
