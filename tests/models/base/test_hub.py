@@ -8,6 +8,7 @@ import yaml
 
 from omicsmlm import Classifier, OmicsMLM
 from tests.fixtures.make import FIXTURES, OBJECTS, says
+from tests.objects import SMALL
 from tests.test_bad_input import refused
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -61,6 +62,7 @@ def test_a_card_without_what_was_not_given(model):
     assert "No description was given." in card
     assert "license: unknown" in card
     assert "None were given." in card
+    assert "Not trained" in OmicsMLM(OBJECTS["OmicsMLM"](), SMALL).model_card()
 
 
 @pytest.mark.parametrize("name", ["model", "a/b/c", "", "../x/y", 3])

@@ -29,8 +29,8 @@ class HubModel:
 
     @property
     @abstractmethod
-    def history(self) -> dict[str, pd.DataFrame]:
-        """What was logged while training."""
+    def history(self) -> dict[str, pd.DataFrame] | None:
+        """What was logged while training; None before."""
 
     @abstractmethod
     def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
@@ -158,9 +158,9 @@ class HubModel:
         return "\n\n".join(parts) + "\n"
 
 
-def _losses(history: dict[str, pd.DataFrame]) -> str:
+def _losses(history: dict[str, pd.DataFrame] | None) -> str:
     """Return the last value of each series of losses as a Markdown table."""
-    rows = [(name, len(table), float(table.iloc[-1, 0])) for name, table in history.items() if len(table)]
+    rows = [(name, len(table), float(table.iloc[-1, 0])) for name, table in (history or {}).items() if len(table)]
     if not rows:
         return "Not trained, or trained without logged losses."
     lines = [f"| {name} | {n} | {value:.4g} |" for name, n, value in rows]
