@@ -27,11 +27,6 @@ _REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 class HubModel:
     """Abstract: what can be saved and loaded, and so can be shared."""
 
-    @property
-    @abstractmethod
-    def history(self) -> dict[str, pd.DataFrame] | None:
-        """What was logged while training; None before."""
-
     @abstractmethod
     def save(self, dir_path: str | Path, overwrite: bool = False) -> None:
         """Write it to a directory."""
@@ -133,6 +128,7 @@ class HubModel:
             As for :meth:`save_to_hub`.
         """
         kind = type(self).__name__
+        history: dict[str, pd.DataFrame] | None = self.history  # type: ignore[attr-defined]  # a property of either base
         tags = ["single-cell", "omics", "anndata", "omicsmlm", kind.lower()]
         head = [
             "---",
@@ -146,7 +142,7 @@ class HubModel:
             f"# {kind}",
             description.strip() or "No description was given.",
             f"## Data and model\n\n```\n{self!r}\n```",
-            f"## Training\n\n{_losses(self.history)}",
+            f"## Training\n\n{_losses(history)}",
             f"## Metrics\n\n{_table(metrics)}",
             "## Use\n\n```python\nimport omicsmlm\n\n"
             f'model = omicsmlm.{kind}.from_hub("OWNER/NAME")  # the name of this repository\n```',
