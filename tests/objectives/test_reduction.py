@@ -7,6 +7,7 @@ from torch.multiprocessing import spawn
 
 from omicsmlm._types import Batch
 from omicsmlm.objectives import observation_mean, step_mean
+from omicsmlm.objectives._reduction import IGNORED
 
 
 def batch_of(n, n_ranks=1):
@@ -42,3 +43,21 @@ def test_ranks_average_to_what_one_process_has(tmp_path):
     losses, gradients = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)), strict=True)
     assert float(sum(losses)) / 2 == pytest.approx(3)
     torch.testing.assert_close(sum(gradients) / 2, torch.arange(1.0, 6) / 5)
+
+
+def test_the_class_of_what_is_not_evaluated_is_left_out_by_the_cross_entropy():
+    logits = torch.randn(3, 4)
+    found = torch.nn.functional.cross_entropy(logits, torch.tensor([1, IGNORED, IGNORED]))
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits[:1], torch.tensor([1])))
+
+
+def test_the_mean_over_observations_is_over_all_of_them():
+    assert float(observation_mean(torch.tensor([3.0, 0.0, 0.0]), batch_of(3))) == 1
+
+
+def test_no_gradient_flows_through_a_count():
+    count = torch.tensor(2.0, requires_grad=True)
+    total = torch.tensor(6.0, requires_grad=True)
+    step_mean(total, count.detach(), batch_of(3)).backward()
+    assert float(total.grad) == 0.5
+    assert count.grad is None
