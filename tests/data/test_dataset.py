@@ -5,6 +5,7 @@ import pytest
 import torch
 from mudata import MuData, read_h5mu
 
+from omicsmlm.data import _dataset
 from tests.objects import manager_of, modality, multiome, rna, state_of
 
 
@@ -123,3 +124,12 @@ def test_a_mudata_that_was_changed_after_registering_is_refused():
     mdata.mod["rna"]._inplace_subset_obs(np.arange(10))
     with pytest.raises(ValueError, match="run mdata.update"):
         manager.create_torch_dataset()
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _dataset.WINDOW == 8192
+    assert _dataset.WINDOW_BLOCKS == 32
+    assert _dataset.WINDOW_BYTES == 2**25
+    assert _dataset.MIN_WINDOW == 2048
+    assert _dataset.MAX_WINDOW_BYTES == 2**27

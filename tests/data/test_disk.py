@@ -11,7 +11,7 @@ from scipy import sparse
 from zarr.core.codec_pipeline import BatchedCodecPipeline, FusedCodecPipeline
 from zarr.registry import register_pipeline
 
-from omicsmlm.data import Matrix
+from omicsmlm.data import Matrix, _disk
 from omicsmlm.data._disk import BATCHED, CSRInFile, row_ranges
 
 ROWS = np.array([3, 0, -1, 90, 3, 41, 40])
@@ -204,3 +204,13 @@ def test_a_damaged_file_is_told(dense, tmp_path):
     values.group["indptr"][7] = 10**6
     with pytest.raises(ValueError, match="^file '/x': expected a sparse matrix whose row pointers ascend from 0 to"):
         Matrix("rna", sparse_dataset(values.group))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _disk.BLOCK == 64
+    assert _disk.BLOCK_ZARR == 1024
+    assert _disk.BLOCK_BYTES == 2**24
+    assert _disk.GAP_BYTES == 350000
+    assert _disk.STRETCH_BYTES == 2**23
+    assert _disk.SCAN_BYTES == 2**25

@@ -9,7 +9,7 @@ from anndata.experimental import read_lazy
 from mudata import MuData, read_h5mu
 
 from omicsmlm import datasets
-from omicsmlm.data import observation_loader
+from omicsmlm.data import _loader, observation_loader
 from tests.objects import manager_of, modality, multiome, rna
 
 
@@ -204,3 +204,8 @@ def test_an_error_of_reading_ends_the_iteration(tmp_path, monkeypatch):
     monkeypatch.setattr(loader.dataset, "read", lambda rows: (_ for _ in ()).throw(OSError("the disk is gone")))
     with pytest.raises(OSError, match="the disk is gone"):
         order(loader)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _loader.N_AHEAD == 4

@@ -7,7 +7,7 @@ import torch
 from anndata import AnnData, read_h5ad
 from scipy import sparse
 
-from omicsmlm.data import Matrix
+from omicsmlm.data import Matrix, _matrix
 
 ROWS = np.array([3, 0, -1, 5, 3])
 VOCABULARY_OF_COLUMN = np.array([2, -1, 0, 1, -1, 4], dtype=np.int32)
@@ -239,3 +239,10 @@ def test_repeated_entries_of_a_file_are_summed_as_in_memory(keep_zeros, rng, tmp
         found = Matrix("rna", values).pack(ROWS, VOCABULARY_OF_COLUMN, keep_zeros)
         for one, two in zip(found, naive(dense, keep_zeros), strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _matrix.BLOCK == 4096
+    assert _matrix.SCAN_BYTES == 2**26
+    assert _matrix.LONG_SCAN == 2**30

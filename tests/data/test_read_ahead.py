@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from omicsmlm.data import _read_ahead
 from omicsmlm.data._read_ahead import ReadAhead, pinned
 
 
@@ -92,3 +93,8 @@ def test_every_tensor_of_a_record_is_pinned(monkeypatch):
 @pytest.mark.gpu
 def test_pinned_memory_is_pinned():
     assert pinned(Record(torch.zeros(2), {}, "x")).values.is_pinned()
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _read_ahead.JOIN_TIMEOUT == 10.0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.masking import MaskBins, MaskFeatures, WithModalitySubsets
+from omicsmlm.masking import MaskBins, MaskFeatures, WithModalitySubsets, _bert
 from tests.objects import draws_for
 
 N_BINS = 8
@@ -159,3 +159,9 @@ def test_bins_that_come_in_are_drawn_anew_from_all_of_them():
     expected[3] += 0.5  # a half of the visible ones stays
     torch.testing.assert_close(share_b, expected, atol=0.01, rtol=0)
     assert float(found.visible.float().mean()) == pytest.approx(0.2, abs=0.01)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _bert.MASKED_FRACTION == 0.8
+    assert _bert.RANDOM_FRACTION == 0.1

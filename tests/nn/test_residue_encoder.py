@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from omicsmlm.nn import ResidueEncoder
+from omicsmlm.nn import ResidueEncoder, _residue_encoder
 from omicsmlm.nn._residues import ALPHABETS
 from tests.objects import letters_of
 
@@ -138,3 +138,8 @@ def test_dropout_is_for_training_alone():
     assert torch.equal(encoder(residues).states, encoder(residues).states)
     encoder.train()
     assert not torch.equal(encoder(residues).states, encoder(residues).states)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _residue_encoder.RESIDUE_WIDTH == 8

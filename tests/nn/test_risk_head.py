@@ -1,6 +1,6 @@
 import torch
 
-from omicsmlm.nn import RiskHead
+from omicsmlm.nn import RiskHead, _risk_head
 
 
 def made(**changes):
@@ -42,3 +42,8 @@ def test_the_scale_of_the_embedding_does_not_matter():
         head(z, stratum, covariate, x), other(100 * z + 3, stratum, covariate, x), atol=1e-4, rtol=1e-4
     )
     assert made(n_outputs=7)(z, stratum, covariate, x).shape == (5, 7)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _risk_head.N_STRATUM == 8

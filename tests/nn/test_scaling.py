@@ -10,7 +10,7 @@ from scipy import sparse
 from omicsmlm._stored import StoredGrid, StoredValues, UnmaskedGrid
 from omicsmlm._types import Grid
 from omicsmlm.masking import keep_visible
-from omicsmlm.nn import Scalings
+from omicsmlm.nn import Scalings, _scaling
 from omicsmlm.nn._scaling import ScaledTokens
 from omicsmlm.nn._set_encoder import summed
 
@@ -231,3 +231,10 @@ def test_a_feature_that_is_constant_but_for_rounding_is_not_divided_by_it(kind):
     scalings = Scalings({"m": kind}, {"m": 4})
     parts = [Grid(part, visible_ng[: len(part)], part.sum(1)) for part in (values_ng, values_ng[:0])]
     assert np.abs(scalings.fit("m", parts)).max() < 1e-5
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _scaling.DEPTH == 10000.0
+    assert _scaling.LIMIT == 10.0
+    assert _scaling.LEAST_DEVIATION == 1e-06

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm.nn import Estimates, PrecisionWeighting, SetEncoder
+from omicsmlm.nn import Estimates, PrecisionWeighting, SetEncoder, _set_encoder
 
 NAMES = ("a", "b", "c")
 
@@ -156,3 +156,9 @@ def test_the_linear_start_gives_the_directions():
     assert float(encoder.features[0].weight[3:].detach().abs().max()) < 0.1, "the other dimensions start small"
     assert torch.equal(encoder.combination.offset[0].detach(), torch.tensor([0.0, 1, 2, 0, 0, 0]))
     torch.testing.assert_close(encoder.combination.log_precision[0][1:3].exp().detach(), torch.tensor([4.0, 9.0]))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _set_encoder.UNKNOWN_LOG_PRECISION == -3.0
+    assert _set_encoder.ABSENT_SCORE == -10000.0

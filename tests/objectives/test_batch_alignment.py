@@ -10,6 +10,7 @@ from omicsmlm.objectives import (
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
+    _batch_alignment,
     batch_shifts,
     mutual_pairs,
     shifts_of,
@@ -390,3 +391,9 @@ def test_clusters_are_those_of_k_means_at_seed_zero():
     loss.refresh(x, torch.zeros(120, 1).long(), torch.arange(120))
     expected = KMeans(4, n_init=1, random_state=0).fit(x.numpy()).cluster_centers_
     torch.testing.assert_close(loss._centre_kd, torch.from_numpy(expected))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _batch_alignment.MOST_PAIRS == 3 * 10**7
+    assert _batch_alignment.N_LANDMARKS == 512

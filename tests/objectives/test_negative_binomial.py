@@ -8,7 +8,7 @@ from scvi.distributions import NegativeBinomial
 from torch import distributions as dist
 
 from omicsmlm._stored import StoredValues
-from omicsmlm.objectives import negative_binomial
+from omicsmlm.objectives import _negative_binomial, negative_binomial
 from omicsmlm.objectives._negative_binomial import UNMEASURED_LOG_MEAN, rising_factorial
 
 
@@ -144,3 +144,8 @@ def test_no_gradient_is_computed_that_is_not_asked_for():
     other = torch.autograd.grad(negative_binomial(counts, log_mean.detach(), log_theta).sum(), log_theta)
     assert torch.equal(one[0], both[0])
     assert torch.equal(other[0], both[1])
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _negative_binomial.MOST_LOG_ODDS == 80.0

@@ -6,7 +6,7 @@ from torch.distributed import destroy_process_group, init_process_group
 from torch.multiprocessing import spawn
 
 from omicsmlm._types import Batch
-from omicsmlm.objectives import observation_mean, step_mean
+from omicsmlm.objectives import _reduction, observation_mean, step_mean
 from omicsmlm.objectives._reduction import IGNORED
 
 
@@ -61,3 +61,8 @@ def test_no_gradient_flows_through_a_count():
     step_mean(total, count.detach(), batch_of(3)).backward()
     assert float(total.grad) == 0.5
     assert count.grad is None
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _reduction.IGNORED == -100

@@ -156,3 +156,9 @@ def test_a_key_is_text_that_a_file_can_hold(model, key):
         ValueError, match="^key_added: expected a key of .obsm as text, without '/', got .*; pass 'X_omics'"
     ):
         model.write_latent_representation("never.h5ad", key_added=key)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _embedding.EMBEDDING_BATCH_SIZE == 1024
+    assert _embedding.GATHERED_OBSERVATIONS == 65536

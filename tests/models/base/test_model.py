@@ -198,3 +198,11 @@ def test_a_getter_leaves_the_random_state_alone(model):
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     OmicsMLM(rna(), SMALL)
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _model.SAMPLE_SIZE == 20000
+    assert _model.MEMORY_SIZE == 20000
+    assert _model.VALIDATION_SIZE == 5000
+    assert _model.AHEAD == 4

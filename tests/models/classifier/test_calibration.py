@@ -4,6 +4,7 @@ import pytest
 from scipy.special import softmax
 
 from omicsmlm.evaluation import reliability
+from omicsmlm.models.classifier import _calibration
 from omicsmlm.models.classifier._calibration import Calibration, calibrate, calibration_error, corrected, scores
 
 
@@ -63,3 +64,12 @@ def test_scores_of_a_hand_worked_case():
     assert found["ECE uncalibrated"] == pytest.approx((0.2 + 0.3) / 3)
     assert found["share rejected"] == pytest.approx(1 / 3)
     assert found["accuracy of kept"] == 1.0
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _calibration.N_BINS == 15
+    assert _calibration.BOUNDS == [(-3.0, 3.0), (-9.0, 2.0)]
+    assert _calibration.STARTS == ([0.0, -4.0], [-0.5, -1.0])
+    assert _calibration.LOWEST_LOGIT == -10000.0
+    assert _calibration.SMALLEST == 1e-12

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from omicsmlm._cox import Times, ridge_cox
+from omicsmlm.models.survival import _linear_models
 from omicsmlm.models.survival._linear_models import (
     FEWEST_EVENTS,
     Penalties,
@@ -77,3 +78,10 @@ def test_a_stratum_with_few_events_has_no_model_of_its_own(rng):
     assert list(
         fit_stratum_models(visible._replace(times=visible.times._replace(event_n=event_n)), 2, Penalties(5, 0.1))
     ) == [0]
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _linear_models.REGULARISATIONS == (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+    assert _linear_models.FEWEST_EVENTS == 10
+    assert _linear_models.LEAST_EIGENVALUE == 1e-06
