@@ -246,3 +246,22 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     assert _matrix.BLOCK == 4096
     assert _matrix.SCAN_BYTES == 2**26
     assert _matrix.LONG_SCAN == 2**30
+
+
+def test_a_layer_that_is_not_there_and_an_x_that_is_none_are_refused():
+    adata = AnnData(np.ones((2, 3), np.float32), layers={"raw": np.ones((2, 3), np.float32)})
+    assert Matrix.of("rna", adata, "raw").shape == (2, 3)
+    with pytest.raises(ValueError, match=r"^rna: expected a layer 'counts', got layers \['raw'\]; pass the name of"):
+        Matrix.of("rna", adata, "counts")
+    with pytest.raises(ValueError, match='^rna: expected values in X, got none; pass layer="…" to name the layer'):
+        Matrix.of("rna", AnnData(shape=(2, 3)), None)
+
+
+def test_a_matrix_that_was_put_out_of_order_is_sorted_and_stays_as_it_is():
+    values = sparse.csr_matrix(np.array([[1.0, 2, 0], [0, 3, 4]], np.float32))
+    matrix = Matrix("rna", values)
+    values.indices[:2] = [1, 0]
+    lut = np.arange(3, dtype=np.int32)
+    found = matrix.pack(np.array([0, 1]), lut, False)
+    assert (found.ids.tolist(), found.values.tolist()) == ([0, 1, 1, 2], [2, 1, 3, 4])
+    assert values.indices[:2].tolist() == [1, 0]
