@@ -498,7 +498,7 @@ class Memory(Spy):
     ],
 )
 def test_the_memory_is_refreshed_by_steps(n_epochs, every, expected, monkeypatch):
-    monkeypatch.setattr("omicsmlm.training._plan.REFRESH_STEPS", every)
+    monkeypatch.setattr("omicsmlm.training._memory_bank.REFRESH_STEPS", every)
     memory, module = Memory(), Line()
     parts = Parts(tokenizer, memory, module, memory, memory)
     options = FitOptions(n_epochs, "cpu", progress_bar=False)
@@ -528,7 +528,7 @@ class Follower(Memory):
 @pytest.mark.parametrize("is_whole", [True, False])
 @pytest.mark.parametrize("step", [9, 13, 18, 30])
 def test_a_training_is_resumed_with_the_memory_that_it_had(step, is_whole, tmp_path, monkeypatch):
-    monkeypatch.setattr("omicsmlm.training._plan.REFRESH_STEPS", 12)
+    monkeypatch.setattr("omicsmlm.training._memory_bank.REFRESH_STEPS", 12)
 
     class Moving(Line):
         def encode(self, grids):

@@ -30,7 +30,8 @@ from ._arguments import (
 )
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
 from ._divergence import Divergence
-from ._plan import Loaders, MaskedPlan, Optimisation
+from ._optimisation import Optimisation
+from ._plan import Loaders, MaskedPlan
 from ._ranks import Ranks
 from ._rounds import Rounds
 
