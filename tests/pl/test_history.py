@@ -47,7 +47,3 @@ def test_values_that_are_missing_are_skipped_and_epochs_kept():
 def test_no_curve_gets_a_sentence(history):
     with pytest.raises(ValueError, match="history: expected at least one curve, got none; train the model first"):
         pl.history(history)
-
-
-def test_a_notebook_shows_the_figure():
-    assert pl.history({"train_loss": [2.0, 1.0]})._repr_png_().startswith(b"\x89PNG"), "what IPython asks for"
