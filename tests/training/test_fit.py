@@ -339,6 +339,14 @@ def test_a_finished_training_that_is_resumed_is_left_as_it_is(tmp_path):
     assert history == values
 
 
+def test_checkpoints_may_lie_in_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(checkpoint_dir="~/deep/checkpoints", max_epochs=1)
+    assert [file.name for file in (tmp_path / "deep" / "checkpoints").iterdir()] == ["last.ckpt"]
+    _, _, values = run(checkpoint_dir="~/deep/checkpoints", resume_from="~/deep/checkpoints", max_epochs=2)
+    assert len(values["train_loss"]) == 2
+
+
 def test_checkpoints_hold_no_code(tmp_path):
     run(checkpoint_dir=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
