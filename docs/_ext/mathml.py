@@ -3,12 +3,14 @@
 import re
 
 from docutils import nodes
+from latex2mathml import exceptions
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util.logging import getLogger
 from sphinx.writers.html5 import HTML5Translator
 
 logger = getLogger(__name__)
+ERRORS = tuple(error for error in vars(exceptions).values() if isinstance(error, type))
 PRIME = re.compile(r"<msup><mi>(\w)</mi><mi>&#x02032;</mi></msup>")
 
 
@@ -18,7 +20,7 @@ def mathml(node: nodes.Node, display: str) -> str:
     try:
         # A prime stands raised in most fonts: raised once more, as a superscript, it would be out of sight.
         return PRIME.sub(r"<mi>\1&#x02032;</mi>", convert(latex, display=display))
-    except Exception as error:  # latex2mathml raises exceptions of many kinds
+    except ERRORS as error:
         logger.warning("formula %r: %s", latex, error, location=node, type="mathml")
         return f"<code>{nodes.unescape(latex)}</code>"
 
