@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file, save_model
 
-from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source, state_width
+from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source, _pretrained_encoder, state_width
 from tests.objects import letters_of
 
 pytest.importorskip("transformers")
@@ -366,3 +366,8 @@ def test_what_is_on_disk_is_half_precision(esm, tmp_path):
     (raw,) = encoder.store.get(digests).values()
     assert raw.dtype == np.float16
     np.testing.assert_array_equal(states.states.numpy(), raw.astype(np.float32))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _pretrained_encoder.WRITE_EVERY == 5.0

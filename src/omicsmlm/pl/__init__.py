@@ -7,6 +7,7 @@ from omicsmlm.pl._history import history
 from omicsmlm.pl._marker_dots import marker_dots
 from omicsmlm.pl._missing_modalities import missing_modalities
 from omicsmlm.pl._reliability import reliability
+from omicsmlm.pl._report import remarks, report
 from omicsmlm.pl._survival import survival
 from omicsmlm.pl._table import benchmark_table
 from omicsmlm.pl._umap import umap, umap_coordinates
@@ -20,6 +21,8 @@ __all__ = [
     "marker_dots",
     "missing_modalities",
     "reliability",
+    "remarks",
+    "report",
     "survival",
     "umap",
     "umap_coordinates",

@@ -118,3 +118,8 @@ def test_a_classifier_names_what_it_fits(at_once, capsys, progress_bar, is_shown
     capsys.readouterr()
     classifier.train(progress_bar=progress_bar)
     assert ("Classifier: head on the embedding" in capsys.readouterr().err) == is_shown
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _stages.VISIBLE_AFTER == 2.0
