@@ -17,7 +17,7 @@ from omicsmlm.models.base._explaining import _directions, _whitened
 from omicsmlm.models.base._stages import Stages
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
 
-NO_BAR = Stages("", 0, shown=False)
+NO_BAR = Stages("", 0, enabled=False)
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_a_bar_redraws_itself_while_nobody_calls(monkeypatch, caplog, capsys):
 
 
 def test_a_bar_that_is_not_wanted_is_not_shown(at_once, capsys):
-    with Stages("Toy", 1, shown=False, redraws=True) as stages:
+    with Stages("Toy", 1, enabled=False, redraws=True) as stages:
         stages("fitting")
     assert capsys.readouterr().err == ""
     assert stages._clock is None

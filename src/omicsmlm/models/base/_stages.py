@@ -25,15 +25,15 @@ class Stages:
         What is being made.
     n_stages
         How many stages there will be.
-    shown
+    enabled
         False for no bar at all.
     redraws
         Whether the bar redraws itself every second, for stages within which nobody calls :meth:`go_on`.
     """
 
-    def __init__(self, title: str, n_stages: int, *, shown: bool = True, redraws: bool = False) -> None:
+    def __init__(self, title: str, n_stages: int, *, enabled: bool = True, redraws: bool = False) -> None:
         logger = logging.getLogger("omicsmlm")
-        silent = not shown or (logger.hasHandlers() and not logger.isEnabledFor(logging.INFO))
+        silent = not enabled or (logger.hasHandlers() and not logger.isEnabledFor(logging.INFO))
         self.title, self.n_begun = title, 0
         self.bar = tqdm(
             desc=title,

@@ -195,7 +195,7 @@ class Classifier(LabelPredictor):
         has_linear = self.config.has_linear_models(kinds, len(indices))
         has_components = bool(kinds) and not has_linear and self.config.has_component_models(len(indices))
         n_stages = 1 + (has_linear or has_components)
-        with Stages("Classifier", n_stages, shown=settings.progress_bar, redraws=True) as stages:
+        with Stages("Classifier", n_stages, enabled=settings.progress_bar, redraws=True) as stages:
             stages("head on the embedding")
             fitted = self._fit_head(indices, code_n, fold_n)
             if has_linear:
@@ -269,7 +269,7 @@ class Classifier(LabelPredictor):
         """Fit the head to the observations that are not held out, and train the encoder with it."""
         trained_n = training_mask(code_n[indices], self.config.held_out, self.config.seed)
         split, label_n = Split(indices[trained_n], indices[~trained_n]), code_n.copy()
-        with Stages("Classifier", 1, shown=settings.progress_bar, redraws=True) as stages:
+        with Stages("Classifier", 1, enabled=settings.progress_bar, redraws=True) as stages:
             stages("head on the embedding")
             fitted = self._fit_head(split.train, code_n, fold_n[trained_n])
         label_n[split.train] = fitted.label_n[: len(split.train)]  # the first copy of each observation
