@@ -149,8 +149,8 @@ def assembled(parts: Samples, reading: Reading) -> tuple[MuData, list[str]]:
             remedy = "keep one of each, or name them apart"
             raise value_error(role, "distinct names of observations", f"duplicates {named(twice)}", remedy)
     changed, line_of_names = alike({role: part.obs_names for role, part in made.items()})
-    for role, part in made.items():
-        part.obs_names = changed[role]
+    for name, part in made.items():
+        part.obs_names = changed[name]
     return MuData(made), [*lines, *([line_of_names] if line_of_names else [])]
 
 

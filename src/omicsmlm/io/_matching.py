@@ -1,7 +1,7 @@
 """Names of the same observation that files write differently: TCGA barcodes of several lengths, barcodes of cells with ``-1``."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -44,7 +44,7 @@ def without_lane(name: str) -> str:
     return LANE.sub("", name)
 
 
-SHORTENINGS = {
+SHORTENINGS: Mapping[str | None, Callable[[str], str]] = {
     "TCGA barcodes cut to the sample": short_sample,
     "TCGA barcodes cut to the patient": short_patient,
     "barcodes without the number of their lane": without_lane,
@@ -96,7 +96,7 @@ def id_column(frame: pd.DataFrame, names: pd.Index) -> tuple[str, pd.Index, int,
     ('patient', (2, 'TCGA barcodes cut to the patient'))
     """
     best: tuple[str, pd.Index, int, str | None] | None = None
-    ways = {None: str, **SHORTENINGS}
+    ways: dict[str | None, Callable[[str], str]] = {None: str, **SHORTENINGS}
     for line, shorten in ways.items():
         looked = pd.Index([shorten(name) for name in names.astype(str)])
         for column in frame.columns:

@@ -148,11 +148,12 @@ def _check_arguments(sources: Mapping[str, Any], options: Mapping[str, Mapping[s
     roles = list(get_args(Role))
     if not sources:
         raise value_error("read", f"a source for one of {roles}", "none", 'pass rna="counts.tsv", say')
-    for argument, option in options.items():
+    for argument, given in options.items():
+        option: object = given  # typed as a mapping, but whatever the user passes
         if option is not None and not isinstance(option, Mapping):
             remedy = f'pass {argument}={{"rna": {option!r}}}'
             raise value_error(argument, "a value by modality", repr(option), remedy)
-        unknown = [name for name in option or {} if name not in roles]
+        unknown = [name for name in given or {} if name not in roles]
         if unknown:
             raise value_error(argument, f"modalities among {roles}", named(unknown), "name one of them")
     sides = options.get("observations_on") or {}

@@ -14,7 +14,7 @@ FEWEST_SHARED = 0.5
 """Fraction of the regions of the smallest sample that all samples must have: below, each has peaks of its own."""
 
 
-def renamed_apart(parts: Mapping[str, Mapping[str, AnnData]]) -> tuple[dict[str, dict[str, AnnData]], str | None]:
+def renamed_apart[R: str](parts: Mapping[R, Mapping[str, AnnData]]) -> tuple[dict[R, dict[str, AnnData]], str | None]:
     """Return samples of modalities with names of observations that are distinct, and what was done.
 
     Parameters

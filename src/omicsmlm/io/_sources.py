@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 from mudata import MuData, read_h5mu
@@ -105,8 +106,8 @@ def _name_apart(part: AnnData) -> None:
     """Make names of features distinct as 10x does: two genes with one symbol stay two, as they have two identifiers."""
     if not part.var_names.is_unique and "gene_ids" in part.var:
         twice = part.var_names.duplicated(keep=False)
-        names = part.var_names.astype(str).to_numpy(dtype=object).copy()
-        names[twice] = part.var["gene_ids"].astype(str).to_numpy(dtype=object)[twice]
+        names = np.array(part.var_names, dtype=object)
+        names[twice] = np.array(part.var["gene_ids"], dtype=object)[twice]
         part.var_names = pd.Index(names)
 
 

@@ -1,6 +1,5 @@
 """One modality of an object: its values, and the observations of the object that they belong to."""
 
-import re
 from typing import Literal, NamedTuple
 
 import anndata as ad
@@ -8,15 +7,10 @@ import mudata as md
 import numpy as np
 import scipy.sparse as sp
 
+from omicsmlm import _modality_names
 from omicsmlm._checks import named, value_error
 
 Role = Literal["rna", "atac", "protein"]
-
-_NAMES = {
-    "atac": re.compile(r"atac|peak|access|chromatin", re.IGNORECASE),
-    "protein": re.compile(r"prot|adt|antibod|cite|surface", re.IGNORECASE),
-    "rna": re.compile(r"rna|gex|gene|express", re.IGNORECASE),
-}
 
 
 class Measured(NamedTuple):
@@ -43,10 +37,8 @@ def role_of(modality: str) -> Role | None:
     >>> role_of("adt"), role_of("RNA"), role_of("x")
     ('protein', 'rna', None)
     """
-    for role in ("atac", "protein", "rna"):
-        if _NAMES[role].search(modality):
-            return role  # type: ignore[return-value]
-    return None
+    role = _modality_names.role_of(modality)
+    return None if role == "methylation" else role
 
 
 def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
