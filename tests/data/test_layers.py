@@ -34,10 +34,10 @@ def test_layers_are_found(form, x, layers, found):
     assert counts_layers(adata, ["rna"], ["rna"]) == {}
 
 
-def test_an_object_without_x():
+def test_a_modality_that_is_not_there_or_has_no_x_is_left_to_registration():
     adata = AnnData(shape=(2, 2))
     adata.layers["counts"] = COUNTS
-    assert counts_layers(MuData({"rna": adata}), ["rna", "atac"], []) == {"rna": "counts"}
+    assert counts_layers(MuData({"rna": adata}), ["rna", "atac"], []) == {}
 
 
 def normalised():

@@ -40,19 +40,13 @@ def counts_layers(data: AnnData | MuData, names: Sequence[str], given: Collectio
         if not isinstance(part, AnnData):
             continue
         layer = next((layer for layer in COUNTS_LAYERS if layer in part.layers), None)
-        if (
-            layer is None
-            or 0 in part.shape
-            or (part.X is not None and Matrix.of(name, part, None).beginning().are_counts)
-        ):
+        if layer is None or 0 in part.shape or part.X is None or Matrix.of(name, part, None).beginning().are_counts:
             continue
         if not Matrix.of(name, part, layer).beginning().are_counts:
             continue
-        values = "no values" if part.X is None else "no raw counts"
         logger.warning(
-            '%s: X holds %s, so that those of layers[%r] are used; name the kind "real" when you set the object up to use X.',
+            '%s: X holds no raw counts, so that those of layers[%r] are used; name the kind "real" when you set the object up to use X.',
             name,
-            values,
             layer,
         )
         found[name] = layer
