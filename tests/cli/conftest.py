@@ -18,7 +18,8 @@ def files(tmp_path_factory):
     """A file of a multiome (``multiome.h5mu``), one of new cells, and a small trained model of the first (``model``)."""
     folder = tmp_path_factory.mktemp("cli")
     mdata = omicsmlm.datasets.simulate_multiome(150, 40, 50)
-    mdata.obs["time"] = [float(1 + i % 17) for i in range(mdata.n_obs)]
+    mdata.obs["age"] = [20.0 + i % 50 for i in range(mdata.n_obs)]
+    mdata.obs["time"] = [10.0 - age / 10 + i % 3 for i, age in enumerate(mdata.obs["age"])]
     mdata.obs["died"] = [float(i % 3 > 0) for i in range(mdata.n_obs)]
     mdata.write_h5mu(folder / "multiome.h5mu")
     model = omicsmlm.OmicsMLM(mdata, SMALL, batch_key="batch")

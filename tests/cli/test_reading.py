@@ -20,7 +20,7 @@ def tables(tmp_path):
     return tmp_path
 
 
-def test_samples_by_name(run, tables):
+def test_samples_by_name(run, tables, caplog):
     out = tables / "out.h5mu"
     called = run(
         "read", out, "--rna", f"one={tables / 'a.csv'}", "--rna", f"two={tables / 'b.csv'}", "--obs", tables / "cells.csv",
@@ -31,7 +31,7 @@ def test_samples_by_name(run, tables):
     assert mdata.obs["batch"].tolist() == ["one"] * 5 + ["two"] * 5
     assert mdata.obs["type"].tolist() == ["T", "B"] * 5
     assert called.result["modalities"] == {"rna": [10, 4]}
-    assert "observations on columns" in called.err
+    assert "observations on columns" in caplog.text
 
 
 @pytest.mark.parametrize(

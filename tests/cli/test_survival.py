@@ -15,7 +15,7 @@ def without_networks(monkeypatch):
 
 def test_learn_save_and_predict(run, files, tmp_path):
     first, second, saved = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "survival"
-    keys = ["--time-key", "time", "--event-key", "died"]
+    keys = ["--time-key", "time", "--event-key", "died", "--covariate-key", "age"]
     called = run("survival", files / "multiome.h5mu", files / "model", first, *keys, "--at", 5, "--save-model", saved)
     assert called.status == 0, called.err
     table = pd.read_csv(first, index_col=0)
