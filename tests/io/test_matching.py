@@ -33,3 +33,10 @@ def test_the_column_of_names_is_found():
     column, looked, n_found, line = id_column(table, pd.Index(["a", "b"]))
     assert (column, list(looked), n_found, line) == ("id", ["a", "b"], 2, None)
     assert id_column(table, pd.Index(["q"])) is None
+
+
+def test_names_of_a_table_are_shortened_like_those_of_the_observations():
+    table = pd.DataFrame({"barcode": ["AAAC-1", "AAAG-1"]})
+    found = id_column(table, pd.Index(["AAAG", "AAAC"]))
+    assert found is not None
+    assert (found[0], found[2], found[3]) == ("barcode", 2, "barcodes without the number of their lane")

@@ -108,3 +108,14 @@ def test_objects_of_the_user_stay():
     assert mdata["rna"].var_names[0] == "ENSG00000141510"
     assert adata.var_names[0] == "ENSG00000141510.18"
     assert adata.X[0, 0] == 500_000.5
+
+
+def test_barcodes_with_and_without_a_lane_meet():
+    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(3, (2, 4)))
+    cells = ["ACGTACGTACGTACGT-1", "ACGTACGTACGTACGA-1"]
+    rna = AnnData(counts, obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=GENES[:4]))
+    protein = pd.DataFrame([[1, 2], [3, 4]], index=["CD3", "CD8"], columns=["ACGTACGTACGTACGA", "ACGTACGTACGTACGT"])
+    mdata = omicsmlm.read(rna=rna, protein=protein, obs=pd.DataFrame({"cell": cells, "type": ["T", "B"]}))
+    assert mdata.n_obs == 2
+    assert mdata.obs["type"].to_dict() == {"ACGTACGTACGTACGT": "T", "ACGTACGTACGTACGA": "B"}
+    assert mdata["protein"].to_df().loc["ACGTACGTACGTACGA"].tolist() == [1, 3]

@@ -79,7 +79,9 @@ def _meet(listed: Sequence[pd.Index]) -> bool:
 
 
 def id_column(frame: pd.DataFrame, names: pd.Index) -> tuple[str, pd.Index, int, str | None] | None:
-    """Return the column of a table that names observations: it, the names as that column has them, how many are there, and how.
+    """Return the column of a table that names observations: it, the names as they are compared, how many are there, and how.
+
+    The last is a key of :data:`SHORTENINGS` by which names on both sides were shortened, None where they are equal as they are.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ def id_column(frame: pd.DataFrame, names: pd.Index) -> tuple[str, pd.Index, int,
     for line, shorten in ways.items():
         looked = pd.Index([shorten(name) for name in names.astype(str)])
         for column in frame.columns:
-            ids = pd.Index(frame[column].dropna().astype(str))
+            ids = pd.Index([shorten(name) for name in frame[column].dropna().astype(str)])
             n_found = int(looked.isin(ids).sum())
             if n_found > (best[2] if best else 0):
                 best = str(column), looked, n_found, line

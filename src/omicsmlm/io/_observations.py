@@ -10,7 +10,7 @@ from mudata import MuData
 from omicsmlm._checks import named, value_error
 
 from ._clinical import understood_table, writable
-from ._matching import id_column
+from ._matching import SHORTENINGS, id_column
 from ._tables import is_table, read_table
 from ._times import derived
 
@@ -89,7 +89,8 @@ def _matched(mdata: MuData, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str
         raise value_error(PLACE, f"names such as {named(mdata.obs_names[:2])}", text, remedy)
     column, names, n_found, shortened = found
     rows = table[table[column].notna()].drop_duplicates()
-    ids = pd.Index(rows[column].astype(str))
+    shorten = str if shortened is None else SHORTENINGS[shortened]
+    ids = pd.Index([shorten(name) for name in rows[column].astype(str)])
     twice = ids[ids.duplicated()].intersection(names)
     if len(twice):
         text = f"several of {named(twice, 3)} in column {column!r}"
