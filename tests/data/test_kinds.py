@@ -6,7 +6,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm.data import Matrix
+from omicsmlm.data import Matrix, _kinds
 from omicsmlm.data._kinds import check_is_rna, check_kind, infer_kind
 
 COUNTS = np.array([[0, 3], [1, 0]])
@@ -123,3 +123,9 @@ def test_a_second_modality_of_other_features_is_not_taken_for_rna():
     check_is_rna("mod2", panel, {"mod1": rna})
     panel.var["feature_types"] = "Gene Expression"
     check_is_rna("mod2", panel, {"rna": rna})
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _kinds.LARGEST == 1000000000000000.0
+    assert _kinds.LARGEST_LOG == 30.0
