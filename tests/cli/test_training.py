@@ -96,3 +96,21 @@ def test_a_layer_and_a_modality(run, tmp_path):
     assert called.status == 0, called.err
     assert called.result["modalities"] == {"rna": "counts"}
     assert read_h5mu(tmp_path / "in.h5mu").obsm.keys() == mdata.obsm.keys(), "the source stays as it is"
+
+
+def test_a_column_for_the_report_is_looked_for_before_training(run, monkeypatch, tmp_path, source):
+    monkeypatch.setattr(OmicsMLM, "train", lambda *_, **__: pytest.fail("it trained"))
+    called = run("train", source, tmp_path / "model", "--report", tmp_path / "r.html", "--color", "absent")
+    assert called.status == 2
+    assert "--color: expected columns of .obs, got 'absent'" in called.err
+
+
+@pytest.mark.slow
+def test_train_writes_a_report(run, tmp_path, source):
+    report = tmp_path / "run.html"
+    called = run(
+        "train", source, tmp_path / "model", "--max-epochs", 1, "--report", report, "--color", "cell_type", "--json"
+    )
+    assert called.status == 0, called.err
+    assert called.result["report"] == str(report)
+    assert "OmicsMLM of in.h5ad" in report.read_text()

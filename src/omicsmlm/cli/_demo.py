@@ -25,21 +25,21 @@ N_EVALUATED = 5000
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("omicsmlm-demo"),
     max_epochs: MaxEpochs = None,
-    controls: Annotated[bool, typer.Option(help="Also train on shuffled peaks, as a control.")] = True,
+    controls: Annotated[bool, typer.Option(help="Also train with one modality shuffled, as a control.")] = True,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> Report:
     """Train on a small multiome and score the embedding beside plain baselines.
 
-    The data are the SNARE-seq set of OMICSMLM_DATA if that is set, else a simulated multiome in which half of the rows
-    lack a modality.
+    The data are the SNARE-seq set of OMICSMLM_DATA if that is set, else 600 cells of bone marrow with proteins (CITE-seq), which
+    come with the package.
     """
     from omicsmlm import OmicsMLM, OmicsMLMConfig, evaluation, pl
     from omicsmlm._writing import written_file
 
     start = time.monotonic()
     check_writable(out)
-    mdata, name = _data()
+    mdata, name, second = _data()
     say(f"{name}: {mdata.n_obs} cells; results go to {out}/")
     config = OmicsMLMConfig(seed=seed)
     model = OmicsMLM(mdata, config, batch_key="batch")
@@ -47,13 +47,13 @@ def demo(
     model.train(max_epochs)
     embeddings = {"OmicsMLM": mdata.obsm["X_omics"], "OmicsMLM untrained": mdata.obsm["X_untrained"]}
     if controls:
-        say("Control: the same training with the rows of atac shuffled.")
-        shuffled = evaluation.shuffle_modality(mdata, "atac")
+        say(f"Control: the same training with the rows of {second} shuffled.")
+        shuffled = evaluation.shuffle_modality(mdata, second)
         control = OmicsMLM(shuffled, config, batch_key="batch")
         control.train(max_epochs, key_added=None)
-        embeddings["OmicsMLM, atac shuffled"] = control.get_latent_representation()
+        embeddings[f"OmicsMLM, {second} shuffled"] = control.get_latent_representation()
     indices = _evaluated_observations(mdata)
-    say(f"Scoring {len(indices)} cells with scib-metrics, beside PCA and PCA + LSI.")
+    say(f"Scoring {len(indices)} cells with scib-metrics, beside PCA and the like.")
     evaluated = {name: values[indices] for name, values in embeddings.items()}
     table = evaluation.benchmark(mdata[indices].copy(), evaluated, "batch", "cell_type")
     with written_file(out / "embedded.h5mu", "output") as part:
@@ -63,6 +63,7 @@ def demo(
     pl.benchmark_table(table, save=out / "scib.png")
     pl.umap(mdata, "X_omics", ["cell_type", "batch"], save=out / "umap.png")
     pl.history(model.history, save=out / "history.png")
+    pl.report(model, out / "report.html", color=["cell_type", "batch"], table=table, title=f"Demonstration: {name}")
     seconds = time.monotonic() - start
     files = sorted(path.name for path in out.iterdir())
     totals = {str(name): float(value) for name, value in table["Total"].items()}
@@ -70,12 +71,13 @@ def demo(
     return Report(result, f"{printed(table)}\nWrote {', '.join(files)} to {out}/ in {seconds:.0f} s.")
 
 
-def _data() -> "tuple[MuData, str]":
+def _data() -> "tuple[MuData, str, str]":
+    """Return a set, what it is, and its second modality."""
     from omicsmlm import datasets
 
     if os.environ.get("OMICSMLM_DATA"):
-        return datasets.snareseq(), "SNARE-seq of mouse cortex"
-    return datasets.simulate_multiome(), "Simulated multiome, half of the cells without RNA or without ATAC"
+        return datasets.snareseq(), "SNARE-seq of mouse cortex", "atac"
+    return datasets.bmmc_cite(), "CITE-seq of bone marrow", "adt"
 
 
 def _evaluated_observations(mdata: "MuData") -> "np.ndarray":

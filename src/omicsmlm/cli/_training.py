@@ -1,6 +1,7 @@
 """``train`` and ``embed``."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,24 +46,34 @@ def train(
     modality: Modality = None,
     max_epochs: MaxEpochs = None,
     embedded: Annotated[Path | None, typer.Option(help="File for the object with its embedding.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML file for a report of the run.")] = None,
+    color: Annotated[list[str] | None, typer.Option(help="Column of .obs that colours the report; repeatable.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> Report:
     """Train a model on a file and save it."""
+    from omicsmlm import pl
+
     start = time.monotonic()
     check_model_target(model_dir, "model", overwrite=overwrite)
     if embedded is not None:
         check_target(embedded, "embedded", [source.suffix], overwrite=overwrite, source=source)
+    if report is not None:
+        check_target(report, "report", [".html"], overwrite=overwrite, source=source)
     check_device(device)
     data = opened(source, backed=True)
+    _check_columns(data, color or ())
     model = new_model(data, Training(family, batch_key, layer or (), modality or (), seed))
     model.train(max_epochs, key_added=None, **trainer_device(device))
     model.save(model_dir, overwrite=overwrite)
     if embedded is not None:
         _write_embedding(model, embedded, data, device)
-    result = {"model": model_dir, **_described(model, data), "embedded": embedded, "losses": _last_losses(model)}
+    if report is not None:
+        pl.report(model, report, color=color or (), title=f"{family} of {source.name}")
+    losses = {"losses": _last_losses(model)}
+    result = {"model": model_dir, **_described(model, data), "embedded": embedded, "report": report, **losses}
     text = f"Wrote {model_dir}: {family} of {data.n_obs:,} observations, {model.module.n_latent} dimensions."
     return Report({**result, "seconds": round(time.monotonic() - start, 1)}, text)
 
@@ -136,6 +147,15 @@ def new_model(data: "AnnData | MuData", training: Training) -> "OmicsModel":
         layers = assigned("--layer", training.layers, names[:1])
         family.setup_anndata(data, modalities=names[0], layer=layers.get(names[0]), batch_key=training.batch_key)
     return family(data, config)
+
+
+def _check_columns(data: "AnnData | MuData", names: Sequence[str]) -> None:
+    from omicsmlm._checks import named, value_error
+
+    absent = [name for name in names if name not in data.obs]
+    if absent:
+        found = f"{named(absent)}, not among {named(data.obs.columns)}"
+        raise value_error("--color", "columns of .obs", found, "name some of these")
 
 
 def _write_embedding(model: "OmicsModel", target: Path, data: "AnnData | MuData", device: str) -> None:
