@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+COUNTS_LAYERS = ("counts", "raw_counts")
+"""Names that layers with raw counts have, where ``X`` holds something that was made of them."""
 Role = Literal["rna", "atac", "protein", "methylation"]
 
 _NAMES: dict[Role, re.Pattern[str]] = {

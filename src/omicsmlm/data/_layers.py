@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 from anndata import AnnData
 from mudata import MuData
 
+from omicsmlm._modality_names import COUNTS_LAYERS
+
 from ._matrix import Matrix
 from ._modality_index import modality_of
 
 logger = logging.getLogger(__name__)
-
-COUNTS_LAYERS = ("counts", "raw_counts")
-"""Names that layers with raw counts have."""
 
 
 def counts_layers(data: AnnData | MuData, names: Sequence[str], given: Collection[str]) -> dict[str, str]:

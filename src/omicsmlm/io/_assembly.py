@@ -9,7 +9,7 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm._checks import named, value_error
-from omicsmlm._modality_names import Role
+from omicsmlm._modality_names import COUNTS_LAYERS, Role
 
 from ._features import with_distinct_names, without_versions
 from ._matching import alike
@@ -17,7 +17,7 @@ from ._matrix_tables import MatrixTable, compact
 from ._orientation import Evidence, Side, observation_side, undecided
 from ._samples import joined, renamed_apart
 from ._sources import Opened
-from ._units import ADDITIVE, COUNTS_LAYERS, Unit, converted, range_of, unit_of
+from ._units import ADDITIVE, Unit, converted, range_of, unit_of
 
 ONE = ""
 """Name of the sample, where there is only one."""

@@ -23,8 +23,6 @@ WHOLE_TRANSCRIPTOME = 10_000
 """Genes from which on the sum over them is that of the transcriptome, so that FPKM can be turned into TPM."""
 ADDITIVE: frozenset[Unit] = frozenset(["counts", "expected_counts", "tpm", "fpkm", "cpm", "rsem"])
 """Units in which the values of two entries of one gene are summed."""
-COUNTS_LAYERS = ("counts", "raw_counts")
-"""Layers that hold raw counts beside values that were made of them."""
 FILE_HINTS: dict[str, Unit] = {"fpkm": "fpkm", "rpkm": "fpkm", "tpm": "tpm", "rsem": "rsem", "cpm": "cpm"}
 
 

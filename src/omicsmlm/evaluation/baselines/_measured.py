@@ -54,7 +54,7 @@ def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
 
 
 def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Role = "rna") -> Measured:
-    """Return the values (``X``) of one modality.
+    """Return the values of one modality: ``X``, or its layer of raw counts where ``X`` holds none, as models of counts read it.
 
     Parameters
     ----------
@@ -73,9 +73,7 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
         If the modality is not there, or none can be told.
     """
     if isinstance(data, ad.AnnData):
-        return Measured(
-            modality or "X", _in_memory(data.X), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names)
-        )
+        return Measured(modality or "X", _values(data), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names))
     only = next(iter(data.mod)) if len(data.mod) == 1 else None
     chosen = modality or roles(data).get(role) or only
     if chosen is None or chosen not in data.mod:
@@ -86,8 +84,18 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
     position_n = np.asarray(data.obsmap[chosen]).ravel().astype(np.int64)  # 1-based, 0 where absent
     indices_n = np.flatnonzero(position_n > 0)
     part = data.mod[chosen]
-    values = _in_memory(part.X)[position_n[indices_n] - 1]
+    values = _values(part)[position_n[indices_n] - 1]
     return Measured(chosen, values, indices_n, data.n_obs, np.asarray(part.var_names))
+
+
+def _values(part: ad.AnnData) -> sp.csr_matrix | np.ndarray:
+    """Return ``X``, or the layer of raw counts, if there is one and ``X`` holds no whole numbers."""
+    values = _in_memory(part.X)
+    layer = next((layer for layer in _modality_names.COUNTS_LAYERS if layer in part.layers), None)
+    if layer is None:
+        return values
+    stored = values.data if sp.issparse(values) else values
+    return values if (stored == np.round(stored)).all() else _in_memory(part.layers[layer])
 
 
 def _in_memory(values: object) -> sp.csr_matrix | np.ndarray:
