@@ -51,7 +51,7 @@ def test_snakemake_runs_it(tmp_path):
     snakemake = os.environ.get("OMICSMLM_SNAKEMAKE") or shutil.which("snakemake")
     if snakemake is None:
         pytest.skip("Snakemake is neither on the PATH nor named by OMICSMLM_SNAKEMAKE")
-    omicsmlm.datasets.simulate_multiome(150, 40, 50).write_h5mu(tmp_path / "cells.h5mu")
+    omicsmlm.datasets.simulate_multiome(300, 40, 50).write_h5mu(tmp_path / "cells.h5mu")
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "omicsmlm"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m omicsmlm._cli "$@"\n')
@@ -62,7 +62,7 @@ def test_snakemake_runs_it(tmp_path):
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"embedded.h5mu", "info.json", "labels.csv", "model", "scores.csv"}
-    assert len(pd.read_csv(tmp_path / "out" / "labels.csv")) == 150
+    assert len(pd.read_csv(tmp_path / "out" / "labels.csv")) == 300
     assert "PCA" in pd.read_csv(tmp_path / "out" / "scores.csv", index_col=0).index
     again = subprocess.run(
         [*command, "--dry-run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
