@@ -46,7 +46,9 @@ def train(
     modality: Modality = None,
     max_epochs: MaxEpochs = None,
     embedded: Annotated[Path | None, typer.Option(help="File for the object with its embedding.")] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML file for a report of the run.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="HTML file for a report of the run; the source is then held in memory.")
+    ] = None,
     color: Annotated[list[str] | None, typer.Option(help="Column of .obs that colours the report; repeatable.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -63,7 +65,7 @@ def train(
     if report is not None:
         check_target(report, "report", [".html"], overwrite=overwrite, source=source)
     check_device(device)
-    data = opened(source, backed=True)
+    data = opened(source, backed=report is None)  # a report draws from the values
     _check_columns(data, color or ())
     model = new_model(data, Training(family, batch_key, layer or (), modality or (), seed))
     model.train(max_epochs, key_added=None, **trainer_device(device))
