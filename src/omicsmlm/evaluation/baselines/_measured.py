@@ -94,7 +94,7 @@ def _values(part: ad.AnnData) -> sp.csr_matrix | np.ndarray:
     layer = next((layer for layer in _modality_names.COUNTS_LAYERS if layer in part.layers), None)
     if layer is None:
         return values
-    stored = values.data if sp.issparse(values) else values
+    stored = np.asarray(values.data if sp.issparse(values) else values)
     return values if (stored == np.round(stored)).all() else _in_memory(part.layers[layer])
 
 
