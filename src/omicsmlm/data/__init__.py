@@ -2,6 +2,7 @@
 
 from ._columns import COLUMN_SEPARATOR, as_categories, category_codes, find_column
 from ._fields import CovariatesField, ModalityField
+from ._layers import counts_layers
 from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
@@ -23,6 +24,7 @@ __all__ = [
     "as_categories",
     "batch_codes",
     "category_codes",
+    "counts_layers",
     "find_column",
     "observation_loader",
     "sample_observations",
