@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, cast
 
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import FormerFields
-from omicsmlm.nn import FusionKind, Source
+from omicsmlm.nn import FusionKind, Reading, SequenceKind, Source
 from omicsmlm.tokenizers import Truncation
 
 TRUNCATIONS = {
@@ -16,6 +16,8 @@ TRUNCATIONS = {
     "protein": Truncation(2047, "start"),
 }
 """Truncation of sequences unless their encoder says otherwise; RNA and protein as in the paper, DNA ours."""
+ENFORMER_LENGTH = 196_608
+"""Base pairs that Enformer was trained on, and that the paper gives it."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,17 @@ class SequenceEncoder:
         from scratch is always trained.
     max_length, keep
         Most residues of a sequence, and which ones of a longer sequence are kept: "start", "end" or "centre". None for 8,192
-        around the centre of DNA, the last 12,288 of RNA and the first 2,047 of a protein.
+        around the centre of DNA, 196,608 for Enformer, the last 12,288 of RNA and the first 2,047 of a protein. Of an encoder
+        with fewer positions, so many tokens from the same part.
     trust_remote_code
         Whether code that comes with the weights may run.
+    spaced
+        Whether its tokenizer reads letters between blanks, as those of ProtBERT and ProtT5 do.
+    uracil
+        Whether it was trained on RNA with U, as RNA-FM was; T becomes U.
+    mixed_alphabet
+        Whether its tokenizer is of nucleotides and amino acids, or of bytes; without this, one that knows all amino acids is
+        taken to be of proteins, and refuses DNA and RNA.
     """
 
     library: Literal["scratch", "transformers", "enformer"] = "scratch"
@@ -48,6 +58,9 @@ class SequenceEncoder:
     max_length: int | None = None
     keep: Literal["start", "end", "centre"] | None = None
     trust_remote_code: bool = False
+    spaced: bool = False
+    uracil: bool = False
+    mixed_alphabet: bool = False
 
     def __post_init__(self) -> None:
         """Check the choices."""
@@ -61,11 +74,21 @@ class SequenceEncoder:
                 raise value_error(name, " or ".join(map(repr, known)), repr(value), "pass one of these")
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
+        told = [name for name in ("spaced", "uracil", "mixed_alphabet") if getattr(self, name)]
+        if told and self.library != "transformers":
+            raise value_error(told[0], "an encoder of transformers", repr(self.library), "leave it out")
 
-    def truncation(self, name: str) -> Truncation:
-        """Return the truncation of a sequence of this name."""
+    def truncation(self, name: str, *, former: bool = False) -> Truncation:
+        """Return the truncation of a sequence of this name, or the one that version 0.1 made."""
         default = TRUNCATIONS[name]
+        if self.library == "enformer" and not former:
+            default = default._replace(length=ENFORMER_LENGTH)
         return Truncation(self.max_length or default.length, self.keep or default.keep)
+
+    def reading(self, name: str, kind: SequenceKind, *, former: bool = False) -> Reading:
+        """Return how sequences of this name are given to the encoder, or were in version 0.1."""
+        keep = self.truncation(name).keep
+        return Reading(kind, keep, self.spaced, self.uracil, self.mixed_alphabet, former_states=former)
 
     @property
     def source(self) -> Source | None:
@@ -190,6 +213,9 @@ class IsoFormerDerived:
     """Moments of the targets."""
     widths: dict[str, int]
     """Width of the states of each published encoder."""
+    former_states: bool = True
+    """Whether published encoders are read as in version 0.1, which did not save this: Enformer with 8,192 base pairs and all of
+    its positions, and the states of special tokens among those of residues."""
 
 
 WEIGHT_DECAY = 1e-2

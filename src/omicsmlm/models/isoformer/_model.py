@@ -109,18 +109,24 @@ class IsoFormer(AttributedModel):
             sequences=list(encoders),
             vectors={name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
             targets=_statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
-            widths={name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
+            widths={
+                name: state_width(e.source, e.reading(name, KINDS[name]))
+                for name, e in encoders.items()
+                if e.source is not None
+            },
+            former_states=False,
         )
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
         c, (mean_t, scale_t) = self.config, derived.targets
-        truncations = {name: c.encoder(name).truncation(name) for name in derived.sequences}
+        former = derived.former_states
+        truncations = {name: c.encoder(name).truncation(name, former=former) for name in derived.sequences}
         statistics = {name: (found.mean, found.scale) for name, found in derived.vectors.items()}
         widths = {name: len(found.mean) for name, found in derived.vectors.items()}
         return Parts(
             tokenizer=TruncatedSequences(truncations, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
-            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c),
+            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c, former),
             objective=TargetError(TARGETS),
         )
 
