@@ -168,7 +168,9 @@ def manager_of(data: AnnData | MuData, covariate_keys: Sequence[str | None] = ()
 
 def letters_of(*sequences: str, of_obs: Sequence[int] | None = None) -> Sequences:
     """Packed sequences, "?" a masked A; of as many rows, unless it is said which row has which."""
-    packed = torch.tensor(list("".join(sequences).encode().replace(b"?", bytes([ord("A") | MASK_BIT]))), dtype=torch.uint8)
+    packed = torch.tensor(
+        list("".join(sequences).encode().replace(b"?", bytes([ord("A") | MASK_BIT]))), dtype=torch.uint8
+    )
     offsets = torch.tensor([0, *map(len, sequences)]).cumsum(0)
     digests = [hashlib.blake2b(s.encode(), digest_size=16).digest() for s in sequences]
     digest_u2 = np.frombuffer(b"".join(digests), np.int64).reshape(-1, 2).copy()

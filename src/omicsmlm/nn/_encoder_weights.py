@@ -127,13 +127,23 @@ def configured_width(source: Source) -> int | None:
 
 
 def with_lora(network: nn.Module) -> nn.Module:
-    """Return an encoder of which nothing is trained but matrices of rank 8 beside its linear layers."""
+    """Return an encoder of which nothing is trained but matrices of rank 8 beside its linear layers.
+
+    Raises
+    ------
+    ImportError
+        Without peft.
+    ValueError
+        If it has no linear layer.
+    """
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise ImportError("LoRA needs peft; pip install 'omicsmlm[tune]'.") from error
-    with own_random_state(0, devices=[]):
-        return get_peft_model(network, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))  # type: ignore[arg-type]
+    if not any(isinstance(part, nn.Linear) for part in network.modules()):
+        found = f"a {type(network).__name__} without one"
+        raise value_error("tuning", "an encoder with linear layers for LoRA", found, 'pass tuning="full" or "frozen"')
+    return get_peft_model(network, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))  # type: ignore[arg-type]
 
 
 @contextmanager

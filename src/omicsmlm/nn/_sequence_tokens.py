@@ -13,10 +13,10 @@ from omicsmlm._types import MASK_BIT
 MOST_UNKNOWN = 0.05
 """Fraction of the residues of a sequence that may be unknown to a tokenizer."""
 PROBES = {
-    "nucleotide": "ACGTTGCAACCGGTTAGATCCATGAAGCTTGGCACTGTCAGTCATAGCGTACGTAATCTGCCGA",
+    "nucleotide": "ACGTTGCAACCGGTTAGATCCATGAAGCTTGGCACTGTCAGTCATAGCGTACGTAATCTG",
     "protein": "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQCWH",
 }
-"""Sequences by which it is found out what a tokenizer knows; with all residues of the alphabet, none more often than 1 in 8."""
+"""Sequences by which it is found out what a tokenizer knows; 60 nucleotides, which words of up to 6 divide."""
 AMBIGUOUS = {"nucleotide": "NRYSWKMBDHV", "protein": "XBZJUO*"}
 """Letters that are no residue of their own; the first stands for any."""
 AMINO_ACIDS_ALONE = "EFILPQ"

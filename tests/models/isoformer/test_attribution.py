@@ -49,7 +49,9 @@ def test_attribution_of_a_region_is_the_change_when_its_residues_are_masked(trai
     assert table[~has].isna().all().all()
     module = trained.module
     codes = module.encoders["dna"].codes
-    assert codes[ord("N")] != codes[ord("N") | MASK_BIT], "to the encoder an ambiguous residue and a masked one are two tokens"
+    assert codes[ord("N")] != codes[ord("N") | MASK_BIT], (
+        "to the encoder an ambiguous residue and a masked one are two tokens"
+    )
     hidden_views = trained.parts.tokenizer(trained.manager_for(hidden).create_torch_dataset()[list(range(72))])
     residues = hidden_views["dna"]
     hidden_views["dna"] = residues._replace(
