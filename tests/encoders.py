@@ -1,12 +1,16 @@
 """Published encoders, of the real libraries, with small random weights that are written to a folder: nothing is downloaded."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_model
+
+from omicsmlm.nn import Reading, Source
 
 WIDTH = 16
 SIZES = {"hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -161,3 +165,35 @@ def enformer(folder: Path, **sizes: Any) -> Any:
     network.config.save_pretrained(folder)
     save_model(network, str(folder / "model.safetensors"), {"format": "pt"})
     return network
+
+
+class Published(NamedTuple):
+    """A checkpoint that the tests made."""
+
+    source: Source
+    reading: Reading
+    network: Any
+    """What is in the file, as it was before it was written."""
+    width: int
+    sequences: list[str]
+
+
+PROTEINS = ["MKVLAAG", "MK", "WYXACDEF", "MKVLAAH"]
+DNA = ["ACGTACGTACG", "GGNTACGTAAC" * 3, "T", "ACCTACGTACG"]
+KINDS = ["esm", "sixmers", "bert", "t5", "d_model", "enformer"]
+_MAKERS: dict[str, tuple[Callable[..., Any], Reading, int]] = {
+    "esm": (partial(esm_like, tokens=PROTEIN_TOKENS), Reading("protein"), 16),
+    "sixmers": (partial(esm_like, tokens=SIXMER_TOKENS), Reading("nucleotide"), 16),
+    "bert": (partial(bert, letters="ACDEFGHIKLMNPQRSTVWYX"), Reading("protein", spaced=True), 16),
+    "t5": (t5, Reading("protein", spaced=True), 16),
+    "d_model": (d_model_only, Reading("nucleotide"), 32),
+    "enformer": (enformer, Reading("nucleotide"), 48),
+}
+
+
+def published(kind: str, folder: Path, **sizes: Any) -> Published:
+    """Write a checkpoint of a kind to a folder."""
+    make, reading, width = _MAKERS[kind]
+    network = make(folder, **sizes)
+    source = Source("enformer" if kind == "enformer" else "transformers", str(folder), None, kind == "d_model")
+    return Published(source, reading, network, width, PROTEINS if reading.kind == "protein" else DNA)

@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from omicsmlm.nn import Source
 from omicsmlm.nn._encoder_weights import configured_width, read_network, read_tokenizer, with_lora
-from tests.encoders import d_model_only
-from tests.nn.conftest import KINDS
+from tests.encoders import KINDS, d_model_only
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,6 +31,16 @@ def test_the_weights_are_those_of_the_file_and_it_says_nothing_of_new_ones(
         torch.testing.assert_close(own[name], weight, atol=0, rtol=0)
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
+
+
+def test_of_t5_the_encoder_may_lie_there_alone(checkpoints, tmp_path):
+    """As Rostlab/prot_t5_xl_half_uniref50-enc, whose configuration no longer says that there is a decoder."""
+    expected = checkpoints("t5").network
+    expected.save_pretrained(tmp_path)
+    assert not json.loads((tmp_path / "config.json").read_text())["is_encoder_decoder"]
+    network = read_network(Source("transformers", str(tmp_path)))
+    for name, weight in expected.state_dict().items():
+        assert torch.equal(network.state_dict()[name], weight)
 
 
 def test_transformers_speaks_as_before_afterwards(checkpoints):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source
-from tests.nn.conftest import KINDS, PROTEINS, published
+from tests.encoders import KINDS, PROTEINS, published
 from tests.objects import letters_of
 
 

@@ -1,5 +1,7 @@
 """States of published encoders of every kind: against their networks, and alike however they are asked for."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from omicsmlm.nn import PretrainedEncoder, Reading, state_width
 from omicsmlm.nn import _pretrained_encoder as module
 from tests import encoders
-from tests.nn.conftest import DNA, KINDS, PROTEINS, published
+from tests.encoders import DNA, KINDS, PROTEINS, published
 from tests.objects import letters_of
 
 TUNINGS = ["frozen", "lora", "full"]
@@ -169,7 +171,17 @@ def test_its_own_weights_are_saved_and_loaded(cell):
     sequences = letters_of(*checkpoint.sequences)
     if tuning == "lora":
         assert not torch.allclose(fresh(sequences).states, encoder(sequences).states)
-    fresh.load_state_dict(encoder.state_dict())
+    state = encoder.state_dict()
+    places = [weight.data_ptr() for weight in state.values() if weight.numel()]
+    assert len(places) == len(set(places)), "safetensors keeps one name of each tensor"
+    fresh.load_state_dict(state)
+    for loaded in (fresh, copy.deepcopy(fresh)):
+        torch.testing.assert_close(loaded(sequences).states, encoder(sequences).states, atol=0, rtol=0)
+    again = copy.deepcopy(fresh)
+    with torch.no_grad():
+        for weight in fresh.parameters():
+            weight.zero_()
+    fresh.load_state_dict(again.state_dict())
     torch.testing.assert_close(fresh(sequences).states, encoder(sequences).states, atol=0, rtol=0)
 
 

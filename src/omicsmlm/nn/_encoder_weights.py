@@ -184,7 +184,8 @@ def _transformer(source: Source) -> nn.Module:
     auto = _auto_classes()
     config = auto.AutoConfig.from_pretrained(source.path, **source.options)
     own_code = (getattr(config, "auto_map", None) or {}) if source.trust_remote_code else {}
-    if config.is_encoder_decoder:  # T5 and its like: the encoder alone
+    has_no_decoder = any(name.endswith("EncoderModel") for name in config.architectures or ())
+    if config.is_encoder_decoder or has_no_decoder:  # T5 and its like: the encoder alone
         reader = auto.AutoModelForTextEncoding
     elif "AutoModelForMaskedLM" in own_code and "AutoModel" not in own_code:  # the Nucleotide Transformer, version 2
         reader = auto.AutoModelForMaskedLM

@@ -75,6 +75,9 @@ class PretrainedEncoder(nn.Module):
         elif tuning == "frozen":
             network.requires_grad_(False)
         self.network = network
+        self.aliases = _aliases(network)
+        self.register_state_dict_post_hook(_leave_out_aliases)
+        self.register_load_state_dict_pre_hook(_fill_in_aliases)
         self.width = configured_width(source) or self._measured_width()
 
     def train(self, mode: bool = True) -> Self:
@@ -223,6 +226,28 @@ def state_width(source: Source, reading: Reading) -> int:
     else:
         SequenceTokens(read_tokenizer(source), reading)
     return width or PretrainedEncoder(source, reading, 1).width
+
+
+def _aliases(network: nn.Module) -> dict[str, str]:
+    """Return the first name of each tensor, by each other name of it: Enformer and T5 have some under several."""
+    first: dict[int, str] = {}
+    aliases = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if first.setdefault(id(tensor), name) != name:
+            aliases[name] = first[id(tensor)]
+    return aliases
+
+
+def _leave_out_aliases(module: Any, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Keep one name of each tensor in what is saved, as safetensors demands."""
+    for name in module.aliases:
+        state.pop(f"{prefix}network.{name}", None)
+
+
+def _fill_in_aliases(module: Any, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for name, first in module.aliases.items():
+        if f"{prefix}network.{first}" in state:
+            state.setdefault(f"{prefix}network.{name}", state[f"{prefix}network.{first}"])
 
 
 def _n_positions(network: Any) -> int | None:

@@ -1,7 +1,7 @@
 """Hyper-parameters of IsoFormer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
@@ -18,6 +18,14 @@ TRUNCATIONS = {
 """Truncation of sequences unless their encoder says otherwise; RNA and protein as in the paper, DNA ours."""
 ENFORMER_LENGTH = 196_608
 """Base pairs that Enformer was trained on, and that the paper gives it."""
+PAPER_LIBRARIES: dict[str, Literal["transformers", "enformer"]] = {
+    "dna": "enformer",
+    "rna": "transformers",
+    "protein": "transformers",
+}
+"""Enformer, a Nucleotide Transformer and ESM-2 150M, all tuned."""
+PAPER_POSITIONS = 2048
+"""No fewer than any of the paper's encoders gives: 896 of Enformer, 2,048 words of 6 nucleotides, 2,047 residues."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ class IsoFormerConfig:
     width, n_heads
         Width of the states and of each fused stream, and heads of the fusion (paper: 8 heads).
     fusion
-        "cross_attention" (paper), or one of its ablations: "concatenation", "linear", "perceiver".
+        "cross_attention" (paper), or one of its ablations: "concatenation", "linear", "perceiver", "c_abstractor".
     n_windows
         Most positions of a sequence in the fusion: means over equal windows (ours; the paper keeps all).
     kernel, n_levels, pool, n_layers
@@ -157,6 +165,34 @@ class IsoFormerConfig:
     cache_dir: str | None = None
     patience: int = 5
     seed: int = 0
+
+    @classmethod
+    def paper(
+        cls, dna: "str | SequenceEncoder", rna: "str | SequenceEncoder", protein: "str | SequenceEncoder"
+    ) -> "IsoFormerConfig":
+        """Return the paper's setting: 196,608 base pairs of DNA, the last 12,288 of RNA, 2,047 residues, all states, all tuned.
+
+        The width of the fusion, to which the states of all encoders are projected, is that of ESM-2 150M (ours: the paper
+        attends between streams of their own widths, and its released head reads that of DNA alone).
+
+        Parameters
+        ----------
+        dna, rna, protein
+            The paper has Enformer, the Nucleotide Transformer (version 2) and ESM-2 150M. A path is that of a local copy of an
+            encoder of this kind; others are given as :class:`SequenceEncoder`, and tuned in full, too.
+
+        Examples
+        --------
+        >>> config = IsoFormerConfig.paper("enformer", "nucleotide_transformer", "esm2_150M")
+        >>> config.encoder("dna").truncation("dna").length, config.encoder("rna").tuning
+        (196608, 'full')
+        """
+        encoders = {}
+        for (name, library), given in zip(PAPER_LIBRARIES.items(), (dna, rna, protein), strict=True):
+            encoder = SequenceEncoder(library, given) if isinstance(given, str) else given
+            encoders[name] = replace(encoder, tuning="full")
+        ours = {"composition": False, "kernel_expert": False, "modality_rate": 0.0, "dropout": 0.0}
+        return cls(encoders, width=640, n_heads=8, n_windows=PAPER_POSITIONS, learning_rate=3e-5, **ours)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         """Check the ranges; encoders may also be given as dictionaries, as saved files have them."""
