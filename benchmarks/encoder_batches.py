@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -129,7 +128,6 @@ def main() -> None:
     torch.set_num_threads(1)
     makers = {"esm": esm, "bert": bert, "t5": t5}
     sequences = proteins(arguments.n, arguments.device)
-    rows = []
     for size in arguments.sizes:
         for kind in arguments.kinds:
             with tempfile.TemporaryDirectory() as name:
@@ -144,20 +142,12 @@ def main() -> None:
                     seconds.append(timed(encoder, sequences, most))
             for most in budgets:
                 ratios = np.array(spent[1][1:]) / np.array(spent[most][1:])
-                rows.append(
-                    {
-                        "encoder": kind,
-                        "size": size,
-                        "tokens at once": most,
-                        "one at a time (sequences/s)": arguments.n / np.median(spent[1][1:]),
-                        "in batches": arguments.n / np.median(spent[most][1:]),
-                        "times": np.median(ratios),
-                        "least": ratios.min(),
-                        "most": ratios.max(),
-                        "padding": fraction,
-                    }
+                print(
+                    f"{kind} {size}: {arguments.n / np.median(spent[1][1:]):.1f} sequences a second one at a time, "
+                    f"{arguments.n / np.median(spent[most][1:]):.1f} in batches of at most {most} tokens, padding {fraction:.3f}: "
+                    f"{np.median(ratios):.2f} times as many ({ratios.min():.2f} to {ratios.max():.2f})",
+                    flush=True,
                 )
-    print(pd.DataFrame(rows).round(2).to_string(index=False))
 
 
 if __name__ == "__main__":
