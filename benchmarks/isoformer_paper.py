@@ -29,7 +29,7 @@ WORDS = 4107
 """Tokens of its vocabulary."""
 
 
-def esm(n_layers: int, width: int, n_heads: int, feed_forward: int, n_tokens: int, attention: str) -> nn.Module:
+def esm(n_layers: int, width: int, n_heads: int, feed_forward: int, n_tokens: int) -> nn.Module:
     sizes = {"hidden_size": width, "num_hidden_layers": n_layers, "num_attention_heads": n_heads}
     config = EsmConfig(
         vocab_size=n_tokens,
@@ -37,7 +37,7 @@ def esm(n_layers: int, width: int, n_heads: int, feed_forward: int, n_tokens: in
         position_embedding_type="rotary",
         pad_token_id=1,
         mask_token_id=2,
-        attn_implementation=attention,
+        attn_implementation="eager",
         **sizes,
     )
     return EsmModel(config, add_pooling_layer=False)
@@ -72,7 +72,6 @@ def main() -> None:
     parser.add_argument("--rna", nargs="+", default=list(NUCLEOTIDE_SIZES), choices=list(NUCLEOTIDE_SIZES))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--float-bytes", type=int, default=4, help="4 for float32, 2 for what a mixed precision keeps")
-    parser.add_argument("--attention", default="eager", choices=["eager", "sdpa"], help="of the transformers of words")
     arguments = parser.parse_args()
     config = IsoFormerConfig.paper("enformer", "nucleotide_transformer", "esm2")
     n = arguments.batch
@@ -83,11 +82,11 @@ def main() -> None:
         makers = {"dna: Enformer": lambda: Enformer(enformer_config)}
         makers |= {
             f"rna: Nucleotide Transformer {size}": lambda sizes=NUCLEOTIDE_SIZES[size]: esm(
-                *sizes[:3], sizes[3] * 3 // 2, WORDS, arguments.attention
+                *sizes[:3], sizes[3] * 3 // 2, WORDS
             )
             for size in arguments.rna
         }
-        makers["protein: ESM-2 150M"] = lambda: esm(30, 640, 20, 2560, 33, arguments.attention)
+        makers["protein: ESM-2 150M"] = lambda: esm(30, 640, 20, 2560, 33)
         tokens = {"dna": lengths["dna"], "rna": lengths["rna"] // 6 + 1, "protein": lengths["protein"] + 2}
         positions = {}
         for name, make in makers.items():

@@ -112,14 +112,19 @@ class PretrainedEncoder(nn.Module):
         most = self.most_tokens["cuda" if self._device.type == "cuda" else "cpu"]
         for places in length_batches([len(own.ids) for own in tokens], most, MOST_PADDING if may_pad else 0.0):
             own = [tokens[u] for u in places]
-            states_utd = self._network_states(own)
-            states = []
-            for state_td, one in zip(states_utd, own, strict=True):
-                state_pd = state_td if self.library == "enformer" else state_td[: len(one.ids)][one.has_state]
-                offsets = torch.tensor([0, len(state_pd)], device=state_pd.device)
-                packed = PackedStates(state_pd.float(), offsets, [len(state_pd)])
-                states.append(windowed(packed, self.n_windows).states)
-            yield places, states
+            states = windowed(self._packed(self._network_states(own), own), self.n_windows)
+            yield places, list(states.states.split(states.lengths))
+
+    def _packed(self, states_utd: Tensor, tokens: list[Tokens]) -> PackedStates:
+        """Return those of the states of a batch that stand for residues; of Enformer, whose positions are of many, all."""
+        has_state_ut = np.ones(states_utd.shape[:2], dtype=bool)
+        if self.library != "enformer":
+            for has_state_t, own in zip(has_state_ut, tokens, strict=True):
+                has_state_t[:] = np.pad(own.has_state, (0, len(has_state_t) - len(own.ids)))
+        lengths = has_state_ut.sum(1).tolist()
+        offsets = torch.tensor([0, *accumulate(lengths)], device=states_utd.device)
+        kept_pd = states_utd[torch.from_numpy(has_state_ut).to(states_utd.device)]
+        return PackedStates(kept_pd.float(), offsets, lengths)
 
     @property
     def _device(self) -> torch.device:

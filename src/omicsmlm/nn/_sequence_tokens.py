@@ -85,6 +85,7 @@ class SequenceTokens:
         self.has_any = ord(self.any_residue) not in self.unknown_letters
         probe = PROBES[reading.kind]
         self._check_alphabet(probe)
+        self.id_of_letter = self._letter_ids(probe)
         own = self._pieces(probe)[0].tolist()
         whole = list(tokenizer(self._written(probe))["input_ids"])
         at = next((i for i in range(len(whole)) if whole[i : i + len(own)] == own), None)
@@ -109,7 +110,11 @@ class SequenceTokens:
         rare_l = np.isin(letter_l, self.unknown_letters)
         letter_l = np.where(rare_l, ord(self.any_residue if self.has_any else "A"), letter_l).astype(np.uint8)
         masked_l = masked_l if self.has_any else masked_l | rare_l
-        id_t, first_t, end_t = self._pieces(letter_l.tobytes().decode())
+        if self.id_of_letter is not None:
+            place_l = np.arange(len(letter_l))
+            id_t, first_t, end_t = self.id_of_letter[letter_l], place_l, place_l + 1
+        else:
+            id_t, first_t, end_t = self._pieces(letter_l.tobytes().decode())
         self._check_known(letter_l, id_t, end_t - first_t)
         n_masked = np.append(0, masked_l.cumsum())
         is_masked_t = n_masked[end_t] > n_masked[first_t]
@@ -150,6 +155,20 @@ class SequenceTokens:
             unknown_id = -1 if self.unknown_id is None else self.unknown_id
             return np.array([unknown_id]), np.array([0]), np.array([len(text)])
         return id_t, end_t[:-1], end_t[1:]
+
+    def _letter_ids(self, probe: str) -> np.ndarray | None:
+        """Return the token of each letter, (256,) int64, if each residue has one of its own: no tokenizer need be asked then."""
+        letters = "".join(sorted(set(probe))) + "".join(
+            letter for letter in AMBIGUOUS[self.reading.kind] if ord(letter) not in self.unknown_letters
+        )
+        found = [self._pieces(letter)[0] for letter in letters]
+        if any(len(id_t) != 1 or id_t[0] < 0 for id_t in found):
+            return None
+        id_of_letter = np.full(256, -1, dtype=np.int64)
+        id_of_letter[np.frombuffer(letters.encode(), np.uint8)] = np.concatenate(found)
+        whole = probe + letters
+        expected = id_of_letter[np.frombuffer(whole.encode(), np.uint8)]
+        return id_of_letter if np.array_equal(self._pieces(whole)[0], expected) else None
 
     def _knows(self, letters: str) -> bool:
         id_t, _, _ = self._pieces(letters)
