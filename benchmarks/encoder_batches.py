@@ -32,6 +32,8 @@ from transformers import (
 
 from omicsmlm._types import Sequences
 from omicsmlm.nn import PretrainedEncoder, Reading, Source
+from omicsmlm.nn import _pretrained_encoder as module
+from omicsmlm.nn._pretrained_encoder import MOST_TOKENS, MOST_VALUES
 
 LETTERS = "LAGVSERTIDPKQNFYMHWC"
 SIZES = {"tiny": (2, 32, 2), "small": (4, 64, 4), "8M": (6, 320, 20)}
@@ -89,12 +91,14 @@ def timed(encoder: PretrainedEncoder, sequences: Sequences, most_tokens: int) ->
     """Seconds of one pass in batches of so many tokens."""
     on_gpu = sequences.residues.is_cuda
     encoder.most_tokens = {"cpu": most_tokens, "cuda": most_tokens}
+    kept, module.MOST_VALUES = module.MOST_VALUES, most_tokens * encoder.width
     clock = time.perf_counter if on_gpu else time.process_time
     start = clock()
     with torch.no_grad():
         encoder(sequences)
     if on_gpu:
         torch.cuda.synchronize()
+    module.MOST_VALUES = kept
     return clock() - start
 
 
@@ -133,7 +137,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as name:
                 reading = makers[kind](Path(name), *SIZES[size])
                 encoder = PretrainedEncoder(Source("transformers", name), reading, 32).eval().to(arguments.device)
-            default = encoder.most_tokens["cuda" if arguments.device.startswith("cuda") else "cpu"]
+            on_gpu = arguments.device.startswith("cuda")
+            default = MOST_TOKENS["cuda"] if on_gpu else min(MOST_TOKENS["cpu"], MOST_VALUES // encoder.width)
             budgets = arguments.most_tokens or [default]
             fraction = padding(encoder, sequences)
             spent: dict[int, list[float]] = {most: [] for most in (1, *budgets)}

@@ -51,6 +51,25 @@ def test_a_token_six_nucleotides_and_single_ones_where_they_do_not_fit(tokenizer
     assert kept(tokens, "ACGTACGTNACGTACGG") == ["ACGTAC", "G", "T", "N", "ACGTAC", "G", "G"]
 
 
+@pytest.mark.parametrize("kind", ["esm", "bert", "t5", "d_model"])
+def test_where_each_letter_has_its_token_it_is_looked_up(tokenizers, checkpoints, kind, monkeypatch, rng):
+    reading = checkpoints(kind).reading
+    tokens = SequenceTokens(tokenizers(kind), reading)
+    alphabet = "ACDEFGHIKLMNPQRSTVWYX" if reading.kind == "protein" else "ACGTN"
+    text = "".join(rng.choice(list(alphabet), 300))
+    residues = letters_of(text).residues.numpy()
+    looked_up = tokens(residues)
+    tokens.id_of_character = None
+    np.testing.assert_array_equal(tokens(residues).ids, looked_up.ids)
+    monkeypatch.setattr(tokens, "_pieces", None)
+    tokens.id_of_character = SequenceTokens(tokenizers(kind), reading).id_of_character
+    np.testing.assert_array_equal(tokens(residues).ids, looked_up.ids)
+
+
+def test_where_a_token_is_of_several_letters_none_is_looked_up(tokenizers):
+    assert SequenceTokens(tokenizers("sixmers"), DNA).id_of_character is None
+
+
 # ---- masked residues ------------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 MOST_PADDING = 0.1
 """Fraction of what an encoder computes that is padding at most."""
 MOST_TOKENS = {"cpu": 2048, "cuda": 65_536}
-"""Tokens that go through a network of ``transformers`` at once: on a CPU more than fill its caches make it slower."""
+"""Tokens that go through a network of ``transformers`` at once, of any width."""
+MOST_VALUES = 2**17
+"""The same times the width of a state, on a CPU: what is more than its caches hold is slower (benchmarks/encoder_batches.py)."""
 MOST_NUCLEOTIDES = {"cpu": 65_536, "cuda": 786_432}
 """The same for Enformer: four windows of 196,608 base pairs on a GPU."""
 NO_NUCLEOTIDE = 4
@@ -109,7 +111,10 @@ class PretrainedEncoder(nn.Module):
         tokens = [self.tokens(residue_l) for residue_l in sequences]
         self._tell_cut(tokens)
         may_pad = self.takes_mask and self.tokens.pad_id is not None
-        most = self.most_tokens["cuda" if self._device.type == "cuda" else "cpu"]
+        on_gpu = self._device.type == "cuda"
+        most = self.most_tokens["cuda" if on_gpu else "cpu"]
+        if self.library == "transformers" and not on_gpu:
+            most = min(most, MOST_VALUES // self.width)
         for places in length_batches([len(own.ids) for own in tokens], most, MOST_PADDING if may_pad else 0.0):
             own = [tokens[u] for u in places]
             states = windowed(self._packed(self._network_states(own), own), self.n_windows)

@@ -80,12 +80,12 @@ class SequenceTokens:
         self.tokenizer, self.reading = tokenizer, reading
         self.unknown_id, self.mask_id = tokenizer.unk_token_id, tokenizer.mask_token_id
         self.pad_id: int | None = tokenizer.pad_token_id
-        self.unknown_letters = [ord(letter) for letter in AMBIGUOUS[reading.kind] if not self._knows(letter)]
+        self.unknown_characters = [ord(one) for one in AMBIGUOUS[reading.kind] if not self._knows(one)]
         self.any_residue = AMBIGUOUS[reading.kind][0]
-        self.has_any = ord(self.any_residue) not in self.unknown_letters
+        self.has_any = ord(self.any_residue) not in self.unknown_characters
         probe = PROBES[reading.kind]
         self._check_alphabet(probe)
-        self.id_of_letter = self._letter_ids(probe)
+        self.id_of_character = self._character_ids(probe)
         own = self._pieces(probe)[0].tolist()
         whole = list(tokenizer(self._written(probe))["input_ids"])
         at = next((i for i in range(len(whole)) if whole[i : i + len(own)] == own), None)
@@ -103,19 +103,19 @@ class SequenceTokens:
         ValueError
             If more than 5 % of the residues are unknown to the tokenizer.
         """
-        letter_l, masked_l = residue_l & (MASK_BIT - 1), residue_l >= MASK_BIT
+        character_l, masked_l = residue_l & (MASK_BIT - 1), residue_l >= MASK_BIT
         if self.reading.kind == "protein":
-            n_stops = int((letter_l[::-1] == STOP).cumprod().sum())
-            letter_l, masked_l = letter_l[: len(letter_l) - n_stops], masked_l[: len(letter_l) - n_stops]
-        rare_l = np.isin(letter_l, self.unknown_letters)
-        letter_l = np.where(rare_l, ord(self.any_residue if self.has_any else "A"), letter_l).astype(np.uint8)
+            n_stops = int((character_l[::-1] == STOP).cumprod().sum())
+            character_l, masked_l = character_l[: len(character_l) - n_stops], masked_l[: len(character_l) - n_stops]
+        rare_l = np.isin(character_l, self.unknown_characters)
+        character_l = np.where(rare_l, ord(self.any_residue if self.has_any else "A"), character_l).astype(np.uint8)
         masked_l = masked_l if self.has_any else masked_l | rare_l
-        if self.id_of_letter is not None:
-            place_l = np.arange(len(letter_l))
-            id_t, first_t, end_t = self.id_of_letter[letter_l], place_l, place_l + 1
+        if self.id_of_character is not None:
+            place_l = np.arange(len(character_l))
+            id_t, first_t, end_t = self.id_of_character[character_l], place_l, place_l + 1
         else:
-            id_t, first_t, end_t = self._pieces(letter_l.tobytes().decode())
-        self._check_known(letter_l, id_t, end_t - first_t)
+            id_t, first_t, end_t = self._pieces(character_l.tobytes().decode())
+        self._check_known(character_l, id_t, end_t - first_t)
         n_masked = np.append(0, masked_l.cumsum())
         is_masked_t = n_masked[end_t] > n_masked[first_t]
         has_state_t = end_t > first_t
@@ -156,32 +156,32 @@ class SequenceTokens:
             return np.array([unknown_id]), np.array([0]), np.array([len(text)])
         return id_t, end_t[:-1], end_t[1:]
 
-    def _letter_ids(self, probe: str) -> np.ndarray | None:
+    def _character_ids(self, probe: str) -> np.ndarray | None:
         """Return the token of each letter, (256,) int64, if each residue has one of its own: no tokenizer need be asked then."""
-        letters = "".join(sorted(set(probe))) + "".join(
-            letter for letter in AMBIGUOUS[self.reading.kind] if ord(letter) not in self.unknown_letters
+        characters = "".join(sorted(set(probe))) + "".join(
+            one for one in AMBIGUOUS[self.reading.kind] if ord(one) not in self.unknown_characters
         )
-        found = [self._pieces(letter)[0] for letter in letters]
+        found = [self._pieces(one)[0] for one in characters]
         if any(len(id_t) != 1 or id_t[0] < 0 for id_t in found):
             return None
-        id_of_letter = np.full(256, -1, dtype=np.int64)
-        id_of_letter[np.frombuffer(letters.encode(), np.uint8)] = np.concatenate(found)
-        whole = probe + letters
-        expected = id_of_letter[np.frombuffer(whole.encode(), np.uint8)]
-        return id_of_letter if np.array_equal(self._pieces(whole)[0], expected) else None
+        id_of_character = np.full(256, -1, dtype=np.int64)
+        id_of_character[np.frombuffer(characters.encode(), np.uint8)] = np.concatenate(found)
+        whole = probe + characters
+        expected = id_of_character[np.frombuffer(whole.encode(), np.uint8)]
+        return id_of_character if np.array_equal(self._pieces(whole)[0], expected) else None
 
-    def _knows(self, letters: str) -> bool:
-        id_t, _, _ = self._pieces(letters)
+    def _knows(self, characters: str) -> bool:
+        id_t, _, _ = self._pieces(characters)
         return not self._is_unknown(id_t).any()
 
     def _is_unknown(self, id_t: np.ndarray) -> np.ndarray:
         return (id_t == -1) | (id_t == (-1 if self.unknown_id is None else self.unknown_id))
 
-    def _check_known(self, letter_l: np.ndarray, id_t: np.ndarray, size_t: np.ndarray) -> None:
-        n_unknown, n_residues = int(size_t[self._is_unknown(id_t)].sum()), len(letter_l)
+    def _check_known(self, character_l: np.ndarray, id_t: np.ndarray, size_t: np.ndarray) -> None:
+        n_unknown, n_residues = int(size_t[self._is_unknown(id_t)].sum()), len(character_l)
         if n_unknown <= MOST_UNKNOWN * n_residues:
             return
-        kind, start = self.reading.kind, letter_l[:20].tobytes().decode()
+        kind, start = self.reading.kind, character_l[:20].tobytes().decode()
         found = f"one that does not know {n_unknown} of the {n_residues} residues of {start!r}…"
         remedy = f"pass an encoder of {kind} sequences, or spaced=True if it reads letters between blanks"
         if kind == "nucleotide":
