@@ -71,7 +71,7 @@ class PretrainedEncoder(nn.Module):
         else:
             self.tokens = SequenceTokens(read_tokenizer(source), reading, _n_positions(network))
             self.most_tokens = MOST_TOKENS
-        self.told_cut = False
+        self.has_warned = False
         if tuning == "lora":
             network = with_lora(network)
         elif tuning == "frozen":
@@ -165,11 +165,11 @@ class PretrainedEncoder(nn.Module):
 
     def _tell_cut(self, tokens: list[Tokens]) -> None:
         """Warn, once, where sequences are longer than the encoder has positions."""
-        if isinstance(self.tokens, EnformerTokens) or self.told_cut:
+        if isinstance(self.tokens, EnformerTokens) or self.has_warned:
             return
         n_cut = sum(own.is_cut for own in tokens)
         if n_cut:
-            self.told_cut = True
+            self.has_warned = True
             logger.warning(
                 "encoder: it has positions for %s tokens; of a longer sequence its %s is read alone (%d of the first %d are longer).",
                 f"{self.tokens.n_most:,}",

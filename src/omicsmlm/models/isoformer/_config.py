@@ -82,9 +82,9 @@ class SequenceEncoder:
                 raise value_error(name, " or ".join(map(repr, known)), repr(value), "pass one of these")
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
-        told = [name for name in ("spaced", "uracil", "mixed_alphabet") if getattr(self, name)]
-        if told and self.library != "transformers":
-            raise value_error(told[0], "an encoder of transformers", repr(self.library), "leave it out")
+        given = [name for name in ("spaced", "uracil", "mixed_alphabet") if getattr(self, name)]
+        if given and self.library != "transformers":
+            raise value_error(given[0], "an encoder of transformers", repr(self.library), "leave it out")
 
     def truncation(self, name: str, *, former: bool = False) -> Truncation:
         """Return the truncation of a sequence of this name, or the one that version 0.1 made."""
