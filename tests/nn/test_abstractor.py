@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from omicsmlm.nn import PackedStates
+from omicsmlm.nn import PackedStates, _abstractor
 from omicsmlm.nn._abstractor import Abstractor, NeighbourBlock
 
 WIDTH = 6
@@ -58,3 +58,8 @@ def test_between_the_blocks_states_are_averaged():
 @pytest.mark.parametrize("lengths", [(), (0, 0)])
 def test_of_nothing_nothing_is_left(lengths):
     assert made(Abstractor, 2)(stream(*lengths)).states.shape == (0, WIDTH)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _abstractor.N_BLOCKS == 3

@@ -175,7 +175,7 @@ def test_without_its_library_it_says_what_to_install(library, module, tmp_path, 
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setitem(sys.modules, "enformer_pytorch.config_enformer", None)
     (tmp_path / "config.json").write_text("{}")
-    hint = r"pip install 'omicsmlm\[sequences\]'\."
+    hint = r"pip install 'transformers>=4\.56' enformer-pytorch\."
     for ask in (read_network, configured_width):
         with pytest.raises(ImportError, match=hint):
             ask(Source(library, str(tmp_path)))
@@ -184,7 +184,7 @@ def test_without_its_library_it_says_what_to_install(library, module, tmp_path, 
 def test_without_peft_it_says_what_to_install(checkpoints, monkeypatch):
     network = read_network(checkpoints("esm").source)
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r"LoRA needs peft; pip install 'omicsmlm\[tune\]'\."):
+    with pytest.raises(ImportError, match=r"LoRA needs peft; run: pip install peft\."):
         with_lora(network)
 
 

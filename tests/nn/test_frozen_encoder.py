@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source
+from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source, _frozen_encoder
 from tests.encoders import KINDS, PROTEINS, published
 from tests.objects import letters_of
 
@@ -148,3 +148,8 @@ def test_what_is_on_disk_is_half_precision(esm, tmp_path):
 def test_an_encoder_of_few_positions_is_stored_too(tmp_path):
     checkpoint = published("bert", tmp_path, max_position_embeddings=12)
     assert frozen(checkpoint, tmp_path / "cache", n_windows=100)(letters_of("MKVLAAGWYACDEFGHIKLM")).lengths == [10]
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _frozen_encoder.WRITE_EVERY == 5.0

@@ -298,3 +298,12 @@ def test_the_sequences_of_these_tests_are_two_of_one_length_and_two_of_others():
     for sequences in (PROTEINS, DNA):
         lengths = sorted(map(len, sequences))
         assert len(set(lengths)) == 3
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert module.MOST_PADDING == 0.1
+    assert module.MOST_TOKENS == {"cpu": 2048, "cuda": 65_536}
+    assert module.MOST_VALUES == 2**17
+    assert module.MOST_NUCLEOTIDES == {"cpu": 65_536, "cuda": 786_432}
+    assert module.NO_NUCLEOTIDE == 4

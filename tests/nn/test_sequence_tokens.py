@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omicsmlm.nn import Reading, Source
+from omicsmlm.nn import Reading, Source, _sequence_tokens
 from omicsmlm.nn._encoder_weights import read_tokenizer
 from omicsmlm.nn._sequence_tokens import AMBIGUOUS, AMINO_ACIDS_ALONE, PROBES, SequenceTokens
 from tests import encoders
@@ -229,3 +229,8 @@ def test_of_more_tokens_than_positions_a_part_is_kept(tokenizers, keep, expected
 def test_as_in_version_0_1_special_tokens_have_states(tokenizers):
     tokens = SequenceTokens(tokenizers("esm"), Reading("protein", former_states=True))
     assert read(tokens, "MK") == (["<cls>", "M", "K", "<eos>"], [True] * 4)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _sequence_tokens.MOST_UNKNOWN == 0.05

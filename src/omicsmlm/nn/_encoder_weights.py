@@ -17,7 +17,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._random_state import own_random_state
 
 Library = Literal["transformers", "enformer"]
-HINT = "pip install 'omicsmlm[sequences]'"
+HINT = "pip install 'transformers>=4.56' enformer-pytorch"
 WIDTH_FIELDS = ("hidden_size", "d_model", "n_embd")
 """Fields of a configuration one of which says that its model has states; the first is their width, for certain."""
 UNUSED = ("pooler", "contact_head", "lm_head")
@@ -139,7 +139,7 @@ def with_lora(network: nn.Module) -> nn.Module:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ImportError("LoRA needs peft; pip install 'omicsmlm[tune]'.") from error
+        raise ImportError("LoRA needs peft; run: pip install peft.") from error
     if not any(isinstance(part, nn.Linear) for part in network.modules()):
         found = f"a {type(network).__name__} without one"
         raise value_error("tuning", "an encoder with linear layers for LoRA", found, 'pass tuning="full" or "frozen"')

@@ -9,6 +9,7 @@ import torch
 from anndata import AnnData
 
 from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
+from omicsmlm.models.isoformer import _model
 from omicsmlm.models.isoformer._config import IsoFormerDerived
 from tests import encoders
 from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, letters_of, state_of, transcripts
@@ -299,3 +300,18 @@ def test_a_step_in_the_setting_of_the_paper_by_narrow_encoders(tmp_path, checkpo
     moved = {name.split(".")[1] for name, w in model.module.named_parameters() if not torch.equal(w, before[name])}
     assert {"dna", "rna", "protein"} <= moved
     assert np.isfinite(model.predict().to_numpy()).all()
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _model.GRADIENT_LIMIT == 5.0
+    assert _model.AVERAGING == 0.98
+
+
+@pytest.mark.parametrize(
+    ("n_obs", "batch_size", "expected"),
+    [(100, 64, 15), (1707, 64, 15), (1708, 64, 15), (3200, 64, 8), (6400, 64, 4), (10**6, 64, 4), (3200, 32, 4)],
+)
+def test_an_untold_number_of_epochs_makes_400_steps_but_4_to_15(trained, n_obs, batch_size, expected):
+    assert trained._sensible_epochs(n_obs, batch_size) == expected
+    assert trained.embedding_batch_size == 256
