@@ -157,11 +157,19 @@ class ModalityField(BaseAnnDataField):
                 "use the same kind of names (symbols or Ensembl ids) as in training",
             )
         if state["n_shared"] < len(vocabulary) / 2:
+            unknown = found.var_names[~found.var_names.isin(vocabulary)]
+            remedy = (
+                f"; the model does not know {named(unknown, most=2)}: check how names are written"
+                if len(unknown)
+                else ""
+            )
             logger.warning(
-                "%s: %d of the %d trained features are in this object; the others are not seen.",
+                "%s: only %d of the %d trained features (%.0f %%) are in this object, and results rest on these alone%s.",
                 self.name,
                 state["n_shared"],
                 len(vocabulary),
+                100 * state["n_shared"] / len(vocabulary),
+                remedy,
             )
         summary = Matrix.of(self.name, found, self.layer).summary()
         if not summary.all_zero:

@@ -17,7 +17,7 @@ from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities, MaskResidues
 from omicsmlm.models.base import FormerFields, announce, read_model
-from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
+from omicsmlm.nn import ResidueEncoder, residue_codes
 from omicsmlm.objectives import ResidueCrossEntropy, TargetError
 from omicsmlm.tokenizers import TARGETS, TruncatedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
@@ -34,6 +34,7 @@ from ._config import (
 )
 from ._experts import fit_kernels, fit_scores, fit_weights
 from ._module import KINDS, IsoFormerModule, ResidueModule
+from ._published import published_widths
 
 GRADIENT_LIMIT = 5.0
 """Norm to which gradients are clipped: targets are standardised, and a batch of unusual ones then moves the weights no further."""
@@ -109,18 +110,20 @@ class IsoFormer(AttributedModel):
             sequences=list(encoders),
             vectors={name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
             targets=_statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
-            widths={name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
+            widths=published_widths(encoders, sample),
+            former_states=False,
         )
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
         c, (mean_t, scale_t) = self.config, derived.targets
-        truncations = {name: c.encoder(name).truncation(name) for name in derived.sequences}
+        former = derived.former_states
+        truncations = {name: c.encoder(name).truncation(name, former=former) for name in derived.sequences}
         statistics = {name: (found.mean, found.scale) for name, found in derived.vectors.items()}
         widths = {name: len(found.mean) for name, found in derived.vectors.items()}
         return Parts(
             tokenizer=TruncatedSequences(truncations, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
-            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c),
+            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c, former),
             objective=TargetError(TARGETS),
         )
 

@@ -21,12 +21,13 @@ from omicsmlm.nn import (
     PackedStates,
     PretrainedEncoder,
     ResidueEncoder,
+    SequenceKind,
     sequence_of,
 )
 
 from ._config import IsoFormerConfig
 
-KINDS = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
+KINDS: dict[str, SequenceKind] = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
 """Alphabet of each sequence."""
 NETWORK = "network"
 """Name of the network among the experts."""
@@ -56,6 +57,8 @@ class IsoFormerModule(Module):
         t.
     config
         Hyper-parameters.
+    former_states
+        Whether published encoders are read as in version 0.1.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class IsoFormerModule(Module):
         widths: Mapping[str, int],
         n_targets: int,
         config: IsoFormerConfig,
+        former_states: bool = False,
     ) -> None:
         super().__init__()
         c = config
@@ -72,7 +76,7 @@ class IsoFormerModule(Module):
         self.frozen: dict[str, FrozenEncoder] = {}
         self.encoders = nn.ModuleDict()
         for name in self.sequences:
-            made = _encoder(name, widths.get(name, 0), c)
+            made = _encoder(name, widths.get(name, 0), c, former_states)
             if isinstance(made, FrozenEncoder):
                 self.frozen[name] = made
             else:
@@ -268,13 +272,15 @@ def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:
     return nn.Sequential(nn.Linear(n_in, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
 
 
-def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | FrozenEncoder:
+def _encoder(name: str, width: int, config: IsoFormerConfig, former: bool) -> nn.Module | FrozenEncoder:
     """Return the encoder of a sequence that the configuration asks for; ``width`` is that of a frozen one's states."""
     c, chosen = config, config.encoder(name)
     if chosen.source is None:
         return ResidueEncoder(
             KINDS[name], c.width, c.kernel, c.n_levels, c.pool, c.n_windows, c.n_layers, c.n_heads, c.dropout
         )
+    reading = chosen.reading(name, KINDS[name], former=former)
     if chosen.tuning == "frozen":
-        return FrozenEncoder(chosen.source, c.n_windows, width, chosen.truncation(name), c.cache_folder)
-    return PretrainedEncoder(chosen.source, c.n_windows, chosen.tuning)
+        crop = chosen.truncation(name, former=former)
+        return FrozenEncoder(chosen.source, reading, c.n_windows, width, crop, c.cache_folder)
+    return PretrainedEncoder(chosen.source, reading, c.n_windows, chosen.tuning)
