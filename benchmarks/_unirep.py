@@ -42,7 +42,9 @@ class Layer:
     """One multiplicative LSTM: m = (x W_mx) ∘ (h W_mh), and an LSTM whose gates see x and m in the place of x and h."""
 
     def __init__(self, weights: dict[str, Tensor], number: int) -> None:
-        part = {name: weights[f"mlstm.{number}.{name}"] for name in ("wx", "wh", "wmx", "wmh", "gx", "gh", "gmx", "gmh")}
+        part = {
+            name: weights[f"mlstm.{number}.{name}"] for name in ("wx", "wh", "wmx", "wmh", "gx", "gh", "gmx", "gmh")
+        }
         self.bias = weights[f"mlstm.{number}.b"]
         self.wx, self.wh, self.wmx, self.wmh = (
             part[f"w{name}"] / part[f"w{name}"].norm(dim=0).clamp(min=1e-12) * part[f"g{name}"]

@@ -7,6 +7,7 @@ from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
 from ._sample import batch_codes, sample_observations, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField
+from ._translation import TranslatedField, holds_coding_sequences, translated
 
 __all__ = [
     "ADDED_SUFFIX",
@@ -19,12 +20,15 @@ __all__ = [
     "ObservationSampler",
     "SequenceField",
     "SequenceKind",
+    "TranslatedField",
     "VectorField",
     "as_categories",
     "batch_codes",
     "category_codes",
     "find_column",
+    "holds_coding_sequences",
     "observation_loader",
     "sample_observations",
     "stored_values",
+    "translated",
 ]

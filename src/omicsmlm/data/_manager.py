@@ -21,6 +21,7 @@ from ._fingerprint import Fingerprint
 from ._matrix import Matrix
 from ._modality_index import indices_in, modality_of
 from ._sequences import SequenceField, VectorField
+from ._translation import TranslatedField
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ class OmicsManager(AnnDataManager):
         setup
             ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first, or None in
             its place); ``added``, where a query has added features: from the name that they got to their modality;
-            ``sequences``, columns with sequences (``[key, kind]`` by name), ``vectors``, entries of ``obsm`` by name, and
+            ``sequences``, columns with sequences by name (``[key, kind]``; ``[key, kind, coding_key]`` of proteins that are
+            translated where they are absent), ``vectors``, entries of ``obsm`` by name, and
             ``optional``, names of modalities that other objects may lack altogether.
         model_name, method
             Name of the model class and of its setup method, for the registry.
@@ -57,7 +59,8 @@ class OmicsManager(AnnDataManager):
             ModalityField(name, layers.get(source), kinds.get(source), source, source in optional)
             for name, source in {**{name: name for name in setup["modalities"]}, **added}.items()
         ]
-        fields += [SequenceField(name, *column) for name, column in setup.get("sequences", {}).items()]
+        for name, column in setup.get("sequences", {}).items():
+            fields.append(TranslatedField(name, *column) if len(column) > 2 else SequenceField(name, *column))
         fields += [VectorField(name, key) for name, key in setup.get("vectors", {}).items()]
         fields.append(CovariatesField(setup["covariate_keys"]))
         names = {"model_name": model_name, "setup_method_name": method, "setup_args": setup}

@@ -1,6 +1,6 @@
 """IsoFormer: expression of a transcript from its DNA, RNA and protein sequences, any of which may be missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, final
@@ -52,7 +52,7 @@ class IsoFormer(AttributedModel):
     ----------
     data
         AnnData; registered with the columns "dna" or "promoter", "rna", "cds" or "utr", and "protein" that it has, unless
-        :meth:`setup_anndata` was called on it.
+        :meth:`setup_anndata` was called on it. Where the RNA is a coding sequence, an absent protein is translated from it.
     config
         Hyper-parameters; None for encoders from scratch, which need no download.
     batch_key
@@ -270,10 +270,16 @@ class IsoFormer(AttributedModel):
     def _describe(self) -> str:
         manager = self.adata_manager
         parts = [
-            f"{s['n_present']} with {n} ({s['key']!r})" for n, s in {**manager.sequences, **manager.vectors}.items()
+            f"{s['n_present']} with {n} ({s['key']!r}{_translated(s)})"
+            for n, s in {**manager.sequences, **manager.vectors}.items()
         ]
         n_targets = len(manager.modalities[TARGETS]["vocabulary"])
         return f"{self.adata.n_obs} observations, {', '.join(parts)}; {n_targets} targets"
+
+
+def _translated(state: Mapping[str, Any]) -> str:
+    """Return how many proteins are translated, for the log."""
+    return f", {state['n_translated']} of them translated" if state.get("n_translated") else ""
 
 
 def _statistics(sample: Sequence[Batch], name: str, width: int) -> Statistics:
