@@ -1,6 +1,7 @@
 """Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear model they are initialised with."""
 
 from ._adversary import Adversary, reverse_gradient
+from ._architecture import ARCHITECTURE, architecture, longest_frames
 from ._attention import Segments, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenLogits
 from ._component_fit import ComponentFit
@@ -10,6 +11,7 @@ from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
 from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._fusion import Fusion, FusionKind
+from ._group_regression import GroupRegression, with_differences
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latent_head import LatentHead, drawn
@@ -50,6 +52,11 @@ __all__ = [
     "CompositionScores",
     "Fusion",
     "FusionKind",
+    "ARCHITECTURE",
+    "architecture",
+    "longest_frames",
+    "GroupRegression",
+    "with_differences",
     "KernelRegression",
     "ResidueEncoder",
     "ALPHABETS",

@@ -6,7 +6,7 @@ import torch
 
 from omicsmlm import IsoFormer
 from omicsmlm._types import Grid
-from omicsmlm.models.isoformer._experts import PENALTIES, PRIOR_OBS, RATES, fit_kernels, fit_scores, fit_weights
+from omicsmlm.models.isoformer._experts import PENALTIES, PRIOR_OBS, RATES, fit_regressions, fit_scores, fit_weights
 from omicsmlm.models.isoformer._module import IsoFormerModule
 from tests.objects import QUIET, SMALL_ISOFORMER, letters_of, transcripts
 
@@ -129,11 +129,11 @@ def test_scores_are_fitted_to_the_sequences_of_all_batches():
 def test_kernels_are_fitted_to_the_observations_that_have_the_sequence():
     views, module = views_of(), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(module, views)
-    explained = fit_kernels(module, views, TARGETS, torch.arange(80), seed=0)
+    explained = fit_regressions(module, views, TARGETS, torch.arange(80), seed=0)
     assert explained["dna"] > 0.7, "the fraction of A is in the composition"
     other = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(other, views)
-    x = torch.cat([other.composition("dna", b["dna"])[b["dna"].of_obs[b["dna"].of_obs >= 0]] for b in views])
+    x = torch.cat([other.features("dna", b)[0] for b in views])
     has_n = torch.cat([b["dna"].of_obs >= 0 for b in views])
     y = torch.cat([b[TARGETS].values for b in views])[has_n]
     generator = torch.Generator().manual_seed(0)
@@ -142,7 +142,7 @@ def test_kernels_are_fitted_to_the_observations_that_have_the_sequence():
     torch.testing.assert_close(module.kernels["dna"].weight_mt, other.kernels["dna"].weight_mt)
     again = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(again, views)
-    assert fit_kernels(again, views, TARGETS, torch.arange(80), seed=1) != explained
+    assert fit_regressions(again, views, TARGETS, torch.arange(80), seed=1) != explained
 
 
 @pytest.mark.parametrize(("n_groups", "is_fitted"), [(80, True), (4, True), (1, False)])
@@ -159,7 +159,7 @@ def test_whole_groups_are_held_out(n_groups, is_fitted, monkeypatch):
 
     monkeypatch.setattr(module.kernels["dna"], "fit", keeping)
     group_n = torch.arange(80) % n_groups
-    assert bool(fit_kernels(module, views, TARGETS, group_n, seed=0)) == is_fitted
+    assert bool(fit_regressions(module, views, TARGETS, group_n, seed=0)) == is_fitted
     if is_fitted:
         has_n = torch.cat([b["dna"].of_obs >= 0 for b in views])
         groups = group_n[has_n]
@@ -173,4 +173,4 @@ def test_of_very_few_sequences_no_kernel_is_fitted(n, is_fitted):
     """Two batches of 6 have 4 + 4 observations with DNA, of 7 have 5 + 5: ten are enough."""
     views, module = views_of(n), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(module, views)
-    assert bool(fit_kernels(module, views, TARGETS, torch.arange(2 * n), seed=0)) == is_fitted
+    assert bool(fit_regressions(module, views, TARGETS, torch.arange(2 * n), seed=0)) == is_fitted

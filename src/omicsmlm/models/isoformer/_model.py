@@ -28,11 +28,12 @@ from ._config import (
     MASK_RATE,
     N_WARMUP_STEPS,
     WEIGHT_DECAY,
+    ExpertSet,
     IsoFormerConfig,
     IsoFormerDerived,
     Statistics,
 )
-from ._experts import fit_kernels, fit_scores, fit_weights
+from ._experts import fit_regressions, fit_scores, fit_weights, has_architecture
 from ._module import KINDS, IsoFormerModule, ResidueModule
 
 GRADIENT_LIMIT = 5.0
@@ -110,6 +111,7 @@ class IsoFormer(AttributedModel):
             vectors={name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
             targets=_statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
             widths={name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
+            experts=ExpertSet("rna" in encoders and has_architecture([b.sequences["rna"] for b in sample]), True),
         )
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
@@ -120,7 +122,7 @@ class IsoFormer(AttributedModel):
         return Parts(
             tokenizer=TruncatedSequences(truncations, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
-            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c),
+            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c, derived.experts),
             objective=TargetError(TARGETS),
         )
 
@@ -137,9 +139,9 @@ class IsoFormer(AttributedModel):
         if not self.config.kernel_expert:
             return
         views, group_n = self._views(train_indices), torch.from_numpy(self._groups()[train_indices])
-        explained = fit_kernels(self.module, views, TARGETS, group_n, self.config.seed)
+        explained = fit_regressions(self.module, views, TARGETS, group_n, self.config.seed)
         listed = ", ".join(f"{fraction:.3f} by {name}" for name, fraction in explained.items())
-        announce(f"IsoFormer: held-out variance that the composition of sequences explains: {listed or 'none'}.")
+        announce(f"IsoFormer: held-out variance that the regressions explain: {listed or 'none'}.")
 
     @torch.inference_mode()
     def finish_training(self, train_indices: np.ndarray) -> None:
@@ -151,7 +153,9 @@ class IsoFormer(AttributedModel):
         predictions = [self.module.expert_predictions(batch) for batch in views]
         target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
         predicted_net, set_n = (torch.cat(parts) for parts in zip(*predictions, strict=True))
-        fit_weights(self.module, predicted_net, set_n, target)
+        has_groups = self.adata_manager.registry["setup_args"].get("group_key") is not None
+        group_n = torch.from_numpy(self._groups()[self.validation_indices]) if has_groups else None
+        fit_weights(self.module, predicted_net, set_n, target, group_n)
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
