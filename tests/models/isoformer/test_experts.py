@@ -6,8 +6,21 @@ import torch
 
 from omicsmlm import IsoFormer
 from omicsmlm._types import Grid
-from omicsmlm.models.isoformer._experts import PENALTIES, PRIOR_OBS, RATES, fit_regressions, fit_scores, fit_weights
+from omicsmlm.models.isoformer._config import ExpertSet
+from omicsmlm.models.isoformer._experts import (
+    GROUP_WEIGHT,
+    LINEAR_PENALTIES,
+    PENALTIES,
+    PRIOR_OBS,
+    RATES,
+    fit_regressions,
+    fit_scores,
+    fit_weights,
+    has_architecture,
+)
 from omicsmlm.models.isoformer._module import IsoFormerModule
+from omicsmlm.nn import ARCHITECTURE, Composition, GroupRegression
+from tests.fixtures.make import FIXTURES
 from tests.objects import QUIET, SMALL_ISOFORMER, letters_of, transcripts
 
 TARGETS = "expression"
@@ -174,3 +187,143 @@ def test_of_very_few_sequences_no_kernel_is_fitted(n, is_fitted):
     views, module = views_of(n), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(module, views)
     assert bool(fit_regressions(module, views, TARGETS, torch.arange(2 * n), seed=0)) == is_fitted
+
+
+# ---- architecture and vectors -------------------------------------------------------------------------------------
+
+
+def transcript(rng: np.random.Generator, n_before: int, n_codons: int, n_after: int) -> str:
+    """A whole transcript whose longest open reading frame has so many codons between ATG and stop."""
+    before, after = ("".join(rng.choice(list("CT"), n)) for n in (n_before, n_after))
+    return before + "ATG" + "".join(rng.choice(["GCC", "CTG", "AAA"], n_codons)) + "TAA" + after
+
+
+def whole_transcripts(n: int = 40) -> list[str]:
+    rng = np.random.default_rng(0)
+    return [transcript(rng, 5 + 3 * i, 60, 200 - 4 * i) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "is_whole"),
+    [
+        (whole_transcripts(4), True),
+        ([*whole_transcripts(2), "ACGT" * 50, "ACGT" * 60], True),  # half of them
+        ([*whole_transcripts(1), "ACGT" * 50, "ACGT" * 60], False),
+        ([text[text.index("ATG") : text.index("ATG") + 186] for text in whole_transcripts(4)], False),  # coding ones
+        (["CCATGAAATAACC" * 3], False),
+        ([], False),
+    ],
+)
+def test_whole_transcripts_are_known_by_what_lies_around_their_frames(sequences, is_whole):
+    sample = [letters_of(*sequences)] if sequences else [letters_of(of_obs=[-1])]
+    assert has_architecture(sample) == is_whole
+
+
+def rich_module(n: int = 40) -> tuple[IsoFormerModule, list[dict], torch.Tensor]:
+    """A module of RNA and a vector with all experts, one batch of which some observations lack one, and the targets."""
+    module = IsoFormerModule(["rna"], {"beta": 2}, {}, 1, SMALL_ISOFORMER, experts=ExpertSet(True, True))
+    rng = np.random.default_rng(0)
+    texts, beta = whole_transcripts(n), torch.from_numpy(rng.normal(size=(n, 2))).float()
+    y_n1 = torch.tensor([[float(text.index("ATG"))] for text in texts])
+    y_n1 = (y_n1 - y_n1.mean()) / y_n1.std() + 0.5 * beta[:, :1]
+    visible = torch.ones(n, 2, dtype=torch.bool)
+    visible[::5] = False
+    visible[1, 0] = False
+    views = {
+        "rna": letters_of(*texts, of_obs=[-1 if i % 4 == 0 else i for i in range(n)]),
+        "beta": Grid(beta, visible, beta.sum(1)),
+        TARGETS: Grid(y_n1, torch.ones(n, 1, dtype=torch.bool), y_n1[:, 0]),
+    }
+    fit_scores(module, [views])
+    return module, [views], y_n1
+
+
+def test_each_expert_reads_what_is_its_own():
+    module, (views,), _ = rich_module()
+    assert module.experts == ["rna", "beta", "architecture", "network"]
+    values, has_n = module.features("beta", views)
+    assert has_n.tolist() == [i % 5 != 0 for i in range(40)]
+    assert values[0].tolist() == [0, float(views["beta"].values[1, 1])], "0, the mean, stands for what was not measured"
+    parts, has_n = module.features("architecture", views)
+    assert has_n.tolist() == [i % 4 != 0 for i in range(40)]
+    before = [len(text[: text.index("ATG")]) for i, text in enumerate(whole_transcripts()) if i % 4]
+    torch.testing.assert_close(parts[:, 0], torch.tensor(before).float().log1p())
+    assert module.scores["rna"].composition.n_features == Composition("nucleotide").n_features + len(ARCHITECTURE)
+
+
+def test_regressions_are_fitted_to_vectors_and_architecture():
+    module, views, y_n1 = rich_module()
+    group_n = torch.arange(40) // 2
+    explained = fit_regressions(module, views, TARGETS, group_n, seed=0)
+    assert set(explained) == {"rna", "beta", "architecture"}
+    assert explained["architecture"] > 0.5, "the residues before the frame are in the architecture"
+    x_mf, has_n = module.features("architecture", views[0])
+    expected = GroupRegression(len(ARCHITECTURE), 1)
+    is_held_m = torch.isin(group_n[has_n], group_n[has_n].unique()[torch.randperm(20, generator=_seeded()) < 4])
+    expected.fit(x_mf, y_n1[has_n], group_n[has_n], is_held_m, GROUP_WEIGHT, LINEAR_PENALTIES)
+    torch.testing.assert_close(module.linear["architecture"].weight_ft, expected.weight_ft)
+    assert module.kernels["beta"].landmark_mk.shape == (30, 2)
+    with torch.no_grad():
+        predicted_net, set_n = module.expert_predictions(views[0])
+    assert set_n.tolist() == [(i % 4 != 0) + 2 * (i % 5 != 0) for i in range(40)]
+    torch.testing.assert_close(predicted_net[has_n, 2], expected(x_mf))
+    assert not predicted_net[~has_n, 2].any()
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_the_architecture_counts_where_there_is_rna():
+    module, _, _ = rich_module()
+    third, half, fourth = 1 / 3, 0.5, 0.25
+    expected = [[0, 0, 0, 1], [third, 0, third, third], [0, half, 0, half], [fourth] * 4]
+    torch.testing.assert_close(module.weight_se, torch.tensor(expected))
+
+
+def test_weights_count_differences_within_groups():
+    module = IsoFormerModule(["dna"], {}, {}, 2, SMALL_ISOFORMER)
+    generator = torch.Generator().manual_seed(0)
+    predicted_net = torch.randn(60, 2, 2, generator=generator)
+    group_n = torch.arange(60) % 20
+    truth_nt = 0.8 * predicted_net[:, 0] + torch.randn(20, 2, generator=generator)[group_n]
+    visible_nt = torch.rand(60, 2, generator=generator) > 0.2
+    set_n, target = torch.ones(60, dtype=torch.int64), Grid(truth_nt, visible_nt, truth_nt.sum(1))
+    fit_weights(module, predicted_net, set_n, target)
+    without = module.weight_se.clone()
+    fit_weights(module, predicted_net, set_n, target, torch.arange(60))
+    torch.testing.assert_close(module.weight_se, without, msg="groups of one have no differences")
+    fit_weights(module, predicted_net, set_n, target, group_n)
+    error = [
+        float(((predicted_net[:, e] - truth_nt).square() * visible_nt).sum() / (truth_nt.square() * visible_nt).sum())
+        for e in (0, 1)
+    ]
+    explained = np.maximum(1 - np.array(error), 0.01)
+    prior = explained / explained.sum()
+    gram, moment = np.zeros((2, 2)), np.zeros(2)
+    for t in range(2):
+        for rows in [np.arange(60), *(np.arange(g, 60, 20) for g in range(20))]:
+            rows = rows[visible_nt[rows, t].numpy()]
+            a, y = predicted_net[rows, :, t].double().numpy(), truth_nt[rows, t].double().numpy()
+            scale = 1.0 if len(rows) > 10 else GROUP_WEIGHT
+            if scale != 1.0 and len(rows):
+                a, y = a - a.mean(0), y - y.mean()
+            gram, moment = gram + scale * a.T @ a, moment + scale * a.T @ y
+    ridge = np.diag(np.diag(gram)) * PRIOR_OBS / 60
+    expected = np.linalg.solve(gram + ridge, moment + ridge @ prior)
+    np.testing.assert_allclose(module.weight_se[1], expected, atol=1e-4)
+
+
+def test_models_of_all_experts_are_saved_and_those_of_before_have_none(tmp_path):
+    adata = transcripts(40)
+    adata.obs["rna"] = whole_transcripts()
+    adata.obsm["beta"] = np.random.default_rng(0).random((40, 2))
+    IsoFormer.setup_anndata(adata, rna_key="rna", vector_keys={"beta": "beta"}, group_key="gene")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    assert model.derived.experts == ExpertSet(architecture=True, vectors=True)
+    model.train(2, **QUIET)
+    model.save(tmp_path / "model")
+    again = IsoFormer.load(tmp_path / "model", adata)
+    assert again.derived == model.derived
+    np.testing.assert_array_equal(again.predict(), model.predict())
+    assert IsoFormer.load(FIXTURES / "IsoFormer").derived.experts == ExpertSet(architecture=False, vectors=False)
