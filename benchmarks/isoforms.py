@@ -114,31 +114,24 @@ def main() -> None:
     length_nt = np.repeat([[np.log1p(len(p))] for p in protein], y_nt.shape[1], axis=1)
     length_g = within(y_nt.mean(1), length_nt.mean(1), gene_n)
 
-    def ours(seed: int) -> dict[str, np.ndarray]:
-        """Return predictions by IsoFormer, and by each of its experts alone; the folds are kept one by one."""
+    def ours(seed: int) -> np.ndarray:
+        """Return predictions by IsoFormer; the folds are kept one by one."""
 
-        def fold(trained_n: np.ndarray, tested_n: np.ndarray) -> dict[str, np.ndarray]:
+        def fold(trained_n: np.ndarray, tested_n: np.ndarray) -> np.ndarray:
             own = adata[trained_n].copy()
             IsoFormer.setup_anndata(own, rna_key="rna", protein_key="protein", group_key="gene_id")
             model = IsoFormer(own, IsoFormerConfig(seed=seed))
             model.train(arguments.epochs, progress_bar=False, key_added=None)
-            weights = model.module.weight_se
-            print("  ", dict(zip(model.module.experts, weights[-1].numpy().round(2), strict=True)), flush=True)
-            tested, found, fitted = adata[tested_n].copy(), {}, weights.clone()
-            found["all"] = model.predict(tested).to_numpy()
-            for e, name in enumerate(model.module.experts):
-                weights.zero_()[:, e] = fitted[:, e]
-                found[name] = model.predict(tested).to_numpy()
-            return found
+            weights = model.module.weight_se[-1].numpy().round(2)
+            print("  ", dict(zip(model.module.experts, weights, strict=True)), flush=True)
+            return model.predict(adata[tested_n].copy()).to_numpy()
 
-        found: dict[str, np.ndarray] = {}
+        fold_n, predicted_nt = folds(gene_n, seed), np.empty(y_nt.shape)
         for number in range(N_FOLDS):
-            tested_n = folds(gene_n, seed) == number
+            tested_n = fold_n == number
             told = f"isoforms {OURS} {arguments.epochs or ''} {seed} {number}"
-            arrays, _ = kept.arrays(told, lambda t=tested_n: fold(~t, t))
-            for name, array in arrays.items():
-                found.setdefault(name, np.empty(y_nt.shape))[tested_n] = array
-        return found
+            predicted_nt[tested_n], _ = kept(told, lambda t=tested_n: fold(~t, t))
+        return predicted_nt
 
     rows = [{"method": LENGTH, **scores(y_nt, length_nt, gene_n, length_g)}]
     for seed in arguments.seeds:
@@ -153,9 +146,8 @@ def main() -> None:
             told = f"isoforms {name} {arguments.epochs or ''} {seed}"
             predicted_nt, _ = kept(told, make)
             rows.append({"method": name, **scores(y_nt, predicted_nt, gene_n, length_g)})
-        for name, predicted_nt in ({} if arguments.baselines_only else ours(seed)).items():
-            method = OURS if name == "all" else f"of these, {name} alone"
-            rows.append({"method": method, **scores(y_nt, predicted_nt, gene_n, length_g)})
+        if not arguments.baselines_only:
+            rows.append({"method": OURS, **scores(y_nt, ours(seed), gene_n, length_g)})
         print(shown(pd.DataFrame(rows).set_index("method"), COLUMNS, "within").to_string(), flush=True)
     means = pd.DataFrame(rows).groupby("method").mean()
     for name in means.index[means.index.str.startswith(OURS)]:

@@ -294,23 +294,19 @@ def test_weights_count_differences_within_groups():
     fit_weights(module, predicted_net, set_n, target, torch.arange(60))
     torch.testing.assert_close(module.weight_se, without, msg="groups of one have no differences")
     fit_weights(module, predicted_net, set_n, target, group_n)
-    error = [
-        float(((predicted_net[:, e] - truth_nt).square() * visible_nt).sum() / (truth_nt.square() * visible_nt).sum())
-        for e in (0, 1)
-    ]
-    explained = np.maximum(1 - np.array(error), 0.01)
-    prior = explained / explained.sum()
-    gram, moment = np.zeros((2, 2)), np.zeros(2)
+    gram, moment, error, total = np.zeros((2, 2)), np.zeros(2), np.zeros(2), 0.0
     for t in range(2):
-        for rows in [np.arange(60), *(np.arange(g, 60, 20) for g in range(20))]:
+        for group in [None, *range(20)]:
+            rows = np.arange(60) if group is None else np.arange(group, 60, 20)
             rows = rows[visible_nt[rows, t].numpy()]
             a, y = predicted_net[rows, :, t].double().numpy(), truth_nt[rows, t].double().numpy()
-            scale = 1.0 if len(rows) > 10 else GROUP_WEIGHT
-            if scale != 1.0 and len(rows):
-                a, y = a - a.mean(0), y - y.mean()
-            gram, moment = gram + scale * a.T @ a, moment + scale * a.T @ y
-    ridge = np.diag(np.diag(gram)) * PRIOR_OBS / 60
-    expected = np.linalg.solve(gram + ridge, moment + ridge @ prior)
+            if group is not None and len(rows):
+                a, y = (a - a.mean(0)) * GROUP_WEIGHT**0.5, (y - y.mean()) * GROUP_WEIGHT**0.5
+            gram, moment = gram + a.T @ a, moment + a.T @ y
+            error, total = error + ((a - y[:, None]) ** 2).sum(0), total + (y**2).sum()
+    explained = np.maximum(1 - error / total, 0.01)
+    ridge = np.diag(np.diag(gram)) * PRIOR_OBS / 20
+    expected = np.linalg.solve(gram + ridge, moment + ridge @ (explained / explained.sum()))
     np.testing.assert_allclose(module.weight_se[1], expected, atol=1e-4)
 
 

@@ -32,15 +32,15 @@ LINEAR_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 """The same of the linear regression on architecture."""
 MIN_FRAME = 150
 """Residues of the open reading frame of a transcript, 50 codons, from which on it is not one by chance."""
-GROUP_WEIGHT = 4.0
-"""Weight of the differences within groups. Of 1, 4, 20 and 100 the order of isoforms within genes says nothing (Spearman .31, .31,
-.32, .30, docs/experiments); larger ones cost more of the order over all."""
+GROUP_WEIGHT = 10.0
+"""Weight of the differences within groups. Within genes the regression on architecture is the same with 1, 4, 20 and 100; in the
+weights of the experts it decides between the order within genes and that over all (docs/experiments/isoformer.md)."""
 HELD_OUT = 0.2
 """Fraction of the groups whose observations are held out to choose the two."""
 MIN_FITTED = 10
 """Observations with a sequence below which its kernel regression is left out: too few to hold any out."""
 PRIOR_OBS = 30.0
-"""Observations that the prior weights count for, against those of the validation set."""
+"""Observations, or groups, that the prior weights count for, against those of the validation set."""
 MIN_EXPLAINED = 0.01
 """Least fraction of squares that an expert is taken to explain, so that no prior weight is 0 or below."""
 
@@ -109,14 +109,14 @@ def fit_weights(
 ) -> None:
     r"""Fit the weights of the experts, for each set of sequences that an observation may have, in place.
 
-    Ridge regression of all measured targets y of a set's n observations on the experts' predictions A, shrunk to prior
-    weights w₀,
+    Ridge regression of all measured targets y of a set's observations on the experts' predictions A, shrunk to prior weights w₀,
 
     .. math:: w = (A^\top A + \tfrac{n_0}{n} D)^{-1} (A^\top y + \tfrac{n_0}{n} D\, w_0), \quad D = \operatorname{diag}(A^\top A),
 
     with w₀ in proportion to the fraction of squares that each expert explains by itself over all observations that it has a
-    prediction for, and :math:`n_0` = :data:`PRIOR_OBS`. Sets that no observation has keep w₀. With groups, A and y also have the
-    differences of each observation from the mean of its group, times the root of :data:`GROUP_WEIGHT`, for the weights alone.
+    prediction for, n the number of the set's groups (observations, if there are none), and :math:`n_0` = :data:`PRIOR_OBS`. Sets
+    that no observation has keep w₀. With groups, A and y also have the differences of each observation from the mean of its group,
+    times the root of :data:`GROUP_WEIGHT`.
 
     Parameters
     ----------
@@ -132,30 +132,38 @@ def fit_weights(
     """
     module.reset_weights()
     weight_se = module.get_buffer("weight_se")
-    weight_se *= _explained(predicted_net, set_n, target, weight_se > 0)
+    group_n = torch.arange(len(set_n), device=set_n.device) if group_n is None else group_n
+    weight_se *= _explained(predicted_net, set_n, target, weight_se > 0, group_n)
     weight_se /= weight_se.sum(1, keepdim=True)
     for s in set_n.unique().tolist():
-        of_n = set_n == s
-        a_net, y_nt, visible_nt = predicted_net[of_n].double(), target.values[of_n].double(), target.visible[of_n]
-        has_e = weight_se[s] > 0
-        a_xe, y_x1 = a_net[:, has_e].transpose(1, 2)[visible_nt], y_nt[visible_nt][:, None]
-        if group_n is not None:
-            group_nt = group_n[of_n, None] * y_nt.shape[1] + torch.arange(y_nt.shape[1], device=y_nt.device)
-            a_xe, y_x1 = (with_differences(part, group_nt[visible_nt], GROUP_WEIGHT) for part in (a_xe, y_x1))
+        of_n, has_e = set_n == s, weight_se[s] > 0
+        own = Grid(*(part[of_n] for part in target))
+        a_xe, y_x = _with_group_differences(predicted_net[of_n][:, has_e].double(), own, group_n[of_n])
         prior_e = weight_se[s, has_e].double()
-        gram_ee, moment_e = a_xe.T @ a_xe, (a_xe.T @ y_x1)[:, 0]
+        gram_ee, moment_e = a_xe.T @ a_xe, a_xe.T @ y_x
         # The small number keeps the system regular where an expert predicts 0 throughout.
-        ridge_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_OBS / int(of_n.sum()))
+        ridge_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_OBS / len(group_n[of_n].unique()))
         weight_se[s, has_e] = torch.linalg.solve(gram_ee + ridge_ee, moment_e + ridge_ee @ prior_e).float()
 
 
-def _explained(predicted_net: Tensor, set_n: Tensor, target: Grid, has_se: Tensor) -> Tensor:
+def _explained(predicted_net: Tensor, set_n: Tensor, target: Grid, has_se: Tensor, group_n: Tensor) -> Tensor:
     """Return the fraction of squares that each expert explains, (e,), over the observations that it has a prediction for."""
-    has_net = has_se[set_n][:, :, None] & target.visible[:, None]
-    y_n1t = target.values[:, None]
-    error_e = ((predicted_net - y_n1t).square() * has_net).sum((0, 2))
-    total_e = (y_n1t.square() * has_net).sum((0, 2))
-    return (1 - error_e / total_e.clamp(min=1e-12)).clamp(min=MIN_EXPLAINED)
+    fractions = []
+    for e, has_n in enumerate(has_se[set_n].T):
+        own = Grid(*(part[has_n] for part in target))
+        a_x1, y_x = _with_group_differences(predicted_net[has_n, e : e + 1], own, group_n[has_n])
+        fractions.append(1 - (a_x1[:, 0] - y_x).square().sum() / y_x.square().sum().clamp(min=1e-12))
+    return torch.stack(fractions).clamp(min=MIN_EXPLAINED).to(predicted_net.dtype)
+
+
+def _with_group_differences(predicted_net: Tensor, target: Grid, group_n: Tensor) -> tuple[Tensor, Tensor]:
+    """Return predictions of measured targets, (x, e), and these, (x,), below them their differences within groups, weighted."""
+    y_nt, visible_nt = target.values.to(predicted_net.dtype), target.visible
+    # Targets have means of their own: a group is the same target of the same group.
+    group_nt = group_n[:, None] * y_nt.shape[1] + torch.arange(y_nt.shape[1], device=y_nt.device)
+    group_x = group_nt[visible_nt]
+    a_xe = with_differences(predicted_net.transpose(1, 2)[visible_nt], group_x, GROUP_WEIGHT)
+    return a_xe, with_differences(y_nt[visible_nt][:, None], group_x, GROUP_WEIGHT)[:, 0]
 
 
 def _held_groups(group_n: Tensor, generator: torch.Generator) -> Tensor:
