@@ -15,7 +15,7 @@ tissues   Rows with a promoter, a protein, a coding sequence, with several of th
 mpra      Fragments of 3'-UTRs.
 isoforms  RNA, the protein of the longest open reading frame, and both. The first baseline says that isoforms are alike.
 
-With --models only these are trained: "all", or columns. With --rows the training rows are cut to the first so many. With --epochs
+With --models these alone are trained, "all" or columns, and no baselines. With --rows the training rows are cut to the first so many. With --epochs
 trainings are cut short, to try the script out: the regressions beside the network are then the same, the network is not.
 --set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first.
 """
@@ -365,9 +365,10 @@ def main() -> None:
     run = Run(arguments.seeds, *cut, arguments.models, changes, Kept(arguments.cache))
     for name in arguments.parts:
         of = task(name, arguments.rows)
+        baselines_of = plain(of) if run.models is None else {}
         cut = "" if arguments.rows is None else f" rows={arguments.rows}"
-        kept = {method: run.kept(f"{name} {method}{cut}", make) for method, make in plain(of).items()}
-        tables = [measured(of, kept | averaged(of, kept), arguments.seeds[0])]
+        kept = {method: run.kept(f"{name} {method}{cut}", make) for method, make in baselines_of.items()}
+        tables = [measured(of, kept | averaged(of, kept), arguments.seeds[0])] if kept else []
         for seed in [] if arguments.baselines_only else run.seeds:
             tables.append(measured(of, ours(of, run, seed), seed))
         rows = pd.concat(tables, ignore_index=True)
