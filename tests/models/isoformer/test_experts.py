@@ -6,6 +6,7 @@ import torch
 
 from omicsmlm import IsoFormer
 from omicsmlm._types import Grid
+from omicsmlm.models.isoformer import _experts
 from omicsmlm.models.isoformer._config import ExpertSet
 from omicsmlm.models.isoformer._experts import (
     GROUP_WEIGHT,
@@ -323,3 +324,16 @@ def test_models_of_all_experts_are_saved_and_those_of_before_have_none(tmp_path)
     assert again.derived == model.derived
     np.testing.assert_array_equal(again.predict(), model.predict())
     assert IsoFormer.load(FIXTURES / "IsoFormer").derived.experts == ExpertSet(architecture=False, vectors=False)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _experts.RATES == (0.3, 0.7, 1.5)
+    assert _experts.PENALTIES == (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+    assert _experts.HELD_OUT == 0.2
+    assert _experts.MIN_FITTED == 10
+    assert _experts.PRIOR_OBS == 30.0
+    assert _experts.MIN_EXPLAINED == 0.01
+    assert _experts.LINEAR_PENALTIES == (1.0, 10.0, 100.0, 1000.0)
+    assert _experts.GROUP_WEIGHT == 10.0
+    assert _experts.MIN_FRAME == 150
