@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from omicsmlm.data import SequenceField, TranslatedField, holds_coding_sequences, translated
+from omicsmlm.data import SequenceField, are_coding, holds_coding_sequences, translated
 
 CODING = ["ATGAAATAG", "ATGAAA", "ATGGTTTAA", None, "ATGTAGAAA", "atgauguga", "ATGA"]
 PROTEIN = ["MW", None, "", "MK", None, None, None]
@@ -23,7 +23,7 @@ def transcripts(coding=CODING, protein=PROTEIN, **columns):
 
 
 def field(key="protein"):
-    return TranslatedField("protein", key, "protein", "cds")
+    return SequenceField("protein", key, "protein", "cds")
 
 
 def proteins(adata, of):
@@ -124,6 +124,7 @@ def test_the_columns_are_checked():
 )
 def test_a_column_of_coding_sequences_is_known_by_its_frames(coding, is_coding):
     assert holds_coding_sequences(transcripts(coding, None), "cds") == is_coding
+    assert are_coding(sorted({c.encode() for c in coding if c})) == is_coding
 
 
 def test_proteins_alone_are_read_as_before():

@@ -6,8 +6,8 @@ from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
 from ._sample import batch_codes, sample_observations, stored_values
-from ._sequences import SequenceField, SequenceKind, VectorField
-from ._translation import TranslatedField, holds_coding_sequences, translated
+from ._sequences import SequenceField, SequenceKind, VectorField, holds_coding_sequences
+from ._translation import are_coding, translated
 
 __all__ = [
     "ADDED_SUFFIX",
@@ -20,8 +20,8 @@ __all__ = [
     "ObservationSampler",
     "SequenceField",
     "SequenceKind",
-    "TranslatedField",
     "VectorField",
+    "are_coding",
     "as_categories",
     "batch_codes",
     "category_codes",

@@ -21,7 +21,6 @@ from ._fingerprint import Fingerprint
 from ._matrix import Matrix
 from ._modality_index import indices_in, modality_of
 from ._sequences import SequenceField, VectorField
-from ._translation import TranslatedField
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,7 @@ class OmicsManager(AnnDataManager):
             ModalityField(name, layers.get(source), kinds.get(source), source, source in optional)
             for name, source in {**{name: name for name in setup["modalities"]}, **added}.items()
         ]
-        for name, column in setup.get("sequences", {}).items():
-            fields.append(TranslatedField(name, *column) if len(column) > 2 else SequenceField(name, *column))
+        fields += [SequenceField(name, *column) for name, column in setup.get("sequences", {}).items()]
         fields += [VectorField(name, key) for name, key in setup.get("vectors", {}).items()]
         fields.append(CovariatesField(setup["covariate_keys"]))
         names = {"model_name": model_name, "setup_method_name": method, "setup_args": setup}

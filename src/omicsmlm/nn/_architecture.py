@@ -73,8 +73,8 @@ def architecture(residues: Sequences, code_t: Tensor) -> Tensor:
     is_last_t = place_t >= (length_u - SIGNAL_WINDOW)[sequence_t]
     counts_uf = torch.stack([counted(starts)[:, 0], counted(pentamers)[:, 2], counted(heptamers)[:, 2]], 1)
     has_signal_u = counted(signals & is_last_t).sum(1) > 0
-    share_u = part_up[:, 1] / length_u.clamp(min=1)
-    columns = [part_up.log1p(), share_u[:, None], fraction_up, counts_uf.log1p(), has_signal_u.float()[:, None]]
+    in_frame_u = part_up[:, 1] / length_u.clamp(min=1)
+    columns = [part_up.log1p(), in_frame_u[:, None], fraction_up, counts_uf.log1p(), has_signal_u.float()[:, None]]
     return torch.cat(columns, 1)
 
 
