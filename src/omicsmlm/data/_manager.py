@@ -47,7 +47,8 @@ class OmicsManager(AnnDataManager):
         setup
             ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first, or None in
             its place); ``added``, where a query has added features: from the name that they got to their modality;
-            ``sequences``, columns with sequences (``[key, kind]`` by name), ``vectors``, entries of ``obsm`` by name, and
+            ``sequences``, columns with sequences by name (``[key, kind]``; ``[key, kind, coding_key]`` of proteins that are
+            translated where they are absent), ``vectors``, entries of ``obsm`` by name, and
             ``optional``, names of modalities that other objects may lack altogether.
         model_name, method
             Name of the model class and of its setup method, for the registry.

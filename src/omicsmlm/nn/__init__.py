@@ -1,6 +1,7 @@
 """Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear model they are initialised with."""
 
 from ._adversary import Adversary, reverse_gradient
+from ._architecture import ARCHITECTURE, architecture, longest_frames
 from ._attention import Segments, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenLogits
 from ._component_fit import ComponentFit
@@ -12,6 +13,7 @@ from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._encoder_weights import Source
 from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
+from ._group_regression import GroupRegression, with_differences
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latent_head import LatentHead, drawn
@@ -54,6 +56,11 @@ __all__ = [
     "CompositionScores",
     "Fusion",
     "FusionKind",
+    "ARCHITECTURE",
+    "architecture",
+    "longest_frames",
+    "GroupRegression",
+    "with_differences",
     "KernelRegression",
     "ResidueEncoder",
     "ALPHABETS",

@@ -132,8 +132,9 @@ class IsoFormerConfig:
     n_components
         Principal components of the composition.
     kernel_expert
-        Whether a kernel regression on the composition of each sequence predicts beside the network, the predictions combined
-        by weights that are fitted on the validation set (ours; see ``_experts.py``).
+        Whether kernel regressions on the composition of each sequence and on each vector predict beside the network, and a
+        linear one on the architecture of whole transcripts, the predictions combined by weights that are fitted on the
+        validation set (ours; see ``_experts.py``).
     n_landmarks
         Most landmarks, training observations, of each kernel regression.
     learning_rate
@@ -237,6 +238,20 @@ class Statistics(NamedTuple):
     """Standard deviation; 1 where a dimension does not vary."""
 
 
+class ExpertSet(NamedTuple):
+    """Experts beside the network and the kernel regressions on sequences. Version 0.1 had neither."""
+
+    architecture: bool = False
+    """Whether the RNA are whole transcripts: their architecture is then part of their composition, and a regression on it predicts,
+    too."""
+    vectors: bool = False
+    """Whether each vector has a kernel regression."""
+
+
+NO_MORE_EXPERTS = ExpertSet()
+"""Those of version 0.1."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class IsoFormerDerived:
     """Hyper-parameters that :class:`IsoFormer` derives from the data."""
@@ -252,6 +267,8 @@ class IsoFormerDerived:
     former_states: bool = True
     """Whether published encoders are read as in version 0.1, which did not save this: Enformer with 8,192 base pairs and all of
     its positions, and the states of special tokens among those of residues."""
+    experts: ExpertSet = NO_MORE_EXPERTS
+    """Further experts."""
 
 
 WEIGHT_DECAY = 1e-2
