@@ -5,7 +5,7 @@ from ._fields import CovariatesField, ModalityField
 from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
-from ._sample import batch_codes, sample_observations, stored_values
+from ._sample import batch_codes, name_digests, sample_observations, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "batch_codes",
     "category_codes",
     "find_column",
+    "name_digests",
     "observation_loader",
     "sample_observations",
     "stored_values",

@@ -8,6 +8,7 @@ from ._component_logits import ComponentLogits
 from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
+from ._cross_fitting import CrossFitting, FoldSizes
 from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._fusion import Fusion, FusionKind
 from ._kernel_regression import KernelRegression
@@ -17,13 +18,11 @@ from ._latents import LatentAttention
 from ._linear_initialization import (
     Component,
     Directions,
-    Estimates,
+    are_paired,
     initial_components,
     log_means,
     only_present,
-    own_estimates,
     principal_directions,
-    ridge_estimates,
 )
 from ._linear_risks import LinearRisks
 from ._pretrained_encoder import FrozenEncoder, PretrainedEncoder, Source, state_width
@@ -31,9 +30,10 @@ from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
 from ._residue_encoder import ResidueEncoder
 from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, texts, windowed
+from ._ridge_estimates import Estimates, FoldEstimates, own_estimates, ridge_estimates
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
-from ._scaling import Scaling, Scalings
+from ._scaling import ScaledTokens, Scaling, Scalings
 from ._set_encoder import PrecisionWeighting, SetEncoder
 from ._state_store import StateStore
 from ._subset_logits import CANDIDATES, SubsetLogits, mean_logits
@@ -46,6 +46,11 @@ __all__ = [
     "place_of",
     "sequence_of",
     "ComponentLogits",
+    "CrossFitting",
+    "FoldEstimates",
+    "FoldSizes",
+    "ScaledTokens",
+    "are_paired",
     "Composition",
     "CompositionScores",
     "Fusion",
