@@ -1,7 +1,8 @@
 """SNARE-seq: what a model says of the cells that it was initialised with, and of others, with and without cross-fitting.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/cross_fitting.py [--families ScMBERT OmicsMLM] [--seeds 0 1] [--cells 2000] [--untrained] [--out DIR]
+    python benchmarks/cross_fitting.py [--families ScMBERT OmicsMLM] [--maps "one map" folds] [--seeds 0 1] [--cells 2000]
+                                       [--untrained] [--out DIR]
 
 The model is made, and trained, of some cells of the training libraries (drawn by the seed). ``agreement``: correlation, the
 mean over dimensions, of the embedding by ATAC alone with the embedding by both, in the model's own cells and in as many
@@ -13,6 +14,7 @@ same model with its folds taken away before training: each observation is then e
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,8 @@ from sklearn.preprocessing import StandardScaler
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT, ScMBERTConfig, datasets
 
-FAMILIES = {"ScMBERT": (ScMBERT, ScMBERTConfig), "OmicsMLM": (OmicsMLM, OmicsMLMConfig)}
+FAMILIES: dict[str, tuple[Any, Any]] = {"ScMBERT": (ScMBERT, ScMBERTConfig), "OmicsMLM": (OmicsMLM, OmicsMLMConfig)}
+MAPS = ["one map", "folds"]
 VIEWS = {"ATAC": ["atac"], "RNA": ["rna"], "both": ["rna", "atac"]}
 EPOCHS = {"ScMBERT": 6, "OmicsMLM": None}  # as in benchmarks/scmbert.py
 
@@ -84,6 +87,7 @@ def cells_of(seed: int, n: int) -> dict[str, MuData]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
+    parser.add_argument("--maps", nargs="+", choices=MAPS, default=MAPS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--cells", type=int, default=2000)
     parser.add_argument("--untrained", action="store_true")
@@ -96,16 +100,16 @@ def main() -> None:
         cells = cells_of(seed, arguments.cells)
         for family in arguments.families:
             kind, config = FAMILIES[family]
-            for maps in ("one map", "folds"):
+            for maps in arguments.maps:
                 model = kind(cells["own"].copy(), config(seed=seed), batch_key="batch")
-                if maps == "one map":
+                if maps == MAPS[0]:
                     model.module.cross_fitting = None
                 rows[family, maps, "untrained", seed] = row(model, cells)
                 if not arguments.untrained:
                     model.train(EPOCHS[family], key_added=None, progress_bar=False)
                     rows[family, maps, "trained", seed] = row(model, cells)
-        table = pd.DataFrame(rows).T
-        table.to_csv(arguments.out / "cross_fitting.csv")  # a killed run leaves what it has
+                table = pd.DataFrame(rows).T
+                table.to_csv(arguments.out / "cross_fitting.csv")  # a killed run leaves what it has
     means = table.groupby(level=[0, 1, 2], sort=False).mean()
     for view in VIEWS:
         print(f"\n== {view}\n{means[view].round(3).to_string()}")
