@@ -52,7 +52,8 @@ class CrossFitting(nn.Module):
         self.n_folds = sizes.n_folds
         self.register_buffer("digest_m", torch.zeros(sizes.n_fitted, dtype=torch.int64))
         for m, g in enumerate(n_features.values()):
-            self.register_buffer(f"weights_{m}", torch.zeros(sizes.n_folds, g, n_components))
+            # In half precision, as ten maps of thousands of features are large, and this is a correction.
+            self.register_buffer(f"weights_{m}", torch.zeros(sizes.n_folds, g, n_components, dtype=torch.float16))
             self.register_buffer(f"offset_{m}", torch.zeros(sizes.n_folds, n_components))
 
     @torch.no_grad()
@@ -104,13 +105,14 @@ class CrossFitting(nn.Module):
 
     def _of_values(self, weights_fgc: Tensor, scaled_ng: Tensor, fold_n: Tensor) -> Tensor:
         if not is_on_host(fold_n):  # which observations are of a fold, the host would have to wait for
-            every_nfc = torch.einsum("ng,fgc->nfc", scaled_ng, weights_fgc)
+            every_nfc = torch.einsum("ng,fgc->nfc", scaled_ng, weights_fgc.float())
             return every_nfc[torch.arange(len(fold_n), device=fold_n.device), fold_n]
         own = [(fold_n == fold).nonzero()[:, 0] for fold in range(self.n_folds)]
-        parts = [scaled_ng[place_k] @ weights_gc for place_k, weights_gc in zip(own, weights_fgc, strict=True)]
+        parts = [scaled_ng[place_k] @ weights_gc.float() for place_k, weights_gc in zip(own, weights_fgc, strict=True)]
         return torch.cat(parts)[torch.cat(own).argsort()]
 
-    def _of_tokens(self, weights_fgc: Tensor, scaled: ScaledTokens, fold_n: Tensor) -> Tensor:
+    def _of_tokens(self, half_fgc: Tensor, scaled: ScaledTokens, fold_n: Tensor) -> Tensor:
+        weights_fgc = half_fgc.float()
         n_features = weights_fgc.shape[1]
         fold_t = torch.repeat_interleave(fold_n, scaled.offsets.diff(), output_size=len(scaled.column_t))
         above_nc = F.embedding_bag(

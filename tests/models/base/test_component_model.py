@@ -138,7 +138,7 @@ def renamed(mdata):
 
 
 def test_observations_are_known_again_by_their_names(folded, paired):
-    assert folded.derived.folds == FoldSizes(5, 160)
+    assert folded.derived.folds == FoldSizes(10, 160)
     whole = folded.get_latent_representation()
     order = np.random.default_rng(0).permutation(160)[:90]
     for data in (paired.copy(), MuData({name: part.copy() for name, part in paired.mod.items()})):
@@ -157,7 +157,7 @@ def test_others_are_embedded_by_the_map_of_all(folded, paired):
         (batch,) = folded.minibatches(None, None, 160)
         expected = folded.module.encode(folded.parts.tokenizer(batch)).mean.numpy()
         digest_n = digests_of(paired.obs_names)
-        own = folded.module.encode(folded.parts.tokenizer(batch), fold_n=torch.from_numpy(digest_n % 5)).mean.numpy()
+        own = folded.module.encode(folded.parts.tokenizer(batch), fold_n=torch.from_numpy(digest_n % 10)).mean.numpy()
     np.testing.assert_allclose(by_all, expected, atol=1e-5)
     np.testing.assert_allclose(folded.get_latent_representation(), own, atol=1e-5)
 

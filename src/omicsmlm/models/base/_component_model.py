@@ -26,7 +26,7 @@ ADVERSARY_WEIGHT = 2.5
 """Weight of the adversary on the batch for each batch but one: the more there are, the weaker it is (``docs/experiments.md``)."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
-N_FOLDS = 5
+N_FOLDS = 10
 """Folds of the observations that a network is initialised with, each of which is estimated by the others where modalities predict
 one another (``docs/experiments/cross_fitting.md``)."""
 WEIGHT_DECAY = 1e-4
