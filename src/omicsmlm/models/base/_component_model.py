@@ -28,7 +28,7 @@ MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
 N_FOLDS = 10
 """Folds of the observations that a network is initialised with, each of which is estimated by the others where modalities predict
-one another (``docs/experiments/cross_fitting.md``)."""
+one another (``docs/experiments/single_cell.md``)."""
 WEIGHT_DECAY = 1e-4
 """Of AdamW, in both families (ours)."""
 
