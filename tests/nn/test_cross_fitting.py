@@ -87,7 +87,9 @@ def test_rates_divide_what_the_layer_is_given():
     rates = {"rna": np.array([1, 2, 0.5, 4, 1], np.float32), "atac": np.ones(4, np.float32)}
     scaled.initialize(DIGESTS, COMPONENTS, rates)
     x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(scaled("rna", x / torch.from_numpy(rates["rna"]), FOLDS), plain("rna", x, FOLDS), rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(
+        scaled("rna", x / torch.from_numpy(rates["rna"]), FOLDS), plain("rna", x, FOLDS), rtol=2e-3, atol=2e-3
+    )
 
 
 def test_it_is_saved_with_the_weights_and_not_trained(layer):

@@ -138,7 +138,12 @@ class TokenSummary(nn.Module):
         panel_n = torch.zeros(len(part.present), dtype=torch.int64, device=chosen.device)
         zero_sg = -(mean_g * part.measured)[chosen][None]
         return ScaledTokens(
-            column_t.clamp(min=0), weight_t, part.offsets, zero_sg, panel_n, torch.ones_like(panel_n, dtype=zero_sg.dtype)
+            column_t.clamp(min=0),
+            weight_t,
+            part.offsets,
+            zero_sg,
+            panel_n,
+            torch.ones_like(panel_n, dtype=zero_sg.dtype),
         )
 
     def rates(self, name: str, chosen: Tensor) -> np.ndarray:

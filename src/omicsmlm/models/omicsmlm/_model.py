@@ -119,7 +119,9 @@ class OmicsMLM(
         n_batches = n_categories[0] if n_categories else 1
         n_fixed, n_known = derived.n_fixed_batches, derived.n_known_batches
         n_features = {name: len(s) for name, s in selected.items()}
-        module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference, folds=derived.folds)
+        module = OmicsMLMModule(
+            kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference, folds=derived.folds
+        )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}

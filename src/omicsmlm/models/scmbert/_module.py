@@ -129,9 +129,7 @@ class ScMBERTModule(ComponentModule):
             summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()}
         )
 
-    def _joined(
-        self, parts: dict[str, TokenSet], fold_n: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, TokenLayout]:
+    def _joined(self, parts: dict[str, TokenSet], fold_n: Tensor | None = None) -> tuple[Tensor, Tensor, TokenLayout]:
         """Return the sum of each cell's tokens, the packed tokens of all cells, and their layout."""
         parts = with_lengths(parts)
         indices, bins = {name: obs_of(part) for name, part in parts.items()}, self.visible_bins(parts)
