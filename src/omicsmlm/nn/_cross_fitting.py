@@ -107,9 +107,10 @@ class CrossFitting(nn.Module):
         if not is_on_host(fold_n):  # which observations are of a fold, the host would have to wait for
             every_nfc = torch.einsum("ng,fgc->nfc", scaled_ng, weights_fgc.float())
             return every_nfc[torch.arange(len(fold_n), device=fold_n.device), fold_n]
-        own = [(fold_n == fold).nonzero()[:, 0] for fold in range(self.n_folds)]
-        parts = [scaled_ng[place_k] @ weights_gc.float() for place_k, weights_gc in zip(own, weights_fgc, strict=True)]
-        return torch.cat(parts)[torch.cat(own).argsort()]
+        place_n = fold_n.argsort()
+        parts = scaled_ng[place_n].split(torch.bincount(fold_n, minlength=self.n_folds).tolist())
+        found = [part_kg @ weights_gc.float() for part_kg, weights_gc in zip(parts, weights_fgc, strict=True)]
+        return torch.cat(found)[place_n.argsort()]
 
     def _of_tokens(self, half_fgc: Tensor, scaled: ScaledTokens, fold_n: Tensor) -> Tensor:
         weights_fgc = half_fgc.float()
