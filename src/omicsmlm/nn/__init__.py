@@ -25,6 +25,7 @@ from ._linear_initialization import (
     principal_directions,
 )
 from ._linear_risks import LinearRisks
+from ._modality_scalings import Scalings
 from ._pretrained_encoder import FrozenEncoder, PretrainedEncoder, Source, state_width
 from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
@@ -33,7 +34,7 @@ from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequenc
 from ._ridge_estimates import Estimates, FoldEstimates, own_estimates, ridge_estimates
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
-from ._scaling import ScaledTokens, Scaling, Scalings
+from ._scaling import ScaledTokens, Scaling
 from ._set_encoder import PrecisionWeighting, SetEncoder
 from ._state_store import StateStore
 from ._subset_logits import CANDIDATES, SubsetLogits, mean_logits
