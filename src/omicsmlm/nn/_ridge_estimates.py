@@ -88,12 +88,14 @@ def ridge_estimates(
     left_out_nk = target_nk - fit.left_out_nk
     r_k = _correlations(left_out_nk, target_nk).clip(*CORRELATIONS)
     weights_gk = fit.weights_gk * _size(target_nk, left_out_nk)
-    found = weights_gk, mean_k - mean_g @ weights_gk, r_k**2 / (1 - r_k**2)
+    weights, offset, precision = (
+        np.asarray(part, dtype=np.float32) for part in (weights_gk, mean_k - mean_g @ weights_gk, r_k**2 / (1 - r_k**2))
+    )
     folds = None
     if members:
         weights_fgk = fit.weights_fgk * _size(target_nk, target_nk - fit.fold_out_nk) - weights_gk
         folds = FoldEstimates(weights_fgk.astype(np.float32), -(mean_g @ weights_fgk).astype(np.float32))
-    return Estimates(*(np.asarray(part, dtype=np.float32) for part in found), folds=folds)
+    return Estimates(weights, offset, precision, folds)
 
 
 def _size(target_nk: np.ndarray, estimate_nk: np.ndarray) -> np.ndarray:
@@ -113,10 +115,13 @@ def _varies(x_ng: np.ndarray | sparse.csr_matrix, mean_g: np.ndarray) -> bool:
 def _no_estimates(n_features: int, mean_k: np.ndarray, n_folds: int) -> Estimates:
     """Return the estimates that a modality without variation has: the means of the components, of the least precision."""
     precision = CORRELATIONS[0] ** 2 / (1 - CORRELATIONS[0] ** 2)
-    found = np.zeros((n_features, len(mean_k))), mean_k, np.full(len(mean_k), precision)
+    weights_gk, precision_k = (
+        np.zeros((n_features, len(mean_k)), np.float32),
+        np.full(len(mean_k), precision, np.float32),
+    )
     nothing = np.zeros((n_folds, n_features, len(mean_k)), np.float32), np.zeros((n_folds, len(mean_k)), np.float32)
     folds = FoldEstimates(*nothing) if n_folds else None
-    return Estimates(*(np.asarray(part, dtype=np.float32) for part in found), folds=folds)
+    return Estimates(weights_gk, np.asarray(mean_k, dtype=np.float32), precision_k, folds)
 
 
 def _by_features(x_ng: np.ndarray, mean_g: np.ndarray, target_nk: np.ndarray, members: list[np.ndarray]) -> RidgeFit:
