@@ -133,6 +133,8 @@ class Batch(NamedTuple):
     """(n,) int64 per modality: tokens of each observation, on the host, which then does not wait for the device."""
     unmasked_nd: Tensor | None = None
     """(n, d): embedding of the unmasked observations, without gradient, where the objective's memory bank lacks some."""
+    digests: Tensor | None = None
+    """(n,) int64: a hash of each observation's name, the same in every object and every session."""
 
 
 def measured_in(batch: Batch, name: str) -> Tensor:

@@ -16,6 +16,7 @@ from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 from ._fields import CovariatesField, ModalityField
 from ._matrix import Matrix
 from ._modality_index import indices_in, modality_of
+from ._names import digests_of
 from ._order import BatchPart, FileLayout
 from ._packing import Packed, gather
 from ._panels import read_panels
@@ -105,6 +106,7 @@ class ObservationDataset(Dataset):
         registry: dict[str, dict[str, Any]],
     ) -> None:
         self.n_obs = data.n_obs
+        self.names = data.obs_names
         self.modalities: dict[str, ModalityReader] = {}
         self.sequences: dict[str, SequenceReader] = {}
         self.vectors: dict[str, VectorReader] = {}
@@ -181,6 +183,7 @@ class ObservationDataset(Dataset):
             panels={name: found for name, found in panels.items() if found is not None},
             sequences=residues,
             lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
+            digests=torch.from_numpy(digests_of(self.names[indices])),
         )
 
 
