@@ -27,6 +27,7 @@ SMALL_MOJO = MOJOConfig(
     token_width=16,
     gene_width=16,
     width=16,
+    row_width=12,
     n_levels=2,
     n_blocks=1,
     n_heads=2,

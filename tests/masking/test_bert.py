@@ -132,3 +132,21 @@ def test_a_masking_that_judges_everything_may_be_doubled_too():
     doubled = WithModalitySubsets(MaskFeatures((0.1, 0.5), 0.0))(grids, draws_for(grids))
     assert doubled.evaluated is None
     assert len(doubled.inputs["rna"].values) == 12
+
+
+def test_with_a_range_each_observation_draws_its_own_rate_and_all_chosen_tokens_are_masked():
+    grids = {"rna": grid(300, 400, 0), "meth": grid(300, 400, 1, missing=0.3)}
+    masked = mask(grids, (0.3, 0.9))
+    rates = {}
+    for name, whole in grids.items():
+        evaluated, inputs = masked.evaluated[name], masked.inputs[name]
+        assert torch.equal(inputs.visible, whole.visible & ~evaluated)
+        assert not (evaluated & ~whole.visible).any()
+        assert torch.equal(inputs.values, whole.values * inputs.visible), "no bin is replaced by another"
+        torch.testing.assert_close(inputs.total, inputs.values.sum(1))
+        rates[name] = evaluated.sum(1) / whole.visible.sum(1)
+    assert float(rates["rna"].min()) > 0.2
+    assert float(rates["rna"].max()) < 1.0
+    assert float(rates["rna"].mean()) == pytest.approx(0.6, abs=0.03)
+    assert float(rates["rna"].std()) == pytest.approx(0.6 / 12**0.5, abs=0.03), "uniform"
+    assert float(torch.corrcoef(torch.stack(list(rates.values())))[0, 1]) > 0.9, "one rate for both modalities"

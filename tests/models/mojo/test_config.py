@@ -13,6 +13,7 @@ def test_the_published_values():
     assert (c.stem_kernel, c.n_levels, c.n_blocks, c.n_heads, c.feed_width) == (15, 8, 8, 16, 1024)
     assert (c.axis, c.scaling, c.start) == ("intersection", "maximum", "random")
     assert (c.mask_rate, c.modality_rate, c.consistency) == (0.15, 0.0, 0.0)
+    assert (c.order, c.row_width, c.layers, c.bin_weight, c.smoothing) == ("data", 0, "published", 1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,16 @@ def test_the_axis_is_padded_to_a_multiple_of_what_the_towers_halve(n_levels, n_g
         {"n_bins": 2},
         {"n_levels": 0},
         {"stem_kernel": 1},
-        {"n_heads": 32},
+        {"n_heads": 16},
         {"mask_rate": 1.0},
+        {"mask_rate": (0.2, 1.0)},
+        {"mask_rate": (0.5, 0.5)},
+        {"row_width": 0},
+        {"bin_weight": 0.0},
+        {"value_weight": 0.0},
+        {"smoothing": 0.0},
+        {"whitening": 0.0},
+        {"whitening": 1.0},
         {"modality_rate": 0.0},
         {"modality_rate": 1.0},
         {"consistency": 0.0},
@@ -45,13 +54,22 @@ def test_the_ends_of_each_range_are_allowed(change):
     ("change", "message"),
     [
         ({"axis": "all"}, '^axis: expected "union" or "intersection", got \'all\'; leave it out for the default.$'),
-        ({"scaling": "log"}, '^scaling: expected "auto", "maximum", "range" or "quantiles", got \'log\''),
+        ({"scaling": "log"}, '^scaling: expected "genes", "auto", "maximum", "range" or "quantiles", got \'log\''),
+        ({"order": "name"}, '^order: expected "coexpression" or "data", got \'name\''),
+        ({"layers": "old"}, '^layers: expected "published" or "former", got \'old\''),
+        ({"row_width": -1}, "^row_width: expected at least 0, got -1"),
+        ({"bin_weight": -0.1}, "^bin_weight: expected at least 0, got -0.1"),
+        ({"value_weight": -0.1}, "^value_weight: expected at least 0, got -0.1"),
+        ({"smoothing": -1.0}, "^smoothing: expected a number of bins of at least 0, got -1.0"),
+        ({"whitening": 1.5}, "^whitening: expected a number from 0 to 1, got 1.5"),
+        ({"mask_rate": (0.0, 0.5)}, "^mask_rate: expected a fraction above 0 and at most 1, or the lowest"),
+        ({"mask_rate": (0.5, 0.4)}, r"^mask_rate: .*, got \(0.5, 0.4\)"),
         ({"start": "zero"}, '^start: expected "components" or "random", got \'zero\''),
         ({"n_bins": 1}, "^n_bins: expected at least 2, got 1"),
         ({"n_levels": -1}, "^n_levels: expected at least 0, got -1"),
         ({"stem_kernel": 4}, "^stem_kernel: expected an odd number, got 4"),
-        ({"n_heads": 3}, "^n_heads: expected heads of even width out of 64, got 3"),
-        ({"mask_rate": 0.0}, "^mask_rate: expected a fraction above 0 and at most 1, got 0.0"),
+        ({"n_heads": 3}, "^n_heads: expected heads of even width out of 32, got 3"),
+        ({"mask_rate": 0.0}, "^mask_rate: expected a fraction above 0 and at most 1, or .*, got 0.0"),
         ({"modality_rate": 2.0}, "^modality_rate: expected a probability, got 2.0"),
         ({"consistency": -1.0}, "^consistency: expected at least 0, got -1.0"),
     ],
@@ -68,3 +86,16 @@ def test_fields_of_older_versions_are_read_or_refused():
         ValueError, match="^load: expected MOJOConfig with kernel=5, which is no longer a hyper-parameter, got 7"
     ):
         from_json(MOJOConfig, {**old, "kernel": 7}, MOJO.former_config)
+
+
+def test_of_a_model_that_has_none_of_the_newer_fields_they_are_what_it_did():
+    newer = ("order", "row_width", "layers", "bin_weight", "value_weight", "smoothing", "whitening")
+    old = {name: value for name, value in to_json(MOJOConfig(mask_rate=0.15)).items() if name not in newer}
+    found = from_json(MOJOConfig, old, MOJO.former_config)
+    assert (found.order, found.row_width, found.layers) == ("data", 0, "former")
+    assert (found.bin_weight, found.smoothing, found.mask_rates) == (1.0, 0.0, (0.15, 0.15))
+
+
+def test_a_range_of_rates_is_read_back():
+    config = MOJOConfig(mask_rate=(0.2, 0.4))
+    assert from_json(MOJOConfig, to_json(config), MOJO.former_config) == config

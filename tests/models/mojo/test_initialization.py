@@ -11,7 +11,7 @@ from omicsmlm import MOJO, MOJOConfig
 from omicsmlm._draws import Draws
 from omicsmlm._types import Grid, Masked
 from omicsmlm.models.mojo import _initialization
-from omicsmlm.models.mojo._initialization import fit_heads, gene_features, initialize
+from omicsmlm.models.mojo._initialization import fit_heads, gene_features, initialize, set_values
 from omicsmlm.models.mojo._module import MOJOModule
 from tests.objects import NO_BATCH, SMALL_MOJO, factor_profiles
 
@@ -189,12 +189,65 @@ def test_the_untrained_embedding_holds_principal_components():
     assert found > explained(MOJO(adata, replace(config, start="random")).get_latent_representation(), factors_nk)
 
 
+def test_the_untrained_state_is_the_half_whitened_components_of_all_modalities():
+    mdata = bulk(60)
+    model = MOJO(mdata, replace(SMALL_MOJO, row_width=5))
+    grids = model.parts.tokenizer(all_samples(model))
+    blocks = []
+    for name in grids:
+        values = model.module.row.values(name, grids[name]).numpy() * grids[name].visible.numpy()
+        of = np.flatnonzero(grids[name].visible.any(0))
+        x, seen = values[:, of], grids[name].visible[:, of].numpy()
+        for j in range(len(of)):  # standardised over the samples that have the gene
+            own = x[seen[:, j], j]
+            assert abs(own.mean()) < 1e-4
+            assert own.std() == pytest.approx(1, abs=1e-3)
+        blocks.append(x / np.sqrt(len(of)))
+    x = np.hstack(blocks)
+    _, s, vt = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    score = x @ vt[:5].T
+    expected = score / score.std(0) * np.sqrt(s[:5] / s[0])
+    expected *= np.sqrt(5 / (s[:5] / s[0]).sum())
+    # Without masks, what is missing scales a sample's sum: compare those that have all.
+    whole = np.all([grid.visible.sum(1).numpy() == (grid.visible.any(0)).sum().item() for grid in grids.values()], 0)
+    assert whole.sum() > 5
+    with torch.no_grad():
+        found = model.module.row.linear(grids).numpy()
+    signs = np.sign((found[whole] * expected[whole]).sum(0))
+    np.testing.assert_allclose(found[whole] * signs, expected[whole], rtol=1e-3, atol=1e-3)
+
+
+def test_the_untrained_state_predicts_values_as_well_as_its_components_can():
+    adata, _ = factor_profiles()
+    model = MOJO(adata, replace(SMALL_MOJO, row_width=5, n_levels=3))
+    grid = model.parts.tokenizer(all_samples(model))
+    row = model.module.row
+    with torch.no_grad():
+        state, x = row.linear(grid).double(), row.values("rna", grid["rna"]).double()
+        found = row.predicted(row.linear(grid))["rna"].double()
+    best = state @ torch.linalg.lstsq(state, x).solution
+    error, least = (found - x).square().mean(), (best - x).square().mean()
+    assert least <= error < least + 1e-3
+
+
+def test_values_of_a_gene_that_does_not_vary_or_is_not_there_are_zero():
+    module = MOJOModule(["rna"], 3, SMALL_MOJO)
+    bins = torch.tensor([[1.0, 4.0, 0.0], [3.0, 4.0, 0.0]])
+    visible = torch.tensor([[True, True, False], [True, True, False]])
+    values = torch.arange(16.0).expand(3, 16) * 2
+    set_values(module, [{"rna": Grid(bins, visible, torch.zeros(2))}], {"rna": values})
+    assert module.row.value_0[0, :4].tolist() == [-2.0, -1.0, 0.0, 1.0]
+    assert float(module.row.value_0[0].max()) == 10.0, "no value is above it"
+    assert not module.row.value_0[1:].any()
+    assert float(module.row.n_measured_0) == 2
+
+
 # ---- heads -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_heads_start_with_what_is_usual():
     adata, _ = factor_profiles()
-    model = MOJO(adata, replace(SMALL_MOJO, start="random"))
+    model = MOJO(adata, replace(SMALL_MOJO, start="random", bin_weight=1.0, smoothing=0.0))
     batch = all_samples(model)
     masked = model.parts.masking(model.parts.tokenizer(batch), Draws(0, batch.indices))
 

@@ -31,7 +31,8 @@ def obs_of(model: MOJO):
 # ---- the published network ------------------------------------------------------------------------------------------
 
 
-def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
+def test_without_a_state_the_embedding_is_the_mean_of_what_the_transformer_gives():
+    trained = MOJO(bulk(), replace(SMALL_MOJO, row_width=0))
     batch = obs_of(trained)
     module = trained.module
     kept = []
@@ -53,15 +54,35 @@ def test_of_a_long_axis_few_samples_are_embedded_at_once(trained):
 # ---- the axis -------------------------------------------------------------------------------------------------------
 
 
-def test_the_axis_holds_each_gene_once_in_the_order_of_the_first_modality(trained):
+def test_the_axis_holds_each_gene_once(trained):
     rna, methylation = (trained.adata[name].var_names for name in ("rna", "methylation"))
-    assert trained.derived.genes == list(rna)
+    assert sorted(trained.derived.genes) == sorted(rna)
     assert set(methylation) < set(rna)
-    only_shared = MOJO(bulk(), replace(SMALL_MOJO, axis="intersection"))
+    in_order = replace(SMALL_MOJO, order="data", start="random")
+    assert MOJO(bulk(), in_order).derived.genes == list(rna)
+    only_shared = MOJO(bulk(), replace(in_order, axis="intersection"))
     assert only_shared.derived.genes == [gene for gene in rna if gene in set(methylation)]
 
 
-def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
+def test_genes_that_vary_together_stand_together_and_their_order_is_saved(tmp_path):
+    rng = np.random.default_rng(0)
+    group = rng.permutation(np.repeat(np.arange(3), 8))
+    x = rng.normal(size=(80, 3))[:, group] + 0.3 * rng.normal(size=(80, 24))
+    genes = pd.DataFrame(index=[f"gene{j}" for j in range(24)])
+    data = AnnData(x.astype(np.float32), pd.DataFrame(index=[f"s{i}" for i in range(80)]), genes)
+    model = MOJO(data, SMALL_MOJO)
+    assert (np.diff(group[genes.index.get_indexer(model.derived.genes)]) != 0).sum() == 2
+    model.save(tmp_path / "model")
+    turned = data[:, rng.permutation(24)].copy()
+    loaded = MOJO.load(tmp_path / "model", turned)
+    assert loaded.derived.genes == model.derived.genes
+    np.testing.assert_allclose(
+        loaded.get_latent_representation(), model.get_latent_representation(), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_modalities_meet_at_the_same_gene_wherever_it_stands():
+    trained = MOJO(bulk(), replace(SMALL_MOJO, scaling="auto", start="random"))
     batch = obs_of(trained)
     grids = trained.parts.tokenizer(batch)
     for name, part in trained.adata.mod.items():
@@ -104,7 +125,7 @@ def test_an_axis_without_genes_is_refused():
 
 def test_raw_counts_are_taken_too():
     counts = modality("counts", 48, 20)
-    model = MOJO(counts, replace(SMALL_MOJO, scaling="range"))
+    model = MOJO(counts, replace(SMALL_MOJO, scaling="range", order="data"))
     grid = model.parts.tokenizer(obs_of(model))["rna"]
     x = counts.X.toarray()
     log_ng = np.log10(1 + 1e6 * x / x.sum(1, keepdims=True))
@@ -117,6 +138,25 @@ def test_raw_counts_are_taken_too():
     table = model.impute()
     assert table.shape == (48, 20)
     assert (table.to_numpy() >= 0).all()
+
+
+def test_counts_are_scaled_gene_by_gene():
+    counts = modality("counts", 48, 20)
+    model = MOJO(counts, SMALL_MOJO)
+    bins = model.parts.tokenizer(obs_of(model))["rna"].values.numpy()
+    x = counts.X.toarray()
+    log_ng = np.log10(1 + 1e6 * x / x.sum(1, keepdims=True))[:, counts.var_names.get_indexer(model.derived.genes)]
+    for g in range(20):
+        level = np.interp(log_ng[:, g], np.quantile(log_ng[:, g], np.linspace(0, 1, 17)), np.linspace(0, 1, 17))
+        positive = log_ng[:, g] > np.quantile(log_ng[:, g], 0.5)
+        expected = np.minimum(np.digitize(level, np.linspace(0, 1, 16)), 15)
+        assert np.abs(bins[:, g] - expected)[positive].max() <= 1, "float32 may fall on the other side of an edge"
+        assert (bins[:, g] == 0)[x[:, counts.var_names.get_loc(model.derived.genes[g])] == 0].all()
+    model.train(2, **QUIET)
+    table = model.impute()
+    assert (table.to_numpy() >= 0).all()
+    corr = [np.corrcoef(table[gene], counts.to_df()[gene])[0, 1] for gene in counts.var_names]
+    assert np.mean(corr) > 0.5, "columns are those of their names"
 
 
 def test_pre_training_goes_on_with_samples_of_one_modality(trained, tmp_path):
@@ -158,15 +198,16 @@ def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
     for name, part in trained.adata.mod.items():
         table = trained.impute(modality=name)
         assert list(table.index) == list(trained.adata.obs_names)
-        assert set(table.columns) == set(part.var_names)
+        assert list(table.columns) == list(part.var_names)
         logits = outputs.token_logits[name].logits(everywhere)[:, :16].view(72, 30, 16)
-        scale = trained.derived.scales[name]
+        scale, vocabulary = trained.derived.scales[name], list(trained.adata_manager.modalities[name]["vocabulary"])
         centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
         for i, j in ((0, 0), (5, 17), (71, 29)):
             gene = trained.derived.genes[j]
             if gene in table:
                 fraction = logits[i, j].detach().softmax(0).numpy()
-                expected = np.interp(fraction @ np.array(centres), scale.levels, scale.knots)
+                knots = scale.knots[vocabulary.index(gene)]
+                expected = np.interp(fraction @ np.array(centres), scale.levels, knots)
                 assert table.iloc[i][gene] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
@@ -179,6 +220,52 @@ def test_genes_have_embeddings_of_their_own(trained):
     pd.testing.assert_frame_equal(of_one, whole.loc[of_one.index])
     with pytest.raises(ValueError, match=r"^modality: expected one of \['rna', 'methylation'\], got 'atac'"):
         trained.get_feature_embedding("atac")
+
+
+def test_the_readout_is_fitted_to_the_samples_that_were_trained_on(trained):
+    batch = obs_of(trained)
+    with torch.no_grad():
+        state = trained.module.row_state(trained.parts.tokenizer(batch))
+        before = trained.module.row.whitening_kk.clone()
+    own = state[torch.from_numpy(trained.train_indices)]
+    torch.testing.assert_close(trained.module.row.centre_k, own.mean(0), rtol=1e-4, atol=1e-5)
+    white = ((own - own.mean(0)) @ before).T.cov(correction=0)
+    covariance = own.T.cov(correction=0)
+    torch.testing.assert_close(white @ white, covariance, rtol=5e-2, atol=5e-3)  # half whitened: the root of it
+
+
+def test_a_table_of_gene_embeddings_is_what_genes_start_with():
+    genes = [f"gene{j}" for j in range(25)] + ["other"]
+    table = pd.DataFrame(np.random.default_rng(0).normal(3, 2, (26, 16)), index=genes)
+    plain, given = MOJO(bulk(), SMALL_MOJO), MOJO(bulk(), SMALL_MOJO, gene_embedding=table)
+    found, before = given.get_feature_embedding(), plain.get_feature_embedding()
+    kept = table.loc[[f"gene{j}" for j in range(25)]]
+    expected = kept / np.sqrt(np.square(kept.to_numpy()).mean())
+    np.testing.assert_allclose(found.loc[kept.index], expected, rtol=1e-5)
+    lacking = [f"gene{j}" for j in range(25, 30)]
+    pd.testing.assert_frame_equal(found.loc[lacking], before.loc[lacking])
+    random = MOJO(bulk(), replace(SMALL_MOJO, start="random", row_width=0), gene_embedding=table)
+    np.testing.assert_allclose(random.get_feature_embedding().loc[kept.index], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.to_numpy(), "^gene_embedding: expected a DataFrame, got .*; put the names of the genes into its"),
+        (lambda t: t.iloc[:, :3], r"expected 16 columns, the gene_width, got 3; pass MOJOConfig\(gene_width=3\)"),
+        (lambda t: t.where(t > 0), "^gene_embedding: expected finite numbers, of each gene once, got others"),
+        (lambda t: pd.concat([t, t]), "^gene_embedding: expected finite numbers, of each gene once, got others"),
+        (lambda t: t.astype(str), "^gene_embedding: expected finite numbers, of each gene once, got others"),
+        (lambda t: t.set_axis([f"x{j}" for j in range(30)]), "expected an index of genes that the data have, got 'x0'"),
+    ],
+)
+def test_a_wrong_table_of_gene_embeddings_is_refused(change, message):
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 16)), index=[f"gene{j}" for j in range(30)])
+    mdata = bulk()
+    keys = set(mdata.uns), set(mdata.obs)
+    with pytest.raises(ValueError, match=message):
+        MOJO(mdata, SMALL_MOJO, gene_embedding=change(table))
+    assert keys == (set(mdata.uns), set(mdata.obs))
 
 
 # ---- views that agree, and labels -----------------------------------------------------------------------------------
@@ -214,7 +301,7 @@ def test_a_sparse_matrix_of_fractions_has_measured_zeros():
     x = np.array([[0.0, 0.5], [np.nan, 1.0]], dtype=np.float32)
     adata = AnnData(sparse.csr_matrix(x), var=pd.DataFrame(index=["a", "b"]))
     MOJO.setup_anndata(adata, modalities="methylation", kind="fraction")
-    model = MOJO(adata, SMALL_MOJO)
+    model = MOJO(adata, replace(SMALL_MOJO, scaling="auto", order="data"))
     grid = model.parts.tokenizer(obs_of(model))["methylation"]
     assert grid.visible.tolist() == [[True, True], [False, True]]
     assert grid.values.tolist() == [[0, 8], [0, 15]]

@@ -109,7 +109,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
                 depths = [observation_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
                 has_n = torch.cat([batch.present[name] for batch in sample])
                 derived.depths[name] = float(torch.cat(depths)[has_n].median())
-            if "genes" == c.scaling or c.order == "coexpression":
+            if c.scaling == "genes" or c.order == "coexpression":
                 values_nv = dense_values(sample, name, state["kind"], derived.profiles.get(name))
                 parts.append((values_nv, pd.Index(genes).get_indexer(state["vocabulary"])))
             if c.scaling == "genes":
@@ -250,19 +250,25 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         return table[genes.isin(own)]
 
     def _decoded_features(self, modality: str) -> np.ndarray:
+        return np.sort(self._vocabulary_positions(modality))
+
+    def _vocabulary_positions(self, modality: str) -> np.ndarray:
+        """Return the position in its vocabulary of each gene on the axis that a modality has, in the order of the axis."""
         vocabulary = pd.Index(self.adata_manager.modalities[modality]["vocabulary"])
         position_g = vocabulary.get_indexer(self.derived.genes)
         return position_g[position_g >= 0]
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         assert isinstance(self.parts.tokenizer, AxisBins)
-        bins = self.parts.tokenizer
+        bins, device = self.parts.tokenizer, batch.indices.device
         own_g = pd.Index(self.derived.genes).isin(self.adata_manager.modalities[modality]["vocabulary"])
         reading = self.module(bins(batch), batch).token_logits[modality]
-        at_ng = torch.from_numpy(own_g).to(batch.indices.device).expand(len(batch.indices), -1)
+        at_ng = torch.from_numpy(own_g).to(device).expand(len(batch.indices), -1)
         fraction_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
         scaled_ng = (fraction_tb @ bins.centres()).view(len(batch.indices), int(own_g.sum()))
-        features_g = torch.from_numpy(self._decoded_features(modality)).to(batch.indices.device)
+        order_g = np.argsort(self._vocabulary_positions(modality))
+        features_g = torch.from_numpy(self._decoded_features(modality)).to(device)
+        scaled_ng = scaled_ng[:, torch.from_numpy(order_g).to(device)]
         return bins.unscaled(modality, scaled_ng, self._depth(batch, modality), features_g)
 
     def _depth(self, batch: Batch, modality: str) -> Tensor | None:
