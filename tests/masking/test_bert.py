@@ -140,13 +140,17 @@ def test_with_a_range_each_observation_draws_its_own_rate_and_all_chosen_tokens_
     rates = {}
     for name, whole in grids.items():
         evaluated, inputs = masked.evaluated[name], masked.inputs[name]
-        assert torch.equal(inputs.visible, whole.visible & ~evaluated)
-        assert not (evaluated & ~whole.visible).any()
+        chosen = whole.visible & ~inputs.visible
+        assert not (evaluated & ~chosen).any(), "what is evaluated is masked"
+        assert float(evaluated.sum() / chosen.sum()) == pytest.approx(0.25, abs=0.01)
+        assert not (chosen & ~whole.visible).any()
         assert torch.equal(inputs.values, whole.values * inputs.visible), "no bin is replaced by another"
         torch.testing.assert_close(inputs.total, inputs.values.sum(1))
-        rates[name] = evaluated.sum(1) / whole.visible.sum(1)
+        rates[name] = chosen.sum(1) / whole.visible.sum(1)
     assert float(rates["rna"].min()) > 0.2
     assert float(rates["rna"].max()) < 1.0
     assert float(rates["rna"].mean()) == pytest.approx(0.6, abs=0.03)
     assert float(rates["rna"].std()) == pytest.approx(0.6 / 12**0.5, abs=0.03), "uniform"
     assert float(torch.corrcoef(torch.stack(list(rates.values())))[0, 1]) > 0.9, "one rate for both modalities"
+    assert MaskBins(N_BINS, (0.3, 0.9)).most_evaluated == pytest.approx(0.225)
+    assert MaskBins(N_BINS, 0.15).most_evaluated == 0.15

@@ -13,7 +13,7 @@ def test_the_published_values():
     assert (c.stem_kernel, c.n_levels, c.n_blocks, c.n_heads, c.feed_width) == (15, 8, 8, 16, 1024)
     assert (c.axis, c.scaling, c.start) == ("intersection", "maximum", "random")
     assert (c.mask_rate, c.modality_rate, c.consistency) == (0.15, 0.0, 0.0)
-    assert (c.order, c.row_width, c.layers, c.bin_weight, c.smoothing) == ("data", 0, "published", 1.0, 0.0)
+    assert (c.genes_per_position, c.order, c.row_width, c.layers, c.bin_weight, c.smoothing) == (1, "data", 0, "published", 1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,8 @@ def test_the_published_values():
     [(0, 7, 7), (1, 7, 8), (1, 8, 8), (3, 1, 8), (3, 16, 16), (3, 17, 24), (8, 17_116, 17_152)],
 )
 def test_the_axis_is_padded_to_a_multiple_of_what_the_towers_halve(n_levels, n_genes, expected):
-    assert MOJOConfig(n_levels=n_levels).n_positions(n_genes) == expected
+    assert MOJOConfig(n_levels=n_levels, genes_per_position=1).n_positions(n_genes) == expected
+    assert MOJOConfig(n_levels=n_levels, genes_per_position=3).n_positions(3 * n_genes) == 3 * expected
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_the_axis_is_padded_to_a_multiple_of_what_the_towers_halve(n_levels, n_g
         {"n_bins": 2},
         {"n_levels": 0},
         {"stem_kernel": 1},
-        {"n_heads": 16},
+        {"n_heads": 8},
         {"mask_rate": 1.0},
         {"mask_rate": (0.2, 1.0)},
         {"mask_rate": (0.5, 0.5)},
@@ -66,9 +67,10 @@ def test_the_ends_of_each_range_are_allowed(change):
         ({"mask_rate": (0.5, 0.4)}, r"^mask_rate: .*, got \(0.5, 0.4\)"),
         ({"start": "zero"}, '^start: expected "components" or "random", got \'zero\''),
         ({"n_bins": 1}, "^n_bins: expected at least 2, got 1"),
+        ({"genes_per_position": 0}, "^genes_per_position: expected at least 1, got 0"),
         ({"n_levels": -1}, "^n_levels: expected at least 0, got -1"),
         ({"stem_kernel": 4}, "^stem_kernel: expected an odd number, got 4"),
-        ({"n_heads": 3}, "^n_heads: expected heads of even width out of 32, got 3"),
+        ({"n_heads": 3}, "^n_heads: expected heads of even width out of 16, got 3"),
         ({"mask_rate": 0.0}, "^mask_rate: expected a fraction above 0 and at most 1, or .*, got 0.0"),
         ({"modality_rate": 2.0}, "^modality_rate: expected a probability, got 2.0"),
         ({"consistency": -1.0}, "^consistency: expected at least 0, got -1.0"),
@@ -89,10 +91,10 @@ def test_fields_of_older_versions_are_read_or_refused():
 
 
 def test_of_a_model_that_has_none_of_the_newer_fields_they_are_what_it_did():
-    newer = ("order", "row_width", "layers", "bin_weight", "value_weight", "smoothing", "whitening")
+    newer = ("order", "row_width", "genes_per_position", "layers", "bin_weight", "value_weight", "smoothing", "whitening")
     old = {name: value for name, value in to_json(MOJOConfig(mask_rate=0.15)).items() if name not in newer}
     found = from_json(MOJOConfig, old, MOJO.former_config)
-    assert (found.order, found.row_width, found.layers) == ("data", 0, "former")
+    assert (found.order, found.row_width, found.genes_per_position, found.layers) == ("data", 0, 1, "former")
     assert (found.bin_weight, found.smoothing, found.mask_rates) == (1.0, 0.0, (0.15, 0.15))
 
 

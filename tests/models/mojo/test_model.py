@@ -32,7 +32,7 @@ def obs_of(model: MOJO):
 
 
 def test_without_a_state_the_embedding_is_the_mean_of_what_the_transformer_gives():
-    trained = MOJO(bulk(), replace(SMALL_MOJO, row_width=0))
+    trained = MOJO(bulk(), replace(SMALL_MOJO, row_width=0, genes_per_position=1, n_levels=2))
     batch = obs_of(trained)
     module = trained.module
     kept = []
@@ -47,7 +47,7 @@ def test_without_a_state_the_embedding_is_the_mean_of_what_the_transformer_gives
 
 def test_of_a_long_axis_few_samples_are_embedded_at_once(trained):
     assert trained.embedding_batch_size == 1024
-    long = MOJO(bulk(), replace(SMALL_MOJO, n_levels=14, start="random"))  # 30 genes on 2^14 positions
+    long = MOJO(bulk(), replace(SMALL_MOJO, n_levels=13, start="random"))  # 30 genes on 2^14 positions
     assert long.embedding_batch_size == 2**26 // (2**14 * 16) == 256
 
 

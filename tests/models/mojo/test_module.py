@@ -11,7 +11,7 @@ from omicsmlm.models.mojo._module import MOJOModule
 from tests.objects import NO_BATCH, SMALL_MOJO
 
 N_SAMPLES, N_GENES = 5, 30
-PUBLISHED = replace(SMALL_MOJO, row_width=0)
+PUBLISHED = replace(SMALL_MOJO, row_width=0, genes_per_position=1, n_levels=2)
 
 
 def made(config: MOJOConfig = PUBLISHED) -> tuple[MOJOModule, dict[str, Grid]]:
@@ -67,13 +67,19 @@ def test_the_forward_pass_is_the_published_sequence_of_layers():
 def test_the_state_of_a_sample_enters_the_up_tower_and_its_values_the_heads():
     module, grids = made(SMALL_MOJO)
     outputs = module(grids, NO_BATCH)
-    x = torch.nn.functional.gelu(module.stem(module.embedding(grids)), approximate="tanh")
+    tokens = module.embedding(grids)
+    pairs = torch.cat([tokens[:, ::2], tokens[:, 1::2]], 2)
+    x = torch.nn.functional.gelu(module.stem(pairs), approximate="tanh")
     short, skipped = module.down(x)
+    assert short.shape == (N_SAMPLES, 32 // 4, SMALL_MOJO.width)
     short = module.transformer(short)
     state = module.row(grids, short.mean(1))
     torch.testing.assert_close(module.row_state(grids), state)
     torch.testing.assert_close(outputs.encoded.mean, module.row.readout(state))
-    whole = module.up(short + module.row.to_short(state)[:, None], skipped)
+    of_pairs = module.patches.of_position(module.up(short + module.row.to_short(state)[:, None], skipped))
+    whole = torch.empty(N_SAMPLES, 32, 16)
+    whole[:, ::2], whole[:, 1::2] = of_pairs[..., :16], of_pairs[..., 16:]
+    whole += module.patches.of_token(tokens)
     values = module.row.predicted(state)
     everywhere = torch.ones(N_SAMPLES, N_GENES, dtype=torch.bool)
     for m, name in enumerate(grids):

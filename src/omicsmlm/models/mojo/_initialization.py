@@ -67,11 +67,12 @@ def initialize(module: MOJOModule, grids: Sequence[dict[str, Grid]], centres_b: 
     """
     _initialize_embedding(module.embedding, grids, centres_b, np.random.default_rng(seed))
     stem = module.stem.layer
-    n_in = stem.weight.shape[1]
+    n_in = module.embedding.projection.out_features
     sign_o = torch.tensor([1.0 if (o // n_in) % 2 == 0 else -1.0 for o in range(len(stem.weight))])
     # A token has fewer channels than the convolution: they are copied with alternating signs, since GELU passes one sign only.
     copy_oi = sign_o[:, None] * torch.eye(n_in).repeat(-(-len(stem.weight) // n_in), 1)[: len(stem.weight)]
-    _set_near(stem, copy_oi, [stem.weight.shape[3] // 2])
+    n_genes = stem.weight.shape[1] // n_in  # of a position: their mean is copied
+    _set_near(stem, copy_oi.repeat(1, n_genes) / n_genes, [stem.weight.shape[3] // 2])
     for tower in (module.down, module.up):
         for level in tower.levels:
             assert isinstance(level, TowerLevel)
