@@ -101,7 +101,9 @@ def test_values_are_compared_wherever_they_were_measured():
     outputs, masked = case()
     generator = torch.Generator().manual_seed(1)
     predicted = {name: torch.randn(4, 5, generator=generator) for name in ("rna", "meth")}
-    objective = BinsAndValues(BinCrossEntropy(weight=0.0), lambda name, grid: grid.values / 2 - float(name == "rna"), 3.0)
+    objective = BinsAndValues(
+        BinCrossEntropy(weight=0.0), lambda name, grid: grid.values / 2 - float(name == "rna"), 3.0
+    )
     terms = objective(outputs._replace(values=predicted), masked, NO_BATCH, 1.0)
     assert set(terms) == {"rna", "meth", "rna_values", "meth_values"}
     assert float(terms["rna"]) == float(terms["meth"]) == 0

@@ -59,9 +59,7 @@ class AxisExpansion(nn.Module):
         super().__init__()
         assert kernel % 2, "an even kernel has no middle"
         before = kernel // 2 - (form == "published" and kernel > 1)
-        layer = nn.ConvTranspose2d(
-            width, width, (1, kernel), stride=(1, 2), padding=(0, before), output_padding=(0, 1)
-        )
+        layer = nn.ConvTranspose2d(width, width, (1, kernel), stride=(1, 2), padding=(0, before), output_padding=(0, 1))
         self.layer = layer.to(memory_format=torch.channels_last)
 
     def forward(self, states_nld: Tensor) -> Tensor:

@@ -93,7 +93,9 @@ class AxisBins(nn.Module):
         n_features = len(self._buffer("column", name))
         return self._unscaled(name, self.centres().expand(n_features, -1).T, torch.arange(n_features)).T
 
-    def unscaled(self, name: str, scaled_ng: Tensor, depth_n: Tensor | None, features_g: Tensor | None = None) -> Tensor:
+    def unscaled(
+        self, name: str, scaled_ng: Tensor, depth_n: Tensor | None, features_g: Tensor | None = None
+    ) -> Tensor:
         """Return scaled values in the units of the modality, (n, g): the inverse of scaling; counts at the given depths.
 
         Parameters

@@ -13,7 +13,14 @@ def test_the_published_values():
     assert (c.stem_kernel, c.n_levels, c.n_blocks, c.n_heads, c.feed_width) == (15, 8, 8, 16, 1024)
     assert (c.axis, c.scaling, c.start) == ("intersection", "maximum", "random")
     assert (c.mask_rate, c.modality_rate, c.consistency) == (0.15, 0.0, 0.0)
-    assert (c.genes_per_position, c.order, c.row_width, c.layers, c.bin_weight, c.smoothing) == (1, "data", 0, "published", 1.0, 0.0)
+    assert (c.genes_per_position, c.order, c.row_width, c.layers, c.bin_weight, c.smoothing) == (
+        1,
+        "data",
+        0,
+        "published",
+        1.0,
+        0.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,16 @@ def test_fields_of_older_versions_are_read_or_refused():
 
 
 def test_of_a_model_that_has_none_of_the_newer_fields_they_are_what_it_did():
-    newer = ("order", "row_width", "genes_per_position", "layers", "bin_weight", "value_weight", "smoothing", "whitening")
+    newer = (
+        "order",
+        "row_width",
+        "genes_per_position",
+        "layers",
+        "bin_weight",
+        "value_weight",
+        "smoothing",
+        "whitening",
+    )
     old = {name: value for name, value in to_json(MOJOConfig(mask_rate=0.15)).items() if name not in newer}
     found = from_json(MOJOConfig, old, MOJO.former_config)
     assert (found.order, found.row_width, found.genes_per_position, found.layers) == ("data", 0, 1, "former")

@@ -292,6 +292,9 @@ def test_a_classifier_reads_and_tunes_it(trained):
     alone = trained.adata["methylation"].copy()
     assert classifier.predict(alone, soft=True).shape == (alone.n_obs, 3)
     np.testing.assert_array_equal(trained.get_latent_representation(), before)
+    assert torch.equal(classifier.model.module.row.whitening_kk, trained.module.row.whitening_kk), (
+        "the head was tuned to it"
+    )
     tuned, genes = classifier.model.module, trained.module.embedding.features.weight
     assert torch.equal(tuned.embedding.features.weight, genes), "the genes' own weights stay"
     assert not torch.equal(tuned.stem.layer.weight, trained.module.stem.layer.weight)

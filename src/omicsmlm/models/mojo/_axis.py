@@ -106,7 +106,9 @@ def _loadings(values_nv: np.ndarray, column_v: np.ndarray, n_genes: int) -> np.n
         square_k, right_vk = np.linalg.eigh(x_nv.T @ x_nv)
         scale_k = np.sqrt(np.maximum(square_k[::-1][:ORDER_COMPONENTS], 0))
         loading_vk = right_vk[:, ::-1][:, :ORDER_COMPONENTS] * scale_k
-    loading_vk = loading_vk * np.where((loading_vk**3).sum(0) < 0, -1.0, 1.0)  # the same sign whatever the order of genes
+    loading_vk = loading_vk * np.where(
+        (loading_vk**3).sum(0) < 0, -1.0, 1.0
+    )  # the same sign whatever the order of genes
     found_gk[column_v[column_v >= 0], : loading_vk.shape[1]] = loading_vk[column_v >= 0]
     return found_gk
 

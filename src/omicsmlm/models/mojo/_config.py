@@ -137,6 +137,7 @@ class MOJOConfig:
             modality_rate=0.0,
             bin_weight=1.0,
             smoothing=0.0,
+            learning_rate=1e-3,
             start="random",
         )
 

@@ -71,6 +71,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
     config_class: ClassVar[type] = MOJOConfig
     derived_class: ClassVar[type] = MOJODerived
     former_config: ClassVar[FormerFields] = FORMER_CONFIG
+    _is_pretraining: bool = False
 
     def __init__(
         self,
@@ -212,10 +213,14 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         )
         row.fit_readout(torch.from_numpy(state_nk), self.config.whitening)
 
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
+        self._is_pretraining = True
+
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Fit the readout of the embedding to the samples that were trained on."""
-        if self.module.row is not None:
+        """Fit the readout to the samples that were trained on; a head that was tuned with a readout keeps that one."""
+        if self.module.row is not None and self._is_pretraining:
             self._fit_readout(train_indices)
+        self._is_pretraining = False
 
     def _sensible_epochs(self, n_obs: int, batch_size: int) -> int:
         return max(1, round(STEPS_FRACTION * super()._sensible_epochs(n_obs, batch_size)))
