@@ -13,7 +13,7 @@ from tests.objects import SMALL, multiome
 
 @torch.no_grad()
 def test_the_logits_are_those_of_the_full_views_and_then_of_the_partial_ones():
-    model = OmicsMLM(multiome(12), SMALL)
+    model = OmicsMLM(multiome(48), SMALL)
     classifier = ClassifierModule(model.module, LabelHead(model.module.n_latent, 3)).eval()
     batch = model.adata_manager.create_torch_dataset()[np.arange(12)]
     full = model.parts.tokenizer(batch)
