@@ -10,7 +10,7 @@ PARTIAL, FULL = "partial", "full"
 
 
 class WithFullView:
-    """Gives the masked views of a batch, and beside them the unmasked ones, for a module that takes both.
+    """Masks the views of a batch, and keeps the unmasked ones beside them, for a module that takes both.
 
     Unlike :class:`WithModalitySubsets` it does not join them to one batch, so that it takes views of any kind.
 

@@ -146,8 +146,8 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             n_bins=c.n_bins,
         )
         objective: Objective = bins if module.row is None else BinsAndValues(bins, module.row.values, c.value_weight)
-        shown: Masking = WithModalitySubsets(masking) if c.consistency else masking
-        return Parts(tokenizer=tokenizer, masking=shown, module=module, objective=objective)
+        of_views: Masking = WithModalitySubsets(masking) if c.consistency else masking
+        return Parts(tokenizer=tokenizer, masking=of_views, module=module, objective=objective)
 
     def _masking(self) -> MaskBins:
         return MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)

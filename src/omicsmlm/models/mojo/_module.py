@@ -91,11 +91,11 @@ class MOJOModule(Module):
             states_nld = self.patches.divided(states_nld, tokens_nlw)
         token_logits = {}
         for m, (name, head) in enumerate(zip(self.modalities, self.heads, strict=True)):
-            told_nld = states_nld
+            informed_nld = states_nld
             if self.row is not None:
                 value_nl = F.pad(values[name], (0, states_nld.shape[1] - values[name].shape[1]))
-                told_nld = torch.addcmul(states_nld, value_nl[:, :, None], self.row.value_directions[m])
-            token_logits[name] = head(told_nld)
+                informed_nld = torch.addcmul(states_nld, value_nl[:, :, None], self.row.value_directions[m])
+            token_logits[name] = head(informed_nld)
         return MOJOOutputs(encoded, token_logits, values)
 
     def initial_layer(self) -> list[nn.Parameter]:
