@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from omicsmlm._checks import named, shortened, value_error
 from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Objective, Parts
 from omicsmlm.data import stored_values
@@ -22,6 +21,7 @@ from omicsmlm.training import Optimisation
 
 from ._axis import coexpression_order, dense_values, fraction_of_counts, genes_of
 from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, MOJOConfig, MOJODerived
+from ._gene_embedding import checked_gene_embedding, copy_gene_embedding
 from ._initialization import fit_heads, initialize, initialize_row, set_values
 from ._module import MOJOModule
 
@@ -81,7 +81,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         batch_key: str | Sequence[str] | None = None,
         gene_embedding: pd.DataFrame | None = None,
     ) -> None:
-        self._gene_embedding = _checked_embedding(gene_embedding, config)
+        self._gene_embedding = checked_gene_embedding(gene_embedding, config)
         super().__init__(data, config, batch_key=batch_key)
         del self._gene_embedding
 
@@ -173,19 +173,9 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             self._fit_readout(np.concatenate([batch.indices.numpy() for batch in sample]))
 
     def _start_genes(self) -> None:
-        """Set the embeddings of the genes that the user's table has, which is scaled to a mean square of 1."""
-        table = self._gene_embedding
-        if table is None:
-            return
-        at_g = pd.Index(table.index.astype(str)).get_indexer(self.derived.genes)
-        if not (at_g >= 0).any():
-            found = f"{named(table.index[:2].tolist())}, where the data have {named(self.derived.genes[:2])}"
-            raise value_error("gene_embedding", "an index of genes that the data have", found, "rename its index")
-        values_gk = table.to_numpy(np.float32)[at_g[at_g >= 0]]
-        values_gk = values_gk / max(1e-12, float(np.sqrt(np.square(values_gk).mean())))
-        with torch.no_grad():
+        if self._gene_embedding is not None:
             weight_gk = self.module.embedding.features.get_parameter("weight")
-            weight_gk[np.flatnonzero(at_g >= 0)] = torch.from_numpy(values_gk)
+            copy_gene_embedding(weight_gk, self.derived.genes, self._gene_embedding)
 
     def _on_axis(self, values_vb: Tensor, name: str) -> Tensor:
         """Return the rows of a modality's features at their places on the axis, (g, b); 0 for genes that it lacks."""
@@ -282,26 +272,3 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         assert isinstance(self.parts.tokenizer, AxisBins)
         depth_n = self.parts.tokenizer.depth(modality, batch)
         return torch.where(depth_n > 0, depth_n, torch.full_like(depth_n, self.derived.depths[modality]))
-
-
-def _checked_embedding(table: Any, config: MOJOConfig | None) -> pd.DataFrame | None:
-    """Return the user's table of gene embeddings, if any, which is one number per gene and dimension.
-
-    Raises
-    ------
-    ValueError
-        If it is no such table, or has another width than the model.
-    """
-    if table is None:
-        return None
-    width = (config if isinstance(config, MOJOConfig) else MOJOConfig()).gene_width
-    if not isinstance(table, pd.DataFrame):
-        remedy = "put the names of the genes into its index"
-        raise value_error("gene_embedding", "a DataFrame", shortened(table), remedy)
-    if table.shape[1] != width:
-        remedy = f"pass MOJOConfig(gene_width={table.shape[1]})"
-        raise value_error("gene_embedding", f"{width} columns, the gene_width", str(table.shape[1]), remedy)
-    is_number = all(kind.kind in "fiu" for kind in table.dtypes)
-    if not is_number or not np.isfinite(table.to_numpy(np.float64)).all() or not table.index.is_unique:
-        raise value_error("gene_embedding", "finite numbers, of each gene once", "others", "drop what is not")
-    return table
