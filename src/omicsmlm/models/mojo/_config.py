@@ -105,7 +105,7 @@ class MOJOConfig:
     smoothing: float = 2.0
     whitening: float = 0.5
     consistency: float = 0.0
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     start: Literal["components", "random"] = "components"
     patience: int = 15
     seed: int = 0
@@ -137,7 +137,6 @@ class MOJOConfig:
             modality_rate=0.0,
             bin_weight=1.0,
             smoothing=0.0,
-            learning_rate=1e-3,
             start="random",
         )
 
