@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.masking import MaskBins, MaskFeatures, WithModalitySubsets
+from omicsmlm.masking import MaskBins, MaskFeatures, WithModalitySubsets, _bert
 from tests.objects import draws_for
 
 N_BINS = 8
@@ -154,3 +154,37 @@ def test_with_a_range_each_observation_draws_its_own_rate_and_all_chosen_tokens_
     assert float(torch.corrcoef(torch.stack(list(rates.values())))[0, 1]) > 0.9, "one rate for both modalities"
     assert MaskBins(N_BINS, (0.3, 0.9)).most_evaluated == pytest.approx(0.225)
     assert MaskBins(N_BINS, 0.15).most_evaluated == 0.15
+
+
+def test_usual_rates():
+    masking = MaskBins(N_BINS)
+    assert (masking.n_bins, masking.rate, masking.modality_rate) == (N_BINS, 0.15, 0)
+    whole = {"rna": grid(200, 100), "meth": grid(200, 100, 1)}
+    masked = masking(whole, draws_for(whole))
+    assert float(masked.evaluated["rna"].float().mean()) == pytest.approx(0.15, abs=0.01)
+    assert all(part.visible.any(1).all() for part in masked.inputs.values()), "no modality is masked as a whole"
+
+
+def test_at_a_rate_of_zero_nothing_is_chosen():
+    whole = {"rna": grid(20, 10)}
+    masked = mask(whole, rate=0.0)
+    assert not masked.evaluated["rna"].any()
+    assert all(torch.equal(a, b) for a, b in zip(masked.inputs["rna"], whole["rna"], strict=True))
+
+
+def test_bins_that_come_in_are_drawn_anew_from_all_of_them():
+    """All values are one bin, so that those that come in are known but for this one."""
+    whole = Grid(torch.full((500, 60), 3.0), torch.ones(500, 60, dtype=torch.bool), torch.full((500,), 180.0))
+    found = mask({"rna": whole}, rate=1.0).inputs["rna"]
+    share_b = torch.bincount(found.values[found.visible].long(), minlength=N_BINS) / found.visible.sum()
+    expected = torch.full((N_BINS,), 0.5 / N_BINS)
+    expected[3] += 0.5  # a half of the visible ones stays
+    torch.testing.assert_close(share_b, expected, atol=0.01, rtol=0)
+    assert float(found.visible.float().mean()) == pytest.approx(0.2, abs=0.01)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _bert.MASKED_FRACTION == 0.8
+    assert _bert.RANDOM_FRACTION == 0.1
+    assert _bert.EVALUATED_FRACTION == 0.25

@@ -29,3 +29,11 @@ def test_agreement_compares_the_partial_with_the_full_view_and_both_with_the_lab
     of_full, of_partial = torch.autograd.grad(terms["agreement"], (full_nc, partial_nc), allow_unused=True)
     assert of_full is None or not of_full.any(), "the full view is the teacher"
     assert of_partial.any()
+
+
+def test_half_precision_is_computed_in_single_and_a_batch_of_no_weight_is_no_loss():
+    objective = LabelObjective(torch.tensor([0, 1]), torch.tensor([1.0, 0.0]))
+    batch = Batch({}, {}, {}, torch.zeros(1, 0), torch.tensor([1]))
+    found = objective(torch.zeros(1, 2, dtype=torch.bfloat16), Masked({}, {}), batch, 0.5)["labels"]
+    assert found.dtype == torch.float32
+    assert float(found) == 0

@@ -4,6 +4,7 @@ import torch
 from scipy.special import softmax
 
 from omicsmlm import ClassifierConfig
+from omicsmlm.models.classifier import _head_fit
 from omicsmlm.models.classifier._calibration import calibrate
 from omicsmlm.models.classifier._head_fit import HeldOut, calibrate_head, fit_head
 from omicsmlm.models.classifier._linear_model import (
@@ -96,3 +97,8 @@ def test_observations_whose_label_the_head_did_not_know_set_no_threshold():
     head = LabelHead(2, 2)
     calibrate_head(head, HeldOut(logits_nc, np.array([1.0, 2.0, 99.0]), np.array([1, 0, 0])), 0.0)
     assert float(head.threshold) == 2.0
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _head_fit.NOISY == 0.02

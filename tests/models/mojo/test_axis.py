@@ -84,3 +84,8 @@ def test_components_of_few_samples_are_those_of_many_genes():
 
 def test_fractions_of_counts():
     assert fraction_of_counts(np.array([[1.0, 0.0, 3.0], [0.0, 0.0, 4.0]])) == pytest.approx([0.125, 0.0, 0.875])
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert (_axis.MOST_SAMPLES, _axis.ORDER_COMPONENTS) == (2000, 16)

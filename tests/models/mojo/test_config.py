@@ -1,9 +1,12 @@
 """Hyper-parameters of MOJO: the published values, the ranges, and the length of the axis."""
 
+from dataclasses import fields
+
 import pytest
 
 from omicsmlm import MOJO, MOJOConfig
 from omicsmlm.models.base import from_json, to_json
+from omicsmlm.models.mojo import _config
 
 
 def test_the_published_values():
@@ -117,3 +120,43 @@ def test_of_a_model_that_has_none_of_the_newer_fields_they_are_what_it_did():
 def test_a_range_of_rates_is_read_back():
     config = MOJOConfig(mask_rate=(0.2, 0.4))
     assert from_json(MOJOConfig, to_json(config), MOJO.former_config) == config
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _config.KERNEL == 5
+    assert _config.TEMPERATURE == 0.1
+    assert _config.WEIGHT_DECAY == 0.01
+    assert _config.N_WARMUP_STEPS == 50
+
+
+def test_the_defaults():
+    """Figures without further arguments are of these."""
+    assert {field.name: field.default for field in fields(MOJOConfig)} == {
+        "axis": "union",
+        "n_bins": 64,
+        "scaling": "genes",
+        "order": "coexpression",
+        "token_width": 16,
+        "gene_width": 16,
+        "width": 16,
+        "row_width": 64,
+        "genes_per_position": 4,
+        "stem_kernel": 7,
+        "n_levels": 3,
+        "n_blocks": 2,
+        "n_heads": 2,
+        "feed_width": 32,
+        "layers": "published",
+        "mask_rate": (0.3, 0.9),
+        "modality_rate": 0.3,
+        "bin_weight": 0.2,
+        "value_weight": 1.0,
+        "smoothing": 2.0,
+        "whitening": 0.5,
+        "consistency": 0.0,
+        "learning_rate": 0.001,
+        "start": "components",
+        "patience": 15,
+        "seed": 0,
+    }

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from omicsmlm import MOJO, Classifier, ClassifierConfig
 from omicsmlm.masking import WithModalitySubsets
+from omicsmlm.models.mojo import _model
 from tests.objects import QUIET, SMALL_MOJO, bulk, factor_profiles, modality
 
 
@@ -274,3 +275,15 @@ def test_a_sparse_matrix_of_fractions_has_measured_zeros():
     grid = model.parts.tokenizer(obs_of(model))["methylation"]
     assert grid.visible.tolist() == [[True, True], [False, True]]
     assert grid.values.tolist() == [[0, 8], [0, 15]]
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _model.MAX_STATE_ELEMENTS == 2**26
+    assert _model.READOUT_SAMPLES == 10_000
+    assert _model.STEPS_FRACTION == 3 / 14
+
+
+def test_the_steps_of_a_training_are_fewer_than_those_of_other_families(trained):
+    assert trained._sensible_epochs(1280, 128) == 15, "150 steps of ten batches"
+    assert trained._sensible_epochs(10**6, 128) == 1

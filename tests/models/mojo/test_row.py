@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
+from omicsmlm.models.mojo import _row
 from omicsmlm.models.mojo._row import RowState
 
 N, G, B, K, D = 4, 6, 5, 3, 2
@@ -92,3 +93,8 @@ def test_a_direction_without_variance_is_not_brought_up(row):
     row.fit_readout(torch.ones(3, K), 1.0)
     torch.testing.assert_close(row.whitening_kk, torch.eye(K))
     assert torch.isfinite(row.readout(torch.ones(1, K))).all()
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert (_row.MIXING, _row.DECODER_WIDTH, _row.LEAST_FRACTION, _row.LEAST_VARIANCE) == (4, 128, 1e-3, 1e-3)
