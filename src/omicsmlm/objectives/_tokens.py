@@ -78,7 +78,7 @@ class BinCrossEntropy:
         n_bins: int = 0,
     ) -> None:
         self.consistency, self.temperature, self.rate, self.weight = consistency, temperature, rate, weight
-        self.target_bb = _smoothed(n_bins, smoothing) if smoothing else None
+        self.smoothing, self.n_bins = smoothing, n_bins
 
     def __call__(self, outputs: BinOutputs, masked: Masked, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return a term per modality, and those of consistency."""
@@ -102,11 +102,11 @@ class BinCrossEntropy:
 
     def _cross_entropy(self, logits_tb: Tensor, bins_t: Tensor, is_there_t: Tensor) -> Tensor:
         """Return the sum over the tokens that are there."""
-        if self.target_bb is None:
+        if not self.smoothing:
             return F.cross_entropy(logits_tb, torch.where(is_there_t, bins_t, IGNORED), reduction="sum")
-        self.target_bb = self.target_bb.to(logits_tb.device)
-        log_fraction_tb = F.log_softmax(logits_tb, 1)[:, : len(self.target_bb)]
-        return -((log_fraction_tb * self.target_bb[bins_t]).sum(1) * is_there_t).sum()
+        target_tb = F.embedding(bins_t, _smoothed(self.n_bins, self.smoothing, logits_tb.device))
+        log_fraction_tb = F.log_softmax(logits_tb, 1)[:, : self.n_bins]
+        return -((log_fraction_tb * target_tb).sum(1) * is_there_t).sum()
 
     def _places(self, evaluated_ng: Tensor) -> tuple[Tensor, Tensor]:
         """Return the places of the evaluated tokens, and which of these are real; the same in both halves of a doubled batch."""
@@ -143,7 +143,7 @@ class BinsAndValues:
         return terms
 
 
-def _smoothed(n_bins: int, deviation: float) -> Tensor:
+def _smoothed(n_bins: int, deviation: float, device: torch.device | None = None) -> Tensor:
     """Return what predictions are compared with, for each true bin, (b, b); rows sum to 1.
 
     Examples
@@ -151,5 +151,5 @@ def _smoothed(n_bins: int, deviation: float) -> Tensor:
     >>> _smoothed(3, 1.0)[0]  # in proportion to exp(0), exp(-1/2) and exp(-2)
     tensor([0.5741, 0.3482, 0.0777])
     """
-    bin_b = torch.arange(n_bins, dtype=torch.float32)
+    bin_b = torch.arange(n_bins, dtype=torch.float32, device=device)
     return torch.softmax(-0.5 * ((bin_b[:, None] - bin_b) / deviation).square(), 1)
