@@ -176,29 +176,31 @@ def initialize_row(row: RowState, grids: Sequence[dict[str, Grid]], seed: int) -
     seed
         Of this choice, and of the randomised algorithm.
     """
-    parts = []
-    for m, name in enumerate(row.modalities):
-        x_ng = torch.cat([row.values(name, part[name]) * part[name].visible for part in grids])
-        parts.append(x_ng / row.get_buffer(f"n_measured_{m}").sqrt())
-    visible = [torch.cat([part[name].visible for part in grids]) for name in row.modalities]
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(parts[0]))[:COMPONENT_SAMPLES])
-    x_ng = torch.cat(parts, 1)[chosen].numpy()
-    found = principal_directions(x_ng - x_ng.mean(0), row.n_latent, None, seed)
-    scale_k = np.maximum(found.strength_k, 0) ** (1 - INITIAL_WHITENING)
-    scale_k *= np.sqrt(len(scale_k) / max(1e-12, np.square(scale_k).sum()))
-    weights_gk = torch.from_numpy(found.weights_gk * scale_k)
-    n_genes = parts[0].shape[1]
+    n_samples = sum(len(part[row.modalities[0]].values) for part in grids)
+    chosen = np.sort(np.random.default_rng(seed).permutation(n_samples)[:COMPONENT_SAMPLES])
+    root_m = [float(row.get_buffer(f"n_measured_{m}").sqrt()) for m in range(len(row.modalities))]
+    visible = [torch.cat([part[name].visible for part in grids])[chosen] for name in row.modalities]
+    values = [torch.cat([row.values(name, part[name]) for part in grids])[chosen] for name in row.modalities]
+    scaled_ng = torch.cat([v * has / root for v, has, root in zip(values, visible, root_m, strict=True)], 1)
+    weights_gk = _half_whitened(scaled_ng.numpy(), row.n_latent, seed)
+    state_nk, n_genes = scaled_ng @ weights_gk, values[0].shape[1]
     for m, weight_gk in enumerate(row.weights):
         weight_gk.mul_(BRANCH_SCALE)
-        own_gk = weights_gk[m * n_genes : (m + 1) * n_genes] / row.get_buffer(f"n_measured_{m}").sqrt()
-        weight_gk[:, : own_gk.shape[1]] = own_gk
-    row.out.weight.mul_(BRANCH_SCALE)
+        weight_gk[:, : weights_gk.shape[1]] = weights_gk[m * n_genes : (m + 1) * n_genes] / root_m[m]
+        _fit_decoder(row.decoders[m], state_nk, values[m] * visible[m], visible[m])
+    for layer in (row.out, row.to_short):
+        layer.weight.mul_(BRANCH_SCALE)
     row.out.bias.zero_()
-    row.to_short.weight.mul_(BRANCH_SCALE)
-    state_nk = torch.from_numpy(x_ng) @ weights_gk
-    for m, (decoder, out) in enumerate(zip(row.decoders, row.decoders_out, strict=True)):
-        _fit_decoder(decoder, state_nk, parts[m][chosen] * row.get_buffer(f"n_measured_{m}").sqrt(), visible[m][chosen])
-        out.weight.zero_()
+    for decoder in row.decoders_out:
+        decoder.get_parameter("weight").zero_()
+
+
+def _half_whitened(x_ng: np.ndarray, n_components: int, seed: int) -> Tensor:
+    """Return weights of the principal components, (g, k), half way from their own variances to equal ones, of 1 on average."""
+    found = principal_directions(x_ng - x_ng.mean(0), n_components, None, seed)
+    scale_k = found.strength_k ** (1 - INITIAL_WHITENING)
+    scale_k *= np.sqrt(len(scale_k) / max(1e-12, np.square(scale_k).sum()))
+    return torch.from_numpy(found.weights_gk * scale_k)
 
 
 def _fit_decoder(layer: nn.Module, state_nk: Tensor, x_ng: Tensor, visible_ng: Tensor) -> None:
