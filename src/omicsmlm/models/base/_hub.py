@@ -209,4 +209,4 @@ def _library() -> ModuleType:
     try:
         return import_module("huggingface_hub")
     except ImportError as error:
-        raise ImportError("The hub needs huggingface-hub; pip install 'omicsmlm[hub]'.") from error
+        raise ImportError("The hub needs huggingface-hub; run: pip install huggingface-hub.") from error
