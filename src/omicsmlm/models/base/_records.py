@@ -60,7 +60,7 @@ def to_json(record: Any) -> Any:
     Examples
     --------
     >>> to_json({"scale": FormerFields({"a": "b"}, {}), "sizes": (1, 2)})
-    {'scale': {'renamed': {'a': 'b'}, 'constants': {}}, 'sizes': [1, 2]}
+    {'scale': {'renamed': {'a': 'b'}, 'constants': {}, 'absent': {}}, 'sizes': [1, 2]}
     """
     if is_dataclass(record) and not isinstance(record, type):
         return {field.name: to_json(getattr(record, field.name)) for field in fields(record)}
