@@ -17,11 +17,12 @@ from ._fine_tuning import FineTunedModel
 from ._imputing import ImputingModel
 from ._inherited import summary
 from ._model import OmicsModel, announce
+from ._named_columns import further_columns, listed_covariates
 from ._query import QueryDerived, QueryModel
 from ._query_module import QueryModule
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
-from ._registration import listed_covariates
+from ._registration import Registered
 
 __all__ = [
     "check_config",
@@ -49,7 +50,9 @@ __all__ = [
     "Saved",
     "announce",
     "from_json",
+    "further_columns",
     "listed_covariates",
+    "Registered",
     "parse_model",
     "read_files",
     "read_model",

@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import confounded, named, value_error
-from omicsmlm.data import as_categories, category_codes, find_column
+from omicsmlm.data import as_categories, category_codes, find_column, label_codes, label_names
 from omicsmlm.models.base import OmicsModel, QueryModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import ComponentLogits
@@ -20,7 +20,6 @@ from ._config import ClassifierConfig
 from ._derived import CANDIDATE_INDEX
 from ._fine_tuning import Split, fine_tune, training_mask, tuned_predictions
 from ._head_fit import HeadFit, HeldOut, calibrate_head, fit_head
-from ._labels import label_codes, label_names
 from ._linear_ensemble import FEWEST_OBSERVATIONS, SubsetData, fit_linear_ensemble
 from ._linear_model import LabelData, held_out_novelty, label_folds, scaled
 from ._modality_subsets import subset_embeddings, subset_features

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
+from omicsmlm.data import label_codes, label_names
 from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import ComponentLogits, LabelHead, SubsetLogits
@@ -19,7 +20,6 @@ from omicsmlm.nn import ComponentLogits, LabelHead, SubsetLogits
 from ._calibration import scores
 from ._config import FORMER_CONFIG, ClassifierConfig
 from ._derived import ClassifierDerived, LinearModelsDerived
-from ._labels import label_codes, label_names
 from ._module import ClassifierModule
 
 FEATURES, LINEAR_MODELS = "features.", "anchor."

@@ -31,6 +31,7 @@ class OmicsMLMOutputs(NamedTuple):
     encoded: Encoded
     decoded: dict[str, Decoded]
     batch_logits: Tensor | None
+    label_logits: Tensor | None
 
 
 class OmicsMLMModule(ComponentModule):
@@ -42,25 +43,22 @@ class OmicsMLMModule(ComponentModule):
         Kind of each modality.
     n_features
         Selected features, per modality.
-    n_categories
-        Categories of each covariate, the batch first.
+    batches
+        What is known of batches, further covariates and the reference.
     config
         Hyper-parameters.
-    n_fixed
-        Batches of the reference, where a query has brought others.
-    n_reference
-        Rows whose embedding is kept, for queries to be aligned with.
+    n_labels
+        Labels that the embedding may be trained to tell apart; 0 for none.
     """
 
     def __init__(
         self,
         kinds: dict[str, Kind],
         n_features: dict[str, int],
-        n_categories: list[int],
+        batches: Batches,
         config: OmicsMLMConfig,
         *,
-        n_fixed: int | None = None,
-        n_reference: int = 0,
+        n_labels: int = 0,
     ) -> None:
         super().__init__()
         width = config.width
@@ -77,9 +75,10 @@ class OmicsMLMModule(ComponentModule):
             width,
             n_features,
             N_SAMPLED,
-            Batches(n_categories, n_fixed, n_reference),
+            batches,
             has_adversary=config.batch_strength > 0,
         )
+        self.labels = nn.Linear(self.n_latent, n_labels) if n_labels else None
 
     def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Return the embedding of the visible part of a batch, by given scaled values if any; it depends on no covariate."""
@@ -101,7 +100,9 @@ class OmicsMLMModule(ComponentModule):
         draws = batch.draws if self.training else None
         z_nd = drawn(encoded, draws)
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
-        return OmicsMLMOutputs(encoded, self.decoder(z_nd, batch.covariates, draws), batch_logits)
+        label_logits = None if self.labels is None else self.labels(encoded.mean)
+        decoded = self.decoder(z_nd, batch.covariates, draws, batch.numbers)
+        return OmicsMLMOutputs(encoded, decoded, batch_logits, label_logits)
 
     def initialize(
         self,
