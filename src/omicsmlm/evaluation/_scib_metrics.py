@@ -151,7 +151,9 @@ def _computed(light: ad.AnnData, names: list[str], metrics: list[str], n_jobs: i
         batch_key="batch",
         label_key="label",
         embedding_obsm_keys=names,
-        bio_conservation_metrics=BioConservation(**of_types) if any(of_types.values()) else None,
+        bio_conservation_metrics=(
+            BioConservation(**of_types, nmi_ari_cluster_labels_kmeans=False) if any(of_types.values()) else None
+        ),
         batch_correction_metrics=BatchCorrection(**of_batches) if any(of_batches.values()) else None,
         pre_integrated_embedding_obsm_key="not integrated",
         n_jobs=n_jobs,

@@ -4,7 +4,7 @@ from ._adversary import Adversary, reverse_gradient
 from ._attention import Segments, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenLogits
 from ._component_fit import ComponentFit
-from ._component_logits import ComponentLogits
+from ._component_logits import ComponentLogits, mean_probability
 from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
@@ -46,6 +46,7 @@ __all__ = [
     "place_of",
     "sequence_of",
     "ComponentLogits",
+    "mean_probability",
     "Composition",
     "CompositionScores",
     "Fusion",

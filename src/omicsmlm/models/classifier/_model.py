@@ -236,7 +236,8 @@ class Classifier(LabelPredictor):
         self.features, self.linear_models = features, found.logits
         view = " + ".join(features.names)
         self.candidates = pd.concat({view: found.table}, names=CANDIDATE_INDEX)
-        self._calibrate(fitted.held_out._replace(logits_nc=found.held_out_nc))
+        is_mean = bool(found.table["chosen"].iloc[-1])  # of calibrated predictions, which is not sharpened again
+        self._calibrate(fitted.held_out._replace(logits_nc=found.held_out_nc), is_calibrated=is_mean)
 
     def _fit_linear_models(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
         """Fit linear models of the features beside the head, and calibrate on what they predict fold by fold."""
@@ -267,9 +268,11 @@ class Classifier(LabelPredictor):
         self.model.finish_training(indices)
         self._calibrate(tuned_predictions(self.model, self.module, split, label_n))
 
-    def _calibrate(self, held_out: HeldOut) -> None:
+    def _calibrate(self, held_out: HeldOut, *, is_calibrated: bool = False) -> None:
         """Set temperature and threshold from held-out observations, and keep how good these predictions were."""
-        self.label_noise, self.held_out = calibrate_head(self.module.head, held_out, self.config.false_rejection)
+        rate = self.config.false_rejection
+        found = calibrate_head(self.module.head, held_out, rate, is_calibrated=is_calibrated)
+        self.label_noise, self.held_out = found
 
     # ---- batches -------------------------------------------------------------------------------------
 
