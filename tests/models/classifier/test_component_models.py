@@ -151,7 +151,7 @@ def model():
 
 
 def test_a_classifier_of_counts_says_which_answered_and_is_saved(model, tmp_path, caplog):
-    made = Classifier.from_model(model, "type", config=ClassifierConfig(component_models=True))
+    made = Classifier.from_model(model, "type")
     with caplog.at_level("INFO", "omicsmlm"):
         made.train(progress_bar=False)
     assert made.candidates.index.get_level_values("candidate").tolist() == NAMES
@@ -169,7 +169,7 @@ def test_a_classifier_of_counts_says_which_answered_and_is_saved(model, tmp_path
 
 
 def test_observations_that_lack_a_modality_are_predicted_from_the_embedding(model):
-    made = Classifier.from_model(model, "type", config=ClassifierConfig(component_models=True))
+    made = Classifier.from_model(model, "type")
     made.train(progress_bar=False)
     part = model.adata[:, :].copy()
     name = list(part.mod)[0]

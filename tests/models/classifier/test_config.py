@@ -63,8 +63,9 @@ def test_when_features_have_linear_models():
 
 
 def test_when_regressions_on_components_stand_beside_the_embedding():
-    asked = ClassifierConfig(component_models=True)
+    asked = ClassifierConfig()
     assert asked.has_component_models(MOST_OBSERVATIONS)
     assert not asked.has_component_models(MOST_OBSERVATIONS + 1)
     assert not replace(asked, tuning="full").has_component_models(100)
-    assert not ClassifierConfig().has_component_models(100)
+    assert not ClassifierConfig(component_models=False).has_component_models(100)
+    assert not ClassifierConfig(linear_models=False).has_component_models(100)

@@ -112,17 +112,10 @@ def fit_component_models(
     seed
         Seed of the sample by which regularisations are chosen.
     """
-    n_modalities = int(data.subset_n.max()).bit_length()
-    n_labels, d = head.linear.weight.shape
-    logits = ComponentLogits(n_modalities, n_labels, data.x_ng.shape[1], d, directions_gk.shape[1])
+    logits, n_labels = _prepared(head, data, directions_gk), len(head.linear.weight)
     whole_m = data.subset_n == logits.whole
-    logits.direction_gk = torch.from_numpy(directions_gk).float()
-    logits.centre_k = torch.from_numpy(data.x_ng[whole_m].mean(0) @ directions_gk).float()
-    logits.embedding_cd, logits.embedding_c = head.linear.weight.detach().clone(), head.linear.bias.detach().clone()
-    given_n, component_nk = (
-        data.label_n[whole_m],
-        logits.components(torch.from_numpy(data.x_ng[whole_m])).double().numpy(),
-    )
+    given_n, x_ng = data.label_n[whole_m], torch.from_numpy(data.x_ng[whole_m])
+    component_nk = logits.components(x_ng).double().numpy()
     learned = LabelData(component_nk, fitted.label_n[whole_m], folds.calibration_m[whole_m])
     embedded = LabelData(data.z_nd, fitted.label_n, folds.choice_m)
     calibrated, chosen_by = [fitted.held_out.logits_nc], [_again(embedded, fitted, folds, n_labels)[whole_m]]
@@ -135,20 +128,26 @@ def fit_component_models(
         same = (grouped.fold_n == learned.fold_n).all()
         chosen_by.append(calibrated[-1] if same else held_out_logits(grouped, n_labels, regularisation, balance, {}))
     for k, logits_nc in enumerate(calibrated):
-        label_n = given_n if k else data.label_n
-        logits.sharpness_3[k] = 1 / calibrate(logits_nc, label_n).temperature
-    sharpness_k = logits.sharpness_3.tolist()
-    calibrated = [logits_nc * sharpness for logits_nc, sharpness in zip(calibrated, sharpness_k, strict=True)]
-    chosen_by = [logits_nc * sharpness for logits_nc, sharpness in zip(chosen_by, sharpness_k, strict=True)]
-    chosen_by.append(_mean(*chosen_by[:2]))
-    table = _compared(chosen_by, given_n, seed)
+        sharpness = 1 / calibrate(logits_nc, given_n if k else data.label_n).temperature
+        logits.sharpness_3[k] = sharpness
+        calibrated[k], chosen_by[k] = logits_nc * sharpness, chosen_by[k] * sharpness
+    table = _compared([*chosen_by, _mean(*chosen_by[:2])], given_n, seed)
     best = int(np.flatnonzero(table["chosen"])[0])
     logits.chosen_candidate.fill_(best)
-    held_out_nc = calibrated[0]
-    if best:
-        whole_nc = held_out_nc[whole_m]
-        held_out_nc[whole_m] = calibrated[best] if best < len(calibrated) else _mean(whole_nc, calibrated[1])
+    held_out_nc = calibrated[0].copy()
+    held_out_nc[whole_m] = [held_out_nc[whole_m], *calibrated[1:], _mean(held_out_nc[whole_m], calibrated[1])][best]
     return ComponentFit(logits, held_out_nc, table)
+
+
+def _prepared(head: LabelHead, data: SubsetData, directions_gk: np.ndarray) -> ComponentLogits:
+    """Return candidates with what they take from the features and from the head, whose regressions are still to be fitted."""
+    n_labels, d = head.linear.weight.shape
+    n_modalities = int(data.subset_n.max()).bit_length()
+    logits = ComponentLogits(n_modalities, n_labels, data.x_ng.shape[1], d, directions_gk.shape[1])
+    logits.direction_gk = torch.from_numpy(directions_gk).float()
+    logits.centre_k = torch.from_numpy(data.x_ng[data.subset_n == logits.whole].mean(0) @ directions_gk).float()
+    logits.embedding_cd, logits.embedding_c = head.linear.weight.detach().clone(), head.linear.bias.detach().clone()
+    return logits
 
 
 def _mean(first_nc: np.ndarray, second_nc: np.ndarray) -> np.ndarray:
@@ -192,4 +191,6 @@ def _scores(pair_n: np.ndarray, n_labels: int) -> tuple[float, float]:
     count_cc = np.bincount(pair_n, minlength=n_labels**2).reshape(n_labels, n_labels)
     right_c, either_c = np.diag(count_cc), count_cc.sum(0) + count_cc.sum(1)
     occurs_c = either_c > 0
-    return right_c.sum() / max(count_cc.sum(), 1), float((2 * right_c[occurs_c] / either_c[occurs_c]).mean())
+    return float(right_c.sum()) / max(int(count_cc.sum()), 1), float(
+        (2 * right_c[occurs_c] / either_c[occurs_c]).mean()
+    )
