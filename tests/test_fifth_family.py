@@ -4,6 +4,7 @@ The contract test asks of it what it asks of every family; here stand its room, 
 """
 
 import importlib.util
+import re
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from omicsmlm.models import OmicsModel
 from tests.objects import QUIET, bulk, multiome, rna
 from tests.test_contract import FAMILIES
 from tests.test_floors import broken_rules, private_uses
-from tests.toy_family import Toy, ToyConfig, blocks, files, run
+from tests.toy_family import Toy, ToyConfig, blocks, files, imported, run
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,24 @@ def test_its_room_keeps_the_floors(tmp_path):
         file.write_text(text)
     assert list(broken_rules(tmp_path)) == []
     assert list(private_uses(tmp_path)) == []
+
+
+def test_the_page_uses_public_names_only():
+    uses = [
+        line for text in files().values() for line in re.findall(r"^(?:from|import) omicsmlm\S*.*", text, re.MULTILINE)
+    ]
+    assert any(line.startswith("from omicsmlm.types import") for line in uses)
+    assert [line for line in uses if "._" in line or re.search(r"import .*\b_", line)] == []
+
+
+def test_it_works_in_a_package_of_somebody_else(tmp_path):
+    theirs = imported("their_package")
+    assert theirs.Toy is not Toy
+    model = theirs.Toy(rna(), theirs.ToyConfig(n_latent=5))
+    model.train(1, **QUIET)
+    model.save(tmp_path / "model")
+    loaded = theirs.Toy.load(tmp_path / "model", rna())
+    np.testing.assert_allclose(loaded.get_latent_representation(), model.adata.obsm["X_toy"], atol=1e-6)
 
 
 def test_what_the_page_tries_works():

@@ -21,6 +21,7 @@ GROUND = {
     "_stored",
     "_working_folder",
     "_writing",
+    "types",
 }
 STATIONS = {"data", "tokenizers", "masking", "nn", "objectives", "training"}
 TOP = {"evaluation", "pl", "pp", "datasets"}

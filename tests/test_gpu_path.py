@@ -20,7 +20,9 @@ from omicsmlm.data import observation_loader
 from omicsmlm.models import OmicsModel
 from omicsmlm.models.isoformer import _module as isoformer
 from omicsmlm.objectives import ResidueCrossEntropy
-from omicsmlm.training._plan import Loaders, MaskedPlan, MemoryBank, Optimisation
+from omicsmlm.training._memory_bank import BankContent, MemoryBank
+from omicsmlm.training._optimisation import Optimisation
+from omicsmlm.training._plan import Loaders, MaskedPlan
 from tests.cuda_stand_in import CUDA, Ledger, OnCuda, move, noted, on_cuda, pretend
 from tests.objects import QUIET, multiome, rna
 from tests.test_contract import FAMILIES, Family, every_family, new
@@ -71,10 +73,9 @@ class Trained:
         self.parts.module.eval()
         with self.running(), torch.no_grad():
             mean_nd = self.parts.module.embed(self.parts.tokenizer(self.batch), self.batch).mean
-            self.plan.loaders = Loaders(None, memory_is_whole=is_whole)  # type: ignore[arg-type]
-            if not is_whole:
-                self.plan._keep_network()
-            self.plan._fill_memory(MemoryBank(3, mean_nd, self.batch.covariates, self.batch.indices))
+            self.plan.bank = MemoryBank(self.parts.memory, is_whole)
+            self.plan.bank.keep_network(self.parts.module)
+            self.plan._fill_bank(BankContent(3, mean_nd, self.batch.covariates, self.batch.indices))
         self.parts.module.train()
 
     def step(self, *, is_half: bool = False) -> torch.Tensor:

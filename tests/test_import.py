@@ -1,5 +1,6 @@
 """What is imported when: the package and the command's help wait for nothing heavy, and nothing public is lost by that."""
 
+import importlib.resources
 import json
 import pickle
 import resource
@@ -75,6 +76,10 @@ def test_classes_are_pickled_by_name():
     config = omicsmlm.OmicsMLMConfig(width=16)
     assert pickle.loads(pickle.dumps(config)) == config
     assert pickle.loads(pickle.dumps(omicsmlm.OmicsMLM)) is omicsmlm.OmicsMLM
+
+
+def test_type_checkers_are_told_that_it_is_typed():
+    assert (importlib.resources.files("omicsmlm") / "py.typed").is_file()
 
 
 def test_an_unknown_name_is_said_to_be_unknown():

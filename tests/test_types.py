@@ -2,7 +2,8 @@
 
 import torch
 
-from omicsmlm import _types
+import omicsmlm
+from omicsmlm import _types, types
 from omicsmlm._types import (
     Batch,
     Panels,
@@ -64,3 +65,12 @@ def test_the_cache_of_tokens_holds_for_these_tokens_alone():
     assert masked_positions(part._replace(values=values.clone())).tolist() == [1]
     assert cached_lengths(part._replace(cache=None)) is None
     assert masked_positions(part._replace(cache=TokenCache(offsets, [1, 2], values))).tolist() == [1]
+
+
+def test_the_public_types_are_the_records_themselves():
+    assert omicsmlm.types is types
+    for name in types.__all__:
+        assert not name.startswith("_")
+        assert getattr(types, name) is getattr(_types, name)
+    protocols = {"Tokenizer", "Masking", "Module", "Objective", "Parts", "Batch", "Encoded", "Masked"}
+    assert protocols <= set(types.__all__), "what a family is made of"

@@ -38,19 +38,19 @@ def run(block: Block, names: dict[str, object]) -> None:
     exec(compile("\n" * (block.line - 1) + block.code, str(PAGE), "exec"), names)
 
 
-def imported() -> ModuleType:
-    """Import the room, once a session, as if it lay in ``src``."""
-    if ROOM in sys.modules:
-        return sys.modules[ROOM]
-    room = ModuleType(ROOM)
+def imported(package: str = ROOM) -> ModuleType:
+    """Import the room, once a session, as if it lay in ``src`` or under another name in a package of somebody else."""
+    if package in sys.modules:
+        return sys.modules[package]
+    room = ModuleType(package)
     room.__path__ = []
-    sys.modules[ROOM] = room
+    sys.modules[package] = room
     for block in blocks():
         if not block.title.startswith("src/"):
             continue
         name = Path(block.title).stem
-        module = room if name == "__init__" else ModuleType(f"{ROOM}.{name}")
-        module.__package__ = ROOM
+        module = room if name == "__init__" else ModuleType(f"{package}.{name}")
+        module.__package__ = package
         sys.modules[module.__name__] = module
         run(block, module.__dict__)
     return room

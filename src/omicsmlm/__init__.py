@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import datasets, evaluation, models, pl, pp
+    from . import datasets, evaluation, models, pl, pp, types
     from .models import (
         MOJO,
         Classifier,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MOJOConfig,
         OmicsMLM,
         OmicsMLMConfig,
+        OmicsModel,
         ScMBERT,
         ScMBERTConfig,
         SequenceEncoder,
@@ -38,6 +39,7 @@ __all__ = [
     "MOJOConfig",
     "OmicsMLM",
     "OmicsMLMConfig",
+    "OmicsModel",
     "ScMBERT",
     "ScMBERTConfig",
     "SequenceEncoder",
@@ -49,13 +51,14 @@ __all__ = [
     "evaluation",
     "pl",
     "pp",
+    "types",
 ]
 
 if not TYPE_CHECKING:  # else any misspelt name would pass the type checker
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first asked for; Python keeps packages, and this function the classes."""
-        if name in ("datasets", "evaluation", "models", "pl", "pp"):
+        if name in ("datasets", "evaluation", "models", "pl", "pp", "types"):
             return import_module(f".{name}", __name__)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -133,3 +133,21 @@ def test_a_name_that_is_no_text_or_of_two_columns_is_refused():
     adata.obs = pd.concat([adata.obs, adata.obs[["batch"]]], axis=1)
     with pytest.raises(ValueError, match="^column 'batch': expected one column, got 2 columns of that name; rename or"):
         find_column(adata, "batch")
+
+
+def test_combinations_are_told_apart_whatever_their_order():
+    adata = AnnData(np.ones((4, 1)), obs=pd.DataFrame({"a": list("xyyx"), "b": list("1122"), "c": list("pppq")}))
+    found = find_column(adata, "a & b & c")
+    assert found.tolist() == ["x & 1 & p", "y & 1 & p", "y & 2 & p", "x & 2 & q"]
+    assert isinstance(found.dtype, pd.CategoricalDtype)
+    assert len(found.cat.categories) == 4
+    adata.obs["b"] = [None] * 4
+    assert find_column(adata, "a & b").isna().all()
+
+
+def test_a_value_that_only_later_modalities_have_is_taken_from_these():
+    mdata = MuData({"rna": rna(6), "atac": rna(6)})
+    mdata.obs = mdata.obs[[]]
+    mdata.mod["rna"].obs["lane"] = ["a", None, "a", None, "a", "a"]
+    mdata.mod["atac"].obs["lane"] = "b"
+    assert find_column(mdata, "lane").tolist() == ["a", "b", "a", "b", "a", "a"]

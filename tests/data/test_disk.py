@@ -11,8 +11,8 @@ from scipy import sparse
 from zarr.core.codec_pipeline import BatchedCodecPipeline, FusedCodecPipeline
 from zarr.registry import register_pipeline
 
-from omicsmlm.data import Matrix
-from omicsmlm.data._disk import BATCHED, CSRInFile, row_ranges
+from omicsmlm.data import Matrix, _disk
+from omicsmlm.data._disk import BATCHED, CSRInFile, DaskMatrix, DenseInFile, on_disk, row_ranges
 
 ROWS = np.array([3, 0, -1, 90, 3, 41, 40])
 KEPT = np.array([2, -1, 0, 1, -1, 4], dtype=np.int32)
@@ -204,3 +204,91 @@ def test_a_damaged_file_is_told(dense, tmp_path):
     values.group["indptr"][7] = 10**6
     with pytest.raises(ValueError, match="^file '/x': expected a sparse matrix whose row pointers ascend from 0 to"):
         Matrix("rna", sparse_dataset(values.group))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _disk.BLOCK == 64
+    assert _disk.BLOCK_ZARR == 1024
+    assert _disk.BLOCK_BYTES == 2**24
+    assert _disk.GAP_BYTES == 350000
+    assert _disk.STRETCH_BYTES == 2**23
+    assert _disk.SCAN_BYTES == 2**25
+
+
+def test_which_values_are_read_in_blocks(dense, tmp_path):
+    for form, kind in {
+        "h5": CSRInFile,
+        "h5, dense": DenseInFile,
+        "zarr, dense": DenseInFile,
+        "dask": DaskMatrix,
+        "dask, dense": DaskMatrix,
+    }.items():
+        (tmp_path / form).mkdir()
+        assert type(on_disk("rna", FORMS[form](dense, tmp_path / form))) is kind
+    assert on_disk("rna", dense) is None
+    assert on_disk("rna", sparse.csr_matrix(dense)) is None
+
+
+def test_blocks_and_sizes_of_rows(dense, tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    chunked = on_disk("rna", in_h5(dense, tmp_path / "a", chunks=(80, 6)))
+    assert (chunked.block, chunked.row_bytes, chunked.stored()) == (80, 8.0 * 6, None)
+    assert on_disk("rna", in_h5(dense, tmp_path / "b")).block == 64
+    csr = CSRInFile(FORMS["h5, compressed"](dense, tmp_path))
+    assert csr.row_bytes == 8 * np.count_nonzero(dense) / 100
+    assert len(csr) == np.count_nonzero(dense)
+    assert csr.at_once == 2**23
+    lazily = on_disk("rna", FORMS["dask"](dense, None))
+    assert (lazily.block, lazily.shape, lazily.stored()) == (30, (100, 6), None)
+    assert lazily.row_bytes == 8 * np.count_nonzero(dense[:30]) / 30
+    assert on_disk("rna", FORMS["dask, dense"](dense, None)).row_bytes == 8 * 6
+
+
+def test_a_matrix_without_rows_is_read_too(tmp_path):
+    found = CSRInFile(in_h5(sparse.csr_matrix((0, 6), dtype=np.float32), tmp_path))
+    assert (found.row_bytes, len(found), found.shape) == (0, 0, (0, 6))
+    assert list(found.stored()) == []
+
+
+def test_indices_of_small_types_become_those_that_scipy_takes(dense, tmp_path):
+    found = CSRInFile(in_shards(dense, tmp_path)).read(3, 9)
+    assert (found.indices.dtype, found.indptr.dtype) == (np.int32, np.int32)
+    assert np.array_equal(found.toarray(), dense[3:9])
+    (tmp_path / "long").mkdir()
+    matrix = sparse.csr_matrix(dense)
+    matrix.indices, matrix.indptr = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
+    found = CSRInFile(in_h5(matrix, tmp_path / "long")).read(3, 9)
+    assert (found.indices.dtype, found.indptr.dtype) == (np.int64, np.int64), "and those that it takes stay"
+
+
+def test_a_chunk_of_dask_is_computed_once_for_neighbouring_rows(dense):
+    values = FORMS["dask"](dense, None)
+    found = on_disk("rna", values)
+    computed = []
+    found.chunks = [Counted(chunk, number, computed) for number, chunk in enumerate(found.chunks)]
+    for rows in ([31, 32], [33], [59, 60], [90, 99], [0]):
+        blocks = list(found.parts(np.array(rows)))
+        assert np.array_equal(np.concatenate([block[local].toarray() for block, local in blocks]), dense[rows])
+    assert computed == [1, 2, 3, 0], "the first was kept from when its size was taken, until another one came"
+
+
+class Counted:
+    """A chunk that notes when it is computed."""
+
+    def __init__(self, chunk, number, computed):
+        self.chunk, self.number, self.computed = chunk, number, computed
+
+    def compute(self, scheduler):
+        assert scheduler == "synchronous"
+        self.computed.append(self.number)
+        return self.chunk.compute(scheduler=scheduler)
+
+
+def test_ranges_end_before_a_gap_and_within_the_bytes():
+    """A gap of 350 rows of 1,000 bytes is read over, one row more is not."""
+    for gap, expected in ((350, [(0, 2)]), (351, [(0, 1), (1, 2)])):
+        assert list(row_ranges(np.array([0, gap]), 1000.0, 2**23)) == expected
+    assert list(row_ranges(np.arange(5), 1000.0, 2000.0)) == [(0, 2), (2, 4), (4, 5)]
+    assert list(row_ranges(np.arange(5), 1000.0, 1.0)) == [(k, k + 1) for k in range(5)], "a row at least"
+    assert list(row_ranges(np.array([0, 350_000, 700_001]), 0.0, 2**23)) == [(0, 2), (2, 3)], "a byte a row at least"

@@ -8,6 +8,7 @@ import pytest
 from mudata import MuData
 
 from omicsmlm.data import CovariatesField, ModalityField
+from omicsmlm.data._fields import ALL
 from tests.objects import modality, multiome, rna
 
 
@@ -159,3 +160,87 @@ def test_categories_that_differ_by_their_decimals_alone_stay_apart():
     adata.obs["batch"] = ["1", "1.0"] * 36
     field = CovariatesField(["batch"])
     assert field.codes(adata, field.register_field(adata))[:, 0].tolist() == [0, 1] * 36
+
+
+# ---- what is refused, and what scvi-tools asks ----------------------------------------------------------------------
+
+
+def test_a_modality_that_is_not_there_or_empty_or_ambiguous_is_refused():
+    with pytest.raises(
+        ValueError, match=r"^modalities: expected a modality 'meth', got \['rna', 'atac', 'prot'\]; name"
+    ):
+        ModalityField("meth").validate_field(multiome())
+    for empty, found in ((rna()[:0].copy(), "0 x 30"), (rna()[:, :0].copy(), "72 x 0")):
+        with pytest.raises(ValueError, match=f"^rna: expected observations and features, got {found}; leave"):
+            ModalityField("rna").validate_field(empty)
+    twice = rna()
+    twice.var_names = ["gene1", *twice.var_names[1:]]
+    with pytest.raises(
+        ValueError, match=r"^rna: expected distinct feature names, got duplicates 'gene1'; run \.var_names"
+    ):
+        ModalityField("rna").validate_field(twice)
+    ModalityField("rna").validate_field(rna()[:1, :1].copy())
+
+
+def test_features_of_which_none_is_known_are_refused_unless_they_are_added_or_optional(caplog):
+    query = rna()
+    query.var_names = [f"ENSG{j}" for j in range(30)]
+    field = ModalityField("rna")
+    state = field.register_field(rna())
+    message = "^rna: expected features of the trained vocabulary such as 'gene0', 'gene1', got features such as 'ENSG0'"
+    with pytest.raises(ValueError, match=message):
+        field.transfer_field(state, query)
+    for lenient in (ModalityField("rna+", source="rna"), ModalityField("rna", is_optional=True)):
+        assert lenient.transfer_field(state, query)["n_shared"] == 0
+    assert caplog.messages == []
+
+
+def test_what_a_field_says_of_itself():
+    field, layered = ModalityField("rna"), ModalityField("rna+", "raw", source="rna")
+    assert (field.registry_key, field.attr_name, field.attr_key, field.mod_key) == ("modality_rna", "X", None, "rna")
+    assert (layered.registry_key, layered.attr_name, layered.attr_key, layered.mod_key) == (
+        "modality_rna+",
+        "layers",
+        "raw",
+        "rna",
+    )
+    assert (field.kind, field.is_optional, field.is_empty) == (None, False, False)
+    state = field.register_field(multiome())
+    assert field.get_summary_stats(state) == {"n_rna": 30}
+    table = field.view_state_registry({**state, "n_shared": 7})
+    assert table.title == "rna"
+    assert [column.header for column in table.columns] == ["kind", "features", "shared"]
+    assert [list(column.cells) for column in table.columns] == [["counts"], ["30"], ["7"]]
+    covariates = CovariatesField(["batch"])
+    assert (covariates.registry_key, covariates.attr_name, covariates.attr_key) == ("covariates", "obs", None)
+    assert not covariates.is_empty
+    assert covariates.view_state_registry({}) is None
+    assert ALL == "all"
+
+
+def test_a_modality_of_zeros_alone_is_refused_at_registration():
+    adata = rna()
+    adata.X = adata.X * 0
+    with pytest.raises(ValueError, match="^rna: expected at least one value that is not zero, got zeros only"):
+        ModalityField("rna").register_field(adata)
+
+
+@pytest.mark.parametrize(("n", "kind"), [(127, np.int8), (128, np.int16), (32_767, np.int16), (32_768, np.int32)])
+def test_codes_have_the_smallest_type_that_holds_them(n, kind):
+    state = {"keys": ["batch"], "categories": [[f"b{i}" for i in range(n)]]}
+    assert CovariatesField(["batch"]).codes(rna(4), state).dtype == kind
+
+
+def test_without_covariates_there_are_no_codes():
+    field = CovariatesField([])
+    state = field.register_field(rna(4))
+    assert field.codes(rna(4), state).shape == (4, 0)
+    assert field.transfer_field(state, rna(4), extend_categories=True) == {"keys": [], "categories": []}
+
+
+def test_only_the_batch_gets_new_categories():
+    reference, query = rna(6), rna(6)
+    query.obs["type"] = "new"
+    field = CovariatesField([None, "type"])
+    state = field.register_field(reference)
+    assert field.transfer_field(state, query, extend_categories=True) == state, "where there is a batch"

@@ -9,6 +9,7 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import IsoFormer, OmicsMLM
+from omicsmlm.data import _fingerprint
 from tests.objects import QUIET, SMALL, SMALL_ISOFORMER, manager_of, modality, multiome, rna, transcripts
 
 
@@ -223,3 +224,10 @@ def _seconds(call):
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _fingerprint.FEWEST == 8
+    assert _fingerprint.MOST == 64
+    assert _fingerprint.SAMPLED_VALUES == 8192

@@ -6,7 +6,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm.data import Matrix
+from omicsmlm.data import Matrix, _kinds
 from omicsmlm.data._kinds import check_kind, infer_kind
 
 COUNTS = np.array([[0, 3], [1, 0]])
@@ -105,3 +105,9 @@ def test_values_beyond_what_can_be_computed_with_are_refused(place, value, form)
         ValueError, match=r"^x: expected values of at most 1e\+15, got values from .*; check their unit"
     ):
         check_kind("x", "real", Matrix("x", values).summary())
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _kinds.LARGEST == 1000000000000000.0
+    assert _kinds.LARGEST_LOG == 30.0

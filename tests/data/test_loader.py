@@ -9,7 +9,8 @@ from anndata.experimental import read_lazy
 from mudata import MuData, read_h5mu
 
 from omicsmlm import datasets
-from omicsmlm.data import observation_loader
+from omicsmlm.data import ObservationSampler, _loader, observation_loader
+from omicsmlm.data._order import FileLayout
 from tests.objects import manager_of, modality, multiome, rna
 
 
@@ -204,3 +205,22 @@ def test_an_error_of_reading_ends_the_iteration(tmp_path, monkeypatch):
     monkeypatch.setattr(loader.dataset, "read", lambda rows: (_ for _ in ()).throw(OSError("the disk is gone")))
     with pytest.raises(OSError, match="the disk is gone"):
         order(loader)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _loader.N_AHEAD == 4
+
+
+def test_the_smallest_batch():
+    for n, seed, expected in ((10, None, 2), (10, 0, 3), (8, None, 4), (0, 0, 0), (3, None, 3)):
+        assert ObservationSampler(np.arange(n), 4, seed).smallest_batch == expected
+
+
+def test_observations_of_a_shuffled_file_are_read_in_the_order_of_the_file():
+    given = np.array([5, 2, 9])
+    layout = FileLayout(64, 8192)
+    assert ObservationSampler(given, 2, 0, layout).indices.tolist() == [2, 5, 9]
+    assert ObservationSampler(given, 2, None, layout).indices.tolist() == [5, 2, 9], "not shuffled"
+    assert ObservationSampler(given, 2, 0).indices.tolist() == [5, 2, 9], "in memory any order costs the same"
+    assert given.tolist() == [5, 2, 9]

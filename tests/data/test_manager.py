@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm.data import OmicsManager
-from tests.objects import manager_of, modality, multiome, rna, state_of
+from tests.objects import manager_of, modality, multiome, rna, state_of, transcripts
 
 
 def test_the_object_gets_two_identifiers_and_nothing_else():
@@ -150,3 +150,88 @@ def test_an_object_of_another_type_is_refused(data):
         ValueError, match="^data: expected an AnnData or MuData, got .*; read the file with anndata or mudata"
     ):
         manager_of(rna()).transfer_fields(data)
+
+
+# ---- objects that changed, views, queries with more features -----------------------------------------------------------
+
+
+def test_an_object_that_was_changed_is_told():
+    adata = rna()
+    manager = manager_of(adata)
+    manager.check_unchanged()
+    adata.var_names = adata.var_names[::-1]
+    with pytest.raises(ValueError, match="^rna: "):
+        manager.check_unchanged()
+    OmicsManager.restore(manager.registry).check_unchanged()  # without an object there is nothing to check
+
+
+def test_views_and_objects_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="^data: expected an object of its own, got a view of another; take a copy"):
+        manager_of(rna()[:10])
+    mdata = MuData({"rna": rna(), "prot": modality("protein")})
+    view = mdata[:10]
+    with pytest.raises(ValueError, match="expected an object of its own, got a view of another"):
+        manager_of(view)
+    with pytest.raises(ValueError, match="^data: expected at least one observation, got none; check the filter"):
+        manager_of(rna()[:0].copy())
+
+
+def test_features_that_a_query_adds_have_a_name_of_their_own():
+    reference = manager_of(MuData({"rna": rna(), "prot": modality("protein")}), ["batch"])
+    query = MuData({"rna": rna(10, 33), "prot": modality("protein", 10)})
+    extended = reference.with_added_features(query)
+    assert list(extended.modalities) == ["rna", "prot", "rna+"]
+    assert extended.modalities["rna+"] == {
+        "name": "rna+",
+        "kind": "counts",
+        "vocabulary": ["gene30", "gene31", "gene32"],
+        "n_shared": 0,
+    }
+    assert list(reference.modalities) == ["rna", "prot"], "the reference stays as it was"
+    transferred = extended.transfer_fields(query)
+    assert {name: state["n_shared"] for name, state in transferred.modalities.items()} == {
+        "rna": 30,
+        "prot": len(query["prot"].var_names),
+        "rna+": 3,
+    }
+    again = transferred.with_added_features(MuData({"rna": rna(10, 35)}))
+    assert again.modalities["rna++"]["vocabulary"] == ["gene33", "gene34"]
+    assert json.loads(json.dumps(again.registry["setup_args"]["added"])) == {"rna+": "rna", "rna++": "rna"}
+    assert list(extended.with_added_features(query).modalities) == ["rna", "prot", "rna+"], "nothing is new now"
+
+
+def test_a_query_needs_one_of_the_sequences_or_vectors():
+    adata = transcripts(12)
+    adata.obsm["promoter"] = np.ones((12, 2), np.float32)
+    manager = manager_of(
+        adata, optional=["rna"], sequences={"dna": ["dna", "nucleotide"]}, vectors={"meth": "promoter"}
+    )
+    assert manager.sequences == {
+        "dna": {"key": "dna", "kind": "nucleotide", "n_present": int(adata.obs["dna"].notna().sum())}
+    }
+    assert manager.vectors == {"meth": {"key": "promoter", "width": 2, "n_present": 12}}
+    one = adata.copy()
+    del one.obsm["promoter"]
+    assert manager.transfer_fields(one).vectors["meth"]["n_present"] == 0
+    del one.obs["dna"]
+    with pytest.raises(
+        ValueError, match="^data: expected a column or an entry with one of 'dna', 'meth', got an object"
+    ):
+        manager.transfer_fields(one)
+
+
+def test_an_object_without_the_layer_is_not_of_that_modality():
+    parts = by_gene()
+    parts["rna"].layers["z"] = parts["rna"].X.copy()
+    manager = manager_of(MuData(parts), layers={"rna": "z"})
+    query = by_gene()["rna"]
+    with pytest.raises(ValueError, match="alike; pass MuData"):
+        manager.transfer_fields(query)
+    query.layers["z"] = query.X.copy()
+    assert manager.transfer_fields(query).modalities["rna"]["n_shared"] == 12
+
+
+def test_one_modality_alone_has_no_pairing_to_log(caplog):
+    caplog.set_level("INFO", logger="omicsmlm")
+    manager_of(MuData({"rna": rna()}))
+    assert not [message for message in caplog.messages if message.startswith("Observations")]

@@ -7,7 +7,7 @@ import torch
 from anndata import AnnData, read_h5ad
 from scipy import sparse
 
-from omicsmlm.data import Matrix
+from omicsmlm.data import Matrix, _matrix
 
 ROWS = np.array([3, 0, -1, 5, 3])
 VOCABULARY_OF_COLUMN = np.array([2, -1, 0, 1, -1, 4], dtype=np.int32)
@@ -239,3 +239,29 @@ def test_repeated_entries_of_a_file_are_summed_as_in_memory(keep_zeros, rng, tmp
         found = Matrix("rna", values).pack(ROWS, VOCABULARY_OF_COLUMN, keep_zeros)
         for one, two in zip(found, naive(dense, keep_zeros), strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _matrix.BLOCK == 4096
+    assert _matrix.SCAN_BYTES == 2**26
+    assert _matrix.LONG_SCAN == 2**30
+
+
+def test_a_layer_that_is_not_there_and_an_x_that_is_none_are_refused():
+    adata = AnnData(np.ones((2, 3), np.float32), layers={"raw": np.ones((2, 3), np.float32)})
+    assert Matrix.of("rna", adata, "raw").shape == (2, 3)
+    with pytest.raises(ValueError, match=r"^rna: expected a layer 'counts', got layers \['raw'\]; pass the name of"):
+        Matrix.of("rna", adata, "counts")
+    with pytest.raises(ValueError, match='^rna: expected values in X, got none; pass layer="…" to name the layer'):
+        Matrix.of("rna", AnnData(shape=(2, 3)), None)
+
+
+def test_a_matrix_that_was_put_out_of_order_is_sorted_and_stays_as_it_is():
+    values = sparse.csr_matrix(np.array([[1.0, 2, 0], [0, 3, 4]], np.float32))
+    matrix = Matrix("rna", values)
+    values.indices[:2] = [1, 0]
+    lut = np.arange(3, dtype=np.int32)
+    found = matrix.pack(np.array([0, 1]), lut, False)
+    assert (found.ids.tolist(), found.values.tolist()) == ([0, 1, 1, 2], [2, 1, 3, 4])
+    assert values.indices[:2].tolist() == [1, 0]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mudata import MuData
 
+from omicsmlm.data import _modality_index
 from omicsmlm.data._modality_index import indices_in
 from tests.objects import multiome, rna
 
@@ -60,3 +61,8 @@ def test_one_modality_may_hold_all_rows_in_another_order():
     parts = rna(), rna()[::-1].copy()
     mdata = MuData({"rna": parts[0], "other": parts[1]})
     assert indices_in(mdata, "other").tolist() == list(range(71, -1, -1))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _modality_index.NAMES_AT_ONCE == 65536

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from omicsmlm.data import _order
 from omicsmlm.data._order import N_STREAMS, BatchSizes, FileLayout, FileOrder, file_batches, n_slots
 
 
@@ -103,3 +104,8 @@ def test_a_batch_mixes_distant_blocks():
     assert np.abs(np.diff(rows)).mean() > 8192 / 6, (
         "neighbours in the order are about as far apart as by chance (n / 3)"
     )
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _order.N_STREAMS == 8

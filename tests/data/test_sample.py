@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from anndata import read_h5ad
 
-from omicsmlm.data import batch_codes, observation_loader, sample_observations, stored_values
+from omicsmlm.data import _sample, batch_codes, observation_loader, sample_observations, stored_values
 from tests.objects import manager_of, multiome, rna
 
 
@@ -44,3 +44,8 @@ def test_a_sample_of_a_file_is_drawn_in_groups_of_neighbours(n, tmp_path):
     assert rows[-1] < 1000
     assert rows.tolist() == sample_observations(manager, n, 3).tolist() != sample_observations(manager, n, 4).tolist()
     assert abs(rows.mean() - 500) < 120, "from all over the file"
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _sample.MIN_BLOCKS == 64

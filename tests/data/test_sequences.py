@@ -87,6 +87,10 @@ def test_a_column_must_be_there_and_hold_text():
         field(key="rna").register_field(transcripts())
     with pytest.raises(ValueError, match="column 'dna': expected sequences as text, got 7; name the column that holds"):
         field().register_field(transcripts([7, 8]))
+    with pytest.raises(
+        ValueError, match=r"column 'dna': expected sequences as text, got \['A', 'C'\]; name the column"
+    ):
+        field().register_field(transcripts([["A", "C"], "ACGT"]))
 
 
 def test_a_kind_must_be_one_of_two():

@@ -47,7 +47,7 @@ class Recipe(NamedTuple):
         data.obs["died"] = (rng.random(len(number)) < 0.7).astype(int)
         if isinstance(data, MuData):
             data.update()
-        for name in self.mutations:
+        for name in sorted(self.mutations, key=UNSAFE.__contains__):  # last, or what follows reads out of bounds itself
             data = (MUTATIONS | UNSAFE)[name](data, np.random.default_rng(self.seed))
         return data
 

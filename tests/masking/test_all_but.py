@@ -78,3 +78,31 @@ def test_everything_is_the_target_and_no_rows_are_no_trouble():
     assert MaskAllBut(fixed(2))(whole, draws_for(whole)).targets is whole
     assert all(torch.equal(a, b) for a, b in zip(whole["rna"], before, strict=True)), "the targets were changed"
     assert shown(grid(0, 4), fixed(2)).visible.shape == (0, 4)
+
+
+def test_a_weight_of_zero_comes_last_but_before_what_was_not_measured():
+    visible = torch.zeros(20, 20, dtype=torch.bool)
+    for i in range(20):
+        visible[i, [i, (i + 1) % 20, (i + 7) % 20]] = True
+    weight = torch.ones(20)
+    weight[::2] = 0
+    assert torch.equal(shown(grid(20, 20, visible=visible), fixed(3), weight).visible, visible), "all that was measured"
+    two = shown(grid(20, 20, visible=visible), fixed(1), weight).visible
+    assert torch.equal(two.any(1), torch.ones(20, dtype=torch.bool))
+    assert not (two & (weight == 0)).any(), "each has a feature with a weight"
+
+
+def test_the_upper_bound_is_that_of_an_observation_with_all_features():
+    whole = grid(3, 12, visible=torch.arange(12).expand(3, 12) < 6)
+    found = shown(whole, lambda n_visible_n: n_visible_n // 2)
+    assert found.visible.sum(1).tolist() == [3, 3, 3]
+    assert found.most == 6
+
+
+def test_each_modality_has_weights_of_its_own():
+    grids = {"rna": grid(300, 4), "protein": grid(300, 4), "atac": grid(300, 4)}
+    weights = {"rna": torch.tensor([1.0, 1, 0, 0]), "atac": torch.tensor([0.0, 0, 1, 1])}
+    inputs = MaskAllBut(fixed(2), weights)(grids, draws_for(grids)).inputs
+    assert inputs["rna"].visible.sum(0).tolist() == [300, 300, 0, 0]
+    assert inputs["atac"].visible.sum(0).tolist() == [0, 0, 300, 300]
+    assert all(90 < count < 210 for count in inputs["protein"].visible.sum(0).tolist())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
-from omicsmlm.masking import MaskBins, MaskFeatures, WithModalitySubsets
+from omicsmlm.masking import MaskBins, MaskFeatures, WithModalitySubsets, _bert
 from tests.objects import draws_for
 
 N_BINS = 8
@@ -132,3 +132,36 @@ def test_a_masking_that_judges_everything_may_be_doubled_too():
     doubled = WithModalitySubsets(MaskFeatures((0.1, 0.5), 0.0))(grids, draws_for(grids))
     assert doubled.evaluated is None
     assert len(doubled.inputs["rna"].values) == 12
+
+
+def test_usual_rates():
+    masking = MaskBins(N_BINS)
+    assert (masking.n_bins, masking.rate, masking.modality_rate) == (N_BINS, 0.15, 0)
+    whole = {"rna": grid(200, 100), "meth": grid(200, 100, 1)}
+    masked = masking(whole, draws_for(whole))
+    assert float(masked.evaluated["rna"].float().mean()) == pytest.approx(0.15, abs=0.01)
+    assert all(part.visible.any(1).all() for part in masked.inputs.values()), "no modality is masked as a whole"
+
+
+def test_at_a_rate_of_zero_nothing_is_chosen():
+    whole = {"rna": grid(20, 10)}
+    masked = mask(whole, rate=0.0)
+    assert not masked.evaluated["rna"].any()
+    assert all(torch.equal(a, b) for a, b in zip(masked.inputs["rna"], whole["rna"], strict=True))
+
+
+def test_bins_that_come_in_are_drawn_anew_from_all_of_them():
+    """All values are one bin, so that those that come in are known but for this one."""
+    whole = Grid(torch.full((500, 60), 3.0), torch.ones(500, 60, dtype=torch.bool), torch.full((500,), 180.0))
+    found = mask({"rna": whole}, rate=1.0).inputs["rna"]
+    share_b = torch.bincount(found.values[found.visible].long(), minlength=N_BINS) / found.visible.sum()
+    expected = torch.full((N_BINS,), 0.5 / N_BINS)
+    expected[3] += 0.5  # a half of the visible ones stays
+    torch.testing.assert_close(share_b, expected, atol=0.01, rtol=0)
+    assert float(found.visible.float().mean()) == pytest.approx(0.2, abs=0.01)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _bert.MASKED_FRACTION == 0.8
+    assert _bert.RANDOM_FRACTION == 0.1

@@ -6,6 +6,7 @@ import torch
 from omicsmlm._stored import StoredGrid, StoredValues, UnmaskedGrid
 from omicsmlm._types import Grid
 from omicsmlm.masking import MaskFeatures, keep_visible
+from omicsmlm.masking._features import dropped_modality
 from tests.objects import draws_for
 
 
@@ -141,3 +142,26 @@ def test_stored_values_are_masked_with_the_grid():
     assert masked.values.tolist() == [[0, 5, 0], [2, 0, 0]]
     assert masked.total.tolist() == [6, 3]
     assert whole.stored.values_t.tolist() == [5, 2, 7, 0], "the grid itself stays"
+
+
+def test_one_modality_alone_is_never_dropped():
+    draws = draws_for({"a": grid(5, 3)})
+    assert not dropped_modality(torch.ones(5, 1, dtype=torch.bool), 1.0, draws).any()
+    assert dropped_modality(torch.ones(5, 2, dtype=torch.bool), 1.0, draws).sum(1).tolist() == [1] * 5
+    assert not dropped_modality(torch.ones(5, 2, dtype=torch.bool), 0.0, draws).any()
+    assert dropped_modality(torch.ones(5, 2, dtype=torch.bool), 1.0, draws).dtype == torch.bool
+
+
+def test_a_dropped_modality_is_masked_as_a_whole_and_the_rest_at_its_rate():
+    grids = {"a": grid(400, 50), "b": grid(400, 50, 1)}
+    inputs = hide(grids, (0.25, 0.25), 1.0).inputs
+    fraction_nm = torch.stack([(~inputs[name].visible).float().mean(1) for name in "ab"], 1)
+    lost_nm = fraction_nm == 1
+    assert lost_nm.sum(1).tolist() == [1] * 400
+    assert float(fraction_nm[~lost_nm].mean()) == pytest.approx(0.25, abs=0.01)
+
+
+def test_an_empty_grid_stays_one():
+    stored = StoredValues(*(torch.empty(0, dtype=torch.int64) for _ in range(3)), torch.empty(0), torch.zeros(1))
+    empty = StoredGrid.of(Grid(torch.empty(0, 3), torch.empty(0, 3, dtype=torch.bool), torch.empty(0)), stored)
+    assert keep_visible(empty, torch.empty(0, 3, dtype=torch.bool)).values.shape == (0, 3)

@@ -109,3 +109,10 @@ def test_draws_for_neighbouring_tokens_are_independent(rng):
     pairs = negatives_of(token_set(has_ng), torch.full((400,), 0.5))
     # 200 accepted draws among 200 peaks that are lacked reach a fraction of 1 - 1 / e of them
     assert len(pairs) / int((~has_ng).sum()) == pytest.approx(1 - 1 / math.e, abs=0.03)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _negatives.MAX_DRAWS == 8
+    assert _negatives.MAX_PREVALENCE == 127 / 128
+    assert _negatives.UBIQUITOUS == 1 - 1e-05

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from omicsmlm import _types
 from omicsmlm._types import Grid
 from omicsmlm.masking import MASK, DropModalities, MaskResidues, has_modality, without_modality
 from tests.objects import draws_for, letters_of
@@ -109,3 +110,39 @@ def test_the_generator_alone_decides(mask):
     same = [torch.equal(a, b) for a, b in zip(first, again, strict=True)]
     assert all(same)
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_residues_of_no_sequence_are_not_masked(monkeypatch):
+    """On a device some may stand behind those of the last sequence."""
+    monkeypatch.setattr(_types, "is_on_host", lambda tensor: False)
+    whole = letters_of("ACGT" * 5, "GG")
+    more = whole._replace(residues=torch.cat([whole.residues, whole.residues[:4]]))
+    masked = mask(1.0, {"dna": more})
+    assert masked.evaluated["dna"].tolist() == [True] * 22 + [False] * 4
+    assert (masked.inputs["dna"].residues[:22] == MASK).all()
+    assert torch.equal(masked.inputs["dna"].residues[22:], whole.residues[:4])
+
+
+def test_a_mask_is_no_letter():
+    assert chr(MASK) == "?"
+
+
+def test_each_sequence_is_masked_by_its_own_letters_alone():
+    """Whatever stands beside it."""
+    alone = mask(0.5, {"dna": letters_of("ACGTACGTAC")}).evaluated["dna"]
+    among = mask(0.5, {"dna": letters_of("GG", "ACGTACGTAC", "TTT")}).evaluated["dna"]
+    assert torch.equal(among[2:12], alone)
+    assert 0 < int(alone.sum()) < 10
+
+
+def test_only_the_sequences_that_are_named_are_masked():
+    whole = {"dna": letters_of("ACGT" * 20), "rna": letters_of("ACGU" * 20)}
+    masked = mask(0.5, whole, names=("rna", "dna"))
+    assert list(masked.inputs) == ["rna", "dna"]
+    assert not torch.equal(masked.evaluated["dna"], masked.evaluated["rna"])
+
+
+def test_what_has_a_modality():
+    assert has_modality(letters_of("A", "C", of_obs=[1, 0, -1])).tolist() == [True, True, False]
+    visible = torch.tensor([[False, True], [False, False]])
+    assert has_modality(Grid(torch.zeros(2, 2), visible, torch.zeros(2))).tolist() == [True, False]

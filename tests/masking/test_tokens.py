@@ -5,9 +5,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from omicsmlm import _sizes, _types
 from omicsmlm._draws import Draws
-from omicsmlm._types import Masked, TokenSet, obs_of
-from omicsmlm.masking import MaskTokens
+from omicsmlm._types import Masked, TokenSet, cached_lengths, masked_positions, obs_of
+from omicsmlm.masking import MaskTokens, _negatives, _tokens
 from tests.objects import draws_for
 
 KINDS = {"rna": False, "atac": True}
@@ -370,3 +371,71 @@ def test_the_generator_alone_decides():
     assert same(first.inputs, again.inputs)
     assert all(torch.equal(a, b) for m in sets for a, b in zip(first.evaluated[m], again.evaluated[m], strict=True))
     assert [len(part.ids) for part in first.inputs.values()] != [len(part.ids) for part in other.inputs.values()]
+
+
+# ---- on a device -----------------------------------------------------------------------------------------------------
+
+
+def test_tokens_of_no_observation_stay_out(monkeypatch):
+    """On a device some may stand behind those of the last observation."""
+    sets = sets_of()
+    expected = hide(sets)
+    for module in (_negatives, _sizes, _types):
+        monkeypatch.setattr(module, "is_on_host", lambda tensor: False)
+    more = {
+        name: part._replace(
+            ids=torch.cat([part.ids, torch.arange(25)]), values=torch.cat([part.values, torch.full((25,), 1e3)])
+        )
+        for name, part in sets.items()
+    }
+    common = {"atac": lambda name: common_of(sets[name])}
+    found = MaskTokens((0.1, 0.8), 0.2, 0.3, 0.2, 10_000, common)(more, draws_for(sets))
+    assert same(found.inputs, expected.inputs)
+    for name in sets:
+        for a, b in zip(found.evaluated[name], expected.evaluated[name], strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_the_host_knows_lengths_and_masked_tokens():
+    masked = hide(sets_of())
+    for part in masked.inputs.values():
+        assert cached_lengths(part) == part.offsets.diff().tolist()
+        assert masked_positions(part) is part.cache.masked
+        assert torch.equal(part.cache.masked, part.values.isnan().nonzero()[:, 0])
+        assert part.offsets.dtype == torch.int64
+
+
+def test_as_many_negatives_are_provided_for_as_values_may_be_masked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_tokens, "binomial_bound", lambda n, rate: asked.append((n, rate)) or n)
+    sets = sets_of()
+    hide(sets, drop=(0.2, 0.7), value=0.3)
+    assert asked == [(len(sets["atac"].ids), pytest.approx(0.8 * 0.3))]
+
+
+def test_one_token_is_masked_in_one_way_and_rates_say_which():
+    """At rates of 0.5 each, every token that is left is masked in one of two ways."""
+    sets = {"a": token_set(50, 30)}
+    masked = hide(sets, (0.0, 0.0), 0.0, 0.5, 0.5, closed={"a": False})
+    part = masked.inputs["a"]
+    assert torch.equal(part.values.isnan(), part.ids >= 0)
+    assert torch.equal(masked.evaluated["a"].identity_masked, part.ids == -1)
+    assert not hide(sets, (0.0, 0.0), 0.0, 1.0, 0.0, closed={"a": False}).evaluated["a"].identity_masked.any()
+    assert hide(sets, (0.0, 0.0), 0.0, 1.0, 0.0, closed={"a": False}).inputs["a"].values.isnan().all()
+
+
+def test_lengths_of_both_modalities_count_towards_the_limit():
+    sets = {name: token_set(300, 40, 0.6, i) for i, name in enumerate("ab")}
+    length_n = sum(part.offsets.diff() for part in sets.values())
+    masked = hide(sets, (0.5, 0.5), 0.0, 0.0, 0.0, most=int(length_n.max()), closed={"a": False, "b": False})
+    left = sum(len(part.ids) for part in masked.inputs.values())
+    assert left / int(length_n.sum()) == pytest.approx(0.5, abs=0.03), "within the limit, half of them is dropped"
+
+
+def test_dtypes():
+    masked = hide(sets_of())
+    for name, part in masked.inputs.items():
+        truth = masked.evaluated[name]
+        assert (part.ids.dtype, part.offsets.dtype) == (torch.int64, torch.int64)
+        assert (part.values.dtype, truth.values.dtype, truth.total.dtype) == (torch.float32,) * 3
+        assert (part.present.dtype, truth.identity_masked.dtype) == (torch.bool, torch.bool)

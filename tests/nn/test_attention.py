@@ -1,9 +1,12 @@
 """Packed attention against softmax(QK^T/√d)V, row by row and head by head."""
 
+import sys
+import types
+
 import pytest
 import torch
 
-from omicsmlm.nn import Segments, attend
+from omicsmlm.nn import Segments, _attention, attend
 
 LENGTHS = {
     "ragged": ([5, 1, 0, 9, 2], [5, 1, 0, 9, 2]),
@@ -198,3 +201,69 @@ def test_segments_know_their_number_and_longest():
     for segments in (known, Segments(offsets, None, 4)):
         assert segments.of_token(7).tolist() == [0, 0, 0, 2, 2, 2, 2]
     assert Segments(offsets, None, 4).of_token(9).tolist() == [0, 0, 0, 2, 2, 2, 2, 3, 3], "behind the last one"
+
+
+# ---- what the kernel for GPUs takes, without one ---------------------------------------------------------------------
+
+
+class OnGPU:
+    """What of a tensor decides whether the kernel takes it."""
+
+    def __init__(self, width=64, dtype=torch.bfloat16, device="cuda"):
+        self.shape, self.dtype, self.device = (10, 2, width), dtype, torch.device(device)
+
+
+@pytest.mark.parametrize(
+    ("changes", "capability", "fits"),
+    [
+        ({}, (8, 0), True),
+        ({"width": 8}, (9, 0), True),
+        ({"width": 256, "dtype": torch.float16}, (8, 6), True),
+        ({"width": 264}, (9, 0), False),
+        ({"width": 12}, (9, 0), False),
+        ({"width": 17}, (9, 0), False),
+        ({"dtype": torch.float32}, (9, 0), False),
+        ({"device": "cpu"}, (9, 0), False),
+        ({}, (7, 5), False),
+    ],
+)
+def test_the_kernel_takes_halves_of_a_multiple_of_eight_on_a_recent_device(changes, capability, fits, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(_attention, "find_spec", lambda name: name)
+    assert _attention._fits_varlen(OnGPU(**changes)) == fits
+    monkeypatch.setattr(_attention, "find_spec", lambda name: None)
+    assert not _attention._fits_varlen(OnGPU(**changes)), "with a PyTorch that has no such kernel"
+
+
+def test_the_kernel_is_called_with_lengths_and_what_it_leaves_without_keys_is_zeroed(monkeypatch):
+    lengths, key_lengths = LENGTHS["crossing"]
+    query, key, value = drawn(lengths, key_lengths)
+    segments, key_segments = obs_of(lengths), obs_of(key_lengths)
+
+    def kernel(query, key, value, offsets, key_offsets, longest, longest_key):
+        assert offsets.tolist() == segments.offsets.tolist()
+        assert key_offsets.tolist() == key_segments.offsets.tolist()
+        assert (offsets.dtype, key_offsets.dtype) == (torch.int32, torch.int32)
+        assert (longest, longest_key) == (max(lengths), max(key_lengths))
+        found = naive(query, key, value, lengths, key_lengths)
+        found[sum(lengths[:3]) :] = 7.0  # whatever was in memory
+        return found
+
+    module = types.ModuleType("torch.nn.attention.varlen")
+    module.varlen_attn = kernel
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
+    monkeypatch.setattr(_attention, "_fits_varlen", lambda query_thd: True)
+    found = attend(query, key, value, segments, key_segments, "varlen")
+    torch.testing.assert_close(found, naive(query, key, value, lengths, key_lengths))
+
+
+def test_lengths_that_are_known_are_taken_as_they_are():
+    offsets = torch.tensor([0, 2, 5])
+    assert Segments.of(offsets).lengths == [2, 3]
+    assert Segments.of(offsets, longest=9).lengths == [2, 3], "on the CPU they cost nothing"
+    assert Segments.of(offsets, [2, 3]).most == 0
+    unknown = Segments(offsets, None, 4)
+    assert (unknown.longest, unknown.are_equal, unknown.n) == (4, False, 2)
+    assert unknown.of_token(7).tolist() == [0, 0, 1, 1, 1, 2, 2]
+    assert Segments(offsets, None).most == 0
+    assert (obs_of([]).longest, obs_of([]).are_equal, obs_of([3, 3]).are_equal) == (0, False, True)

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Grid
 from omicsmlm.nn import AxisEmbedding, TokenHead
+from omicsmlm.nn._axis_tokens import n_tokens
 
 
 def grid(bins, visible):
@@ -51,3 +52,26 @@ def test_logits_stand_where_they_are_asked_for():
     assert found.shape == (3, 6), "bins, padding and mask"
     found.sum().backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+def test_logits_at_places_are_those_of_the_positions():
+    """Places count features, of which there are fewer than positions."""
+    torch.manual_seed(0)
+    head, states, n_features = TokenHead(6, 4), torch.randn(3, 5, 6), 4
+    at = torch.rand(3, n_features) < 0.6
+    logits = head(states)
+    place_t = at.flatten().nonzero()[:, 0]
+    torch.testing.assert_close(logits.logits_at(place_t, n_features), logits.logits(at))
+    torch.testing.assert_close(
+        logits.logits_at(place_t.flip(0), n_features), logits.logits(at).flip(0), msg="in the order asked for"
+    )
+    hidden = F.gelu(F.gelu(states[:, :n_features][at]) @ head.hidden.weight.T + head.hidden.bias)
+    torch.testing.assert_close(logits.hidden(at), hidden)
+
+
+def test_there_are_two_tokens_beside_the_bins():
+    assert n_tokens(4) == 6
+    layer = AxisEmbedding(["rna"], n_bins=4, n_features=2, n_positions=2, feature_width=5, width=6)
+    assert layer.tokens[0].weight.shape == (6, 6)
+    low = layer({"rna": grid([[-3, 0]], [[True, True]])})
+    assert torch.equal(low, layer({"rna": grid([[0, 0]], [[True, True]])})), "a bin below the first is the first"

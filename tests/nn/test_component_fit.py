@@ -67,3 +67,33 @@ def test_everything_learns():
     layer(values, visible, table).square().sum().backward()
     assert (layer.log_noise_g.grad != 0).all()
     assert (table.grad != 0).all()
+
+
+def test_each_observation_by_itself_gives_the_same():
+    layer, values, visible, table = made()
+    whole = layer(values, visible, table)
+    for most in (int(visible.sum(1).max()), 20):
+        torch.testing.assert_close(layer(values, visible, table, most), whole, atol=1e-5, rtol=1e-4)
+    assert layer(values[:0], visible[:0], table).shape == (0, 3)
+
+
+def test_it_is_computed_in_single_precision_whatever_autocast_says():
+    layer, values, visible, table = made()
+    expected = layer(values, visible, table)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(values, visible, table)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    half = layer(values.bfloat16(), visible, table.bfloat16())
+    assert half.dtype == torch.float32
+
+
+def test_before_it_is_initialised_loadings_and_noise_have_size_one():
+    layer = ComponentFit(5, 3)
+    assert layer.mean_g.tolist() == [0] * 5
+    assert layer.strength_k.tolist() == [1] * 3
+    assert layer.log_noise_g.tolist() == [0] * 5
+    assert set(layer.state_dict()) == {"mean_g", "strength_k", "log_noise_g"}, "the keys are not saved"
+    assert torch.equal(layer.key_g, ComponentFit(5, 3).key_g), "and the same in each"
+    assert len(set(ComponentFit(1000, 1).key_g.tolist())) == 1000
+    assert ComponentFit(1000, 1).key_g.abs().max() > 2**61

@@ -129,3 +129,35 @@ def test_scores_are_the_same_beside_others_and_again():
     layer = torch.nn.Linear(3, 1)
     layer(scores(letters_of(*sequences))).sum().backward()  # what was met without gradients serves in training
     assert (layer.weight.grad != 0).any()
+
+
+def test_what_is_counted():
+    """Codons, k-mers of 4 and 6, and k-mers of 4 by eighth; residues, pairs, and residues by quarter."""
+    assert KMERS == {
+        "nucleotide": ((3, 1, 3), (4, 1, 1), (6, 1, 1), (4, 8, 1)),
+        "protein": ((1, 1, 1), (2, 1, 1), (1, 4, 1)),
+    }
+
+
+def test_scores_are_in_single_precision_whatever_autocast_says():
+    residues = letters_of(*random_proteins(9))
+    scores = CompositionScores("protein", 3)
+    scores.fit(scores.composition(residues))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = scores(residues)
+    assert found.dtype == torch.float32
+    again = CompositionScores("protein", 3)
+    again.load_state_dict(scores.state_dict())
+    assert torch.equal(again(residues), found)
+
+
+def test_keys_that_are_given_are_those_of_the_cache():
+    residues = letters_of(*random_proteins(4))
+    scores = CompositionScores("protein", 3)
+    scores.fit(scores.composition(residues))
+    keys = [(i, -i) for i in range(4)]
+    found = scores(residues, keys)
+    assert set(scores._known) == set(keys)
+    assert torch.equal(scores(letters_of(*random_proteins(4)[::-1]), keys), found), (
+        "what is cached is not computed again"
+    )

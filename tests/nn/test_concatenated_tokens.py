@@ -1,7 +1,9 @@
 """Each token is the embedding of its feature with the value beside it; a row's own comes first."""
 
+import pytest
 import torch
 
+from omicsmlm import _sizes
 from omicsmlm.nn import ConcatenatedTokens
 
 
@@ -45,3 +47,22 @@ def test_everything_learns():
     assert (layer.features.weight.grad != 0).all()
     assert (layer.first.grad != 0).all()
     assert torch.equal(values.grad != 0, visible)
+
+
+def test_on_a_device_zeros_stand_behind_the_last_observation(monkeypatch):
+    layer, values, visible = made()
+    expected, offsets = layer(values, visible)
+    monkeypatch.setattr(_sizes, "is_on_host", lambda tensor: False)
+    for most in (None, int(visible.sum(1).max())):
+        found, again = layer(values, visible, most)
+        assert torch.equal(again, offsets)
+        assert len(found) == 4 * (7 if most is None else most) + 4
+        assert torch.equal(found[: len(expected)], expected)
+        assert not found[len(expected) :].any()
+
+
+def test_an_observations_own_token_starts_small():
+    torch.manual_seed(0)
+    layer = ConcatenatedTokens(3, 4000)
+    assert float(layer.first.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert layer.features.weight.shape == (3, 3999)

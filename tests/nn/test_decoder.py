@@ -133,3 +133,82 @@ def test_the_adversary_learns_the_batch_and_teaches_the_latent_the_opposite():
     torch.testing.assert_close(reversed_.grad, -plain.grad)
     torch.testing.assert_close(adversary.layers[0].weight.grad, own)
     assert plain.grad.abs().max() > 0
+
+
+# ---- queries: more batches ---------------------------------------------------------------------------------------------
+
+
+def decoders(sizes=((2, 3), (4, 3)), names=(("rna", "atac"), ("rna", "atac"))):
+    """A decoder of some covariates, and one that knows more batches."""
+    torch.manual_seed(0)
+    made = []
+    for covariates, own in zip(sizes, names, strict=True):
+        heads = {
+            name: FeatureHead(8, 5, max(1, covariates[0] if covariates else 1), dispersed=name == "rna") for name in own
+        }
+        made.append(Decoder(3, 8, CovariateEncoding(covariates), heads))
+        with torch.no_grad():
+            for weight in made[-1].parameters():
+                weight.normal_()
+    return made
+
+
+def test_a_decoder_of_more_batches_starts_as_the_one_that_it_copies():
+    old, new = decoders()
+    new.load_from(old)
+    z, covariates = torch.randn(4, 3), torch.tensor([[0, 2], [1, 0], [0, 1], [1, -1]])
+    for name, found in new(z, covariates).items():
+        torch.testing.assert_close(found.logits, old(z, covariates)[name].logits)
+    mean_of_known, own = torch.tensor([[-1, 2]] * 2), torch.tensor([[2, 2], [3, 2]])
+    for name, found in new(z[:2], own).items():
+        torch.testing.assert_close(
+            found.logits, old(z[:2], mean_of_known)[name].logits, msg="a new batch is the average"
+        )
+    log_dispersion = new.head("rna").log_dispersion
+    torch.testing.assert_close(log_dispersion[:2], old.head("rna").log_dispersion)
+    torch.testing.assert_close(log_dispersion[2:], old.head("rna").log_dispersion.mean(0).expand(2, -1))
+    assert new.head("atac").log_dispersion is None
+
+
+def test_a_decoder_without_covariates_is_copied_too():
+    old, new = decoders(((), ()))
+    new.load_from(old)
+    z, none = torch.randn(4, 3), torch.zeros(4, 0, dtype=torch.int64)
+    for name, found in new(z, none).items():
+        torch.testing.assert_close(found.logits, old(z, none)[name].logits)
+    assert (CovariateEncoding([]).n_batches, CovariateEncoding([4, 2]).n_batches) == (0, 4)
+
+
+def test_what_a_query_adapts_is_what_is_of_its_batches_and_of_added_features():
+    _, new = decoders(names=(("rna", "atac"), ("rna", "atac", "rna+")))
+    found = {id(weight): mask for weight, mask in new.adaptable(2, ["rna+"])}
+    trunk = new.trunk.get_parameter("0.weight")
+    expected = torch.zeros_like(trunk)
+    expected[:, 3 + 2 : 3 + 4] = 1
+    assert torch.equal(found.pop(id(trunk)), expected), "columns of the new batches: latent 3, batches 4, covariate 3"
+    for name in ("rna", "atac"):
+        for table in filter(lambda part: part is not None, (new.head(name).bias, new.head(name).log_dispersion)):
+            rows = torch.zeros_like(table)
+            rows[2:] = 1
+            assert torch.equal(found.pop(id(table)), rows)
+    for weight in new.head("rna+").parameters():
+        assert found.pop(id(weight)).all()
+    assert found == {}
+
+
+def test_a_head_is_initialised_with_means_of_batches(head):
+    before, bias = head.linear.weight.detach().clone(), torch.randn(2, 6)
+    head.initialize(bias)
+    torch.testing.assert_close(head.bias.detach(), bias)
+    torch.testing.assert_close(head.linear.weight.detach(), 0.5 * before)
+    assert not head.linear.bias.any()
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, 0), (5, 5), (6, 0), (7, 0)])
+def test_a_sample_of_as_many_features_as_there_are_is_none(given, used):
+    options = {} if given is None else {"n_sampled": given}
+    assert FeatureHead(4, 6, 1, dispersed=False, **options).n_sampled == used
+
+
+def test_unknown_categories_of_one_covariate_have_all_of_its_columns():
+    assert CovariateEncoding([4])(torch.tensor([[-1]])).tolist() == [[0.25] * 4]

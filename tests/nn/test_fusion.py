@@ -159,3 +159,18 @@ def test_dropout_is_of_what_attention_adds():
 def test_a_kind_must_be_known():
     with pytest.raises(ValueError, match=r"fusion: expected 'cross_attention' or .*, got 'sum'; pass one of these\."):
         Fusion(NAMES, "sum", WIDTH, N_HEADS)
+
+
+def test_usual_settings():
+    fusion = Fusion(NAMES, "perceiver", WIDTH, N_HEADS)
+    assert fusion.latents.shape == (16, WIDTH)
+    assert fusion.reading.dropout.p == 0
+    assert all(part.dropout.p == 0 for part in Fusion(NAMES, "cross_attention", WIDTH, N_HEADS).attentions.values())
+    torch.manual_seed(0)
+    wide = Fusion(NAMES, "perceiver", 64, N_HEADS, n_latents=400).latents.detach()
+    assert float(wide.std()) == pytest.approx(64**-0.5, rel=0.05)
+
+
+def test_attention_has_no_biases():
+    names = {name for name, _ in CrossAttention(WIDTH, N_HEADS, 0.0).named_parameters() if name.endswith("bias")}
+    assert names == {"norm.bias", "context_norm.bias"}

@@ -6,6 +6,7 @@ import torch
 from sklearn.kernel_ridge import KernelRidge
 
 from omicsmlm.nn import KernelRegression
+from omicsmlm.nn._kernel_regression import _spanned, _squared_distances
 
 RATES, PENALTIES = (0.1, 0.5, 2.0), (0.03, 0.3, 3.0)
 
@@ -116,3 +117,28 @@ def test_equal_rows_are_no_trouble():
     torch.testing.assert_close(
         model(x), y * 6 / 6.3
     )  # the mean, shrunk: a constant feature with 6 rows and penalty 0.3
+
+
+def test_targets_of_nothing_explain_nothing_and_do_no_harm():
+    x, y, is_held = case()
+    model = KernelRegression(3, 40, 2)
+    explained = model.fit(x, y * 0, is_held, RATES, PENALTIES, torch.Generator().manual_seed(0))
+    assert explained == 1, "nothing is left of nothing"
+    assert not model.weight_mt.any()
+
+
+def test_distances_are_never_below_zero():
+    x = torch.full((2, 3), 1e3) + torch.tensor([[0.0], [1e-3]])
+    found = _squared_distances(x, x)
+    assert (found >= 0).all()
+    torch.testing.assert_close(
+        _squared_distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])), torch.tensor([[25.0]])
+    )
+
+
+def test_directions_that_are_rounding_are_left_out():
+    """Two landmarks at the same place span one direction."""
+    distance_mm = torch.tensor([[0.0, 0, 4], [0, 0, 4], [4, 4, 0]])
+    span, into = _spanned(distance_mm, distance_mm, torch.tensor(0.5))
+    assert into.shape == (3, 2)
+    torch.testing.assert_close(span @ span.T, torch.exp(-0.5 * distance_mm), atol=1e-5, rtol=1e-5)

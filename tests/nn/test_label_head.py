@@ -31,3 +31,14 @@ def test_the_temperature_divides_the_logits():
         logits_nc = (z_nd - head.centre_d) / 2 @ head.linear.weight.T + head.linear.bias
         torch.testing.assert_close(head(z_nd), logits_nc)
         torch.testing.assert_close(head.probabilities(z_nd), torch.softmax(logits_nc / 1.5, 1))
+
+
+def test_an_unfitted_head_takes_the_embedding_as_it_is_and_rejects_nothing():
+    head = LabelHead(4, 3)
+    z_nd = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(head.scaled(z_nd), z_nd)
+    assert float(head.temperature) == 1
+    assert float(head.threshold) == np.inf
+    torch.testing.assert_close(head.novelty(z_nd), torch.zeros(5), atol=1e-6, rtol=0)
+    shapes = {"means_cd": (3, 4), "within_dd": (4, 4), "overall_dd": (4, 4), "centre_d": (4,), "linear.weight": (3, 4)}
+    assert {name: tuple(head.state_dict()[name].shape) for name in shapes} == shapes

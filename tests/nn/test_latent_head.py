@@ -81,3 +81,16 @@ def test_a_latent_is_drawn_from_its_posterior_where_there_are_draws():
     z_nd = drawn(encoded, Draws(0, torch.arange(50_000)))
     torch.testing.assert_close(z_nd.mean(0), mean_nd[0], atol=0.03, rtol=0)
     torch.testing.assert_close(z_nd.var(0), variance_d, rtol=0.03, atol=0)
+
+
+def test_it_starts_with_a_small_variance_and_an_untouched_network(readout):
+    before = {name: weight.detach().clone() for name, weight in readout.named_parameters()}
+    readout.initialize(0.3)
+    assert not readout.skip.weight.any()
+    torch.testing.assert_close(readout.mean.weight[:2].detach(), before["mean.weight"][:2])
+    torch.testing.assert_close(readout.mean.weight[2:].detach(), 0.3 * before["mean.weight"][2:])
+    assert not readout.mean.bias.any()
+    torch.testing.assert_close(readout.log_variance.weight.detach(), 0.1 * before["log_variance.weight"])
+    assert set(readout.log_variance.bias.tolist()) == {-2.0}
+    assert [layer.p for layer in readout.hidden if isinstance(layer, torch.nn.Dropout)] == [0.5, 0.5]
+    assert readout.skip.bias is None

@@ -54,3 +54,19 @@ def test_attention_does_not_see_the_hidden(scaled, attention):
 def test_attention_starts_as_nothing(scaled):
     layer = LatentAttention(SIZES, 3, 8, 1, 6, 0.0)
     assert not layer(scaled, {name: torch.ones(4, g, dtype=torch.bool) for name, g in SIZES.items()}).any()
+
+
+def test_layers_among_the_latents(attention):
+    layer = attention.layers[0]
+    assert (layer.self_attn.num_heads, layer.linear1.out_features, layer.norm_first) == (4, 32, True)
+    assert layer.self_attn.batch_first
+    assert layer.activation is torch.nn.functional.gelu
+    assert len(LatentAttention(SIZES, 3, 8, 2, 6, 0.0).layers) == 2
+    assert attention.keys.shape == (8, 8), "a row for each feature of all modalities"
+
+
+def test_tables_begin_with_rows_of_about_length_one():
+    torch.manual_seed(0)
+    layer = LatentAttention({"rna": 500}, 3, 64, 1, 6, 0.0)
+    for table in (layer.keys, layer.key_offsets, layer.values, layer.value_offsets):
+        assert float(table.detach().norm(dim=1).mean()) == pytest.approx(1, abs=0.05)

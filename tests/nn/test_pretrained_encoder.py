@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file, save_model
 
-from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source, state_width
+from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source, _pretrained_encoder, state_width
 from tests.objects import letters_of
 
 pytest.importorskip("transformers")
@@ -164,7 +164,7 @@ def test_frozen_nothing_learns_with_lora_little_and_in_full_everything(library, 
 
 def test_without_peft_it_says_what_to_install(esm, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r"LoRA needs peft; pip install 'omicsmlm\[tune\]'\."):
+    with pytest.raises(ImportError, match=r"LoRA needs peft; run: pip install peft\."):
         PretrainedEncoder(Source("transformers", str(esm[0])), 4, "lora")
 
 
@@ -346,7 +346,7 @@ def test_without_its_library_it_says_what_to_install(library, module, tmp_path, 
     monkeypatch.setitem(sys.modules, "enformer_pytorch.config_enformer", None)
     (tmp_path / "config.json").write_text("{}")
     source = Source(library, str(tmp_path))
-    hint = r"pip install 'omicsmlm\[sequences\]'\."
+    hint = r"pip install 'transformers>=4\.56' enformer-pytorch\."
     with pytest.raises(ImportError, match=hint):
         PretrainedEncoder(source, 4)
     with pytest.raises(ImportError, match=hint):
@@ -366,3 +366,8 @@ def test_what_is_on_disk_is_half_precision(esm, tmp_path):
     (raw,) = encoder.store.get(digests).values()
     assert raw.dtype == np.float16
     np.testing.assert_array_equal(states.states.numpy(), raw.astype(np.float32))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _pretrained_encoder.WRITE_EVERY == 5.0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omicsmlm.nn import QueryAlignment
+from omicsmlm.nn import QueryAlignment, _query_alignment
 
 D = 20
 
@@ -88,3 +88,13 @@ def test_a_single_row_is_not_moved_far(reference):
     alignment.fit(1, row, reference)
     moved = alignment(row, torch.ones(1, dtype=torch.int64))
     assert (moved - row).norm() < 0.4 * row.norm(), "one row says little of its batch"
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _query_alignment.N_ROUNDS == 30
+    assert _query_alignment.N_CLUSTERS == 30
+    assert _query_alignment.OBSERVATIONS_PER_CLUSTER == 30
+    assert _query_alignment.SHRINKAGE == 10.0
+    assert _query_alignment.STEP == 0.1
+    assert _query_alignment.UNUSED_COORDINATE == 10000.0

@@ -41,3 +41,13 @@ def test_every_weight_learns():
     model(torch.randn(4, 6)).square().sum().backward()
     for name, weight in model.named_parameters():
         assert (weight.grad != 0).any(), name
+
+
+def test_it_starts_with_logits_of_a_half_and_weights_of_a_hundredth():
+    torch.manual_seed(0)
+    model = ResidualDecoder(64, 1, 900)
+    assert set(model.out.bias.tolist()) == {0.5}
+    assert float(model.out.weight.detach().std()) == pytest.approx(0.01 / 8, rel=0.03)
+    model.initialize(torch.zeros(900))
+    assert float(model.out.weight.detach().std()) == pytest.approx(0.01 / 8, rel=0.03)
+    assert not model.out.bias.any()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from omicsmlm.nn import ResidueEncoder
+from omicsmlm.nn import ResidueEncoder, _residue_encoder
 from omicsmlm.nn._residues import ALPHABETS
 from tests.objects import letters_of
 
@@ -138,3 +138,27 @@ def test_dropout_is_for_training_alone():
     assert torch.equal(encoder(residues).states, encoder(residues).states)
     encoder.train()
     assert not torch.equal(encoder(residues).states, encoder(residues).states)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _residue_encoder.RESIDUE_WIDTH == 8
+
+
+def test_lengths_that_the_host_knows_give_the_same():
+    encoder, residues = made(), letters_of(*DNA)
+    lengths = [len(text) for text in DNA]
+    assert torch.equal(encoder(residues, lengths).states, encoder(residues).states)
+    assert torch.equal(encoder.residue_states(residues, lengths), encoder.residue_states(residues))
+    assert encoder(residues).lengths == encoder(residues).offsets.diff().tolist()
+
+
+def test_sizes_of_the_layers():
+    encoder = ResidueEncoder("nucleotide", 8, 5, 3, 2, 6, 2, 2, 0.25)
+    assert encoder.embedding.weight.shape == (4 + 2, 8), "residues, masked and unknown"
+    assert encoder.stem.weight.shape == (4, 8, 5)
+    assert [tuple(layer.weight.shape) for layer in encoder.levels] == [(8, 8, 5)] * 3
+    assert encoder.places.shape == (6, 8)
+    assert not encoder.places.any()
+    assert encoder.dropout.p == 0.25
+    assert "codes" not in encoder.state_dict()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omicsmlm.nn import PackedStates, residue_codes, windowed
+from omicsmlm.nn import PackedStates, _residues, residue_codes, windowed
 from omicsmlm.nn._residues import ALPHABETS, chosen, place_of, sequence_of, texts
 from tests.objects import letters_of
 
@@ -95,3 +95,9 @@ def test_chosen_sequences_come_in_the_order_asked_for():
     found = chosen(residues, torch.tensor([2, 0]), residues.offsets.diff().tolist(), [2, 0])
     assert texts(found) == ["T", "AC"]
     assert torch.equal(found.digests, residues.digests[[2, 0]])
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _residues.UNKNOWN == -1
+    assert _residues.MASKED == -2

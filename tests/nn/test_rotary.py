@@ -4,7 +4,7 @@ import cmath
 
 import torch
 
-from omicsmlm.nn import RotaryTransformer, rotated
+from omicsmlm.nn import RotaryTransformer, _rotary, rotated
 
 
 def test_rotation_is_multiplication_by_a_complex_number():
@@ -65,3 +65,8 @@ def test_in_half_precision_it_stays_close():
     with torch.autocast("cpu", torch.bfloat16):
         found = model(x)
     torch.testing.assert_close(found.float(), model(x), atol=0.05, rtol=0.05)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _rotary.BASE == 10000.0

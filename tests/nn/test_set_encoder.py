@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm.nn import Estimates, PrecisionWeighting, SetEncoder
+from omicsmlm.nn import Estimates, PrecisionWeighting, SetEncoder, _set_encoder
+from omicsmlm.nn._scaling import ScaledTokens
+from omicsmlm.nn._set_encoder import summed
 
 NAMES = ("a", "b", "c")
 
@@ -156,3 +158,40 @@ def test_the_linear_start_gives_the_directions():
     assert float(encoder.features[0].weight[3:].detach().abs().max()) < 0.1, "the other dimensions start small"
     assert torch.equal(encoder.combination.offset[0].detach(), torch.tensor([0.0, 1, 2, 0, 0, 0]))
     torch.testing.assert_close(encoder.combination.log_precision[0][1:3].exp().detach(), torch.tensor([4.0, 9.0]))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _set_encoder.UNKNOWN_LOG_PRECISION == -3.0
+    assert _set_encoder.ABSENT_SCORE == -10000.0
+
+
+def test_estimates_shrink_to_a_tenth():
+    encoder = SetEncoder(SIZES, 6)
+    before = [features.weight.detach().clone() for features in encoder.features]
+    encoder.shrink()
+    for features, old in zip(encoder.features, before, strict=True):
+        torch.testing.assert_close(features.weight.detach(), 0.1 * old)
+        assert features.bias is None
+
+
+def test_sums_of_tokens_are_those_of_the_grid():
+    """Two panels, the second of which did not measure the last feature; the second observation has no token."""
+    features, zero_sg = torch.nn.Linear(3, 2, bias=False), torch.tensor([[1.0, -1, 2], [1, -1, 0]])
+    tokens = ScaledTokens(
+        column_t=torch.tensor([0, 2, 1]),
+        above_t=torch.tensor([3.0, 4.0, 5.0]),
+        offsets=torch.tensor([0, 2, 2, 3]),
+        zero_sg=zero_sg,
+        panel_n=torch.tensor([0, 1, 1]),
+        factor_n=torch.tensor([1.0, 2.0, 0.5]),
+    )
+    dense = torch.tensor([[4.0, -1, 6], [2, -2, 0], [0.5, 2, 0]])
+    torch.testing.assert_close(summed(features, tokens), features(dense))
+
+
+def test_depths_that_are_next_to_nothing_count_as_a_millionth():
+    combination = PrecisionWeighting(["a", "b"], 1)
+    sums = {"a": torch.ones(1, 1), "b": torch.zeros(1, 1)}
+    found = combination(sums, {"a": torch.tensor([1e-9]), "b": torch.tensor([1e-5])})
+    assert float(found) == pytest.approx(1e-6 / (1e-6 + 1e-5), rel=1e-4)

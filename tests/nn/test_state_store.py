@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from omicsmlm.nn import _state_store
 from omicsmlm.nn._state_store import StateStore
 
 ROOT = Path(__file__).parents[2]
@@ -257,3 +258,10 @@ def test_stores_of_the_first_version_are_named(tmp_path, caplog):
         f"cache_dir: of stores that omicsmlm 0.1 wrote none is read any more; in {tmp_path}, these folders may be deleted: "
         "'0123'."
     ]
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _state_store.PATIENCE == 120.0
+    assert _state_store.AT_ONCE == 500
+    assert _state_store.N_TRIES == 10

@@ -33,3 +33,11 @@ def test_each_row_is_answered_by_the_models_of_its_view():
 def test_a_label_that_one_model_does_not_know_is_left_to_the_other():
     first, second = torch.tensor([[1.0, -torch.inf]]), torch.tensor([[3.0, 5.0]])
     torch.testing.assert_close(mean_logits(first, second), torch.tensor([[2.0, 5.0]]))
+
+
+def test_before_a_fit_every_subset_is_predicted_by_the_model_of_all():
+    logits = SubsetLogits(2, 3, 4, 5, 6)
+    assert logits.view_p.tolist() == [3] * 4
+    assert logits.sharpness_v2.tolist() == [[1, 1]] * 4
+    assert logits.chosen_v.tolist() == [1] * 4
+    assert not logits(torch.randn(2, 5), torch.tensor([1, 3]), torch.randn(2, 6)).any()

@@ -2,7 +2,7 @@
 
 import torch
 
-from omicsmlm._types import TokenSet, obs_of
+from omicsmlm._types import TokenCache, TokenSet, obs_of
 from omicsmlm.nn import TokenLayout
 
 LENGTHS = {"rna": [2, 0, 3, 0], "atac": [1, 0, 0, 4], "prot": [0, 0, 0, 0]}
@@ -54,3 +54,15 @@ def test_rows_of_nothing_have_their_own_token_alone():
     assert (
         layout.join(torch.ones(2, 3), {"rna": torch.zeros(0, 3), "atac": torch.zeros(0, 3)}).tolist() == [[1] * 3] * 2
     )
+
+
+def test_the_host_knows_lengths_where_it_knows_those_of_all_parts():
+    parts, layout = layout_of(LENGTHS)
+    assert layout.lengths is None
+    known = {
+        name: part._replace(cache=TokenCache(part.offsets, part.offsets.diff().tolist()))
+        for name, part in parts.items()
+    }
+    obs = {name: obs_of(part) for name, part in parts.items()}
+    assert TokenLayout.of(known, obs).lengths == layout.offsets.diff().tolist() == [4, 1, 4, 5]
+    assert TokenLayout.of({**known, "rna": parts["rna"]}, obs).lengths is None

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import TokenSet, obs_of
-from omicsmlm.nn import TokenSummary, ValueBins, initial_components, own_estimates, ridge_estimates
+from omicsmlm.nn import TokenSummary, ValueBins, _token_summary, initial_components, own_estimates, ridge_estimates
 
 KINDS = {"rna": "counts", "atac": "accessibility"}
 SIZES = {"rna": 40, "atac": 60}
@@ -326,3 +326,8 @@ def test_the_embeddings_start_with_size_one_on_the_components():
         np.testing.assert_allclose(size_g, 1, rtol=1e-4)
         rest = summary.table(name)[chosen, 7:].detach()
         assert 0.05 < float(rest.std()) < 0.2, "little where no component leads"
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _token_summary.UNUSED_SIZE == 0.1

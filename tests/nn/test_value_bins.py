@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from omicsmlm._types import TokenSet, obs_of
-from omicsmlm.nn import ValueBins
+from omicsmlm.nn import ValueBins, _value_bins
 
 KINDS = {"rna": "counts", "atac": "accessibility", "prot": "protein"}
 
@@ -160,3 +160,8 @@ def test_edges_and_levels_are_saved():
     other.load_state_dict(bins.state_dict())
     assert binned(other, part) == binned(bins, part)
     assert torch.equal(other.level("rna"), bins.level("rna"))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _value_bins.DEPTH == 10000.0

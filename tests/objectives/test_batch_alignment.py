@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sklearn.cluster import KMeans
 
 from omicsmlm._draws import Draws
 from omicsmlm._types import Batch
@@ -9,10 +10,12 @@ from omicsmlm.objectives import (
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
+    _batch_alignment,
     batch_shifts,
     mutual_pairs,
     shifts_of,
 )
+from omicsmlm.objectives._batch_alignment import _sample
 
 
 def batch_of(rows, covariates=None, *, whole=None, seed=0):
@@ -271,3 +274,126 @@ def test_a_large_batch_is_sampled_and_a_small_one_is_whole():
     assert int((loss._count_m[:5] > 0).sum()) == 5
     assert int((loss._count_m[5:] > 0).sum()) == 8
     assert loss._count_m[:5].tolist() == [8] * 5, "each is a neighbour of each"
+
+
+# ---- bounds, and what is usual --------------------------------------------------------------------------------------
+
+
+def test_shifts_that_shrink_much_still_lead_to_the_common_centre():
+    """The sum of the weights is far below 1."""
+    z = torch.tensor([[0.0]] * 3 + [[6.0]] * 3)
+    found = batch_shifts(z, torch.zeros(6).long(), torch.tensor([0] * 3 + [1] * 3), 1, 597)
+    torch.testing.assert_close(found.flatten(), torch.tensor([3.0, -3.0]) * 3 / 600)
+
+
+def test_a_batch_has_a_shift_from_three_observations_on():
+    for n, expected in ((2, 0.0), (3, 1.0)):
+        z = torch.tensor([[0.0]] * 4 + [[2.0]] * n)
+        found = batch_shifts(z, torch.zeros(4 + n).long(), torch.tensor([0] * 4 + [1] * n), 1, 0)
+        torch.testing.assert_close(found.flatten(), torch.tensor([1.0, -1.0]) * expected)
+
+
+def test_shifts_of_unknown_batches_alone_are_zeros_of_one_batch():
+    found = batch_shifts(torch.randn(4, 2), torch.zeros(4).long(), torch.full((4,), -1), 2, 5)
+    assert torch.equal(found, torch.zeros(2, 1, 2))
+
+
+def test_without_covariates_there_is_one_batch():
+    x, nothing, at = torch.randn(6, 2), torch.zeros(6, 0, dtype=torch.int64), torch.arange(6)
+    for loss in (MutualNeighbours(n_neighbors=2), ClusterAlignment(n_clusters=1)):
+        for is_whole in (True, False):
+            loss.refresh(x, nothing, at, is_whole=is_whole)
+            assert float(loss(x, batch_of(at, nothing, whole=x))) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_variance_is_that_of_the_memory_and_bounded_from_below():
+    at = torch.arange(6)
+    for x, variance in ((torch.zeros(6, 2), 1e-6), (torch.tensor([[0.0], [2.0]] * 3), 1.2)):
+        loss = ClusterAlignment(n_clusters=1)
+        loss.refresh(x, torch.zeros(6, 1, dtype=torch.int64), at)
+        assert float(loss(x + 1, batch_of(at))) == pytest.approx(x.shape[1] / variance)
+
+
+def test_draws_of_a_batch_that_has_none_are_those_of_seed_zero():
+    x = torch.tensor([[0.0], *[[1.0 + i] for i in range(20)]])
+    loss = MutualNeighbours(n_neighbors=20)
+    loss.refresh(x, torch.tensor([0] + [1] * 20)[:, None], torch.arange(21))
+    one = torch.tensor([0])
+    assert float(loss(x[:1], batch_of(one)._replace(draws=None))) == float(loss(x[:1], batch_of(one, seed=0)))
+    assert float(loss(x[:1], batch_of(one, seed=0))) != float(loss(x[:1], batch_of(one, seed=2)))
+
+
+def test_neighbours_are_asked_for_in_both_directions_and_no_more_than_there_are():
+    x = torch.tensor([[0.0], [0.5], [1.0], [9.0]])
+    pairs = mutual_pairs(x, torch.tensor([0, 1, 3]), torch.tensor([2]), 2)
+    assert pairs.T.tolist() == [[0, 2], [1, 2]], "the third is not among the two that are nearest to the only other one"
+
+
+def test_whether_an_observation_has_a_target_is_a_boolean():
+    x, at, draws = torch.randn(4, 2), torch.arange(4), Draws(0, torch.arange(4))
+    for covariates in (torch.zeros(4, 1).long(), torch.tensor([[0], [0], [1], [1]])):
+        for loss in (MutualNeighbours(n_neighbors=2), ClusterAlignment(n_clusters=1)):
+            loss.refresh(x, covariates, at, is_whole=False)
+            for target, has in (loss._stored_targets(at, draws), loss._new_targets(x, covariates[:, 0], draws)):
+                assert has.dtype == torch.bool
+                assert target.shape == x.shape
+            assert (
+                loss._new_targets(x, covariates[:, 0], draws)[1].tolist()
+                == [not isinstance(loss, MutualNeighbours) or bool(covariates.any())] * 4
+            )
+
+
+def test_a_new_observation_where_its_batch_has_none_stays():
+    """Batch 0 has observations at 5 and at 0, batch 1 at 5 alone: one of batch 1 at 0 is like none that is known."""
+    x = torch.tensor([[5.0]] + [[0.0]] * 5 + [[5.0]])  # the last group, that of (0, batch 1), is empty
+    loss = MutualNeighbours(n_neighbors=1)
+    loss.refresh(x, torch.tensor([0] * 6 + [1])[:, None], torch.arange(7), is_whole=False)
+    new, of = torch.tensor([[0.0], [0.0], [5.1], [5.2]]), torch.tensor([0, 1, 0, 1])
+    for seed in range(5):
+        target, has = loss._new_targets(new, of, Draws(seed, torch.arange(4)))
+        assert has.tolist() == [False, False, True, True]
+        assert target[2:, 0].tolist() == [5.0, 5.0]
+
+
+def test_there_are_at_most_512_landmarks():
+    x = torch.randn(700, 1, generator=torch.Generator().manual_seed(0))
+    loss = MutualNeighbours(n_neighbors=1)
+    for n, expected in ((700, 512), (100, 100)):
+        at = torch.arange(n)
+        loss.refresh(x[:n], (at % 2)[:, None], at, is_whole=False)
+        assert len(loss._landmark_ad) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_batches", "is_whole", "expected"),
+    [(1, False, 10**9), (2, False, 5477), (3, False, 3162), (5, False, 1732), (2, True, 10**9)],
+)
+def test_thirty_million_distances_are_computed_at_most(n_batches, is_whole, expected, monkeypatch):
+    asked = []
+    name = "omicsmlm.objectives._batch_alignment._sample"
+    monkeypatch.setattr(name, lambda members, most: (asked.append(most), members)[1])
+    at = torch.arange(10)
+    loss = MutualNeighbours(n_neighbors=1, n_obs_per_batch=10**9)
+    loss.refresh(torch.randn(10, 1), (at % n_batches)[:, None], at, is_whole=is_whole)
+    assert asked[:n_batches] == [expected] * n_batches
+    assert expected == 10**9 or expected**2 * n_batches * (n_batches - 1) / 2 <= 3e7
+
+
+def test_as_many_members_as_there_may_be_are_not_sampled():
+    members = torch.tensor([5, 3, 9])
+    assert _sample(members, 3) is members
+    assert sorted(_sample(members, 2).tolist()) in ([3, 5], [3, 9], [5, 9])
+
+
+def test_clusters_are_those_of_k_means_at_seed_zero():
+    x = torch.randn(120, 2, generator=torch.Generator().manual_seed(0))
+    loss = ClusterAlignment(n_clusters=4)
+    loss.refresh(x, torch.zeros(120, 1).long(), torch.arange(120))
+    expected = KMeans(4, n_init=1, random_state=0).fit(x.numpy()).cluster_centers_
+    torch.testing.assert_close(loss._centre_kd, torch.from_numpy(expected))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _batch_alignment.MOST_PAIRS == 3 * 10**7
+    assert _batch_alignment.N_LANDMARKS == 512

@@ -20,6 +20,7 @@ from omicsmlm.objectives import (
     rectified_tanh,
     rectified_tanh_inverse,
 )
+from omicsmlm.objectives._bounded_counts import LIBRARY
 from tests.objects import NO_BATCH
 
 TOP = math.log(1e5 + 1)
@@ -169,3 +170,54 @@ def test_rows_without_the_modality_alone_cost_nothing():
     logits = torch.ones(2, 3, requires_grad=True)
     loss = CountReconstruction("rna")(Outputs(logits), Masked({"rna": nothing}, {"rna": nothing}), NO_BATCH, 0.0)
     assert loss["counts"].item() == 0
+
+
+def test_usual_settings():
+    usual = CountReconstruction("rna")
+    assert (usual.loss, usual.activation, usual.library) == ("poisson", "rectified tanh", 1e5)
+    assert LIBRARY == 1e5
+    z, visible = torch.tensor([[1e4, 3.0]]), torch.ones(1, 2, dtype=torch.bool)
+    for name in ("rectified tanh", "clamped ReLU", "softmax"):
+        usual, small = expected_log_counts(name, z, visible), expected_log_counts(name, z, visible, 9.0)
+        assert float(usual.max()) == pytest.approx(TOP)
+        assert float(small.max()) == pytest.approx(math.log(10))
+    assert float(rectified_tanh_inverse(torch.tensor(1.0), 9.0)) == pytest.approx(
+        4 * math.e * math.atanh(1 / math.log(10)), rel=1e-6
+    )
+
+
+def test_the_library_of_the_objective_bounds_what_is_expected():
+    _, target = made()
+    for activation in ("rectified tanh", "clamped ReLU", "softmax"):
+        objective = CountReconstruction("rna", "squares", activation, library=9.0)
+        logits = torch.full((4, 6), 1e4)
+        expected = expected_log_counts(activation, logits, target.visible, 9.0)
+        squares = ((expected - target.values).square() * target.visible).sum(1)[[0, 1, 3]]
+        mean = (squares / target.visible.sum(1)[[0, 1, 3]]).mean()
+        found = objective(Outputs(logits), Masked({"rna": target}, {"rna": target}), NO_BATCH, 0.0)["counts"]
+        torch.testing.assert_close(found, mean)
+
+
+@pytest.mark.parametrize(("given", "bound"), [(-7.0, -6.0), (-5.5, -5.5), (7.5, 7.5), (9.0, 8.0)])
+def test_dispersions_are_bounded(given, bound):
+    logits, target = made()
+    masked, objective = Masked({"rna": target}, {"rna": target}), CountReconstruction("rna", "negative binomial")
+    found, expected = (
+        objective(Outputs(logits, torch.full((6,), log)), masked, NO_BATCH, 0.0)["counts"] for log in (given, bound)
+    )
+    assert torch.equal(found, expected)
+    assert found != objective(Outputs(logits, torch.full((6,), bound + 0.4)), masked, NO_BATCH, 0.0)["counts"] or (
+        bound == 8
+    )
+
+
+def test_half_precision_is_computed_in_single():
+    logits, target = made()
+    for loss in (*SLOW, "negative binomial"):
+        outputs = Outputs(logits.bfloat16(), torch.zeros(6, dtype=torch.bfloat16))
+        found = CountReconstruction("rna", loss)(outputs, Masked({}, {"rna": target}), NO_BATCH, 0.0)["counts"]
+        single = Outputs(logits.bfloat16().float(), torch.zeros(6))
+        assert found.dtype == torch.float32
+        assert torch.equal(
+            found, CountReconstruction("rna", loss)(single, Masked({}, {"rna": target}), NO_BATCH, 0.0)["counts"]
+        )

@@ -52,3 +52,10 @@ def test_only_observations_that_count_are_in_the_mean():
     one = torch.tensor([False, True, False, False])
     torch.testing.assert_close(divergence(full, partial, one), divergence(full[1:2], partial[1:2]))
     assert float(divergence(full, partial, torch.zeros(4, dtype=torch.bool))) == 0
+
+
+def test_views_in_half_precision_are_compared_in_single():
+    full, partial = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    for term in (info_nce, divergence):
+        assert term(full, partial).dtype == torch.float32
+        assert torch.equal(term(full, partial), term(full.float(), partial.float()))

@@ -5,6 +5,7 @@ import torch
 from omicsmlm._cox import Times, partial_likelihood
 from omicsmlm._types import Batch
 from omicsmlm.objectives import CoxObjective, DiscreteHazards, log_risk
+from omicsmlm.objectives._hazards import negative_log_partial_likelihood
 
 
 def batch_of(rows):
@@ -78,3 +79,43 @@ def test_several_devices_are_refused(times):
 
 def test_the_log_risk_of_no_hazard_is_finite():
     assert float(log_risk(torch.full((1, 2), -1e3))) == pytest.approx(np.log(1e-30))
+
+
+def test_ties_by_efron_by_hand():
+    """Three of one time, two with the event: each is at risk with all, the second less half of the two."""
+    eta = torch.tensor([1.0, 0.0, -2.0])
+    hazard = eta.exp()
+    risk, tied = hazard.sum(), hazard[:2].sum()
+    expected = risk.log() + (risk - tied / 2).log() - eta[:2].sum()
+    event = torch.tensor([True, True, False])
+    one = torch.ones(3)
+    torch.testing.assert_close(negative_log_partial_likelihood(eta, one, event, torch.zeros(3)), expected)
+    alone = negative_log_partial_likelihood(eta, one, event, torch.tensor([0, 1, 1]))
+    torch.testing.assert_close(alone, (hazard[1:].sum()).log() - eta[1], msg="strata are not compared")
+
+
+def test_a_hazard_of_nothing_left_is_bounded():
+    """Of two tied with events, one is at e⁻¹⁰⁰ of the other: half of the sum is left for the second."""
+    eta = torch.tensor([100.0, 0.0])
+    found = negative_log_partial_likelihood(eta, torch.ones(2), torch.ones(2, dtype=torch.bool), torch.zeros(2))
+    assert float(found) == pytest.approx(200 + np.log(0.5) - 100, rel=1e-6)
+
+
+def test_hazards_count_until_the_last_interval():
+    """An observation without the event is known to have none in its last interval; nothing is known of later ones."""
+    logits = torch.randn(1, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for last in range(4):
+        for has_event in (False, True):
+            logits.grad = None
+            DiscreteHazards(torch.tensor([last]), torch.tensor([has_event]))(logits, None, batch_of([0]), 0.5)[
+                "hazards"
+            ].backward()
+            expected = logits.detach().sigmoid()[0] * (torch.arange(4) <= last)
+            expected[last] -= float(has_event)
+            torch.testing.assert_close(logits.grad[0], expected)
+
+
+def test_log_risks_of_several_intervals_grow_with_each():
+    assert float(log_risk(torch.tensor([[0.0, 0.0]]))) == pytest.approx(np.log(2 * np.log(2)), rel=1e-6)
+    assert log_risk(torch.tensor([[1.0], [2.0]])).tolist() == [1.0, 2.0]
+    assert log_risk(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype == torch.float32

@@ -57,3 +57,11 @@ def test_the_memory_bank_is_that_of_the_unsupervised_objective():
     objective.refresh(torch.zeros(1, 1), torch.zeros(1, 0), torch.zeros(1), is_whole=False)
     objective.clear()
     assert unsupervised.calls == [("refresh", False), "clear"]
+
+
+def test_half_precision_is_computed_in_single_and_a_batch_of_no_weight_is_no_loss():
+    objective = LabelObjective(torch.tensor([0, 1]), torch.tensor([1.0, 0.0]))
+    batch = Batch({}, {}, {}, torch.zeros(1, 0), torch.tensor([1]))
+    found = objective(torch.zeros(1, 2, dtype=torch.bfloat16), Masked({}, {}), batch, 0.5)["labels"]
+    assert found.dtype == torch.float32
+    assert float(found) == 0

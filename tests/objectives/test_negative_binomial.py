@@ -8,8 +8,8 @@ from scvi.distributions import NegativeBinomial
 from torch import distributions as dist
 
 from omicsmlm._stored import StoredValues
-from omicsmlm.objectives import negative_binomial
-from omicsmlm.objectives._negative_binomial import rising_factorial
+from omicsmlm.objectives import _negative_binomial, negative_binomial
+from omicsmlm.objectives._negative_binomial import UNMEASURED_LOG_MEAN, rising_factorial
 
 
 def plain(counts_ng, log_mean_ng, log_dispersion_ng):
@@ -112,3 +112,40 @@ def test_rising_factorials_are_those_of_scipy():
     single, _ = rising_factorial(*torch.broadcast_tensors(*(torch.from_numpy(part).float() for part in (x, theta))))
     np.testing.assert_allclose(single, value, rtol=3e-6, atol=1e-5)
     assert not single[0].any()
+
+
+def test_a_mean_far_above_the_dispersion_stays_finite():
+    """Up to e⁸⁰ times as large it is exact, beyond that the odds are those of e⁸⁰."""
+    count, zero = torch.tensor([[2.0]], dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
+    for log_mean, bound in ((79.0, 79.0), (80.0, 80.0), (81.0, 80.0), (1000.0, 80.0)):
+        mean = torch.full((1, 1), log_mean, dtype=torch.float64)
+        assert float(negative_binomial(count, mean, zero)) == pytest.approx(
+            float(plain(count, torch.full_like(mean, bound), zero)), rel=1e-9
+        )
+    single = negative_binomial(count.float(), torch.full((1, 1), 1000.0), zero.float())
+    assert single.isfinite().all()
+
+
+def test_precision_is_single_unless_it_is_double():
+    for given, expected in ((torch.float16, torch.float32), (torch.float32,) * 2, (torch.float64,) * 2):
+        assert negative_binomial(*(torch.ones(2, 3, dtype=given) for _ in range(3))).dtype == expected
+
+
+def test_what_was_not_measured_has_a_log_mean_whose_exponential_is_zero():
+    assert UNMEASURED_LOG_MEAN == -1e4
+    assert float(torch.tensor(UNMEASURED_LOG_MEAN).exp()) == 0
+
+
+def test_no_gradient_is_computed_that_is_not_asked_for():
+    log_mean, log_theta = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
+    counts = torch.ones(2, 3)
+    both = torch.autograd.grad(negative_binomial(counts, log_mean, log_theta).sum(), (log_mean, log_theta))
+    one = torch.autograd.grad(negative_binomial(counts, log_mean, log_theta.detach()).sum(), log_mean)
+    other = torch.autograd.grad(negative_binomial(counts, log_mean.detach(), log_theta).sum(), log_theta)
+    assert torch.equal(one[0], both[0])
+    assert torch.equal(other[0], both[1])
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _negative_binomial.MOST_LOG_ODDS == 80.0

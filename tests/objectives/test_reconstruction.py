@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from omicsmlm._stored import StoredGrid, StoredValues
 from omicsmlm._types import Batch, Encoded, Grid, Masked
 from omicsmlm.objectives import (
     LatentReconstruction,
@@ -198,3 +199,118 @@ def test_size_factors_scale_the_depth_of_counts_alone(target):
     expected_n = negative_log_likelihood("counts", said("counts"), target, 12 * relative_n)
     found = objective("counts", depths={"m": 12.0})(outputs("counts"), Masked({}, {"m": target}), with_factors, 1.0)
     torch.testing.assert_close(found["m"], 1.5 * expected_n.mean())
+
+
+# ---- bounds ---------------------------------------------------------------------------------------------------------
+
+
+def of(logit, log_dispersion=0.0, g=G):
+    """Parameters that are the same of all features."""
+    return Said(torch.full((N, g), logit), torch.full((N, g), log_dispersion))
+
+
+@pytest.mark.parametrize(("logit", "bound"), [(-7.0, -6.0), (-5.0, -5.0), (11.0, 11.0), (13.0, 12.0)])
+def test_expected_counts_of_proteins_are_bounded(target, logit, bound):
+    found = negative_log_likelihood("protein", of(logit), target)
+    expected = negative_binomial(target.values, torch.full((N, G), bound), torch.zeros(N, G))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        expected_values("protein", of(logit), target, 1.0), torch.full((N, G), bound).exp(), rtol=1e-6, atol=0
+    )
+
+
+@pytest.mark.parametrize(("kind", "least"), [("counts", -6), ("protein", -6), ("real", -8)])
+def test_log_dispersions_are_bounded(target, kind, least):
+    def nll(log_dispersion):
+        return negative_log_likelihood(kind, of(0.5, log_dispersion), target)
+
+    assert torch.equal(nll(least - 1.0), nll(float(least)))
+    assert torch.equal(nll(9.0), nll(8.0))
+    assert not torch.equal(nll(least + 0.5), nll(float(least)))
+    assert not torch.equal(nll(7.5), nll(8.0))
+
+
+def test_dispersions_of_a_category_are_those_of_its_observations(target):
+    log_dispersion = torch.randn(2, G)
+    head = Said(torch.zeros(N, G), log_dispersion, None, torch.tensor([1, 0, 1, 1]))
+    each = Said(torch.zeros(N, G), log_dispersion[head.category])
+    torch.testing.assert_close(
+        negative_log_likelihood("counts", head, target), negative_log_likelihood("counts", each, target)
+    )
+
+
+def test_an_observation_of_zeros_has_a_depth_of_one():
+    zeros = Grid(torch.zeros(N, G), torch.ones(N, G, dtype=torch.bool), torch.zeros(N))
+    found = negative_log_likelihood("counts", of(0.0), zeros)
+    expected = negative_binomial(zeros.values, torch.full((N, G), 1 / G).log(), torch.zeros(N, G))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("n_stored", "is_used"), [(11, True), (12, False), (13, False)])
+def test_stored_counts_are_used_where_they_are_under_half_of_all(target, n_stored, is_used, monkeypatch):
+    """N · G is 24."""
+    given = []
+    monkeypatch.setattr(
+        "omicsmlm.objectives._reconstruction.negative_binomial",
+        lambda *parts: given.append(parts[3]) or parts[0].sum(1),
+    )
+    at = torch.arange(n_stored)
+    stored = StoredValues(at, at // G, at % G, torch.ones(n_stored), torch.empty(0))
+    negative_log_likelihood("counts", of(0.0), StoredGrid.of(target, stored))
+    assert (given[0] is stored) == is_used
+    negative_log_likelihood("counts", of(0.0), target)
+    assert given[1] is None
+
+
+def test_the_likelihood_is_in_single_precision_whatever_autocast_says(target):
+    logits = torch.randn(N, G)
+    for kind in KINDS:
+        head = Said(logits.bfloat16(), torch.zeros(N, G))
+        plain = negative_log_likelihood(kind, head, target._replace(values=target.values / 10))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = negative_log_likelihood(kind, head, target._replace(values=target.values / 10))
+        assert found.dtype == torch.float32
+        assert torch.equal(found, plain)
+
+
+def test_a_kind_of_accessibility_asks_whether_a_region_is_open(target):
+    twice = negative_log_likelihood("accessibility", said("accessibility"), target._replace(values=2 * target.values))
+    assert torch.equal(twice, negative_log_likelihood("accessibility", said("accessibility"), target))
+
+
+def test_expected_accessibility_is_a_probability():
+    head = Said(torch.tensor([[0.9, 0.05, 0.05]]).log(), None)
+    grid = Grid(torch.tensor([[3.0, 1, 1]]), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1))
+    torch.testing.assert_close(expected_values("accessibility", head, grid, 9.0), torch.tensor([[1.0, 0.15, 0.15]]))
+
+
+def test_a_depth_estimated_from_next_to_nothing_is_bounded():
+    head = Said(torch.tensor([[-30.0, 0.0]]), None)
+    grid = Grid(torch.tensor([[2.0, 0.0]]), torch.tensor([[True, False]]), torch.zeros(1))
+    found = expected_values("counts", head, grid, 9.0)
+    torch.testing.assert_close(found, 2 / 1e-6 * torch.softmax(head.logits, 1))
+
+
+def test_alignment_losses_are_terms_with_weights_and_begin_late(target):
+    class Loss:
+        calls: list = []
+
+        def __call__(self, mean_nd, batch):
+            return mean_nd.square().sum()
+
+        def refresh(self, *parts, is_whole):
+            self.calls.append((parts, is_whole))
+
+        def clear(self):
+            self.calls.append("clear")
+
+    loss, out = Loss(), outputs("real")
+    made = objective("real", alignment_losses={"near": (loss, 4.0)})
+    terms = made(out, Masked({}, {"m": target}), batch(), 1.0)
+    torch.testing.assert_close(terms["near"], 4 * out.encoded.mean.square().sum())
+    made.refresh(1, 2, 3)
+    made.refresh(1, 2, 3, is_whole=False)
+    made.clear()
+    assert loss.calls == [((1, 2, 3), True), ((1, 2, 3), False), "clear"]
+    assert made.start == 0.2
+    assert objective("real").alignment_losses == {}

@@ -73,3 +73,20 @@ def test_where_nothing_is_hidden_nothing_is_lost_and_training_goes_on():
     loss = evaluated(outputs, masked)["dna"]
     assert float(loss.detach()) == 0
     loss.backward()
+
+
+def test_residues_behind_the_last_sequence_are_left_out():
+    outputs, masked = case(dna=["ACGTACGT"])
+    expected = evaluated(outputs, masked)["dna"]
+    whole = masked.targets["dna"]
+    more = whole._replace(residues=torch.cat([whole.residues, whole.residues[:3]]))
+    masked = Masked({}, {"dna": more}, {"dna": torch.cat([masked.evaluated["dna"], torch.ones(3, dtype=torch.bool)])})
+    assert torch.equal(evaluated(outputs, masked)["dna"], expected)
+
+
+def test_half_precision_is_computed_in_single():
+    outputs, masked = case(dna=["ACGTACGT"])
+    half = Outputs({"dna": outputs.residues["dna"].detach().bfloat16()})
+    found = evaluated(half, masked)["dna"]
+    assert found.dtype == torch.float32
+    assert torch.equal(found, evaluated(Outputs({"dna": half.residues["dna"].float()}), masked)["dna"])

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from omicsmlm import _sizes
+from omicsmlm._sizes import binomial_bound
 from omicsmlm._types import Encoded, Grid, Masked
 from omicsmlm.objectives import BinCrossEntropy, divergence, info_nce
 from tests.objects import NO_BATCH
@@ -81,3 +83,54 @@ def test_consistency_compares_the_halves_of_a_doubled_batch():
         at = masked.evaluated[name][:3]
         parts.append(float(divergence(read.all[:3][at], read.all[3:][at])))
     assert float(terms["divergence"]) == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_usual_settings():
+    usual = BinCrossEntropy()
+    assert (usual.consistency, usual.temperature, usual.rate) == (0, 0.1, 1)
+
+
+def test_the_rate_bounds_the_number_of_logits():
+    """Twice: of the whole batch, and of each half of a doubled one."""
+    for consistency, n in ((0.0, 8), (1.0, 4)):
+        outputs, masked = case(n=8, g=500)
+        for evaluated in masked.evaluated.values():
+            evaluated[:] = True
+        asked = []
+        counting = {name: Counting(part.all, asked) for name, part in outputs.token_logits.items()}
+        BinCrossEntropy(consistency, rate=0.1)(outputs._replace(token_logits=counting), masked, NO_BATCH, 1.0)
+        bound = binomial_bound(n * 500, 0.1) * (2 if consistency else 1)
+        assert asked == [bound, bound]
+        assert bound < 8 * 500
+
+
+class Counting:
+    """Logits that note for how many they are asked."""
+
+    def __init__(self, all_ngb, asked):
+        self.all, self.asked = all_ngb, asked
+
+    def logits_at(self, place_t, n_features):
+        self.asked.append(len(place_t))
+        return self.all.flatten(0, 1)[place_t]
+
+
+def test_what_is_not_there_is_not_in_the_mean(monkeypatch):
+    """On a device there are as many places as the bound says."""
+    outputs, masked = case()
+    expected = BinCrossEntropy()(outputs, masked, NO_BATCH, 1.0)
+    monkeypatch.setattr(_sizes, "is_on_host", lambda tensor: False)
+    found = BinCrossEntropy()(outputs, masked, NO_BATCH, 1.0)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name])
+
+
+def test_consistency_on_a_device_is_that_of_the_cpu(monkeypatch):
+    outputs, masked = case(n=6)
+    for evaluated in masked.evaluated.values():
+        evaluated[3:] = evaluated[:3]
+    expected = BinCrossEntropy(1.0)(outputs, masked, NO_BATCH, 1.0)
+    monkeypatch.setattr(_sizes, "is_on_host", lambda tensor: False)
+    found = BinCrossEntropy(1.0)(outputs, masked, NO_BATCH, 1.0)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name])

@@ -28,12 +28,14 @@ def test_training_and_validation_share_a_panel(tmp_path):
     }
     figure = pl.history(frames, save=tmp_path / "history.png")
     drawn = {
-        axes.get_title(loc="left"): {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+        axes.get_title(loc="left"): {
+            line.get_label(): line.get_ydata().tolist() for line in axes.lines if len(line.get_xdata()) > 2
+        }
         for axes in figure.axes
     }
     assert drawn == {
         "loss": {"train": [3.0, 2.0, 1.5], "validation": [3.5, 2.5, 2.0]},
-        "learning rate": {"_child0": [0.1, 0.2, 0.1]},
+        "learning rate": {"_child0": [0.1, 0.2, 0.1]},  # without a label
     }
     assert (tmp_path / "history.png").stat().st_size > 3000
 
@@ -51,3 +53,24 @@ def test_no_curve_gets_a_sentence(history):
 
 def test_a_notebook_shows_the_figure():
     assert pl.history({"train_loss": [2.0, 1.0]})._repr_png_().startswith(b"\x89PNG"), "what IPython asks for"
+
+
+def test_what_begins_when_is_marked():
+    steps = pd.Index([10, 20, 30, 40], name="step")
+    frames = {
+        "train_loss": pd.Series([5.0, 4.0, 6.0, 5.0], steps),
+        "validation_loss": pd.Series([5.0, 3.0, 2.0, 2.5], steps),
+        "train_alignment": pd.Series([0.0, 0.0, 2.0, 1.5], steps),
+        "validation_alignment": pd.Series([0.0] * 4, steps),
+        "train_off": pd.Series([0.0] * 4, steps),
+    }
+    figure = pl.history(frames, marks={"second training": 30})
+    marks = {
+        axes.get_title(loc="left"): [
+            line.get_xdata()[0] for line in axes.lines if line.get_xdata()[0] == line.get_xdata()[1]
+        ]
+        for axes in figure.axes
+    }
+    assert marks == dict.fromkeys(["loss", "alignment", "off"], [20, 30])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["train", "validation", "alignment begins", "lowest validation loss, second training"]

@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from omicsmlm import pl
-from omicsmlm.pl._figure import ink
 from omicsmlm.pl._table import _columns
 
 
@@ -58,10 +57,6 @@ def test_the_table_stays_as_it_was(table):
 
 def test_one_row_without_kinds_and_without_means():
     assert "0.50" in texts(pl.benchmark_table(pd.DataFrame({"score": [0.5]}, index=["only"])))
-
-
-def test_ink_reads_on_dark_and_on_light():
-    assert (ink((0, 0, 0.4, 1)), ink((1, 1, 0.8, 1))) == ("white", "black")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from omicsmlm import pl
-from omicsmlm.pl._umap import _palette, umap_coordinates
+from omicsmlm.pl._umap import umap_coordinates
 from tests.objects import rna, state_of
 
 
@@ -33,7 +33,7 @@ def test_a_panel_for_each_column_and_a_file(drawn):
 def test_each_row_has_the_colour_of_its_class(drawn):
     adata, _, _, figure = drawn
     axes = panels(figure)["type"]
-    points = axes.collections[0]
+    points = axes.collections[0]  # those of the legend are empty
     legend = axes.get_legend()
     color_of = {
         text.get_text(): to_hex(handle.get_facecolor()[0])
@@ -67,23 +67,25 @@ def test_groups_that_are_apart_stay_apart(drawn):
     assert gaps.min() > spread
 
 
-@pytest.mark.parametrize("n", [1, 9, 10, 52])
-def test_colours_differ(n):
-    assert len(set(_palette(n))) == n
-
-
 @pytest.mark.parametrize(
     ("key", "color", "words"),
     [
         ("Z", "type", "key 'Z': expected an embedding in .obsm, got only 'X'"),
-        ("X", ["type", "no"], r"color \['no'\]: expected columns of the top-level .obs, got only 'type', 'batch'"),
+        (
+            "X",
+            ["type", "no"],
+            r"color 'no': expected a column of the top-level .obs or a feature of a modality, got neither",
+        ),
+        ("X", [], "color: expected at least one column of .obs or feature, got none"),
+        ("one", "type", "key 'one': expected at least two columns, got one"),
         ("N", "type", "key 'N': expected at least three finite observations, got 0"),
     ],
 )
 def test_wrong_input_gets_a_sentence(key, color, words):
     adata = rna()
     adata.obsm["X"], adata.obsm["N"] = np.zeros((72, 2)), np.full((72, 2), np.nan)
-    words = words.replace("only 'X'", "only 'X', 'N'")
+    adata.obsm["one"] = np.zeros((72, 1))
+    words = words.replace("only 'X'", "only 'X', 'N', 'one'")
     with pytest.raises(ValueError, match=words):
         pl.umap(adata, key, color)
 
@@ -102,3 +104,12 @@ def test_very_few_observations_have_a_layout(n, rng):
     xy = umap_coordinates(rng.normal(size=(n, 4)))
     assert xy.shape == (n, 2)
     assert np.isfinite(xy).all()
+
+
+def test_two_columns_are_drawn_as_they_are():
+    adata = rna(40)
+    adata.obsm["X_umap"] = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    axes = pl.umap(adata, "X_umap", "type").axes[0]
+    drawn = {tuple(xy) for xy in np.asarray(axes.collections[0].get_offsets(), dtype=np.float32)}
+    assert drawn == {tuple(xy) for xy in adata.obsm["X_umap"]}
+    assert axes.get_xlabel() == "UMAP 1"

@@ -278,6 +278,9 @@ def test_real_peaks_are_all_in_windows_that_tile_the_genome(data_folder):
 
     peaks = md.read_h5mu(data_folder / "sc/snareseq_mouse_cortex_rna_atac.h5mu")["atac"][:50].copy()
     parts = peaks.var_names.to_series().str.extract(r"(.+):(\d+)-(\d+)")
+    is_own = (parts[0] == parts[0].iloc[0]).to_numpy()  # of one chromosome: windows of all take ten seconds
+    peaks, parts = peaks[:, is_own].copy(), parts[is_own]
+    assert peaks.n_vars > 100
     windows = [
         [chrom, start, start + 5000]
         for chrom, end in parts[2].astype(int).groupby(parts[0]).max().items()

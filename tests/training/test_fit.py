@@ -339,6 +339,14 @@ def test_a_finished_training_that_is_resumed_is_left_as_it_is(tmp_path):
     assert history == values
 
 
+def test_checkpoints_may_lie_in_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(checkpoint_dir="~/deep/checkpoints", max_epochs=1)
+    assert [file.name for file in (tmp_path / "deep" / "checkpoints").iterdir()] == ["last.ckpt"]
+    _, _, values = run(checkpoint_dir="~/deep/checkpoints", resume_from="~/deep/checkpoints", max_epochs=2)
+    assert len(values["train_loss"]) == 2
+
+
 def test_checkpoints_hold_no_code(tmp_path):
     run(checkpoint_dir=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
@@ -498,7 +506,7 @@ class Memory(Spy):
     ],
 )
 def test_the_memory_is_refreshed_by_steps(n_epochs, every, expected, monkeypatch):
-    monkeypatch.setattr("omicsmlm.training._plan.REFRESH_STEPS", every)
+    monkeypatch.setattr("omicsmlm.training._memory_bank.REFRESH_STEPS", every)
     memory, module = Memory(), Line()
     parts = Parts(tokenizer, memory, module, memory, memory)
     options = FitOptions(n_epochs, "cpu", progress_bar=False)
@@ -528,7 +536,7 @@ class Follower(Memory):
 @pytest.mark.parametrize("is_whole", [True, False])
 @pytest.mark.parametrize("step", [9, 13, 18, 30])
 def test_a_training_is_resumed_with_the_memory_that_it_had(step, is_whole, tmp_path, monkeypatch):
-    monkeypatch.setattr("omicsmlm.training._plan.REFRESH_STEPS", 12)
+    monkeypatch.setattr("omicsmlm.training._memory_bank.REFRESH_STEPS", 12)
 
     class Moving(Line):
         def encode(self, grids):

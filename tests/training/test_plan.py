@@ -8,7 +8,8 @@ import torch
 
 from omicsmlm._types import Batch, Masked, Parts
 from omicsmlm.training import Optimisation, _plan
-from omicsmlm.training._plan import REFRESH_STEPS, Loaders, MaskedPlan, MemoryBank
+from omicsmlm.training._memory_bank import REFRESH_STEPS, BankContent
+from omicsmlm.training._plan import Loaders, MaskedPlan
 from omicsmlm.training._rounds import Rounds
 from tests.training.test_fit import Line, loader, tokenizer
 
@@ -155,12 +156,12 @@ def test_each_round_and_each_validation_begins_anew():
 def with_bank(*, step=0, n_steps=100, n_round=4, is_whole=True, bank=None):
     rounds = type("Round", (), {"__len__": lambda self: n_round, "size": n_round})()
     part, plan = plan_of(step=step, n_steps=n_steps, memory=Loaders(rounds, None, loader(range(10)), is_whole))
-    plan._bank = bank
+    plan.bank.content = bank
     return part, plan
 
 
 def bank_of(step):
-    return MemoryBank(step, torch.zeros(1, 1), torch.zeros(1, 0), torch.zeros(1))
+    return BankContent(step, torch.zeros(1, 1), torch.zeros(1, 0), torch.zeros(1))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_what_the_bank_is_filled_with():
     assert covariates_mk.shape == (6, 0)
     assert not is_whole
     assert plan.module.training, "training goes on"
-    assert plan._bank.step == 40
+    assert plan.bank.content.step == 40
     again = with_bank(step=40)
     torch.manual_seed(99)
     again[1].on_train_epoch_start()
@@ -229,10 +230,11 @@ def test_of_a_sample_a_copy_of_the_network_embeds_whole_observations():
     unmasked_nd = part.evaluated[0][2].unmasked_nd
     assert unmasked_nd.tolist() == [[before]] * 2
     assert not unmasked_nd.requires_grad
-    assert not any(name.startswith("_snapshots") for name, _ in plan.named_parameters()), "it is not trained"
+    assert plan.bank.network is not None
+    assert not any(name.startswith("bank") for name, _ in plan.named_parameters()), "it is not trained"
     plan.on_fit_end()
     assert part.bank is None
-    assert not plan._snapshots
+    assert plan.bank.network is None
 
 
 def test_a_checkpoint_holds_the_bank_unless_it_is_refreshed_at_once():
@@ -302,27 +304,3 @@ def test_weights_that_are_frozen_are_not_given_to_the_optimiser():
     plan.module.extra = torch.nn.Parameter(torch.zeros(2), requires_grad=False)
     (group,) = plan.configure_optimizers()["optimizer"].param_groups
     assert [weight is plan.module.weight for weight in group["params"]] == [True]
-
-
-@pytest.mark.parametrize(
-    ("n_steps", "n_warmup_steps", "n_warmup"), [(1000, 50, 50), (100, 50, 10), (5, 50, 1), (1000, 1 << 62, 100)]
-)
-def test_the_rate_warms_up_and_falls_as_a_cosine(n_steps, n_warmup_steps, n_warmup):
-    _, plan = plan_of(n_steps=n_steps, learning_rate=0.2, n_warmup_steps=n_warmup_steps)
-    found = plan.configure_optimizers()
-    schedule = found["lr_scheduler"]["scheduler"]
-    assert found["lr_scheduler"]["interval"] == "step"
-    for step in range(n_steps):
-        rising = 0.2 * (step + 1) / n_warmup
-        falling = 0.1 * (1 + np.cos(np.pi * (step - n_warmup) / (n_steps - n_warmup)))
-        assert schedule.get_last_lr() == [pytest.approx(rising if step < n_warmup else falling)]
-        found["optimizer"].step()
-        schedule.step()
-
-
-@pytest.mark.parametrize(("decay", "expected"), [(0.3, 0.3), (0.0, 0.0), (None, 1 / (0.2 * 100))])
-def test_the_weights_forget_over_the_training_unless_told_otherwise(decay, expected):
-    _, plan = plan_of(learning_rate=0.2, weight_decay=decay, betas=(0.7, 0.8), epsilon=1e-5)
-    defaults = plan.configure_optimizers()["optimizer"].defaults
-    assert defaults["weight_decay"] == pytest.approx(expected)
-    assert (defaults["betas"], defaults["eps"], defaults["lr"]) == ((0.7, 0.8), 1e-5, 0.2)

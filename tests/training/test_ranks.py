@@ -1,8 +1,10 @@
 """Several processes train as one."""
 
 import os
+import runpy
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +14,115 @@ from torch.distributed import destroy_process_group, init_process_group
 from torch.multiprocessing import spawn
 
 import omicsmlm
-from omicsmlm.training import gathered
+from omicsmlm.training import _ranks, current_ranks, gathered, is_first_rank
+from omicsmlm.training._ranks import averaged, count_over_ranks
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-4
 """Sums over two halves of a batch round otherwise than over the whole; 30 steps of AdamW let that grow this much."""
 
 
-def train(out, *launcher):
+SCRIPT = str(Path(__file__).with_name("ranks_script.py"))
+
+
+def test_two_ranks_give_the_weights_the_history_and_the_embedding_of_one_process(tmp_path, monkeypatch):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    command = [sys.executable, *launcher, str(Path(__file__).with_name("ranks_script.py")), str(out)]
-    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=300)
-
-
-def test_two_ranks_give_the_weights_the_history_and_the_embedding_of_one_process(tmp_path):
-    train(tmp_path)
-    train(tmp_path, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+    launched = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", SCRIPT, str(tmp_path)]
+    subprocess.run(launched, check=True, env=environment, capture_output=True, timeout=300)
+    monkeypatch.setattr(sys, "argv", [SCRIPT, str(tmp_path)])
+    runpy.run_path(SCRIPT)  # alone, in this process: another one would import everything once more
     alone, *ranks = (np.load(tmp_path / f"{name}.npz") for name in ("alone", "0", "1"))
     assert set(ranks[0].files) == set(alone.files)
     for name in alone.files:
         assert np.array_equal(ranks[0][name], ranks[1][name]), f"{name} differs between ranks"
         np.testing.assert_allclose(ranks[0][name], alone[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
     assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+class Threads:
+    """Ranks as threads of one process, with the two operations that they share."""
+
+    def __init__(self, n_ranks):
+        self.n_ranks, self.local = n_ranks, threading.local()
+        self.barrier, self.given = threading.Barrier(n_ranks), [None] * n_ranks
+
+    def run(self, act):
+        """Let each rank act; return what each found, in the order of ranks."""
+        found, failed = [None] * self.n_ranks, []
+
+        def as_rank(rank):
+            self.local.rank = rank
+            try:
+                found[rank] = act(rank)
+            except Exception as error:  # noqa: BLE001 - raised below, in the thread of the test
+                failed.append(error)
+                self.barrier.abort()
+
+        threads = [threading.Thread(target=as_rank, args=(rank,)) for rank in range(self.n_ranks)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise failed[0]
+        return found
+
+    def exchanged(self, part):
+        self.given[self.local.rank] = part.clone()
+        self.barrier.wait()
+        parts = [one.clone() for one in self.given]
+        self.barrier.wait()
+        return parts
+
+    def all_gather(self, outs, part):
+        assert len({tuple(one.shape) for one in self.exchanged(part)}) == 1, "parts have to be of one shape"
+        for out, one in zip(outs, self.exchanged(part), strict=True):
+            out.copy_(one)
+
+    def all_reduce(self, value):
+        value.copy_(sum(self.exchanged(value)))
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    made = Threads(3)
+    monkeypatch.setattr(_ranks, "all_gather", made.all_gather)
+    monkeypatch.setattr(_ranks, "all_reduce", made.all_reduce)
+    return made
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_parts_of_unequal_size_stand_in_the_order_of_ranks(threads, dtype):
+    parts = [(torch.arange(rank * 4).view(-1, 2) + rank).to(dtype) for rank in range(3)]  # 0, 2 and 4 rows
+    found = threads.run(lambda rank: gathered(parts[rank], 3))
+    for one in found:
+        assert torch.equal(one, torch.cat(parts))
+        assert one.dtype == dtype
+
+
+def test_numbers_are_added_and_averaged_over_ranks(threads):
+    values = [torch.tensor([1.0, 10.0]), torch.tensor([2.0, 20.0]), torch.tensor([6.0, 60.0])]
+    for one in threads.run(lambda rank: averaged(values[rank], 3)):
+        assert one.tolist() == [3, 30]
+    assert values[0].tolist() == [1, 10], "what is given stays"
+    for one in threads.run(lambda rank: count_over_ranks(rank + 1, 3, torch.device("cpu"))):
+        assert (int(one), one.dtype) == (6, torch.int64)
+    assert count_over_ranks(4, 1, torch.device("cpu")) == 4
+    assert averaged(values[1], 1) is values[1]
+
+
+def test_alone_a_process_is_the_first_of_one():
+    assert current_ranks(torch.device("cpu")) == (0, 1, torch.device("cpu"))
+    assert is_first_rank()
+
+
+def test_among_several_the_first_one_writes(monkeypatch):
+    monkeypatch.setattr(_ranks, "is_initialized", lambda: True)
+    monkeypatch.setattr(_ranks, "get_world_size", lambda: 3)
+    for rank in range(3):
+        monkeypatch.setattr(_ranks, "get_rank", lambda rank=rank: rank)
+        assert current_ranks(torch.device("cpu"))[:2] == (rank, 3)
+        assert is_first_rank() == (rank == 0)
 
 
 def _gather(rank, file, out):
@@ -43,7 +132,8 @@ def _gather(rank, file, out):
     destroy_process_group()
 
 
-def test_parts_of_unequal_size_are_gathered_in_the_order_of_ranks(tmp_path):
+@pytest.mark.slow
+def test_parts_of_unequal_size_are_gathered_from_processes(tmp_path):
     spawn(_gather, (tmp_path / "store", tmp_path), nprocs=3)
     expected = torch.cat([torch.arange(rank * 4.0).view(-1, 2) + rank for rank in range(3)])
     for rank in range(3):

@@ -124,13 +124,16 @@ class SequenceField(_ObservationField):
         if self.key not in data.obs:
             return [], np.full(data.n_obs, -1, dtype=np.int64)
         column = read_column(data.obs, self.key).astype(object)
-        codes_n, values = pd.factorize(column.where(column.notna() & ~are_missing_texts(column), None))
-        wrong = [value for value in values if not isinstance(value, str)]
+        column = column.where(column.notna() & ~are_missing_texts(column), None)
+        wrong = [
+            value for value in column if value is not None and not isinstance(value, str)
+        ]  # a list cannot be hashed
         if wrong:
             found = f"{wrong[0]!r}"
             raise value_error(
                 f"column {self.key!r}", "sequences as text", found, "name the column that holds sequences"
             )
+        codes_n, values = pd.factorize(column)
         table = str.maketrans("U", "T") if self.kind == "nucleotide" else {}
         # Spellings of the same sequence, in lower case or with U, count as one.
         code_v, distinct = pd.factorize(np.array([value.upper().translate(table) for value in values], dtype=object))

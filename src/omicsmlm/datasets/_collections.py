@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 BLOCK_H5AD, BLOCK_ZARR = 256, 1024
 """Observations that are read together; more of zarr, where a read has more overhead."""
 COLLECTION = "annbatch-preshuffled"
-INSTALL = "pip install 'omicsmlm[disk]'"
+INSTALL = "pip install annbatch dask xarray zarr"
 
 
 class _Store(NamedTuple):

@@ -91,7 +91,7 @@ def _table(name: str, path: str, renamed: Mapping[str, str]) -> pd.DataFrame:
     try:
         table = pd.read_parquet(file, engine="pyarrow")
     except ImportError as error:
-        raise ImportError(f'datasets.{name} needs pyarrow; run pip install "omicsmlm[sequences]".') from error
+        raise ImportError(f"datasets.{name} needs pyarrow; run pip install pyarrow.") from error
     return table.rename(columns=renamed)
 
 

@@ -197,7 +197,7 @@ def _seeded_igraph(seed: int) -> Iterator[Any]:
     try:
         import igraph
     except ImportError as error:
-        raise ImportError('avg_bio_batch needs igraph; run pip install "omicsmlm[benchmark]".') from error
+        raise ImportError("avg_bio_batch needs igraph; run pip install igraph.") from error
     igraph.set_random_number_generator(random.Random(seed))
     try:
         yield igraph

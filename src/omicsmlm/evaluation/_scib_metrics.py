@@ -143,7 +143,7 @@ def _computed(light: ad.AnnData, names: list[str], metrics: list[str], n_jobs: i
     try:
         from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
     except ImportError as error:
-        raise ImportError('benchmark needs scib-metrics; run pip install "omicsmlm[benchmark]".') from error
+        raise ImportError('benchmark needs scib-metrics; run pip install "scib-metrics>=0.6,<0.7".') from error
     of_batches = {name: name in metrics for name in _OF_BATCHES}
     of_types = {name: name in metrics for name in _COLUMNS if name not in _OF_BATCHES}
     benchmarker = Benchmarker(

@@ -49,7 +49,7 @@ class MaskAllBut(nn.Module):
         time_ng = time_ng.masked_fill(~grid.visible, torch.inf)
         visible_n = self.n_visible(grid.visible.sum(1))
         most = int(self.n_visible(torch.tensor([grid.visible.shape[1]])))
-        first = time_ng.topk(most, dim=1, largest=False).indices
+        first = time_ng.topk(most, largest=False).indices
         is_first = torch.arange(most, device=first.device) < visible_n[:, None]
         visible_ng = torch.zeros_like(grid.visible).scatter_(1, first, is_first) & grid.visible
         return FewVisible(*keep_visible(grid, visible_ng), most)

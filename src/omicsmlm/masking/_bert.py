@@ -40,9 +40,9 @@ class MaskBins:
             drawn_ng = draws.uniform(grid.values.shape[1])
             evaluated[name] = grid.visible & (drawn_ng < self.rate)
             # Given that a token is chosen, its draw is uniform below the rate: scaled, it decides what becomes of the token.
-            fate_ng = drawn_ng / self.rate if self.rate else drawn_ng
+            fate_ng = drawn_ng / self.rate
             visible_ng = grid.visible & ~(evaluated[name] & (fate_ng < MASKED_FRACTION)) & ~lost_nm[:, m, None]
-            replaced_ng = evaluated[name] & (fate_ng >= MASKED_FRACTION) & (fate_ng < MASKED_FRACTION + RANDOM_FRACTION)
+            replaced_ng = evaluated[name] & (fate_ng < MASKED_FRACTION + RANDOM_FRACTION)  # or masked, and then 0
             other_ng = (draws.uniform(grid.values.shape[1]) * self.n_bins).floor()
             values_ng = torch.where(replaced_ng, other_ng, grid.values) * visible_ng
             inputs[name] = Grid(values_ng, visible_ng, values_ng.sum(1))

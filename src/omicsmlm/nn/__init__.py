@@ -26,6 +26,7 @@ from ._linear_initialization import (
     ridge_estimates,
 )
 from ._linear_risks import LinearRisks
+from ._modality_scalings import Scalings
 from ._pretrained_encoder import FrozenEncoder, PretrainedEncoder, Source, state_width
 from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
@@ -33,7 +34,7 @@ from ._residue_encoder import ResidueEncoder
 from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, texts, windowed
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
-from ._scaling import Scaling, Scalings
+from ._scaling import Scaling
 from ._set_encoder import PrecisionWeighting, SetEncoder
 from ._state_store import StateStore
 from ._subset_logits import CANDIDATES, SubsetLogits, mean_logits

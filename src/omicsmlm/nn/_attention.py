@@ -194,9 +194,7 @@ def _loop(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, segments: Segme
         strict=True,
     )
     out = [
-        _dense(query_lhd[None], key_mhd[None], value_mhd[None])[0]
-        if len(query_lhd) and len(key_mhd)
-        else torch.zeros_like(query_lhd)
+        _dense(query_lhd[None], key_mhd[None], value_mhd[None])[0] if len(key_mhd) else torch.zeros_like(query_lhd)
         for query_lhd, key_mhd, value_mhd in per_segment
     ]
     return torch.cat(out)

@@ -100,8 +100,8 @@ class CompositionScores(nn.Module):
     def fit(self, composition_uf: Tensor) -> None:
         """Fit mean and rotation to sequences: each feature to unit variance, each block of k-mers to the same weight."""
         n_components = self.get_buffer("rotation_fk").shape[1]
-        mean_f, scale_f = composition_uf.mean(0), composition_uf.std(0).clamp(min=1e-8)
-        scale_f[composition_uf.std(0) < 1e-8] = torch.inf
+        mean_f, scale_f = composition_uf.mean(0), composition_uf.std(0)
+        scale_f[scale_f < 1e-8] = torch.inf
         sizes = torch.tensor(self.composition.block_sizes)
         weight_f = torch.repeat_interleave(sizes.double().rsqrt(), sizes).float() / scale_f
         x_uf = (composition_uf - mean_f) * weight_f

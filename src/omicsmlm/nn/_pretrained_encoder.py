@@ -26,7 +26,7 @@ from ._state_store import StateStore
 Library = Literal["transformers", "enformer"]
 WRITE_EVERY = 5.0
 """Seconds of embedding that a killed run loses at most, and one sequence."""
-HINT = "pip install 'omicsmlm[sequences]'"
+HINT = "pip install 'transformers>=4.56' enformer-pytorch"
 
 
 class Source(NamedTuple):
@@ -268,7 +268,7 @@ def _with_lora(network: nn.Module) -> nn.Module:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ImportError("LoRA needs peft; pip install 'omicsmlm[tune]'.") from error
+        raise ImportError("LoRA needs peft; run: pip install peft.") from error
     return get_peft_model(network, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
 
 

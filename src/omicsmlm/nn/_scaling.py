@@ -1,19 +1,17 @@
-"""From raw values on a grid to the numbers that are summed: one scaling per kind, fitted once, then fixed.
+"""From raw values on a grid to the numbers that are summed: standardised values, counts and proteins; fitted once, then fixed.
 
 A masked feature contributes 0. What remains is rescaled, so that the size of the sum does not depend on how much was masked.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_float, dense_grid, sums_by_obs
-from omicsmlm._types import Grid, Kind
+from omicsmlm._stored import StoredGrid, UnmaskedGrid, as_float, sums_by_obs
+from omicsmlm._types import Grid
 
 DEPTH = 1e4
 """Counts are normalised to this total before the logarithm."""
@@ -198,128 +196,6 @@ class ProteinScaling(Standardised):
         return torch.log1p(grid.values) * grid.visible
 
 
-class AccessibilityScaling(Scaling):
-    """Open regions weighted by their rarity, log(1 + n / n_open), and normalised to length 1 over what is visible."""
-
-    rarity: Tensor
-
-    def __init__(self, n_features: int) -> None:
-        super().__init__()
-        self.register_buffer("rarity", torch.zeros(n_features))
-
-    def fit(self, grids: Sequence[Grid]) -> None:
-        """Set the rarity of each region."""
-        n = sum(len(grid.values) for grid in grids)
-        open_g = sum((grid.values > 0).sum(0) for grid in grids)
-        self.rarity.copy_(torch.log1p(n / open_g.clamp(min=1)))  # type: ignore[union-attr]
-
-    def amount(self, grid: Grid) -> Tensor:
-        """Return the number of visible open regions."""
-        if isinstance(grid, StoredGrid):
-            return sums_by_obs(grid.stored.obs_t, as_float(grid.stored.values_t > 0), len(grid.total))
-        return as_float(grid.values > 0).sum(1)
-
-    def forward(self, grid: Grid) -> Tensor:
-        """Weight and normalise; where the grid knows its stored values, only those."""
-        if isinstance(grid, StoredGrid):
-            x_t, factor_n = self._weighted(grid)
-            x_t.mul_(factor_n.index_select(0, grid.stored.obs_t))
-            return dense_grid(grid.stored.at_t, x_t, len(grid.total), len(self.rarity))
-        x_ng = as_float(grid.values > 0) * self.rarity
-        return x_ng / x_ng.norm(dim=1, keepdim=True).clamp(min=1e-6)
-
-    def fit_sparse(self, open_ng: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Set the same statistics from (n, g) values in observations that were measured in all regions; return their scaled values.
-
-        The values that are stored are those above 0.
-        """
-        n, n_g = open_ng.shape[0], np.bincount(open_ng.indices, minlength=open_ng.shape[1])
-        self.rarity.copy_(torch.from_numpy(np.log1p(n / np.maximum(n_g, 1))))
-        length_n = open_ng.getnnz(1)
-        self.usual.copy_(torch.from_numpy(length_n.astype(np.float32)).median().clamp(min=1))
-        x_t = self.rarity.numpy()[open_ng.indices]
-        squares_ng = sparse.csr_matrix((np.square(x_t), open_ng.indices, open_ng.indptr), shape=open_ng.shape)
-        norm_n = np.sqrt(np.asarray(squares_ng.sum(1))).ravel().clip(1e-6)
-        x_t /= np.repeat(norm_n, length_n)
-        return sparse.csr_matrix((x_t, open_ng.indices, open_ng.indptr), shape=open_ng.shape)
-
-    def tokens(self, grid: UnmaskedGrid) -> ScaledTokens:
-        """Return the scaled values as tokens: zeros stay 0."""
-        x_t, factor_n = self._weighted(grid)
-        zero_sg = torch.zeros_like(grid.measured_sg, dtype=torch.float32)
-        return ScaledTokens(grid.stored.column_t, x_t, grid.stored.offsets, zero_sg, grid.panel_n, factor_n)
-
-    def _weighted(self, grid: StoredGrid) -> tuple[Tensor, Tensor]:
-        """Return weighted stored values, (t,), and what normalises them, (n,)."""
-        stored = grid.stored
-        x_t = as_float(stored.values_t > 0) * self.rarity.index_select(0, stored.column_t)
-        length_n = sums_by_obs(stored.obs_t, x_t.square(), len(grid.total)).sqrt()
-        return x_t, 1 / length_n.clamp(min=1e-6)
-
-
 def _rescaling(visible_ng: Tensor) -> Tensor:
     """Return 1/√(visible fraction), (n, 1)."""
     return visible_ng.mean(1, keepdim=True).clamp(min=1e-3).rsqrt()
-
-
-class Scalings(nn.Module):
-    """The scalings of all modalities.
-
-    Parameters
-    ----------
-    kinds
-        Kind of each modality.
-    n_features
-        Features of each modality.
-    """
-
-    def __init__(self, kinds: Mapping[str, Kind], n_features: Mapping[str, int]) -> None:
-        super().__init__()
-        self.kinds = dict(kinds)
-        makers: dict[str, type[Standardised] | type[AccessibilityScaling]] = {
-            "counts": CountScaling,
-            "protein": ProteinScaling,
-            "accessibility": AccessibilityScaling,
-        }
-        self.in_order = nn.ModuleList([makers.get(kind, Standardised)(n_features[m]) for m, kind in kinds.items()])
-
-    def forward(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
-        """Return (n, g) float32 scaled values per modality, whatever autocast says: fractions of a depth are small numbers."""
-        with torch.autocast(self.in_order[0].get_buffer("usual").device.type, enabled=False):
-            return {name: scaling(grids[name]) for name, scaling in zip(self.kinds, self.in_order, strict=True)}
-
-    def tokens(self, grids: Mapping[str, Grid]) -> dict[str, Tensor | ScaledTokens]:
-        """Return scaled values per modality as tokens, where that is quicker and the grid is of stored counts; or as (n, g)."""
-        with torch.autocast(self.in_order[0].get_buffer("usual").device.type, enabled=False):
-            return {name: self._tokens(name, grids[name]) for name in self.kinds}
-
-    def _tokens(self, name: str, grid: Grid) -> Tensor | ScaledTokens:
-        scaling = self._scaling(name)
-        tokens = scaling.tokens(grid) if isinstance(grid, UnmaskedGrid) else None
-        return scaling(grid) if tokens is None else tokens
-
-    def relative_depth(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
-        """Return (n,) per modality: how much is visible of each observation, relative to the usual; 0 where it is absent."""
-        return {name: self._scaling(name).relative_depth(grids[name]) for name in self.kinds}
-
-    def _scaling(self, name: str) -> Scaling:
-        scaling = self.in_order[list(self.kinds).index(name)]
-        assert isinstance(scaling, Scaling)
-        return scaling
-
-    @torch.no_grad()
-    def fit(self, name: str, values: Sequence[Grid] | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
-        """Fit one modality's scaling to observations that have it and return their scaled values; sparse ones for open regions.
-
-        Open regions may be given as (n, g) values, if the observations were measured in all of them.
-        """
-        scaling = self._scaling(name)
-        if sparse.issparse(values):
-            assert isinstance(scaling, AccessibilityScaling)
-            return scaling.fit_sparse(values)
-        scaling.fit(values)
-        scaling.usual.copy_(torch.cat([scaling.amount(grid) for grid in values]).median().clamp(min=1))
-        blocks = (scaling(grid).numpy() for grid in values)
-        if self.kinds[name] == "accessibility":
-            return sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
-        return np.concatenate(list(blocks))

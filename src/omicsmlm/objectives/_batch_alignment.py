@@ -12,7 +12,7 @@ from omicsmlm._types import Batch
 
 from ._reduction import observation_mean
 
-MOST_PAIRS = 30_000_000
+MOST_PAIRS = 3 * 10**7
 """Distances between batches that a refresh of the mutual neighbours of a sample computes at most: a second or two of a core."""
 N_LANDMARKS = 512
 """Landmarks by which observations outside a sample find one that is like them: some 50 of 25,000 observations at each."""
@@ -27,7 +27,6 @@ class BatchAlignmentLoss(ABC):
     def clear(self) -> None:
         """Drop all targets."""
         self._indices, self._embedding = torch.empty(0, dtype=torch.int64), torch.empty(0, 0)
-        self._is_whole = True
 
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
         """Find the targets anew.
@@ -193,7 +192,7 @@ class ClusterAlignment(BatchAlignmentLoss):
     def _prepare(self, batch_m: Tensor) -> None:
         z_md = self._embedding
         n_clusters = max(1, min(self.n_clusters, len(z_md) // 30))
-        found = KMeans(n_clusters, n_init=1, random_state=0).fit(z_md.float().cpu().numpy())
+        found = KMeans(n_clusters, random_state=0).fit(z_md.float().cpu().numpy())
         cluster_m = torch.from_numpy(found.labels_).to(z_md.device).long()
         self._centre_kd = torch.from_numpy(found.cluster_centers_).to(z_md)
         self._shift_kbd = self.strength * batch_shifts(z_md, cluster_m, batch_m, n_clusters, self.n_shrinkage)
@@ -234,7 +233,7 @@ def batch_shifts(z_nd: Tensor, cluster_n: Tensor, batch_n: Tensor, n_clusters: i
     sum_cd = z_nd.new_zeros(len(count_c), z_nd.shape[1]).index_add_(0, group_n, z_nd * known_n[:, None])
     mean_kbd = (sum_cd / count_c.clamp(min=1)[:, None]).view(n_clusters, n_batches, -1)
     count_kb = count_c.view(n_clusters, n_batches)
-    weight_kb = count_kb / (count_kb + n_shrinkage).clamp(min=1) * (count_kb >= 3)
+    weight_kb = torch.where(count_kb >= 3, count_kb / (count_kb + n_shrinkage), 0.0)
     weight_kb = weight_kb * ((weight_kb > 0).sum(1, keepdim=True) > 1)
     centre_kd = torch.einsum("kb,kbd->kd", weight_kb, mean_kbd) / weight_kb.sum(1).clamp(min=1e-12)[:, None]
     return weight_kb[:, :, None] * (centre_kd[:, None] - mean_kbd)

@@ -49,10 +49,8 @@ def negative_binomial(
     at_t = None if stored is None else stored.at_t
     obs_t = None if stored is None else stored.obs_t
     values_t = None if stored is None else stored.values_t
-    with torch.autocast(counts_ng.device.type, enabled=False):
-        return _NegativeBinomial.apply(
-            *map(_precise, (counts_ng, log_mean_ng, log_dispersion_ng)), at_t, obs_t, values_t
-        )
+    parts = map(_precise, (counts_ng, log_mean_ng, log_dispersion_ng))
+    return _NegativeBinomial.apply(*parts, at_t, obs_t, values_t)  # no operation in it that autocast would lower
 
 
 def _precise(x: Tensor) -> Tensor:

@@ -2,11 +2,16 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from omicsmlm._checks import value_error
+
+COLUMN_WIDTH = 7.2
+"""Inches of a column of a page of the documentation or of a notebook: figures are no wider where that can be helped, as a page
+shrinks those that are, and their text with them."""
 
 
 class Picture(Figure):
@@ -18,9 +23,9 @@ class Picture(Figure):
         return written.getvalue()
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
     """Make an empty white figure of that size in inches."""
-    figure = Picture(figsize=(width, height), facecolor="white", layout="constrained")
+    figure = Picture(figsize=(width, height), facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

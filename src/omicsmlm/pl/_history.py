@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from omicsmlm._checks import value_error
 from omicsmlm.pl._figure import new_figure, saved
 
 _SETS = {"train": "#1f77b4", "validation": "#d62728"}
+_DASHES: list[Any] = ["--", ":", "-.", (0, (1, 4)), (0, (6, 3))]
+_FONT = 8
 
 
 def _split_name(name: str) -> tuple[str, str]:
@@ -31,14 +34,67 @@ def _curve(values: Any) -> pd.Series:
     return pd.to_numeric(series, errors="coerce").dropna()
 
 
-def history(history: Mapping[str, Any] | pd.DataFrame, *, save: str | Path | None = None) -> Figure:
-    """Draw each quantity of a training history over the epochs, training and validation in one panel.
+def beginnings(panels: Mapping[str, Mapping[str, pd.Series]]) -> dict[str, float]:
+    """Return when what begins: terms of the training loss that are 0 at first and not later, and the lowest validation loss.
+
+    Parameters
+    ----------
+    panels
+        Curves by quantity and set of observations.
+
+    Returns
+    -------
+    dict
+        From what begins to the step (or epoch) before whose value it does.
+
+    Examples
+    --------
+    >>> loss = {"validation": pd.Series([3.0, 1.0, 2.0], [10, 20, 30])}
+    >>> alignment = {"train": pd.Series([0.0, 0.0, 4.0], [10, 20, 30])}
+    >>> beginnings({"loss": loss, "alignment": alignment})
+    {'alignment begins': 20.0, 'lowest validation loss': 20.0}
+    """
+    found = {}
+    for quantity, curves in panels.items():
+        curve = curves.get("train")
+        if curve is None or not len(curve) or curve.iloc[0] != 0 or not (curve != 0).any():
+            continue
+        at = int((curve != 0).to_numpy().argmax())
+        found[f"{quantity.replace('_', ' ')} begins"] = float(curve.index[at - 1])
+    validation = panels.get("loss", {}).get("validation")
+    if validation is not None and len(validation) > 1:
+        found["lowest validation loss"] = float(validation.idxmin())
+    return found
+
+
+def _mark(axes: Axes, marks: Mapping[str, float], named_too: bool) -> None:
+    """Draw a line at each mark, those of one step as one; on the first panel also what it is."""
+    at: dict[float, list[str]] = {}
+    for name, step in marks.items():
+        at.setdefault(step, []).append(name)
+    for i, (step, names) in enumerate(sorted(at.items())):
+        label = ", ".join(names) if named_too else None
+        axes.axvline(step, color="0.45", linewidth=0.9, linestyle=_DASHES[i % len(_DASHES)], label=label, zorder=0)
+
+
+def history(
+    history: Mapping[str, Any] | pd.DataFrame,
+    *,
+    marks: Mapping[str, float] | None = None,
+    save: str | Path | None = None,
+) -> Figure:
+    """Draw each quantity of a training history over the steps, training and validation in one panel.
+
+    Lines mark where a term of the loss begins, so that a jump of the training loss there explains itself, and where the
+    validation loss was lowest.
 
     Parameters
     ----------
     history
         ``model.history``: from names to curves (DataFrame of one column, Series or list), one value per epoch. Names
         that differ by ``train_`` / ``validation_`` (in front or behind) share a panel.
+    marks
+        Further lines, from what they mark to its step, such as ``{"second training": 700}``.
     save
         File to write, e.g. ``history.png``.
 
@@ -59,19 +115,27 @@ def history(history: Mapping[str, Any] | pd.DataFrame, *, save: str | Path | Non
             panels.setdefault(quantity, {})[rows] = curve
     if not panels:
         raise value_error("history", "at least one curve", "none", "train the model first")
+    found = {**beginnings(panels), **(marks or {})}
     n_columns = min(len(panels), 3)
     n_rows = -(-len(panels) // n_columns)
-    figure = new_figure(4.2 * n_columns, 2.9 * n_rows)
+    figure = new_figure(max(3.6, 2.4 * n_columns), 2.0 * n_rows + 0.5)
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes, (quantity, curves) in zip(grid, panels.items(), strict=False):
+    for i, (axes, (quantity, curves)) in enumerate(zip(grid, panels.items(), strict=False)):
         for rows, curve in curves.items():
             marker = "o" if len(curve) < 3 else None
-            axes.plot(curve.index, curve, color=_SETS.get(rows, "0.2"), label=rows, linewidth=1.5, marker=marker)
-        axes.set_title(quantity.replace("_", " "), loc="left", fontsize=10, fontweight="bold")
-        axes.set_xlabel(str(curve.index.name or "epoch"))
+            color = _SETS.get(rows, "0.2")
+            axes.plot(curve.index, curve, color=color, label=rows or None, linewidth=1.4, marker=marker)
+        _mark(axes, found, named_too=i == 0)
+        axes.set_title(quantity.replace("_", " "), loc="left", fontsize=9, fontweight="bold")
+        axes.set_xlabel(str(curve.index.name or "epoch"), fontsize=_FONT)
+        axes.tick_params(labelsize=_FONT)
         axes.spines[["top", "right"]].set_visible(False)
-        if any(curves):
-            axes.legend(frameon=False, fontsize=8)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
+    entries: dict[str, Any] = {}
+    for axes in grid:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if entries:
+        figure.legend(entries.values(), entries, loc="outside lower center", ncols=2, frameon=False, fontsize=_FONT)
     return saved(figure, save)

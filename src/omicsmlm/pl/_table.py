@@ -14,8 +14,10 @@ from omicsmlm.pl._figure import ink, new_figure, saved
 
 _MEANS = ("Batch correction", "Bio conservation", "Total")
 _ORDER = {"Bio conservation": 0, "Batch correction": 1}
-_CELL = 0.78  # inches
-_ROW = 0.42  # inches
+_CELL = 0.42  # inches
+_ROW = 0.4  # inches
+_CHARACTER = 0.066  # inches, of a name
+_HEADING = 2.9  # rows that the upright headings take
 
 
 def _columns(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -30,34 +32,27 @@ def _columns(table: pd.DataFrame) -> list[tuple[str, str]]:
 def _dot(axes: Axes, x: float, y: float, value: float, fraction: float) -> None:
     color = colormaps["PRGn"](0.12 + 0.76 * fraction)
     axes.scatter([x + 0.5], [y], s=(0.82 * _ROW * 72) ** 2, color=[color], linewidths=0)
-    axes.text(x + 0.5, y, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink(color))
+    axes.text(x + 0.5, y, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=ink(color))
 
 
 def _bar(axes: Axes, x: float, y: float, value: float) -> None:
-    color = colormaps["YlGnBu"](0.15 + 0.7 * float(np.clip(value, 0, 1)))
-    width = 0.9 * float(np.clip(value, 0, 1))
-    axes.add_patch(Rectangle((x + 0.05, y - 0.36), width, 0.72, facecolor=color, edgecolor="none"))
-    inside = width > 0.52
-    axes.text(
-        x + (width if inside else width + 0.08),
-        y,
-        f"{value:.3f}",
-        ha="right" if inside else "left",
-        va="center",
-        fontsize=8,
-        color=ink(color) if inside else "black",
-    )
+    width = 0.94 * float(np.clip(value, 0, 1))
+    axes.add_patch(Rectangle((x + 0.03, y - 0.36), 0.94, 0.72, facecolor="0.95", edgecolor="none"))
+    color = colormaps["YlGnBu"](0.1 + 0.4 * float(np.clip(value, 0, 1)))
+    axes.add_patch(Rectangle((x + 0.03, y - 0.36), width, 0.72, facecolor=color, edgecolor="none"))
+    axes.text(x + 0.5, y, f"{value:.3f}", ha="center", va="center", fontsize=7.5)
 
 
 def _headings(axes: Axes, columns: list[tuple[str, str]]) -> None:
     for x, (column, _) in enumerate(columns):
-        axes.text(x + 0.5, -0.75, column.replace(" ", "\n", 1), ha="center", va="bottom", fontsize=8)
+        axes.text(x + 0.5, -0.65, column, ha="center", va="bottom", fontsize=8, rotation=90)
     groups = pd.Series([heading for _, heading in columns])
     for _, block in groups.groupby((groups != groups.shift()).cumsum()):
         first, last = int(block.index[0]), int(block.index[-1])
         if block.iloc[0]:
-            axes.plot([first + 0.08, last + 0.92], [-1.7, -1.7], color="black", linewidth=0.8)
-            axes.text((first + last + 1) / 2, -1.8, block.iloc[0], ha="center", va="bottom", fontsize=9, weight="bold")
+            top, heading = -0.65 - _HEADING, str(block.iloc[0]).replace(" ", "\n", 1)
+            axes.plot([first + 0.08, last + 0.92], [top, top], color="black", linewidth=0.8)
+            axes.text((first + last + 1) / 2, top - 0.1, heading, ha="center", va="bottom", fontsize=8, weight="bold")
 
 
 def _footnote(table: pd.DataFrame) -> str:
@@ -107,13 +102,14 @@ def benchmark_table(table: pd.DataFrame, *, title: str | None = None, save: str 
     ordered = table.sort_values(means[-1], ascending=False) if means else table
     columns = _columns(ordered)
     names = [str(name) for name in ordered.index]
-    label = 0.085 * max(map(len, names)) / _CELL + 0.4  # room for the names, in cells
-    figure = new_figure(_CELL * (len(columns) + label), _ROW * (len(names) + 2.6 + 0.9 * bool(title)))
+    label = _CHARACTER * max(map(len, names)) / _CELL + 0.4  # room for the names, in cells
+    top = -0.65 - _HEADING - 1.2
+    figure = new_figure(_CELL * (len(columns) + label), _ROW * (len(names) - top + 0.9 * bool(title)))
     axes = figure.add_subplot()
-    axes.set(xlim=(-label, len(columns)), ylim=(len(names) - 0.4, -2.5))
+    axes.set(xlim=(-label, len(columns)), ylim=(len(names) - 0.4, top))
     axes.set_axis_off()
     for y, name in enumerate(names):
-        axes.text(-label, y, name, ha="left", va="center", fontsize=9, weight="bold")
+        axes.text(-label, y, name, ha="left", va="center", fontsize=8)
         axes.plot([-label, len(columns)], [y + 0.5] * 2, color="0.8", linewidth=0.6, linestyle=(0, (1, 3)))
     axes.plot([-label, len(columns)], [-0.5, -0.5], color="black", linewidth=0.8)
     for x, (column, _) in enumerate(columns):

@@ -144,7 +144,7 @@ def _code_table(number: int) -> Any:
     try:
         from Bio.Data import CodonTable
     except ImportError as error:
-        raise ImportError('extract_sequences needs Biopython; run pip install "omicsmlm[sequences]".') from error
+        raise ImportError("extract_sequences needs Biopython; run pip install biopython.") from error
     if number not in CodonTable.ambiguous_dna_by_id:
         raise value_error("genetic_codes", "numbers of NCBI's tables", str(number), "pass (1, 2), say")
     return CodonTable.ambiguous_dna_by_id[number]
@@ -155,7 +155,7 @@ def _genome(path: str | Path) -> Any:
     try:
         import pyfaidx
     except ImportError as error:
-        raise ImportError('extract_sequences needs pyfaidx; run pip install "omicsmlm[sequences]".') from error
+        raise ImportError("extract_sequences needs pyfaidx; run pip install pyfaidx.") from error
     path = Path(path)
     if not path.is_file():
         raise value_error("fasta", "the path of a FASTA file", f"{str(path)!r}, which is no file", "correct the path")

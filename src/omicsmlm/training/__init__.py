@@ -3,7 +3,8 @@
 from ._arguments import check_trainer_options
 from ._device import on_device
 from ._fit import FitOptions, Fitted, fit, on_cuda
-from ._plan import MaskedPlan, Optimisation
+from ._optimisation import Optimisation
+from ._plan import MaskedPlan
 from ._ranks import Ranks, current_ranks, gathered, is_first_rank
 from ._schedule import sensible_epochs, warmup_cosine
 

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from omicsmlm._checks import named, value_error
 from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Loader, Parts
+from omicsmlm._writing import absolute
 
 from ._arguments import (
     check_device,
@@ -30,7 +31,8 @@ from ._arguments import (
 )
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
 from ._divergence import Divergence
-from ._plan import Loaders, MaskedPlan, Optimisation
+from ._optimisation import Optimisation
+from ._plan import Loaders, MaskedPlan
 from ._ranks import Ranks
 from ._rounds import Rounds
 
@@ -152,9 +154,7 @@ def fit(
     with own_random_state(), _quiet():
         with in_one_sentence():
             trainer = lightning.Trainer(**settings)
-        start = (
-            None if options.resume_from is None else _checkpoint(Path(options.resume_from).expanduser(), plan, rounds)
-        )
+        start = None if options.resume_from is None else _checkpoint(absolute(options.resume_from), plan, rounds)
         try:
             with configured():
                 trainer.fit(plan, rounds, validation_loader, ckpt_path=start, weights_only=True)
@@ -227,7 +227,7 @@ def _callbacks(options: FitOptions, averaging: float, validated: bool) -> list[C
     if validated and options.early_stopping:
         callbacks.append(EarlyStopping("validation_loss", patience=options.patience))
     if options.checkpoint_dir is not None:
-        directory = Path(options.checkpoint_dir).expanduser()
+        directory = absolute(options.checkpoint_dir)
         _check_writable(directory)
         callbacks.append(LastCheckpoint(directory))
     return callbacks

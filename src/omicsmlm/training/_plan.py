@@ -1,9 +1,7 @@
 """The one training plan: it takes the four parts of a family and nothing else."""
 
-import copy
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import lightning
@@ -15,9 +13,10 @@ from omicsmlm._draws import Draws
 from omicsmlm._types import Batch, Loader, Module, Parts
 
 from ._device import on_device, seed_draws
-from ._ranks import averaged, count_over_ranks, gathered
+from ._memory_bank import BankContent, MemoryBank
+from ._optimisation import Optimisation
+from ._ranks import averaged, count_over_ranks
 from ._rounds import Rounds
-from ._schedule import warmup_cosine
 
 logger = logging.getLogger(__name__)
 
@@ -27,42 +26,6 @@ MEMORY_STREAM = 1 << 41
 """Seeds of refreshes start here."""
 RANK_STREAM = 1 << 42
 """Seeds of what ranks draw each by itself (dropout) start here."""
-REFRESH_STEPS = 48
-"""Steps between two refreshes of the memory bank, to the nearest round; as many as leave them under a tenth of the training's time
-where a refresh embeds every training observation. Longer rounds refresh it once each."""
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """How a family is optimised.
-
-    Parameters
-    ----------
-    learning_rate
-        Highest rate of AdamW.
-    betas
-        Its moment decays.
-    epsilon
-        What it adds to the root of the second moment.
-    weight_decay
-        Its decoupled weight decay; None for 1 / (learning rate × number of steps), so that the weights' memory is as long as
-        the training.
-    n_warmup_steps
-        Steps over which the rate rises; at most a tenth of all.
-    gradient_limit
-        Largest norm of a gradient; larger ones are scaled down.
-    averaging
-        Fraction that a step leaves in place of the moving average of the weights, which is what is validated and kept;
-        0 for the weights themselves.
-    """
-
-    learning_rate: float = 2e-3
-    betas: tuple[float, float] = (0.9, 0.98)
-    epsilon: float = 1e-8
-    weight_decay: float | None = 1e-4
-    n_warmup_steps: int = 50
-    gradient_limit: float = 50.0
-    averaging: float = 0.99
 
 
 class Loaders(NamedTuple):
@@ -76,19 +39,6 @@ class Loaders(NamedTuple):
     """Training observations for parts with a memory bank: all of them, or a sample."""
     memory_is_whole: bool = True
     """Whether these are all."""
-
-
-class MemoryBank(NamedTuple):
-    """What the memory bank was filled with."""
-
-    step: int
-    """Steps done by then."""
-    embedding_md: Tensor
-    """Embedding of the training observations."""
-    covariates_mk: Tensor
-    """Their covariates."""
-    indices_m: Tensor
-    """Their positions in the object, ascending."""
 
 
 class MaskedPlan(lightning.LightningModule):
@@ -142,9 +92,8 @@ class MaskedPlan(lightning.LightningModule):
         self.n_left_out = 0
         """Steps of the last round that were left out, as their gradients were not finite."""
         self._noted: dict[str, tuple[list[str], Tensor, int | Tensor]] = {}
-        self._bank: MemoryBank | None = None
+        self.bank = None if parts.memory is None else MemoryBank(parts.memory, loaders.memory_is_whole)
         self._loaded_bank: dict[str, Any] | None = None
-        self._snapshots: list[Module] = []  # in a list, as it is no part of what is trained
         self._divided: dict[str, int] = {}
 
     # ---- before and after -----------------------------------------------------------------------------------------
@@ -173,18 +122,15 @@ class MaskedPlan(lightning.LightningModule):
         self._forget()
 
     def _forget(self) -> None:
-        self._bank = None
-        self._snapshots.clear()
-        if self.parts.memory is not None:
-            self.parts.memory.clear()
+        if self.bank is not None:
+            self.bank.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Note the batches of a round, as a training goes on from rounds of the same size only, and the memory it goes on with."""
         checkpoint["round_size"] = self.loaders.train.size
         checkpoint["bound_to"] = self.bound_to
-        if self._bank is not None and not self._is_due:
-            snapshot = self._snapshots[0].state_dict() if self._snapshots else None
-            checkpoint["memory"] = {**self._bank._asdict(), "snapshot": snapshot}
+        if self.bank is not None and self.bank.content is not None and not self._is_due:
+            checkpoint["memory"] = self.bank.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the memory bank for :meth:`on_train_start`, which fills it: before, the weights are not where they will be."""
@@ -193,72 +139,45 @@ class MaskedPlan(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Fill the memory bank as it was in the checkpoint that the training goes on from."""
         noted, self._loaded_bank = self._loaded_bank, None
-        if noted is not None:
-            snapshot = noted.pop("snapshot")
-            if snapshot is not None:
-                self._keep_network()
-                self._snapshots[0].load_state_dict(snapshot)
-            self._fill_memory(MemoryBank(noted.pop("step"), *(value.to(self.device) for value in noted.values())))
+        if noted is not None and self.bank is not None:
+            self._fill_bank(self.bank.load_network(noted, self.module, self.device))
 
     # ---- the memory bank -------------------------------------------------------------------------------------------------
 
     def on_train_epoch_start(self) -> None:
         """Refresh the memory bank at the start of a round, if that is due."""
         self._noted.pop("train", None)
-        if self.parts.memory is not None and self._is_due:
+        if self._is_due:
             self._refresh()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Refresh the memory bank for the first time within a round, where the next round is far away."""
-        if self.parts.memory is None or self._bank is not None or not self._is_due:
-            return
-        if 2 * batch_idx <= len(self.loaders.train):
+        is_first = self.bank is not None and self.bank.content is None
+        if is_first and self._is_due and 2 * batch_idx <= len(self.loaders.train):
             self._refresh()
 
     @property
     def _is_due(self) -> bool:
-        """Whether a round that begins now refreshes the memory bank."""
-        assert self.parts.memory is not None
-        if self._bank is None:
-            return self.global_step >= self.parts.memory.start * self.n_steps
-        return self.global_step - self._bank.step >= REFRESH_STEPS - len(self.loaders.train) // 2
+        """Whether a round that begins now refreshes the memory bank, if there is one."""
+        return self.bank is not None and self.bank.is_due(self.global_step, self.n_steps, len(self.loaders.train))
 
     def _refresh(self) -> None:
         """Embed training observations, and fill the memory bank with them."""
         loader = self.loaders.memory
-        if loader is None:
+        if loader is None or self.bank is None:
             return
         self.module.eval()
-        if not self.loaders.memory_is_whole:
-            self._keep_network()
+        self.bank.keep_network(self.module)
         with torch.inference_mode(False), torch.no_grad():
             parts = [self._embedded(on_device(batch, self.device)) for batch in loader]
-            means_md, covariates_mk, indices_m = (torch.cat(part) for part in zip(*parts, strict=True))
-            n_ranks = self._divided["memory"]
-            means_md, covariates_mk, indices_m = (
-                gathered(part, n_ranks) for part in (means_md, covariates_mk, indices_m)
-            )
-            order_m = indices_m.argsort()
-            found = MemoryBank(self.global_step, means_md[order_m], covariates_mk[order_m], indices_m[order_m])
-        self._fill_memory(found)
+            content = BankContent.of(self.global_step, parts, self._divided["memory"])
+        self._fill_bank(content)
         self.module.train()
 
-    def _keep_network(self) -> None:
-        """Copy the network as it is: it embeds whole observations until the next refresh."""
-        if self._snapshots:
-            self._snapshots[0].load_state_dict(self.module.state_dict())
-        else:
-            self._snapshots.append(copy.deepcopy(self.module).requires_grad_(False).eval())
-
-    def _fill_memory(self, found: "MemoryBank") -> None:
-        """Refresh the memory bank; what it draws follows from the step."""
-        assert self.parts.memory is not None
-        self._bank = found
-        with torch.inference_mode(False), torch.no_grad():
-            seed_draws(self._seed_of(MEMORY_STREAM + found.step), self.device)
-            self.parts.memory.refresh(
-                found.embedding_md, found.covariates_mk, found.indices_m, is_whole=self.loaders.memory_is_whole
-            )
+    def _fill_bank(self, content: BankContent) -> None:
+        """Fill the memory bank; what it draws follows from the step."""
+        assert self.bank is not None
+        self.bank.fill(content, self._seed_of(MEMORY_STREAM + content.step), self.device)
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return the embedding of a batch, its covariates and its positions in the object."""
@@ -290,21 +209,12 @@ class MaskedPlan(lightning.LightningModule):
     def _terms(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Return the terms of the loss of a batch, by name."""
         views = self.parts.tokenizer(batch)
-        if self._bank is not None and not self.loaders.memory_is_whole:
-            batch = batch._replace(unmasked_nd=self._whole(views, batch))
+        if self.bank is not None:
+            batch = batch._replace(unmasked_nd=self.bank.unmasked(views, batch))
         assert batch.draws is not None
         masked = self.parts.masking(views, batch.draws)
         outputs = self.module(masked.inputs, batch)
         return self.parts.objective(outputs, masked, batch, progress)
-
-    @torch.no_grad()
-    def _whole(self, views: dict[str, object], batch: Batch) -> Tensor:
-        """Return the embedding of whole observations by the network that the memory bank was refreshed with.
-
-        By the network as it is, a target would run away from the observation that follows it: a batch would be moved by its
-        shift again and again until the next refresh.
-        """
-        return self._snapshots[0].embed(views, batch).mean.float()
 
     def _noted_loss(self, stage: str, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Note the terms on the device, without waiting for it, and return their sum.
@@ -376,17 +286,5 @@ class MaskedPlan(lightning.LightningModule):
         return self.trainer.precision != "16-mixed"
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return AdamW, with a learning rate that warms up and then falls as a cosine, step by step."""
-        o, n_steps = self.optimisation, self.n_steps
-        decay = 1 / (o.learning_rate * max(1, n_steps)) if o.weight_decay is None else o.weight_decay
-        optimizer = torch.optim.AdamW(
-            self._trained(),
-            lr=o.learning_rate,
-            betas=o.betas,
-            eps=o.epsilon,
-            weight_decay=decay,
-            fused=self._is_fused,
-        )
-        n_warmup = min(o.n_warmup_steps, max(1, n_steps // 10))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, n_steps, n_warmup))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """Return the optimiser of the weights that are trained, and its schedule."""
+        return self.optimisation.configured(self._trained(), self.n_steps, is_fused=self._is_fused)

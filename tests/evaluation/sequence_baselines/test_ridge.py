@@ -6,15 +6,7 @@ from sklearn.linear_model import Ridge
 
 from omicsmlm.evaluation import splits
 from omicsmlm.evaluation.sequence_baselines import (
-    AMINO_ACIDS,
-    codon_frequencies,
-    codon_ridge,
     concatenated,
-    concatenated_ridge,
-    kmer_frequencies,
-    kmer_ridge,
-    length,
-    length_features,
     ridge,
 )
 from tests.test_bad_input import refused
@@ -96,41 +88,6 @@ def test_absent_modalities_are_the_mean_of_the_others(rng):
     np.testing.assert_allclose(found[trained_n, :-1].mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(found[trained_n, :4].var(axis=0), 1 / 4)
     np.testing.assert_allclose(found[trained_n & visible_n, 4:13].var(axis=0), 1 / 9)
-
-
-def test_each_baseline_finds_its_own_signal(rng):
-    """Outputs made of one kind of feature: its baseline predicts new observations, lengths alone do not."""
-    n = 300
-    sequences = [
-        "".join(rng.choice(list("ACGT"), rng.integers(60, 300), p=rng.dirichlet(np.full(4, 5)))) for _ in range(n)
-    ]
-    trained_n = np.arange(n) < 200
-
-    def correlation(y_n, predicted_nt):
-        return np.corrcoef(y_n[200:], predicted_nt[200:, 0])[0, 1]
-
-    long_n = length_features({"rna": sequences})[:, 0]
-    assert correlation(long_n, length({"rna": sequences}, long_n[:, None], trained_n)) > 0.99
-    for y_n, predict in [
-        (kmer_frequencies(sequences, 2)[:, 3], lambda y_nt: kmer_ridge(sequences, y_nt, trained_n, k=2)),
-        (kmer_frequencies(sequences, 1)[:, 3], lambda y_nt: kmer_ridge(sequences, y_nt, trained_n, k=(1, 2))),
-        (codon_frequencies(sequences)[:, 0], lambda y_nt: codon_ridge(sequences, y_nt, trained_n)),
-        (long_n, lambda y_nt: codon_ridge(sequences, y_nt, trained_n)),
-    ]:
-        assert correlation(y_n, predict(y_n[:, None])) > 0.95
-    y_n = kmer_frequencies(sequences, 1)[:, 3]
-    assert abs(correlation(y_n, length({"rna": sequences}, y_n[:, None], trained_n))) < 0.3
-    proteins = [text.replace("T", "W") for text in sequences]
-    assert correlation(y_n, kmer_ridge(proteins, y_n[:, None], trained_n, k=1, alphabet=AMINO_ACIDS)) > 0.95
-
-
-def test_concatenation_uses_what_a_row_has(rng):
-    x_nd, z_nd = rng.normal(size=(200, 3)), rng.normal(size=(200, 3))
-    x_nd[100:150], z_nd[150:] = np.nan, np.nan
-    y_nt = (np.nan_to_num(x_nd) + np.nan_to_num(z_nd)).sum(axis=1, keepdims=True)
-    trained_n = rng.random(200) < 0.7
-    predicted_nt = concatenated_ridge({"x": x_nd, "z": z_nd}, y_nt, trained_n)
-    np.testing.assert_allclose(predicted_nt, y_nt, atol=0.05)
 
 
 X, Y, ALL = np.zeros((12, 2)), np.zeros((12, 1)), np.ones(12, dtype=bool)

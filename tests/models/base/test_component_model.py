@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from omicsmlm import OmicsMLM, ScMBERT
-from omicsmlm.models.base import ComponentDerived
+from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
 from tests.objects import QUIET, SMALL, SMALL_SCMBERT, modality, multiome, rna
 
@@ -104,3 +104,12 @@ def test_statistics_are_of_the_sample(monkeypatch):
 @pytest.mark.parametrize(("data", "expected"), [(rna, 2 + 4), (multiome, 2 + 12 + 6)])
 def test_stages_are_counted(data, expected):
     assert OmicsMLM(data(), SMALL)._n_stages() == expected
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _component_model.ACCESSIBILITY_WEIGHT == 0.1
+    assert _component_model.KL_WARMUP == 0.3
+    assert _component_model.ADVERSARY_WEIGHT == 2.5
+    assert _component_model.MOST_ADVERSARY == 30.0
+    assert _component_model.WEIGHT_DECAY == 0.0001

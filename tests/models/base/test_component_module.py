@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from omicsmlm._types import Encoded, Grid
-from omicsmlm.models.base import Batches, ComponentModule
+from omicsmlm.models.base import Batches, ComponentModule, _component_module
 from omicsmlm.models.base._component_module import COMPONENT_SCALES, COMPONENT_WEIGHTS
 from omicsmlm.nn import Component, LatentHead
 
@@ -128,3 +128,9 @@ def test_it_is_a_network():
     assert isinstance(Small(), nn.Module)
     with pytest.raises(TypeError, match="abstract"):
         ComponentModule()
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _component_module.N_DIRECTIONS == 80
+    assert _component_module.N_SAMPLED == 2000

@@ -12,6 +12,7 @@ from mudata import MuData, read_h5mu
 from scipy import sparse
 
 from omicsmlm import OmicsMLM
+from omicsmlm.models.base import _embedded_file
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
 
 
@@ -168,3 +169,8 @@ def test_values_that_lie_by_columns_get_one_sentence(folder):
     AnnData(sparse.csc_matrix(adata.X), obs=adata.obs, var=adata.var).write_h5ad(folder / "csc.h5ad")
     with pytest.raises(ValueError, match="^rna: expected values that can be read by rows, got a CSC matrix in a file"):
         OmicsMLM(read_h5ad(folder / "csc.h5ad", backed="r"), SMALL)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _embedded_file.EMBEDDING_CHUNK == 4096

@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression
 
 from omicsmlm import OmicsMLM
 from omicsmlm.data import observation_loader
+from omicsmlm.models.base import _explaining
 from omicsmlm.models.base._explaining import _directions, _whitened
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
 
@@ -285,3 +286,12 @@ def test_wrong_input_gets_a_sentence(model):
         model.attribute(labels="type", n_steps=0)
     with pytest.raises(ValueError, match="column 'typ': expected a column"):
         model.attribute(labels="typ")
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _explaining.PATH_POWER == 4
+    assert _explaining.LEAST_OBSERVATIONS == 3
+    assert _explaining.INVERSE_PENALTY == 0.1
+    assert _explaining.LEAST_VARIANCE == 1e-09
+    assert _explaining.TINY == 1e-30

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from omicsmlm._types import Grid
+from omicsmlm.models.base import _feature_sums
 from omicsmlm.models.base._feature_sums import LEAST_DEVIATION, CorrelationSums, LabelSums
 
 N, G, D, K = 40, 6, 3, 3
@@ -91,3 +92,8 @@ def test_means_by_label_are_those_of_a_table(observations, rng):
             assert sums.n_kg[k, g] == len(inside)
     assert np.isnan(found["attribution"][2, 0])
     assert found["attribution"].dtype == np.float32
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _feature_sums.LEAST_DEVIATION == 1e-06

@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from omicsmlm._manifest import MANIFEST
-from omicsmlm.models.base._files import Saved, read_files, read_model, write_model
+from omicsmlm.models.base._files import (
+    Saved,
+    parse_model,
+    read_files,
+    read_model,
+    read_registry,
+    state_under,
+    write_model,
+)
 
 SAVED = Saved(
     weights={"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor([1, 2])},
@@ -150,3 +158,56 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "m" / "history.json")
     with pytest.raises(ValueError, match="^load .*: expected the files .*, got a directory without 'history.json'"):
         read_model(tmp_path / "m", "Toy")
+
+
+# ---- what a file may say ------------------------------------------------------------------------------------------------
+
+
+def files_of(tmp_path, **config):
+    """Files of a model whose config says something else."""
+    write_model(tmp_path / "m", SAVED, overwrite=True)
+    files = dict(read_files(tmp_path / "m"))
+    said = json.loads(files["config.json"])
+    said |= config
+    files["config.json"] = json.dumps({name: value for name, value in said.items() if value is not None}).encode()
+    return files
+
+
+def test_what_a_config_says_is_checked(tmp_path):
+    assert parse_model(files_of(tmp_path), "Toy").history == SAVED.history
+    assert parse_model(files_of(tmp_path), None).history == SAVED.history
+    assert parse_model(files_of(tmp_path, version="0.0.1"), "Toy").registry == SAVED.registry
+    with pytest.raises(
+        ValueError, match="^load config.json: expected a whole file, got one without 'choice', 'config'"
+    ):
+        parse_model(files_of(tmp_path, config=None, choice=None), "Toy")
+    with pytest.raises(ValueError, match="^load: expected a saved Other, got a Toy; load it with its own class"):
+        parse_model(files_of(tmp_path), "Other")
+    for theirs in ("999.1", "no version", 7):
+        with pytest.raises(
+            ValueError, match=f"^load: expected a model of omicsmlm .* or older, got one of {theirs}; update"
+        ):
+            parse_model(files_of(tmp_path, version=theirs), "Toy")
+
+
+def test_weights_that_cannot_be_read_get_one_sentence(tmp_path):
+    files = files_of(tmp_path) | {"weights.safetensors": b"nothing of the kind"}
+    with pytest.raises(ValueError, match="^load: expected a readable tensor file, got "):
+        parse_model(files, "Toy")
+
+
+def test_the_registry_is_read_by_itself(tmp_path):
+    write_model(tmp_path / "m", SAVED, overwrite=False)
+    assert read_registry(tmp_path / "m") == SAVED.registry
+
+
+def test_only_the_first_rank_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("omicsmlm.models.base._files.is_first_rank", lambda: False)
+    write_model(tmp_path / "m", SAVED, overwrite=False)
+    assert not (tmp_path / "m").exists()
+
+
+def test_states_and_weights_of_other_names():
+    state = {"a.x": torch.zeros(1), "b.x": torch.ones(1), "b.y.z": torch.ones(2)}
+    assert list(state_under(state, "b.")) == ["x", "y.z"]
+    assert state_under(state, "c.") == {}

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ SENTENCES = {
     "get_normalized_expression": "expected a method of this family, got .*; call impute(modality=…)",
     "differential_abundance": 'expected a method of this family, got .*; pass .obsm["X_omics"] to a test',
 }
+OF_OTHERS = {
+    "differential_expression": "expected a method of this family, got .*; sum raw counts by sample and group",
+    "get_reconstruction_error": 'expected a method of this family, got .*; read model.history["validation_loss"]',
+    "prepare_query_anndata": "expected a query as it is, got .*; pass it to load_query_data(query, reference)",
+    "prepare_query_mudata": "expected a query as it is, got .*; pass it to load_query_data(query, reference)",
+}
+"""Names that users of scvi-tools type, which its base class does not have."""
 KEY = "modality_rna"
 
 
@@ -202,3 +210,9 @@ def test_sequences_and_further_covariates_are_shown():
 def test_a_summary_is_a_title_and_entries():
     assert summary("A", {}) == "A"
     assert summary("A", {"x": "1", "y": "2"}) == "A\n  x: 1\n  y: 2"
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_names_of_other_models_say_what_to_use(model, name):
+    with pytest.raises(ValueError, match=f"^{name}: {re.escape(OF_OTHERS[name]).replace(re.escape('.*'), '.*')}"):
+        getattr(model, name)(rna())

@@ -198,3 +198,53 @@ def test_a_getter_leaves_the_random_state_alone(model):
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     OmicsMLM(rna(), SMALL)
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _model.SAMPLE_SIZE == 20000
+    assert _model.MEMORY_SIZE == 20000
+    assert _model.VALIDATION_SIZE == 5000
+    assert _model.AHEAD == 4
+
+
+def test_the_object_is_not_saved_with_the_model(model, tmp_path):
+    with pytest.raises(ValueError, match="^save_anndata: expected False, got True; write the object by itself"):
+        model.save(tmp_path / "m", save_anndata=True)
+    assert not (tmp_path / "m").exists()
+
+
+def test_one_batch_alone_is_warned_of(caplog):
+    adata = rna()
+    adata.obs["batch"] = "b0"
+    OmicsMLM(adata, SMALL, batch_key="batch")
+    said = "OmicsMLM: all observations are of one batch, 'b0' of 'batch'; there is nothing to tell apart from it."
+    assert caplog.messages.count(said) == 1
+    caplog.clear()
+    OmicsMLM(rna(), SMALL, batch_key="batch")
+    OmicsMLM(rna(), SMALL)
+    assert not any("one batch" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("train_size", [True, "0.9", None])
+def test_a_division_by_what_is_no_number_gets_a_sentence(model, train_size):
+    with pytest.raises(ValueError, match="^train_size: expected a fraction above 0 and at most 1, got "):
+        model._split(train_size)
+
+
+def test_of_a_large_file_neighbours_are_held_out(model, monkeypatch):
+    layout = type("Layout", (), {"block": 4, "window": 71})()
+    dataset = type("Dataset", (), {"layout": layout})()
+    asked = []
+    monkeypatch.setattr(model.adata_manager, "observation_dataset", lambda: dataset)
+    monkeypatch.setattr(
+        _model, "sample_observations", lambda manager, n, seed: asked.append((n, seed)) or np.arange(8, 8 + n)
+    )
+    train, held_out = model._split(0.9)
+    assert asked == [(7, 0)]
+    assert held_out.tolist() == list(range(8, 15))
+    assert sorted([*train, *held_out]) == list(range(72))
+    layout.window = 72
+    model._split(0.9)
+    model._split(1)
+    assert len(asked) == 1, "where one buffer holds all, or nothing is held out, as in memory"

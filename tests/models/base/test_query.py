@@ -9,6 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm import OmicsMLM
+from omicsmlm.models.base import _query
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
 
 
@@ -234,3 +235,8 @@ def test_an_extended_model_is_saved_extended_again_and_takes_any_object(referenc
     np.testing.assert_array_equal(
         again.get_latent_representation(with_unknown_genes()), model.get_latent_representation()
     )
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _query.MOST_REFERENCE_EMBEDDINGS == 5000

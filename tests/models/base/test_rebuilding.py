@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omicsmlm.models.base import rebuilding
+from omicsmlm.models.base import _rebuilding, rebuilding
 
 WEIGHTS = [torch.zeros(10, 10), torch.zeros(3, dtype=torch.int64)]
 
@@ -50,3 +50,11 @@ def test_what_says_something_else_is_passed_on(error):
     with pytest.raises(type(error)) as raised, rebuilding(WEIGHTS):
         raise error
     assert raised.value is error
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _rebuilding.TIMES == 4
+    assert _rebuilding.SPARE_ELEMENTS == 2**24
+    assert _rebuilding.CALLS_PER_WEIGHT == 20
+    assert _rebuilding.SPARE_CALLS == 1000

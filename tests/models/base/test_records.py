@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from omicsmlm.models.base import FormerFields, from_json, to_json
+from omicsmlm.models.base._records import check_config
 
 
 class Scale(NamedTuple):
@@ -96,3 +97,14 @@ def test_a_field_of_no_version_is_refused_in_one_sentence():
     assert str(caught.value) == (
         "load: expected fields of Encoder, got 'depth'; load it with the version of omicsmlm that saved it."
     )
+
+
+def test_a_configuration_is_a_record_of_its_class():
+    check_config(None, Encoder)
+    check_config(Encoder("x"), Encoder)
+    with pytest.raises(
+        ValueError, match=r"^config: expected an Encoder, got \{'path': 'x'\}; pass Encoder\(\*\*config\)"
+    ):
+        check_config({"path": "x"}, Encoder)
+    with pytest.raises(ValueError, match=r"^config: expected an Encoder, got 3; pass Encoder\(\), say"):
+        check_config(3, Encoder)

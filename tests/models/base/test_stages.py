@@ -80,3 +80,8 @@ def test_a_long_first_stage_is_seen_before_it_ends(monkeypatch, caplog, capsys):
         time.sleep(0.06)
         stages.go_on()
         assert "Toy: reading" in capsys.readouterr().err
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _stages.VISIBLE_AFTER == 2.0

@@ -4,6 +4,7 @@ import pytest
 from scipy.special import softmax
 
 from omicsmlm.evaluation import reliability
+from omicsmlm.models.classifier import _calibration
 from omicsmlm.models.classifier._calibration import Calibration, calibrate, calibration_error, corrected, scores
 
 
@@ -63,3 +64,44 @@ def test_scores_of_a_hand_worked_case():
     assert found["ECE uncalibrated"] == pytest.approx((0.2 + 0.3) / 3)
     assert found["share rejected"] == pytest.approx(1 / 3)
     assert found["accuracy of kept"] == 1.0
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _calibration.N_BINS == 15
+    assert _calibration.BOUNDS == [(-3.0, 3.0), (-9.0, 2.0)]
+    assert _calibration.STARTS == ([0.0, -4.0], [-0.5, -1.0])
+    assert _calibration.LOWEST_LOGIT == -10000.0
+    assert _calibration.SMALLEST == 1e-12
+
+
+def test_the_error_of_no_observation_is_none_and_full_confidence_has_a_bin():
+    assert calibration_error(np.zeros((0, 2)), np.zeros(0, int)) == 0
+    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+    assert calibration_error(np.array([[1.0, 0.0]]), np.array([1])) == 1
+
+
+def test_one_observation_of_no_label_known_has_no_loss():
+    assert calibrate(np.array([[-np.inf, 0.0]]), np.array([0])) == (1.0, 0.0, np.inf)
+
+
+@pytest.mark.parametrize(("factor", "bound"), [(1e-4, -3.0), (1e4, 3.0)])
+def test_temperatures_are_bounded(factor, bound):
+    """Logits that are far too small, or too large and often wrong."""
+    rng = np.random.default_rng(0)
+    logits_nc = rng.normal(0, 3, (3000, 3))
+    label_n = (logits_nc + rng.gumbel(size=logits_nc.shape)).argmax(1)
+    found = calibrate(logits_nc * factor, label_n)
+    assert np.log(found.temperature) == pytest.approx(bound, abs=0.05) or found.noise > 0.1
+    assert -3 - 1e-6 <= np.log(found.temperature) <= 3 + 1e-6
+
+
+def test_the_loss_is_the_mean_negative_log_probability_at_what_was_found():
+    logits_nc, label_n = draws(2.0, 0.4, 3000)
+    found = calibrate(logits_nc, label_n)
+    p_n = softmax(logits_nc / found.temperature, axis=1)[np.arange(3000), label_n]
+    expected = -np.log((1 - found.noise) * p_n + found.noise / 4 + 1e-12).mean()
+    assert found.loss == pytest.approx(expected, rel=1e-9)
+    for temperature, noise in ((found.temperature * 1.2, found.noise), (found.temperature, found.noise * 1.2)):
+        p_n = softmax(logits_nc / temperature, axis=1)[np.arange(3000), label_n]
+        assert found.loss < -np.log((1 - noise) * p_n + noise / 4 + 1e-12).mean()

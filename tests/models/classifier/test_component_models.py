@@ -177,3 +177,9 @@ def test_observations_that_lack_a_modality_are_predicted_from_the_embedding(mode
     each = made.predict_candidates(alone)
     for table in each.values():
         pd.testing.assert_frame_equal(table, each["embedding"])
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _component_models.N_COMPONENTS == 50
+    assert _component_models.LEAST_DEVIATION == 0.001

@@ -1,8 +1,9 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from omicsmlm import ClassifierConfig
+from omicsmlm.models.classifier import _config
 from omicsmlm.models.classifier._config import FEW_OBSERVATIONS, MOST_OBSERVATIONS
 from tests.test_bad_input import refused
 
@@ -69,3 +70,30 @@ def test_when_regressions_on_components_stand_beside_the_embedding():
     assert not replace(asked, tuning="full").has_component_models(100)
     assert not ClassifierConfig(component_models=False).has_component_models(100)
     assert not ClassifierConfig(linear_models=False).has_component_models(100)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _config.FEW_OBSERVATIONS == 2000
+    assert _config.MOST_OBSERVATIONS == 10000
+
+
+def test_the_defaults():
+    """Files of older versions that lack a field mean these, and figures without further arguments are of them."""
+    assert {field.name: field.default for field in fields(ClassifierConfig)} == {
+        "tuning": "frozen",
+        "linear_models": None,
+        "component_models": True,
+        "false_rejection": 0.05,
+        "balance": 1.0,
+        "n_folds": 5,
+        "held_out": 0.2,
+        "freeze_initial": False,
+        "rank": 8,
+        "learning_rate": None,
+        "weight_decay": 0.0001,
+        "mask_rates": (0.0, 0.5),
+        "modality_rate": 0.5,
+        "patience": 10,
+        "seed": 0,
+    }

@@ -4,6 +4,7 @@ import torch
 from scipy.special import softmax
 
 from omicsmlm import ClassifierConfig
+from omicsmlm.models.classifier import _head_fit
 from omicsmlm.models.classifier._calibration import calibrate
 from omicsmlm.models.classifier._head_fit import HeldOut, calibrate_head, fit_head
 from omicsmlm.models.classifier._linear_model import (
@@ -108,3 +109,8 @@ def test_predictions_that_hold_as_they_are_keep_the_temperature_one(rng):
     assert float(head.temperature) == 1
     assert found["ECE"] == found["ECE uncalibrated"] == expected["ECE uncalibrated"]
     assert (noise, float(head.threshold)) == (expected_noise, float(other.threshold))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _head_fit.NOISY == 0.02

@@ -211,3 +211,41 @@ def test_wrong_use(model):
     without.train()
     with refused("predict_candidates: expected a classifier with linear models, got one without; make it with Clas"):
         without.predict_candidates()
+
+
+def test_the_grids_and_what_evidence_is_asked_for():
+    expected = [1e-4, 10**-3.5, 1e-3, 10**-2.5, 1e-2, 10**-1.5, 0.1, 10**-0.5, 1, 10**0.5, 10]
+    assert pytest.approx(expected) == _linear_ensemble.INVERSE_REGULARISATIONS
+    assert _linear_ensemble.RESIDUAL_REGULARISATIONS == (30.0, 10.0, 3.0, 1.0, 0.3)
+    assert (_linear_ensemble.FEWEST_OBSERVATIONS, _linear_ensemble.STANDARD_ERRORS) == (20, 2.0)
+    assert _linear_ensemble.LEAST_EIGENVALUE == 1e-9
+
+
+@pytest.mark.parametrize(
+    ("gain", "best"),
+    [
+        ([0.5, 0.5, 0.5, 0.5], 1),  # beyond any doubt
+        ([1.0, -0.9, 1.0, -0.9], 0),  # within the error
+        ([-0.5] * 4, 0),  # worse
+        ([0.0] * 4, 0),  # as good: the plainest model
+        ([3.0, 1.0, 3.0, 1.0], 1),  # mean 2, two standard errors 1.15
+        ([3.0, -1.0, 3.0, -1.0], 0),  # mean 1, two standard errors 2.3
+    ],
+)
+def test_a_candidate_beats_the_plainest_by_two_standard_errors(gain, best):
+    first = np.array([4.0, 5.0, 6.0, 7.0])
+    assert _linear_ensemble._better(np.stack([first, first - gain])) == best
+    assert _linear_ensemble._better(np.stack([first, first + 9, first - gain])) == 2 * best
+
+
+def test_losses_are_of_calibrated_probabilities_with_noise():
+    """A label that the model did not know has the probability of noise alone."""
+    rng = np.random.default_rng(0)
+    logits_nc, label_n = rng.normal(0, 2, (300, 3)), rng.integers(0, 3, 300)
+    logits_nc[0, label_n[0]] = -np.inf
+    found = _linear_ensemble.calibrate(logits_nc, label_n)
+    loss_n = _linear_ensemble._losses(logits_nc, label_n)
+    p_nc = np.exp(np.maximum(logits_nc, -1e4) / found.temperature)
+    p_n = (p_nc / p_nc.sum(1, keepdims=True))[np.arange(300), label_n]
+    np.testing.assert_allclose(loss_n, -np.log((1 - found.noise) * p_n + found.noise / 3 + 1e-12), rtol=1e-6)
+    assert loss_n[0] == pytest.approx(-np.log(found.noise / 3 + 1e-12))

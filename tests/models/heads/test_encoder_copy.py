@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from omicsmlm import OmicsMLM, TxFM
-from omicsmlm.models.heads import MODEL, check_model, copy_of, load_model
+from omicsmlm.models.heads import MODEL, _encoder_copy, check_model, copy_of, load_model
 from tests.objects import QUIET, SMALL, SMALL_TXFM, rna
 
 
@@ -94,3 +94,10 @@ def test_a_family_that_is_not_there_gets_a_sentence(model, tmp_path):
         ValueError, match="^load: expected a survival model of a known family, got 'Gone'; import its mod"
     ):
         load_model(files, None, "survival model", False)
+
+
+def test_families_of_families_are_found():
+    class Child(TxFM):
+        pass
+
+    assert {OmicsMLM, TxFM, Child} <= set(_encoder_copy._families())

@@ -108,3 +108,8 @@ def test_another_object_lacks_what_it_does_not_have(model, features):
     x_ng = features(manager.create_torch_dataset()[np.arange(6)]).numpy()
     assert x_ng[:, :20].any()
     assert not x_ng[:, 20:].any()
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _features.MOST_FEATURES == {"counts": 2000, "accessibility": 15000}

@@ -266,3 +266,13 @@ def test_a_save_that_is_killed_leaves_head_and_encoder_of_one_writing(tmp_path, 
     save(1)
     assert len(set(versions)) > 1, "some were killed after a save"
     assert [path.name for path in tmp_path.iterdir()] == ["m"], "nothing is left over"
+
+
+def test_an_untrained_model_is_told(model, caplog):
+    Classifier.from_model(model, "type")
+    assert "Classifier: the OmicsMLM is not trained, so that its embedding is that of its start" in caplog.text
+    caplog.clear()
+    trained = OmicsMLM(patients(), SMALL)
+    trained.train(1, progress_bar=False, accelerator="cpu", max_steps=1)
+    Survival.from_model(trained, "time", "died")
+    assert "not trained" not in caplog.text

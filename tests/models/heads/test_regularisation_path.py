@@ -1,5 +1,6 @@
 import pytest
 
+from omicsmlm.models.heads import _regularisation_path
 from omicsmlm.models.heads._regularisation_path import is_past_minimum
 
 
@@ -18,3 +19,9 @@ from omicsmlm.models.heads._regularisation_path import is_past_minimum
 )
 def test_the_path_ends_once_two_strengths_in_a_row_were_worse_than_the_best(losses, is_past):
     assert is_past_minimum(losses) is is_past
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _regularisation_path.FEWEST_TRIED == 4
+    assert _regularisation_path.PATIENCE == 2

@@ -1,13 +1,14 @@
 """Hyper-parameters of IsoFormer and of its encoders: ranges, truncation, and their way through JSON."""
 
 import json
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import pytest
 
 from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
 from omicsmlm.models.base import FormerFields, from_json, to_json
+from omicsmlm.models.isoformer import _config
 from tests.objects import SMALL_ISOFORMER, transcripts
 
 
@@ -121,3 +122,35 @@ def test_fields_of_older_versions_are_read_or_refused():
     assert from_json(IsoFormerConfig, old, IsoFormer.former_config) == IsoFormerConfig(seed=3)
     with pytest.raises(ValueError, match="^load: expected IsoFormerConfig with mask_rate=0.15, which is no longer a"):
         from_json(IsoFormerConfig, {**old, "mask_rate": 0.3}, IsoFormer.former_config)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _config.WEIGHT_DECAY == 0.01
+    assert _config.N_WARMUP_STEPS == 50
+    assert _config.MASK_RATE == 0.15
+
+
+def test_the_defaults():
+    """Files of older versions that lack a field mean these, and figures without further arguments are of them."""
+    assert {field.name: field.default for field in fields(IsoFormerConfig)} == {
+        "encoders": MISSING,  # an empty dict of its own
+        "width": 64,
+        "n_heads": 8,
+        "fusion": "cross_attention",
+        "n_windows": 32,
+        "kernel": 11,
+        "n_levels": 2,
+        "pool": 4,
+        "n_layers": 1,
+        "dropout": 0.2,
+        "modality_rate": 0.3,
+        "composition": True,
+        "n_components": 256,
+        "kernel_expert": True,
+        "n_landmarks": 1500,
+        "learning_rate": 0.002,
+        "cache_dir": None,
+        "patience": 5,
+        "seed": 0,
+    }

@@ -6,6 +6,7 @@ import torch
 
 from omicsmlm import IsoFormer
 from omicsmlm._types import Grid
+from omicsmlm.models.isoformer import _experts
 from omicsmlm.models.isoformer._experts import PENALTIES, PRIOR_OBS, RATES, fit_kernels, fit_scores, fit_weights
 from omicsmlm.models.isoformer._module import IsoFormerModule
 from tests.objects import QUIET, SMALL_ISOFORMER, letters_of, transcripts
@@ -174,3 +175,13 @@ def test_of_very_few_sequences_no_kernel_is_fitted(n, is_fitted):
     views, module = views_of(n), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(module, views)
     assert bool(fit_kernels(module, views, TARGETS, torch.arange(2 * n), seed=0)) == is_fitted
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _experts.RATES == (0.3, 0.7, 1.5)
+    assert _experts.PENALTIES == (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+    assert _experts.HELD_OUT == 0.2
+    assert _experts.MIN_FITTED == 10
+    assert _experts.PRIOR_OBS == 30.0
+    assert _experts.MIN_EXPLAINED == 0.01

@@ -9,6 +9,7 @@ import torch
 from anndata import AnnData
 
 from omicsmlm import IsoFormer, SequenceEncoder
+from omicsmlm.models.isoformer import _model
 from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, state_of, transcripts
 
 
@@ -220,3 +221,18 @@ def test_a_published_encoder_can_be_tuned(esm, tmp_path, tuning):
     assert all("lora" in name for name in moved) == (tuning == "lora")
     model.save(tmp_path / "model")
     pd.testing.assert_frame_equal(IsoFormer.load(tmp_path / "model").predict(transcripts(24)), model.predict())
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _model.GRADIENT_LIMIT == 5.0
+    assert _model.AVERAGING == 0.98
+
+
+@pytest.mark.parametrize(
+    ("n_obs", "batch_size", "expected"),
+    [(100, 64, 15), (1707, 64, 15), (1708, 64, 15), (3200, 64, 8), (6400, 64, 4), (10**6, 64, 4), (3200, 32, 4)],
+)
+def test_an_untold_number_of_epochs_makes_400_steps_but_4_to_15(trained, n_obs, batch_size, expected):
+    assert trained._sensible_epochs(n_obs, batch_size) == expected
+    assert trained.embedding_batch_size == 256

@@ -1,9 +1,12 @@
 """Hyper-parameters of MOJO: the published values, the ranges, and the length of the axis."""
 
+from dataclasses import fields
+
 import pytest
 
 from omicsmlm import MOJO, MOJOConfig
 from omicsmlm.models.base import from_json, to_json
+from omicsmlm.models.mojo import _config
 
 
 def test_the_published_values():
@@ -68,3 +71,35 @@ def test_fields_of_older_versions_are_read_or_refused():
         ValueError, match="^load: expected MOJOConfig with kernel=5, which is no longer a hyper-parameter, got 7"
     ):
         from_json(MOJOConfig, {**old, "kernel": 7}, MOJO.former_config)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _config.KERNEL == 5
+    assert _config.TEMPERATURE == 0.1
+    assert _config.WEIGHT_DECAY == 0.01
+    assert _config.N_WARMUP_STEPS == 50
+
+
+def test_the_defaults():
+    """Files of older versions that lack a field mean these, and figures without further arguments are of them."""
+    assert {field.name: field.default for field in fields(MOJOConfig)} == {
+        "axis": "union",
+        "n_bins": 64,
+        "scaling": "auto",
+        "token_width": 32,
+        "gene_width": 32,
+        "width": 64,
+        "stem_kernel": 7,
+        "n_levels": 5,
+        "n_blocks": 2,
+        "n_heads": 4,
+        "feed_width": 128,
+        "mask_rate": 0.15,
+        "modality_rate": 0.2,
+        "consistency": 0.0,
+        "learning_rate": 0.001,
+        "start": "components",
+        "patience": 15,
+        "seed": 0,
+    }

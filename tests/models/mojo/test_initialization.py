@@ -253,3 +253,15 @@ def test_of_many_tokens_equally_spaced_ones_are_taken(monkeypatch):
         seen.clear()
         fitted(n_tokens)
         assert set(seen) == {n_fitted}
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _initialization.COMPONENT_SAMPLES == 2000
+    assert _initialization.FIT_TOKENS == 30000
+    assert _initialization.IDENTITY_NOISE == 0.05
+    assert _initialization.BRANCH_SCALE == 0.1
+    assert _initialization.N_MOMENTS == 2
+    assert _initialization.RIDGE == 0.0001
+    assert _initialization.LBFGS_STEPS == 60
+    assert _initialization.MIN_DEVIATION == 1e-06

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from omicsmlm import MOJO, Classifier, ClassifierConfig
 from omicsmlm.masking import WithModalitySubsets
+from omicsmlm.models.mojo import _model
 from tests.objects import QUIET, SMALL_MOJO, bulk, factor_profiles, modality
 
 
@@ -218,3 +219,8 @@ def test_a_sparse_matrix_of_fractions_has_measured_zeros():
     grid = model.parts.tokenizer(obs_of(model))["methylation"]
     assert grid.visible.tolist() == [[True, True], [False, True]]
     assert grid.values.tolist() == [[0, 8], [0, 15]]
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _model.MAX_STATE_ELEMENTS == 2**26

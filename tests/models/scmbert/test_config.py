@@ -1,9 +1,12 @@
 """Hyper-parameters of ScMBERT: ranges, bins, and what older versions saved."""
 
+from dataclasses import fields
+
 import pytest
 
 from omicsmlm import ScMBERT, ScMBERTConfig
 from omicsmlm.models.base import from_json, to_json
+from omicsmlm.models.scmbert import _config
 from tests.test_bad_input import refused
 
 
@@ -68,3 +71,45 @@ def test_fields_of_older_versions_are_read_or_refused():
     )
     with pytest.raises(ValueError, match=message):
         from_json(ScMBERTConfig, {**old, "linear_scale": 1.0}, ScMBERT.former_config)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _config.VALUE_WEIGHT == 1.0
+    assert _config.LINEAR_SCALE == 5.0
+    assert _config.LINEAR_POWER == 1.0
+    assert _config.RESIDUAL_SCALE == 0.2
+
+
+def test_the_defaults():
+    """Files of older versions that lack a field mean these, and figures without further arguments are of them."""
+    assert {field.name: field.default for field in fields(ScMBERTConfig)} == {
+        "width": 80,
+        "n_layers": 2,
+        "n_heads": 4,
+        "feed_forward": 160,
+        "layer_scale": 0.1,
+        "dropout": 0.0,
+        "exact_tokens": 4096,
+        "n_latents": 64,
+        "max_tokens": 20000,
+        "max_training_tokens": 2048,
+        "n_bins": 16,
+        "n_open_bins": 1,
+        "drop_rates": (0.3, 0.8),
+        "modality_rate": 0.2,
+        "value_rate": 0.2,
+        "identity_rate": 0.1,
+        "identity_visible": False,
+        "modality_weight": 1.0,
+        "cell_weight": 1.0,
+        "kl_weight": 0.1,
+        "alignment_weight": 30.0,
+        "n_nonlinear": 0,
+        "n_linear": 80,
+        "n_variable": 2000,
+        "n_common": 15000,
+        "learning_rate": 0.001,
+        "patience": 15,
+        "seed": 0,
+    }

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -45,3 +45,25 @@ def test_hyper_parameters_out_of_range(changes, message):
 def test_hyper_parameters_at_the_end_of_their_range(changes):
     config = replace(SurvivalConfig(), **changes)
     assert all(getattr(config, name) == value for name, value in changes.items())
+
+
+def test_the_defaults():
+    """Files of older versions that lack a field mean these, and figures without further arguments are of them."""
+    assert {field.name: field.default for field in fields(SurvivalConfig)} == {
+        "linear_models": True,
+        "n_networks": 3,
+        "likelihood": "cox",
+        "tuning": "full",
+        "n_components": 100,
+        "n_pooled_components": 200,
+        "covariate_regularisation": 0.03,
+        "n_folds": 5,
+        "n_intervals": 20,
+        "n_steps": 120,
+        "learning_rate": 0.001,
+        "weight_decay": 0.01,
+        "mask_rates": (0.5, 0.5),
+        "modality_rate": 0.3,
+        "rank": 8,
+        "seed": 0,
+    }

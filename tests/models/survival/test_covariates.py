@@ -87,6 +87,7 @@ def test_columns_of_text_are_read_as_numbers_if_they_are(data):
             "column 'died': expected observations with the event, got none in 5 observations with a time",
         ),
         ("age", ["old"] * 6, "column 'age': expected numbers, got 'old'; code it as numbers"),
+        ("age", [["old"]] * 6, r"column 'age': expected numbers, got \"\['old'\]\"; code it as numbers"),
         ("age", [np.nan] * 6, "column 'age': expected numbers, got none in the observations with a time; leave this"),
     ],
 )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from omicsmlm._cox import Times
+from omicsmlm.models.survival import _evaluation
 from omicsmlm.models.survival._evaluation import SCORES, Predicted, score_table
 
 
@@ -28,3 +29,8 @@ def test_strata_are_scored_by_themselves_and_averaged():
         Predicted(risk_n[:9], exact_nt[:9], exact_nt[:9]), grid_t, times.only(np.arange(9)), ["north", "south"]
     )
     assert few.loc["north", SCORES].isna().all()
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _evaluation.N_GROUPS == 5

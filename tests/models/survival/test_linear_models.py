@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from omicsmlm._cox import Times, ridge_cox
+from omicsmlm.models.survival import _linear_models
 from omicsmlm.models.survival._linear_models import (
     FEWEST_EVENTS,
     Penalties,
@@ -77,3 +78,21 @@ def test_a_stratum_with_few_events_has_no_model_of_its_own(rng):
     assert list(
         fit_stratum_models(visible._replace(times=visible.times._replace(event_n=event_n)), 2, Penalties(5, 0.1))
     ) == [0]
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _linear_models.REGULARISATIONS == (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+    assert _linear_models.FEWEST_EVENTS == 10
+    assert _linear_models.LEAST_EIGENVALUE == 1e-06
+
+
+def test_directions_that_are_rounding_are_left_out(rng):
+    """A third feature that differs by a ten-thousandth of the first has an eigenvalue of 10⁻⁸ of the largest."""
+    x_ng = rng.normal(size=(60, 2)) @ np.diag([1.0, 0.5])
+    small = np.column_stack([x_ng, 1e-4 * rng.normal(size=60)])
+    assert components(small, 3).shape == (3, 2)
+    assert components(np.column_stack([x_ng, 1e-2 * rng.normal(size=60)]), 3).shape == (3, 3)
+    assert components(small, 1).shape == (3, 1)
+    assert components(small[:2], 3).shape == (3, 1), "two observations span one direction"
+    assert components(small, 2).dtype == np.float64

@@ -1,10 +1,13 @@
 """Hyper-parameters of TxFM: the published values, the ranges, and how many genes are visible."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 
 from omicsmlm import TxFM, TxFMConfig
 from omicsmlm.models.base import from_json, to_json
+from omicsmlm.models.txfm import _config
 from omicsmlm.models.txfm._config import BETAS, EPSILON
 
 
@@ -88,3 +91,44 @@ def test_fields_of_older_versions_are_read_or_refused():
     assert from_json(TxFMConfig, old, TxFM.former_config) == config
     with pytest.raises(ValueError, match=r"^load: expected TxFMConfig with betas=\(0.9, 0.999\), which is no longer"):
         from_json(TxFMConfig, {**old, "betas": [0.9, 0.95]}, TxFM.former_config)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _config.PAPER == {
+        "feed_forward": 4,
+        "n_decoder_layers": 4,
+        "library": "profiled",
+        "library_size": 100000.0,
+        "n_visible": 2048,
+        "gene_start": "random",
+        "weight_decay": None,
+        "averaging": 0.0,
+    }
+
+
+def test_the_defaults():
+    """Files of older versions that lack a field mean these, and figures without further arguments are of them."""
+    assert {field.name: field.default for field in fields(TxFMConfig)} == {
+        "width": 64,
+        "n_layers": 2,
+        "n_heads": 4,
+        "feed_forward": 2,
+        "stochastic_depth": 0.0,
+        "layer_scale": 0.1,
+        "n_decoder_layers": 1,
+        "n_visible": 128,
+        "most_visible": 0.25,
+        "visible_genes": "uniform",
+        "embedded": "subsets",
+        "library": "expected",
+        "library_size": 10000.0,
+        "activation": "rectified tanh",
+        "loss": "poisson",
+        "gene_start": "components",
+        "learning_rate": 0.001,
+        "weight_decay": 0.01,
+        "averaging": 0.99,
+        "patience": 15,
+        "seed": 0,
+    }

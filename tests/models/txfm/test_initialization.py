@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from omicsmlm.models.txfm import _initialization
 from omicsmlm.models.txfm._initialization import Components, gene_components, initialize
 from omicsmlm.models.txfm._module import TxFMModule
 from tests.objects import SMALL_TXFM
@@ -87,3 +88,13 @@ def test_the_module_starts_at_the_components():
     for own, random in zip(after.transformer.blocks, before.transformer.blocks, strict=True):
         for scale in ("attention_scale", "feed_forward_scale"):
             torch.testing.assert_close(getattr(own, scale), 0.1 * getattr(random, scale))
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _initialization.NOISE_SHRINKAGE == 0.5
+    assert _initialization.MIN_STRENGTH == 1e-06
+    assert _initialization.N_POWER_ITERATIONS == 4
+    assert _initialization.LEAST_SINGULAR_VALUE == 0.0001
+    assert _initialization.MIN_VARIANCE == 1e-06
+    assert _initialization.BRANCH_SCALE == 0.1

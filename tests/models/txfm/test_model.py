@@ -11,6 +11,7 @@ import torch
 from mudata import MuData
 
 from omicsmlm import Classifier, TxFM, datasets
+from omicsmlm.models.txfm import _model
 from omicsmlm.objectives import rectified_tanh
 from tests.objects import QUIET, SMALL_TXFM, draws_for, modality, multiome, rna
 
@@ -296,3 +297,13 @@ def test_the_embedding_does_not_change_when_the_object_is_a_file(tmp_path):
     data.write(tmp_path / "x.h5ad")
     backed = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
     np.testing.assert_allclose(model.get_latent_representation(backed), model.get_latent_representation(), atol=1e-6)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _model.COMPONENT_CELLS == 3000
+    assert _model.MIN_LOGIT == 0.1
+    assert _model.MAX_FRACTION == 0.99
+    assert _model.MIN_GENE_FRACTION == 1e-08
+    assert _model.NO_STEP_LIMIT == 2**62
+    assert _model.N_PROCESSED == {"encoder": 32, "decoder": 256}

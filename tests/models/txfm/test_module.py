@@ -8,6 +8,7 @@ import torch
 
 from omicsmlm import TxFM, TxFMConfig
 from omicsmlm._types import Grid
+from omicsmlm.models.txfm import _module
 from omicsmlm.models.txfm._module import TxFMModule
 from tests.objects import NO_BATCH, SMALL_TXFM, rna
 
@@ -169,3 +170,8 @@ def test_cells_are_embedded_some_at_a_time(monkeypatch):
     whole = model.get_latent_representation()
     monkeypatch.setattr("omicsmlm.models.txfm._module.MAX_TOKENS", 40)
     np.testing.assert_allclose(model.get_latent_representation(), whole, atol=1e-5)
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _module.MAX_TOKENS == 2**17

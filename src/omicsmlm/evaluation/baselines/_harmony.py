@@ -35,7 +35,7 @@ def harmony(data: ad.AnnData | md.MuData, batch_key: str, n_comps: int = 50, *, 
     try:
         import harmonypy
     except ImportError as error:
-        raise ImportError('harmony needs harmonypy; run pip install "omicsmlm[benchmark]".') from error
+        raise ImportError("harmony needs harmonypy; run pip install harmonypy.") from error
     embedding_nd = pca(data, n_comps, seed=seed)
     visible_n = np.isfinite(embedding_nd).all(axis=1)
     batch = pd.DataFrame({"batch": data.obs[batch_key].astype(str).to_numpy()[visible_n]})

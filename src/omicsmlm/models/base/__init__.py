@@ -14,6 +14,7 @@ from ._embedding import EMBEDDING_BATCH_SIZE
 from ._explaining import ExplainingModel
 from ._files import Saved, parse_model, read_files, read_model, state_under, write_model
 from ._fine_tuning import FineTunedModel
+from ._hub import HubModel
 from ._imputing import ImputingModel
 from ._inherited import summary
 from ._model import OmicsModel, announce
@@ -37,6 +38,7 @@ __all__ = [
     "ExplainingModel",
     "FineTunedModel",
     "FormerFields",
+    "HubModel",
     "ImputingModel",
     "OmicsModel",
     "QueryDerived",

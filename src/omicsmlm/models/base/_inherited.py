@@ -16,6 +16,8 @@ from omicsmlm._types import Module
 from ._files import read_registry
 from ._registration import Registered
 
+QUERY_REMEDY = "pass it to load_query_data(query, reference), which matches features by name"
+
 
 class InheritedSurface(Registered):
     """Abstract: a registered model whose inherited methods all work, or raise one sentence; none reads a pickle."""
@@ -160,6 +162,26 @@ class InheritedSurface(Registered):
         """Raise: the embedding can be tested with any package."""
         remedy = f'pass .obsm["{self.embedding_key}"] to a test of abundance, such as Milo of pertpy'
         raise value_error("differential_abundance", "a method of this family", "one of scvi-tools' VAEs", remedy)
+
+    def differential_expression(self, *_: object, **__: object) -> NoReturn:
+        """Raise: imputed values of cells are no replicates."""
+        remedy = "sum raw counts by sample and group, and test these (pseudobulks, pydeseq2 of pertpy)"
+        raise value_error("differential_expression", "a method of this family", "one of scvi-tools' VAEs", remedy)
+
+    def get_reconstruction_error(self, *_: object, **__: object) -> NoReturn:
+        """Raise: the losses of training and validation are in the history."""
+        remedy = 'read model.history["validation_loss"], or compare impute(modality=…) with what was measured'
+        raise value_error("get_reconstruction_error", "a method of this family", "one of scvi-tools' VAEs", remedy)
+
+    @staticmethod
+    def prepare_query_anndata(*_: object, **__: object) -> NoReturn:
+        """Raise: features of a query are matched by name, so that there is nothing to prepare."""
+        raise value_error("prepare_query_anndata", "a query as it is", "a call for padding", QUERY_REMEDY)
+
+    @staticmethod
+    def prepare_query_mudata(*_: object, **__: object) -> NoReturn:
+        """Raise: features of a query are matched by name, so that there is nothing to prepare."""
+        raise value_error("prepare_query_mudata", "a query as it is", "a call for padding", QUERY_REMEDY)
 
     # ---- showing ------------------------------------------------------------------------------------------------
 

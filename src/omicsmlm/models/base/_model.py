@@ -30,6 +30,7 @@ from omicsmlm.training import (
 
 from ._embedding import EMBEDDING_BATCH_SIZE, EmbeddingModel
 from ._files import Saved, read_model, write_model
+from ._hub import HubModel
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
 from ._stages import Stages
@@ -48,7 +49,7 @@ STEPS = "steps of "
 """Stands, in a saved history, before the name of the losses whose steps are listed."""
 
 
-class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
+class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     """Abstract base of the families; a family names what it derives from the data, and the four parts that it is made of.
 
     Generic in the module, the config and the record of what is derived from the data.
@@ -336,7 +337,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M]):
 
         Notes
         -----
-        ``scvi.hub`` reads pickled files alone, and so none of these; to share a model, share its directory.
+        ``scvi.hub`` reads pickled files alone, and so none of these; to share a model, use :meth:`save_to_hub`.
         """
         if save_anndata:
             remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"

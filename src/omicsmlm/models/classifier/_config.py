@@ -22,7 +22,7 @@ class ClassifierConfig:
     Parameters
     ----------
     tuning
-        "frozen": only the head is fitted, to convergence. "lora", "ia3" (both need ``pip install 'omicsmlm[tune]'``) and
+        "frozen": only the head is fitted, to convergence. "lora", "ia3" (both need ``pip install peft``) and
         "full" then train the encoder too.
     linear_models
         Whether labels are predicted from the features by an ensemble of logistic regressions, one of which adds the

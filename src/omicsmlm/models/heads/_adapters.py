@@ -44,7 +44,7 @@ class Adapters:
         try:
             from peft import IA3Config, IA3Model, LoraConfig, LoraModel
         except ImportError as error:
-            raise ImportError(f"tuning={method!r} needs peft; run: pip install 'omicsmlm[tune]'") from error
+            raise ImportError(f"tuning={method!r} needs peft; run: pip install peft") from error
         self.trained = {name for name, weight in model.module.named_parameters() if weight.requires_grad}
         layers = "|".join(re.escape(name) for name in embedding_layers(model))
         with own_random_state(seed, devices=[]):

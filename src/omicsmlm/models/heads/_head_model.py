@@ -1,5 +1,6 @@
 """What the models that are made of another model have in common: that they own a copy of it, are saved, loaded and shown."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from mudata import MuData
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import (
     FormerFields,
+    HubModel,
     OmicsModel,
     Saved,
     check_config,
@@ -28,6 +30,8 @@ from omicsmlm.models.base import (
 )
 
 from ._encoder_copy import MODEL, copy_of, load_model
+
+logger = logging.getLogger(__name__)
 
 
 class HeadDerived(Protocol):
@@ -43,7 +47,7 @@ class HeadDerived(Protocol):
         ...
 
 
-class HeadModel(ABC):
+class HeadModel(HubModel, ABC):
     """Abstract: a model that predicts something of observations with its own copy of another model.
 
     Parameters
@@ -62,6 +66,13 @@ class HeadModel(ABC):
 
     def __init__(self, model: OmicsModel, config: Any) -> None:
         check_config(config, self.config_class)
+        if not model.is_trained:
+            logger.warning(
+                "%s: the %s is not trained, so that its embedding is that of its start; call its train() first, unless that is "
+                "what you want.",
+                type(self).__name__,
+                type(model).__name__,
+            )
         self.model = copy_of(model)
         self.config = config
         self.is_trained = False

@@ -26,7 +26,7 @@ class SurvivalConfig:
         What networks learn: "cox", the partial likelihood, or "discrete", hazards of ``n_intervals`` of time.
     tuning
         What they learn with: "frozen" trains the head only, "full" also the encoder, "lora" and "ia3" (both need
-        ``pip install 'omicsmlm[tune]'``) a few new weights of it.
+        ``pip install peft``) a few new weights of it.
     n_components, n_pooled_components
         Principal components of the features that the Cox model of a stratum, and that of all, are fitted in.
     covariate_regularisation

@@ -117,7 +117,8 @@ def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
         values = pd.to_numeric(column.astype(object).where(column.notna(), np.nan))
     except (TypeError, ValueError) as error:
         remedy = "code it as numbers (as several columns of 0 and 1, if there is no order)"
-        raise value_error(f"column {key!r}", "numbers", named(column.dropna().unique(), 3), remedy) from error
+        texts = as_categories(column).dropna().unique()  # as text, since not every value can be hashed
+        raise value_error(f"column {key!r}", "numbers", named(texts, 3), remedy) from error
     return values.to_numpy(dtype=np.float64)
 
 

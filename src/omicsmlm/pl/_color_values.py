@@ -1,0 +1,102 @@
+"""What a panel is coloured by: a column of ``.obs``, a measured feature of any modality, or an imputed value."""
+
+from typing import Any, NamedTuple
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from omicsmlm._checks import named, value_error
+
+_LARGEST_DEPTH = 10_000
+"""Counts are drawn as log(1 + 10,000 × count / sum of the observation)."""
+
+
+class Colors(NamedTuple):
+    """The values of the observations, and how they are to be read."""
+
+    values: pd.Series
+    """(n_obs,) by ``obs_names``; its name is the heading of the panel. Missing where the observation has no value."""
+    unit: str
+    """Of a feature's values, for the colour bar; empty for columns of ``.obs``."""
+
+
+def _modalities(data: ad.AnnData | md.MuData) -> dict[str, ad.AnnData]:
+    return dict(data.mod) if isinstance(data, md.MuData) else {"": data}
+
+
+def _column(adata: ad.AnnData, feature: str) -> np.ndarray:
+    """Return the values of a feature, (n_obs,) float64."""
+    found: Any = adata[:, [feature]].X
+    found = found.toarray() if sparse.issparse(found) else np.asarray(found)
+    return np.asarray(found, dtype=np.float64)[:, 0]
+
+
+def _measured(adata: ad.AnnData, modality: str, feature: str) -> tuple[pd.Series, str]:
+    """Return the values of a feature and their unit; raw counts become log(1 + counts per 10,000)."""
+    value_n = _column(adata, feature)
+    known_n = value_n[np.isfinite(value_n)]
+    unit = "value"
+    if len(known_n) and known_n.min() >= 0 and known_n.max() > 1 and np.array_equal(known_n, np.round(known_n)):
+        total_n = np.asarray(adata.X.sum(axis=1), dtype=np.float64).ravel()
+        value_n, unit = np.log1p(_LARGEST_DEPTH * value_n / np.maximum(total_n, 1)), "log(1 + CP10k)"
+    return pd.Series(value_n, adata.obs_names), f"{modality}, {unit}" if modality else unit
+
+
+def _owners(data: ad.AnnData | md.MuData, name: str) -> list[tuple[str, str]]:
+    """Return the modalities that measured a feature, each with the feature's name: of ``CD4``, and of ``rna:CD4``."""
+    parts = _modalities(data)
+    owners = [(modality, name) for modality, part in parts.items() if name in part.var_names]
+    modality, _, feature = name.partition(":")
+    if not owners and modality in parts and feature in parts[modality].var_names:
+        return [(modality, feature)]
+    return owners
+
+
+def color_values(data: ad.AnnData | md.MuData, name: str, imputed: pd.DataFrame | None = None) -> Colors:
+    """Return what `name` stands for: a column of ``.obs``, else of `imputed`, else a feature of a modality.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData.
+    name
+        Column of the top-level ``.obs``, or a feature; ``"rna:CD4"`` where several modalities have a feature ``"CD4"``,
+        or where it was imputed, too.
+    imputed
+        (observations, features), such as ``model.impute(modality="rna")``.
+
+    Returns
+    -------
+    Colors
+
+    Raises
+    ------
+    ValueError
+        If there is nothing of this name, or several modalities have it.
+
+    Examples
+    --------
+    >>> adata = ad.AnnData(np.array([[3.0, 1.0], [0.0, 2.0]]), var=pd.DataFrame(index=["CD4", "CD8A"]))
+    >>> found = color_values(adata, "CD4")
+    >>> found.values.round(2).tolist(), found.unit
+    ([8.92, 0.0], 'log(1 + CP10k)')
+    """
+    if name in data.obs:
+        return Colors(pd.Series(data.obs[name].array, data.obs_names, name=name), "")
+    if imputed is not None and name in imputed.columns:
+        return Colors(imputed[name].reindex(data.obs_names).rename(name), "imputed")
+    owners = _owners(data, name)
+    if not owners:
+        n_features = sum(part.n_vars for part in _modalities(data).values())
+        found = f"neither one of {named(data.obs.columns)} nor one of the {n_features:,} features"
+        remedy = "pass a name that is there, or imputed=model.impute(…) for imputed values"
+        raise value_error(f"color {name!r}", "a column of the top-level .obs or a feature of a modality", found, remedy)
+    if len(owners) > 1:
+        remedy = f"write {owners[0][0]}:{name}"
+        raise value_error(f"color {name!r}", "a feature of one modality", named(m for m, _ in owners), remedy)
+    modality, feature = owners[0]
+    values, unit = _measured(_modalities(data)[modality], modality, feature)
+    return Colors(values.reindex(data.obs_names).rename(feature), unit)
