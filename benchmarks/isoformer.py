@@ -1,8 +1,8 @@
 """IsoFormer on real sequences: expression in 61 tissues, of 3'-UTR reporters, and of the isoforms of a gene.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/isoformer.py [--parts tissues mpra isoforms] [--seeds 0 1] [--baselines-only] [--epochs N]
-                                   [--pretrain N] [--rows N] [--set width=96 ...] [--cache DIR] [--out DIR]
+    python benchmarks/isoformer.py [--parts tissues mpra isoforms] [--seeds 0 1] [--baselines-only] [--models all cds ...]
+                                   [--epochs N] [--pretrain N] [--rows N] [--set width=96 ...] [--cache DIR] [--out DIR]
 
 Everything is fitted on the rows with ``split`` train (strengths and epochs on a part of these, by group) and scored on test;
 val is not touched. R2, Spearman and the centred, that is tissue-specific, correlation are means over outputs; for isoforms also
@@ -15,8 +15,9 @@ tissues   Rows with a promoter, a protein, a coding sequence, with several of th
 mpra      Fragments of 3'-UTRs.
 isoforms  RNA, the protein of the longest open reading frame, and both. The first baseline says that isoforms are alike.
 
-With --rows the training rows are cut to so many, and with --epochs trainings are cut short, to try the script out: what it then
-prints says nothing. --set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first.
+With --models these alone are trained, "all" or columns, and no baselines. With --rows the training rows are cut to the first so many. With --epochs
+trainings are cut short, to try the script out: the regressions beside the network are then the same, the network is not.
+--set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first.
 """
 
 import argparse
@@ -209,6 +210,7 @@ class Run(NamedTuple):
     epochs: int | None
     rows: int | None
     pretrain: int
+    models: list[str] | None
     changes: dict[str, Any]
     kept: Kept
 
@@ -252,11 +254,11 @@ def foretold(of: Task, model: IsoFormer, columns: list[str]) -> np.ndarray:
 def ours(of: Task, run: Run, seed: int) -> dict[str, tuple[np.ndarray, float]]:
     """Predictions of the models and the CPU-seconds of their training."""
     columns, found = list(of.part.keys), {}
-    for column in columns:
+    for column in [c for c in columns if run.models is None or c in run.models]:
         name = f"{OURS}, {column} alone"
         stored = f"{of.name} {name} {run.tag} {seed}"
         found[name] = run.kept(stored, lambda c=column: foretold(of, trained(of, [c], run, seed), [c]))
-    if len(columns) == 1:
+    if len(columns) == 1 or (run.models is not None and "all" not in run.models):
         return found
 
     def together() -> dict[str, np.ndarray]:
@@ -348,6 +350,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--baselines-only", action="store_true")
+    parser.add_argument("--models", nargs="+", default=None, metavar="NAME", help="all, or columns")
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--pretrain", type=int, default=0)
     parser.add_argument("--rows", type=int, default=None, help="training rows")
@@ -358,12 +361,14 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.filterwarnings("ignore")
     changes = {name: _value(value) for name, _, value in (text.partition("=") for text in arguments.set)}
-    run = Run(arguments.seeds, arguments.epochs, arguments.rows, arguments.pretrain, changes, Kept(arguments.cache))
+    cut = arguments.epochs, arguments.rows, arguments.pretrain
+    run = Run(arguments.seeds, *cut, arguments.models, changes, Kept(arguments.cache))
     for name in arguments.parts:
         of = task(name, arguments.rows)
+        baselines_of = plain(of) if run.models is None else {}
         cut = "" if arguments.rows is None else f" rows={arguments.rows}"
-        kept = {method: run.kept(f"{name} {method}{cut}", make) for method, make in plain(of).items()}
-        tables = [measured(of, kept | averaged(of, kept), arguments.seeds[0])]
+        kept = {method: run.kept(f"{name} {method}{cut}", make) for method, make in baselines_of.items()}
+        tables = [measured(of, kept | averaged(of, kept), arguments.seeds[0])] if kept else []
         for seed in [] if arguments.baselines_only else run.seeds:
             tables.append(measured(of, ours(of, run, seed), seed))
         rows = pd.concat(tables, ignore_index=True)

@@ -19,7 +19,7 @@ from anndata import AnnData
 from transformers import EsmConfig, EsmModel, EsmTokenizer
 
 from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
-from omicsmlm.nn import PretrainedEncoder, Source
+from omicsmlm.nn import PretrainedEncoder, Reading, Source
 
 LETTERS = "LAGVSERTIDPKQNFYMHWC"
 
@@ -53,7 +53,7 @@ def main() -> None:
         views, module = model.parts.tokenizer(batch), model.module.train()
         optimiser = torch.optim.AdamW(module.parameters())
         stored = module.frozen["protein"]
-        loaded = PretrainedEncoder(Source("transformers", str(folder)), config.n_windows).eval()
+        loaded = PretrainedEncoder(Source("transformers", str(folder)), Reading("protein"), config.n_windows).eval()
 
         def step() -> float:
             start = time.process_time()

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.encoders import published
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
@@ -34,3 +36,18 @@ def data_folder():
     if not folder or not Path(folder).is_dir():
         pytest.skip("OMICSMLM_DATA does not name a folder of real data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """The published encoder of a kind, of small random weights, made when it is first asked for."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("enformer_pytorch")
+    made = {}
+
+    def of(kind):
+        if kind not in made:
+            made[kind] = published(kind, tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    return of

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from omicsmlm import IsoFormerConfig, MOJOConfig, OmicsMLMConfig, ScMBERTConfig, TxFMConfig
 from omicsmlm._draws import Draws
-from omicsmlm._types import Batch, Grid, Sequences, View
+from omicsmlm._types import MASK_BIT, Batch, Grid, Sequences, View
 from omicsmlm.data import OmicsManager
 
 _sizes = {"n_latent": 8, "n_nonlinear": 3, "n_linear": 5, "width": 16}
@@ -167,8 +167,10 @@ def manager_of(data: AnnData | MuData, covariate_keys: Sequence[str | None] = ()
 
 
 def letters_of(*sequences: str, of_obs: Sequence[int] | None = None) -> Sequences:
-    """Packed sequences; of as many rows, unless it is said which row has which."""
-    packed = torch.tensor(list("".join(sequences).encode()), dtype=torch.uint8)
+    """Packed sequences, "?" a masked A; of as many rows, unless it is said which row has which."""
+    packed = torch.tensor(
+        list("".join(sequences).encode().replace(b"?", bytes([ord("A") | MASK_BIT]))), dtype=torch.uint8
+    )
     offsets = torch.tensor([0, *map(len, sequences)]).cumsum(0)
     digests = [hashlib.blake2b(s.encode(), digest_size=16).digest() for s in sequences]
     digest_u2 = np.frombuffer(b"".join(digests), np.int64).reshape(-1, 2).copy()

@@ -302,7 +302,8 @@ def test_a_query_with_fewer_than_half_of_the_features_is_reported(model, caplog)
     query = rna()[:, :10].copy()
     with caplog.at_level(logging.WARNING, logger="omicsmlm"):
         model.get_latent_representation(query)
-    assert "rna: 10 of the 30 trained features are in this object; the others are not seen." in caplog.messages
+    message = "rna: only 10 of the 30 trained features (33 %) are in this object, and results rest on these alone."
+    assert message in caplog.messages
 
 
 def test_a_query_without_any_of_the_modalities(model):

@@ -18,6 +18,7 @@ PAGES = sorted(
     [
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "docs" / "experiments").glob("*.md"),
+        *(ROOT / "docs" / "api").glob("*.md"),
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
     ]

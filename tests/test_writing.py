@@ -228,6 +228,17 @@ def test_places_that_are_not_for_a_model(tmp_path, overwrite):
     assert check_directory(tmp_path / "new", overwrite=overwrite, ours=OURS) == tmp_path / "new"
 
 
+@pytest.mark.parametrize("path", [None, 3, "a\0b", ["model"]])
+def test_what_is_no_path_is_one_sentence(path):
+    told = "^{}: expected a path, got .*; pass the name of a file or folder"
+    with pytest.raises(ValueError, match=told.format("path")), written_file(path):
+        pass
+    with pytest.raises(ValueError, match=told.format("save")):
+        write(path, "x")
+    with pytest.raises(ValueError, match=told.format("load")):
+        whole(path)
+
+
 # ---- disks that are full, folders that cannot be written --------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import datasets, evaluation, models, pl, pp, types
+    from .io import read
     from .models import (
         MOJO,
         Classifier,
@@ -51,6 +52,7 @@ __all__ = [
     "evaluation",
     "pl",
     "pp",
+    "read",
     "types",
 ]
 
@@ -62,7 +64,8 @@ if not TYPE_CHECKING:  # else any misspelt name would pass the type checker
             return import_module(f".{name}", __name__)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = getattr(import_module(".models", __name__), name)
+        room = ".io" if name == "read" else ".models"
+        globals()[name] = found = getattr(import_module(room, __name__), name)
         return found
 
 

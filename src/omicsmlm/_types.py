@@ -72,6 +72,10 @@ class Panels(NamedTuple):
     """(n,) int64: data set of each observation, -1 for one without this modality."""
 
 
+MASK_BIT = 128
+"""Bit of a residue that is set where it is masked; letters have 7 bits."""
+
+
 class Sequences(NamedTuple):
     """Sequences of one modality for a batch of observations, packed without padding, each distinct one once.
 
@@ -79,7 +83,8 @@ class Sequences(NamedTuple):
     """
 
     residues: Tensor
-    """(t,) uint8: ASCII codes of upper-case letters; T, never U, in nucleotides."""
+    """(t,) uint8: ASCII codes of upper-case letters; T, never U, in nucleotides. A masked residue has :data:`MASK_BIT` beside its
+    letter: encoders that cut a sequence into words need the letters to leave the words around a masked region as they were."""
     offsets: Tensor
     """(u + 1,) int64: cumulative lengths."""
     of_obs: Tensor

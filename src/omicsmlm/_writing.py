@@ -41,7 +41,7 @@ def written_file(
     ValueError
         If the file exists and is not to be overwritten, or cannot be written (no space, no right); what had the name stays.
     """
-    target = absolute(path)
+    target = absolute(path, place)
     wanted = "a file that can be written"
     with _said(place, wanted, target, failures):
         if target.is_dir():
@@ -121,7 +121,7 @@ def check_directory(directory: str | Path, place: str = "save", *, overwrite: bo
     ValueError
         If it is a file, exists and is not to be overwritten, or holds only what is not ours.
     """
-    target = absolute(directory)
+    target = absolute(directory, place)
     found = repr(str(target))
     try:
         if not target.exists():
@@ -140,9 +140,9 @@ def check_directory(directory: str | Path, place: str = "save", *, overwrite: bo
     return target
 
 
-def whole(directory: str | Path) -> Path:
+def whole(directory: str | Path, place: str = "load") -> Path:
     """Return where the content of a directory is: under its name, or, if its writer was killed just then, still beside it."""
-    target = absolute(directory)
+    target = absolute(directory, place)
     if not target.exists():
         for folder in working_folders(target):
             if (folder / FORMER).is_dir():
@@ -150,14 +150,21 @@ def whole(directory: str | Path) -> Path:
     return target
 
 
-def absolute(path: str | Path) -> Path:
+def absolute(path: str | Path, place: str = "path") -> Path:
     """Return a path without ``~`` and links.
+
+    Raises
+    ------
+    ValueError
+        If it is no path, or holds a character that none can; the message begins with `place`.
 
     Examples
     --------
     >>> absolute("~/model") == Path.home().resolve() / "model"
     True
     """
+    if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+        raise value_error(place, "a path", repr(path), "pass the name of a file or folder")
     try:
         return Path(path).expanduser().resolve()
     except (RuntimeError, OSError):  # no such user, or a loop of links: what follows says so

@@ -49,7 +49,18 @@ def test_fewer_than_half_of_the_features_are_reported(caplog):
     assert caplog.messages == []
     with caplog.at_level(logging.WARNING, logger="omicsmlm"):
         field.transfer_field(state, rna()[:, :14].copy())
-    assert caplog.messages == ["rna: 14 of the 30 trained features are in this object; the others are not seen."]
+    message = "rna: only 14 of the 30 trained features (47 %) are in this object, and results rest on these alone"
+    assert caplog.messages == [f"{message}."]
+    caplog.clear()
+    query = rna()
+    query.var_names = [name if i < 10 else f"{name}.1" for i, name in enumerate(query.var_names)]
+    with caplog.at_level(logging.WARNING, logger="omicsmlm"):
+        field.transfer_field(state, query)
+    (found,) = caplog.messages
+    message = "rna: only 10 of the 30 trained features (33 %) are in this object, and results rest on these alone"
+    assert found == (
+        f"{message}; the model does not know 'gene10.1', 'gene11.1' and 18 more: check how names are written."
+    )
 
 
 def test_a_query_of_another_kind_is_refused_and_zeros_are_not():

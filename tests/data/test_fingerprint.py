@@ -139,8 +139,20 @@ def test_columns_that_no_field_reads_may_change():
     manager = manager_of(data, ["batch"])
     data.obs["new"], data.obsm["new"], data.uns["new"] = 1, np.zeros((72, 2)), 3
     data["rna"].var["new"], data["rna"].layers["new"] = 1, data["rna"].X * 2
-    data.obs["batch"] = "b0"  # one of the categories that were registered
     manager.check_unchanged()
+    batch = data.obs["batch"].astype(object).to_numpy()
+    data.obs["batch"] = batch[::-1]  # other observations, of the categories that were registered
+    manager.check_unchanged()
+
+
+def test_categories_of_which_no_observation_is_left_are_told():
+    data = multiome()
+    manager = manager_of(data, ["batch"])
+    data.obs["batch"] = "b0"
+    with pytest.raises(
+        ValueError, match="^column 'batch': expected observations of each category .*, got none of 'b1'"
+    ):
+        manager.check_unchanged()
 
 
 def test_a_modality_that_is_gone_is_told():

@@ -7,7 +7,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from omicsmlm.data import Matrix, _kinds
-from omicsmlm.data._kinds import check_kind, infer_kind
+from omicsmlm.data._kinds import check_is_rna, check_kind, infer_kind
 
 COUNTS = np.array([[0, 3], [1, 0]])
 GENES, REGIONS = ["Gad1", "Slc17a7"], ["chr1:100-200", "chrX:5-9"]
@@ -33,6 +33,10 @@ def inferred(place, values, names=GENES, types=None, form=np.asarray):
         ("prot", COUNTS, GENES, None, "protein"),
         ("ADT", COUNTS, GENES, None, "protein"),
         ("x", COUNTS, GENES, "Antibody Capture", "protein"),
+        ("x", COUNTS[:, [0, 1, 0]], ["CD3", "CD8", "CD45RA"], None, "protein"),
+        ("rna", COUNTS[:, [0, 1, 0]], ["CD3", "CD8", "CD45RA"], None, "protein"),
+        ("Ab", COUNTS, GENES, None, "protein"),
+        ("CSP", COUNTS, GENES, None, "protein"),
         ("rna", COUNTS > 0, GENES, None, "counts"),
         ("meth", [[0.2, np.nan], [1, 0.0]], GENES, None, "fraction"),
         ("meth", [[1, np.nan], [1, 0]], GENES, None, "fraction"),
@@ -105,6 +109,20 @@ def test_values_beyond_what_can_be_computed_with_are_refused(place, value, form)
         ValueError, match=r"^x: expected values of at most 1e\+15, got values from .*; check their unit"
     ):
         check_kind("x", "real", Matrix("x", values).summary())
+
+
+def test_a_second_modality_of_other_features_is_not_taken_for_rna():
+    rna = AnnData(var=pd.DataFrame(index=GENES))
+    panel = AnnData(var=pd.DataFrame(index=["AB1", "AB2"]))
+    with pytest.raises(
+        ValueError, match=r"^mod2: expected a modality whose name .*not those of \'rna\'; name it: kinds="
+    ):
+        check_is_rna("mod2", panel, {"rna": rna})
+    check_is_rna("mod2", rna.copy(), {"rna": rna})
+    check_is_rna("spliced", panel, {"rna": rna})
+    check_is_rna("mod2", panel, {"mod1": rna})
+    panel.var["feature_types"] = "Gene Expression"
+    check_is_rna("mod2", panel, {"rna": rna})
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():

@@ -103,7 +103,7 @@ WRONG |= {
 }
 MAY_SUCCEED |= {f"train: {name}" for name in (
     "max_epochs=True", "batch_size=True", "batch_size=1180591620717411303424", "early_stopping=None",
-    "check_val_every_n_epoch=1", "min_epochs=5", "profiler='simple'", "limit_val_batches=0", "max_steps=1",
+    "check_val_every_n_epoch=1", "min_epochs=5", "profiler='simple'", "limit_val_batches=0", "max_steps=1", "accumulate_grad_batches=2",
     "key_added='rna'", "key_added='a/b'", "key_added=''", "accelerator=None", "batch_size 1180591620717411303424",
 )}  # fmt: skip
 WRONG |= {f"config {value!r}": made_with(config=value) for value in ({}, {"width": 16}, "small", 3, [], object)} | {
@@ -257,7 +257,8 @@ def _outcome(model: Any, data: Any, before_nd: np.ndarray, name: str, folder: Pa
         if name.startswith("load_query_data") and not hasattr(model, "load_query_data"):
             return Verdict(FINE)
         try:
-            _step(label, data, lambda: WRONG[name](model, data, folder), (model.embedding_key,))
+            written = (model.embedding_key, "rna") if "key_added='rna'" in name else (model.embedding_key,)  # as asked
+            _step(label, data, lambda: WRONG[name](model, data, folder), written)
         except _Said:
             _compare(label, "changed", model.get_latent_representation(), before_nd)
             raise

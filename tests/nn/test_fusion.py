@@ -9,7 +9,7 @@ from omicsmlm.nn._fusion import CrossAttention
 
 WIDTH, N_HEADS, NAMES = 8, 2, ["dna", "rna", "protein"]
 LENGTHS = {"dna": [3, 0, 2, 1, 0], "rna": [4, 2, 0, 1, 0], "protein": [1, 5, 0, 2, 0]}
-KINDS = ["cross_attention", "concatenation", "linear", "perceiver"]
+KINDS = ["cross_attention", "concatenation", "linear", "perceiver", "c_abstractor"]
 
 
 def states_of(lengths, seed):
@@ -103,6 +103,13 @@ def test_in_the_perceiver_latents_attend_to_all_positions():
     assert torch.equal(found[4], fusion.latents.mean(0)), "of nothing it says the same of every row"
 
 
+def test_an_abstractor_is_pooled():
+    fusion = made("c_abstractor")
+    expected = [fusion.abstractors[name](states).pooled() for name, states in streams().items()]
+    assert fusion.n_fused == 24
+    torch.testing.assert_close(fusion(streams()), torch.cat(expected, 1))
+
+
 @pytest.mark.parametrize("kind", ["cross_attention", "concatenation"])
 def test_an_absent_stream_gives_zeros_and_adds_nothing(kind):
     fused = made(kind)(streams())
@@ -139,7 +146,7 @@ def test_one_stream_is_enough(kind):
     assert made(kind, ["dna"])({"dna": streams()["dna"]}).isfinite().all()
 
 
-@pytest.mark.parametrize("kind", ["cross_attention", "linear", "perceiver"])
+@pytest.mark.parametrize("kind", ["cross_attention", "linear", "perceiver", "c_abstractor"])
 def test_every_weight_learns(kind):
     fusion = made(kind)
     fusion(streams()).square().sum().backward()

@@ -1,75 +1,22 @@
-"""Published encoders, of the real libraries, with small random weights that the test writes: nothing is downloaded."""
+"""States of published encoders of every kind: against their networks, and alike however they are asked for."""
 
 import copy
-import json
-import os
-import shutil
-import sys
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file, save_model
 
-from omicsmlm.nn import FrozenEncoder, PretrainedEncoder, Source, _pretrained_encoder, state_width
+from omicsmlm.nn import PretrainedEncoder, Reading, state_width
+from omicsmlm.nn import _pretrained_encoder as module
+from tests import encoders
+from tests.encoders import DNA, KINDS, PROTEINS, published
 from tests.objects import letters_of
 
-pytest.importorskip("transformers")
-pytest.importorskip("enformer_pytorch")
-
-PROTEINS = ["MKVLAAG", "MK", "WYXACDEF"]
-DNA = ["ACGTACGTACG", "GGNTACGTAAC" * 3, "T"]
-WIDTH = 64
-VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
+TUNINGS = ["frozen", "lora", "full"]
 
 
-@pytest.fixture(scope="module")
-def esm(tmp_path_factory):
-    """ESM-2 in small, as its masked-language-model checkpoint."""
-    from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
-
-    folder = tmp_path_factory.mktemp("esm")
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY))
-    config = EsmConfig(
-        vocab_size=len(VOCABULARY),
-        hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=128,
-        pad_token_id=1,
-        mask_token_id=len(VOCABULARY) - 1,
-        position_embedding_type="rotary",
-        token_dropout=True,
-    )
-    torch.manual_seed(0)
-    network = EsmForMaskedLM(config).eval()
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.add_(torch.randn_like(weight) * 0.3)
-    network.save_pretrained(folder, safe_serialization=True)
-    EsmTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder, network.esm
-
-
-@pytest.fixture(scope="module")
-def enformer(tmp_path_factory):
-    """Enformer in small."""
-    from enformer_pytorch import Enformer
-    from enformer_pytorch.config_enformer import EnformerConfig
-
-    folder = tmp_path_factory.mktemp("enformer")
-    config = EnformerConfig(
-        dim=24, depth=1, heads=2, output_heads={"human": 2}, target_length=2, attn_dim_key=8, num_downsamples=3
-    )
-    config.dim_divisible_by = 12
-    torch.manual_seed(0)
-    network = Enformer(config).eval()
-    with torch.no_grad():
-        for tensor in (*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())):
-            tensor.add_(torch.rand_like(tensor) * 0.2)
-    network.config.save_pretrained(folder)
-    save_model(network, str(folder / "model.safetensors"), {"format": "pt"})
-    return folder, network
+def made(checkpoint, n_windows=100, tuning="frozen", **reading):
+    return PretrainedEncoder(checkpoint.source, checkpoint.reading._replace(**reading), n_windows, tuning).eval()
 
 
 def parts_of(states):
@@ -77,297 +24,286 @@ def parts_of(states):
     return [states.states[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
 
 
-def frozen(folder, cache, n_windows=4, crop=(100, "start"), library="transformers", width=WIDTH):
-    return FrozenEncoder(Source(library, str(folder)), n_windows, width, crop, cache)
-
-
 def windows(x_pd, n):
     w = min(len(x_pd), n)
     return torch.stack([x_pd[[i for i in range(len(x_pd)) if i * w // len(x_pd) == j]].mean(0) for j in range(w)])
 
 
+def check_close(found, expected):
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+
+
 # ---- what the states are --------------------------------------------------------------------------------------------
 
+IDS = {
+    "esm": lambda text: ([0], [encoders.PROTEIN_TOKENS.index(residue) for residue in text], [2]),
+    "bert": lambda text: ([2], [5 + "ACDEFGHIKLMNPQRSTVWYX".index(residue) for residue in text], [3]),
+    "t5": lambda text: ([], [3 + "LAGVSERTIDPKQNFYMHWCX".index(residue) for residue in text], [1]),
+    "d_model": lambda text: ([], [3 + "ACGTN".index(residue) for residue in text], []),
+    "sixmers": lambda text: ([3], [encoders.SIXMER_TOKENS.index(word) for word in words(text)], []),
+}
+"""Tokens of a text by hand: before it, of it, behind it."""
+
+
+def words(text):
+    """Words of six nucleotides without an N, as far as they go, and single ones."""
+    while text:
+        size = 6 if len(text) >= 6 and "N" not in text[:6] else 1
+        yield text[:size]
+        text = text[size:]
+
 
 @torch.no_grad()
-def test_esm_gives_the_states_of_its_tokens(esm):
-    folder, network = esm
-    encoder = PretrainedEncoder(Source("transformers", str(folder)), 100).eval()
-    assert encoder.width == state_width(Source("transformers", str(folder))) == WIDTH
-    for found, text in zip(parts_of(encoder(letters_of(*PROTEINS))), PROTEINS, strict=True):
-        ids = torch.tensor([[0, *(VOCABULARY.index(residue) for residue in text), 2]])
-        expected = network(ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+@pytest.mark.parametrize("kind", list(IDS))
+def test_the_states_are_those_of_the_tokens_of_residues(checkpoints, kind):
+    checkpoint = checkpoints(kind)
+    encoder = made(checkpoint)
+    assert encoder.width == state_width(checkpoint.source, checkpoint.reading) == checkpoint.width
+    for found, text in zip(parts_of(encoder(letters_of(*checkpoint.sequences))), checkpoint.sequences, strict=True):
+        before, own, after = IDS[kind](text)
+        states = checkpoint.network(torch.tensor([[*before, *own, *after]]))[0][0]
+        check_close(found, states[len(before) : len(before) + len(own)])
 
 
 @torch.no_grad()
-def test_enformer_gives_the_states_of_its_bins(enformer):
-    folder, network = enformer
-    encoder = PretrainedEncoder(Source("enformer", str(folder)), 100).eval()
-    assert encoder.width == state_width(Source("enformer", str(folder))) == 48
+@pytest.mark.parametrize("former", [False, True])
+def test_enformer_gives_the_states_of_its_bins_and_no_more_than_it_predicts(checkpoints, former):
+    checkpoint = checkpoints("enformer")
+    encoder = made(checkpoint, former_states=former)
+    assert encoder.width == state_width(checkpoint.source, checkpoint.reading) == 48
     for found, text in zip(parts_of(encoder(letters_of(*DNA))), DNA, strict=True):
         surplus = -len(text) % 8
         padded = "N" * (surplus // 2) + text + "N" * (surplus - surplus // 2)
         x_l4 = torch.tensor([[float(residue == known) for known in "ACGT"] for residue in padded])
-        network.set_target_length(-1)
-        expected = network(x_l4[None], return_only_embeddings=True)[0]
-        assert len(found) == len(padded) // 8
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+        checkpoint.network.set_target_length(-1)
+        expected = checkpoint.network(x_l4[None], return_only_embeddings=True)[0]
+        if len(expected) > 4 and not former:
+            expected = expected[1:-1]  # as much on either side, for 4 or one less
+        check_close(found, expected)
+    assert len(found) == 2
 
 
 @torch.no_grad()
-def test_states_are_averaged_over_windows_and_do_not_depend_on_neighbours(esm):
-    encoder = PretrainedEncoder(Source("transformers", str(esm[0])), 3).eval()
-    whole = PretrainedEncoder(Source("transformers", str(esm[0])), 100).eval()
-    together = parts_of(encoder(letters_of(*PROTEINS)))
-    for found, text, x in zip(together, PROTEINS, parts_of(whole(letters_of(*PROTEINS))), strict=True):
-        torch.testing.assert_close(found, windows(x, 3))
-        torch.testing.assert_close(found, encoder(letters_of(text)).states, atol=1e-5, rtol=0)
+def test_as_in_version_0_1_special_tokens_have_states_among_the_others(checkpoints):
+    checkpoint = checkpoints("esm")
+    found = made(checkpoint, former_states=True)(letters_of("MKV"))
+    check_close(found.states, checkpoint.network(torch.tensor([[0, *IDS["esm"]("MKV")[1], 2]]))[0][0])
 
 
-@pytest.mark.parametrize("library", ["transformers", "enformer"])
-def test_of_no_sequence_there_are_no_states(library, esm, enformer, tmp_path):
-    folder = {"transformers": esm, "enformer": enformer}[library][0]
-    encoder = PretrainedEncoder(Source(library, str(folder)), 3)
-    nothing = letters_of(of_obs=[-1, -1])
-    for ask in (encoder, frozen(folder, tmp_path, library=library, width=encoder.width)):
-        assert ask(nothing).states.shape == (0, encoder.width)
-        assert ask(nothing).offsets.tolist() == [0]
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_no_sequence_there_are_no_states(checkpoints, kind):
+    encoder = made(checkpoints(kind))
+    nothing = encoder(letters_of(of_obs=[-1, -1]))
+    assert nothing.states.shape == (0, encoder.width)
+    assert nothing.offsets.tolist() == [0]
 
 
-# ---- tuning ---------------------------------------------------------------------------------------------------------
+def test_a_protein_of_stops_alone_has_no_states(checkpoints):
+    found = made(checkpoints("t5"))(letters_of("**", "MK"))
+    assert found.lengths == [0, 2]
 
 
-def n_trained(encoder):
-    return sum(weight.numel() for weight in encoder.parameters() if weight.requires_grad)
+# ---- every kind, however it is tuned --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("library", ["transformers", "enformer"])
-def test_frozen_nothing_learns_with_lora_little_and_in_full_everything(library, esm, enformer):
-    folder, network = {"transformers": esm, "enformer": enformer}[library]
-    source, sequences = Source(library, str(folder)), PROTEINS if library == "transformers" else DNA
-    still, lora, full = (PretrainedEncoder(source, 4, tuning).eval() for tuning in ("frozen", "lora", "full"))
-    assert n_trained(still) == 0
-    assert 0 < n_trained(lora) < 0.5 * n_trained(full)
-    assert all("lora_" in name for name, weight in lora.named_parameters() if weight.requires_grad)
-    expected = still(letters_of(*sequences)).states
-    torch.testing.assert_close(lora(letters_of(*sequences)).states, expected, atol=1e-5, rtol=1e-4)  # it starts at 0
-    for encoder in (lora, full):
-        before = {name: w.clone() for name, w in encoder.named_parameters()}
-        optimiser = torch.optim.SGD([w for w in encoder.parameters() if w.requires_grad], 0.1)
-        encoder(letters_of(*sequences)).states.square().mean().backward()
-        optimiser.step()
-        moved = [name for name, w in encoder.named_parameters() if not torch.equal(w, before[name])]
-        assert moved
-        assert encoder is full or all("lora_B" in name for name in moved), "of a product with 0 one factor moves"
+@pytest.fixture(scope="module", params=[(kind, tuning) for kind in KINDS for tuning in TUNINGS], ids="-".join)
+def cell(request, checkpoints):
+    """A kind of encoder, its tuning, and such an encoder, whose adapters, if it has some, are not 0."""
+    kind, tuning = request.param
+    if tuning == "lora":
+        pytest.importorskip("peft")
+    encoder = made(checkpoints(kind), tuning=tuning)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in encoder.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
+    return checkpoints(kind), tuning, encoder
 
 
-def test_without_peft_it_says_what_to_install(esm, monkeypatch):
-    monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r"LoRA needs peft; run: pip install peft\."):
-        PretrainedEncoder(Source("transformers", str(esm[0])), 4, "lora")
-
-
-# ---- the store of frozen ones ---------------------------------------------------------------------------------------
-
-
-def test_each_sequence_is_embedded_once_and_read_from_disk_by_the_next(esm, tmp_path, monkeypatch):
-    folder = esm[0]
-    made, asked = [], []
-    start, embed = PretrainedEncoder.__init__, PretrainedEncoder._transformer_states
-    monkeypatch.setattr(PretrainedEncoder, "__init__", lambda self, *a: (made.append(a), start(self, *a))[1])
-    monkeypatch.setattr(
-        PretrainedEncoder, "_transformer_states", lambda self, text: (asked.append(text), embed(self, text))[1]
-    )
-    first = frozen(folder, tmp_path)
-    assert not made, "weights are read when a sequence is new"
-    one = first(letters_of(*PROTEINS[:2]))
-    two = first(letters_of(*PROTEINS[::-1]))
-    assert sorted(asked) == sorted(PROTEINS)
-    assert len(made) == 1
-    second = frozen(folder, tmp_path)
-    again = second(letters_of(*PROTEINS[::-1]))
-    assert len(asked) == 3
-    assert len(made) == 1, "the next one read no weights"
-    assert torch.equal(again.states, two.states)
-    assert torch.equal(again.offsets, two.offsets)
-    for found, other in zip(parts_of(one), parts_of(two)[:0:-1], strict=True):
-        assert torch.equal(found, other)
+@torch.no_grad()
+def test_sequences_go_through_together_and_do_not_depend_on_one_another(cell, monkeypatch):
+    checkpoint, _, encoder = cell
+    asked = []
+    run = encoder.network.forward
+    monkeypatch.setattr(encoder.network, "forward", lambda *a, **k: (asked.append(1), run(*a, **k))[1])
+    together = parts_of(encoder(letters_of(*checkpoint.sequences)))
+    assert len(asked) == 3 - encoder.takes_mask * (checkpoint.reading.kind == "protein"), "two are of one length"
     monkeypatch.undo()
-    direct = PretrainedEncoder(Source("transformers", str(folder)), 4).eval()(letters_of(*PROTEINS[::-1]))
-    assert torch.equal(direct.offsets, two.offsets)
-    torch.testing.assert_close(two.states, direct.states, atol=1e-2, rtol=2e-3)  # half precision on disk
-    assert two.states.dtype == torch.float32
+    for found, text in zip(together, checkpoint.sequences, strict=True):
+        check_close(found, encoder(letters_of(text)).states)
 
 
-def test_a_damaged_store_is_filled_again(esm, tmp_path, caplog):
-    whole = frozen(esm[0], tmp_path / "whole")(letters_of(*PROTEINS))
-    frozen(esm[0], tmp_path / "cut")(letters_of(*PROTEINS))
-    (file,) = (tmp_path / "cut").glob("*/states-0.sqlite")
-    file.write_bytes(file.read_bytes()[:5000])
-    encoder = frozen(esm[0], tmp_path / "cut")
-    assert torch.equal(encoder(letters_of(*PROTEINS)).states, whole.states)
-    assert "is damaged" in caplog.text
-    assert len(frozen(esm[0], tmp_path / "cut").store) == 3
+@torch.no_grad()
+def test_what_is_masked_cannot_leak_and_moves_no_state(cell, checkpoints):
+    """What stands in a masked region changes nothing, where the encoder has a mask; else its own states are left out."""
+    checkpoint, _, encoder = cell
+    is_dna = checkpoint.reading.kind == "nucleotide"
+    whole = letters_of("ACGTAC" + "C" * 18 + "ACGTACGT" if is_dna else "MKVWWWKLAA")
+    other = letters_of("ACGTAC" + "G" * 18 + "ACGTACGT" if is_dna else "MKVGGGKLAA")
+    is_masked = whole.residues != other.residues
+    found, alike = (
+        encoder(residues._replace(residues=residues.residues | 128 * is_masked)) for residues in (whole, other)
+    )
+    if checkpoint is checkpoints("t5"):
+        check_close(found.states, encoder(whole).states[~is_masked])
+        return
+    torch.testing.assert_close(found.states, alike.states, atol=0, rtol=0)
+    assert found.lengths == encoder(whole).lengths
+    assert not torch.allclose(found.states, encoder(whole).states, atol=1e-3)
 
 
-def test_long_embedding_is_stored_meanwhile(esm, tmp_path, monkeypatch):
-    monkeypatch.setattr("omicsmlm.nn._pretrained_encoder.WRITE_EVERY", 0.0)
-    asked, embed = [], PretrainedEncoder._transformer_states
-
-    def killed(self, text):
-        asked.append(text)
-        if len(asked) == 3:
-            raise KeyboardInterrupt
-        return embed(self, text)
-
-    monkeypatch.setattr(PretrainedEncoder, "_transformer_states", killed)
-    with pytest.raises(KeyboardInterrupt):
-        frozen(esm[0], tmp_path)(letters_of(*PROTEINS))
-    assert len(frozen(esm[0], tmp_path).store) == 2
+@torch.no_grad()
+def test_states_are_averaged_over_windows(cell):
+    checkpoint, tuning, encoder = cell
+    if tuning == "lora":
+        pytest.skip("its adapters are not those of another encoder")
+    whole, few = encoder, made(checkpoint, 2, tuning)
+    sequences = letters_of(*checkpoint.sequences)
+    for found, x in zip(parts_of(few(sequences)), parts_of(whole(sequences)), strict=True):
+        check_close(found, windows(x, 2))
 
 
-def test_another_crop_window_or_content_has_a_store_of_its_own_and_a_copy_has_not(esm, tmp_path):
-    copied = tmp_path / "copy"
-    shutil.copytree(esm[0], copied)
-    cache = tmp_path / "cache"
-    folders = [
-        frozen(copied, cache).store.directory,
-        frozen(copied, cache, n_windows=5).store.directory,
-        frozen(copied, cache, crop=(100, "end")).store.directory,
-        frozen(copied, cache, crop=(99, "start")).store.directory,
+@torch.no_grad()
+def test_its_own_weights_are_saved_and_loaded(cell):
+    checkpoint, tuning, encoder = cell
+    fresh = made(checkpoint, tuning=tuning)
+    sequences = letters_of(*checkpoint.sequences)
+    if tuning == "lora":
+        assert not torch.allclose(fresh(sequences).states, encoder(sequences).states)
+    state = encoder.state_dict()
+    places = [weight.data_ptr() for weight in state.values() if weight.numel()]
+    assert len(places) == len(set(places)), "safetensors keeps one name of each tensor"
+    fresh.load_state_dict(state)
+    for loaded in (fresh, copy.deepcopy(fresh)):
+        torch.testing.assert_close(loaded(sequences).states, encoder(sequences).states, atol=0, rtol=0)
+    again = copy.deepcopy(fresh)
+    with torch.no_grad():
+        for weight in fresh.parameters():
+            weight.zero_()
+    fresh.load_state_dict(again.state_dict())
+    torch.testing.assert_close(fresh(sequences).states, encoder(sequences).states, atol=0, rtol=0)
+
+
+def test_frozen_nothing_learns_with_lora_little_and_in_full_everything(cell):
+    checkpoint, tuning, _ = cell
+    encoder = made(checkpoint, tuning=tuning)
+    learns = {name for name, weight in encoder.named_parameters() if weight.requires_grad}
+    assert (not learns) == (tuning == "frozen")
+    assert all(("lora_" in name) == (tuning == "lora") for name in learns)
+    if tuning == "frozen":
+        return
+    encoder.train()
+    encoder(letters_of(*checkpoint.sequences)).states.square().mean().backward()
+    moved = {name for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()}
+    assert len(moved) > 0.4 * len(learns), "a pooler, heads, and one factor of a product with 0 do not move"
+
+
+# ---- batches --------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["esm", "sixmers", "bert", "t5"])
+def test_of_many_lengths_a_tenth_is_padding_at_most(checkpoints, kind, monkeypatch, rng):
+    checkpoint = checkpoints(kind)
+    encoder = made(checkpoint)
+    alphabet = list("ACGT" if checkpoint.reading.kind == "nucleotide" else "ACDEFGHIKLMNPQRSTVWY")
+    texts = ["".join(rng.choice(alphabet, n)) for n in rng.integers(30, 200, 40)]
+    sizes, run = [], encoder.network.forward
+
+    def counted(*args, **given):
+        mask = given["attention_mask"]
+        sizes.append((mask.numel(), int(mask.sum())))
+        return run(*args, **given)
+
+    monkeypatch.setattr(encoder.network, "forward", counted)
+    found = parts_of(encoder(letters_of(*texts)))
+    computed, own = np.array(sizes).sum(0)
+    assert computed <= own / 0.9
+    assert max(size for size, _ in sizes) <= module.MOST_TOKENS["cpu"]
+    assert len(sizes) < 30
+    monkeypatch.undo()
+    for u in (0, 17, 39):
+        check_close(found[u], encoder(letters_of(texts[u])).states)
+
+
+# ---- positions ------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tuning", ["frozen", "full"])
+def test_of_longer_sequences_than_it_has_positions_a_part_is_read_and_that_is_told_once(tmp_path, caplog, tuning):
+    checkpoint = published("bert", tmp_path, max_position_embeddings=12)
+    encoder = made(checkpoint, tuning=tuning, keep="end")
+    text = "MKVLAAGWYACDEFGHIKLM"
+    found = encoder(letters_of(text, "MK"))
+    assert found.lengths == [10, 2]
+    check_close(parts_of(found)[0], encoder(letters_of(text[-10:])).states)
+    assert [record.getMessage() for record in caplog.records] == [
+        "encoder: it has positions for 10 tokens; of a longer sequence its end is read alone (1 of the first 2 are longer)."
     ]
-    assert frozen(esm[0], cache).store.directory == folders[0], "it is known by its content, not by its path"
-    file = copied / "model.safetensors"
-    os.utime(file, ns=(1, 1))
-    assert frozen(copied, cache).store.directory == folders[0], "nor by its time"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    os.utime(file, ns=(1, 1))
-    folders.append(frozen(copied, cache).store.directory)
-    assert len(set(folders)) == 5
-    names = [Source("transformers", "org/name", revision).key() for revision in ("a", "b", "a")]
-    assert names[0] == names[2] != names[1]
 
 
-def test_copies_of_a_model_share_the_store(esm, tmp_path):
-    encoder = frozen(esm[0], tmp_path)
-    assert copy.deepcopy({"encoder": encoder})["encoder"] is encoder
+@torch.no_grad()
+def test_positions_may_be_numbered_from_behind_the_padding(tmp_path):
+    """As in ESM-1b: of 20 positions 18 are used, the padding being token 1."""
+    network = encoders.esm_like(
+        tmp_path, encoders.PROTEIN_TOKENS, position_embedding_type="absolute", max_position_embeddings=20
+    )
+    encoder = PretrainedEncoder(published_source(tmp_path), Reading("protein"), 100).eval()
+    found = encoder(letters_of("A" * 30))
+    assert found.lengths == [16]
+    check_close(found.states, network(torch.tensor([[0, *[5] * 16, 2]]))[0][0, 1:-1])
 
 
-def test_no_gradient_flows_into_a_frozen_one(esm, tmp_path):
-    assert not frozen(esm[0], tmp_path)(letters_of(*PROTEINS)).states.requires_grad
+@torch.no_grad()
+def test_where_positions_run_out_unannounced_there_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_n_positions", lambda network: None)
+    encoder = made(published("esm", tmp_path, position_embedding_type="absolute", max_position_embeddings=14))
+    with pytest.raises(
+        ValueError, match=r"encoder: expected sequences that it can read, got one of 22 tokens, .*; pass an enc"
+    ):
+        encoder(letters_of("MKVLAAGWYACDEFGHIKLM"))
+
+
+def published_source(folder):
+    return module.Source("transformers", str(folder))
 
 
 # ---- what is refused ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ask", [state_width, lambda source: PretrainedEncoder(source, 4)])
-@pytest.mark.parametrize("library", ["transformers", "enformer"])
-def test_a_name_without_a_revision_is_refused(ask, library):
-    sentence = (
-        "encoder: expected a local directory or a name with a pinned revision, got 'facebook/esm2_t6_8M_UR50D', "
-        "which is no directory here, without a revision; pass revision="
-    )
-    with pytest.raises(ValueError, match=sentence):
-        ask(Source(library, "facebook/esm2_t6_8M_UR50D"))
-
-
-@pytest.mark.parametrize("library", ["transformers", "enformer"])
-def test_pickled_weights_are_refused(library, esm, enformer, tmp_path):
-    folder, network = {"transformers": esm, "enformer": enformer}[library]
-    shutil.copytree(folder, tmp_path / "pickled")
-    (tmp_path / "pickled" / "model.safetensors").unlink()
-    torch.save(network.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"(?s)expected weights of a known kind.*and that it holds model\.safetensors"):
-        PretrainedEncoder(Source(library, str(tmp_path / "pickled")), 4)
-
-
-@pytest.mark.parametrize("library", ["transformers", "enformer"])
-def test_a_file_that_lacks_weights_is_refused(library, esm, enformer, tmp_path):
-    folder = {"transformers": esm, "enformer": enformer}[library][0]
-    shutil.copytree(folder, tmp_path / "part")
-    file = tmp_path / "part" / "model.safetensors"
-    weights = load_file(file)
-    lost = next(n for n in weights if n.endswith(("layer.1.attention.self.query.weight", "_trunk.4.0.1.fn.1.weight")))
-    del weights[lost]
-    save_file(weights, file, {"format": "pt"})
-    with pytest.raises(ValueError, match=r"no weights '.*(query|fn\.1)\.weight'; check the path"):
-        PretrainedEncoder(Source(library, str(tmp_path / "part")), 4)
-
-
-def test_weights_of_another_library_or_shape_are_refused(esm, enformer, tmp_path):
-    with pytest.raises(ValueError, match="expected weights of a known kind"):
-        PretrainedEncoder(Source("transformers", str(enformer[0])), 4)
-    with pytest.raises(ValueError, match="got .*: a configuration of 'esm', not of an Enformer; check the path"):
-        PretrainedEncoder(Source("enformer", str(esm[0])), 4)
-    shutil.copytree(esm[0], tmp_path / "wide")
-    config = json.loads((tmp_path / "wide" / "config.json").read_text())
-    (tmp_path / "wide" / "config.json").write_text(json.dumps(config | {"hidden_size": 32, "intermediate_size": 16}))
-    with pytest.raises(ValueError, match="(?s)expected weights of a known kind, got .*"):
-        PretrainedEncoder(Source("transformers", str(tmp_path / "wide")), 4)
-
-
-def test_without_a_tokenizer_it_is_refused(esm, tmp_path):
-    for name in ("config.json", "model.safetensors"):
-        shutil.copy(esm[0] / name, tmp_path / name)
-    with pytest.raises(ValueError, match="and, for transformers, a tokenizer"):
-        PretrainedEncoder(Source("transformers", str(tmp_path)), 4)
-
-
-@pytest.mark.parametrize("ask", [state_width, lambda source: PretrainedEncoder(source, 4)])
-def test_a_directory_without_a_configuration_is_refused(ask, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"expected a directory with config\.json, got '.*' without it; pass the directory"
-    ):
-        ask(Source("transformers", str(tmp_path)))
-
-
 @pytest.mark.parametrize(
-    ("library", "config", "found"),
+    ("reading", "found"),
     [
-        ("transformers", {"model_type": "unheard of"}, "unheard of"),
-        ("transformers", {"model_type": "clip"}, "hidden_size"),
-        ("enformer", {"model_type": "esm"}, "a configuration of 'esm', not of an Enformer"),
+        (Reading("protein"), "got proteins; pass an encoder of proteins"),
+        (Reading("nucleotide", uracil=True), "got spaced=True or uracil=True; leave these out"),
     ],
 )
-def test_a_configuration_of_another_kind_has_no_width(library, config, found, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        ValueError, match=f"(?s)expected a configuration of a known kind, got .*{found}.*; check the path"
-    ):
-        state_width(Source(library, str(tmp_path)))
+def test_enformer_reads_dna(checkpoints, reading, found):
+    source = checkpoints("enformer").source
+    for ask in (state_width, lambda *given: PretrainedEncoder(*given, 4)):
+        with pytest.raises(ValueError, match=f"encoder: expected DNA for Enformer, as it is, {found}"):
+            ask(source, reading)
 
 
-@pytest.mark.parametrize(("library", "module"), [("transformers", "transformers"), ("enformer", "enformer_pytorch")])
-def test_without_its_library_it_says_what_to_install(library, module, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setitem(sys.modules, "enformer_pytorch.config_enformer", None)
-    (tmp_path / "config.json").write_text("{}")
-    source = Source(library, str(tmp_path))
-    hint = r"pip install 'transformers>=4\.56' enformer-pytorch\."
-    with pytest.raises(ImportError, match=hint):
-        PretrainedEncoder(source, 4)
-    with pytest.raises(ImportError, match=hint):
-        state_width(source)
+@pytest.mark.parametrize(("kind", "reading"), [("esm", Reading("nucleotide")), ("sixmers", Reading("protein"))])
+def test_sequences_of_another_kind_are_refused_before_weights_are_read(checkpoints, kind, reading, monkeypatch):
+    monkeypatch.setattr(module, "read_network", None)
+    with pytest.raises(ValueError, match="encoder: expected a tokenizer of"):
+        state_width(checkpoints(kind).source, reading)
 
 
-def test_a_cache_that_cannot_be_written_is_refused(esm, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="cache_dir: expected a directory that can be written"):
-        frozen(esm[0], tmp_path / "file")
-
-
-def test_what_is_on_disk_is_half_precision(esm, tmp_path):
-    encoder = frozen(esm[0], tmp_path)
-    states = encoder(letters_of(PROTEINS[0]))
-    digests = [tuple(digest) for digest in letters_of(PROTEINS[0]).digests.tolist()]
-    (raw,) = encoder.store.get(digests).values()
-    assert raw.dtype == np.float16
-    np.testing.assert_array_equal(states.states.numpy(), raw.astype(np.float32))
+def test_the_sequences_of_these_tests_are_two_of_one_length_and_two_of_others():
+    for sequences in (PROTEINS, DNA):
+        lengths = sorted(map(len, sequences))
+        assert len(set(lengths)) == 3
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
-    assert _pretrained_encoder.WRITE_EVERY == 5.0
+    assert module.MOST_PADDING == 0.1
+    assert module.MOST_TOKENS == {"cpu": 2048, "cuda": 65_536}
+    assert module.MOST_VALUES == 2**17
+    assert module.MOST_NUCLEOTIDES == {"cpu": 65_536, "cuda": 786_432}
+    assert module.NO_NUCLEOTIDE == 4

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from omicsmlm._types import Masked
+from omicsmlm._types import MASK_BIT, Masked
 from omicsmlm.objectives import ResidueCrossEntropy
 from tests.objects import NO_BATCH, letters_of
 
@@ -21,7 +21,7 @@ def codes(alphabet):
     table = torch.full((256,), -1)
     for code, residue in enumerate(alphabet):
         table[ord(residue)] = code
-    table[ord("?")] = -2
+    table[MASK_BIT:] = -2
     return table
 
 

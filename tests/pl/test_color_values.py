@@ -3,7 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mudata import MuData
+from scipy import sparse
 
+from omicsmlm.pl import _color_values
 from omicsmlm.pl._color_values import color_values
 
 
@@ -43,6 +45,16 @@ def test_imputed_values_are_matched_by_name(mdata):
 def test_a_name_with_a_colon_of_its_own(mdata):
     mdata["rna"].var_names = ["rna:g", "h"]
     assert color_values(mdata, "rna:g").values.notna().sum() == 2
+
+
+def test_counts_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(_color_values, "_BLOCK", 2)
+    counts = sparse.csr_matrix([[3.0, 1.0], [0.0, 4.0], [2.0, 2.0]])
+    adata = ad.AnnData(counts, var=pd.DataFrame(index=["g", "h"]))
+    adata.write(tmp_path / "cells.h5ad")
+    backed = color_values(ad.read_h5ad(tmp_path / "cells.h5ad", backed="r"), "g")
+    np.testing.assert_allclose(backed.values, np.log1p([7500, 0, 5000]))
+    assert backed.unit == "log(1 + CP10k)"
 
 
 def test_one_modality():

@@ -223,5 +223,5 @@ def test_wrong_files(made, tmp_path):
 @pytest.mark.parametrize(("module", "name"), [("pyfaidx", "pyfaidx"), ("Bio.Data", "Biopython")])
 def test_a_missing_library_gets_a_sentence(made, monkeypatch, module, name):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf'extract_sequences needs {name}; run pip install "omicsmlm\[sequences\]"'):
+    with pytest.raises(ImportError, match=f"extract_sequences needs {name}; run pip install {name.lower()}"):
         extract_sequences(*made)

@@ -3,12 +3,14 @@
 from ._columns import COLUMN_SEPARATOR, as_categories, category_codes, find_column
 from ._fields import CovariatesField, ModalityField
 from ._labels import LabelsField, label_codes, label_names
+from ._layers import counts_layers
 from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
 from ._numbers import NumbersField
 from ._sample import batch_codes, sample_observations, stored_values
-from ._sequences import SequenceField, SequenceKind, VectorField
+from ._sequences import SequenceField, SequenceKind, VectorField, holds_coding_sequences
+from ._translation import are_coding, translated
 
 __all__ = [
     "ADDED_SUFFIX",
@@ -24,13 +26,17 @@ __all__ = [
     "SequenceField",
     "SequenceKind",
     "VectorField",
+    "are_coding",
     "as_categories",
     "batch_codes",
     "category_codes",
+    "counts_layers",
     "find_column",
     "label_codes",
     "label_names",
+    "holds_coding_sequences",
     "observation_loader",
     "sample_observations",
     "stored_values",
+    "translated",
 ]

@@ -12,16 +12,19 @@ from mudata import MuData
 from scvi.data.fields import BaseAnnDataField
 
 from omicsmlm._checks import named, value_error, without_missing_texts
+from omicsmlm._types import Kind
 
 from ._columns import category_codes, find_column
-from ._kinds import check_kind, infer_kind
-from ._matrix import Matrix
+from ._kinds import check_is_rna, check_kind, infer_kind
+from ._matrix import Matrix, Summary
 from ._modality_index import indices_in, modality_of
 from ._panels import read_panels
 
 logger = logging.getLogger(__name__)
 
 COVARIATES = "covariates"
+LOG_MARK = "log1p"
+"""Entry of ``.uns`` that scanpy leaves when it takes logarithms."""
 ALL = "all"
 """The one category of the batch where the user named none."""
 
@@ -113,9 +116,21 @@ class ModalityField(BaseAnnDataField):
         found = modality_of(adata, self.source)
         assert found is not None
         summary = Matrix.of(self.name, found, self.layer).summary()
-        kind = infer_kind(self.name, found, summary) if self.kind is None else check_kind(self.name, self.kind, summary)
+        kind = self._inferred(adata, found, summary) if self.kind is None else check_kind(self.name, self.kind, summary)
         vocabulary = [str(name) for name in found.var_names]
         return {"name": self.name, "kind": kind, "vocabulary": vocabulary, "n_shared": len(vocabulary)}
+
+    def _inferred(self, data: AnnData | MuData, found: AnnData, summary: Summary) -> Kind:
+        """Return the kind that values and names tell; say so where another may have been meant."""
+        kind = infer_kind(self.name, found, summary)
+        if kind == "counts" and isinstance(data, MuData):
+            check_is_rna(self.name, found, {name: part for name, part in data.mod.items() if name != self.source})
+        if kind == "real" and self.layer is None and LOG_MARK in found.uns:
+            logger.warning(
+                '%s: log-normalised values are taken as they are; keep raw counts in layers["counts"], which are then used.',
+                self.name,
+            )
+        return kind
 
     def transfer_field(
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
@@ -126,6 +141,10 @@ class ModalityField(BaseAnnDataField):
         if found is None or (self.is_optional and not found.var_names.isin(state["vocabulary"]).any()):
             return state
         self.validate_field(adata_target)
+        if self.layer is not None and self.layer not in found.layers:
+            layers = named(name for name in found.layers.keys() if name is not None)
+            remedy = f"put the values there: .layers[{self.layer!r}] = .X.copy()"
+            raise value_error(self.name, f"the layer {self.layer!r}, as in training", f"layers {layers}", remedy)
         vocabulary = pd.Index(state["vocabulary"])
         state["n_shared"] = int(vocabulary.isin(found.var_names.astype(str)).sum())
         if state["n_shared"] == 0 and self.source != self.name:
@@ -138,11 +157,19 @@ class ModalityField(BaseAnnDataField):
                 "use the same kind of names (symbols or Ensembl ids) as in training",
             )
         if state["n_shared"] < len(vocabulary) / 2:
+            unknown = found.var_names[~found.var_names.isin(vocabulary)]
+            remedy = (
+                f"; the model does not know {named(unknown, most=2)}: check how names are written"
+                if len(unknown)
+                else ""
+            )
             logger.warning(
-                "%s: %d of the %d trained features are in this object; the others are not seen.",
+                "%s: only %d of the %d trained features (%.0f %%) are in this object, and results rest on these alone%s.",
                 self.name,
                 state["n_shared"],
                 len(vocabulary),
+                100 * state["n_shared"] / len(vocabulary),
+                remedy,
             )
         summary = Matrix.of(self.name, found, self.layer).summary()
         if not summary.all_zero:

@@ -227,6 +227,10 @@ def _check_categories(
         if new:
             expected = f"the categories that were registered, {named(known[key])}"
             raise value_error(f"column {key!r}", expected, named(new), f"name them as they were; {ANEW}")
+        gone = sorted(c for c in categories - now[key] if c is not None)
+        if gone:
+            expected = f"observations of each category that was registered, {named(known[key])}"
+            raise value_error(f"column {key!r}", expected, f"none of {named(gone)}", ANEW)
 
 
 def _occurring(data: AnnData | MuData, key: str) -> frozenset[str | None]:

@@ -1,19 +1,24 @@
 """The kind of values of a modality: given by the user and checked, or inferred from names and from every value."""
 
+import logging
 import re
+from collections.abc import Mapping
 from typing import get_args
 
 from anndata import AnnData
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._modality_names import are_antibodies, role_of
 from omicsmlm._types import SPARSE_KINDS, Kind
 
 from ._columns import read_column
 from ._matrix import Summary
 
-ACCESSIBILITY_NAMES = re.compile(r"atac|peak|access|chromatin|dnase", re.IGNORECASE)
-PROTEIN_NAMES = re.compile(r"prot|adt|antibod|cite|surface", re.IGNORECASE)
+logger = logging.getLogger(__name__)
+
 REGION = re.compile(r"^(chr)?[\w.]+[:\-_]\d+[\-_]\d+$", re.IGNORECASE)
+FEWEST_SHARED = 0.1
+"""Fraction of the features of a second modality of RNA that the first one has, at least: spliced and unspliced, say."""
 LARGEST = 1e15
 """Values above this have squares whose sums exceed float32, in which models compute."""
 LARGEST_LOG = 30.0
@@ -84,16 +89,52 @@ def _integer_kind(place: str, adata: AnnData) -> str:
             f"the feature_types {named(types)}",
             "split them into the modalities of a MuData, or pass the kind to take them all as one",
         )
+    by_name = _kind_named(place) or (by_type.pop() if by_type else None)
+    if by_name is not None:
+        return by_name
     regions = [bool(REGION.match(str(name))) for name in adata.var_names[:100]]  # one in two: scaffolds have odd names
-    by_features = "accessibility" if sum(regions) > len(regions) / 2 else None
-    return _kind_named(place) or (by_type.pop() if by_type else None) or by_features or "counts"
+    if sum(regions) > len(regions) / 2:
+        return "accessibility"
+    if are_antibodies(adata.var_names):
+        remedy = "name the kind 'counts' when you set the object up if they are RNA"
+        logger.warning("%s: features %s are antibodies: protein; %s.", place, named(adata.var_names, 3), remedy)
+        return "protein"
+    return "counts"
 
 
 def _kind_named(name: str) -> str | None:
     """Return the kind that a name suggests, None for any other name (as of genes)."""
-    if PROTEIN_NAMES.search(name):
-        return "protein"
-    return "accessibility" if ACCESSIBILITY_NAMES.search(name) else None
+    return {"protein": "protein", "atac": "accessibility"}.get(role_of(name) or "")
+
+
+def check_is_rna(place: str, adata: AnnData, others: Mapping[str, AnnData]) -> None:
+    """Check that a modality of counts, whose kind nobody named, may be RNA.
+
+    Neither name nor types of features have to say so; but of an object that also has RNA, a second modality of other features
+    is rather something else (proteins under a name of the user's own).
+
+    Parameters
+    ----------
+    place
+        Its name.
+    adata
+        Its values.
+    others
+        The other modalities of the object.
+
+    Raises
+    ------
+    ValueError
+        If there is RNA beside it, and hardly any feature is one of that.
+    """
+    says_so = "feature_types" in adata.var and role_of(str(read_column(adata.var, "feature_types").iloc[0])) == "rna"
+    if role_of(place) is not None or says_so:
+        return
+    for name, other in others.items():
+        if role_of(name) == "rna" and adata.var_names.isin(other.var_names).mean() < FEWEST_SHARED:
+            found = f"integers of features such as {named(adata.var_names, 2)}, which are not those of {name!r}"
+            remedy = f'name it: kinds={{"{place}": "protein"}}, or "counts", "accessibility"'
+            raise value_error(place, "a modality whose name or features tell what it is", found, remedy)
 
 
 def _check_counts(place: str, summary: Summary) -> None:

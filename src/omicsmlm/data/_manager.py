@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Subset
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._compat import AnnDataManagerValidationCheck
+from omicsmlm._pairing import describe_pairing
 from omicsmlm._types import SPARSE_KINDS
 
 from ._dataset import Field, ObservationDataset
@@ -48,7 +49,8 @@ class OmicsManager(AnnDataManager):
         setup
             ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first, or None in
             its place); ``added``, where a query has added features: from the name that they got to their modality;
-            ``sequences``, columns with sequences (``[key, kind]`` by name), ``vectors``, entries of ``obsm`` by name,
+            ``sequences``, columns with sequences by name (``[key, kind]``; ``[key, kind, coding_key]`` of proteins that are
+            translated where they are absent), ``vectors``, entries of ``obsm`` by name,
             ``optional``, names of modalities that other objects may lack altogether, ``labels``, the column of the labels and
             its value that is none, and ``numbers``, the columns of continuous covariates and that of size factors or None.
         model_name, method
@@ -305,14 +307,7 @@ def _log_pairing(mdata: MuData, sources: Sequence[str]) -> None:
     if len(names) < 2:
         return
     has_nm = np.stack([indices_in(mdata, name) >= 0 for name in names], axis=1)
-    patterns_km, count_k = np.unique(has_nm, axis=0, return_counts=True)
-    lines = [
-        f"{count:,} with {' and '.join(name for name, has in zip(names, pattern, strict=True) if has) or 'none'}"
-        for pattern, count in sorted(
-            zip(patterns_km.tolist(), count_k.tolist(), strict=True), key=lambda pair: -pair[1]
-        )
-    ]
-    logger.info("Observations: %s.", ", ".join(lines))
+    logger.info("Observations: %s.", describe_pairing(names, has_nm))
     if not (has_nm.sum(axis=1) > 1).any():
         first = ", ".join(f"{name}: {mdata[name].obs_names[0]!r}" for name in names)
         logger.warning(

@@ -1,5 +1,6 @@
 """The matrix of a modality, CSR or dense, in memory, in a file, or behind dask; read by rows, which are observations."""
 
+import itertools
 import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -168,6 +169,10 @@ class Matrix:
         # Several entries of a file may add up to one value. Sums of counts are counts; all else is read again by rows.
         found = self._summary_of(stored)
         return found if found.are_counts else self._summary_of(self._chunks())
+
+    def beginning(self) -> Summary:
+        """Return the properties of the first values only."""
+        return self._summary_of(itertools.islice(self._chunks(), 1))
 
     def _summary_of(self, chunks: Iterator[np.ndarray]) -> Summary:
         """Return the properties of the values in some arrays."""

@@ -15,6 +15,7 @@ from omicsmlm._checks import are_missing_texts, named, value_error, without_miss
 from omicsmlm._types import Sequences, Tokens
 
 from ._columns import read_column
+from ._translation import are_coding, with_translations
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +66,19 @@ class SequenceField(_ObservationField):
     name
         Name of the modality.
     key
-        The column.
+        The column; of proteins all of which are translated, that of the coding sequences.
     kind
         "nucleotide" (DNA or RNA: U is read as T) or "protein".
+    coding_key
+        Of proteins: column with coding sequences, from which a protein is translated where an observation has none; it is checked
+        as the field of the RNA. None to translate nothing.
     """
 
     prefix = "sequence"
 
-    def __init__(self, name: str, key: str, kind: SequenceKind) -> None:
+    def __init__(self, name: str, key: str, kind: SequenceKind, coding_key: str | None = None) -> None:
         super().__init__(name, key)
+        self.coding = None if coding_key is None else SequenceField(name, coding_key, "nucleotide")
         if kind not in get_args(SequenceKind):
             raise value_error(
                 name, " or ".join(map(repr, get_args(SequenceKind))), repr(kind), "say what its residues are"
@@ -87,11 +92,13 @@ class SequenceField(_ObservationField):
 
     def validate_field(self, adata: AnnData | MuData) -> None:
         """Check that the column holds sequences of this kind, and not of the other one."""
+        if not self._has_own:
+            return
         if self.key not in adata.obs:
             found = f"columns {named(adata.obs.columns, most=12)}"
             raise value_error(f"column {self.key!r}", "a column of .obs", found, "pass an existing name")
         without_missing_texts(f"column {self.key!r}", read_column(adata.obs, self.key))  # says how many there are
-        distinct, _ = self.read(adata)
+        distinct, _ = self._own(adata)
         alphabet = np.zeros(256, dtype=bool)
         alphabet[np.frombuffer(ALPHABETS[self.kind].encode(), np.uint8)] = True
         for sequence in distinct:
@@ -106,21 +113,50 @@ class SequenceField(_ObservationField):
                 )
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
-        """Store where the sequences are, and how many observations have one."""
+        """Store where the sequences are, how many observations have one, and how many of these are translated."""
         self.validate_field(adata)
-        return {"key": self.key, "kind": self.kind, "n_present": int((self.read(adata)[1] >= 0).sum())}
+        return self._found(adata)
 
     def transfer_field(
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
     ) -> dict[str, Any]:
-        """Return the state of the column in another object; without it, none of its observations has the modality."""
-        if self.key not in adata_target.obs:
+        """Return the state of the column in another object; without it, none of its observations has one of its own."""
+        if self.key in adata_target.obs:
+            self.validate_field(adata_target)
+        elif self._has_own:
             logger.info("%s: no column %r in this object, so that no observation has it.", self.name, self.key)
-            return {**state_registry, "n_present": 0}
-        return {**state_registry, **self.register_field(adata_target)}
+        return {**state_registry, **self._found(adata_target)}
 
     def read(self, data: AnnData | MuData) -> tuple[list[bytes], np.ndarray]:
         """Return the distinct sequences, upper-case, and the one of each observation: (n,) int64, -1 where there is none."""
+        return self._own(data) if self.coding is None else self._with_translations(data)[:2]
+
+    @property
+    def _has_own(self) -> bool:
+        """Whether there is a column of this kind, and not of coding sequences alone."""
+        return self.coding is None or self.coding.key != self.key
+
+    def _with_translations(self, data: AnnData | MuData) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+        assert self.coding is not None
+        nothing: tuple[list[bytes], np.ndarray] = [], np.full(data.n_obs, -1, dtype=np.int64)
+        return with_translations(self._own(data) if self._has_own else nothing, self.coding.read(data))
+
+    def _found(self, data: AnnData | MuData) -> dict[str, Any]:
+        """Return the state of the field in an object, and log what was translated, and what was not."""
+        state = {"key": self.key, "kind": self.kind, "n_present": int((self.read(data)[1] >= 0).sum())}
+        if self.coding is None:
+            return state
+        _, code_n, needs_n = self._with_translations(data)
+        n_translated = int((code_n[needs_n] >= 0).sum())
+        n_failed = int(needs_n.sum()) - n_translated
+        if needs_n.any():
+            failed = f"; {n_failed} do not translate: no whole number of codons, or a stop inside" if n_failed else ""
+            text = "%s: translated from %r for %d observations that have none%s."
+            logger.info(text, self.name, self.coding.key, n_translated, failed)
+        return {**state, "n_translated": n_translated}
+
+    def _own(self, data: AnnData | MuData) -> tuple[list[bytes], np.ndarray]:
+        """Return the same as :meth:`read` of the column alone."""
         if self.key not in data.obs:
             return [], np.full(data.n_obs, -1, dtype=np.int64)
         column = read_column(data.obs, self.key).astype(object)
@@ -138,6 +174,11 @@ class SequenceField(_ObservationField):
         # Spellings of the same sequence, in lower case or with U, count as one.
         code_v, distinct = pd.factorize(np.array([value.upper().translate(table) for value in values], dtype=object))
         return [text.encode() for text in distinct], np.append(code_v, -1)[codes_n].astype(np.int64)
+
+
+def holds_coding_sequences(data: AnnData | MuData, key: str) -> bool:
+    """Return whether a column of nucleotides holds coding sequences, in frame: see :func:`are_coding`."""
+    return are_coding(SequenceField("rna", key, "nucleotide").read(data)[0])
 
 
 class SequenceReader:

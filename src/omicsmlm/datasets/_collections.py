@@ -206,7 +206,9 @@ def _store(name: str, group: Any, layer: str | None, obs_columns: Sequence[str] 
 def _texts(stored: Any) -> pd.Index:
     """Return stored names as text."""
     found: Any = ad.io.read_elem(stored)
-    return pd.Index(found.astype(str))
+    return pd.Index(np.asarray(found, dtype=object)).astype(
+        str
+    )  # NumPy up to 2.3 cannot cast its texts to fixed widths
 
 
 def _no_layer(place: str, layer: str, known: Any) -> ValueError:

@@ -4,11 +4,11 @@ from ._all_but import MaskAllBut
 from ._bert import MaskBins
 from ._features import MaskFeatures, dropped_modality, keep_visible
 from ._modality_subsets import WithModalitySubsets
-from ._sequences import MASK, DropModalities, MaskResidues, has_modality, without_modality
+from ._sequences import DropModalities, MaskResidues, has_modality, with_masked, without_modality
 from ._tokens import MaskedValues, MaskTokens
 
 __all__ = [
-    "MASK",
+    "with_masked",
     "DropModalities",
     "MaskResidues",
     "has_modality",

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import Grid, Masked, Sequences, View, positions_of
+from omicsmlm._types import MASK_BIT, Grid, Masked, Sequences, View, positions_of
 
 from ._features import dropped_modality, keep_visible
-
-MASK = ord("?")
-"""Code of a masked residue; no letter of an alphabet."""
 
 
 class DropModalities:
@@ -66,8 +63,22 @@ class MaskResidues:
             # On a device, residues of no sequence may stand behind those of the last one.
             own_t = torch.arange(len(drawn_t), device=drawn_t.device) < view.offsets[-1]
             evaluated[name] = (drawn_t < self.rate) & own_t
-            inputs[name] = view._replace(residues=view.residues.masked_fill(evaluated[name], MASK))
+            inputs[name] = with_masked(view, evaluated[name])
         return Masked(inputs, {name: views[name] for name in self.names}, evaluated)
+
+
+def with_masked(residues: Sequences, is_masked_t: torch.Tensor) -> Sequences:
+    """Return sequences some of whose residues, (t,) bool, are masked, too.
+
+    Examples
+    --------
+    >>> one = Sequences(
+    ...     torch.tensor([65, 67], dtype=torch.uint8), torch.tensor([0, 2]), torch.tensor([0]), torch.zeros(1, 2)
+    ... )
+    >>> with_masked(one, torch.tensor([False, True])).residues.tolist()
+    [65, 195]
+    """
+    return residues._replace(residues=torch.where(is_masked_t, residues.residues | MASK_BIT, residues.residues))
 
 
 def has_modality(view: View) -> torch.Tensor:

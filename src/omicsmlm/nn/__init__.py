@@ -1,6 +1,7 @@
 """Layers: scaling, set encoder, attention, transformers, decoder, adversary, and the linear model they are initialised with."""
 
 from ._adversary import Adversary, reverse_gradient
+from ._architecture import ARCHITECTURE, architecture, longest_frames
 from ._attention import Segments, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenLogits
 from ._component_fit import ComponentFit
@@ -9,7 +10,10 @@ from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
 from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
+from ._encoder_weights import Source
+from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
+from ._group_regression import GroupRegression, with_differences
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latent_head import LatentHead, drawn
@@ -27,14 +31,15 @@ from ._linear_initialization import (
 )
 from ._linear_risks import LinearRisks
 from ._modality_scalings import Scalings
-from ._pretrained_encoder import FrozenEncoder, PretrainedEncoder, Source, state_width
+from ._pretrained_encoder import PretrainedEncoder, state_width
 from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
 from ._residue_encoder import ResidueEncoder
-from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, texts, windowed
+from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, windowed
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
 from ._scaling import Scaling
+from ._sequence_tokens import Reading, SequenceKind
 from ._set_encoder import PrecisionWeighting, SetEncoder
 from ._state_store import StateStore
 from ._subset_logits import CANDIDATES, SubsetLogits, mean_logits
@@ -52,15 +57,21 @@ __all__ = [
     "CompositionScores",
     "Fusion",
     "FusionKind",
+    "ARCHITECTURE",
+    "architecture",
+    "longest_frames",
+    "GroupRegression",
+    "with_differences",
     "KernelRegression",
     "ResidueEncoder",
     "ALPHABETS",
     "PackedStates",
     "residue_codes",
-    "texts",
     "windowed",
     "FrozenEncoder",
     "PretrainedEncoder",
+    "Reading",
+    "SequenceKind",
     "Source",
     "state_width",
     "StateStore",

@@ -1,4 +1,4 @@
-"""What a sequence is made of: frequencies of its k-mers, whole and by region, and its length.
+"""What a sequence is made of: frequencies of its k-mers, whole and by region, its length, and its architecture.
 
 Tensor axes: u sequences, t residues, f features.
 """
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from omicsmlm._types import Sequences
 
+from ._architecture import ARCHITECTURE, architecture
 from ._residues import ALPHABETS, place_of, residue_codes, sequence_of
 
 
@@ -32,20 +33,25 @@ KMERS: dict[str, tuple[Kmers, ...]] = {
 
 
 class Composition(nn.Module):
-    """Frequencies of k-mers, then the logarithm of the length: (u, f), nothing to learn.
+    """Frequencies of k-mers, then the logarithm of the length, then the architecture: (u, f), nothing to learn.
 
     Parameters
     ----------
     kind
         "nucleotide" or "protein".
+    with_architecture
+        Whether the features of :func:`architecture` are among them; the sequences are then whole transcripts.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, with_architecture: bool = False) -> None:
         super().__init__()
         self.kmers = KMERS[kind]
         self.n_residues = len(ALPHABETS[kind])
         self.register_buffer("codes", residue_codes(kind), persistent=False)
         self.block_sizes = [w.n_regions * self.n_residues**w.length for w in self.kmers] + [1]
+        self.with_architecture = with_architecture
+        if with_architecture:
+            self.block_sizes.append(len(ARCHITECTURE))
         self.n_features = sum(self.block_sizes)
 
     def forward(self, residues: Sequences) -> Tensor:
@@ -54,7 +60,14 @@ class Composition(nn.Module):
         sequence_t, place_t = sequence_of(residues), place_of(residues)
         length_u = residues.offsets.diff()
         blocks = [self._frequencies(code_t, sequence_t, place_t, length_u, kmers) for kmers in self.kmers]
-        return torch.cat([*blocks, length_u.clamp(min=1).float().log()[:, None]], 1)
+        blocks.append(length_u.clamp(min=1).float().log()[:, None])
+        if self.with_architecture:
+            blocks.append(architecture(residues, code_t))
+        return torch.cat(blocks, 1)
+
+    def architecture(self, residues: Sequences) -> Tensor:
+        """Return the architecture alone, (u, 11)."""
+        return architecture(residues, self.get_buffer("codes")[residues.residues.long()])
 
     def _frequencies(
         self, code_t: Tensor, sequence_t: Tensor, place_t: Tensor, length_u: Tensor, kmers: Kmers
@@ -79,7 +92,7 @@ class Composition(nn.Module):
 
 
 class CompositionScores(nn.Module):
-    """Composition, standardised, and its leading principal components, so that blocks of k-mers count alike.
+    """Composition, standardised, and its leading principal components, so that blocks of features count alike.
 
     Parameters
     ----------
@@ -87,11 +100,13 @@ class CompositionScores(nn.Module):
         "nucleotide" or "protein".
     n_components
         Components; unused ones stay 0.
+    with_architecture
+        As of :class:`Composition`.
     """
 
-    def __init__(self, kind: str, n_components: int) -> None:
+    def __init__(self, kind: str, n_components: int, with_architecture: bool = False) -> None:
         super().__init__()
-        self.composition = Composition(kind)
+        self.composition = Composition(kind, with_architecture)
         self.register_buffer("mean_f", torch.zeros(self.composition.n_features))
         self.register_buffer("rotation_fk", torch.zeros(self.composition.n_features, n_components))
         self._known: dict[tuple[int, int], Tensor] = {}

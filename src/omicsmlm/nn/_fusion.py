@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import value_error
 
+from ._abstractor import Abstractor
 from ._attention import Segments, attend
 from ._residues import PackedStates
 
-FusionKind = Literal["cross_attention", "concatenation", "linear", "perceiver"]
+FusionKind = Literal["cross_attention", "concatenation", "linear", "perceiver", "c_abstractor"]
 
 
 class CrossAttention(nn.Module):
@@ -45,7 +46,8 @@ class Fusion(nn.Module):
     "cross_attention": each stream in turn is the query and attends to the others **one after the other**, with residual
     connections, :math:`h'_m = f(h_m, h_a, h_b)`; the term of an absent stream is zero. The embedding is the pooled streams
     beside one another, zeros where one is absent. The others are the paper's ablations: "concatenation" pools without
-    attending, "linear" mixes what was pooled by one layer, and in "perceiver" learned latents attend to all positions.
+    attending, "linear" mixes what was pooled by one layer, in "perceiver" learned latents attend to all positions, and
+    "c_abstractor" pools after convolutions along each stream (:class:`Abstractor`).
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ class Fusion(nn.Module):
     dropout
         Of what attention adds.
     n_latents
-        Latents of "perceiver".
+        Latents of "perceiver", and states that "c_abstractor" leaves of a stream.
 
     Raises
     ------
@@ -84,6 +86,8 @@ class Fusion(nn.Module):
         elif kind == "perceiver":
             self.latents = nn.Parameter(torch.randn(n_latents, width) * width**-0.5)
             self.reading = CrossAttention(width, n_heads, dropout)
+        elif kind == "c_abstractor":
+            self.abstractors = nn.ModuleDict({name: Abstractor(width, n_latents, dropout) for name in self.names})
 
     def forward(self, streams: dict[str, PackedStates]) -> Tensor:
         """Return (n, f)."""
@@ -91,6 +95,8 @@ class Fusion(nn.Module):
             return self._read(streams)
         if self.kind == "cross_attention":
             streams = {name: self._attended(name, streams) for name in self.names}
+        elif self.kind == "c_abstractor":
+            streams = {name: self.abstractors[name](streams[name]) for name in self.names}
         pooled_nf = torch.cat([streams[name].pooled() for name in self.names], 1)
         return self.mixing(pooled_nf) if self.kind == "linear" else pooled_nf
 

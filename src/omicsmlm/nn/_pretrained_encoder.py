@@ -1,88 +1,49 @@
 """Published sequence encoders behind the signature of our own: residues in, states of positions out.
 
-``transformers`` gives ESM-2 and the Nucleotide Transformer, ``enformer-pytorch`` gives Enformer. Both are imported only here,
-and only when one is asked for.
+Tensor axes: u sequences, t tokens of the longest one, p positions of all, d width.
 """
 
-import hashlib
-import json
-import time
-from collections.abc import Sequence
+import inspect
+import logging
+from collections.abc import Iterator
 from itertools import accumulate
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import value_error
 from omicsmlm._types import Sequences
 
-from ._residues import PackedStates, residue_codes, texts, windowed
-from ._state_store import StateStore
+from ._encoder_weights import Source, configured_width, read_network, read_tokenizer, with_lora
+from ._length_batches import length_batches
+from ._residues import PackedStates, on_host, residue_codes, windowed
+from ._sequence_tokens import PROBES, Reading, SequenceTokens, Tokens
 
-Library = Literal["transformers", "enformer"]
-WRITE_EVERY = 5.0
-"""Seconds of embedding that a killed run loses at most, and one sequence."""
-HINT = "pip install 'transformers>=4.56' enformer-pytorch"
+logger = logging.getLogger(__name__)
 
-
-class Source(NamedTuple):
-    """Where the weights of an encoder are."""
-
-    library: Library
-    path: str
-    """A local directory that ``save_pretrained`` made, or a name on the Hugging Face hub.
-
-    ``save_pretrained`` cannot write an Enformer, which has each tensor under two names. Its directory is made by
-    ``network.config.save_pretrained(path)`` and ``safetensors.torch.save_model(network, path + "/model.safetensors",
-    {"format": "pt"})``.
-    """
-    revision: str | None = None
-    """Commit on the hub; a must for a name."""
-    trust_remote_code: bool = False
-    """Whether code that comes with the weights may be run."""
-
-    def check(self) -> None:
-        """Check that what the source leads to can never change unnoticed.
-
-        Raises
-        ------
-        ValueError
-            If it is neither a directory with a configuration nor a name with a commit.
-        """
-        folder = Path(self.path)
-        if folder.is_dir() and not (folder / "config.json").is_file():  # libraries would guess one from its name
-            remedy = "pass the directory that save_pretrained made"
-            raise value_error("encoder", "a directory with config.json", f"{self.path!r} without it", remedy)
-        if not folder.is_dir() and self.revision is None:
-            found = f"{self.path!r}, which is no directory here, without a revision"
-            remedy = "pass revision=… (the hash of a commit on the hub), or the path of a local copy"
-            raise value_error("encoder", "a local directory or a name with a pinned revision", found, remedy)
-
-    def key(self) -> str:
-        """Name what the weights are: of a directory the content of its files, wherever it lies; of a name its commit."""
-        folder = Path(self.path)
-        if not folder.is_dir():
-            return json.dumps([self.library, self.path, self.revision])
-        files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
-        return json.dumps([self.library, {file.name: _digest(file) for file in files}])
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+MOST_PADDING = 0.1
+"""Fraction of what an encoder computes that is padding at most."""
+MOST_TOKENS = {"cpu": 2048, "cuda": 65_536}
+"""Tokens that go through a network of ``transformers`` at once, of any width."""
+MOST_VALUES = 2**17
+"""The same times the width of a state, on a CPU: what is more than its caches hold is slower (benchmarks/encoder_batches.py)."""
+MOST_NUCLEOTIDES = {"cpu": 65_536, "cuda": 786_432}
+"""The same for Enformer: four windows of 196,608 base pairs on a GPU."""
+NO_NUCLEOTIDE = 4
+"""Code by which Enformer reads an ambiguous nucleotide, or a masked one."""
 
 
 class PretrainedEncoder(nn.Module):
-    """A published encoder. Sequences go through it one by one on a CPU, so that states do not depend on neighbours.
+    """A published encoder. Sequences of like length go through it together.
 
     Parameters
     ----------
     source
         Where its weights are.
+    reading
+        How sequences are given to it.
     n_windows
         Most states that are left of a sequence: averages over windows of equal length.
     tuning
@@ -93,35 +54,36 @@ class PretrainedEncoder(nn.Module):
     ImportError
         If the library is not installed.
     ValueError
-        If the weights cannot be had, or are not safetensors.
+        If the weights cannot be had, are not safetensors, or are of another kind of sequences.
     """
 
     network: Any
 
-    def __init__(self, source: Source, n_windows: int, tuning: str = "frozen") -> None:
+    def __init__(self, source: Source, reading: Reading, n_windows: int, tuning: str = "frozen") -> None:
         super().__init__()
-        source.check()
-        self.library, self.n_windows = source.library, n_windows
-        self.tokenizer: Any = None
-        self.register_buffer("codes", residue_codes("nucleotide"), persistent=False)
-        try:
-            if source.library == "enformer":
-                network, self.width = _enformer(source)
-            else:
-                network, self.tokenizer, self.width = _transformer(source)
-        except (OSError, RuntimeError, TypeError, ValueError) as error:
-            remedy = "check the path, and that it holds model.safetensors and, for transformers, a tokenizer"
-            raise value_error(
-                "encoder", "weights of a known kind", f"{source.path!r}: {' '.join(str(error).split())}", remedy
-            ) from error
+        network: Any = read_network(source)
+        self.library, self.reading, self.n_windows = source.library, reading, n_windows
+        self.tokens: SequenceTokens | EnformerTokens
+        self.takes_mask = "attention_mask" in inspect.signature(network.forward).parameters
+        if source.library == "enformer":
+            self.tokens = EnformerTokens(reading, 2**network.config.num_downsamples)
+            self.most_tokens = MOST_NUCLEOTIDES
+        else:
+            self.tokens = SequenceTokens(read_tokenizer(source), reading, _n_positions(network))
+            self.most_tokens = MOST_TOKENS
+        self.has_warned = False
         if tuning == "lora":
-            network = _with_lora(network)
+            network = with_lora(network)
         elif tuning == "frozen":
             network.requires_grad_(False)
         self.network = network
+        self.aliases = _aliases(network)
+        self.register_state_dict_post_hook(_leave_out_aliases)
+        self.register_load_state_dict_pre_hook(_fill_in_aliases)
+        self.width = configured_width(source) or self._measured_width()
 
     def train(self, mode: bool = True) -> Self:
-        """Train, but for batch norms: sequences go through one by one, and say nothing of a batch."""
+        """Train, but for batch norms: the sequences of a batch are few, and of like length."""
         super().train(mode)
         for part in self.network.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -130,162 +92,180 @@ class PretrainedEncoder(nn.Module):
 
     def forward(self, residues: Sequences, lengths: list[int] | None = None) -> PackedStates:
         """Return the states of each distinct sequence, (p, d) float32; the host must read the residues."""
-        embed = self._enformer_states if self.library == "enformer" else self._transformer_states
-        found = [embed(text) for text in texts(residues)]
+        device, found = residues.offsets.device, [torch.empty(0)] * (len(residues.offsets) - 1)
+        for places, states in self.in_batches(on_host(residues)):
+            for u, states_pd in zip(places, states, strict=True):
+                found[u] = states_pd
         lengths = [len(states) for states in found]
-        offsets = torch.tensor([0, *accumulate(lengths)], device=residues.offsets.device)
-        states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=residues.offsets.device)
-        return windowed(PackedStates(states_pd.float(), offsets, lengths), self.n_windows)
+        states_pd = torch.cat(found) if found else torch.zeros(0, self.width, device=device)
+        offsets = torch.tensor([0, *accumulate(lengths)], device=device)
+        return PackedStates(states_pd, offsets, lengths)
 
-    def _transformer_states(self, text: str) -> Tensor:
-        tokens = self.tokenizer(text, return_tensors="pt").to(self.get_buffer("codes").device)
-        return self.network(**tokens).last_hidden_state[0]
+    def in_batches(self, sequences: list[np.ndarray]) -> Iterator[tuple[list[int], list[Tensor]]]:
+        """Embed sequences, (l,) uint8 residues each, in batches of like length.
 
-    def _enformer_states(self, text: str) -> Tensor:
-        code_l = self.get_buffer("codes")[torch.tensor(list(text.encode()), device=self.get_buffer("codes").device)]
-        code_l = torch.where(code_l < 0, 4, code_l)  # N: no residue at all
-        surplus = -len(code_l) % 2**self.network.config.num_downsamples
-        code_l = F.pad(code_l, (surplus // 2, surplus - surplus // 2), value=4)
-        return self.network(code_l[None], return_only_embeddings=True, target_length=-1)[0]
+        Yields
+        ------
+        The places of the sequences of a batch, and of each its (w, d) float32 states in windows.
+        """
+        tokens = [self.tokens(residue_l) for residue_l in sequences]
+        self._tell_cut(tokens)
+        may_pad = self.takes_mask and self.tokens.pad_id is not None
+        on_gpu = self._device.type == "cuda"
+        most = self.most_tokens["cuda" if on_gpu else "cpu"]
+        if self.library == "transformers" and not on_gpu:
+            most = min(most, MOST_VALUES // self.width)
+        for places in length_batches([len(own.ids) for own in tokens], most, MOST_PADDING if may_pad else 0.0):
+            own = [tokens[u] for u in places]
+            states = windowed(self._packed(self._network_states(own), own), self.n_windows)
+            yield places, list(states.states.split(states.lengths))
+
+    def _packed(self, states_utd: Tensor, tokens: list[Tokens]) -> PackedStates:
+        """Return those of the states of a batch that stand for residues; of Enformer, whose positions are of many, all."""
+        has_state_ut = np.ones(states_utd.shape[:2], dtype=bool)
+        if self.library != "enformer":
+            for has_state_t, own in zip(has_state_ut, tokens, strict=True):
+                has_state_t[:] = np.pad(own.has_state, (0, len(has_state_t) - len(own.ids)))
+        lengths = has_state_ut.sum(1).tolist()
+        offsets = torch.tensor([0, *accumulate(lengths)], device=states_utd.device)
+        kept_pd = states_utd[torch.from_numpy(has_state_ut).to(states_utd.device)]
+        return PackedStates(kept_pd.float(), offsets, lengths)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def _network_states(self, tokens: list[Tokens]) -> Tensor:
+        """Return (u, t, d) states of sequences of like length, padded to the longest."""
+        longest = max(len(own.ids) for own in tokens)
+        if not longest:
+            return torch.zeros(len(tokens), 0, self.width, device=self._device)
+        id_ut = np.full((len(tokens), longest), self.tokens.pad_id or 0, dtype=np.int64)
+        is_there_ut = np.zeros((len(tokens), longest), dtype=np.int64)
+        for u, own in enumerate(tokens):
+            id_ut[u, : len(own.ids)], is_there_ut[u, : len(own.ids)] = own.ids, 1
+        ids = torch.from_numpy(id_ut).to(self._device)
+        if self.library == "enformer":
+            return self._enformer_states(ids)
+        more = {"attention_mask": torch.from_numpy(is_there_ut).to(self._device)} if self.takes_mask else {}
+        try:
+            return self.network(input_ids=ids, **more)[0]
+        except IndexError as error:
+            found = f"one of {longest:,} tokens, for which it has no position or no state ({error})"
+            remedy = "pass an encoder of longer sequences, or max_length=…"
+            raise value_error("encoder", "sequences that it can read", found, remedy) from error
+
+    def _enformer_states(self, code_ut: Tensor) -> Tensor:
+        """Return the states of all positions, but of no more than Enformer predicts: those at the ends lack context."""
+        config = self.network.config
+        n_positions = code_ut.shape[1] // 2**config.num_downsamples
+        is_cut = n_positions > config.target_length and not self.reading.former_states
+        target_length = config.target_length if is_cut else -1
+        return self.network(code_ut, return_only_embeddings=True, target_length=target_length)
+
+    def _tell_cut(self, tokens: list[Tokens]) -> None:
+        """Warn, once, where sequences are longer than the encoder has positions."""
+        if isinstance(self.tokens, EnformerTokens) or self.has_warned:
+            return
+        n_cut = sum(own.is_cut for own in tokens)
+        if n_cut:
+            self.has_warned = True
+            logger.warning(
+                "encoder: it has positions for %s tokens; of a longer sequence its %s is read alone (%d of the first %d are longer).",
+                f"{self.tokens.n_most:,}",
+                self.reading.keep,
+                n_cut,
+                len(tokens),
+            )
+
+    @torch.no_grad()
+    def _measured_width(self) -> int:
+        """Return the width of the states of a short sequence."""
+        probe = np.frombuffer(PROBES[self.reading.kind].encode(), np.uint8)
+        self.width = 0
+        return self._network_states([self.tokens(probe)]).shape[-1]
 
 
-class FrozenEncoder:
-    """An encoder that is never trained: each distinct sequence goes through it once, and lies on disk from then on.
-
-    Not a module: its weights are read only when a sequence is new, and are not saved with the model.
+class EnformerTokens:
+    """Turns a sequence into the nucleotides that Enformer reads: with as many unknown ones around it as make whole positions.
 
     Parameters
     ----------
-    source
-        Where its weights are.
-    n_windows
-        As in :class:`PretrainedEncoder`.
-    width
-        d of its states.
-    crop
-        What was cropped of the sequences, for the key.
-    cache_dir
-        Folder for the stores of all encoders.
+    reading
+        How sequences are given to it.
+    bin_size
+        Base pairs of a position.
+
+    Raises
+    ------
+    ValueError
+        If the sequences are proteins, or are to be written as for a tokenizer.
     """
 
-    def __init__(
-        self, source: Source, n_windows: int, width: int, crop: tuple[int, str], cache_dir: str | Path
-    ) -> None:
-        self.source, self.n_windows, self.width = source, n_windows, width
-        key = hashlib.sha256(json.dumps([source.key(), n_windows, *crop]).encode()).hexdigest()[:20]
-        self.store = StateStore(Path(cache_dir) / key, width)
-        self._encoder: PretrainedEncoder | None = None
+    pad_id: int | None = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Share one store among copies of a model."""
-        return self
+    def __init__(self, reading: Reading, bin_size: int) -> None:
+        if reading.kind != "nucleotide" or reading.spaced or reading.uracil:
+            found = "proteins" if reading.kind != "nucleotide" else "spaced=True or uracil=True"
+            remedy = "pass an encoder of proteins" if reading.kind != "nucleotide" else "leave these out"
+            raise value_error("encoder", "DNA for Enformer, as it is", found, remedy)
+        self.codes, self.bin_size = residue_codes("nucleotide").numpy(), bin_size
 
-    @torch.no_grad()
-    def __call__(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> PackedStates:
-        """Return the states of each distinct sequence, (p, d) float32, by its digest, the key of each."""
-        device, digests = residues.offsets.device, keys
-        if digests is None:
-            digests = [(int(a), int(b)) for a, b in residues.digests.tolist()]
-        stored = self.store.get(digests)
-        stored |= self._embedded(residues, {digest: i for i, digest in enumerate(digests) if digest not in stored})
-        found = [torch.from_numpy(stored[digest].astype("float32")) for digest in digests]
-        lengths = [len(states) for states in found]
-        offsets = torch.tensor([0, *accumulate(lengths)], device=device)
-        return PackedStates(torch.cat([torch.zeros(0, self.width), *found]).to(device), offsets, lengths)
-
-    def _embedded(self, residues: Sequences, at: dict[tuple[int, int], int]) -> dict[tuple[int, int], np.ndarray]:
-        """Embed the sequences at some places and store them every few seconds; give (l, d) float16 of each, by its digest."""
-        found: dict[tuple[int, int], np.ndarray] = {}
-        fresh: dict[tuple[int, int], Tensor] = {}
-        written = time.monotonic()
-        for digest, i in at.items():
-            fresh[digest] = self._loaded(residues.offsets.device)(_single(residues, i)).states.to(torch.float16).cpu()
-            found[digest] = fresh[digest].numpy()
-            if time.monotonic() - written > WRITE_EVERY:
-                self.store.add(fresh)
-                fresh, written = {}, time.monotonic()
-        if fresh:
-            self.store.add(fresh)
-        return found
-
-    def _loaded(self, device: torch.device) -> PretrainedEncoder:
-        if self._encoder is None:
-            self._encoder = PretrainedEncoder(self.source, self.n_windows).eval()
-        return self._encoder.to(device)
+    def __call__(self, residue_l: np.ndarray) -> Tokens:
+        """Return the nucleotides of a sequence, (l,) uint8 residues."""
+        code_l = self.codes[residue_l]
+        surplus = -len(code_l) % self.bin_size
+        ends = surplus // 2, surplus - surplus // 2
+        code_t = np.pad(np.where(code_l < 0, NO_NUCLEOTIDE, code_l), ends, constant_values=NO_NUCLEOTIDE)
+        return Tokens(code_t, np.ones(len(code_t), dtype=bool))
 
 
-def _single(residues: Sequences, i: int) -> Sequences:
-    start, end = residues.offsets[i : i + 2].tolist()
-    offsets = torch.tensor([0, end - start], device=residues.offsets.device)
-    return Sequences(residues.residues[start:end], offsets, offsets[:1], residues.digests[i : i + 1])
+def state_width(source: Source, reading: Reading) -> int:
+    """Check that an encoder is of such sequences, and return the width of its states; its weights are read only if they must be.
+
+    Raises
+    ------
+    ImportError
+        If the library is not installed.
+    ValueError
+        If there is no configuration or tokenizer, or it is of another kind of sequences.
+    """
+    width = configured_width(source)
+    if source.library == "enformer":
+        EnformerTokens(reading, 1)
+    else:
+        SequenceTokens(read_tokenizer(source), reading)
+    return width or PretrainedEncoder(source, reading, 1).width
 
 
-def _transformer(source: Source) -> tuple[nn.Module, Any, int]:
-    try:
-        from transformers import AutoModel, AutoTokenizer
-    except ImportError as error:
-        raise ImportError(f"encoders of transformers need it; {HINT}.") from error
-    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    network, info = AutoModel.from_pretrained(source.path, use_safetensors=True, output_loading_info=True, **options)
-    _check_complete(network, info["missing_keys"])
-    tokenizer = AutoTokenizer.from_pretrained(source.path, **options)
-    return network.eval(), tokenizer, int(network.config.hidden_size)
-
-
-def _enformer(source: Source) -> tuple[nn.Module, int]:
-    try:
-        from enformer_pytorch import Enformer
-    except ImportError as error:
-        raise ImportError(f"Enformer needs enformer-pytorch; {HINT}.") from error
-    config = _enformer_config(source)
-    options = {"use_safetensors": True, "output_loading_info": True, "revision": source.revision or "main"}
-    network, info = Enformer.from_pretrained(source.path, config=config, **options)
-    _check_complete(network, info["missing_keys"])
-    return network.eval(), 2 * int(network.config.dim)
-
-
-def _enformer_config(source: Source) -> Any:
-    from enformer_pytorch.config_enformer import EnformerConfig
-
-    found, _ = EnformerConfig.get_config_dict(source.path, revision=source.revision or "main")
-    if found.get("model_type") != EnformerConfig.model_type:
-        raise ValueError(f"a configuration of {found.get('model_type')!r}, not of an Enformer")
-    return EnformerConfig.from_dict(found)
-
-
-def _check_complete(network: nn.Module, missing: Sequence[str]) -> None:
-    """Check that the file had all weights that states depend on; both libraries would fill in random ones and go on."""
-    names_of: dict[int, set[str]] = {}
+def _aliases(network: nn.Module) -> dict[str, str]:
+    """Return the first name of each tensor, by each other name of it: Enformer and T5 have some under several."""
+    first: dict[int, str] = {}
+    aliases = {}
     for name, tensor in network.state_dict(keep_vars=True).items():
-        names_of.setdefault(id(tensor), set()).add(name)  # Enformer has each of its tensors under two names
-    lost = [min(names) for names in names_of.values() if names <= set(missing)]
-    lost = [name for name in lost if not name.startswith(("pooler.", "contact_head."))]
-    if lost:
-        raise ValueError(f"no weights {named(lost)}")
+        if first.setdefault(id(tensor), name) != name:
+            aliases[name] = first[id(tensor)]
+    return aliases
 
 
-def _with_lora(network: nn.Module) -> nn.Module:
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ImportError("LoRA needs peft; run: pip install peft.") from error
-    return get_peft_model(network, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
+def _leave_out_aliases(module: Any, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Keep one name of each tensor in what is saved, as safetensors demands."""
+    for name in module.aliases:
+        state.pop(f"{prefix}network.{name}", None)
 
 
-def state_width(source: Source) -> int:
-    """Read the width of an encoder's states off its configuration, without its weights."""
-    source.check()
-    try:
-        if source.library == "enformer":
-            return 2 * int(_enformer_config(source).dim)
-        from transformers import AutoConfig
+def _fill_in_aliases(module: Any, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    for name, first in module.aliases.items():
+        if f"{prefix}network.{first}" in state:
+            state.setdefault(f"{prefix}network.{name}", state[f"{prefix}network.{first}"])
 
-        options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-        return int(AutoConfig.from_pretrained(source.path, **options).hidden_size)
-    except ImportError as error:
-        raise ImportError(f"published encoders need their libraries; {HINT}.") from error
-    except (AttributeError, OSError, ValueError) as error:
-        remedy = "check the path, or the name and its revision"
-        raise value_error(
-            "encoder", "a configuration of a known kind", f"{source.path!r}: {' '.join(str(error).split())}", remedy
-        ) from error
+
+def _n_positions(network: Any) -> int | None:
+    """Return how many tokens have a position of their own; None where positions are relative."""
+    if getattr(network.config, "position_embedding_type", "absolute") != "absolute":
+        return None
+    for name, part in network.named_modules():
+        if isinstance(part, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
+            # RoBERTa and ESM-1b number positions from behind that of the padding on
+            return part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
+    return None

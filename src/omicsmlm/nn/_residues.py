@@ -5,10 +5,11 @@ Tensor axes: u distinct sequences, l residues of the longest one, p positions (s
 
 from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from omicsmlm._types import Sequences
+from omicsmlm._types import MASK_BIT, Sequences
 
 ALPHABETS = {"nucleotide": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
 """Residues that have a code of their own, from 0 on; all others are ambiguous."""
@@ -53,17 +54,18 @@ class PackedStates(NamedTuple):
 
 
 def residue_codes(kind: str) -> Tensor:
-    """Return the code of each of 256 bytes: its place in the alphabet, UNKNOWN, or MASKED for the sign "?".
+    """Return the code of each of 256 bytes: its place in the alphabet, UNKNOWN, or MASKED where the bit of the mask is set.
 
     Examples
     --------
-    >>> [int(residue_codes("nucleotide")[ord(residue)]) for residue in "ATN?"]
-    [0, 3, -1, -2]
+    >>> codes = residue_codes("nucleotide")
+    >>> [int(codes[ord(residue)]) for residue in "ATN"], int(codes[ord("A") | MASK_BIT])
+    ([0, 3, -1], -2)
     """
     codes = torch.full((256,), UNKNOWN, dtype=torch.int64)
+    codes[MASK_BIT:] = MASKED
     for code, residue in enumerate(ALPHABETS[kind]):
         codes[ord(residue)] = code
-    codes[ord("?")] = MASKED
     return codes
 
 
@@ -86,10 +88,9 @@ def chosen(residues: Sequences, index_g: Tensor, lengths: list[int], on_host: li
     return Sequences(found.states[:, 0], found.offsets, index_g.new_zeros(0), residues.digests[index_g])
 
 
-def texts(residues: Sequences) -> list[str]:
-    """Return the sequences as text."""
-    whole = bytes(residues.residues.cpu().tolist()).decode("ascii")
-    ends = residues.offsets.tolist()
+def on_host(residues: Sequences) -> list[np.ndarray]:
+    """Return the residues of each sequence, (l,) uint8, where the host can read them."""
+    whole, ends = residues.residues.cpu().numpy(), residues.offsets.tolist()
     return [whole[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
 
 

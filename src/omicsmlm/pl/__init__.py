@@ -1,5 +1,6 @@
 """Figures of embeddings, benchmarks, predictions and training; each function returns a figure and shows nothing."""
 
+from omicsmlm.pl._attributions import attributions
 from omicsmlm.pl._confusion import confusion
 from omicsmlm.pl._dropout import dropout_table
 from omicsmlm.pl._embedding import embedding
@@ -13,6 +14,7 @@ from omicsmlm.pl._table import benchmark_table
 from omicsmlm.pl._umap import umap, umap_coordinates
 
 __all__ = [
+    "attributions",
     "benchmark_table",
     "confusion",
     "dropout_table",

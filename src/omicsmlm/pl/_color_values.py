@@ -10,8 +10,10 @@ from scipy import sparse
 
 from omicsmlm._checks import named, value_error
 
-_LARGEST_DEPTH = 10_000
+_DEPTH = 10_000
 """Counts are drawn as log(1 + 10,000 × count / sum of the observation)."""
+_BLOCK = 4096
+"""Observations to sum at once: the values may lie in a file."""
 
 
 class Colors(NamedTuple):
@@ -34,14 +36,22 @@ def _column(adata: ad.AnnData, feature: str) -> np.ndarray:
     return np.asarray(found, dtype=np.float64)[:, 0]
 
 
+def _totals(adata: ad.AnnData) -> np.ndarray:
+    """Return the sum of each observation, (n_obs,) float64."""
+    total_n = np.zeros(adata.n_obs)
+    for start in range(0, adata.n_obs, _BLOCK):
+        block: Any = adata[start : start + _BLOCK].X
+        total_n[start : start + _BLOCK] = np.asarray(block.sum(axis=1)).ravel()
+    return total_n
+
+
 def _measured(adata: ad.AnnData, modality: str, feature: str) -> tuple[pd.Series, str]:
     """Return the values of a feature and their unit; raw counts become log(1 + counts per 10,000)."""
     value_n = _column(adata, feature)
     known_n = value_n[np.isfinite(value_n)]
     unit = "value"
     if len(known_n) and known_n.min() >= 0 and known_n.max() > 1 and np.array_equal(known_n, np.round(known_n)):
-        total_n = np.asarray(adata.X.sum(axis=1), dtype=np.float64).ravel()
-        value_n, unit = np.log1p(_LARGEST_DEPTH * value_n / np.maximum(total_n, 1)), "log(1 + CP10k)"
+        value_n, unit = np.log1p(_DEPTH * value_n / np.maximum(_totals(adata), 1)), "log(1 + CP10k)"
     return pd.Series(value_n, adata.obs_names), f"{modality}, {unit}" if modality else unit
 
 

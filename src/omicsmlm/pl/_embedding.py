@@ -41,15 +41,16 @@ def palette(n: int) -> list[Any]:
 
 def _numbers(figure: Figure, axes: Axes, xy_n2: np.ndarray, colors: Colors, dots: dict[str, Any]) -> None:
     """Draw numbers with a colour bar; of a feature, high values lie on top and the scale leaves out the extremes."""
-    shade_n, limits = colors.values.to_numpy(dtype=float, na_value=np.nan), {}
+    limits: dict[str, Any] = {}
+    shade_n = colors.values.to_numpy(dtype=float, na_value=np.nan)
     known_n = np.isfinite(shade_n)
-    axes.scatter(*xy_n2[~known_n].T, color=_MISSING, **dots)
+    axes.scatter(xy_n2[~known_n, 0], xy_n2[~known_n, 1], color=_MISSING, **dots)
     order = np.flatnonzero(known_n)
     if colors.unit and len(order):
         order = order[np.argsort(shade_n[order], kind="stable")]
         low, high = np.percentile(shade_n[order], _PERCENTILES)
         limits = {"vmin": low, "vmax": high} if high > low else {}
-    points = axes.scatter(*xy_n2[order].T, c=shade_n[order], cmap="viridis", **limits, **dots)
+    points = axes.scatter(xy_n2[order, 0], xy_n2[order, 1], c=shade_n[order], cmap="viridis", **limits, **dots)
     bar = figure.colorbar(points, ax=axes, shrink=0.6, pad=0.02, extend="both" if limits else "neither")
     bar.ax.tick_params(labelsize=_FONT)
     bar.set_label(colors.unit, fontsize=_FONT)
@@ -61,7 +62,7 @@ def _classes(axes: Axes, xy_n2: np.ndarray, values: pd.Series, dots: dict[str, A
     names = [str(name) for name in classes.cat.categories]
     colors = np.array([*palette(len(names)), _MISSING], dtype=object)
     code_n = classes.cat.codes.to_numpy()
-    axes.scatter(*xy_n2.T, color=list(colors[code_n]), **dots)
+    axes.scatter(xy_n2[:, 0], xy_n2[:, 1], color=list(colors[code_n]), **dots)
     entries = list(zip(names, colors, strict=False)) + ([("missing", _MISSING)] if (code_n < 0).any() else [])
     for name, color in entries:
         axes.scatter([], [], s=26, c=[color], label=name)

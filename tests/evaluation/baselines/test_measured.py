@@ -26,3 +26,14 @@ def test_values_come_in_the_order_of_the_object():
     assert list(mdata["atac"].obs_names) != list(names)  # the modality has an order of its own
     for name, row in zip(names, part.values.toarray(), strict=True):
         np.testing.assert_array_equal(row, own[name])
+
+
+def test_raw_counts_in_a_layer_are_read_as_models_read_them():
+    mdata = multiome()
+    counts = measured(mdata).values.toarray()
+    mdata["rna"].layers["counts"] = mdata["rna"].X.copy()
+    mdata["rna"].X = mdata["rna"].X * 0.3
+    np.testing.assert_array_equal(measured(mdata).values.toarray(), counts)
+    np.testing.assert_array_equal(measured(mdata["rna"]).values.toarray(), mdata["rna"].layers["counts"].toarray())
+    del mdata["rna"].layers["counts"]
+    np.testing.assert_array_equal(measured(mdata).values.toarray(), counts * np.float32(0.3))

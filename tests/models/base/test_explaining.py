@@ -14,7 +14,10 @@ from omicsmlm import OmicsMLM
 from omicsmlm.data import observation_loader
 from omicsmlm.models.base import _explaining
 from omicsmlm.models.base._explaining import _directions, _whitened
+from omicsmlm.models.base._stages import Stages
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
+
+NO_BAR = Stages("", 0, enabled=False)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +131,7 @@ def test_attributions_are_the_integral_of_the_gradient(n_attention_layers):
     model.train(2, **QUIET)
     batch, grids = batch_of(model, np.array([3, 70]))
     direction_nd = torch.randn(2, model.module.n_latent, generator=torch.Generator().manual_seed(0))
-    found, difference_n = model._integrated(grids, batch, direction_nd, 50)
+    found, difference_n = model._integrated(grids, batch, direction_nd, 50, NO_BAR)
     scaled = model.module.scalings(grids)
     ends = np.concatenate([[0], np.geomspace(1e-4, 1, 161)])
     slow = {name: torch.zeros_like(x_ng) for name, x_ng in scaled.items()}
@@ -183,7 +186,7 @@ def test_means_of_attributions_are_those_of_single_rows(model, table):
     batch, grids = batch_of(model, manager_rows)
     codes = model.adata.obs["type"].cat.codes.to_numpy().astype(int)
     direction_d = _directions(model.get_latent_representation(), codes, 3)[1]
-    found, _ = model._integrated(grids, batch, direction_d.expand(len(manager_rows), -1), 50)
+    found, _ = model._integrated(grids, batch, direction_d.expand(len(manager_rows), -1), 50, NO_BAR)
     has_n = grids["rna"].visible.any(1)
     assert 0 < int((~has_n).sum())
     rows = table[(table["label"] == "t1") & (table["modality"] == "rna")].set_index("feature")

@@ -82,6 +82,44 @@ def test_a_long_first_stage_is_seen_before_it_ends(monkeypatch, caplog, capsys):
         assert "Toy: reading" in capsys.readouterr().err
 
 
+def test_a_bar_redraws_itself_while_nobody_calls(monkeypatch, caplog, capsys):
+    caplog.set_level(logging.INFO, "omicsmlm")
+    monkeypatch.setattr(_stages, "VISIBLE_AFTER", 0.05)
+    monkeypatch.setattr(_stages, "BEAT", 0.01)
+    with Stages("Toy", 1, redraws=True) as stages:
+        stages("one long call")
+        assert capsys.readouterr().err == ""
+        time.sleep(0.2)
+    assert "Toy: one long call" in capsys.readouterr().err
+    assert not stages._clock.is_alive(), "its thread ends with it"
+
+
+def test_a_bar_that_is_not_wanted_is_not_shown(at_once, capsys):
+    with Stages("Toy", 1, enabled=False, redraws=True) as stages:
+        stages("fitting")
+    assert capsys.readouterr().err == ""
+    assert stages._clock is None
+
+
+def test_attributions_count_their_steps(at_once, capsys):
+    adata = omicsmlm.datasets.simulate_rna(60, 30)
+    model = omicsmlm.OmicsMLM(adata)
+    capsys.readouterr()
+    model.attribute(labels="cell_type", n_steps=4, batch_size=32)
+    shown = capsys.readouterr().err
+    assert "OmicsMLM: integrated gradients" in shown
+    assert "12/12" in shown, "two batches, each of four steps and both ends"
+
+
+@pytest.mark.parametrize(("progress_bar", "is_shown"), [(True, True), (False, False)])
+def test_a_classifier_names_what_it_fits(at_once, capsys, progress_bar, is_shown):
+    adata = omicsmlm.datasets.simulate_rna(60, 30)
+    classifier = omicsmlm.Classifier.from_model(omicsmlm.OmicsMLM(adata), "cell_type")
+    capsys.readouterr()
+    classifier.train(progress_bar=progress_bar)
+    assert ("Classifier: head on the embedding" in capsys.readouterr().err) == is_shown
+
+
 def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
     assert _stages.VISIBLE_AFTER == 2.0

@@ -88,6 +88,47 @@ def test_sequences_are_truncated_as_the_encoder_says_or_as_in_the_paper():
     assert SequenceEncoder(keep="centre").truncation("protein") == (2047, "centre")
 
 
+def test_enformer_is_given_what_it_was_trained_on_but_in_models_of_version_0_1():
+    encoder = SequenceEncoder("enformer", "somewhere", "abc")
+    assert encoder.truncation("dna") == (196_608, "centre")
+    assert encoder.truncation("dna", former=True) == (8192, "centre")
+    assert SequenceEncoder("enformer", "somewhere", "abc", max_length=2048).truncation("dna") == (2048, "centre")
+
+
+def test_an_encoder_says_how_it_reads_sequences():
+    encoder = SequenceEncoder("transformers", "somewhere", "abc", spaced=True, uracil=True, mixed_alphabet=True)
+    assert encoder.reading("rna", "nucleotide") == ("nucleotide", "end", True, True, True, False)
+    plain = SequenceEncoder("transformers", "somewhere", "abc", keep="centre")
+    assert plain.reading("protein", "protein", former=True) == ("protein", "centre", False, False, False, True)
+
+
+@pytest.mark.parametrize("option", ["spaced", "uracil", "mixed_alphabet"])
+@pytest.mark.parametrize("library", ["scratch", "enformer"])
+def test_how_letters_are_written_is_a_matter_of_tokenizers(option, library):
+    sentence = f"{option}: expected an encoder of transformers, got '{library}'; leave it out"
+    with pytest.raises(ValueError, match=sentence):
+        SequenceEncoder(library, "somewhere", "abc", **{option: True})
+
+
+def test_the_setting_of_the_paper():
+    own_rna = SequenceEncoder("transformers", "org/rna", "abc", keep="start", uracil=True)
+    config = IsoFormerConfig.paper("there/enformer", own_rna, "there/esm")
+    assert [config.encoder(name).library for name in ("dna", "rna", "protein")] == [
+        "enformer",
+        "transformers",
+        "transformers",
+    ]
+    assert all(encoder.tuning == "full" for encoder in config.encoders.values())
+    assert config.encoder("dna").truncation("dna") == (196_608, "centre")
+    assert config.encoder("rna") == SequenceEncoder(
+        "transformers", "org/rna", "abc", keep="start", uracil=True, tuning="full"
+    )
+    assert config.encoder("protein").truncation("protein") == (2047, "start")
+    assert (config.fusion, config.n_heads, config.n_windows) == ("cross_attention", 8, 2048)
+    assert not config.composition
+    assert not config.kernel_expert
+
+
 def test_an_encoder_from_scratch_has_no_source():
     assert SequenceEncoder().source is None
     source = SequenceEncoder("transformers", "there", "abc", trust_remote_code=True).source
@@ -129,6 +170,9 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     assert _config.WEIGHT_DECAY == 0.01
     assert _config.N_WARMUP_STEPS == 50
     assert _config.MASK_RATE == 0.15
+    assert _config.ENFORMER_LENGTH == 196_608
+    assert _config.PAPER_POSITIONS == 2048
+    assert _config.PAPER_LIBRARIES == {"dna": "enformer", "rna": "transformers", "protein": "transformers"}
 
 
 def test_the_defaults():

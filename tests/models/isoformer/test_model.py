@@ -1,6 +1,6 @@
 """IsoFormer: what may be missing, prediction, pre-training, published encoders."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -8,9 +8,11 @@ import pytest
 import torch
 from anndata import AnnData
 
-from omicsmlm import IsoFormer, SequenceEncoder
+from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
 from omicsmlm.models.isoformer import _model
-from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, state_of, transcripts
+from omicsmlm.models.isoformer._config import IsoFormerDerived
+from tests import encoders
+from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, letters_of, state_of, transcripts
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_it_learns_what_sequences_say():
     assert np.ptp(hidden, axis=0).max() < 1e-5, "a row of nothing gets the same as every other"
 
 
-@pytest.mark.parametrize("fusion", ["concatenation", "linear", "perceiver"])
+@pytest.mark.parametrize("fusion", ["concatenation", "linear", "perceiver", "c_abstractor"])
 def test_each_fusion_trains_and_is_independent_of_the_batch(fusion):
     model = IsoFormer(transcripts(), replace(SMALL_ISOFORMER, fusion=fusion))
     model.train(2, **QUIET)
@@ -176,26 +178,14 @@ def test_pretraining_lowers_the_cross_entropy_of_masked_residues_and_moves_the_e
 
 
 @pytest.fixture(scope="module")
-def esm(tmp_path_factory):
-    """A random ESM-2 of the real class, saved as a directory."""
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("esm")
-    residues = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<mask>"]
-    (folder / "vocab.txt").write_text("\n".join(residues))
-    tokenizer = transformers.EsmTokenizer(str(folder / "vocab.txt"))
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = transformers.EsmConfig(
-        vocab_size=len(residues), pad_token_id=1, mask_token_id=31, position_embedding_type="rotary", **sizes
-    )
-    torch.manual_seed(0)
-    transformers.EsmModel(config).save_pretrained(folder, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
-    return folder
+def esm(checkpoints):
+    """Return the folder of a small ESM-2."""
+    return checkpoints("esm").source.path
 
 
 def test_a_frozen_encoder_is_asked_once_per_sequence_and_lies_on_disk(esm, tmp_path):
-    encoders = {"protein": SequenceEncoder("transformers", str(esm))}
-    config = replace(SMALL_ISOFORMER, encoders=encoders, cache_dir=str(tmp_path / "cache"))
+    by_name = {"protein": SequenceEncoder("transformers", str(esm))}
+    config = replace(SMALL_ISOFORMER, encoders=by_name, cache_dir=str(tmp_path / "cache"))
     adata = transcripts()
     model = IsoFormer(adata, config)
     model.train(2, **QUIET)
@@ -211,8 +201,8 @@ def test_a_frozen_encoder_is_asked_once_per_sequence_and_lies_on_disk(esm, tmp_p
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_a_published_encoder_can_be_tuned(esm, tmp_path, tuning):
     pytest.importorskip("peft")
-    encoders = {"protein": SequenceEncoder("transformers", str(esm), tuning=tuning)}
-    model = IsoFormer(transcripts(24), replace(SMALL_ISOFORMER, encoders=encoders, kernel_expert=False))
+    by_name = {"protein": SequenceEncoder("transformers", str(esm), tuning=tuning)}
+    model = IsoFormer(transcripts(24), replace(SMALL_ISOFORMER, encoders=by_name, kernel_expert=False))
     before = {name: value.clone() for name, value in model.module.encoders["protein"].state_dict().items()}
     model.train(1, **QUIET)
     after = model.module.encoders["protein"].state_dict()
@@ -221,6 +211,96 @@ def test_a_published_encoder_can_be_tuned(esm, tmp_path, tuning):
     assert all("lora" in name for name in moved) == (tuning == "lora")
     model.save(tmp_path / "model")
     pd.testing.assert_frame_equal(IsoFormer.load(tmp_path / "model").predict(transcripts(24)), model.predict())
+
+
+def of_kind(checkpoint, tuning, **changes):
+    """A model that reads proteins, or DNA, by a published encoder of a kind."""
+    source = checkpoint.source
+    encoder = SequenceEncoder(
+        source.library,
+        source.path,
+        tuning=tuning,
+        spaced=checkpoint.reading.spaced,
+        trust_remote_code=source.trust_remote_code,
+    )
+    name = "protein" if checkpoint.reading.kind == "protein" else "dna"
+    config = replace(SMALL_ISOFORMER, encoders={name: encoder}, kernel_expert=False, **changes)
+    return IsoFormer(transcripts(24), config), name
+
+
+CELLS = [(kind, tuning) for kind in encoders.KINDS for tuning in ("frozen", "lora", "full")]
+QUICK = [("sixmers", "frozen"), ("t5", "full")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tuning"), [*QUICK, *(pytest.param(*cell, marks=pytest.mark.slow) for cell in CELLS if cell not in QUICK)]
+)
+def test_each_kind_of_encoder_is_trained_asked_in_batches_and_by_region_saved_and_loaded(
+    kind, tuning, checkpoints, tmp_path
+):
+    pytest.importorskip("peft")
+    model, name = of_kind(checkpoints(kind), tuning, cache_dir=str(tmp_path / "cache"))
+    model.train(1, **QUIET)
+    predicted = model.predict()
+    np.testing.assert_allclose(model.predict(batch_size=5), predicted, atol=1e-3)  # frozen states are half precision
+    changes = model.attribute_regions(name, "liver", n_regions=2)
+    has = model.adata.obs[name].notna().to_numpy()
+    assert np.isfinite(changes[has].to_numpy()).all()
+    assert (np.abs(changes[has]).max(axis=1) > 1e-6).all()
+    model.save(tmp_path / "model")
+    loaded = IsoFormer.load(tmp_path / "model", trust_remote_code=kind == "d_model")
+    pd.testing.assert_frame_equal(loaded.predict(transcripts(24)), predicted)
+
+
+def test_an_encoder_of_other_sequences_is_refused_when_the_model_is_made(checkpoints):
+    for name, kind in (("dna", "esm"), ("protein", "sixmers"), ("protein", "enformer")):
+        source = checkpoints(kind).source
+        config = replace(SMALL_ISOFORMER, encoders={name: SequenceEncoder(source.library, source.path)})
+        adata = transcripts(24)
+        before = state_of(adata)
+        with pytest.raises(ValueError, match="encoder: expected (a tokenizer of|DNA for Enformer)"):
+            IsoFormer(adata, config)
+        assert state_of(adata) == before
+
+
+def test_a_model_of_version_0_1_reads_published_encoders_as_it_did(esm, tmp_path):
+    by_name = {"protein": SequenceEncoder("transformers", esm)}
+    config = replace(SMALL_ISOFORMER, encoders=by_name, kernel_expert=False, cache_dir=str(tmp_path / "cache"))
+    model = IsoFormer(transcripts(24), config)
+    assert not model.derived.former_states
+    saved = {f.name: getattr(model.derived, f.name) for f in fields(model.derived) if f.name != "former_states"}
+    former = IsoFormerDerived(**saved)
+    assert former.former_states
+    module = model._assemble(former).module
+    assert module.frozen["protein"].reading.former_states
+    of_specials = module.frozen["protein"](letters_of("MKV")).lengths
+    assert (of_specials, model.module.frozen["protein"](letters_of("MKV")).lengths) == ([4], [3])
+
+
+@pytest.mark.slow
+def test_a_step_in_the_setting_of_the_paper_by_narrow_encoders(tmp_path, checkpoints):
+    """196,608 base pairs become 896 positions, 12,288 nucleotides 2,048 words, 2,047 residues as many states."""
+    (tmp_path / "enformer").mkdir()
+    encoders.enformer(tmp_path / "enformer", num_downsamples=7, target_length=896)
+    paper = IsoFormerConfig.paper(
+        str(tmp_path / "enformer"), checkpoints("sixmers").source.path, checkpoints("esm").source.path
+    )
+    rng = np.random.default_rng(0)
+    sizes = {"dna": ("ACGT", 200_000), "rna": ("ACGT", 13_000), "protein": ("ACDEFGHIKLMNPQRSTVWY", 2100)}
+    obs = pd.DataFrame(
+        {name: ["".join(rng.choice(list(letters), n)) for _ in range(2)] for name, (letters, n) in sizes.items()},
+        index=["a", "b"],
+    )
+    adata = AnnData(rng.random((2, 30)).astype(np.float32), obs=obs)
+    model = IsoFormer(adata, replace(paper, width=16, n_heads=2))
+    views = model.parts.tokenizer(model.adata_manager.create_torch_dataset()[[0]])
+    found = {name: model.module.encoders[name](views[name]) for name in sizes}
+    assert {name: states.lengths for name, states in found.items()} == {"dna": [896], "rna": [2048], "protein": [2047]}
+    before = {name: weight.clone() for name, weight in model.module.named_parameters()}
+    model.train(1, batch_size=1, train_size=0.5, progress_bar=False, accelerator="cpu")
+    moved = {name.split(".")[1] for name, w in model.module.named_parameters() if not torch.equal(w, before[name])}
+    assert {"dna", "rna", "protein"} <= moved
+    assert np.isfinite(model.predict().to_numpy()).all()
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():

@@ -131,3 +131,67 @@ def test_without_a_validation_set_nothing_is_divided():
     training, validation = grouped([3, 5, 4])._split(1.0)
     assert training.tolist() == list(range(12))
     assert not len(validation)
+
+
+# ---- proteins from coding sequences -------------------------------------------------------------------------------
+
+
+def coding_transcripts():
+    """Transcripts with a coding sequence each, of which some lack the protein."""
+    adata = transcripts()
+    codons = "GCC TGC GAC GAA TTC GGA CAC ATC AAA CTG ATG AAC CCT CAG CGT AGC ACC GTG TGG TAC".split()
+    codon_of = dict(zip("ACDEFGHIKLMNPQRSTVWY", codons, strict=True))
+    whole = ["M" + (p if isinstance(p, str) else "KV") for p in adata.obs["protein"]]
+    adata.obs["protein"] = [p if i % 5 != 1 else None for i, p in enumerate(whole)]
+    adata.obs["cds"] = ["".join(codon_of[r] for r in p) + "TAA" for p in whole]
+    return adata, whole
+
+
+def test_a_protein_is_translated_where_it_is_absent():
+    adata, whole = coding_transcripts()
+    IsoFormer.setup_anndata(adata, rna_key="cds", protein_key="protein")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    assert model.adata_manager.sequences["protein"]["n_present"] == 72
+    assert "72 with protein ('protein', 15 of them translated)" in model._describe()
+    given = adata.copy()
+    given.obs["protein"] = whole
+    IsoFormer.setup_anndata(given, protein_key="protein")
+    batch, expected = (m.adata_manager.create_torch_dataset()[list(range(72))] for m in (model, IsoFormer(given)))
+    digest_n2, expected_n2 = (b.sequences["protein"].digests[b.sequences["protein"].of_obs] for b in (batch, expected))
+    assert digest_n2.tolist() == expected_n2.tolist()
+
+
+def test_a_query_of_coding_sequences_alone_is_predicted_as_one_with_the_proteins():
+    adata, whole = coding_transcripts()
+    IsoFormer.setup_anndata(adata, rna_key="cds", protein_key="protein", dna_key="dna")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(1, **QUIET)
+    query = adata[:20].copy()
+    del query.obs["protein"]
+    with_proteins = query.copy()
+    with_proteins.obs["protein"] = whole[:20]
+    np.testing.assert_array_equal(model.predict(query), model.predict(with_proteins))
+    del query.obs["cds"]
+    assert not np.array_equal(model.predict(query), model.predict(with_proteins))
+
+
+def test_coding_sequences_alone_have_a_protein_too_unless_it_is_not_wanted(tmp_path):
+    adata, _ = coding_transcripts()
+    IsoFormer.setup_anndata(adata, rna_key="cds")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    assert model.derived.sequences == ["rna", "protein"]
+    model.train(1, **QUIET)
+    model.save(tmp_path / "model")
+    again = IsoFormer.load(tmp_path / "model", adata)
+    np.testing.assert_array_equal(again.predict(), model.predict())
+    other = coding_transcripts()[0]
+    IsoFormer.setup_anndata(other, rna_key="cds", translate=False)
+    assert IsoFormer(other, SMALL_ISOFORMER).derived.sequences == ["rna"]
+
+
+def test_other_rna_than_coding_sequences_is_not_translated():
+    adata, _ = coding_transcripts()
+    adata.obs["rna"] = "GG" + adata.obs["cds"]
+    IsoFormer.setup_anndata(adata, rna_key="rna", protein_key="protein")
+    sequences = IsoFormer(adata, SMALL_ISOFORMER).adata_manager.sequences
+    assert sequences["protein"] == {"key": "protein", "kind": "protein", "n_present": 57}

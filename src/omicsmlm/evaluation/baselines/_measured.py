@@ -1,6 +1,5 @@
 """One modality of an object: its values, and the observations of the object that they belong to."""
 
-import re
 from typing import Literal, NamedTuple
 
 import anndata as ad
@@ -8,15 +7,10 @@ import mudata as md
 import numpy as np
 import scipy.sparse as sp
 
+from omicsmlm import _modality_names
 from omicsmlm._checks import named, value_error
 
 Role = Literal["rna", "atac", "protein"]
-
-_NAMES = {
-    "atac": re.compile(r"atac|peak|access|chromatin", re.IGNORECASE),
-    "protein": re.compile(r"prot|adt|antibod|cite|surface", re.IGNORECASE),
-    "rna": re.compile(r"rna|gex|gene|express", re.IGNORECASE),
-}
 
 
 class Measured(NamedTuple):
@@ -43,10 +37,8 @@ def role_of(modality: str) -> Role | None:
     >>> role_of("adt"), role_of("RNA"), role_of("x")
     ('protein', 'rna', None)
     """
-    for role in ("atac", "protein", "rna"):
-        if _NAMES[role].search(modality):
-            return role  # type: ignore[return-value]
-    return None
+    role = _modality_names.role_of(modality)
+    return None if role == "methylation" else role
 
 
 def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
@@ -62,7 +54,7 @@ def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
 
 
 def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Role = "rna") -> Measured:
-    """Return the values (``X``) of one modality.
+    """Return the values of one modality: ``X``, or its layer of raw counts where ``X`` holds none, as models of counts read it.
 
     Parameters
     ----------
@@ -81,9 +73,7 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
         If the modality is not there, or none can be told.
     """
     if isinstance(data, ad.AnnData):
-        return Measured(
-            modality or "X", _in_memory(data.X), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names)
-        )
+        return Measured(modality or "X", _values(data), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names))
     only = next(iter(data.mod)) if len(data.mod) == 1 else None
     chosen = modality or roles(data).get(role) or only
     if chosen is None or chosen not in data.mod:
@@ -94,8 +84,18 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
     position_n = np.asarray(data.obsmap[chosen]).ravel().astype(np.int64)  # 1-based, 0 where absent
     indices_n = np.flatnonzero(position_n > 0)
     part = data.mod[chosen]
-    values = _in_memory(part.X)[position_n[indices_n] - 1]
+    values = _values(part)[position_n[indices_n] - 1]
     return Measured(chosen, values, indices_n, data.n_obs, np.asarray(part.var_names))
+
+
+def _values(part: ad.AnnData) -> sp.csr_matrix | np.ndarray:
+    """Return ``X``, or the layer of raw counts, if there is one and ``X`` holds no whole numbers."""
+    values = _in_memory(part.X)
+    layer = next((layer for layer in _modality_names.COUNTS_LAYERS if layer in part.layers), None)
+    if layer is None:
+        return values
+    stored = np.asarray(values.data if sp.issparse(values) else values)
+    return values if (stored == np.round(stored)).all() else _in_memory(part.layers[layer])
 
 
 def _in_memory(values: object) -> sp.csr_matrix | np.ndarray:

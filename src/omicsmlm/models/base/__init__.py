@@ -24,6 +24,7 @@ from ._query_module import QueryModule
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
 from ._registration import Registered
+from ._stages import Stages
 
 __all__ = [
     "check_config",
@@ -50,6 +51,7 @@ __all__ = [
     "N_DIRECTIONS",
     "N_SAMPLED",
     "Saved",
+    "Stages",
     "announce",
     "from_json",
     "further_columns",

@@ -22,12 +22,15 @@ from ._embedding import EMBEDDING_BATCH_SIZE, checked_indices
 from ._feature_sums import CorrelationSums, LabelSums
 from ._model import OmicsModel
 from ._records import Config
+from ._stages import Stages
 
 FeatureEmbedding = Literal["latent", "decoder"]
 """Where features are placed; see :meth:`ExplainingModel.get_feature_embedding`."""
 PATH_POWER = 4
 """The path of integration goes as α = t⁴: layer normalisation makes an encoder change most close to the baseline,
 where even steps would miss it (with 50 of them, half to nearly all of the difference on blood cells)."""
+N_ENDS = 2
+"""Beside its steps, the path is computed at both of its ends."""
 LEAST_OBSERVATIONS = 3
 """Observations that a correlation needs: through two, any line passes."""
 INVERSE_PENALTY = 0.1
@@ -196,15 +199,17 @@ class ExplainingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
         directions_kd = directions_kd.to(self.device)
         sums = {m: LabelSums(len(names), len(self._encoded_features(m))) for m in self.adata_manager.modalities}
         errors, differences = [], []
-        for k, batch in enumerate(observation_loader(manager, indices, size := batch_size or EMBEDDING_BATCH_SIZE)):
-            part = on_device(batch, self.device)
-            own_n = torch.from_numpy(code_n[k * size : (k + 1) * size]).to(self.device)
-            grids = self.parts.tokenizer(part)
-            found, difference_n = self._integrated(grids, part, directions_kd[own_n], n_steps)
-            errors.append((sum(a_ng.sum(1) for a_ng in found.values()) - difference_n).abs().cpu())
-            differences.append(difference_n.abs().cpu())
-            for name, own in sums.items():
-                own.add(own_n, found[name], grids[name])
+        loader = observation_loader(manager, indices, size := batch_size or EMBEDDING_BATCH_SIZE)
+        with Stages(f"{type(self).__name__}: integrated gradients", len(loader) * (n_steps + N_ENDS)) as stages:
+            for k, batch in enumerate(loader):
+                part = on_device(batch, self.device)
+                own_n = torch.from_numpy(code_n[k * size : (k + 1) * size]).to(self.device)
+                grids = self.parts.tokenizer(part)
+                found, difference_n = self._integrated(grids, part, directions_kd[own_n], n_steps, stages)
+                errors.append((sum(a_ng.sum(1) for a_ng in found.values()) - difference_n).abs().cpu())
+                differences.append(difference_n.abs().cpu())
+                for name, own in sums.items():
+                    own.add(own_n, found[name], grids[name])
         table = pd.concat([self._table(name, own, names) for name, own in sums.items()])
         table = table.sort_values(["label", "attribution"], ascending=[True, False], kind="stable", ignore_index=True)
         table.attrs["completeness_error"] = float(torch.cat(errors).mean())
@@ -212,13 +217,14 @@ class ExplainingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
         return table
 
     def _integrated(
-        self, grids: dict[str, Grid], batch: Batch, directions_nd: Tensor, n_steps: int
+        self, grids: dict[str, Grid], batch: Batch, directions_nd: Tensor, n_steps: int, stages: Stages
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return each observation's projection divided among its features, (n, g) per modality, and what was divided, (n,)."""
         scaled = self._scaled(grids)
         names = list(scaled)
 
         def projected(*time_ng: Tensor) -> Tensor:
+            stages.step()
             path = {m: scaled[m] * t_ng**PATH_POWER for m, t_ng in zip(names, time_ng, strict=True)}
             return (self._embed_scaled(path, grids, batch) * directions_nd).sum(1)
 

@@ -83,7 +83,7 @@ class HubModel:
         with TemporaryDirectory() as folder:
             self.save(Path(folder) / "model")
             _write_card(Path(folder) / "model", card)
-            with _told(name):
+            with _in_one_sentence(name):
                 hub = library.HfApi(library_name="omicsmlm")
                 hub.create_repo(name, private=private, exist_ok=True)
                 hub.upload_folder(repo_id=name, folder_path=Path(folder) / "model", commit_message=type(self).__name__)
@@ -113,7 +113,7 @@ class HubModel:
             return cls.load(repository, adata)
         name = _checked(repository)
         library = _library()
-        with _told(name):
+        with _in_one_sentence(name):
             folder = library.snapshot_download(
                 name, revision=revision, allow_patterns=list(FILES), library_name="omicsmlm"
             )
@@ -192,7 +192,7 @@ def _write_card(folder: Path, card: str) -> None:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _in_one_sentence(name: str) -> Iterator[None]:
     """Turn what the hub says when it refuses, or cannot be reached, into one sentence."""
     try:
         yield
@@ -209,4 +209,4 @@ def _library() -> ModuleType:
     try:
         return import_module("huggingface_hub")
     except ImportError as error:
-        raise ImportError("The hub needs huggingface-hub; pip install 'omicsmlm[hub]'.") from error
+        raise ImportError("The hub needs huggingface-hub; run: pip install huggingface-hub.") from error

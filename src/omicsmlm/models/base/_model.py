@@ -14,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
+from omicsmlm import _announcing
 from omicsmlm._checks import positive_integer, shortened, value_error
 from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
@@ -481,8 +482,4 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
 
 def announce(line: str) -> None:
     """Log a line that the user should see, also where nobody has set up logging."""
-    if not logger.hasHandlers():
-        package = logging.getLogger("omicsmlm")
-        package.addHandler(logging.StreamHandler())
-        package.setLevel(logging.INFO)
-    logger.info(line)
+    _announcing.announce(logger, line)

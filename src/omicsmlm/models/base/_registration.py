@@ -3,14 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import named, value_error
-from omicsmlm.data import OmicsManager
+from omicsmlm.data import OmicsManager, counts_layers
 
 from ._named_columns import listed, listed_covariates
 
@@ -36,6 +36,9 @@ class Registered(BaseModelClass):
     ValueError
         If the object cannot be trained on, or its batch was already named; it is then left as it was.
     """
+
+    reads_counts: ClassVar[bool] = True
+    """Whether a layer with raw counts is read in the place of an ``X`` that holds none."""
 
     def __init__(
         self,
@@ -97,7 +100,8 @@ class Registered(BaseModelClass):
         modalities
             Names of the modalities to use; None for all.
         layers
-            Layer that holds the values, by modality; ``X`` where none is named.
+            Layer that holds the values, by modality; ``X`` where none is named. Where ``X`` holds no raw counts and the layer
+            ``counts`` or ``raw_counts`` does, a model of counts reads that layer, and a warning says so.
         kinds
             What the values are, by modality: ``counts``, ``accessibility``, ``protein``, ``fraction`` or ``real``
             (see :data:`omicsmlm._types.Kind`); inferred where none is named.
@@ -202,6 +206,9 @@ class Registered(BaseModelClass):
                 raise value_error(
                     argument, f"names among {names}", named(unknown), "name modalities that are registered"
                 )
+        if cls.reads_counts:
+            found = counts_layers(data, names, {*(layers or {}), *(kinds or {})})
+            layers = {**(layers or {}), **found} if found else layers
         setup = {
             "modalities": names,
             "layers": None if layers is None else dict(layers),

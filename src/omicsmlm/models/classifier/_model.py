@@ -11,7 +11,7 @@ from mudata import MuData
 
 from omicsmlm._checks import confounded, named, value_error
 from omicsmlm.data import as_categories, category_codes, find_column, label_codes, label_names
-from omicsmlm.models.base import OmicsModel, QueryModel
+from omicsmlm.models.base import OmicsModel, QueryModel, Stages
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import ComponentLogits
 
@@ -190,12 +190,19 @@ class Classifier(LabelPredictor):
         if self.config.tuning != "frozen":
             self._fine_tune(indices, code_n, fold_n, settings)
             return
-        fitted = self._fit_head(indices, code_n, fold_n)
         kinds = [state["kind"] for state in self.model.adata_manager.modalities.values()]
-        if self.config.has_linear_models(kinds, len(indices)):
-            self._fit_linear_models(indices, code_n, fold_n)
-        elif kinds and self.config.has_component_models(len(indices)):
-            self._fit_component_models(indices, code_n, fold_n, fitted)
+        has_linear = self.config.has_linear_models(kinds, len(indices))
+        has_components = bool(kinds) and not has_linear and self.config.has_component_models(len(indices))
+        n_stages = 1 + (has_linear or has_components)
+        with Stages("Classifier", n_stages, enabled=settings.progress_bar, redraws=True) as stages:
+            stages("head on the embedding")
+            fitted = self._fit_head(indices, code_n, fold_n)
+            if has_linear:
+                stages("linear models of the features")
+                self._fit_linear_models(indices, code_n, fold_n)
+            elif has_components:
+                stages("regressions on components")
+                self._fit_component_models(indices, code_n, fold_n, fitted)
 
     def _predicted_by(self) -> str:
         """Say which candidate predicts, and what the embedding alone would have given, if regressions stand beside it."""
@@ -262,7 +269,9 @@ class Classifier(LabelPredictor):
         """Fit the head to the observations that are not held out, and train the encoder with it."""
         trained_n = training_mask(code_n[indices], self.config.held_out, self.config.seed)
         split, label_n = Split(indices[trained_n], indices[~trained_n]), code_n.copy()
-        fitted = self._fit_head(split.train, code_n, fold_n[trained_n])
+        with Stages("Classifier", 1, enabled=settings.progress_bar, redraws=True) as stages:
+            stages("head on the embedding")
+            fitted = self._fit_head(split.train, code_n, fold_n[trained_n])
         label_n[split.train] = fitted.label_n[: len(split.train)]  # the first copy of each observation
         self._series |= fine_tune(self.model, self.module, split, label_n, self.config, settings)
         self.model.finish_training(indices)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from omicsmlm._checks import value_error
 from omicsmlm._types import Batch, Sequences
-from omicsmlm.masking import MASK, without_modality
+from omicsmlm.masking import with_masked, without_modality
 from omicsmlm.nn import place_of, sequence_of
 from omicsmlm.tokenizers import TARGETS
 
@@ -67,6 +67,10 @@ class AttributedModel(SequenceModel):
     ) -> pd.DataFrame:
         """Compute how the prediction of one target changes when the residues of a region are masked.
 
+        A published encoder reads its own mask in the place of each token with a residue of the region, all other tokens as
+        they were, and Enformer reads no nucleotide there. An encoder without a mask, such as those of T5's kind, reads the
+        whole sequence, and the states of these tokens are left out: what other states know of the region then stays.
+
         Parameters
         ----------
         modality
@@ -117,6 +121,4 @@ def mask_region(residues: Sequences, region: int, n_regions: int) -> Sequences:
     length_t = residues.offsets.diff()[sequence_of(residues)]
     is_masked_t = place_of(residues) * n_regions // length_t == region
     salt = torch.tensor([region + 1, n_regions], device=residues.offsets.device)
-    return residues._replace(
-        residues=residues.residues.masked_fill(is_masked_t, MASK), digests=residues.digests ^ (salt * DIGEST_FACTOR)
-    )
+    return with_masked(residues, is_masked_t)._replace(digests=residues.digests ^ (salt * DIGEST_FACTOR))

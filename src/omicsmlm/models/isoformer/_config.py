@@ -1,13 +1,13 @@
 """Hyper-parameters of IsoFormer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import FormerFields
-from omicsmlm.nn import FusionKind, Source
+from omicsmlm.nn import FusionKind, Reading, SequenceKind, Source
 from omicsmlm.tokenizers import Truncation
 
 TRUNCATIONS = {
@@ -16,6 +16,16 @@ TRUNCATIONS = {
     "protein": Truncation(2047, "start"),
 }
 """Truncation of sequences unless their encoder says otherwise; RNA and protein as in the paper, DNA ours."""
+ENFORMER_LENGTH = 196_608
+"""Base pairs that Enformer was trained on, and that the paper gives it."""
+PAPER_LIBRARIES: dict[str, Literal["transformers", "enformer"]] = {
+    "dna": "enformer",
+    "rna": "transformers",
+    "protein": "transformers",
+}
+"""Enformer, a Nucleotide Transformer and ESM-2 150M, all tuned."""
+PAPER_POSITIONS = 2048
+"""No fewer than any of the paper's encoders gives: 896 of Enformer, 2,048 words of 6 nucleotides, 2,047 residues."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +46,17 @@ class SequenceEncoder:
         from scratch is always trained.
     max_length, keep
         Most residues of a sequence, and which ones of a longer sequence are kept: "start", "end" or "centre". None for 8,192
-        around the centre of DNA, the last 12,288 of RNA and the first 2,047 of a protein.
+        around the centre of DNA, 196,608 for Enformer, the last 12,288 of RNA and the first 2,047 of a protein. Of an encoder
+        with fewer positions, so many tokens from the same part.
     trust_remote_code
         Whether code that comes with the weights may run.
+    spaced
+        Whether its tokenizer reads letters between blanks, as those of ProtBERT and ProtT5 do.
+    uracil
+        Whether it was trained on RNA with U, as RNA-FM was; T becomes U.
+    mixed_alphabet
+        Whether its tokenizer is of nucleotides and amino acids, or of bytes; without this, one that knows all amino acids is
+        taken to be of proteins, and refuses DNA and RNA.
     """
 
     library: Literal["scratch", "transformers", "enformer"] = "scratch"
@@ -48,6 +66,9 @@ class SequenceEncoder:
     max_length: int | None = None
     keep: Literal["start", "end", "centre"] | None = None
     trust_remote_code: bool = False
+    spaced: bool = False
+    uracil: bool = False
+    mixed_alphabet: bool = False
 
     def __post_init__(self) -> None:
         """Check the choices."""
@@ -61,11 +82,21 @@ class SequenceEncoder:
                 raise value_error(name, " or ".join(map(repr, known)), repr(value), "pass one of these")
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
+        given = [name for name in ("spaced", "uracil", "mixed_alphabet") if getattr(self, name)]
+        if given and self.library != "transformers":
+            raise value_error(given[0], "an encoder of transformers", repr(self.library), "leave it out")
 
-    def truncation(self, name: str) -> Truncation:
-        """Return the truncation of a sequence of this name."""
+    def truncation(self, name: str, *, former: bool = False) -> Truncation:
+        """Return the truncation of a sequence of this name, or the one that version 0.1 made."""
         default = TRUNCATIONS[name]
+        if self.library == "enformer" and not former:
+            default = default._replace(length=ENFORMER_LENGTH)
         return Truncation(self.max_length or default.length, self.keep or default.keep)
+
+    def reading(self, name: str, kind: SequenceKind, *, former: bool = False) -> Reading:
+        """Return how sequences of this name are given to the encoder, or were in version 0.1."""
+        keep = self.truncation(name).keep
+        return Reading(kind, keep, self.spaced, self.uracil, self.mixed_alphabet, former_states=former)
 
     @property
     def source(self) -> Source | None:
@@ -86,7 +117,7 @@ class IsoFormerConfig:
     width, n_heads
         Width of the states and of each fused stream, and heads of the fusion (paper: 8 heads).
     fusion
-        "cross_attention" (paper), or one of its ablations: "concatenation", "linear", "perceiver".
+        "cross_attention" (paper), or one of its ablations: "concatenation", "linear", "perceiver", "c_abstractor".
     n_windows
         Most positions of a sequence in the fusion: means over equal windows (ours; the paper keeps all).
     kernel, n_levels, pool, n_layers
@@ -101,8 +132,9 @@ class IsoFormerConfig:
     n_components
         Principal components of the composition.
     kernel_expert
-        Whether a kernel regression on the composition of each sequence predicts beside the network, the predictions combined
-        by weights that are fitted on the validation set (ours; see ``_experts.py``).
+        Whether kernel regressions on the composition of each sequence and on each vector predict beside the network, and a
+        linear one on the architecture of whole transcripts, the predictions combined by weights that are fitted on the
+        validation set (ours; see ``_experts.py``).
     n_landmarks
         Most landmarks, training observations, of each kernel regression.
     learning_rate
@@ -134,6 +166,34 @@ class IsoFormerConfig:
     cache_dir: str | None = None
     patience: int = 5
     seed: int = 0
+
+    @classmethod
+    def paper(
+        cls, dna: "str | SequenceEncoder", rna: "str | SequenceEncoder", protein: "str | SequenceEncoder"
+    ) -> "IsoFormerConfig":
+        """Return the paper's setting: 196,608 base pairs of DNA, the last 12,288 of RNA, 2,047 residues, all states, all tuned.
+
+        The width of the fusion, to which the states of all encoders are projected, is that of ESM-2 150M (ours: the paper
+        attends between streams of their own widths, and its released head reads that of DNA alone).
+
+        Parameters
+        ----------
+        dna, rna, protein
+            The paper has Enformer, the Nucleotide Transformer (version 2) and ESM-2 150M. A path is that of a local copy of an
+            encoder of this kind; others are given as :class:`SequenceEncoder`, and tuned in full, too.
+
+        Examples
+        --------
+        >>> config = IsoFormerConfig.paper("enformer", "nucleotide_transformer", "esm2_150M")
+        >>> config.encoder("dna").truncation("dna").length, config.encoder("rna").tuning
+        (196608, 'full')
+        """
+        encoders = {}
+        for (name, library), given in zip(PAPER_LIBRARIES.items(), (dna, rna, protein), strict=True):
+            encoder = SequenceEncoder(library, given) if isinstance(given, str) else given
+            encoders[name] = replace(encoder, tuning="full")
+        ours = {"composition": False, "kernel_expert": False, "modality_rate": 0.0, "dropout": 0.0}
+        return cls(encoders, width=640, n_heads=8, n_windows=PAPER_POSITIONS, learning_rate=3e-5, **ours)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         """Check the ranges; encoders may also be given as dictionaries, as saved files have them."""
@@ -178,6 +238,20 @@ class Statistics(NamedTuple):
     """Standard deviation; 1 where a dimension does not vary."""
 
 
+class ExpertSet(NamedTuple):
+    """Experts beside the network and the kernel regressions on sequences. Version 0.1 had neither."""
+
+    architecture: bool = False
+    """Whether the RNA are whole transcripts: their architecture is then part of their composition, and a regression on it predicts,
+    too."""
+    vectors: bool = False
+    """Whether each vector has a kernel regression."""
+
+
+NO_MORE_EXPERTS = ExpertSet()
+"""Those of version 0.1."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class IsoFormerDerived:
     """Hyper-parameters that :class:`IsoFormer` derives from the data."""
@@ -190,6 +264,11 @@ class IsoFormerDerived:
     """Moments of the targets."""
     widths: dict[str, int]
     """Width of the states of each published encoder."""
+    former_states: bool = True
+    """Whether published encoders are read as in version 0.1, which did not save this: Enformer with 8,192 base pairs and all of
+    its positions, and the states of special tokens among those of residues."""
+    experts: ExpertSet = NO_MORE_EXPERTS
+    """Further experts."""
 
 
 WEIGHT_DECAY = 1e-2

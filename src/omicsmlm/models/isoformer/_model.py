@@ -1,6 +1,6 @@
 """IsoFormer: expression of a transcript from its DNA, RNA and protein sequences, any of which may be missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, final
@@ -17,7 +17,7 @@ from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities, MaskResidues
 from omicsmlm.models.base import FormerFields, announce, read_model
-from omicsmlm.nn import ResidueEncoder, residue_codes, state_width
+from omicsmlm.nn import ResidueEncoder, residue_codes
 from omicsmlm.objectives import ResidueCrossEntropy, TargetError
 from omicsmlm.tokenizers import TARGETS, TruncatedSequences
 from omicsmlm.training import FitOptions, Optimisation, fit
@@ -28,12 +28,14 @@ from ._config import (
     MASK_RATE,
     N_WARMUP_STEPS,
     WEIGHT_DECAY,
+    ExpertSet,
     IsoFormerConfig,
     IsoFormerDerived,
     Statistics,
 )
-from ._experts import fit_kernels, fit_scores, fit_weights
+from ._experts import fit_regressions, fit_scores, fit_weights, has_architecture
 from ._module import KINDS, IsoFormerModule, ResidueModule
+from ._published import published_widths
 
 GRADIENT_LIMIT = 5.0
 """Norm to which gradients are clipped: targets are standardised, and a batch of unusual ones then moves the weights no further."""
@@ -52,7 +54,7 @@ class IsoFormer(AttributedModel):
     ----------
     data
         AnnData; registered with the columns "dna" or "promoter", "rna", "cds" or "utr", and "protein" that it has, unless
-        :meth:`setup_anndata` was called on it.
+        :meth:`setup_anndata` was called on it. Where the RNA is a coding sequence, an absent protein is translated from it.
     config
         Hyper-parameters; None for encoders from scratch, which need no download.
     batch_key
@@ -109,18 +111,23 @@ class IsoFormer(AttributedModel):
             sequences=list(encoders),
             vectors={name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
             targets=_statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
-            widths={name: state_width(e.source) for name, e in encoders.items() if e.source is not None},
+            widths=published_widths(encoders, sample),
+            former_states=False,
+            experts=ExpertSet("rna" in encoders and has_architecture([b.sequences["rna"] for b in sample]), True),
         )
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
         c, (mean_t, scale_t) = self.config, derived.targets
-        truncations = {name: c.encoder(name).truncation(name) for name in derived.sequences}
+        former = derived.former_states
+        truncations = {name: c.encoder(name).truncation(name, former=former) for name in derived.sequences}
         statistics = {name: (found.mean, found.scale) for name, found in derived.vectors.items()}
         widths = {name: len(found.mean) for name, found in derived.vectors.items()}
         return Parts(
             tokenizer=TruncatedSequences(truncations, statistics, mean_t, scale_t),
             masking=DropModalities(c.modality_rate, TARGETS),
-            module=IsoFormerModule(derived.sequences, widths, derived.widths, len(mean_t), c),
+            module=IsoFormerModule(
+                derived.sequences, widths, derived.widths, len(mean_t), c, former_states=former, experts=derived.experts
+            ),
             objective=TargetError(TARGETS),
         )
 
@@ -137,9 +144,9 @@ class IsoFormer(AttributedModel):
         if not self.config.kernel_expert:
             return
         views, group_n = self._views(train_indices), torch.from_numpy(self._groups()[train_indices])
-        explained = fit_kernels(self.module, views, TARGETS, group_n, self.config.seed)
+        explained = fit_regressions(self.module, views, TARGETS, group_n, self.config.seed)
         listed = ", ".join(f"{fraction:.3f} by {name}" for name, fraction in explained.items())
-        announce(f"IsoFormer: held-out variance that the composition of sequences explains: {listed or 'none'}.")
+        announce(f"IsoFormer: held-out variance that the regressions explain: {listed or 'none'}.")
 
     @torch.inference_mode()
     def finish_training(self, train_indices: np.ndarray) -> None:
@@ -151,7 +158,9 @@ class IsoFormer(AttributedModel):
         predictions = [self.module.expert_predictions(batch) for batch in views]
         target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
         predicted_net, set_n = (torch.cat(parts) for parts in zip(*predictions, strict=True))
-        fit_weights(self.module, predicted_net, set_n, target)
+        has_groups = self.adata_manager.registry["setup_args"].get("group_key") is not None
+        group_n = torch.from_numpy(self._groups()[self.validation_indices]) if has_groups else None
+        fit_weights(self.module, predicted_net, set_n, target, group_n)
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
@@ -270,10 +279,16 @@ class IsoFormer(AttributedModel):
     def _describe(self) -> str:
         manager = self.adata_manager
         parts = [
-            f"{s['n_present']} with {n} ({s['key']!r})" for n, s in {**manager.sequences, **manager.vectors}.items()
+            f"{s['n_present']} with {n} ({s['key']!r}{_translated(s)})"
+            for n, s in {**manager.sequences, **manager.vectors}.items()
         ]
         n_targets = len(manager.modalities[TARGETS]["vocabulary"])
         return f"{self.adata.n_obs} observations, {', '.join(parts)}; {n_targets} targets"
+
+
+def _translated(state: Mapping[str, Any]) -> str:
+    """Return how many proteins are translated, for the log."""
+    return f", {state['n_translated']} of them translated" if state.get("n_translated") else ""
 
 
 def _statistics(sample: Sequence[Batch], name: str, width: int) -> Statistics:

@@ -14,22 +14,25 @@ from omicsmlm._types import Batch, Encoded, Grid, Module, Sequences
 from omicsmlm.masking import has_modality
 from omicsmlm.nn import (
     ALPHABETS,
+    ARCHITECTURE,
     CompositionScores,
     FrozenEncoder,
     Fusion,
+    GroupRegression,
     KernelRegression,
     PackedStates,
     PretrainedEncoder,
     ResidueEncoder,
+    SequenceKind,
     sequence_of,
 )
 
-from ._config import IsoFormerConfig
+from ._config import NO_MORE_EXPERTS, ExpertSet, IsoFormerConfig
 
-KINDS = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
+KINDS: dict[str, SequenceKind] = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
 """Alphabet of each sequence."""
-NETWORK = "network"
-"""Name of the network among the experts."""
+NETWORK, OF_ARCHITECTURE = "network", "architecture"
+"""Names of the network, and of the regression on the architecture of transcripts, among the experts."""
 
 
 class IsoFormerOutputs(NamedTuple):
@@ -42,7 +45,7 @@ class IsoFormerOutputs(NamedTuple):
 
 
 class IsoFormerModule(Module):
-    """Encoders → fusion → head; beside it kernel regressions, and the weights that combine all predictions.
+    """Encoders → fusion → head; beside it regressions in closed form, and the weights that combine all predictions.
 
     Parameters
     ----------
@@ -56,6 +59,10 @@ class IsoFormerModule(Module):
         t.
     config
         Hyper-parameters.
+    former_states
+        Whether published encoders are read as in version 0.1.
+    experts
+        Further experts.
     """
 
     def __init__(
@@ -65,6 +72,8 @@ class IsoFormerModule(Module):
         widths: Mapping[str, int],
         n_targets: int,
         config: IsoFormerConfig,
+        former_states: bool = False,
+        experts: ExpertSet = NO_MORE_EXPERTS,
     ) -> None:
         super().__init__()
         c = config
@@ -72,7 +81,7 @@ class IsoFormerModule(Module):
         self.frozen: dict[str, FrozenEncoder] = {}
         self.encoders = nn.ModuleDict()
         for name in self.sequences:
-            made = _encoder(name, widths.get(name, 0), c)
+            made = _encoder(name, widths.get(name, 0), c, former_states)
             if isinstance(made, FrozenEncoder):
                 self.frozen[name] = made
             else:
@@ -81,7 +90,8 @@ class IsoFormerModule(Module):
         self.state_widths, self.width = own, c.width
         self.projections = nn.ModuleDict({name: nn.Linear(own[name], c.width) for name in self.sequences})
         self.readings = nn.ModuleDict({name: nn.Linear(2 * width, c.width) for name, width in self.vectors.items()})
-        scores = {name: CompositionScores(KINDS[name], c.n_components) for name in self.sequences}
+        whole = ["rna"] if experts.architecture else []
+        scores = {name: CompositionScores(KINDS[name], c.n_components, name in whole) for name in self.sequences}
         self.scores = nn.ModuleDict(scores if c.composition or c.kernel_expert else {})
         self.summaries = nn.ModuleDict(
             {name: _perceptron(c.n_components, c.width, c.dropout) for name in self.sequences} if c.composition else {}
@@ -91,12 +101,16 @@ class IsoFormerModule(Module):
         self.head = nn.Sequential(
             nn.LayerNorm(self.n_latent), nn.Dropout(c.dropout), nn.Linear(self.n_latent, n_targets)
         )
+        n_features = dict.fromkeys(self.sequences, c.n_components) | (self.vectors if experts.vectors else {})
         self.kernels = nn.ModuleDict(
-            {name: KernelRegression(c.n_components, c.n_landmarks, n_targets) for name in self.sequences}
+            {name: KernelRegression(n, c.n_landmarks, n_targets) for name, n in n_features.items()}
             if c.kernel_expert
             else {}
         )
-        self.experts = [*self.kernels, NETWORK]
+        self.linear = nn.ModuleDict(
+            {OF_ARCHITECTURE: GroupRegression(len(ARCHITECTURE), n_targets)} if whole and c.kernel_expert else {}
+        )
+        self.experts = [*self.kernels, *self.linear, NETWORK]
         self.register_buffer("weight_se", torch.zeros(2 ** len(self.kernels), len(self.experts)))
         self.reset_weights()
 
@@ -150,9 +164,29 @@ class IsoFormerModule(Module):
 
     # ---- experts --------------------------------------------------------------------------------------------------
 
-    def composition(self, name: str, residues: Sequences) -> Tensor:
-        """Return the (u, k) component scores of the k-mer frequencies and length of sequences."""
-        return self.scores[name](residues)
+    def features(self, name: str, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return what an expert reads of each of the m observations that have it.
+
+        Parameters
+        ----------
+        name
+            The expert.
+        views
+            Observations, as tokens.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            (m, k): component scores of the composition, values of a vector (0, the mean, where not measured), or architecture;
+            (n,) bool: the observations that have it.
+        """
+        view = views["rna" if name == OF_ARCHITECTURE else name]
+        has_n = has_modality(view)
+        if isinstance(view, Grid):
+            return (view.values * view.visible)[has_n], has_n
+        scores = cast(CompositionScores, self.scores["rna" if name == OF_ARCHITECTURE else name])
+        features_uk = scores.composition.architecture(view) if name == OF_ARCHITECTURE else scores(view)
+        return features_uk[view.of_obs[has_n]], has_n
 
     def expert_predictions(self, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return each expert's prediction, and which experts have one.
@@ -160,19 +194,19 @@ class IsoFormerModule(Module):
         Returns
         -------
         tuple of torch.Tensor
-            (n, e, t) standardised predictions, the kernels' in the order of the sequences and then the network's, 0 where the
-            observation lacks the kernel's sequence; (n,) int64 sets of kernels, whose bit i says that the i-th has its sequence.
+            (n, e, t) standardised predictions in the order of ``experts``, 0 where the observation lacks what the expert reads;
+            (n,) int64 sets of kernels, whose bit i says that the i-th has what it reads.
         """
         network_nt = self.head(self.encode(views).mean)
         predictions, set_n = [], torch.zeros(len(network_nt), dtype=torch.int64, device=network_nt.device)
-        for i, (name, kernel) in enumerate(self.kernels.items()):
-            residues = views[name]
-            has_n = has_modality(residues)
-            kernel_nt = torch.zeros_like(network_nt)
-            if bool(has_n.any()):
-                kernel_nt[has_n] = kernel(self.composition(name, residues))[residues.of_obs[has_n]].to(kernel_nt.dtype)
-            predictions.append(kernel_nt)
-            set_n += has_n.long() << i
+        for i, (name, expert) in enumerate([*self.kernels.items(), *self.linear.items()]):
+            features_mk, has_n = self.features(name, views)
+            predicted_nt = torch.zeros_like(network_nt)
+            if len(features_mk):
+                predicted_nt[has_n] = expert(features_mk).to(predicted_nt.dtype)
+            predictions.append(predicted_nt)
+            if name in self.kernels:
+                set_n += has_n.long() << i
         return torch.stack([*predictions, network_nt], 1), set_n
 
     def predict(self, views: dict[str, Any]) -> Tensor:
@@ -182,9 +216,11 @@ class IsoFormerModule(Module):
 
     def reset_weights(self) -> None:
         """Weight all experts that an observation has equally."""
-        weight_se = self.get_buffer("weight_se")
+        weight_se, names = self.get_buffer("weight_se"), list(self.kernels)
         for s in range(len(weight_se)):
-            has_e = torch.tensor([bool(s >> i & 1) for i in range(len(self.kernels))] + [True])
+            has = {name: bool(s >> i & 1) for i, name in enumerate(names)}
+            has |= dict.fromkeys(self.linear, has.get("rna", False)) | {NETWORK: True}
+            has_e = torch.tensor([has[name] for name in self.experts])
             weight_se[s] = has_e / has_e.sum()
 
 
@@ -268,13 +304,15 @@ def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:
     return nn.Sequential(nn.Linear(n_in, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
 
 
-def _encoder(name: str, width: int, config: IsoFormerConfig) -> nn.Module | FrozenEncoder:
+def _encoder(name: str, width: int, config: IsoFormerConfig, former: bool) -> nn.Module | FrozenEncoder:
     """Return the encoder of a sequence that the configuration asks for; ``width`` is that of a frozen one's states."""
     c, chosen = config, config.encoder(name)
     if chosen.source is None:
         return ResidueEncoder(
             KINDS[name], c.width, c.kernel, c.n_levels, c.pool, c.n_windows, c.n_layers, c.n_heads, c.dropout
         )
+    reading = chosen.reading(name, KINDS[name], former=former)
     if chosen.tuning == "frozen":
-        return FrozenEncoder(chosen.source, c.n_windows, width, chosen.truncation(name), c.cache_folder)
-    return PretrainedEncoder(chosen.source, c.n_windows, chosen.tuning)
+        crop = chosen.truncation(name, former=former)
+        return FrozenEncoder(chosen.source, reading, c.n_windows, width, crop, c.cache_folder)
+    return PretrainedEncoder(chosen.source, reading, c.n_windows, chosen.tuning)

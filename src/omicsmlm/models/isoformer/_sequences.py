@@ -9,7 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import named, value_error
-from omicsmlm.data import find_column
+from omicsmlm.data import find_column, holds_coding_sequences
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
 
@@ -35,6 +35,7 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
         layer: str | None = None,
         group_key: str | None = None,
         batch_key: str | Sequence[str] | None = None,
+        translate: bool = True,
     ) -> None:
         """Register an AnnData: observations are transcripts, variables the targets, NaN where not measured.
 
@@ -54,6 +55,10 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
             and validation.
         batch_key
             Column with the batch; registered, and not used.
+        translate
+            Whether an observation that has no protein gets the one that its RNA codes for, here and in later queries. It is
+            read from the first nucleotide by the standard code, and not at all where the column of the RNA holds anything
+            else than coding sequences (:data:`omicsmlm.data.holds_coding_sequences`): whole transcripts, say.
 
         Raises
         ------
@@ -66,6 +71,8 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
             )
         keys = {"dna": dna_key, "rna": rna_key, "protein": protein_key}
         sequences = {name: [key, KINDS[name]] for name, key in keys.items() if key is not None}
+        if translate and rna_key is not None and holds_coding_sequences(adata, rna_key):
+            sequences["protein"] = [protein_key or rna_key, KINDS["protein"], rna_key]
         vectors = dict(vector_keys or {})
         reserved = [name for name in vectors if name in (*KINDS, TARGETS) or "." in name]
         if reserved:

@@ -60,6 +60,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
 
     embedding_key: ClassVar[str] = "X_mojo"
     config_class: ClassVar[type] = MOJOConfig
+    reads_counts: ClassVar[bool] = False
     derived_class: ClassVar[type] = MOJODerived
     former_config: ClassVar[FormerFields] = FORMER_CONFIG
 
