@@ -137,6 +137,8 @@ class Batch(NamedTuple):
     """(n,) float32: size factor relative to the reference's median, NaN where unknown; None where depth is read off the counts."""
     unmasked_nd: Tensor | None = None
     """(n, d): embedding of the unmasked observations, without gradient, where the objective's memory bank lacks some."""
+    digests: Tensor | None = None
+    """(n,) int64: a hash of each observation's name, the same in every object and every session."""
 
 
 def measured_in(batch: Batch, name: str) -> Tensor:

@@ -8,7 +8,7 @@ from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
 from ._numbers import NumbersField
-from ._sample import batch_codes, sample_observations, stored_values
+from ._sample import batch_codes, name_digests, sample_observations, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField, holds_coding_sequences
 from ._translation import are_coding, translated
 
@@ -35,6 +35,7 @@ __all__ = [
     "label_codes",
     "label_names",
     "holds_coding_sequences",
+    "name_digests",
     "observation_loader",
     "sample_observations",
     "stored_values",

@@ -17,6 +17,7 @@ from ._fields import CovariatesField, ModalityField
 from ._labels import LabelsField
 from ._matrix import Matrix
 from ._modality_index import indices_in, modality_of
+from ._names import digests_of
 from ._numbers import NumbersField
 from ._order import BatchPart, FileLayout
 from ._packing import Packed, gather
@@ -107,6 +108,7 @@ class ObservationDataset(Dataset):
         registry: dict[str, dict[str, Any]],
     ) -> None:
         self.n_obs = data.n_obs
+        self.names = data.obs_names
         self.modalities: dict[str, ModalityReader] = {}
         self.sequences: dict[str, SequenceReader] = {}
         self.vectors: dict[str, VectorReader] = {}
@@ -194,6 +196,7 @@ class ObservationDataset(Dataset):
             numbers=None if self.numbers is None else self.numbers[index_n],
             size_factors=None if self.size_factors is None else self.size_factors[index_n],
             lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
+            digests=torch.from_numpy(digests_of(self.names[indices])),
         )
 
 

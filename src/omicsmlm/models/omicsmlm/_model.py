@@ -9,7 +9,7 @@ from scipy import sparse
 from torch import Tensor
 
 from omicsmlm._types import Batch, Grid, Kind, Parts
-from omicsmlm.data import batch_codes
+from omicsmlm.data import batch_codes, name_digests
 from omicsmlm.masking import MaskFeatures
 from omicsmlm.models.base import (
     ACCESSIBILITY_WEIGHT,
@@ -141,7 +141,9 @@ class OmicsMLM(
         n_fixed, n_known = derived.n_fixed_batches, derived.n_known_batches
         n_features = {name: len(s) for name, s in selected.items()}
         batches = Batches(n_categories, n_fixed, derived.n_reference, len(self.adata_manager.numbers["keys"]))
-        module = OmicsMLMModule(kinds, n_features, batches, c, n_labels=len(self.adata_manager.labels))
+        module = OmicsMLMModule(
+            kinds, n_features, batches, c, folds=derived.folds, n_labels=len(self.adata_manager.labels)
+        )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
@@ -183,7 +185,7 @@ class OmicsMLM(
             self._stage(f"gathering {name}")
             found[name] = sample_values(self.parts.tokenizer, name, sample)
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
-        self.module.initialize(values, has, batch_codes(sample), self.config, self._stage)
+        self.module.initialize(values, has, batch_codes(sample), self.config, self._stage, name_digests(sample))
 
     def _encoded_features(self, modality: str) -> np.ndarray:
         return self._decoded_features(modality)

@@ -12,8 +12,10 @@ from omicsmlm._types import Batch, Encoded, Grid, Kind
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
+    FoldSizes,
     LatentAttention,
     LatentHead,
+    ScaledTokens,
     Scalings,
     SetEncoder,
     drawn,
@@ -47,6 +49,8 @@ class OmicsMLMModule(ComponentModule):
         What is known of batches, further covariates and the reference.
     config
         Hyper-parameters.
+    folds
+        Folds of the observations that it is initialised with.
     n_labels
         Labels that the embedding may be trained to tell apart; 0 for none.
     """
@@ -58,6 +62,7 @@ class OmicsMLMModule(ComponentModule):
         batches: Batches,
         config: OmicsMLMConfig,
         *,
+        folds: FoldSizes = FoldSizes(),  # noqa: B008  # an immutable record
         n_labels: int = 0,
     ) -> None:
         super().__init__()
@@ -70,6 +75,7 @@ class OmicsMLMModule(ComponentModule):
             if config.n_attention_layers
             else None
         )
+        self._set_up_cross_fitting(n_features, min(width, N_DIRECTIONS), folds)
         self.readout = LatentHead(width, config.latent.n_nonlinear, config.latent.n_linear, config.dropout)
         self._set_up_decoder(
             width,
@@ -80,19 +86,43 @@ class OmicsMLMModule(ComponentModule):
         )
         self.labels = nn.Linear(self.n_latent, n_labels) if n_labels else None
 
-    def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
-        """Return the embedding of the visible part of a batch, by given scaled values if any; it depends on no covariate."""
+    def encode(
+        self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None, fold_n: Tensor | None = None
+    ) -> Encoded:
+        """Return the embedding of the visible part of a batch; it depends on no covariate.
+
+        Parameters
+        ----------
+        grids
+            Values.
+        scaled
+            Their scaled values, where others are to be embedded than these have.
+        fold_n
+            Fold of each observation: see :meth:`folds`.
+        """
         relative_depth = self.scalings.relative_depth(grids)
         if self.attention is None:
-            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth)
+            h_nd = self._combined(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth, fold_n)
             return self.readout(h_nd, h_nd)
         scaled = self.scalings(grids) if scaled is None else scaled
-        h_nd = self.features(scaled, relative_depth)
+        h_nd = self._combined(scaled, relative_depth, fold_n)
         return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.visible for m, grid in grids.items()}))
+
+    def _combined(
+        self, scaled: Mapping[str, Tensor | ScaledTokens], relative_depth: Mapping[str, Tensor], fold_n: Tensor | None
+    ) -> Tensor:
+        """Return the sum over features that the encoder starts from, (n, width)."""
+        cross = self.cross_fitting
+        added = None if cross is None or fold_n is None else {m: cross(m, scaled[m], fold_n) for m in self.kinds}
+        return self.features(scaled, relative_depth, added)
+
+    def unaligned(self, grids: dict[str, Grid], batch: Batch) -> Encoded:
+        """Return the embedding where no batch is moved; observations that it was initialised with are estimated by other folds."""
+        return self.encode(grids, fold_n=self.folds(batch))
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Return the embedding, with the observations of batches that a query has added aligned with the reference."""
-        return self.aligned(self.encode(grids, scaled), batch)
+        return self.aligned(self.encode(grids, scaled, self.folds(batch)), batch)
 
     def forward(self, grids: dict[str, Grid], batch: Batch) -> OmicsMLMOutputs:
         """Embed, draw a latent, and reconstruct every modality from it and from the covariates."""
@@ -111,6 +141,7 @@ class OmicsMLMModule(ComponentModule):
         groups_n: np.ndarray | None,
         config: OmicsMLMConfig,
         stage: Callable[[str], None],
+        digest_n: np.ndarray | None = None,
     ) -> None:
         """Fit the scalings; initialize the encoder at principal components and the decoder at log means.
 
@@ -126,6 +157,8 @@ class OmicsMLMModule(ComponentModule):
             Hyper-parameters.
         stage
             Called with the name of each stage before it begins.
+        digest_n
+            Digests of the names of these observations; only needed where they have folds.
         """
         latent, n_directions = config.latent, min(self.features.width, N_DIRECTIONS)
         self.readout.initialize(latent.residual_scale)
@@ -135,7 +168,12 @@ class OmicsMLMModule(ComponentModule):
             stage(f"scaling {name}")
             x[name] = self.scalings.fit(name, values[name])
         n_components = {name: self._component_fraction(name, n_directions) for name in self.kinds}
-        for name, found in initial_components(x, has, n_components, groups_n, config.seed, stage).items():
+        cross = self.cross_fitting
+        fold_n = None if cross is None or digest_n is None else cross.fold_of(digest_n)
+        components = initial_components(x, has, n_components, groups_n, config.seed, stage, fold_n)
+        if cross is not None and digest_n is not None:
+            cross.initialize(digest_n, components)
+        for name, found in components.items():
             for other, estimates in found.estimates.items():
                 self.features.initialize(other, estimates, found.first)
             self._initialize_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)
