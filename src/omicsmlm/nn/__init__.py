@@ -8,7 +8,7 @@ from ._component_fit import ComponentFit
 from ._component_logits import ComponentLogits, mean_probability
 from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
-from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
+from ._convolution import APPROXIMATION, AxisConvolution, AxisExpansion, DownTower, Form, TowerLevel, UpTower
 from ._cross_fitting import CrossFitting, FoldSizes
 from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._encoder_weights import Source
@@ -49,6 +49,8 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
+    "APPROXIMATION",
+    "Form",
     "place_of",
     "sequence_of",
     "ComponentLogits",

@@ -29,13 +29,14 @@ from ._reduction import observation_mean, step_mean
 from ._residues import ResidueCrossEntropy
 from ._targets import TargetError
 from ._token_values import TokenPrediction
-from ._tokens import BinCrossEntropy
+from ._tokens import BinCrossEntropy, BinsAndValues
 
 __all__ = [
     "ResidueCrossEntropy",
     "TargetError",
     "Activation",
     "BinCrossEntropy",
+    "BinsAndValues",
     "ClusterAlignment",
     "CountLoss",
     "CountReconstruction",

@@ -25,6 +25,11 @@ from tests.test_bad_input import refused
             'freeze_initial: expected False, unless tuning is "full", got True',
         ),
         (
+            {"agreement": -1.0, "tuning": "full"},
+            'agreement: expected at least 0, and 0 if tuning is "frozen", got -1.0',
+        ),
+        ({"agreement": 1.0}, 'agreement: expected at least 0, and 0 if tuning is "frozen", got 1.0'),
+        (
             {"linear_models": True, "tuning": "full"},
             'linear_models: expected None or False unless tuning is "frozen", got True',
         ),
@@ -45,6 +50,7 @@ def test_hyper_parameters_out_of_range(changes, message):
         {"tuning": "full", "freeze_initial": True},
         {"linear_models": False, "tuning": "ia3"},
         {"linear_models": True},
+        {"agreement": 0.5, "tuning": "lora"},
     ],
 )
 def test_hyper_parameters_at_the_end_of_their_range(changes):
@@ -94,6 +100,7 @@ def test_the_defaults():
         "weight_decay": 0.0001,
         "mask_rates": (0.0, 0.5),
         "modality_rate": 0.5,
+        "agreement": 0.0,
         "patience": 10,
         "seed": 0,
     }

@@ -59,6 +59,11 @@ class ClassifierConfig:
         Lowest and highest fraction of an observation's features that are masked in a step of fine-tuning.
     modality_rate
         Probability that an observation then loses a whole modality.
+    agreement
+        Weight, in fine-tuning, of the Kullback-Leibler divergence of the labels predicted from an observation's masked view
+        from those predicted from its full view, which no gradient of this term flows into; both views then learn from the
+        labels, and a step costs twice as much. The MOJO paper has a "mutual information" loss for this and prints no
+        formula: this term is ours. 0 switches it off.
     patience
         Epochs of fine-tuning without a better validation loss before it stops.
     seed
@@ -78,6 +83,7 @@ class ClassifierConfig:
     weight_decay: float = 1e-4
     mask_rates: tuple[float, float] = (0.0, 0.5)
     modality_rate: float = 0.5
+    agreement: float = 0.0
     patience: int = 10
     seed: int = 0
 
@@ -91,6 +97,10 @@ class ClassifierConfig:
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
             "n_folds": (self.n_folds >= 2, "at least 2"),
             "freeze_initial": (not self.freeze_initial or self.tuning == "full", 'False, unless tuning is "full"'),
+            "agreement": (
+                self.agreement == 0 or (self.agreement > 0 and self.tuning != "frozen"),
+                'at least 0, and 0 if tuning is "frozen"',
+            ),
             "held_out": (0 < self.held_out < 1, "a fraction above 0 and below 1"),
         }
         for name, (holds, wanted) in ranges.items():
