@@ -5,7 +5,7 @@ from ._architecture import ARCHITECTURE, architecture, longest_frames
 from ._attention import Segments, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenLogits
 from ._component_fit import ComponentFit
-from ._component_logits import ComponentLogits
+from ._component_logits import ComponentLogits, mean_probability
 from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
 from ._convolution import APPROXIMATION, AxisConvolution, AxisExpansion, DownTower, Form, TowerLevel, UpTower
@@ -54,6 +54,7 @@ __all__ = [
     "place_of",
     "sequence_of",
     "ComponentLogits",
+    "mean_probability",
     "CrossFitting",
     "FoldEstimates",
     "FoldSizes",

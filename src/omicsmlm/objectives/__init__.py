@@ -21,7 +21,7 @@ from ._bounded_counts import (
 )
 from ._consistency import divergence, info_nce
 from ._hazards import CoxObjective, DiscreteHazards, log_risk
-from ._labels import LabelObjective
+from ._labels import LabelObjective, SemiSupervised
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
 from ._negative_binomial import negative_binomial
 from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
@@ -45,6 +45,7 @@ __all__ = [
     "LabelObjective",
     "LatentReconstruction",
     "MutualNeighbours",
+    "SemiSupervised",
     "BatchAlignmentLoss",
     "TokenPrediction",
     "batch_shifts",

@@ -70,11 +70,12 @@ def test_when_features_have_linear_models():
 
 
 def test_when_regressions_on_components_stand_beside_the_embedding():
-    asked = ClassifierConfig(component_models=True)
+    asked = ClassifierConfig()
     assert asked.has_component_models(MOST_OBSERVATIONS)
     assert not asked.has_component_models(MOST_OBSERVATIONS + 1)
     assert not replace(asked, tuning="full").has_component_models(100)
-    assert not ClassifierConfig().has_component_models(100)
+    assert not ClassifierConfig(component_models=False).has_component_models(100)
+    assert not ClassifierConfig(linear_models=False).has_component_models(100)
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():
@@ -88,7 +89,7 @@ def test_the_defaults():
     assert {field.name: field.default for field in fields(ClassifierConfig)} == {
         "tuning": "frozen",
         "linear_models": None,
-        "component_models": False,
+        "component_models": True,
         "false_rejection": 0.05,
         "balance": 1.0,
         "n_folds": 5,

@@ -50,6 +50,8 @@ class Batches(NamedTuple):
     """Batches of the reference, where a query has added others; None in a reference."""
     n_reference: int
     """Observations whose embedding is kept, for queries to be aligned with."""
+    n_numbers: int = 0
+    """Continuous covariates."""
 
 
 class ComponentModule(QueryModule):
@@ -97,7 +99,7 @@ class ComponentModule(QueryModule):
             )
             for name, kind in self.kinds.items()
         }
-        self.decoder = Decoder(self.n_latent, width, CovariateEncoding(list(batches.n_categories)), heads)
+        self.decoder = Decoder(self.n_latent, width, CovariateEncoding(batches.n_categories, batches.n_numbers), heads)
         self.register_buffer("reference_md", torch.zeros(batches.n_reference, self.n_latent))
         is_query = batches.n_fixed is not None
         self.alignment = None if batches.n_fixed is None else QueryAlignment(self.n_latent, batches.n_fixed, n_batches)

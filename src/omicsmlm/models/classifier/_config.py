@@ -11,8 +11,8 @@ FEW_OBSERVATIONS = 2000
 """Labelled observations below which linear models of bulk features are the default: beyond, the embedding did as well in
 ``docs/experiments.md``."""
 MOST_OBSERVATIONS = 10_000
-"""Labelled observations up to which regressions on components stand beside the embedding if asked for: their features lie in
-memory, and beyond, the embedding is not short of labels."""
+"""Labelled observations up to which regressions on components stand beside the embedding: their features lie in memory, and
+beyond, the embedding is not short of labels."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class ClassifierConfig:
         Observations of all labels then count alike, whatever ``balance`` says. False: the embedding alone. Called
         ``anchor`` in models saved by 0.1.
     component_models
-        Whether two regressions on 50 principal components of each modality stand beside the embedding, with at most
-        ``MOST_OBSERVATIONS`` labelled observations and a frozen encoder: whichever is best on held-out observations
-        predicts. On BMMC CITE they raised macro F1 and lost the calibration across donors, so they are not the default.
+        Whether two regressions on components of each modality (its 50 leading ones, or its features where these are few)
+        stand beside the embedding, with at most ``MOST_OBSERVATIONS`` labelled observations and a frozen encoder. The mean
+        of the probabilities by the embedding and by the balanced regression predicts, unless one of the three is better on
+        held-out observations beyond chance. False, or ``linear_models=False``: the embedding alone.
     false_rejection
         Fraction of observations of known labels that may be called unknown, at least 0 and below 1.
     balance
@@ -71,7 +72,7 @@ class ClassifierConfig:
 
     tuning: Tuning = "frozen"
     linear_models: bool | None = None
-    component_models: bool = False
+    component_models: bool = True
     false_rejection: float = 0.05
     balance: float = 1.0
     n_folds: int = 5
@@ -125,12 +126,13 @@ class ClassifierConfig:
         Examples
         --------
         >>> (
-        ...     ClassifierConfig(component_models=True).has_component_models(100),
         ...     ClassifierConfig().has_component_models(100),
+        ...     ClassifierConfig(component_models=False).has_component_models(100),
         ... )
         (True, False)
         """
-        return self.component_models and self.tuning == "frozen" and n_labelled <= MOST_OBSERVATIONS
+        asked = self.component_models and self.linear_models is not False
+        return asked and self.tuning == "frozen" and n_labelled <= MOST_OBSERVATIONS
 
 
 FORMER_CONFIG = FormerFields(renamed={"anchor": "linear_models", "hidden_rates": "mask_rates"})

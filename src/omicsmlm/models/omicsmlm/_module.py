@@ -33,6 +33,7 @@ class OmicsMLMOutputs(NamedTuple):
     encoded: Encoded
     decoded: dict[str, Decoded]
     batch_logits: Tensor | None
+    label_logits: Tensor | None
 
 
 class OmicsMLMModule(ComponentModule):
@@ -44,28 +45,25 @@ class OmicsMLMModule(ComponentModule):
         Kind of each modality.
     n_features
         Selected features, per modality.
-    n_categories
-        Categories of each covariate, the batch first.
+    batches
+        What is known of batches, further covariates and the reference.
     config
         Hyper-parameters.
-    n_fixed
-        Batches of the reference, where a query has brought others.
-    n_reference
-        Rows whose embedding is kept, for queries to be aligned with.
     folds
         Folds of the observations that it is initialised with.
+    n_labels
+        Labels that the embedding may be trained to tell apart; 0 for none.
     """
 
     def __init__(
         self,
         kinds: dict[str, Kind],
         n_features: dict[str, int],
-        n_categories: list[int],
+        batches: Batches,
         config: OmicsMLMConfig,
         *,
-        n_fixed: int | None = None,
-        n_reference: int = 0,
         folds: FoldSizes = FoldSizes(),  # noqa: B008  # an immutable record
+        n_labels: int = 0,
     ) -> None:
         super().__init__()
         width = config.width
@@ -83,9 +81,10 @@ class OmicsMLMModule(ComponentModule):
             width,
             n_features,
             N_SAMPLED,
-            Batches(n_categories, n_fixed, n_reference),
+            batches,
             has_adversary=config.batch_strength > 0,
         )
+        self.labels = nn.Linear(self.n_latent, n_labels) if n_labels else None
 
     def encode(
         self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None, fold_n: Tensor | None = None
@@ -131,7 +130,9 @@ class OmicsMLMModule(ComponentModule):
         draws = batch.draws if self.training else None
         z_nd = drawn(encoded, draws)
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
-        return OmicsMLMOutputs(encoded, self.decoder(z_nd, batch.covariates, draws), batch_logits)
+        label_logits = None if self.labels is None else self.labels(encoded.mean)
+        decoded = self.decoder(z_nd, batch.covariates, draws, batch.numbers)
+        return OmicsMLMOutputs(encoded, decoded, batch_logits, label_logits)
 
     def initialize(
         self,
