@@ -104,14 +104,15 @@ class LabelPredictor(HeadModel):
             If the object does not fit, there is no such column, or probabilities are to be voted on.
         """
         check_voting(majority_voting, min_prop, soft)
-        is_column = not isinstance(majority_voting, bool)
-        clusters = find_column(self.model.manager_for(data).adata, majority_voting) if is_column else None
+        clusters = None
+        if isinstance(majority_voting, str):
+            clusters = find_column(self.model.manager_for(data).adata, majority_voting)
         table, rejected = self._soft_labels(data, indices, batch_size)
         if soft:
             return table
         best = pd.Series(table.columns.to_numpy()[table.to_numpy().argmax(1)], index=table.index, name=self.labels_key)
         labels = best.where(~rejected, self.unlabeled_category)
-        if majority_voting is False:
+        if not majority_voting:
             return labels
         if clusters is None:
             clusters = over_clusters(self.model.get_latent_representation(data, indices, batch_size), self.config.seed)

@@ -34,7 +34,7 @@ def check_voting(majority_voting: bool | str, min_prop: float, soft: bool) -> No
     """
     if not 0 <= min_prop <= 1:
         raise value_error("min_prop", "a fraction from 0 to 1", str(min_prop), "pass 0 to name every cluster")
-    if majority_voting is not False and soft:
+    if majority_voting and soft:
         found, remedy = "soft=True, which asks for probabilities", "pass one of the two"
         raise value_error("majority_voting", "soft=False, as clusters vote by labels", found, remedy)
 
@@ -108,7 +108,8 @@ def over_clusters(z_nd: np.ndarray, seed: int) -> pd.Series:
     import scanpy as sc
 
     resolution = next((value for below, value in RESOLUTIONS if len(z_nd) < below), HIGHEST_RESOLUTION)
-    light = ad.AnnData(obsm={"z": z_nd}, shape=(len(z_nd), 0))
+    light = ad.AnnData(shape=(len(z_nd), 0))
+    light.obsm["z"] = z_nd
     with keep_torch_threads():
         n_neighbors = min(N_NEIGHBORS, len(z_nd) - 1)
         sc.pp.neighbors(light, n_neighbors=n_neighbors, use_rep="z", random_state=seed)
