@@ -17,13 +17,13 @@ import resource
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 import torch
 from speed import Contest, Step, measure, seconds
 from torch import Tensor, nn
 
 from omicsmlm import MOJOConfig
+from omicsmlm._draws import Draws
 from omicsmlm._types import Batch, Encoded, Grid, Module
 from omicsmlm.masking import MaskBins
 from omicsmlm.models.mojo._module import MOJOModule, MOJOOutputs
@@ -60,7 +60,7 @@ class AllTokens(Module):
         states_nld = self._states(views)
         parts = states_nld.chunk(2, 1) if self.joined else (states_nld, states_nld)
         token_logits = {name: head(part) for name, head, part in zip(NAMES, self.heads, parts, strict=True)}
-        return MOJOOutputs(Encoded(states_nld.mean(1), states_nld.mean(1)), token_logits)
+        return MOJOOutputs(Encoded(states_nld.mean(1), states_nld.mean(1)), token_logits, {})
 
     def _states(self, views: dict[str, Grid]) -> Tensor:
         embedded = torch.cat([embedding(views) for embedding in self.embeddings], 1)
@@ -77,13 +77,14 @@ def step(module: Module, views: dict[str, Grid], config: MOJOConfig, bf16: bool)
     """A training step."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
     masking, objective = MaskBins(config.n_bins, config.mask_rate), BinCrossEntropy()
-    generator = torch.Generator().manual_seed(0)
-    batch: Any = None  # neither looks at it
+    n_rows = len(next(iter(views.values())).values)
+    batch = Batch({}, {}, {}, torch.zeros(n_rows, 0, dtype=torch.int64), torch.arange(n_rows))
+    draws = Draws(0, batch.indices)
 
     def run() -> None:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            masked = masking(views, generator)
+            masked = masking(views, draws)
             terms = objective(module(masked.inputs, batch), masked, batch, 0.0)
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()

@@ -7,7 +7,7 @@ A recipe is a set of changes to the configuration (``RECIPES``). Each is trained
 the score of the best plain baseline of the set less its own, for the scib total, the accuracy and macro F1 of the linear probe,
 and the accuracy of k-NN. The recipe that is chosen without a set is the one of the least largest regret over all other sets (then
 of the least mean); it is reported on the set that was left out. Plain baselines: PCA, PCA beside the second modality, and Harmony
-of these, with at most 80 dimensions, scVI, TotalVI and MultiVI. The k-means of scib-metrics is the mean of ten starts for all.
+of these, with at most 80 dimensions, scVI, TotalVI and MultiVI.
 Embeddings are kept in the cache, so that a further recipe costs its own training and scoring alone.
 """
 
@@ -25,8 +25,6 @@ import pandas as pd
 from _cache import Kept
 from anndata import AnnData
 from mudata import MuData
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, datasets, evaluation
 from omicsmlm.evaluation import baselines
@@ -34,7 +32,6 @@ from omicsmlm.models.omicsmlm import _model
 
 Data = AnnData | MuData
 
-N_KMEANS = 10  # starts of k-means: one start moves bio by .1 on Kang between nearly equal embeddings
 MOST_EVALUATED = 4000  # cells of SNARE-seq on which scib-metrics is computed, drawn once: a minute instead of five
 JUDGED = ["Total", "linear", "linear F1", "k-NN"]
 
@@ -156,13 +153,6 @@ def in_place(recipe: Recipe) -> Iterator[None]:
             setattr(_model, name, value)
 
 
-def kmeans_scores(x_nd: np.ndarray, label_n: np.ndarray) -> tuple[float, float]:
-    """NMI and ARI of k-means against the types, means over starts."""
-    found = [KMeans(len(np.unique(label_n)), n_init=1, random_state=s).fit(x_nd).labels_ for s in range(N_KMEANS)]
-    nmi = np.mean([normalized_mutual_info_score(label_n, labels) for labels in found])
-    return float(nmi), float(np.mean([adjusted_rand_score(label_n, labels) for labels in found]))
-
-
 def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
     """All scores of one embedding: scib total, bio and batch, and both probes on what is held out."""
     own, type_n = SETS[name], data.obs["type"]
@@ -171,17 +161,8 @@ def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
         part = np.sort(rng.choice(data.n_obs, MOST_EVALUATED, replace=False))
     small = data[part].copy()
     table = evaluation.benchmark(small, {"it": embedding[part]}, own.batch_key, "type")
-    row, kinds = table.loc["it"].copy(), table.attrs["kinds"]
-    known = (
-        type_n.iloc[part].notna().to_numpy() & type_n.iloc[part].map(type_n.iloc[part].value_counts()).ge(10).to_numpy()
-    )
-    row["KMeans NMI"], row["KMeans ARI"] = kmeans_scores(embedding[part][known], type_n.iloc[part][known].to_numpy())
-    means = {
-        kind: row[[c for c, k in kinds.items() if k == kind and c not in table.attrs["undefined"]]].mean()
-        for kind in ("Bio conservation", "Batch correction")
-    }
-    bio, batch = means["Bio conservation"], means["Batch correction"]
-    found = {"Total": bio if own.batch_key is None else 0.6 * bio + 0.4 * batch, "Bio": bio, "Batch": batch}
+    row = table.loc["it"]
+    found = {"Total": row["Total"], "Bio": row["Bio conservation"], "Batch": row.get("Batch correction", np.nan)}
     options: dict[str, Any] = {}
     if own.held_out == "split":
         is_test = (data.obs["split"] == "test").to_numpy()

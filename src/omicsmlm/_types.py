@@ -131,8 +131,14 @@ class Batch(NamedTuple):
     """Processes that share the step: each holds a part of its observations."""
     lengths: Mapping[str, OnHost] = {}
     """(n,) int64 per modality: tokens of each observation, on the host, which then does not wait for the device."""
+    numbers: Tensor | None = None
+    """(n, c) float32: continuous covariates, standardised, 0 where unknown; None where there are none."""
+    size_factors: Tensor | None = None
+    """(n,) float32: size factor relative to the reference's median, NaN where unknown; None where depth is read off the counts."""
     unmasked_nd: Tensor | None = None
     """(n, d): embedding of the unmasked observations, without gradient, where the objective's memory bank lacks some."""
+    digests: Tensor | None = None
+    """(n,) int64: a hash of each observation's name, the same in every object and every session."""
 
 
 def measured_in(batch: Batch, name: str) -> Tensor:

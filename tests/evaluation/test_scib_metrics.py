@@ -4,6 +4,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from omicsmlm.evaluation import _scib_metrics
 from tests.test_bad_input import refused
@@ -42,7 +44,7 @@ def test_what_is_undefined_where_each_type_has_its_own_batch_is_nan_and_the_rest
     pytest.importorskip("scib_metrics")
     table = _scib_metrics.scib_table(light(lambda kind, i: kind), ["z"], True, 1)
     assert set(table.loc["Metric Type"]) >= {"Bio conservation", "Batch correction"}
-    names = {name for columns in _scib_metrics._COLUMNS.values() for name in columns}
+    names = {name for columns in _scib_metrics._COLUMNS.values() for name in columns} | set(_scib_metrics._KMEANS)
     assert names <= set(table.columns)
     assert np.isfinite(float(table.loc["z", "Silhouette label"]))
     undefined = [name for name in names if np.isnan(float(table.loc["z", name]))]
@@ -53,8 +55,24 @@ def test_what_is_undefined_where_each_type_has_its_own_batch_is_nan_and_the_rest
 def test_columns_are_those_of_scib_metrics():
     pytest.importorskip("scib_metrics")
     table = _scib_metrics.scib_table(light(lambda kind, i: f"b{i % 2}"), ["z"], True, 1)
-    names = {name for columns in _scib_metrics._COLUMNS.values() for name in columns}
+    names = {name for columns in _scib_metrics._COLUMNS.values() for name in columns} | set(_scib_metrics._KMEANS)
     assert names == {name for name in table.columns if table.loc["Metric Type", name] != "Aggregate score"}
+
+
+def test_kmeans_is_scored_by_the_mean_over_starts_of_every_embedding():
+    pytest.importorskip("scib_metrics")
+    made = light(lambda kind, i: f"b{i % 2}")
+    made.obs["label"] = pd.Categorical([f"{label}{i % 3}" for i, label in enumerate(made.obs["label"])])
+    table = _scib_metrics.scib_table(made, ["z", "not integrated"], True, 1)
+    for name in ("z", "not integrated"):
+        scores = []
+        for seed in range(10):
+            cluster_n = KMeans(6, n_init=1, random_state=seed).fit_predict(made.obsm[name])
+            label_n = made.obs["label"].astype(str)
+            scores.append([normalized_mutual_info_score(label_n, cluster_n), adjusted_rand_score(label_n, cluster_n)])
+        assert np.std(scores, axis=0).min() > 1e-3, "one start alone is not the mean"
+        assert table.loc[name, ["KMeans NMI", "KMeans ARI"]].tolist() == pytest.approx(np.mean(scores, axis=0))
+    assert table.loc["Metric Type", ["KMeans NMI", "KMeans ARI"]].tolist() == ["Bio conservation"] * 2
 
 
 def test_few_observations_get_a_sentence():

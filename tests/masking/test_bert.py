@@ -134,6 +134,28 @@ def test_a_masking_that_judges_everything_may_be_doubled_too():
     assert len(doubled.inputs["rna"].values) == 12
 
 
+def test_with_a_range_each_observation_draws_its_own_rate_and_all_chosen_tokens_are_masked():
+    grids = {"rna": grid(300, 400, 0), "meth": grid(300, 400, 1, missing=0.3)}
+    masked = mask(grids, (0.3, 0.9))
+    rates = {}
+    for name, whole in grids.items():
+        evaluated, inputs = masked.evaluated[name], masked.inputs[name]
+        chosen = whole.visible & ~inputs.visible
+        assert not (evaluated & ~chosen).any(), "what is evaluated is masked"
+        assert float(evaluated.sum() / chosen.sum()) == pytest.approx(0.25, abs=0.01)
+        assert not (chosen & ~whole.visible).any()
+        assert torch.equal(inputs.values, whole.values * inputs.visible), "no bin is replaced by another"
+        torch.testing.assert_close(inputs.total, inputs.values.sum(1))
+        rates[name] = chosen.sum(1) / whole.visible.sum(1)
+    assert float(rates["rna"].min()) > 0.2
+    assert float(rates["rna"].max()) < 1.0
+    assert float(rates["rna"].mean()) == pytest.approx(0.6, abs=0.03)
+    assert float(rates["rna"].std()) == pytest.approx(0.6 / 12**0.5, abs=0.03), "uniform"
+    assert float(torch.corrcoef(torch.stack(list(rates.values())))[0, 1]) > 0.9, "one rate for both modalities"
+    assert MaskBins(N_BINS, (0.3, 0.9)).most_evaluated == pytest.approx(0.225)
+    assert MaskBins(N_BINS, 0.15).most_evaluated == 0.15
+
+
 def test_usual_rates():
     masking = MaskBins(N_BINS)
     assert (masking.n_bins, masking.rate, masking.modality_rate) == (N_BINS, 0.15, 0)
@@ -165,3 +187,4 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
     assert _bert.MASKED_FRACTION == 0.8
     assert _bert.RANDOM_FRACTION == 0.1
+    assert _bert.EVALUATED_FRACTION == 0.25

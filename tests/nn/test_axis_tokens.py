@@ -1,5 +1,6 @@
 """Tokens on one axis: the sum on the way in, and heads that are read where it is asked."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -42,12 +43,14 @@ def test_what_is_not_seen_has_no_value():
     assert torch.equal(layer({"rna": grid([[1, 2, 0]], visible)}), layer({"rna": grid([[1, 3, 0]], visible)}))
 
 
-def test_logits_stand_where_they_are_asked_for():
+@pytest.mark.parametrize(("form", "approximation"), [("published", "tanh"), ("former", "none")])
+def test_logits_stand_where_they_are_asked_for(form, approximation):
     torch.manual_seed(0)
-    head, states = TokenHead(6, 4), torch.randn(2, 4, 6)
+    head, states = TokenHead(6, 4, form), torch.randn(2, 4, 6)
     at = torch.tensor([[True, False, True], [False, True, False]])
     found = head(states).logits(at)
-    whole = F.gelu(F.gelu(states) @ head.hidden.weight.T + head.hidden.bias) @ head.out.weight.T + head.out.bias
+    entering = F.gelu(states, approximate=approximation) @ head.hidden.weight.T + head.hidden.bias
+    whole = F.gelu(entering, approximate=approximation) @ head.out.weight.T + head.out.bias
     torch.testing.assert_close(found, torch.stack([whole[0, 0], whole[0, 2], whole[1, 1]]))
     assert found.shape == (3, 6), "bins, padding and mask"
     found.sum().backward()
@@ -57,7 +60,7 @@ def test_logits_stand_where_they_are_asked_for():
 def test_logits_at_places_are_those_of_the_positions():
     """Places count features, of which there are fewer than positions."""
     torch.manual_seed(0)
-    head, states, n_features = TokenHead(6, 4), torch.randn(3, 5, 6), 4
+    head, states, n_features = TokenHead(6, 4, "former"), torch.randn(3, 5, 6), 4
     at = torch.rand(3, n_features) < 0.6
     logits = head(states)
     place_t = at.flatten().nonzero()[:, 0]

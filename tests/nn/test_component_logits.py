@@ -15,20 +15,23 @@ def made():
 
 def test_observations_with_all_modalities_have_logits_of_each_candidate():
     logits, x_ng, subset_n, z_nd = made()
-    found_n3c = logits(x_ng, subset_n, z_nd)
+    found_n4c = logits(x_ng, subset_n, z_nd)
     embedding_nc = (z_nd @ logits.embedding_cd.T + logits.embedding_c) * logits.sharpness_3[0]
-    torch.testing.assert_close(found_n3c[:, 0], embedding_nc)
+    torch.testing.assert_close(found_n4c[:, 0], embedding_nc)
     component_nk = x_ng @ logits.direction_gk - logits.centre_k
     for k in (0, 1):
         expected_nc = (component_nk @ logits.weight_2ck[k].T + logits.bias_2c[k]) * logits.sharpness_3[k + 1]
         whole_n = subset_n == 3
-        torch.testing.assert_close(found_n3c[whole_n, k + 1], expected_nc[whole_n])
-        torch.testing.assert_close(found_n3c[~whole_n, k + 1], embedding_nc[~whole_n])
+        torch.testing.assert_close(found_n4c[whole_n, k + 1], expected_nc[whole_n])
+        torch.testing.assert_close(found_n4c[~whole_n, k + 1], embedding_nc[~whole_n])
+    whole_n, p_n4c = subset_n == 3, found_n4c.softmax(2)
+    torch.testing.assert_close(p_n4c[whole_n, 3], (p_n4c[whole_n, 0] + p_n4c[whole_n, 1]) / 2)
+    torch.testing.assert_close(found_n4c[~whole_n, 3], embedding_nc[~whole_n])
 
 
 def test_the_chosen_candidate_predicts():
     logits, *inputs = made()
-    for k in range(3):
+    for k in range(4):
         logits.chosen_candidate.fill_(k)
         torch.testing.assert_close(logits.chosen(*inputs), logits(*inputs)[:, k])
 

@@ -17,6 +17,37 @@ def test_one_hot_columns_with_an_unknown_category_as_the_average():
     assert CovariateEncoding([2, 3]).width == 5
 
 
+def test_numbers_are_columns_behind_the_categories_and_unknown_ones_are_means():
+    encoding = CovariateEncoding([2], 2)
+    assert encoding.width == 4
+    codes_nk, numbers_nc = torch.tensor([[1], [0]]), torch.tensor([[0.5, -2.0], [0.0, 3.0]])
+    assert encoding(codes_nk, numbers_nc).tolist() == [[0, 1, 0.5, -2], [1, 0, 0, 3]]
+    assert encoding(codes_nk).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
+
+
+def test_numbers_stay_behind_the_batches_that_a_query_adds():
+    heads = {"a": 3}
+    old, new = (
+        Decoder(
+            2,
+            4,
+            CovariateEncoding([n, 2], 1),
+            {name: FeatureHead(4, g, n, dispersed=False) for name, g in heads.items()},
+        )
+        for n in (2, 3)
+    )
+    new.load_from(old)
+    before_dc, after_dc = old.trunk[0].weight, new.trunk[0].weight
+    torch.testing.assert_close(after_dc[:, :4], before_dc[:, :4])
+    torch.testing.assert_close(after_dc[:, 5:], before_dc[:, 4:])
+    torch.testing.assert_close(after_dc[:, 4], before_dc[:, 2:4].mean(1))
+    known = torch.tensor([[1, 0]]), torch.tensor([[0.7]])
+    z_nd = torch.randn(1, 2)
+    torch.testing.assert_close(
+        new(z_nd, known[0], numbers_nc=known[1])["a"].logits, old(z_nd, known[0], numbers_nc=known[1])["a"].logits
+    )
+
+
 def test_the_batch_is_the_first_covariate_and_an_unknown_one_has_a_category_of_its_own():
     assert CovariateEncoding([2, 3]).batch(COVARIATES).tolist() == [0, 1, 2, 1]
 

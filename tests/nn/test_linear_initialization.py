@@ -7,6 +7,7 @@ from scipy import sparse
 
 from omicsmlm._types import Grid
 from omicsmlm.nn import (
+    are_paired,
     initial_components,
     log_means,
     only_present,
@@ -113,54 +114,6 @@ def test_a_group_without_a_measured_value_gets_the_mean_of_all():
     )
 
 
-def test_ridge_estimates_are_those_of_leaving_each_row_out():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 8)).astype(np.float32)
-    target = x[:, :2] @ rng.normal(size=(2, 3)) + rng.normal(size=(60, 3))
-    found = ridge_estimates(x, target, 0)
-    centred, truth = x - x.mean(0), target - target.mean(0)
-    strength = 3 * np.trace(centred @ centred.T) / 60
-    left_out = np.empty_like(truth)
-    for i in range(60):  # the ridge fitted without row i, on the same centred values
-        others = np.arange(60) != i
-        a, b = centred[others], truth[others]
-        left_out[i] = centred[i] @ np.linalg.solve(a.T @ a + strength * np.eye(8), a.T @ b)
-    r = np.array([np.corrcoef(left_out[:, k], truth[:, k])[0, 1] for k in range(3)]).clip(0.05, 0.98)
-    np.testing.assert_allclose(found.precision_k, r**2 / (1 - r**2), rtol=1e-2)
-    whole = np.linalg.solve(centred.T @ centred + strength * np.eye(8), centred.T @ truth)
-    size = truth.std(0) / left_out.std(0)
-    np.testing.assert_allclose(found.weights_gk, whole * size, rtol=1e-2, atol=1e-3)
-    np.testing.assert_allclose((x @ found.weights_gk + found.offset_k).mean(0), target.mean(0), atol=1e-2)
-
-
-def test_ridge_estimates_are_the_same_for_sparse_values():
-    rng = np.random.default_rng(0)
-    x = rng.poisson(0.5, (80, 30)).astype(np.float32)
-    target = x[:, :4] + rng.normal(size=(80, 4))
-    dense, packed = (ridge_estimates(values, target, 0) for values in (x, sparse.csr_matrix(x)))
-    np.testing.assert_allclose(dense.weights_gk, packed.weights_gk, rtol=1e-2, atol=1e-4)
-
-
-def test_what_is_not_told_has_little_precision():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(200, 5)).astype(np.float32)
-    found = ridge_estimates(x, np.stack([x[:, 0] + 0.1 * rng.normal(size=200), rng.normal(size=200)], 1), 0)
-    assert found.precision_k[0] > 5
-    assert found.precision_k[1] < 0.1
-
-
-def test_two_halves_tell_how_precise_a_component_is():
-    rng = np.random.default_rng(0)
-    signal = rng.normal(size=500)
-    x = (signal[:, None] + rng.normal(size=(500, 40)) * 4).astype(np.float32)
-    weights = np.stack([np.full(40, 0.025), rng.normal(size=40)], 1).astype(np.float32)
-    found = own_estimates(x, weights, 0)
-    assert 1.2 < found.precision_k[0] < 5, "40 features of signal over noise 1/16 each: 2.5"
-    assert found.precision_k[1] < 0.5
-    assert not found.offset_k.any()
-    np.testing.assert_array_equal(found.weights_gk, weights)
-
-
 def pair(n=150, seed=0):
     """Two modalities that share two strong axes, and which rows have them."""
     rng = np.random.default_rng(seed)
@@ -186,8 +139,9 @@ def test_components_of_several_modalities_follow_one_another():
         both = has[name] & has[other]
         target_nk = x[name][both] @ expected.weights_gk
         told = ridge_estimates(x[other][both], target_nk, 0)
-        for found, part in zip(component.estimates[other], told, strict=True):
+        for found, part in zip(component.estimates[other][:3], told[:3], strict=True):
             np.testing.assert_allclose(found, part, rtol=1e-4, atol=1e-5)
+        assert component.estimates[other].folds is None
         guess_nk = x[other][both] @ component.estimates[other].weights_gk + component.estimates[other].offset_k
         assert np.corrcoef(guess_nk[:, 0], target_nk[:, 0])[0, 1] > 0.9, "each tells the shared axes of the other"
 
@@ -196,6 +150,35 @@ def test_too_few_rows_with_both_tell_nothing_of_each_other():
     x, has = pair(), {"a": np.arange(150) < 120, "b": np.arange(150) >= 21}
     starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
     assert all(list(c.estimates) == [name] for name, c in starts.items())
+
+
+def test_every_estimate_is_made_without_each_fold_too():
+    """Folds are those of the observations that a regression or a modality has."""
+    x, fold_n = pair(), np.arange(150) % 3
+    has = {"a": np.arange(150) < 140, "b": np.arange(150) >= 10}
+    own = {m: x[m][has[m]] for m in x}
+    starts = initial_components(own, has, {"a": 3, "b": 2}, None, 0, fold_n=fold_n)
+    plain = initial_components(own, has, {"a": 3, "b": 2}, None, 0)
+    for name, other in ("ab", "ba"):
+        both = has["a"] & has["b"]
+        target_nk = x[name][both] @ starts[name].estimates[name].weights_gk
+        expected = {
+            name: own_estimates(own[name], starts[name].estimates[name].weights_gk, 0, fold_n[has[name]]).folds,
+            other: ridge_estimates(x[other][both], target_nk, 0, fold_n[both]).folds,
+        }
+        for m, folds in expected.items():
+            for found, part in zip(starts[name].estimates[m].folds, folds, strict=True):
+                np.testing.assert_allclose(found, part, rtol=1e-3, atol=1e-5)
+            for found, part in zip(starts[name].estimates[m][:3], plain[name].estimates[m][:3], strict=True):
+                np.testing.assert_allclose(found, part, rtol=1e-3, atol=1e-5)
+
+
+def test_a_pair_of_modalities_is_enough():
+    first, last = np.arange(300) < 200, np.arange(300) >= 100
+    assert are_paired({"a": first, "b": ~first, "c": last})
+    middle = (np.arange(300) > 100) & (np.arange(300) < 299)
+    assert not are_paired({"a": first, "b": ~first, "c": middle}), "99 of a and c, and as many of b"
+    assert not are_paired({"a": np.ones(300, bool)})
 
 
 def test_components_do_not_follow_differences_between_groups(x):
@@ -257,14 +240,3 @@ def test_directions_of_full_rank_are_all_kept(rng):
     found = principal_directions(rng.normal(size=(60, 10)).astype(np.float32), 8, None, 0)
     assert (np.linalg.norm(found.weights_gk, axis=0) > 0).all()
     assert (found.strength_k > 0).all()
-
-
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
-@pytest.mark.parametrize("n", [6, 200])
-def test_what_does_not_vary_tells_the_mean(form, n, rng):
-    target = rng.normal(size=(n, 3)) + 2
-    alike = np.tile(rng.random(40).astype(np.float32), (n, 1))
-    found = ridge_estimates(form(alike), target, 0)
-    assert not found.weights_gk.any()
-    np.testing.assert_allclose(found.offset_k, target.mean(0), rtol=1e-6)
-    assert (found.precision_k < 0.01).all()

@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from omicsmlm._types import Batch, Masked
-from omicsmlm.objectives import LabelObjective
+from omicsmlm.objectives import LabelObjective, SemiSupervised
 
 
 def test_weighted_cross_entropy_of_the_rows_of_the_batch():
@@ -12,6 +14,66 @@ def test_weighted_cross_entropy_of_the_rows_of_the_batch():
     p = logits_nc.softmax(1)
     by_hand = -(3 * p[0, 1].log() + 1 * p[1, 0].log()) / 4
     assert objective(logits_nc, Masked({}, {}), batch, 0.5)["labels"] == pytest.approx(float(by_hand), abs=1e-6)
+
+
+class Unsupervised:
+    """An objective with one term, which notes the calls of its memory bank."""
+
+    start = 0.25
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, outputs, masked, batch, progress):
+        return {"own": torch.tensor(2.0)}
+
+    def refresh(self, embedding_md, covariates_mk, indices_m, *, is_whole):
+        self.calls.append(("refresh", is_whole))
+
+    def clear(self):
+        self.calls.append("clear")
+
+
+def batch_of(*positions):
+    return Batch({}, {}, {}, torch.zeros(len(positions), 0), torch.tensor(positions))
+
+
+def test_labels_are_one_more_term_and_only_the_labelled_count():
+    objective = SemiSupervised(Unsupervised(), weight=4.0)
+    objective.codes_n = torch.tensor([0, 1, -1, 1])
+    logits_nc = torch.tensor([[0.0, 2.0], [1.0, 0.0], [5.0, -5.0]])
+    terms = objective(SimpleNamespace(label_logits=logits_nc), Masked({}, {}), batch_of(3, 0, 2), 0.5)  # 1, 0, none
+    p = logits_nc.softmax(1)
+    assert float(terms["own"]) == 2
+    assert float(terms["labels"]) == pytest.approx(float(-4 * (p[0, 1].log() + p[1, 0].log()) / 2), abs=1e-5)
+    nobody = objective(SimpleNamespace(label_logits=logits_nc[:1]), Masked({}, {}), batch_of(2), 0.5)
+    assert float(nobody["labels"]) == 0
+
+
+def test_the_memory_bank_is_that_of_the_unsupervised_objective():
+    unsupervised = Unsupervised()
+    objective = SemiSupervised(unsupervised, weight=1.0)
+    assert objective.start == 0.25
+    objective.refresh(torch.zeros(1, 1), torch.zeros(1, 0), torch.zeros(1), is_whole=False)
+    objective.clear()
+    assert unsupervised.calls == [("refresh", False), "clear"]
+
+
+def test_agreement_compares_the_partial_with_the_full_view_and_both_with_the_labels():
+    objective = LabelObjective(torch.tensor([0, 1]), torch.tensor([1.0, 3.0]), agreement=0.5)
+    full_nc = torch.tensor([[0.0, 2.0], [1.0, 0.0]], requires_grad=True)
+    partial_nc = torch.tensor([[0.5, 0.0], [1.0, 3.0]], requires_grad=True)
+    batch = Batch({}, {}, {}, torch.zeros(2, 0), torch.tensor([1, 0]))  # labels 1 and 0
+    terms = objective(torch.cat([full_nc, partial_nc]), Masked({}, {}), batch, 0.5)
+    p, q = full_nc.softmax(1), partial_nc.softmax(1)
+    by_hand = -(3 * p[0, 1].log() + p[1, 0].log() + 3 * q[0, 1].log() + q[1, 0].log()) / 8
+    assert float(terms["labels"].detach()) == pytest.approx(float(by_hand.detach()), abs=1e-6)
+    p, q = p.detach(), q.detach()
+    kl = sum(float(p[i, c] * (p[i, c].log() - q[i, c].log())) for i in range(2) for c in range(2)) / 2
+    assert float(terms["agreement"].detach()) == pytest.approx(0.5 * kl, abs=1e-6)
+    of_full, of_partial = torch.autograd.grad(terms["agreement"], (full_nc, partial_nc), allow_unused=True)
+    assert of_full is None or not of_full.any(), "the full view is the teacher"
+    assert of_partial.any()
 
 
 def test_half_precision_is_computed_in_single_and_a_batch_of_no_weight_is_no_loss():

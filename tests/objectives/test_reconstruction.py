@@ -175,6 +175,32 @@ def test_other_kinds_are_expected_as_their_likelihood_has_them():
     torch.testing.assert_close(expected_values("fraction", head, grid, 1.0), torch.tensor([[0.5, 0.880797]]))
 
 
+def test_counts_add_up_to_what_the_size_factor_says_and_without_one_to_what_was_counted(target):
+    one, shown = said("counts"), target.visible.clone()
+    shown[:, 0] = False
+    partial = target._replace(values=target.values * shown, visible=shown)
+    depth_n = torch.tensor([10.0, 20.0, float("nan"), 40.0])
+    found_n = negative_log_likelihood("counts", one, partial, depth_n)
+    plain_n = negative_log_likelihood("counts", one, partial)
+    mean_ng = one.logits.softmax(1) * depth_n[:, None]  # over all features: the masked one takes its part
+    by_hand_n = negative_binomial(target.values[:, 1:], mean_ng[:, 1:].log(), one.log_dispersion[:, 1:])
+    torch.testing.assert_close(found_n[[0, 1, 3]], by_hand_n[[0, 1, 3]])
+    assert found_n[2] == plain_n[2]
+    assert not torch.isclose(found_n, plain_n)[[0, 1, 3]].any()
+
+
+def test_size_factors_scale_the_depth_of_counts_alone(target):
+    relative_n = torch.tensor([0.5, 1.0, 2.0, 1.0])
+    with_factors = batch()._replace(size_factors=relative_n)
+    for kind, changes in (("counts", True), ("protein", False)):
+        scorer = objective(kind, depths={"m": 12.0})
+        plain, scaled = (scorer(outputs(kind), Masked({}, {"m": target}), b, 1.0)["m"] for b in (batch(), with_factors))
+        assert (plain != scaled) == changes
+    expected_n = negative_log_likelihood("counts", said("counts"), target, 12 * relative_n)
+    found = objective("counts", depths={"m": 12.0})(outputs("counts"), Masked({}, {"m": target}), with_factors, 1.0)
+    torch.testing.assert_close(found["m"], 1.5 * expected_n.mean())
+
+
 # ---- bounds ---------------------------------------------------------------------------------------------------------
 
 

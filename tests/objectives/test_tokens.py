@@ -9,7 +9,7 @@ import torch
 from omicsmlm import _sizes
 from omicsmlm._sizes import binomial_bound
 from omicsmlm._types import Encoded, Grid, Masked
-from omicsmlm.objectives import BinCrossEntropy, divergence, info_nce
+from omicsmlm.objectives import BinCrossEntropy, BinsAndValues, divergence, info_nce
 from tests.objects import NO_BATCH
 
 
@@ -29,6 +29,7 @@ class Read(NamedTuple):
 class Outputs(NamedTuple):
     encoded: Encoded
     token_logits: dict
+    values: dict | None = None
 
 
 def case(n=4, g=5, b=6, seed=0):
@@ -83,6 +84,36 @@ def test_consistency_compares_the_halves_of_a_doubled_batch():
         at = masked.evaluated[name][:3]
         parts.append(float(divergence(read.all[:3][at], read.all[3:][at])))
     assert float(terms["divergence"]) == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_smoothed_targets_are_normal_about_the_true_bin():
+    outputs, masked = case(b=6)  # four bins, padding and mask
+    terms = BinCrossEntropy(weight=0.5, smoothing=1.5, n_bins=4)(outputs, masked, NO_BATCH, 1.0)
+    for name in ("rna", "meth"):
+        losses = []
+        for i, j in masked.evaluated[name].nonzero().tolist():
+            log_p = outputs.token_logits[name].all[i, j].double().log_softmax(0)
+            true = int(masked.targets[name].values[i, j])
+            weights = [math.exp(-0.5 * ((k - true) / 1.5) ** 2) for k in range(4)]
+            losses.append(-sum(w * float(log_p[k]) for k, w in enumerate(weights)) / sum(weights))
+        assert float(terms[name]) == pytest.approx(0.5 * sum(losses) / len(losses), rel=1e-5)
+
+
+def test_values_are_compared_wherever_they_were_measured():
+    outputs, masked = case()
+    generator = torch.Generator().manual_seed(1)
+    predicted = {name: torch.randn(4, 5, generator=generator) for name in ("rna", "meth")}
+    objective = BinsAndValues(
+        BinCrossEntropy(weight=0.0), lambda name, grid: grid.values / 2 - float(name == "rna"), 3.0
+    )
+    terms = objective(outputs._replace(values=predicted), masked, NO_BATCH, 1.0)
+    assert set(terms) == {"rna", "meth", "rna_values", "meth_values"}
+    assert float(terms["rna"]) == float(terms["meth"]) == 0
+    for name, predicted_ng in predicted.items():
+        target, errors = masked.targets[name], []
+        for i, j in target.visible.nonzero().tolist():
+            errors.append((float(predicted_ng[i, j]) - (float(target.values[i, j]) / 2 - (name == "rna"))) ** 2)
+        assert float(terms[f"{name}_values"]) == pytest.approx(3 * sum(errors) / len(errors), rel=1e-5)
 
 
 def test_usual_settings():

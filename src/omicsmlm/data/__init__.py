@@ -2,11 +2,13 @@
 
 from ._columns import COLUMN_SEPARATOR, as_categories, category_codes, find_column
 from ._fields import CovariatesField, ModalityField
+from ._labels import LabelsField, label_codes, label_names
 from ._layers import counts_layers
 from ._loader import ObservationLoader, ObservationSampler, observation_loader
 from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
-from ._sample import batch_codes, sample_observations, stored_values
+from ._numbers import NumbersField
+from ._sample import batch_codes, name_digests, sample_observations, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField, holds_coding_sequences
 from ._translation import are_coding, translated
 
@@ -14,8 +16,10 @@ __all__ = [
     "ADDED_SUFFIX",
     "COLUMN_SEPARATOR",
     "CovariatesField",
+    "LabelsField",
     "Matrix",
     "ModalityField",
+    "NumbersField",
     "OmicsManager",
     "ObservationLoader",
     "ObservationSampler",
@@ -28,7 +32,10 @@ __all__ = [
     "category_codes",
     "counts_layers",
     "find_column",
+    "label_codes",
+    "label_names",
     "holds_coding_sequences",
+    "name_digests",
     "observation_loader",
     "sample_observations",
     "stored_values",

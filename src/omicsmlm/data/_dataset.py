@@ -14,14 +14,17 @@ from omicsmlm._checks import value_error
 from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 
 from ._fields import CovariatesField, ModalityField
+from ._labels import LabelsField
 from ._matrix import Matrix
 from ._modality_index import indices_in, modality_of
+from ._names import digests_of
+from ._numbers import NumbersField
 from ._order import BatchPart, FileLayout
 from ._packing import Packed, gather
 from ._panels import read_panels
 from ._sequences import SequenceField, SequenceReader, VectorField, VectorReader
 
-Field = ModalityField | SequenceField | VectorField | CovariatesField
+Field = ModalityField | SequenceField | VectorField | CovariatesField | NumbersField | LabelsField
 """Any field of an object."""
 
 
@@ -105,10 +108,13 @@ class ObservationDataset(Dataset):
         registry: dict[str, dict[str, Any]],
     ) -> None:
         self.n_obs = data.n_obs
+        self.names = data.obs_names
         self.modalities: dict[str, ModalityReader] = {}
         self.sequences: dict[str, SequenceReader] = {}
         self.vectors: dict[str, VectorReader] = {}
         covariates = np.empty((data.n_obs, 0), dtype=np.int8)
+        self.numbers: torch.Tensor | None = None
+        self.size_factors: torch.Tensor | None = None
         for field in fields:
             state = registry[field.registry_key]["state_registry"]
             if isinstance(field, ModalityField):
@@ -117,9 +123,16 @@ class ObservationDataset(Dataset):
                 self.sequences[field.name] = SequenceReader(data, field)
             elif isinstance(field, VectorField):
                 self.vectors[field.name] = VectorReader(data, field, state)
-            else:
+            elif isinstance(field, CovariatesField):
                 covariates = field.codes(data, state)
+            elif isinstance(field, NumbersField):
+                self._read_numbers(data, field, state)
         self.covariates = torch.from_numpy(covariates)
+
+    def _read_numbers(self, data: AnnData | MuData, field: NumbersField, state: dict[str, Any]) -> None:
+        size_factors = field.size_factors(data, state)
+        self.numbers = torch.from_numpy(field.standardised(data, state)) if field.keys else None
+        self.size_factors = None if size_factors is None else torch.from_numpy(size_factors)
 
     @property
     def layout(self) -> FileLayout | None:
@@ -180,7 +193,10 @@ class ObservationDataset(Dataset):
             indices=index_n,
             panels={name: found for name, found in panels.items() if found is not None},
             sequences=residues,
+            numbers=None if self.numbers is None else self.numbers[index_n],
+            size_factors=None if self.size_factors is None else self.size_factors[index_n],
             lengths={name: OnHost(np.diff(part.offsets.numpy())) for name, part in tokens.items()},
+            digests=torch.from_numpy(digests_of(self.names[indices])),
         )
 
 

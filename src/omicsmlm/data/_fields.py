@@ -254,6 +254,8 @@ class CovariatesField(BaseAnnDataField):
             column = without_missing_texts(f"column {self.keys[0]!r}", find_column(adata_target, self.keys[0]))
             names = _present(column)
             known += [names[new] for new in np.flatnonzero(_positions(names, known) < 0)]
+        for key, known in zip(self.keys[1:], state["categories"][1:], strict=True):
+            _log_unknown(adata_target, str(key), known)
         return state
 
     def codes(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
@@ -285,6 +287,19 @@ class CovariatesField(BaseAnnDataField):
     def view_state_registry(self, state_registry: dict[str, Any]) -> None:
         """Covariates have no table of their own."""
         return None
+
+
+def _log_unknown(data: AnnData | MuData, key: str, known: list[str]) -> None:
+    """Log which categories of a further covariate are new in an object."""
+    try:
+        names = _present(without_missing_texts(f"column {key!r}", find_column(data, key)))
+    except ValueError:
+        return  # said when the codes are read
+    new = [names[position] for position in np.flatnonzero(_positions(names, known) < 0)]
+    if new:
+        logger.info(
+            "column %r: %s were not in the reference, and count as the mean of its categories.", key, named(new)
+        )
 
 
 def _positions(names: list[str], categories: list[str]) -> np.ndarray:

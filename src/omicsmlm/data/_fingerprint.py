@@ -20,8 +20,10 @@ from ._columns import category_codes, find_column, read_column
 from ._dataset import Field
 from ._fields import CovariatesField, ModalityField
 from ._kinds import check_kind
+from ._labels import LabelsField
 from ._matrix import Summary
 from ._modality_index import modality_of
+from ._numbers import NumbersField
 from ._packing import Scan, scan
 from ._sequences import SequenceField, VectorField
 
@@ -100,6 +102,10 @@ class FieldFingerprint(NamedTuple):
         """Return the fingerprint of what a field reads in an object."""
         if isinstance(field, CovariatesField):
             return cls(categories={key: found for key in field.keys if key and (found := _occurring(data, key))})
+        if isinstance(field, LabelsField):  # read when a training begins, and checked then
+            return cls()
+        if isinstance(field, NumbersField):
+            return cls(values=SampledRows.of(field.read(data)))
         if isinstance(field, SequenceField):
             return cls(texts=_texts(data, field.key) if field.key in data.obs else None)
         if isinstance(field, VectorField):
@@ -150,6 +156,12 @@ class Fingerprint:
             state = self.registry[field.registry_key]["state_registry"]
             if isinstance(field, CovariatesField):
                 _check_categories(data, before.categories or {}, now.categories or {}, state)
+            elif isinstance(field, LabelsField):
+                continue
+            elif isinstance(field, NumbersField):
+                if not _same(before.values, now.values):
+                    place = f"columns {named(field.columns)}"
+                    raise value_error(place, "the numbers that were registered", "others, changed since", ANEW)
             elif isinstance(field, ModalityField):
                 _check_modality(field.name, state["kind"], before, now)
             elif before != now if isinstance(field, SequenceField) else not _same(before.values, now.values):

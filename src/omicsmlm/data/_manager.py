@@ -19,8 +19,10 @@ from omicsmlm._types import SPARSE_KINDS
 from ._dataset import Field, ObservationDataset
 from ._fields import CovariatesField, ModalityField
 from ._fingerprint import Fingerprint
+from ._labels import LabelsField
 from ._matrix import Matrix
 from ._modality_index import indices_in, modality_of
+from ._numbers import NumbersField
 from ._sequences import SequenceField, VectorField
 
 logger = logging.getLogger(__name__)
@@ -48,8 +50,9 @@ class OmicsManager(AnnDataManager):
             ``modalities`` (names), ``layers`` and ``kinds`` (by name), ``covariate_keys`` (the batch first, or None in
             its place); ``added``, where a query has added features: from the name that they got to their modality;
             ``sequences``, columns with sequences by name (``[key, kind]``; ``[key, kind, coding_key]`` of proteins that are
-            translated where they are absent), ``vectors``, entries of ``obsm`` by name, and
-            ``optional``, names of modalities that other objects may lack altogether.
+            translated where they are absent), ``vectors``, entries of ``obsm`` by name,
+            ``optional``, names of modalities that other objects may lack altogether, ``labels``, the column of the labels and
+            its value that is none, and ``numbers``, the columns of continuous covariates and that of size factors or None.
         model_name, method
             Name of the model class and of its setup method, for the registry.
         """
@@ -62,6 +65,8 @@ class OmicsManager(AnnDataManager):
         fields += [SequenceField(name, *column) for name, column in setup.get("sequences", {}).items()]
         fields += [VectorField(name, key) for name, key in setup.get("vectors", {}).items()]
         fields.append(CovariatesField(setup["covariate_keys"]))
+        fields += [LabelsField(*setup["labels"])] if setup.get("labels") else []
+        fields += [NumbersField(*setup["numbers"])] if setup.get("numbers") else []
         names = {"model_name": model_name, "setup_method_name": method, "setup_args": setup}
         return cls(fields, names, AnnDataManagerValidationCheck(check_fully_paired_mudata=False))
 
@@ -195,6 +200,34 @@ class OmicsManager(AnnDataManager):
         """Categories of each covariate by column name, the batch first; None for a batch that all observations share."""
         state = next(self._state(f.registry_key) for f in self.fields if isinstance(f, CovariatesField))
         return dict(zip(state["keys"], state["categories"], strict=True))
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Continuous covariates (``keys``) and ``size_factor_key``, as registered."""
+        found = [self._state(f.registry_key) for f in self.fields if isinstance(f, NumbersField)]
+        return found[0] if found else {"keys": [], "size_factor_key": None}
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that a training may use, sorted; none where none were registered."""
+        return [label for f in self._label_fields for label in self._state(f.registry_key)["categories"]]
+
+    def label_codes(self) -> np.ndarray | None:
+        """Return the label of each observation, (n,) int64 positions in :attr:`labels`, -1 where it has none.
+
+        None where no labels were registered. The column is read now, so that labels may be added between trainings.
+
+        Raises
+        ------
+        ValueError
+            If the object lacks the column, or has a label that was not registered.
+        """
+        found = [f.codes(self.adata, self._state(f.registry_key)) for f in self._label_fields]
+        return found[0] if found else None
+
+    @property
+    def _label_fields(self) -> list[LabelsField]:
+        return [f for f in self.fields if isinstance(f, LabelsField)]
 
     def _state(self, key: str) -> dict[str, Any]:
         return self.registry["field_registries"][key]["state_registry"]

@@ -43,6 +43,13 @@ def batch_codes(sample: Sequence[Batch]) -> np.ndarray | None:
     return codes_nk[:, 0] if codes_nk.shape[1] and len(np.unique(codes_nk[:, 0])) > 1 else None
 
 
+def name_digests(sample: Sequence[Batch]) -> np.ndarray:
+    """Return the digests of the names of observations, (n,) int64."""
+    found = [batch.digests.numpy() for batch in sample if batch.digests is not None]
+    assert len(found) == len(sample)  # batches of an object have them
+    return np.concatenate(found)
+
+
 def sample_observations(manager: OmicsManager, n: int, seed: int, among: np.ndarray | None = None) -> np.ndarray:
     """Return a random sample of the observations.
 

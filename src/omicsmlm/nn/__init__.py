@@ -5,10 +5,11 @@ from ._architecture import ARCHITECTURE, architecture, longest_frames
 from ._attention import Segments, attend
 from ._axis_tokens import AxisEmbedding, TokenHead, TokenLogits
 from ._component_fit import ComponentFit
-from ._component_logits import ComponentLogits
+from ._component_logits import ComponentLogits, mean_probability
 from ._composition import Composition, CompositionScores
 from ._concatenated_tokens import ConcatenatedTokens
-from ._convolution import AxisConvolution, AxisExpansion, DownTower, TowerLevel, UpTower
+from ._convolution import APPROXIMATION, AxisConvolution, AxisExpansion, DownTower, Form, TowerLevel, UpTower
+from ._cross_fitting import CrossFitting, FoldSizes
 from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._encoder_weights import Source
 from ._frozen_encoder import FrozenEncoder
@@ -21,13 +22,11 @@ from ._latents import LatentAttention
 from ._linear_initialization import (
     Component,
     Directions,
-    Estimates,
+    are_paired,
     initial_components,
     log_means,
     only_present,
-    own_estimates,
     principal_directions,
-    ridge_estimates,
 )
 from ._linear_risks import LinearRisks
 from ._modality_scalings import Scalings
@@ -36,9 +35,10 @@ from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
 from ._residue_encoder import ResidueEncoder
 from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, windowed
+from ._ridge_estimates import Estimates, FoldEstimates, own_estimates, ridge_estimates
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
-from ._scaling import Scaling
+from ._scaling import ScaledTokens, Scaling
 from ._sequence_tokens import Reading, SequenceKind
 from ._set_encoder import PrecisionWeighting, SetEncoder
 from ._state_store import StateStore
@@ -49,9 +49,17 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
+    "APPROXIMATION",
+    "Form",
     "place_of",
     "sequence_of",
     "ComponentLogits",
+    "mean_probability",
+    "CrossFitting",
+    "FoldEstimates",
+    "FoldSizes",
+    "ScaledTokens",
+    "are_paired",
     "Composition",
     "CompositionScores",
     "Fusion",

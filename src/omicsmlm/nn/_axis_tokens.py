@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from omicsmlm._types import Grid
 
+from ._convolution import APPROXIMATION, Form
+
 
 class AxisEmbedding(nn.Module):
     """Sum, at each position of the axis, of a token's embedding per modality and of the feature's own.
@@ -66,6 +68,8 @@ class TokenLogits(NamedTuple):
     hidden_bias: Tensor
     out_weight: Tensor
     out_bias: Tensor
+    approximation: str
+    """Of GELU: "tanh" or "none"."""
 
     def logits(self, at_ng: Tensor) -> Tensor:
         """Return (t, n_tokens) logits of the t positions that are true, observation by observation.
@@ -88,7 +92,8 @@ class TokenLogits(NamedTuple):
         return F.linear(hidden_td, self.out_weight, self.out_bias)
 
     def _hidden(self, states_td: Tensor) -> Tensor:
-        return F.gelu(F.linear(F.gelu(states_td), self.hidden_weight, self.hidden_bias))
+        entering_td = F.gelu(states_td, approximate=self.approximation)
+        return F.gelu(F.linear(entering_td, self.hidden_weight, self.hidden_bias), approximate=self.approximation)
 
 
 class TokenHead(nn.Module):
@@ -100,16 +105,20 @@ class TokenHead(nn.Module):
         d, of the states and of the hidden layer.
     n_bins
         Bins of the modality.
+    form
+        Of GELU.
     """
 
-    def __init__(self, width: int, n_bins: int) -> None:
+    def __init__(self, width: int, n_bins: int, form: Form = "published") -> None:
         super().__init__()
+        self.approximation = APPROXIMATION[form]
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, n_tokens(n_bins))
 
     def forward(self, states_nld: Tensor) -> TokenLogits:
         """Return the logits of states, not yet computed."""
-        return TokenLogits(states_nld, self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
+        hidden, out = self.hidden, self.out
+        return TokenLogits(states_nld, hidden.weight, hidden.bias, out.weight, out.bias, self.approximation)
 
 
 def n_tokens(n_bins: int) -> int:

@@ -1,4 +1,6 @@
-"""Logits of an embedding, and of logistic regressions on principal components of the features, one of which is chosen."""
+"""Logits of an embedding, of logistic regressions on components of the features, and of their mean; one of these is chosen."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,9 @@ class ComponentLogits(nn.Module):
     """Logits by each candidate, and by the one that was chosen for observations with all modalities.
 
     Regressions on components are fitted to observations with all modalities; those that lack some are predicted from their
-    embedding. Each candidate is sharpened or softened so that its logits hold as they are.
+    embedding. Each regression is sharpened or softened so that its logits hold as they are. The mean is that of the
+    probabilities by the embedding and by the balanced regression, which is not sharpened again: where the two disagree, as on
+    observations unlike those that they learned from, it is less sure than either.
 
     Parameters
     ----------
@@ -18,8 +22,9 @@ class ComponentLogits(nn.Module):
         c, g, d and k.
     """
 
-    names = ("embedding", "components, balanced", "components")
-    """Candidates: the label head, and regressions in which every label counts alike, or every observation."""
+    names = ("embedding", "components, balanced", "components", "mean")
+    """Candidates: the label head, regressions in which every label counts alike, or every observation, and the mean of the
+    first two."""
 
     direction_gk: Tensor
     centre_k: Tensor
@@ -43,7 +48,7 @@ class ComponentLogits(nn.Module):
         }
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
-        self.register_buffer("sharpness_3", torch.ones(len(self.names)))
+        self.register_buffer("sharpness_3", torch.ones(3))
         self.register_buffer("chosen_candidate", torch.zeros((), dtype=torch.int64))
 
     def components(self, x_ng: Tensor) -> Tensor:
@@ -51,15 +56,29 @@ class ComponentLogits(nn.Module):
         return x_ng @ self.direction_gk - self.centre_k
 
     def forward(self, x_ng: Tensor, pattern_n: Tensor, z_nd: Tensor) -> Tensor:
-        """Return (n, 3, c) logits by each of ``names`` from features, codes of modality subsets and scaled embeddings."""
+        """Return (n, 4, c) logits by each of ``names`` from features, codes of modality subsets and scaled embeddings."""
         component_nk = self.components(x_ng)
         logits = [z_nd @ self.embedding_cd.T + self.embedding_c]
         logits += [
             component_nk @ weight_ck.T + bias_c for weight_ck, bias_c in zip(self.weight_2ck, self.bias_2c, strict=True)
         ]
         logits_n3c = torch.stack(logits, 1) * self.sharpness_3[:, None]
-        return torch.where((pattern_n == self.whole)[:, None, None], logits_n3c, logits_n3c[:, :1])
+        mean_nc = mean_probability(logits_n3c[:, 0], logits_n3c[:, 1])
+        logits_n4c = torch.cat([logits_n3c, mean_nc[:, None]], 1)
+        return torch.where((pattern_n == self.whole)[:, None, None], logits_n4c, logits_n3c[:, :1])
 
     def chosen(self, x_ng: Tensor, pattern_n: Tensor, z_nd: Tensor) -> Tensor:
         """Return (n, c) logits by the chosen candidate."""
         return self(x_ng, pattern_n, z_nd)[:, int(self.chosen_candidate)]
+
+
+def mean_probability(first_nc: Tensor, second_nc: Tensor) -> Tensor:
+    r"""Return logits, (n, c), of the mean of two predictions: :math:`\log \tfrac12 (\operatorname{softmax} a + \operatorname{softmax} b)`.
+
+    Examples
+    --------
+    >>> first, second = torch.tensor([[0.9, 0.1]]).log(), torch.tensor([[0.3, 0.7]]).log()
+    >>> [round(p, 3) for p in mean_probability(first, second).exp()[0].tolist()]
+    [0.6, 0.4]
+    """
+    return torch.logaddexp(first_nc.log_softmax(1), second_nc.log_softmax(1)) - math.log(2)

@@ -1,12 +1,23 @@
 """Convolutions along a fixed axis of positions: a stem, a tower down to a short sequence, and one back up.
 
+Two forms of a layer of theirs exist: "published", as the authors of MOJO have it, and "former", as omicsmlm 0.1 had it, for models
+that it saved. See :data:`Form`.
+
 States stay (n, l, d) and contiguous. Seen as an image of height 1 they are channels-last, the layout in which
 ``Conv2d(1, k)`` is fastest (1.1 to 2.2 times ``Conv1d`` forward, on two CPUs); no copy is made for it.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Form = Literal["published", "former"]
+"""Where a transposed convolution of stride 2 and kernel 5 puts input i: on the outputs 2 i − 1 … 2 i + 3 ("published", as "SAME"
+padding does in JAX) or 2 i − 2 … 2 i + 2 ("former"); and whether GELU is its approximation by tanh ("published") or exact."""
+APPROXIMATION: dict[Form, str] = {"published": "tanh", "former": "none"}
+"""Of GELU, by the form of the layers."""
 
 
 class AxisConvolution(nn.Module):
@@ -39,20 +50,21 @@ class AxisExpansion(nn.Module):
     width
         Channels.
     kernel
-        Positions that each input reaches; odd.
+        Positions that each input reaches, k; odd. Input i reaches the outputs from 2 i − p to 2 i − p + k − 1.
+    form
+        "published": p = (k − 3) / 2; "former": p = (k − 1) / 2.
     """
 
-    def __init__(self, width: int, kernel: int) -> None:
+    def __init__(self, width: int, kernel: int, form: Form = "published") -> None:
         super().__init__()
         assert kernel % 2, "an even kernel has no middle"
-        layer = nn.ConvTranspose2d(
-            width, width, (1, kernel), stride=(1, 2), padding=(0, kernel // 2), output_padding=(0, 1)
-        )
+        before = kernel // 2 - (form == "published" and kernel > 1)
+        layer = nn.ConvTranspose2d(width, width, (1, kernel), stride=(1, 2), padding=(0, before), output_padding=(0, 1))
         self.layer = layer.to(memory_format=torch.channels_last)
 
     def forward(self, states_nld: Tensor) -> Tensor:
         """Return (n, 2 l, d) from (n, l, d)."""
-        return _as_states(self.layer(_as_image(states_nld)))
+        return _as_states(self.layer(_as_image(states_nld)))[:, : 2 * states_nld.shape[1]]
 
 
 class TowerLevel(nn.Module):
@@ -64,14 +76,17 @@ class TowerLevel(nn.Module):
         Channels.
     wide
         The first convolution: :class:`AxisConvolution` or :class:`AxisExpansion`.
+    form
+        Of GELU.
 
     Notes
     -----
     A convolution of kernel 1, transposed or not, is a linear layer at each position, and is one here: that is faster.
     """
 
-    def __init__(self, width: int, wide: AxisConvolution | AxisExpansion) -> None:
+    def __init__(self, width: int, wide: AxisConvolution | AxisExpansion, form: Form = "published") -> None:
         super().__init__()
+        self.approximation = APPROXIMATION[form]
         self.norm = nn.LayerNorm(width)
         self.wide = wide
         self.pointwise_norm = nn.LayerNorm(width)
@@ -79,8 +94,8 @@ class TowerLevel(nn.Module):
 
     def forward(self, states_nld: Tensor) -> Tensor:
         """Return (n, l, d), or (n, 2 l, d) if the wide convolution expands."""
-        x_nld = F.gelu(self.wide(self.norm(states_nld)))
-        return x_nld + F.gelu(self.pointwise(self.pointwise_norm(x_nld)))
+        x_nld = F.gelu(self.wide(self.norm(states_nld)), approximate=self.approximation)
+        return x_nld + F.gelu(self.pointwise(self.pointwise_norm(x_nld)), approximate=self.approximation)
 
 
 class DownTower(nn.Module):
@@ -94,11 +109,15 @@ class DownTower(nn.Module):
         Times that the positions are halved.
     kernel
         Of the wide convolutions.
+    form
+        Of the layers.
     """
 
-    def __init__(self, width: int, n_levels: int, kernel: int = 5) -> None:
+    def __init__(self, width: int, n_levels: int, kernel: int = 5, form: Form = "published") -> None:
         super().__init__()
-        self.levels = nn.ModuleList([TowerLevel(width, AxisConvolution(width, width, kernel)) for _ in range(n_levels)])
+        self.levels = nn.ModuleList(
+            [TowerLevel(width, AxisConvolution(width, width, kernel), form) for _ in range(n_levels)]
+        )
 
     def forward(self, states_nld: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the (n, l / 2^levels, d) states, and what entered each level, the longest first.
@@ -117,13 +136,15 @@ class UpTower(nn.Module):
 
     Parameters
     ----------
-    width, n_levels, kernel
+    width, n_levels, kernel, form
         As of the :class:`DownTower`.
     """
 
-    def __init__(self, width: int, n_levels: int, kernel: int = 5) -> None:
+    def __init__(self, width: int, n_levels: int, kernel: int = 5, form: Form = "published") -> None:
         super().__init__()
-        self.levels = nn.ModuleList([TowerLevel(width, AxisExpansion(width, kernel)) for _ in range(n_levels)])
+        self.levels = nn.ModuleList(
+            [TowerLevel(width, AxisExpansion(width, kernel, form), form) for _ in range(n_levels)]
+        )
 
     def forward(self, states_nld: Tensor, entered: list[Tensor]) -> Tensor:
         """Return states at all positions, from the short ones and from what the down tower gave beside them."""

@@ -25,25 +25,39 @@ class Decoded(NamedTuple):
 
 
 class CovariateEncoding(nn.Module):
-    """One-hot columns of the covariates; an unknown category counts as the average of the known ones."""
+    """One-hot columns of the categorical covariates, then the continuous ones.
 
-    def __init__(self, n_categories: Sequence[int]) -> None:
+    An unknown category counts as the average of the known ones, an unknown number as the mean, which is 0.
+
+    Parameters
+    ----------
+    n_categories
+        Categories of each categorical covariate, the batch first.
+    n_numbers
+        Continuous covariates.
+    """
+
+    def __init__(self, n_categories: Sequence[int], n_numbers: int = 0) -> None:
         super().__init__()
         self.n_categories = list(n_categories)
+        self.n_numbers = n_numbers
 
     @property
     def width(self) -> int:
         """Number of columns."""
-        return sum(self.n_categories)
+        return sum(self.n_categories) + self.n_numbers
 
     @property
     def n_batches(self) -> int:
         """Number of columns of the batch."""
         return self.n_categories[0] if self.n_categories else 0
 
-    def forward(self, covariates_nk: Tensor) -> Tensor:
-        """Return (n, width) float32 from (n, k) categories, -1 where unknown."""
+    def forward(self, covariates_nk: Tensor, numbers_nc: Tensor | None = None) -> Tensor:
+        """Return (n, width) float32 from (n, k) categories, -1 where unknown, and (n, c) standardised numbers; None for means."""
         columns = [_one_hot(covariates_nk[:, k], size) for k, size in enumerate(self.n_categories)]
+        if self.n_numbers:
+            zeros_nc = covariates_nk.new_zeros(len(covariates_nk), self.n_numbers, dtype=torch.float32)
+            columns.append(zeros_nc if numbers_nc is None else numbers_nc)
         return torch.cat(columns, 1) if columns else covariates_nk.new_zeros(len(covariates_nk), 0, dtype=torch.float32)
 
     def batch(self, covariates_nk: Tensor) -> Tensor:
@@ -168,8 +182,14 @@ class Decoder(nn.Module):
                     found.append((table_bg, mask_bg))
         return found
 
-    def forward(self, z_nd: Tensor, covariates_nk: Tensor, draws: Draws | None = None) -> dict[str, Decoded]:
-        """Return the output of each head; draws are for heads that decode a sample of their features in a training step."""
-        h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk)], 1))
+    def forward(
+        self, z_nd: Tensor, covariates_nk: Tensor, draws: Draws | None = None, numbers_nc: Tensor | None = None
+    ) -> dict[str, Decoded]:
+        """Return the output of each head.
+
+        Draws are for heads that decode a sample of their features in a training step; for the covariates see
+        :class:`CovariateEncoding`.
+        """
+        h_nd = self.trunk(torch.cat([z_nd, self.design(covariates_nk, numbers_nc)], 1))
         category_n = self.design.batch(covariates_nk)
         return {name: head(h_nd, category_n, draws) for name, head in zip(self.names, self.heads, strict=True)}

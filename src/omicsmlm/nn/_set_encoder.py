@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._linear_initialization import Estimates
+from ._ridge_estimates import Estimates
 from ._scaling import ScaledTokens
 
 UNKNOWN_LOG_PRECISION = -3.0
@@ -86,10 +86,25 @@ class SetEncoder(nn.Module):
         self.features = nn.ModuleList([nn.Linear(g, width, bias=False) for g in n_features.values()])
         self.combination = PrecisionWeighting(self.names, width)
 
-    def forward(self, scaled: Mapping[str, Tensor | ScaledTokens], relative_depth: Mapping[str, Tensor]) -> Tensor:
-        """Return (n, d) from scaled values, (n, g) or tokens, and (n,) relative depths per modality, 0 where a modality is absent."""
+    def forward(
+        self,
+        scaled: Mapping[str, Tensor | ScaledTokens],
+        relative_depth: Mapping[str, Tensor],
+        added: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return (n, d) from scaled values, and how much is visible.
+
+        Parameters
+        ----------
+        scaled
+            Scaled values per modality, (n, g) or tokens.
+        relative_depth
+            (n,) relative depths per modality, 0 where it is absent.
+        added
+            (n, c) per modality, what is added to the first c dimensions of its sum (:class:`CrossFitting`); None for nothing.
+        """
         sums = {name: summed(features, scaled[name]) for name, features in zip(self.names, self.features, strict=True)}
-        return self.combination(sums, relative_depth)
+        return self.combination(with_added(sums, added), relative_depth)
 
     @torch.no_grad()
     def shrink(self) -> None:
@@ -104,6 +119,20 @@ class SetEncoder(nn.Module):
         weight_dg = self.features[self.names.index(name)].get_parameter("weight")
         weight_dg[first:last] = torch.from_numpy(estimates.weights_gk.T)
         self.combination.initialize(name, estimates, first)
+
+
+def with_added(sums: Mapping[str, Tensor], added: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+    """Return sums, (n, d) per modality, with something added to the first dimensions of some of them.
+
+    Examples
+    --------
+    >>> with_added({"rna": torch.ones(1, 3)}, {"rna": torch.tensor([[1.0, 2.0]])})["rna"].tolist()
+    [[2.0, 3.0, 1.0]]
+    """
+    if added is None:
+        return sums
+    padded = {name: F.pad(part, (0, sums[name].shape[1] - part.shape[1])) for name, part in added.items()}
+    return {name: sum_nd + padded[name] if name in padded else sum_nd for name, sum_nd in sums.items()}
 
 
 def summed(features: nn.Module, scaled: Tensor | ScaledTokens) -> Tensor:

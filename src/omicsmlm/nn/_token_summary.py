@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from omicsmlm._types import Kind, TokenSet, obs_of
 
 from ._linear_initialization import Component
-from ._scaling import LEAST_DEVIATION
-from ._set_encoder import PrecisionWeighting
+from ._scaling import LEAST_DEVIATION, ScaledTokens
+from ._set_encoder import PrecisionWeighting, with_added
 
 UNUSED_SIZE = 0.1
 """Initial size of the dimensions of a feature's embedding that no component takes."""
@@ -60,12 +60,26 @@ class TokenSummary(nn.Module):
         """Return the embeddings of a modality's features, (g, d)."""
         return self.tables[self._place(name)]
 
-    def forward(self, parts: Mapping[str, TokenSet], levels: Mapping[str, Tensor], obs: Mapping[str, Tensor]) -> Tensor:
-        """Return (n, d) from the tokens of each modality, the (t,) levels of their bins and their (t,) observations."""
+    def forward(
+        self,
+        parts: Mapping[str, TokenSet],
+        levels: Mapping[str, Tensor],
+        obs: Mapping[str, Tensor],
+        added: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return (n, d) from the tokens of each modality.
+
+        Parameters
+        ----------
+        parts, levels, obs
+            Tokens, the (t,) levels of their bins, and their (t,) observations.
+        added
+            (n, c) per modality, what is added to the first c dimensions of its sum (:class:`CrossFitting`); None for nothing.
+        """
         weights = {name: self._weight(name, part, levels[name], obs[name]) for name, part in parts.items()}
         sums = {name: self._sum(name, part, weights[name]) for name, part in parts.items()}
         return self.combination(
-            sums, {name: self.relative_depth(name, part, obs[name]) for name, part in parts.items()}
+            with_added(sums, added), {name: self.relative_depth(name, part, obs[name]) for name, part in parts.items()}
         )
 
     def commonness(self, name: str) -> Tensor:
@@ -103,6 +117,39 @@ class TokenSummary(nn.Module):
             include_last_offset=True,
         )
         return summed_nd - (mean_g * rate_g * part.measured) @ self.tables[m]
+
+    def scaled(self, name: str, part: TokenSet, level_t: Tensor, obs_t: Tensor, chosen: Tensor) -> ScaledTokens:
+        """Return what is summed over chosen features, before the rates.
+
+        Parameters
+        ----------
+        name
+            The modality.
+        part, level_t, obs_t
+            Its tokens, the (t,) levels of their bins, and their (t,) observations.
+        chosen
+            (c,) positions in the vocabulary.
+        """
+        mean_g = self.get_buffer(f"mean_{self._place(name)}")
+        column_g = torch.full_like(mean_g, -1, dtype=torch.int64)
+        column_g[chosen] = torch.arange(len(chosen), device=chosen.device)
+        column_t = column_g[part.ids.clamp(min=0)]
+        weight_t = torch.where(column_t >= 0, self._weight(name, part, level_t, obs_t), 0.0)
+        panel_n = torch.zeros(len(part.present), dtype=torch.int64, device=chosen.device)
+        zero_sg = -(mean_g * part.measured)[chosen][None]
+        return ScaledTokens(
+            column_t.clamp(min=0),
+            weight_t,
+            part.offsets,
+            zero_sg,
+            panel_n,
+            torch.ones_like(panel_n, dtype=zero_sg.dtype),
+        )
+
+    def rates(self, name: str, chosen: Tensor) -> np.ndarray:
+        """Return what the weights of chosen features are multiplied with, (c,)."""
+        rates_g: np.ndarray = self.get_buffer(f"rate_{self._place(name)}")[chosen].numpy()
+        return rates_g
 
     @torch.no_grad()
     def fit(

@@ -21,7 +21,7 @@ from ._bounded_counts import (
 )
 from ._consistency import divergence, info_nce
 from ._hazards import CoxObjective, DiscreteHazards, log_risk
-from ._labels import LabelObjective
+from ._labels import LabelObjective, SemiSupervised
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
 from ._negative_binomial import negative_binomial
 from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
@@ -29,13 +29,14 @@ from ._reduction import observation_mean, step_mean
 from ._residues import ResidueCrossEntropy
 from ._targets import TargetError
 from ._token_values import TokenPrediction
-from ._tokens import BinCrossEntropy
+from ._tokens import BinCrossEntropy, BinsAndValues
 
 __all__ = [
     "ResidueCrossEntropy",
     "TargetError",
     "Activation",
     "BinCrossEntropy",
+    "BinsAndValues",
     "ClusterAlignment",
     "CountLoss",
     "CountReconstruction",
@@ -44,6 +45,7 @@ __all__ = [
     "LabelObjective",
     "LatentReconstruction",
     "MutualNeighbours",
+    "SemiSupervised",
     "BatchAlignmentLoss",
     "TokenPrediction",
     "batch_shifts",

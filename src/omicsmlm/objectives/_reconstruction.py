@@ -51,6 +51,8 @@ class LatentReconstruction:
         Weight of the adversary's cross-entropy.
     alignment_losses
         Further terms that mix the batches, by name, each with its weight.
+    depths
+        Depth, by modality of counts, of an observation of the median size factor; used where observations have size factors.
     """
 
     start = 0.2
@@ -65,7 +67,9 @@ class LatentReconstruction:
         kl_warmup: float,
         adversary_weight: float,
         alignment_losses: Mapping[str, tuple[BatchAlignmentLoss, float]] | None = None,
+        depths: Mapping[str, float] | None = None,
     ) -> None:
+        self.depths = dict(depths or {})
         self.kinds = dict(kinds)
         self.weights = dict(weights)
         self.kl_weight = kl_weight
@@ -77,7 +81,10 @@ class LatentReconstruction:
         """Return the weighted terms."""
         terms = {}
         for name, kind in self.kinds.items():
-            nll_n = negative_log_likelihood(kind, outputs.decoded[name], masked.targets[name])
+            depth_n = None
+            if batch.size_factors is not None and kind == "counts":
+                depth_n = self.depths[name] * batch.size_factors
+            nll_n = negative_log_likelihood(kind, outputs.decoded[name], masked.targets[name], depth_n)
             has_n = has_visible(masked.targets[name])
             terms[name] = self.weights[name] * observation_mean(torch.where(has_n, nll_n, 0.0), batch)
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
@@ -101,16 +108,19 @@ class LatentReconstruction:
             loss.clear()
 
 
-def negative_log_likelihood(kind: Kind, head: ModalityOutputs, target: Grid) -> Tensor:
+def negative_log_likelihood(kind: Kind, head: ModalityOutputs, target: Grid, depth_n: Tensor | None = None) -> Tensor:
     """Return each observation's negative log-likelihood, (n,) float32, over its measured features.
 
-    Accessibility is scaled up where only a sample of the regions was decoded.
+    Accessibility is scaled up where only a sample of the regions was decoded. Counts are expected to add up, over all features, to
+    ``depth_n`` where that is given and no NaN, otherwise over the measured features to what was counted there.
     """
     with torch.autocast(target.values.device.type, enabled=False):
-        return _negative_log_likelihood(kind, head.logits.float(), head, target)
+        return _negative_log_likelihood(kind, head.logits.float(), head, target, depth_n)
 
 
-def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: ModalityOutputs, target: Grid) -> Tensor:
+def _negative_log_likelihood(
+    kind: Kind, logits_ns: Tensor, head: ModalityOutputs, target: Grid, depth_n: Tensor | None
+) -> Tensor:
     values_ng, visible_ng = target.values, target.visible
     if kind == "fraction":
         return bernoulli(values_ng, logits_ns, visible_ng)
@@ -126,6 +136,9 @@ def _negative_log_likelihood(kind: Kind, logits_ns: Tensor, head: ModalityOutput
     else:
         depth_n1 = values_ng.sum(1, keepdim=True).clamp(min=1)
         log_mean_ng = F.log_softmax(_masked(logits_ns, visible_ng), 1) + depth_n1.log()
+        if depth_n is not None:
+            given_ng = F.log_softmax(logits_ns, 1) + depth_n.nan_to_num(1.0).log()[:, None]
+            log_mean_ng = torch.where(depth_n.isnan()[:, None], log_mean_ng, _masked(given_ng, visible_ng))
     stored = (
         target.stored if isinstance(target, StoredGrid) and 2 * len(target.stored.at_t) < visible_ng.numel() else None
     )

@@ -1,6 +1,6 @@
 """Tokenizers: from packed batches to the input of a family's encoder."""
 
-from ._bins import AxisBins, Scale, fit_scale, observation_depth
+from ._bins import AxisBins, Scale, fit_feature_scales, fit_scale, log_per_million, observation_depth
 from ._feature_grids import FeatureGrids
 from ._log_counts import Library, LogCounts, expected_fractions
 from ._sample_values import sample_values
@@ -21,7 +21,9 @@ __all__ = [
     "TokenSets",
     "common_features",
     "expected_fractions",
+    "fit_feature_scales",
     "fit_scale",
+    "log_per_million",
     "observation_depth",
     "sample_values",
     "variable_features",

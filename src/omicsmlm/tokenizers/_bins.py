@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Tokens, obs_of
 
+from ._feature_scales import N_FEATURE_KNOTS, feature_quantiles, from_levels, to_levels
+
 DEPTH = 1e6
 """Counts are normalised to this total before the logarithm."""
 N_KNOTS = 65
@@ -20,8 +22,8 @@ MAX_VALUES = 2_000_000
 class Scale(NamedTuple):
     """A monotonic map from values to [0, 1]: linear between knots, constant beyond the first and the last."""
 
-    knots: list[float]
-    """Ascending values."""
+    knots: list[float] | list[list[float]]
+    """Ascending values; or those of each feature of the vocabulary, of which several may be equal."""
     levels: list[float]
     """What they are mapped to: from 0 to 1, ascending."""
 
@@ -86,12 +88,45 @@ class AxisBins(nn.Module):
         edges: Tensor = self.get_buffer("edges")
         return torch.cat([edges[:1], (edges[1:] + edges[:-1]) / 2])
 
-    def unscaled(self, name: str, scaled_ng: Tensor, depth_n: Tensor | None) -> Tensor:
-        """Return scaled values in the units of the modality, (n, g): the inverse of scaling; counts at the given depths."""
-        values_ng = _through(scaled_ng, self._buffer("levels", name), self._buffer("knots", name))
+    def bin_values(self, name: str) -> Tensor:
+        """Return the value at the centre of each bin, (v, b), of each feature of the vocabulary; of counts, its logarithm."""
+        n_features = len(self._buffer("column", name))
+        return self._unscaled(name, self.centres().expand(n_features, -1).T, torch.arange(n_features)).T
+
+    def unscaled(
+        self, name: str, scaled_ng: Tensor, depth_n: Tensor | None, features_g: Tensor | None = None
+    ) -> Tensor:
+        """Return scaled values in the units of the modality, (n, g): the inverse of scaling; counts at the given depths.
+
+        Parameters
+        ----------
+        name
+            The modality.
+        scaled_ng
+            From 0 to 1.
+        depth_n
+            Depth of counts; None for other kinds.
+        features_g
+            Position of each feature in the vocabulary, int64; None for all of it.
+        """
+        if features_g is None:
+            features_g = torch.arange(scaled_ng.shape[1], device=scaled_ng.device)
+        values_ng = self._unscaled(name, scaled_ng, features_g)
         if depth_n is None:
             return values_ng
         return (10**values_ng - 1) * (depth_n / DEPTH)[:, None]
+
+    def _unscaled(self, name: str, scaled_ng: Tensor, features_g: Tensor) -> Tensor:
+        knots, levels_k = self._buffer("knots", name), self._buffer("levels", name)
+        if knots.ndim == 1:
+            return _through(scaled_ng, levels_k, knots)
+        return from_levels(scaled_ng, knots[features_g.to(knots.device)], levels_k)
+
+    def _scaled(self, name: str, values_t: Tensor, ids_t: Tensor) -> Tensor:
+        knots, levels_k = self._buffer("knots", name), self._buffer("levels", name)
+        if knots.ndim == 1:
+            return _through(values_t, knots, levels_k)
+        return to_levels(values_t, ids_t, knots, levels_k)
 
     def _grid(self, name: str, batch: Batch) -> Grid:
         tokens, column_v = batch.tokens[name], self._buffer("column", name)
@@ -104,7 +139,7 @@ class AxisBins(nn.Module):
             column_t >= 0, column_t, self.n_features
         )  # a last column, cut off, for what is off the axis
         at, shape = (obs_t, column_t), (n, self.n_features + 1)
-        bins_t = self._digitized(_through(values_t, self._buffer("knots", name), self._buffer("levels", name)))
+        bins_t = self._digitized(self._scaled(name, values_t, tokens.ids))
         bins_ng = tokens.values.new_zeros(shape).index_put_(at, bins_t.to(tokens.values.dtype))[:, :-1]
         if is_sparse:
             on_axis_g = self._on_axis(batch.measured[name], column_v)
@@ -188,6 +223,23 @@ def fit_scale(kind: Kind, method: str, batches: Sequence[Tokens], depths: Sequen
         return _quantiles(stored_t)
     first = low if kind == "real" and method == "range" else 0.0
     return Scale([first, high if high > first else first + 1.0], [0.0, 1.0])
+
+
+def fit_feature_scales(values_nv: np.ndarray) -> Scale:
+    """Return a scale of each feature by its own quantiles, fitted to training observations.
+
+    Parameters
+    ----------
+    values_nv
+        Values, NaN where not measured; of counts their logarithms, zeros included.
+
+    Returns
+    -------
+    Scale
+        With the knots of each feature, to six digits, that is as float32 nearly keeps them.
+    """
+    knots = [[float(f"{knot:.6g}") for knot in row] for row in feature_quantiles(values_nv)]
+    return Scale(knots, np.linspace(0, 1, N_FEATURE_KNOTS).tolist())
 
 
 def _quantiles(values_t: Tensor) -> Scale:

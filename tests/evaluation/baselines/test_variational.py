@@ -44,3 +44,14 @@ def test_models_of_two_modalities(method, second):
     expected = has["rna"] | has[second] if method == "multivi" else has["rna"] & has[second]
     assert np.array_equal(found, expected)
     assert state_of(mdata, without_registry=False) == before
+
+
+def test_scanvi_reads_the_labels_of_each_column_and_starts_from_one_scvi():
+    adata = rna()
+    adata.obs["half"] = adata.obs["type"].astype(str).where(adata.obs["batch"] == "b0", "Unknown")
+    adata.obs["shuffled"] = np.random.default_rng(0).permutation(adata.obs["half"])
+    before = state_of(adata, without_registry=False)
+    found = baselines.scanvi(adata, ["half", "shuffled"], "batch", max_epochs=1, seed=0)
+    assert found["half"].shape == (72, 30)
+    assert not np.allclose(found["half"], found["shuffled"])
+    assert state_of(adata, without_registry=False) == before

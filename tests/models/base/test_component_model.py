@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
-from omicsmlm import OmicsMLM, ScMBERT
+from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT
+from omicsmlm.data._names import digests_of
 from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
+from omicsmlm.nn import FoldSizes
 from tests.objects import QUIET, SMALL, SMALL_SCMBERT, modality, multiome, rna
 
 CONFIG = replace(SMALL, n_variable=12, n_common=15)
@@ -110,6 +115,93 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
     assert _component_model.ACCESSIBILITY_WEIGHT == 0.1
     assert _component_model.KL_WARMUP == 0.3
+    assert _component_model.N_FOLDS == 10
     assert _component_model.ADVERSARY_WEIGHT == 2.5
     assert _component_model.MOST_ADVERSARY == 30.0
     assert _component_model.WEIGHT_DECAY == 0.0001
+
+
+# ---- observations that the network was initialised with --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def paired():
+    """Cells with RNA and ATAC, more than a regression of one modality on the other needs."""
+    return multiome(160)
+
+
+@pytest.fixture(scope="module", params=[OmicsMLM, ScMBERT])
+def folded(request, paired):
+    config = {OmicsMLM: CONFIG, ScMBERT: SMALL_SCMBERT}[request.param]
+    model = request.param(paired, config, batch_key="batch")
+    model.train(1, **QUIET)
+    return model
+
+
+def renamed(mdata):
+    """The same cells by other names."""
+    parts = {}
+    for name, part in mdata.mod.items():
+        parts[name] = part.copy()
+        parts[name].obs_names = "new " + part.obs_names
+    return MuData(parts)
+
+
+def test_observations_are_known_again_by_their_names(folded, paired):
+    assert folded.derived.folds == FoldSizes(10, 160)
+    whole = folded.get_latent_representation()
+    order = np.random.default_rng(0).permutation(160)[:90]
+    for data in (paired.copy(), MuData({name: part.copy() for name, part in paired.mod.items()})):
+        found = folded.get_latent_representation(data)
+        np.testing.assert_allclose(found, whole[paired.obs_names.get_indexer(data.obs_names)], atol=1e-5)
+    np.testing.assert_allclose(folded.get_latent_representation(paired[order].copy()), whole[order], atol=1e-5)
+    np.testing.assert_allclose(folded.get_latent_representation(batch_size=7), whole, atol=1e-5)
+    np.testing.assert_allclose(folded.get_latent_representation(indices=order), whole[order], atol=1e-5)
+
+
+def test_others_are_embedded_by_the_map_of_all(folded, paired):
+    data = renamed(paired)
+    by_all = folded.get_latent_representation(data)[data.obs_names.get_indexer("new " + paired.obs_names)]
+    assert np.abs(by_all - folded.get_latent_representation()).max() > 0.01
+    with torch.inference_mode():
+        (batch,) = folded.minibatches(None, None, 160)
+        expected = folded.module.encode(folded.parts.tokenizer(batch)).mean.numpy()
+        digest_n = digests_of(paired.obs_names)
+        own = folded.module.encode(folded.parts.tokenizer(batch), fold_n=torch.from_numpy(digest_n % 10)).mean.numpy()
+    np.testing.assert_allclose(by_all, expected, atol=1e-5)
+    np.testing.assert_allclose(folded.get_latent_representation(), own, atol=1e-5)
+
+
+def test_folds_are_saved_and_go_with_a_query(folded, paired, tmp_path):
+    whole = folded.get_latent_representation()
+    folded.save(tmp_path / "model")
+    loaded = type(folded).load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.get_latent_representation(paired), whole, atol=1e-5)
+    query = rna(30, first=500)
+    query.obs["batch"] = "new"
+    model = type(folded).load_query_data(query, folded)
+    np.testing.assert_allclose(model.get_latent_representation(paired), whole, atol=1e-5)
+
+
+def test_without_enough_pairs_there_are_no_folds(model):
+    assert model.derived.folds == FoldSizes()
+    assert model.module.cross_fitting is None
+
+
+def test_of_noise_one_modality_says_nothing_of_the_other_in_the_cells_it_was_fitted_to():
+    """What regression on as many features as cells fits of them would let it seem to know all of the other modality."""
+    rng = np.random.default_rng(0)
+    parts = {name: AnnData(rng.normal(size=(150, 200)).astype(np.float32)) for name in ("a", "b")}
+    for part in parts.values():
+        part.obs_names = [f"cell {n}" for n in range(150)]
+    config = OmicsMLMConfig(n_nonlinear=0, n_linear=8, residual_scale=0.0, linear_power=0.0)
+    model = OmicsMLM(MuData(parts), config)
+
+    def agreement(by_names):
+        alone = {name: by_names(MuData({name: parts[name].copy()})) for name in parts}
+        embedding = {name: model.get_latent_representation(data) for name, data in alone.items()}
+        pairs = zip(embedding["a"].T[:4], embedding["b"].T[:4], strict=True)
+        return np.mean([np.corrcoef(one, other)[0, 1] for one, other in pairs])
+
+    assert agreement(renamed) > 0.8
+    assert abs(agreement(lambda data: data)) < 0.3

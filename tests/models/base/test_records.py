@@ -65,6 +65,12 @@ def test_a_field_that_was_not_saved_gets_its_default():
     assert from_json(Derived, {"genes": []}, NOTHING) == Derived(genes=[])
 
 
+def test_a_field_that_older_versions_did_not_save_is_what_it_was_in_effect():
+    former = FormerFields(absent={"path": "before"})
+    assert from_json(Encoder, {}, former) == Encoder("before")
+    assert from_json(Encoder, {"path": "after"}, former) == Encoder("after")
+
+
 def test_a_renamed_field_is_found_under_its_former_name():
     former = FormerFields(renamed={"letters": "genes"})
     assert from_json(Derived, {"letters": ["a"]}, former) == Derived(genes=["a"])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.metrics import accuracy_score, f1_score
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
 from omicsmlm.models.classifier import _component_models
@@ -21,7 +22,7 @@ from omicsmlm.models.classifier._linear_model import LabelData
 from omicsmlm.nn import LabelHead
 from tests.objects import SMALL, multiome
 
-NAMES = ["embedding", "components, balanced", "components"]
+NAMES = ["embedding", "components, balanced", "components", "mean"]
 
 
 def known(rng, by_features: bool, n=150):
@@ -43,7 +44,8 @@ def fitted(data, choice_n=None):
     return head, scaled, fit_component_models(head, found, scaled, folds, directions_gk, 0)
 
 
-def test_directions_are_those_of_each_modality_with_components_of_one_size(rng):
+def test_directions_are_those_of_each_modality_with_components_of_one_size(rng, monkeypatch):
+    monkeypatch.setattr(_component_models, "NARROW", 0)
     x_ng = rng.normal(size=(80, 9)) * np.linspace(3, 1, 9)
     x_ng[:, 8] = 0
     direction_gk = principal_directions(x_ng, {"rna": slice(0, 4), "protein": slice(4, 9)}, 0)
@@ -54,6 +56,13 @@ def test_directions_are_those_of_each_modality_with_components_of_one_size(rng):
     np.testing.assert_allclose(np.abs(component_nk[:, :4]), np.abs(expected_nk / expected_nk.std(0, ddof=1)))
     assert not direction_gk[4:, :4].any()
     assert not direction_gk[:4, 4:].any()
+
+
+def test_features_of_a_narrow_modality_are_components_themselves(rng):
+    x_ng = rng.normal(size=(80, 7)) * np.linspace(3, 1, 7)
+    x_ng[:, 2] = 5
+    component_nk = x_ng @ principal_directions(x_ng, {"protein": slice(0, 4), "rna": slice(4, 7)}, 0)
+    np.testing.assert_allclose(component_nk, (x_ng / x_ng.std(0, ddof=1).clip(1e-9))[:, [0, 1, 3, 4, 5, 6]])
 
 
 def test_two_batches_are_held_out_by_turns_in_the_choice():
@@ -69,13 +78,16 @@ def test_what_knows_the_labels_predicts(rng, by_features):
     head, scaled, found = fitted(data)
     assert found.table.index.tolist() == NAMES
     assert found.table["chosen"].sum() == 1
-    assert found.table.loc["embedding", "chosen"] != by_features
+    other = "components, balanced" if by_features else "embedding"
+    assert found.table["chosen"].idxmax() in (other, "components", "mean")
+    assert not found.table.loc["embedding" if by_features else "components", "chosen"]
     inputs = torch.from_numpy(data.x_ng), torch.ones(150, dtype=torch.int64), torch.from_numpy(scaled.z_nd).float()
     right = (found.logits.chosen(*inputs).argmax(1).numpy() == data.label_n).mean()
     assert right > 0.9
     embedding_nc = head.linear(inputs[2]) * found.logits.sharpness_3[0]
     torch.testing.assert_close(found.logits(*inputs)[:, 0], embedding_nc)
     best = found.table["score"].max()
+    assert found.table["score"].iloc[-1] <= best
     held_right = (found.held_out_nc.argmax(1) == data.label_n).mean()
     assert held_right == pytest.approx(found.table.loc[found.table["chosen"], "accuracy"].iloc[0])
     assert best > 0.85
@@ -92,19 +104,44 @@ def test_a_candidate_that_fails_in_another_batch_is_not_chosen(rng):
         x_ng[of_n, 3 + batch] += 6
     data = data._replace(x_ng=x_ng, z_nd=data.z_nd * 0.8)
     _, _, grouped = fitted(data, batch_n)
-    assert grouped.table.loc["embedding", "chosen"]
+    assert grouped.table.loc["embedding", "score"] > grouped.table.loc["components", "score"]
+    assert not grouped.table.loc[["components, balanced", "components"], "chosen"].any()
     assert grouped.table.loc["components", "accuracy"] < 0.7
 
 
-def test_the_score_is_the_mean_of_accuracy_and_macro_f1_and_the_embedding_first():
-    label_n = np.array([0, 0, 0, 1])
-    common, right = np.tile([1.0, 0.0], (4, 1)), np.eye(2)[label_n]
-    table = _compared([common, right, right], label_n)
-    assert table["chosen"].tolist() == [False, True, False]
-    assert table.loc["embedding", ["accuracy", "macro F1", "score"]].tolist() == pytest.approx(
-        [0.75, 3 / 7, 0.589], abs=1e-3
+def test_the_score_is_the_mean_of_accuracy_and_macro_f1(rng):
+    label_n, called_n = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
+    label_n[label_n == 3] = 0  # called, never right
+    table = _compared([np.eye(4)[called_n]] * 4, label_n, 0)
+    expected = accuracy_score(label_n, called_n), f1_score(label_n, called_n, average="macro", zero_division=0)
+    assert table.loc["embedding", ["accuracy", "macro F1"]].tolist() == pytest.approx(expected)
+    assert table["score"].tolist() == pytest.approx([np.mean(expected)] * 4)
+
+
+@pytest.mark.parametrize(("n_wrong", "is_chosen"), [(30, True), (1, False), (0, False)])
+def test_the_mean_predicts_unless_another_is_better_beyond_chance(rng, n_wrong, is_chosen):
+    label_n = rng.integers(0, 3, 90)
+    right_nc, mean_nc = np.eye(3)[label_n], np.eye(3)[label_n].copy()
+    mean_nc[:n_wrong] = np.roll(mean_nc[:n_wrong], 1, axis=1)
+    table = _compared([mean_nc, right_nc, mean_nc, mean_nc], label_n, 0)
+    assert table["chosen"].tolist() == [False, is_chosen, False, not is_chosen]
+    # by hand: accuracy and F1 fall by about the fraction that is wrong, whose error is binomial
+    fraction = n_wrong / 90
+    assert table.loc["components, balanced", "gain"] == pytest.approx(fraction, abs=0.02)
+    assert table.loc["components, balanced", "error of gain"] == pytest.approx(
+        np.sqrt(fraction * (1 - fraction) / 90), abs=0.01
     )
-    assert _compared([right, right, right], label_n)["chosen"].tolist() == [True, False, False]
+
+
+def test_the_mean_holds_as_it_is():
+    data = known(np.random.default_rng(0), by_features=True)
+    data = data._replace(z_nd=data.x_ng[:, :4] + np.random.default_rng(1).normal(size=(150, 4)))
+    head, scaled, found = fitted(data)
+    assert found.table.loc["mean", "chosen"]
+    inputs = torch.from_numpy(data.x_ng), torch.ones(150, dtype=torch.int64), torch.from_numpy(scaled.z_nd).float()
+    p_n4c = found.logits(*inputs).softmax(2)
+    torch.testing.assert_close(found.logits.chosen(*inputs).softmax(1), (p_n4c[:, 0] + p_n4c[:, 1]) / 2)
+    np.testing.assert_allclose(np.exp(found.held_out_nc).sum(1), 1, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +151,7 @@ def model():
 
 
 def test_a_classifier_of_counts_says_which_answered_and_is_saved(model, tmp_path, caplog):
-    made = Classifier.from_model(model, "type", config=ClassifierConfig(component_models=True))
+    made = Classifier.from_model(model, "type")
     with caplog.at_level("INFO", "omicsmlm"):
         made.train(progress_bar=False)
     assert made.candidates.index.get_level_values("candidate").tolist() == NAMES
@@ -132,7 +169,7 @@ def test_a_classifier_of_counts_says_which_answered_and_is_saved(model, tmp_path
 
 
 def test_observations_that_lack_a_modality_are_predicted_from_the_embedding(model):
-    made = Classifier.from_model(model, "type", config=ClassifierConfig(component_models=True))
+    made = Classifier.from_model(model, "type")
     made.train(progress_bar=False)
     part = model.adata[:, :].copy()
     name = list(part.mod)[0]

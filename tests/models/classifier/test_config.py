@@ -25,6 +25,11 @@ from tests.test_bad_input import refused
             'freeze_initial: expected False, unless tuning is "full", got True',
         ),
         (
+            {"agreement": -1.0, "tuning": "full"},
+            'agreement: expected at least 0, and 0 if tuning is "frozen", got -1.0',
+        ),
+        ({"agreement": 1.0}, 'agreement: expected at least 0, and 0 if tuning is "frozen", got 1.0'),
+        (
             {"linear_models": True, "tuning": "full"},
             'linear_models: expected None or False unless tuning is "frozen", got True',
         ),
@@ -45,6 +50,7 @@ def test_hyper_parameters_out_of_range(changes, message):
         {"tuning": "full", "freeze_initial": True},
         {"linear_models": False, "tuning": "ia3"},
         {"linear_models": True},
+        {"agreement": 0.5, "tuning": "lora"},
     ],
 )
 def test_hyper_parameters_at_the_end_of_their_range(changes):
@@ -64,11 +70,12 @@ def test_when_features_have_linear_models():
 
 
 def test_when_regressions_on_components_stand_beside_the_embedding():
-    asked = ClassifierConfig(component_models=True)
+    asked = ClassifierConfig()
     assert asked.has_component_models(MOST_OBSERVATIONS)
     assert not asked.has_component_models(MOST_OBSERVATIONS + 1)
     assert not replace(asked, tuning="full").has_component_models(100)
-    assert not ClassifierConfig().has_component_models(100)
+    assert not ClassifierConfig(component_models=False).has_component_models(100)
+    assert not ClassifierConfig(linear_models=False).has_component_models(100)
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():
@@ -82,7 +89,7 @@ def test_the_defaults():
     assert {field.name: field.default for field in fields(ClassifierConfig)} == {
         "tuning": "frozen",
         "linear_models": None,
-        "component_models": False,
+        "component_models": True,
         "false_rejection": 0.05,
         "balance": 1.0,
         "n_folds": 5,
@@ -93,6 +100,7 @@ def test_the_defaults():
         "weight_decay": 0.0001,
         "mask_rates": (0.0, 0.5),
         "modality_rate": 0.5,
+        "agreement": 0.0,
         "patience": 10,
         "seed": 0,
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from omicsmlm import ClassifierConfig, OmicsMLM
+from omicsmlm import ClassifierConfig, OmicsMLM, ScMBERT
 from omicsmlm.models.classifier._fine_tuning import Split, fine_tune, training_mask, tuned_predictions
 from omicsmlm.models.classifier._linear_model import fit_novelty, scaled
 from omicsmlm.models.classifier._modality_subsets import subset_embeddings
@@ -56,6 +56,23 @@ def test_encoder_and_head_move_and_the_losses_are_those_of_each_epoch(model):
     assert moved
     assert all(w.requires_grad for w in module.parameters())
     assert losses["train_loss"][0] == pytest.approx(np.log(3), abs=0.3), "a head of zeros says one in three"
+
+
+def test_views_that_agree_are_one_more_term(model):
+    own, module, _, _, losses = tuned(model, ClassifierConfig(tuning="full", agreement=2.0))
+    assert {"train_labels", "train_agreement", "validation_agreement"} <= set(losses)
+    assert losses["train_agreement"][-1] > 0
+    assert losses["train_loss"][-1] == pytest.approx(
+        losses["train_labels"][-1] + losses["train_agreement"][-1], rel=1e-3
+    )
+    assert module.head.linear.weight.abs().sum() > 0
+    assert any(not torch.equal(w, own.module.state_dict()[name]) for name, w in model.module.state_dict().items())
+
+
+def test_tokens_are_seen_in_both_views_too():
+    model = ScMBERT(multiome(48), SMALL_SCMBERT)
+    losses = tuned(model, ClassifierConfig(tuning="full", agreement=1.0))[-1]
+    assert losses["train_agreement"][-1] > 0
 
 
 def test_the_seed_decides(model):

@@ -99,6 +99,18 @@ def test_observations_whose_label_the_head_did_not_know_set_no_threshold():
     assert float(head.threshold) == 2.0
 
 
+def test_predictions_that_hold_as_they_are_keep_the_temperature_one(rng):
+    label_n = rng.integers(0, 3, 400)
+    logits_nc = 3 * rng.normal(size=(400, 3)) + 6 * np.eye(3)[label_n]
+    head, other = LabelHead(2, 3), LabelHead(2, 3)
+    data = HeldOut(logits_nc, rng.normal(size=400), label_n)
+    noise, found = calibrate_head(head, data, 0.1, is_calibrated=True)
+    expected_noise, expected = calibrate_head(other, data, 0.1)
+    assert float(head.temperature) == 1
+    assert found["ECE"] == found["ECE uncalibrated"] == expected["ECE uncalibrated"]
+    assert (noise, float(head.threshold)) == (expected_noise, float(other.threshold))
+
+
 def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
     assert _head_fit.NOISY == 0.02

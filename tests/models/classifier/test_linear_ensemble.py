@@ -122,15 +122,15 @@ def classifier(model):
     return made
 
 
-def test_bulk_values_with_few_labels_get_linear_models_and_counts_regressions_on_components_if_asked(model, classifier):
+def test_bulk_values_with_few_labels_get_linear_models_and_counts_regressions_on_components(model, classifier):
     assert classifier.linear_models is not None
     assert set(classifier.candidates.index.get_level_values("view")) == {"meth", "rna", "rna + meth"}
     of_counts = Classifier.from_model(OmicsMLM(rna(60), SMALL), "type")
     of_counts.train()
-    assert of_counts.linear_models is None
-    of_counts = Classifier.from_model(of_counts.model, "type", config=ClassifierConfig(component_models=True))
-    of_counts.train()
     assert isinstance(of_counts.linear_models, ComponentLogits)
+    alone = Classifier.from_model(of_counts.model, "type", config=ClassifierConfig(component_models=False))
+    alone.train()
+    assert alone.linear_models is None
     without = Classifier.from_model(model, "type", config=ClassifierConfig(linear_models=False))
     without.train()
     assert without.linear_models is None

@@ -5,19 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mudata import MuData
 from torch import nn
 
 from omicsmlm import MOJO, MOJOConfig
 from omicsmlm._draws import Draws
 from omicsmlm._types import Grid, Masked
 from omicsmlm.models.mojo import _initialization
-from omicsmlm.models.mojo._initialization import fit_heads, gene_features, initialize
+from omicsmlm.models.mojo._initialization import fit_heads, gene_features, initialize, set_values
 from omicsmlm.models.mojo._module import MOJOModule
 from tests.objects import NO_BATCH, SMALL_MOJO, factor_profiles
 
 
 def all_samples(model: MOJO):
     return model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
+
+
+PLAIN = replace(SMALL_MOJO, genes_per_position=1, n_levels=2)
 
 
 # ---- features of genes ----------------------------------------------------------------------------------------------
@@ -104,8 +108,8 @@ def test_of_many_samples_a_random_choice_of_those_that_have_the_modality_is_read
 def pair():
     """A module with random weights, and the same after initialization on two modalities."""
     torch.manual_seed(0)
-    before = MOJOModule(["rna", "methylation"], 12, SMALL_MOJO)
-    after = MOJOModule(["rna", "methylation"], 12, SMALL_MOJO)
+    before = MOJOModule(["rna", "methylation"], 12, PLAIN)
+    after = MOJOModule(["rna", "methylation"], 12, PLAIN)
     after.load_state_dict(before.state_dict())
     grids = [{"rna": incomplete(), "methylation": incomplete()}]
     centres_b = torch.linspace(0, 1, SMALL_MOJO.n_bins)
@@ -166,12 +170,22 @@ def test_convolutions_start_near_the_identity(pair):
 @torch.no_grad()
 def test_a_wider_stem_copies_its_channels_with_alternating_signs():
     torch.manual_seed(0)
-    module = MOJOModule(["rna"], 12, replace(SMALL_MOJO, token_width=6))
+    module = MOJOModule(["rna"], 12, replace(PLAIN, token_width=6))
     random = module.stem.layer.weight.clone()
     initialize(module, [{"rna": incomplete()}], torch.linspace(0, 1, 16), seed=0)
     copied = (module.stem.layer.weight - 0.05 * random)[:, :, 0, 3]
     expected = torch.cat([torch.eye(6), -torch.eye(6), torch.eye(6)])[:16]
     torch.testing.assert_close(copied, expected, atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_of_several_genes_in_a_position_the_mean_is_copied():
+    torch.manual_seed(0)
+    module = MOJOModule(["rna"], 12, replace(SMALL_MOJO, genes_per_position=3))
+    random = module.stem.layer.weight.clone()
+    initialize(module, [{"rna": incomplete()}], torch.linspace(0, 1, 16), seed=0)
+    copied = (module.stem.layer.weight - 0.05 * random)[:, :, 0, 3]
+    torch.testing.assert_close(copied, torch.cat([torch.eye(16)] * 3, 1) / 3, atol=1e-6, rtol=0)
 
 
 def explained(a_nd: np.ndarray, b_nk: np.ndarray) -> float:
@@ -189,12 +203,64 @@ def test_the_untrained_embedding_holds_principal_components():
     assert found > explained(MOJO(adata, replace(config, start="random")).get_latent_representation(), factors_nk)
 
 
+def test_the_untrained_state_is_the_half_whitened_components_of_all_modalities():
+    x, _ = factor_profiles(60, 24)
+    parts = {"rna": x[:, :14].copy(), "meth": x[:50, 10:].copy()}
+    model = MOJO(MuData(parts), replace(SMALL_MOJO, row_width=5))
+    grids = model.parts.tokenizer(all_samples(model))
+    blocks = []
+    for name in grids:
+        values = model.module.row.values(name, grids[name]).numpy() * grids[name].visible.numpy()
+        of = np.flatnonzero(grids[name].visible.any(0))
+        x, seen = values[:, of], grids[name].visible[:, of].numpy()
+        for j in range(len(of)):  # standardised over the samples that have the gene
+            own = x[seen[:, j], j]
+            assert abs(own.mean()) < 1e-4
+            assert own.std() == pytest.approx(1, abs=1e-3)
+        blocks.append(x / np.sqrt(len(of)))
+    x = np.hstack(blocks)
+    _, s, vt = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    score = x @ vt[:5].T
+    expected = score / score.std(0) * np.sqrt(s[:5] / s[0])
+    expected *= np.sqrt(5 / (s[:5] / s[0]).sum())
+    whole = np.arange(60) < 50  # the others have the learned vector in the place of a modality
+    with torch.no_grad():
+        found = model.module.row.linear(grids).numpy()
+    signs = np.sign((found[whole] * expected[whole]).sum(0))
+    np.testing.assert_allclose(found[whole] * signs, expected[whole], rtol=1e-3, atol=1e-3)
+
+
+def test_the_untrained_state_predicts_values_as_well_as_its_components_can():
+    adata, _ = factor_profiles()
+    model = MOJO(adata, replace(SMALL_MOJO, row_width=5, n_levels=3))
+    grid = model.parts.tokenizer(all_samples(model))
+    row = model.module.row
+    with torch.no_grad():
+        state, x = row.linear(grid).double(), row.values("rna", grid["rna"]).double()
+        found = row.predicted(row.linear(grid))["rna"].double()
+    best = state @ torch.linalg.lstsq(state, x).solution
+    error, least = (found - x).square().mean(), (best - x).square().mean()
+    assert least <= error < least + 1e-3
+
+
+def test_values_of_a_gene_that_does_not_vary_or_is_not_there_are_zero():
+    module = MOJOModule(["rna"], 3, SMALL_MOJO)
+    bins = torch.tensor([[1.0, 4.0, 0.0], [3.0, 4.0, 0.0]])
+    visible = torch.tensor([[True, True, False], [True, True, False]])
+    values = torch.arange(16.0).expand(3, 16) * 2
+    set_values(module, [{"rna": Grid(bins, visible, torch.zeros(2))}], {"rna": values})
+    assert module.row.value_0[0, :4].tolist() == [-2.0, -1.0, 0.0, 1.0]
+    assert float(module.row.value_0[0].max()) == 10.0, "no value is above it"
+    assert not module.row.value_0[1:].any()
+    assert float(module.row.n_measured_0) == 2
+
+
 # ---- heads -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_heads_start_with_what_is_usual():
     adata, _ = factor_profiles()
-    model = MOJO(adata, replace(SMALL_MOJO, start="random"))
+    model = MOJO(adata, replace(SMALL_MOJO, start="random", bin_weight=1.0, smoothing=0.0))
     batch = all_samples(model)
     masked = model.parts.masking(model.parts.tokenizer(batch), Draws(0, batch.indices))
 
@@ -265,3 +331,6 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     assert _initialization.RIDGE == 0.0001
     assert _initialization.LBFGS_STEPS == 60
     assert _initialization.MIN_DEVIATION == 1e-06
+    assert _initialization.LEAST_DEVIATION == 1e-4
+    assert _initialization.LARGEST_VALUE == 10.0
+    assert _initialization.INITIAL_WHITENING == 0.5

@@ -32,7 +32,8 @@ def obs_of(model: MOJO):
 # ---- the published network ------------------------------------------------------------------------------------------
 
 
-def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
+def test_without_a_state_the_embedding_is_the_mean_of_what_the_transformer_gives():
+    trained = MOJO(bulk(), replace(SMALL_MOJO, row_width=0, genes_per_position=1, n_levels=2))
     batch = obs_of(trained)
     module = trained.module
     kept = []
@@ -47,22 +48,42 @@ def test_the_embedding_is_the_mean_of_what_the_transformer_gives(trained):
 
 def test_of_a_long_axis_few_samples_are_embedded_at_once(trained):
     assert trained.embedding_batch_size == 1024
-    long = MOJO(bulk(), replace(SMALL_MOJO, n_levels=14, start="random"))  # 30 genes on 2^14 positions
+    long = MOJO(bulk(), replace(SMALL_MOJO, n_levels=13, start="random"))  # 30 genes on 2^14 positions
     assert long.embedding_batch_size == 2**26 // (2**14 * 16) == 256
 
 
 # ---- the axis -------------------------------------------------------------------------------------------------------
 
 
-def test_the_axis_holds_each_gene_once_in_the_order_of_the_first_modality(trained):
+def test_the_axis_holds_each_gene_once(trained):
     rna, methylation = (trained.adata[name].var_names for name in ("rna", "methylation"))
-    assert trained.derived.genes == list(rna)
+    assert sorted(trained.derived.genes) == sorted(rna)
     assert set(methylation) < set(rna)
-    only_shared = MOJO(bulk(), replace(SMALL_MOJO, axis="intersection"))
+    in_order = replace(SMALL_MOJO, order="data", start="random")
+    assert MOJO(bulk(), in_order).derived.genes == list(rna)
+    only_shared = MOJO(bulk(), replace(in_order, axis="intersection"))
     assert only_shared.derived.genes == [gene for gene in rna if gene in set(methylation)]
 
 
-def test_modalities_meet_at_the_same_gene_wherever_it_stands(trained):
+def test_genes_that_vary_together_stand_together_and_their_order_is_saved(tmp_path):
+    rng = np.random.default_rng(0)
+    group = rng.permutation(np.repeat(np.arange(3), 8))
+    x = rng.normal(size=(80, 3))[:, group] + 0.3 * rng.normal(size=(80, 24))
+    genes = pd.DataFrame(index=[f"gene{j}" for j in range(24)])
+    data = AnnData(x.astype(np.float32), pd.DataFrame(index=[f"s{i}" for i in range(80)]), genes)
+    model = MOJO(data, SMALL_MOJO)
+    assert (np.diff(group[genes.index.get_indexer(model.derived.genes)]) != 0).sum() == 2
+    model.save(tmp_path / "model")
+    turned = data[:, rng.permutation(24)].copy()
+    loaded = MOJO.load(tmp_path / "model", turned)
+    assert loaded.derived.genes == model.derived.genes
+    np.testing.assert_allclose(
+        loaded.get_latent_representation(), model.get_latent_representation(), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_modalities_meet_at_the_same_gene_wherever_it_stands():
+    trained = MOJO(bulk(), replace(SMALL_MOJO, scaling="auto", start="random"))
     batch = obs_of(trained)
     grids = trained.parts.tokenizer(batch)
     for name, part in trained.adata.mod.items():
@@ -105,7 +126,7 @@ def test_an_axis_without_genes_is_refused():
 
 def test_raw_counts_are_taken_too():
     counts = modality("counts", 48, 20)
-    model = MOJO(counts, replace(SMALL_MOJO, scaling="range"))
+    model = MOJO(counts, replace(SMALL_MOJO, scaling="range", order="data"))
     grid = model.parts.tokenizer(obs_of(model))["rna"]
     x = counts.X.toarray()
     log_ng = np.log10(1 + 1e6 * x / x.sum(1, keepdims=True))
@@ -118,6 +139,25 @@ def test_raw_counts_are_taken_too():
     table = model.impute()
     assert table.shape == (48, 20)
     assert (table.to_numpy() >= 0).all()
+
+
+def test_counts_are_scaled_gene_by_gene():
+    counts = modality("counts", 48, 20)
+    model = MOJO(counts, SMALL_MOJO)
+    bins = model.parts.tokenizer(obs_of(model))["rna"].values.numpy()
+    x = counts.X.toarray()
+    log_ng = np.log10(1 + 1e6 * x / x.sum(1, keepdims=True))[:, counts.var_names.get_indexer(model.derived.genes)]
+    for g in range(20):
+        level = np.interp(log_ng[:, g], np.quantile(log_ng[:, g], np.linspace(0, 1, 17)), np.linspace(0, 1, 17))
+        positive = log_ng[:, g] > np.quantile(log_ng[:, g], 0.5)
+        expected = np.minimum(np.digitize(level, np.linspace(0, 1, 16)), 15)
+        assert np.abs(bins[:, g] - expected)[positive].max() <= 1, "float32 may fall on the other side of an edge"
+        assert (bins[:, g] == 0)[x[:, counts.var_names.get_loc(model.derived.genes[g])] == 0].all()
+    model.train(2, **QUIET)
+    table = model.impute()
+    assert (table.to_numpy() >= 0).all()
+    corr = [np.corrcoef(table[gene], counts.to_df()[gene])[0, 1] for gene in counts.var_names]
+    assert np.mean(corr) > 0.5, "columns are those of their names"
 
 
 def test_pre_training_goes_on_with_samples_of_one_modality(trained, tmp_path):
@@ -159,15 +199,16 @@ def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
     for name, part in trained.adata.mod.items():
         table = trained.impute(modality=name)
         assert list(table.index) == list(trained.adata.obs_names)
-        assert set(table.columns) == set(part.var_names)
+        assert list(table.columns) == list(part.var_names)
         logits = outputs.token_logits[name].logits(everywhere)[:, :16].view(72, 30, 16)
-        scale = trained.derived.scales[name]
+        scale, vocabulary = trained.derived.scales[name], list(trained.adata_manager.modalities[name]["vocabulary"])
         centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
         for i, j in ((0, 0), (5, 17), (71, 29)):
             gene = trained.derived.genes[j]
             if gene in table:
                 fraction = logits[i, j].detach().softmax(0).numpy()
-                expected = np.interp(fraction @ np.array(centres), scale.levels, scale.knots)
+                knots = scale.knots[vocabulary.index(gene)]
+                expected = np.interp(fraction @ np.array(centres), scale.levels, knots)
                 assert table.iloc[i][gene] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
@@ -180,6 +221,18 @@ def test_genes_have_embeddings_of_their_own(trained):
     pd.testing.assert_frame_equal(of_one, whole.loc[of_one.index])
     with pytest.raises(ValueError, match=r"^modality: expected one of \['rna', 'methylation'\], got 'atac'"):
         trained.get_feature_embedding("atac")
+
+
+def test_the_readout_is_fitted_to_the_samples_that_were_trained_on(trained):
+    batch = obs_of(trained)
+    with torch.no_grad():
+        state = trained.module.row_state(trained.parts.tokenizer(batch))
+        before = trained.module.row.whitening_kk.clone()
+    own = state[torch.from_numpy(trained.train_indices)]
+    torch.testing.assert_close(trained.module.row.centre_k, own.mean(0), rtol=1e-4, atol=1e-5)
+    white = ((own - own.mean(0)) @ before).T.cov(correction=0)
+    covariance = own.T.cov(correction=0)
+    torch.testing.assert_close(white @ white, covariance, rtol=5e-2, atol=5e-3)  # half whitened: the root of it
 
 
 # ---- views that agree, and labels -----------------------------------------------------------------------------------
@@ -206,6 +259,9 @@ def test_a_classifier_reads_and_tunes_it(trained):
     alone = trained.adata["methylation"].copy()
     assert classifier.predict(alone, soft=True).shape == (alone.n_obs, 3)
     np.testing.assert_array_equal(trained.get_latent_representation(), before)
+    assert torch.equal(classifier.model.module.row.whitening_kk, trained.module.row.whitening_kk), (
+        "the head was tuned to it"
+    )
     tuned, genes = classifier.model.module, trained.module.embedding.features.weight
     assert torch.equal(tuned.embedding.features.weight, genes), "the genes' own weights stay"
     assert not torch.equal(tuned.stem.layer.weight, trained.module.stem.layer.weight)
@@ -215,7 +271,7 @@ def test_a_sparse_matrix_of_fractions_has_measured_zeros():
     x = np.array([[0.0, 0.5], [np.nan, 1.0]], dtype=np.float32)
     adata = AnnData(sparse.csr_matrix(x), var=pd.DataFrame(index=["a", "b"]))
     MOJO.setup_anndata(adata, modalities="methylation", kind="fraction")
-    model = MOJO(adata, SMALL_MOJO)
+    model = MOJO(adata, replace(SMALL_MOJO, scaling="auto", order="data"))
     grid = model.parts.tokenizer(obs_of(model))["methylation"]
     assert grid.visible.tolist() == [[True, True], [False, True]]
     assert grid.values.tolist() == [[0, 8], [0, 15]]
@@ -224,3 +280,10 @@ def test_a_sparse_matrix_of_fractions_has_measured_zeros():
 def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
     assert _model.MAX_STATE_ELEMENTS == 2**26
+    assert _model.READOUT_SAMPLES == 10_000
+    assert _model.STEPS_FRACTION == 3 / 14
+
+
+def test_the_steps_of_a_training_are_fewer_than_those_of_other_families(trained):
+    assert trained._sensible_epochs(1280, 128) == 15, "150 steps of ten batches"
+    assert trained._sensible_epochs(10**6, 128) == 1

@@ -12,6 +12,7 @@ from mudata import MuData
 from omicsmlm import OmicsMLM, OmicsMLMConfig
 from omicsmlm._draws import Draws
 from omicsmlm._types import Grid
+from omicsmlm.models.base import Batches
 from omicsmlm.models.omicsmlm._module import OmicsMLMModule
 from tests.objects import QUIET, SMALL, modality, multiome
 
@@ -100,7 +101,7 @@ def test_the_mean_is_decoded_and_in_training_a_draw(model):
 )
 def test_an_adversary_is_there_for_several_batches_whose_effect_is_removed(batch_strength, n_batches, is_there):
     config = replace(SMALL, batch_strength=batch_strength).for_n_obs(72)
-    module = OmicsMLMModule({"rna": "counts"}, {"rna": 5}, [n_batches], config)
+    module = OmicsMLMModule({"rna": "counts"}, {"rna": 5}, Batches([n_batches], None, 0), config)
     assert (module.adversary is not None) == is_there
 
 
@@ -145,7 +146,7 @@ def test_added_features_estimate_what_the_features_of_the_reference_say(rng):
     }
     torch.manual_seed(0)
     config = replace(SMALL, width=8).for_n_obs(300)
-    module = OmicsMLMModule({"a": "real", "a+": "real"}, {"a": 20, "a+": 15}, [1], config).eval()
+    module = OmicsMLMModule({"a": "real", "a+": "real"}, {"a": 20, "a+": 15}, Batches([1], None, 0), config).eval()
     has = dict.fromkeys(grids, np.ones(300, dtype=bool))
     module.initialize({name: [grid] for name, grid in grids.items()}, has, None, config, lambda name: None)
     before = module.features.features[0].weight.clone()

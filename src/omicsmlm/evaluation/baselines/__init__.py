@@ -5,7 +5,7 @@ from omicsmlm.evaluation.baselines._harmony import harmony
 from omicsmlm.evaluation.baselines._imputation import ridge_imputation, totalvi_imputation
 from omicsmlm.evaluation.baselines._linear import clr, lsi, pca, pca_clr, pca_lsi
 from omicsmlm.evaluation.baselines._query import Transferred, projected_pca, scanvi_query, scvi_query
-from omicsmlm.evaluation.baselines._variational import multivi, scvi, totalvi
+from omicsmlm.evaluation.baselines._variational import multivi, scanvi, scvi, totalvi
 
 __all__ = [
     "Transferred",
@@ -20,6 +20,7 @@ __all__ = [
     "pca_lsi",
     "projected_pca",
     "ridge_imputation",
+    "scanvi",
     "scanvi_query",
     "scvi",
     "scvi_query",

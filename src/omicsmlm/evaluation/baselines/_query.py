@@ -13,7 +13,15 @@ import scipy.sparse as sp
 from omicsmlm._checks import named, value_error
 from omicsmlm.evaluation.baselines._linear import _variable_genes, are_counts, dense, log_normalise
 from omicsmlm.evaluation.baselines._measured import Measured, measured
-from omicsmlm.evaluation.baselines._variational import _WARM_UP, _few_genes, _light, _obs_at, _seeded
+from omicsmlm.evaluation.baselines._variational import (
+    _LABELLED_EPOCHS,
+    _PER_LABEL,
+    _WARM_UP,
+    _few_genes,
+    _light,
+    _obs_at,
+    _seeded,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +35,6 @@ _SURGERY = {
     "use_batch_norm": "none",
 }
 """The architecture that scArches' authors recommend for a reference."""
-_LABELLED_EPOCHS = 20
-_PER_LABEL = 100
-"""Epochs of scANVI after scVI, and observations of each label in one of them: from the tutorial of scvi-tools."""
 
 
 class Transferred(NamedTuple):

@@ -18,11 +18,12 @@ from ._hub import HubModel
 from ._imputing import ImputingModel
 from ._inherited import summary
 from ._model import OmicsModel, announce
+from ._named_columns import further_columns, listed_covariates
 from ._query import QueryDerived, QueryModel
 from ._query_module import QueryModule
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
-from ._registration import listed_covariates
+from ._registration import Registered
 from ._stages import Stages
 
 __all__ = [
@@ -53,7 +54,9 @@ __all__ = [
     "Stages",
     "announce",
     "from_json",
+    "further_columns",
     "listed_covariates",
+    "Registered",
     "parse_model",
     "read_files",
     "read_model",

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
-from omicsmlm.data import OmicsManager, batch_codes, stored_values
+from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
+from omicsmlm.nn import FoldSizes, are_paired
 from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
@@ -25,6 +26,9 @@ ADVERSARY_WEIGHT = 2.5
 """Weight of the adversary on the batch for each batch but one: the more there are, the weaker it is (``docs/experiments.md``)."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
+N_FOLDS = 10
+"""Folds of the observations that a network is initialised with, each of which is estimated by the others where modalities predict
+one another (``docs/experiments/single_cell.md``)."""
 WEIGHT_DECAY = 1e-4
 """Of AdamW, in both families (ours)."""
 
@@ -50,6 +54,8 @@ class ComponentDerived(QueryDerived):
     """Median depth of the observations that have the modality, over the selected features."""
     n_reference: int
     """Observations whose embedding is kept, for queries to be aligned with."""
+    folds: FoldSizes = FoldSizes()
+    """Folds of the observations that the network was initialised with; none where no modality predicts another."""
 
 
 class FeatureStatistics(NamedTuple):
@@ -108,7 +114,14 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             profiles={name: found.profile for name, found in read.items()},
             depths={name: found.depth for name, found in read.items()},
             n_reference=min(MOST_REFERENCE_EMBEDDINGS, self.adata.n_obs),
+            folds=self._folds(sample),
         )
+
+    def _folds(self, sample: Sequence[Batch]) -> FoldSizes:
+        """Return how many folds there are of the observations that the network is initialised with."""
+        names = self.adata_manager.modalities
+        has = {name: np.concatenate([batch.present[name].numpy() for batch in sample]) for name in names}
+        return FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if are_paired(has) else FoldSizes()
 
     def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> FeatureStatistics:
         """Return what is read off the observations that have a modality, of a sample."""

@@ -6,14 +6,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy import sparse
+from torch import Tensor
 
-from omicsmlm._types import Grid, Kind
+from omicsmlm._sizes import is_on_host
+from omicsmlm._types import Batch, Grid, Kind
 from omicsmlm.nn import (
     Adversary,
     Component,
     CovariateEncoding,
+    CrossFitting,
     Decoder,
     FeatureHead,
+    FoldSizes,
     LatentHead,
     QueryAlignment,
     log_means,
@@ -46,6 +50,8 @@ class Batches(NamedTuple):
     """Batches of the reference, where a query has added others; None in a reference."""
     n_reference: int
     """Observations whose embedding is kept, for queries to be aligned with."""
+    n_numbers: int = 0
+    """Continuous covariates."""
 
 
 class ComponentModule(QueryModule):
@@ -56,6 +62,12 @@ class ComponentModule(QueryModule):
     readout: LatentHead
     adversary: Adversary | None
     """What predicts the batch from the latent, in a reference of several batches; None elsewhere."""
+    cross_fitting: CrossFitting | None
+    """What is added to the estimates of the observations that the initial maps were fitted to; None where there are no folds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cross_fitting = None
 
     def _set_up_decoder(
         self, width: int, n_decoded: Mapping[str, int], n_sampled: int, batches: Batches, *, has_adversary: bool
@@ -87,12 +99,24 @@ class ComponentModule(QueryModule):
             )
             for name, kind in self.kinds.items()
         }
-        self.decoder = Decoder(self.n_latent, width, CovariateEncoding(list(batches.n_categories)), heads)
+        self.decoder = Decoder(self.n_latent, width, CovariateEncoding(batches.n_categories, batches.n_numbers), heads)
         self.register_buffer("reference_md", torch.zeros(batches.n_reference, self.n_latent))
         is_query = batches.n_fixed is not None
         self.alignment = None if batches.n_fixed is None else QueryAlignment(self.n_latent, batches.n_fixed, n_batches)
         guesses = has_adversary and n_batches > 1 and not is_query
         self.adversary = Adversary(self.n_latent, n_batches) if guesses else None
+
+    def _set_up_cross_fitting(self, n_features: Mapping[str, int], n_components: int, sizes: FoldSizes) -> None:
+        """Set up maps for each fold of the fitted observations, from features to components, if there are folds."""
+        if sizes.n_folds:
+            self.cross_fitting = CrossFitting(n_features, n_components, sizes)
+
+    def folds(self, batch: Batch) -> Tensor | None:
+        """Return the fold of each observation, (n,), -1 for those that the initial maps were not fitted to; None where it is no matter."""
+        if self.cross_fitting is None or batch.digests is None:
+            return None
+        fold_n = self.cross_fitting.folds(batch.digests)
+        return None if is_on_host(fold_n) and not (fold_n >= 0).any() else fold_n
 
     def _component_fraction(self, name: str, n_components: int) -> int:
         """Return how many of the components a modality gets, at least one, in proportion to ``COMPONENT_WEIGHTS``."""

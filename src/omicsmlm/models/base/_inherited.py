@@ -199,7 +199,9 @@ class InheritedSurface(Registered):
             "modalities": ", ".join(modalities),
             "sequences": ", ".join(manager.sequences),
             "batches": "none" if key is None else f"{len(categories)} of {key!r}",
-            "further covariates": ", ".join(others),
+            "further covariates": ", ".join([*others, *(f"{name!r}" for name in manager.numbers["keys"])]),
+            "size factors": manager.numbers["size_factor_key"] or "",
+            "labels to train with": named(manager.labels) if manager.labels else "",
         }
         return {name: entry for name, entry in entries.items() if entry}
 

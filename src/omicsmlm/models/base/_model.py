@@ -64,6 +64,8 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         Hyper-parameters; None for the defaults.
     batch_key
         Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
+    labels
+        Column of labels and its value that is none, of a family that trains with labels; None for no labels.
 
     Notes
     -----
@@ -86,11 +88,16 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     _stages: Stages | None = None
 
     def __init__(
-        self, data: AnnData | MuData, config: C | None = None, *, batch_key: str | Sequence[str] | None = None
+        self,
+        data: AnnData | MuData,
+        config: C | None = None,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        labels: tuple[str, str] | None = None,
     ) -> None:
         check_config(config, self.config_class)
         with self.leaving_as_it_was(data):
-            super().__init__(data, batch_key=batch_key)
+            super().__init__(data, batch_key=batch_key, labels=labels)
             self._make(config, data)
         announce(f"{type(self).__name__}: {self._describe()}.")
         self._warn_of_one_batch()
@@ -466,6 +473,10 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         modalities = [f"{m} as {s['kind']}" for m, s in self.adata_manager.modalities.items()]
         sizes = {key: len(c) for key, c in self.adata_manager.covariates.items() if key is not None}
         covariates = [f"{key!r} with {size} categories" for key, size in sizes.items()]
+        numbers, n_labels = self.adata_manager.numbers, len(self.adata_manager.labels)
+        covariates += [f"{key!r}" for key in numbers["keys"]]
+        covariates += [f"size factors {numbers['size_factor_key']!r}"] if numbers["size_factor_key"] else []
+        covariates += [f"{n_labels} labels to train with"] if n_labels else []
         return f"{self.adata.n_obs} observations; {', '.join(modalities)}; covariates {', '.join(covariates) or 'none'}"
 
 

@@ -185,7 +185,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
             self.align()
 
     def _encode(self, batch: Batch) -> Tensor:
-        return self.module.encode(self.parts.tokenizer(batch)).mean
+        return self.module.unaligned(self.parts.tokenizer(batch), batch).mean
 
 
 def _n_batches(manager: OmicsManager) -> int:

@@ -21,7 +21,11 @@ class QueryModule(Module):
 
     def embed(self, views: dict[str, Any], batch: Batch) -> Encoded:
         """Embed, and move observations of batches that a query has added onto the reference."""
-        return self.aligned(self.encode(views), batch)
+        return self.aligned(self.unaligned(views, batch), batch)
+
+    def unaligned(self, views: dict[str, Any], batch: Batch) -> Encoded:
+        """Return the embedding where no batch is moved: by default that of :meth:`encode`."""
+        return self.encode(views)
 
     def aligned(self, encoded: Encoded, batch: Batch) -> Encoded:
         """Return an embedding with the observations of batches that a query has added moved onto the reference."""

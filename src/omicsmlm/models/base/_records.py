@@ -36,6 +36,8 @@ class FormerFields(NamedTuple):
     """What a field is called now, by the name it had."""
     constants: Mapping[str, object] = MappingProxyType({})
     """Value of what is a constant now, by the name of the field it was; it must not be saved with any other."""
+    absent: Mapping[str, object] = MappingProxyType({})
+    """What a newer field was, in effect, in the versions that did not save it; its default is another."""
 
 
 def check_config(config: object, config_class: type) -> None:
@@ -58,7 +60,7 @@ def to_json(record: Any) -> Any:
     Examples
     --------
     >>> to_json({"scale": FormerFields({"a": "b"}, {}), "sizes": (1, 2)})
-    {'scale': {'renamed': {'a': 'b'}, 'constants': {}}, 'sizes': [1, 2]}
+    {'scale': {'renamed': {'a': 'b'}, 'constants': {}, 'absent': {}}, 'sizes': [1, 2]}
     """
     if is_dataclass(record) and not isinstance(record, type):
         return {field.name: to_json(getattr(record, field.name)) for field in fields(record)}
@@ -77,7 +79,7 @@ def from_json[R](record_class: type[R], saved: Mapping[str, Any], former: Former
     record_class
         Data class or NamedTuple; records within it are made as its annotations say.
     saved
-        Its fields; those that are not there get their defaults.
+        Its fields; those that are not there get what ``former`` says of them, and else their defaults.
     former
         Fields that older versions saved.
 
@@ -87,7 +89,7 @@ def from_json[R](record_class: type[R], saved: Mapping[str, Any], former: Former
         If there is a field that no version has, or one that became a constant and was saved with another value.
     """
     hints = get_type_hints(record_class)
-    known = {}
+    known = dict(former.absent)
     for name, value in saved.items():
         current = former.renamed.get(name, name)
         if current in former.constants:

@@ -1,7 +1,7 @@
 """How a family meets the user's object: what is registered of it, and how other objects are matched to that."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -9,8 +9,10 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import named, shortened, value_error
-from omicsmlm.data import COLUMN_SEPARATOR, OmicsManager, counts_layers
+from omicsmlm._checks import named, value_error
+from omicsmlm.data import OmicsManager, counts_layers
+
+from ._named_columns import listed, listed_covariates
 
 IDENTIFIERS = ("_scvi_uuid", "_scvi_manager_uuid")
 """Entries of ``.uns`` that scvi-tools knows a registered object by."""
@@ -26,6 +28,8 @@ class Registered(BaseModelClass):
         was set up is registered like it.
     batch_key
         Column of ``obs`` that holds the batch, if the object was not set up already; of several, each combination is one.
+    labels
+        Column of labels and its value that is none, of a family that trains with labels; None for no labels.
 
     Raises
     ------
@@ -36,7 +40,13 @@ class Registered(BaseModelClass):
     reads_counts: ClassVar[bool] = True
     """Whether a layer with raw counts is read in the place of an ``X`` that holds none."""
 
-    def __init__(self, data: AnnData | MuData, *, batch_key: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        data: AnnData | MuData,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        labels: tuple[str, str] | None = None,
+    ) -> None:
         _check_object(data)
         if data.n_obs < 2:
             remedy = "pass the data set, not a single observation of it"
@@ -45,9 +55,12 @@ class Registered(BaseModelClass):
         if known is not None and batch_key is not None:
             found = f"{batch_key!r} for an object that was set up already"
             raise value_error("batch_key", "a batch that is named once", found, "name it in the setup method alone")
+        if known is not None and labels is not None:
+            found = f"{labels[0]!r} for an object that was set up already"
+            raise value_error("labels_key", "labels that are named once", found, "name them in the setup method alone")
         with self.leaving_as_it_was(data):
             if known is None:
-                self._setup_unasked(data, batch_key)
+                self._setup_unasked(data, batch_key, {} if labels is None else {"labels": list(labels)})
             elif known.adata is not data:
                 self._register(data, known.registry["setup_args"])
             else:
@@ -61,9 +74,11 @@ class Registered(BaseModelClass):
         """Train."""
 
     @classmethod
-    def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
-        """Register an object on which no ``setup_*`` method was called."""
-        cls._setup(data, None, None, None, listed_covariates(batch_key, ()))
+    def _setup_unasked(
+        cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None, further: Mapping[str, Any]
+    ) -> None:
+        """Register an object on which no ``setup_*`` method was called; for ``further`` see :meth:`_setup`."""
+        cls._setup(data, None, None, None, listed_covariates(batch_key, ()), further)
 
     @classmethod
     def setup_mudata(
@@ -101,10 +116,7 @@ class Registered(BaseModelClass):
         ValueError
             If the values are not what they should be, or a name is not there; the object is then left as it was.
         """
-        _check_object(mdata)
-        if not isinstance(mdata, MuData):
-            raise value_error("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
-        cls._setup(mdata, modalities, layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
+        cls._setup_mudata(mdata, modalities, layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
 
     @classmethod
     def setup_anndata(
@@ -128,12 +140,41 @@ class Registered(BaseModelClass):
         layer, kind, batch_key, categorical_covariate_keys
             As in :meth:`setup_mudata`.
         """
+        cls._setup_anndata(adata, modalities, layer, kind, listed_covariates(batch_key, categorical_covariate_keys))
+
+    @classmethod
+    def _setup_mudata(
+        cls,
+        mdata: MuData,
+        modalities: Sequence[str] | None,
+        layers: Mapping[str, str] | None,
+        kinds: Mapping[str, str] | None,
+        covariate_keys: list[str | None],
+        further: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Register a MuData; for ``further`` see :meth:`_setup`."""
+        _check_object(mdata)
+        if not isinstance(mdata, MuData):
+            raise value_error("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
+        cls._setup(mdata, modalities, layers, kinds, covariate_keys, further)
+
+    @classmethod
+    def _setup_anndata(
+        cls,
+        adata: AnnData,
+        modality: str,
+        layer: str | None,
+        kind: str | None,
+        covariate_keys: list[str | None],
+        further: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Register an AnnData as one modality; for ``further`` see :meth:`_setup`."""
         _check_object(adata)
         if not isinstance(adata, AnnData):
             raise value_error("setup_anndata", "an AnnData", "a MuData", "call setup_mudata with it")
-        layers = None if layer is None else {modalities: layer}
-        kinds = None if kind is None else {modalities: kind}
-        cls._setup(adata, [modalities], layers, kinds, listed_covariates(batch_key, categorical_covariate_keys))
+        layers = None if layer is None else {modality: layer}
+        kinds = None if kind is None else {modality: kind}
+        cls._setup(adata, [modality], layers, kinds, covariate_keys, further)
 
     @classmethod
     def _setup(
@@ -143,11 +184,15 @@ class Registered(BaseModelClass):
         layers: Mapping[str, str] | None,
         kinds: Mapping[str, str] | None,
         covariate_keys: list[str | None],
+        further: Mapping[str, Any] | None = None,
     ) -> None:
-        """Check what the user names, and register the object by it."""
+        """Check what the user names, and register the object by it.
+
+        ``further`` is what only some families register, as :meth:`OmicsManager.define` takes it.
+        """
         if modalities is None:
             modalities = list(data.mod) if isinstance(data, MuData) else ["rna"]
-        names = _listed(modalities)
+        names = listed(modalities)
         if not names:
             raise value_error(
                 "modalities", "at least one modality", "none", "name those to use, or leave the argument out"
@@ -169,6 +214,7 @@ class Registered(BaseModelClass):
             "layers": None if layers is None else dict(layers),
             "kinds": None if kinds is None else dict(kinds),
             "covariate_keys": covariate_keys,
+            **(further or {}),
         }
         cls._register(data, setup)
 
@@ -235,24 +281,3 @@ class Registered(BaseModelClass):
 def _check_object(data: object) -> None:
     if not isinstance(data, AnnData | MuData):
         raise value_error("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
-
-
-def _listed(names: str | Sequence[str], argument: str = "modalities") -> list[str]:
-    listed = [names] if isinstance(names, str) else names
-    if not isinstance(listed, Iterable) or not all(isinstance(name, str) for name in listed):
-        raise value_error(argument, "a name, or a list of names", shortened(names), "pass names as text")
-    return list(dict.fromkeys(listed))
-
-
-def listed_covariates(batch_key: str | Sequence[str] | None, others: str | Sequence[str]) -> list[str | None]:
-    """Return the columns of covariates: the batch, or None in its place, comes first.
-
-    Examples
-    --------
-    >>> listed_covariates("batch", "donor"), listed_covariates(None, ["donor"]), listed_covariates(None, ())
-    (['batch', 'donor'], [None, 'donor'], [])
-    """
-    if batch_key is not None:
-        batch_key = COLUMN_SEPARATOR.join(_listed(batch_key, "batch_key"))
-    keys = [key for key in _listed(others, "categorical_covariate_keys") if key != batch_key]
-    return [batch_key, *keys] if keys or batch_key is not None else []

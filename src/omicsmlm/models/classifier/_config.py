@@ -11,8 +11,8 @@ FEW_OBSERVATIONS = 2000
 """Labelled observations below which linear models of bulk features are the default: beyond, the embedding did as well in
 ``docs/experiments.md``."""
 MOST_OBSERVATIONS = 10_000
-"""Labelled observations up to which regressions on components stand beside the embedding if asked for: their features lie in
-memory, and beyond, the embedding is not short of labels."""
+"""Labelled observations up to which regressions on components stand beside the embedding: their features lie in memory, and
+beyond, the embedding is not short of labels."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class ClassifierConfig:
         Observations of all labels then count alike, whatever ``balance`` says. False: the embedding alone. Called
         ``anchor`` in models saved by 0.1.
     component_models
-        Whether two regressions on 50 principal components of each modality stand beside the embedding, with at most
-        ``MOST_OBSERVATIONS`` labelled observations and a frozen encoder: whichever is best on held-out observations
-        predicts. On BMMC CITE they raised macro F1 and lost the calibration across donors, so they are not the default.
+        Whether two regressions on components of each modality (its 50 leading ones, or its features where these are few)
+        stand beside the embedding, with at most ``MOST_OBSERVATIONS`` labelled observations and a frozen encoder. The mean
+        of the probabilities by the embedding and by the balanced regression predicts, unless one of the three is better on
+        held-out observations beyond chance. False, or ``linear_models=False``: the embedding alone.
     false_rejection
         Fraction of observations of known labels that may be called unknown, at least 0 and below 1.
     balance
@@ -58,6 +59,11 @@ class ClassifierConfig:
         Lowest and highest fraction of an observation's features that are masked in a step of fine-tuning.
     modality_rate
         Probability that an observation then loses a whole modality.
+    agreement
+        Weight, in fine-tuning, of the Kullback-Leibler divergence of the labels predicted from an observation's masked view
+        from those predicted from its full view, which no gradient of this term flows into; both views then learn from the
+        labels, and a step costs twice as much. The MOJO paper has a "mutual information" loss for this and prints no
+        formula: this term is ours. 0 switches it off.
     patience
         Epochs of fine-tuning without a better validation loss before it stops.
     seed
@@ -66,7 +72,7 @@ class ClassifierConfig:
 
     tuning: Tuning = "frozen"
     linear_models: bool | None = None
-    component_models: bool = False
+    component_models: bool = True
     false_rejection: float = 0.05
     balance: float = 1.0
     n_folds: int = 5
@@ -77,6 +83,7 @@ class ClassifierConfig:
     weight_decay: float = 1e-4
     mask_rates: tuple[float, float] = (0.0, 0.5)
     modality_rate: float = 0.5
+    agreement: float = 0.0
     patience: int = 10
     seed: int = 0
 
@@ -90,6 +97,10 @@ class ClassifierConfig:
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
             "n_folds": (self.n_folds >= 2, "at least 2"),
             "freeze_initial": (not self.freeze_initial or self.tuning == "full", 'False, unless tuning is "full"'),
+            "agreement": (
+                self.agreement == 0 or (self.agreement > 0 and self.tuning != "frozen"),
+                'at least 0, and 0 if tuning is "frozen"',
+            ),
             "held_out": (0 < self.held_out < 1, "a fraction above 0 and below 1"),
         }
         for name, (holds, wanted) in ranges.items():
@@ -115,12 +126,13 @@ class ClassifierConfig:
         Examples
         --------
         >>> (
-        ...     ClassifierConfig(component_models=True).has_component_models(100),
         ...     ClassifierConfig().has_component_models(100),
+        ...     ClassifierConfig(component_models=False).has_component_models(100),
         ... )
         (True, False)
         """
-        return self.component_models and self.tuning == "frozen" and n_labelled <= MOST_OBSERVATIONS
+        asked = self.component_models and self.linear_models is not False
+        return asked and self.tuning == "frozen" and n_labelled <= MOST_OBSERVATIONS
 
 
 FORMER_CONFIG = FormerFields(renamed={"anchor": "linear_models", "hidden_rates": "mask_rates"})

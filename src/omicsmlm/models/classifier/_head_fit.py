@@ -92,7 +92,9 @@ def fit_head(head: LabelHead, data: LabelData, position_n: np.ndarray, config: C
     return HeadFit(data.label_n, held_out, chosen.losses, chosen.regularisation, balance)
 
 
-def calibrate_head(head: LabelHead, held_out: HeldOut, false_rejection: float) -> tuple[float, dict[str, float]]:
+def calibrate_head(
+    head: LabelHead, held_out: HeldOut, false_rejection: float, *, is_calibrated: bool = False
+) -> tuple[float, dict[str, float]]:
     """Set temperature and threshold of a head from held-out observations.
 
     Parameters
@@ -103,6 +105,8 @@ def calibrate_head(head: LabelHead, held_out: HeldOut, false_rejection: float) -
         What is predicted for them.
     false_rejection
         Fraction of them that is to be rejected.
+    is_calibrated
+        Whether the logits hold as they are, as those of a mean of calibrated predictions; the temperature is then 1.
 
     Returns
     -------
@@ -111,11 +115,12 @@ def calibrate_head(head: LabelHead, held_out: HeldOut, false_rejection: float) -
     """
     logits_nc, novelty_n, label_n = held_out
     found = calibrate(logits_nc, label_n)
+    temperature = 1.0 if is_calibrated else found.temperature
     known_n = np.isfinite(logits_nc[np.arange(len(label_n)), label_n])
-    head.temperature.fill_(found.temperature)
+    head.temperature.fill_(temperature)
     head.threshold.fill_(_threshold(novelty_n[known_n], false_rejection))
     logits, rejected_n = torch.from_numpy(logits_nc), novelty_n > float(head.threshold)
-    before, after = (part.softmax(1).numpy() for part in (logits, logits / found.temperature))
+    before, after = (part.softmax(1).numpy() for part in (logits, logits / temperature))
     return found.noise, scores(before, after, rejected_n, label_n)
 
 

@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import confounded, named, value_error
-from omicsmlm.data import as_categories, category_codes, find_column
+from omicsmlm.data import as_categories, category_codes, find_column, label_codes, label_names
 from omicsmlm.models.base import OmicsModel, QueryModel, Stages
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import ComponentLogits
@@ -20,7 +20,6 @@ from ._config import ClassifierConfig
 from ._derived import CANDIDATE_INDEX
 from ._fine_tuning import Split, fine_tune, training_mask, tuned_predictions
 from ._head_fit import HeadFit, HeldOut, calibrate_head, fit_head
-from ._labels import label_codes, label_names
 from ._linear_ensemble import FEWEST_OBSERVATIONS, SubsetData, fit_linear_ensemble
 from ._linear_model import LabelData, held_out_novelty, label_folds, scaled
 from ._modality_subsets import subset_embeddings, subset_features
@@ -246,7 +245,8 @@ class Classifier(LabelPredictor):
         self.features, self.linear_models = features, found.logits
         view = " + ".join(features.names)
         self.candidates = pd.concat({view: found.table}, names=CANDIDATE_INDEX)
-        self._calibrate(fitted.held_out._replace(logits_nc=found.held_out_nc))
+        is_mean = bool(found.table["chosen"].iloc[-1])  # of calibrated predictions, which is not sharpened again
+        self._calibrate(fitted.held_out._replace(logits_nc=found.held_out_nc), is_calibrated=is_mean)
 
     def _fit_linear_models(self, indices: np.ndarray, code_n: np.ndarray, fold_n: np.ndarray) -> None:
         """Fit linear models of the features beside the head, and calibrate on what they predict fold by fold."""
@@ -279,9 +279,11 @@ class Classifier(LabelPredictor):
         self.model.finish_training(indices)
         self._calibrate(tuned_predictions(self.model, self.module, split, label_n))
 
-    def _calibrate(self, held_out: HeldOut) -> None:
+    def _calibrate(self, held_out: HeldOut, *, is_calibrated: bool = False) -> None:
         """Set temperature and threshold from held-out observations, and keep how good these predictions were."""
-        self.label_noise, self.held_out = calibrate_head(self.module.head, held_out, self.config.false_rejection)
+        rate = self.config.false_rejection
+        found = calibrate_head(self.module.head, held_out, rate, is_calibrated=is_calibrated)
+        self.label_noise, self.held_out = found
 
     # ---- batches -------------------------------------------------------------------------------------
 

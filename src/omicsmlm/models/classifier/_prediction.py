@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
-from omicsmlm.data import find_column
+from omicsmlm.data import find_column, label_codes, label_names
 from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import ComponentLogits, LabelHead, SubsetLogits
@@ -20,7 +20,6 @@ from omicsmlm.nn import ComponentLogits, LabelHead, SubsetLogits
 from ._calibration import scores
 from ._config import FORMER_CONFIG, ClassifierConfig
 from ._derived import ClassifierDerived, LinearModelsDerived
-from ._labels import label_codes, label_names
 from ._module import ClassifierModule
 from ._voting import check_voting, majority_labels, over_clusters
 
@@ -166,9 +165,9 @@ class LabelPredictor(HeadModel):
         dict of pandas.DataFrame
             (n_obs, n_labels) by each linear model of the features: ``specialist``, the model of the modalities that the
             observation has; ``modality dropout``, one model for all modality subsets; ``mean`` of the logits of the two;
-            and ``residual``, the second with a linear function of the embedding added. Or by ``embedding``, and
-            regressions on ``components, balanced`` and ``components``. :meth:`predict` takes what :attr:`candidates`
-            calls chosen.
+            and ``residual``, the second with a linear function of the embedding added. Or by ``embedding``, regressions
+            on ``components, balanced`` and ``components``, and the ``mean`` of the probabilities by the first two.
+            :meth:`predict` takes what :attr:`candidates` calls chosen.
 
         Raises
         ------
@@ -178,7 +177,7 @@ class LabelPredictor(HeadModel):
         self.check_trained("predict_candidates")
         features, linear_models, head = self.features, self.linear_models, self.module.head
         if features is None or linear_models is None:
-            remedy = "make it with ClassifierConfig(linear_models=True)"
+            remedy = "make it with ClassifierConfig(component_models=True)"
             raise value_error("predict_candidates", "a classifier with linear models", "one without", remedy)
 
         def each(batch: Batch) -> Tensor:

@@ -102,7 +102,9 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
         raise value_error("setup_mudata", "an AnnData of transcripts", "a MuData", "call setup_anndata with one")
 
     @classmethod
-    def _setup_unasked(cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None) -> None:
+    def _setup_unasked(
+        cls, data: AnnData | MuData, batch_key: str | Sequence[str] | None, further: Mapping[str, Any]
+    ) -> None:
         if not isinstance(data, AnnData):
             raise value_error(
                 "data", "an AnnData of transcripts", type(data).__name__, "pass transcripts as observations"

@@ -8,11 +8,12 @@ a random network learns next to nothing (``docs/experiments.md``). The network i
   product, and the mean over genes contains the scores of the components.
 - Convolutions start near the identity (upsampling: near copying each position twice), and residual branches start small, so
   that the scores reach the embedding.
+- The state of a sample is at first its principal components over all modalities, half whitened, and predicts values as these do.
 - The last layer of each head is fitted to the bins of masked tokens by logistic regression. Otherwise training would first
   learn what is usual in each gene, at large steps that destroy the initial weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omicsmlm._types import Grid, Masked
-from omicsmlm.nn import AxisEmbedding, RotaryBlock, TokenHead, TokenLogits, TowerLevel
+from omicsmlm.nn import AxisEmbedding, RotaryBlock, TokenHead, TokenLogits, TowerLevel, principal_directions
 
 from ._module import MOJOModule, MOJOOutputs
+from ._row import RowState
 
 COMPONENT_SAMPLES = 2000
 """Samples of each modality from which the components are taken; a random choice where there are more, for the time of an SVD."""
@@ -38,6 +40,12 @@ RIDGE = 1e-4
 """Weight of the squared weights in the fit of a head: it keeps bins that no token has from running to minus infinity."""
 LBFGS_STEPS = 60
 """Most iterations of that fit; the loss is strictly convex, and its gradient then below 1e-3 (see the tests)."""
+LEAST_DEVIATION = 1e-4
+"""Standard deviation, in the data's units and relative to the largest value, at and below which a gene counts as constant."""
+LARGEST_VALUE = 10.0
+"""Largest standardised value: one sample alone should not make a component."""
+INITIAL_WHITENING = 0.5
+"""0: components as they are; 1: all of the same variance. Half is the compromise on both bulk sets (``docs/experiments/bulk.md``)."""
 MIN_DEVIATION = 1e-6
 """Standard deviation, of bins, at and below which a gene counts as constant and has no loadings."""
 
@@ -59,11 +67,12 @@ def initialize(module: MOJOModule, grids: Sequence[dict[str, Grid]], centres_b: 
     """
     _initialize_embedding(module.embedding, grids, centres_b, np.random.default_rng(seed))
     stem = module.stem.layer
-    n_in = stem.weight.shape[1]
+    n_in = module.embedding.projection.out_features
     sign_o = torch.tensor([1.0 if (o // n_in) % 2 == 0 else -1.0 for o in range(len(stem.weight))])
     # A token has fewer channels than the convolution: they are copied with alternating signs, since GELU passes one sign only.
     copy_oi = sign_o[:, None] * torch.eye(n_in).repeat(-(-len(stem.weight) // n_in), 1)[: len(stem.weight)]
-    _set_near(stem, copy_oi, [stem.weight.shape[3] // 2])
+    n_genes = stem.weight.shape[1] // n_in  # of a position: their mean is copied
+    _set_near(stem, copy_oi.repeat(1, n_genes) / n_genes, [stem.weight.shape[3] // 2])
     for tower in (module.down, module.up):
         for level in tower.levels:
             assert isinstance(level, TowerLevel)
@@ -119,6 +128,92 @@ def gene_features(grids: Sequence[Grid], n_components: int, n_moments: int, rng:
         centred_g = np.where(measured_g, moment_g - moment_g[measured_g].mean() if measured_g.any() else 0.0, 0.0)
         feature_gk[:, n_components + k] = centred_g / max(float(spread), MIN_DEVIATION)
     return torch.from_numpy(feature_gk)
+
+
+@torch.no_grad()
+def set_values(module: MOJOModule, grids: Sequence[dict[str, Grid]], bin_values: Mapping[str, Tensor]) -> None:
+    """Set the standardised value of each bin of each gene, in place; it needs a state of the sample.
+
+    Parameters
+    ----------
+    module
+        The module.
+    grids
+        Samples whose values get a mean of 0 and a variance of 1.
+    bin_values
+        Per modality, (g, b): the value of each bin on the scale of the data.
+    """
+    assert module.row is not None
+    for m, name in enumerate(module.modalities):
+        value_gb = bin_values[name].clone()
+        n_genes, n_bins = value_gb.shape
+        count_gb = torch.zeros(n_genes * n_bins)
+        for grid in (part[name] for part in grids):
+            at_ng = grid.values.long() + torch.arange(n_genes) * n_bins
+            count_gb += torch.bincount(at_ng[grid.visible], minlength=n_genes * n_bins)
+        fraction_gb = count_gb.view(n_genes, n_bins)
+        n_g1 = fraction_gb.sum(1, keepdim=True)
+        fraction_gb = fraction_gb / n_g1.clamp(min=1)
+        value_gb -= (value_gb * fraction_gb).sum(1, keepdim=True)
+        deviation_g1 = (value_gb.square() * fraction_gb).sum(1, keepdim=True).sqrt()
+        size_g1 = value_gb.abs().amax(1, keepdim=True)
+        varies_g1 = deviation_g1 > torch.maximum(torch.tensor(LEAST_DEVIATION), LEAST_DEVIATION * size_g1)
+        value_gb = torch.where(varies_g1, value_gb / deviation_g1.clamp(min=1e-12), torch.zeros_like(value_gb))
+        module.row.get_buffer(f"value_{m}").copy_(value_gb.clamp(-LARGEST_VALUE, LARGEST_VALUE))
+        module.row.get_buffer(f"n_measured_{m}").fill_(max(1.0, float((n_g1 > 0).sum())))
+
+
+@torch.no_grad()
+def initialize_row(row: RowState, grids: Sequence[dict[str, Grid]], seed: int) -> None:
+    """Initialize the state of a sample at its half-whitened principal components, and what it predicts at theirs, in place.
+
+    Parameters
+    ----------
+    row
+        Whose values are set.
+    grids
+        Samples; a random choice of them is taken where there are many.
+    seed
+        Of this choice, and of the randomised algorithm.
+    """
+    n_samples = sum(len(part[row.modalities[0]].values) for part in grids)
+    chosen = np.sort(np.random.default_rng(seed).permutation(n_samples)[:COMPONENT_SAMPLES])
+    root_m = [float(row.get_buffer(f"n_measured_{m}").sqrt()) for m in range(len(row.modalities))]
+    visible = [torch.cat([part[name].visible for part in grids])[chosen] for name in row.modalities]
+    values = [torch.cat([row.values(name, part[name]) for part in grids])[chosen] for name in row.modalities]
+    scaled_ng = torch.cat([v * has / root for v, has, root in zip(values, visible, root_m, strict=True)], 1)
+    weights_gk = _half_whitened(scaled_ng.numpy(), row.n_latent, seed)
+    state_nk, n_genes = scaled_ng @ weights_gk, values[0].shape[1]
+    for m, weight_gk in enumerate(row.weights):
+        weight_gk.mul_(BRANCH_SCALE)
+        weight_gk[:, : weights_gk.shape[1]] = weights_gk[m * n_genes : (m + 1) * n_genes] / root_m[m]
+        _fit_decoder(row.decoders[m], state_nk, values[m] * visible[m], visible[m])
+    for layer in (row.out, row.to_short):
+        layer.weight.mul_(BRANCH_SCALE)
+    row.out.bias.zero_()
+    for decoder in row.decoders_out:
+        decoder.get_parameter("weight").zero_()
+
+
+def _half_whitened(x_ng: np.ndarray, n_components: int, seed: int) -> Tensor:
+    """Return weights of the principal components, (g, k), half way from their own variances to equal ones, of 1 on average."""
+    found = principal_directions(x_ng - x_ng.mean(0), n_components, None, seed)
+    scale_k = found.strength_k ** (1 - INITIAL_WHITENING)
+    scale_k *= np.sqrt(len(scale_k) / max(1e-12, np.square(scale_k).sum()))
+    return torch.from_numpy(found.weights_gk * scale_k)
+
+
+def _fit_decoder(layer: nn.Module, state_nk: Tensor, x_ng: Tensor, visible_ng: Tensor) -> None:
+    """Set a linear layer to the regression of values on states, over the samples that have the modality, in place."""
+    assert isinstance(layer, nn.Linear)
+    has_n = visible_ng.any(1)
+    own_nk = state_nk[has_n].double()
+    gram_kk = own_nk.T @ own_nk
+    ridge = RIDGE * float(gram_kk.trace()) / len(gram_kk) + 1e-9
+    solved_kg = torch.linalg.solve(gram_kk + ridge * torch.eye(len(gram_kk)), own_nk.T @ x_ng[has_n].double())
+    layer.weight.zero_()
+    layer.weight[:, : len(solved_kg)] = solved_kg.T.float()
+    layer.bias.zero_()
 
 
 def _set_near(layer: nn.Conv2d | nn.ConvTranspose2d, map_oi: Tensor, taps: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,22 +10,27 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
-from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Parts
+from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Objective, Parts
 from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskBins, WithModalitySubsets
 from omicsmlm.models.base import FineTunedModel, FormerFields, ImputingModel
-from omicsmlm.objectives import BinCrossEntropy
-from omicsmlm.tokenizers import AxisBins, fit_scale, observation_depth
+from omicsmlm.objectives import BinCrossEntropy, BinsAndValues
+from omicsmlm.tokenizers import AxisBins, fit_feature_scales, fit_scale, observation_depth
 from omicsmlm.training import Optimisation
 
+from ._axis import coexpression_order, dense_values, fraction_of_counts, genes_of
 from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, MOJOConfig, MOJODerived
-from ._initialization import fit_heads, initialize
+from ._gene_embedding import checked_gene_embedding, copy_gene_embedding
+from ._initialization import fit_heads, initialize, initialize_row, set_values
 from ._module import MOJOModule
 
 logger = logging.getLogger(__name__)
 
+READOUT_SAMPLES = 10_000
+"""Most samples that the readout of the embedding is fitted to; a random choice where there are more."""
+STEPS_FRACTION = 3 / 14
+"""Of the steps of other families, so 150 for a few thousand samples: the state starts at components, and more steps fit noise."""
 MAX_STATE_ELEMENTS = 2**26
 """Elements of a convolution's (n, l, d) output up to which observations are embedded together: 0.25 GiB in float32."""
 
@@ -44,6 +50,9 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         Hyper-parameters; None for defaults that train on a laptop. :meth:`MOJOConfig.paper` has the published sizes.
     batch_key
         Column of ``obs`` with the batch; MOJO registers it, and does not use it.
+    gene_embedding
+        Table, (genes, ``gene_width``), of embeddings that the genes start with, say Gene2Vec's; matched by name. Genes that it
+        lacks start as without it.
 
     Examples
     --------
@@ -63,11 +72,19 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
     reads_counts: ClassVar[bool] = False
     derived_class: ClassVar[type] = MOJODerived
     former_config: ClassVar[FormerFields] = FORMER_CONFIG
+    _is_pretraining: bool = False
 
     def __init__(
-        self, data: Any, config: MOJOConfig | None = None, *, batch_key: str | Sequence[str] | None = None
+        self,
+        data: Any,
+        config: MOJOConfig | None = None,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        gene_embedding: pd.DataFrame | None = None,
     ) -> None:
+        self._gene_embedding = checked_gene_embedding(gene_embedding, config)
         super().__init__(data, config, batch_key=batch_key)
+        del self._gene_embedding
 
     @property
     def embedding_batch_size(self) -> int:
@@ -82,18 +99,29 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         return Optimisation(learning_rate=c.learning_rate, weight_decay=WEIGHT_DECAY, n_warmup_steps=N_WARMUP_STEPS)
 
     def _derive(self, sample: Sequence[Batch]) -> MOJODerived:
-        states = self.adata_manager.modalities
-        genes = _genes({name: state["vocabulary"] for name, state in states.items()}, self.config.axis)
+        c, states = self.config, self.adata_manager.modalities
+        genes = genes_of({name: state["vocabulary"] for name, state in states.items()}, c.axis)
         derived = MOJODerived(genes=genes, scales={}, profiles={}, depths={})
+        parts = []
         for name, state in states.items():
-            tokens, depths = [batch.tokens[name] for batch in sample], None
+            depths = None
             if state["kind"] in SPARSE_KINDS:
-                profile = _profile(stored_values(sample, name, len(state["vocabulary"])))
+                profile = fraction_of_counts(stored_values(sample, name, len(state["vocabulary"])))
                 derived.profiles[name] = profile
                 depths = [observation_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
                 has_n = torch.cat([batch.present[name] for batch in sample])
                 derived.depths[name] = float(torch.cat(depths)[has_n].median())
-            derived.scales[name] = fit_scale(state["kind"], self.config.scaling, tokens, depths)
+            if c.scaling == "genes" or c.order == "coexpression":
+                values_nv = dense_values(sample, name, state["kind"], derived.profiles.get(name))
+                parts.append((values_nv, pd.Index(genes).get_indexer(state["vocabulary"])))
+            if c.scaling == "genes":
+                derived.scales[name] = fit_feature_scales(values_nv)
+            else:
+                tokens = [batch.tokens[name] for batch in sample]
+                derived.scales[name] = fit_scale(state["kind"], c.scaling, tokens, depths)
+        if c.order == "coexpression":
+            ordered = coexpression_order(parts, len(genes))
+            derived = replace(derived, genes=[genes[g] for g in ordered])
         return derived
 
     def _assemble(self, derived: MOJODerived) -> Parts:
@@ -108,31 +136,85 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             derived.scales,
             {name: torch.tensor(profile) for name, profile in derived.profiles.items()},
         )
-        masking: Masking = MaskBins(c.n_bins, c.mask_rate, c.modality_rate)
-        if c.consistency:
-            masking = WithModalitySubsets(masking)
-        return Parts(
-            tokenizer=tokenizer,
-            masking=masking,
-            module=MOJOModule(list(kinds), len(axis), c),
-            objective=BinCrossEntropy(c.consistency, TEMPERATURE, c.mask_rate),
+        masking = self._masking()
+        module = MOJOModule(list(kinds), len(axis), c)
+        bins = BinCrossEntropy(
+            c.consistency,
+            TEMPERATURE,
+            masking.most_evaluated,
+            weight=c.bin_weight,
+            smoothing=c.smoothing,
+            n_bins=c.n_bins,
         )
+        objective: Objective = bins if module.row is None else BinsAndValues(bins, module.row.values, c.value_weight)
+        of_views: Masking = WithModalitySubsets(masking) if c.consistency else masking
+        return Parts(tokenizer=tokenizer, masking=of_views, module=module, objective=objective)
+
+    def _masking(self) -> MaskBins:
+        return MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
-        if self.config.start == "random":
+        bins, module = self.parts.tokenizer, self.module
+        assert isinstance(bins, AxisBins)
+        is_plain = self.config.start == "random"
+        if is_plain and module.row is None:
+            self._start_genes()
             return
-        assert isinstance(self.parts.tokenizer, AxisBins)
-        grids = [self.parts.tokenizer(batch) for batch in sample]
-        initialize(self.module, grids, self.parts.tokenizer.centres(), self.config.seed)
-        indices = np.random.default_rng(self.config.seed).permutation(len(sample[0].indices))[
-            : self.embedding_batch_size
-        ]
-        part = {name: Grid(*(part[indices] for part in grid)) for name, grid in grids[0].items()}
-        masking = MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
-        masked = masking(part, Draws(self.config.seed, torch.from_numpy(indices)))
+        grids = [bins(batch) for batch in sample]
+        if module.row is not None:
+            set_values(module, grids, {name: self._on_axis(bins.bin_values(name), name) for name in bins.kinds})
+        if not is_plain:
+            initialize(module, grids, bins.centres(), self.config.seed)
+            if module.row is not None:
+                initialize_row(module.row, grids, self.config.seed)
+        self._start_genes()
+        if not is_plain:
+            self._fit_heads(sample[0], grids[0])
+        if module.row is not None:
+            self._fit_readout(np.concatenate([batch.indices.numpy() for batch in sample]))
+
+    def _start_genes(self) -> None:
+        if self._gene_embedding is not None:
+            weight_gk = self.module.embedding.features.get_parameter("weight")
+            copy_gene_embedding(weight_gk, self.derived.genes, self._gene_embedding)
+
+    def _on_axis(self, values_vb: Tensor, name: str) -> Tensor:
+        """Return the rows of a modality's features at their places on the axis, (g, b); 0 for genes that it lacks."""
+        column_v = pd.Index(self.derived.genes).get_indexer(self.adata_manager.modalities[name]["vocabulary"])
+        found_gb = torch.zeros(len(self.derived.genes), values_vb.shape[1])
+        found_gb[column_v[column_v >= 0]] = values_vb[torch.from_numpy(column_v >= 0)]
+        return found_gb
+
+    def _fit_heads(self, batch: Batch, grids: dict[str, Grid]) -> None:
+        """Fit the heads to some masked samples."""
+        chosen = np.random.default_rng(self.config.seed).permutation(len(batch.indices))[: self.embedding_batch_size]
+        part = {name: Grid(*(tensor[chosen] for tensor in grid)) for name, grid in grids.items()}
+        masked = self._masking()(part, Draws(self.config.seed, torch.from_numpy(chosen)))
         with torch.no_grad():
-            outputs = self.module(masked.inputs, sample[0])
+            outputs = self.module(masked.inputs, batch)
         fit_heads(self.module, outputs, masked)
+
+    def _fit_readout(self, indices: np.ndarray) -> None:
+        """Fit the readout to the states of some samples, unmasked."""
+        row = self.module.row
+        assert row is not None
+        chosen = np.sort(np.random.default_rng(self.config.seed).permutation(indices)[:READOUT_SAMPLES])
+        state_nk, _ = self.map_observations(
+            None, chosen, None, row.n_latent, lambda batch: self.module.row_state(self.parts.tokenizer(batch))
+        )
+        row.fit_readout(torch.from_numpy(state_nk), self.config.whitening)
+
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
+        self._is_pretraining = True
+
+    def finish_training(self, train_indices: np.ndarray) -> None:
+        """Fit the readout to the samples that were trained on; a head that was tuned with a readout keeps that one."""
+        if self.module.row is not None and self._is_pretraining:
+            self._fit_readout(train_indices)
+        self._is_pretraining = False
+
+    def _sensible_epochs(self, n_obs: int, batch_size: int) -> int:
+        return max(1, round(STEPS_FRACTION * super()._sensible_epochs(n_obs, batch_size)))
 
     # ---- results --------------------------------------------------------------------------------------------------
 
@@ -163,19 +245,26 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         return table[genes.isin(own)]
 
     def _decoded_features(self, modality: str) -> np.ndarray:
+        return np.sort(self._vocabulary_positions(modality))
+
+    def _vocabulary_positions(self, modality: str) -> np.ndarray:
+        """Return the position in its vocabulary of each gene on the axis that a modality has, in the order of the axis."""
         vocabulary = pd.Index(self.adata_manager.modalities[modality]["vocabulary"])
         position_g = vocabulary.get_indexer(self.derived.genes)
         return position_g[position_g >= 0]
 
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         assert isinstance(self.parts.tokenizer, AxisBins)
-        bins = self.parts.tokenizer
+        bins, device = self.parts.tokenizer, batch.indices.device
         own_g = pd.Index(self.derived.genes).isin(self.adata_manager.modalities[modality]["vocabulary"])
         reading = self.module(bins(batch), batch).token_logits[modality]
-        at_ng = torch.from_numpy(own_g).to(batch.indices.device).expand(len(batch.indices), -1)
+        at_ng = torch.from_numpy(own_g).to(device).expand(len(batch.indices), -1)
         fraction_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
         scaled_ng = (fraction_tb @ bins.centres()).view(len(batch.indices), int(own_g.sum()))
-        return bins.unscaled(modality, scaled_ng, self._depth(batch, modality))
+        order_g = np.argsort(self._vocabulary_positions(modality))
+        features_g = torch.from_numpy(self._decoded_features(modality)).to(device)
+        scaled_ng = scaled_ng[:, torch.from_numpy(order_g).to(device)]
+        return bins.unscaled(modality, scaled_ng, self._depth(batch, modality), features_g)
 
     def _depth(self, batch: Batch, modality: str) -> Tensor | None:
         """Return the (n,) depth of each observation's counts, the median of the training data where it has none."""
@@ -184,28 +273,3 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         assert isinstance(self.parts.tokenizer, AxisBins)
         depth_n = self.parts.tokenizer.depth(modality, batch)
         return torch.where(depth_n > 0, depth_n, torch.full_like(depth_n, self.derived.depths[modality]))
-
-
-def _genes(vocabularies: dict[str, list[str]], axis: str) -> list[str]:
-    """Return the genes of the axis, in the order of the first modality, then of the next ones.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    union = list(dict.fromkeys(gene for vocabulary in vocabularies.values() for gene in vocabulary))
-    shared = set.intersection(*(set(vocabulary) for vocabulary in vocabularies.values()))
-    found = "; ".join(f"{named(vocabulary[:2])} of {name}" for name, vocabulary in vocabularies.items())
-    remedy = "name features by gene, as omicsmlm.pp.aggregate_methylation does"
-    if axis == "intersection" and not shared:
-        raise value_error("modalities", "genes that all of them have", found, f'{remedy}, or pass axis="union"')
-    if not shared:
-        logger.warning("MOJO: the modalities have no gene in common (%s); %s.", found, remedy)
-    return [gene for gene in union if gene in shared] if axis == "intersection" else union
-
-
-def _profile(values: Any) -> list[float]:
-    """Return each feature's fraction of all counts."""
-    sums_g = np.asarray(values.sum(0), dtype=np.float64).ravel()
-    return [float(f"{fraction:.6g}") for fraction in sums_g / max(sums_g.sum(), 1.0)]

@@ -130,6 +130,8 @@ KL_POWER = 1.0
 by the largest regret against plain baselines over the sets for choosing (``docs/experiments.md``, "The recipe")."""
 FORMER_KL_POWER = 2.25
 """The power of version 0.1, bought by one component of the score of one set; its models train on with ``KL_POWER``."""
+LABEL_WEIGHT = 30.0
+"""Weight of the cross-entropy of labels, where some are given."""
 KL_FACTORS = (0.1, 25.0)
 """Least and largest factor by which depth changes the weight."""
 NEIGHBOUR_WEIGHT = 10.0

@@ -9,7 +9,7 @@ from scipy import sparse
 from torch import Tensor
 
 from omicsmlm._types import Batch, Grid, Kind, Parts
-from omicsmlm.data import batch_codes
+from omicsmlm.data import batch_codes, name_digests
 from omicsmlm.masking import MaskFeatures
 from omicsmlm.models.base import (
     ACCESSIBILITY_WEIGHT,
@@ -17,6 +17,7 @@ from omicsmlm.models.base import (
     EMBEDDING_BATCH_SIZE,
     KL_WARMUP,
     MOST_ADVERSARY,
+    Batches,
     ComponentModel,
     ExplainingModel,
     FormerFields,
@@ -26,6 +27,7 @@ from omicsmlm.objectives import (
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
+    SemiSupervised,
     expected_values,
 )
 from omicsmlm.tokenizers import FeatureGrids, common_features, sample_values, variable_features
@@ -36,15 +38,18 @@ from ._config import (
     KL_DEPTH,
     KL_FACTORS,
     KL_POWER,
+    LABEL_WEIGHT,
     NEIGHBOUR_WEIGHT,
     PROTEIN_WEIGHT,
     OmicsMLMConfig,
     OmicsMLMDerived,
 )
 from ._module import OmicsMLMModule
+from ._setup import UNLABELED, SetupWithLabels
 
 
 class OmicsMLM(
+    SetupWithLabels,
     ComponentModel[OmicsMLMModule, OmicsMLMConfig, OmicsMLMDerived],
     ExplainingModel[OmicsMLMModule, OmicsMLMConfig, OmicsMLMDerived],
 ):
@@ -61,6 +66,15 @@ class OmicsMLM(
         Hyper-parameters; None for the defaults.
     batch_key
         Column of ``obs`` with the batch, or several; None if there is none or if a ``setup_*`` method has named it.
+    labels_key
+        Column of ``obs`` with labels that the embedding is to tell apart; None, the default, for an embedding that sees none.
+    unlabeled_category
+        Value of that column that is no label; missing values are none either.
+
+    Notes
+    -----
+    Labels enter the loss of a training, as the cross-entropy of a linear layer on the latent, and nothing else: the encoder is not
+    given them, so that observations embed alike with and without, and the column of a query is never read.
 
     Examples
     --------
@@ -81,9 +95,16 @@ class OmicsMLM(
     )
 
     def __init__(
-        self, data: Any, config: OmicsMLMConfig | None = None, *, batch_key: str | Sequence[str] | None = None
+        self,
+        data: Any,
+        config: OmicsMLMConfig | None = None,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        labels_key: str | None = None,
+        unlabeled_category: str = UNLABELED,
     ) -> None:
-        super().__init__(data, config, batch_key=batch_key)
+        labels = None if labels_key is None else (labels_key, unlabeled_category)
+        super().__init__(data, config, batch_key=batch_key, labels=labels)
 
     def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
         return (config or OmicsMLMConfig()).for_n_obs(n_obs)
@@ -119,7 +140,10 @@ class OmicsMLM(
         n_batches = n_categories[0] if n_categories else 1
         n_fixed, n_known = derived.n_fixed_batches, derived.n_known_batches
         n_features = {name: len(s) for name, s in selected.items()}
-        module = OmicsMLMModule(kinds, n_features, n_categories, c, n_fixed=n_fixed, n_reference=derived.n_reference)
+        batches = Batches(n_categories, n_fixed, derived.n_reference, len(self.adata_manager.numbers["keys"]))
+        module = OmicsMLMModule(
+            kinds, n_features, batches, c, folds=derived.folds, n_labels=len(self.adata_manager.labels)
+        )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
@@ -134,14 +158,25 @@ class OmicsMLM(
             kl_warmup=KL_WARMUP,
             adversary_weight=c.batch_strength * min(ADVERSARY_WEIGHT * (n_batches - 1), MOST_ADVERSARY),
             alignment_losses=alignment_losses,
+            depths=derived.depths,
         )
+        whole: LatentReconstruction | SemiSupervised = objective
+        if module.labels is not None and n_known is None:  # a query adapts without labels
+            whole = SemiSupervised(objective, LABEL_WEIGHT)
         return Parts(
             tokenizer=FeatureGrids(kinds, selected, profiles),
             masking=MaskFeatures(c.mask_rates, c.modality_rate),
             module=module,
-            objective=objective,
-            memory=objective if alignment_losses else None,
+            objective=whole,
+            memory=whole if alignment_losses else None,
         )
+
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
+        super()._prepare_training(train_indices)
+        if isinstance(self.parts.objective, SemiSupervised):
+            codes_n = self.adata_manager.label_codes()
+            assert codes_n is not None  # there is a layer of labels
+            self.parts.objective.codes_n = torch.from_numpy(codes_n)
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
         assert isinstance(self.parts.tokenizer, FeatureGrids)
@@ -150,7 +185,7 @@ class OmicsMLM(
             self._stage(f"gathering {name}")
             found[name] = sample_values(self.parts.tokenizer, name, sample)
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
-        self.module.initialize(values, has, batch_codes(sample), self.config, self._stage)
+        self.module.initialize(values, has, batch_codes(sample), self.config, self._stage, name_digests(sample))
 
     def _encoded_features(self, modality: str) -> np.ndarray:
         return self._decoded_features(modality)

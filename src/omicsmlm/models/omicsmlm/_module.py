@@ -12,8 +12,10 @@ from omicsmlm._types import Batch, Encoded, Grid, Kind
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
+    FoldSizes,
     LatentAttention,
     LatentHead,
+    ScaledTokens,
     Scalings,
     SetEncoder,
     drawn,
@@ -31,6 +33,7 @@ class OmicsMLMOutputs(NamedTuple):
     encoded: Encoded
     decoded: dict[str, Decoded]
     batch_logits: Tensor | None
+    label_logits: Tensor | None
 
 
 class OmicsMLMModule(ComponentModule):
@@ -42,25 +45,25 @@ class OmicsMLMModule(ComponentModule):
         Kind of each modality.
     n_features
         Selected features, per modality.
-    n_categories
-        Categories of each covariate, the batch first.
+    batches
+        What is known of batches, further covariates and the reference.
     config
         Hyper-parameters.
-    n_fixed
-        Batches of the reference, where a query has brought others.
-    n_reference
-        Rows whose embedding is kept, for queries to be aligned with.
+    folds
+        Folds of the observations that it is initialised with.
+    n_labels
+        Labels that the embedding may be trained to tell apart; 0 for none.
     """
 
     def __init__(
         self,
         kinds: dict[str, Kind],
         n_features: dict[str, int],
-        n_categories: list[int],
+        batches: Batches,
         config: OmicsMLMConfig,
         *,
-        n_fixed: int | None = None,
-        n_reference: int = 0,
+        folds: FoldSizes = FoldSizes(),  # noqa: B008  # an immutable record
+        n_labels: int = 0,
     ) -> None:
         super().__init__()
         width = config.width
@@ -72,28 +75,54 @@ class OmicsMLMModule(ComponentModule):
             if config.n_attention_layers
             else None
         )
+        self._set_up_cross_fitting(n_features, min(width, N_DIRECTIONS), folds)
         self.readout = LatentHead(width, config.latent.n_nonlinear, config.latent.n_linear, config.dropout)
         self._set_up_decoder(
             width,
             n_features,
             N_SAMPLED,
-            Batches(n_categories, n_fixed, n_reference),
+            batches,
             has_adversary=config.batch_strength > 0,
         )
+        self.labels = nn.Linear(self.n_latent, n_labels) if n_labels else None
 
-    def encode(self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None) -> Encoded:
-        """Return the embedding of the visible part of a batch, by given scaled values if any; it depends on no covariate."""
+    def encode(
+        self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None, fold_n: Tensor | None = None
+    ) -> Encoded:
+        """Return the embedding of the visible part of a batch; it depends on no covariate.
+
+        Parameters
+        ----------
+        grids
+            Values.
+        scaled
+            Their scaled values, where others are to be embedded than these have.
+        fold_n
+            Fold of each observation: see :meth:`folds`.
+        """
         relative_depth = self.scalings.relative_depth(grids)
         if self.attention is None:
-            h_nd = self.features(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth)
+            h_nd = self._combined(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth, fold_n)
             return self.readout(h_nd, h_nd)
         scaled = self.scalings(grids) if scaled is None else scaled
-        h_nd = self.features(scaled, relative_depth)
+        h_nd = self._combined(scaled, relative_depth, fold_n)
         return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.visible for m, grid in grids.items()}))
+
+    def _combined(
+        self, scaled: Mapping[str, Tensor | ScaledTokens], relative_depth: Mapping[str, Tensor], fold_n: Tensor | None
+    ) -> Tensor:
+        """Return the sum over features that the encoder starts from, (n, width)."""
+        cross = self.cross_fitting
+        added = None if cross is None or fold_n is None else {m: cross(m, scaled[m], fold_n) for m in self.kinds}
+        return self.features(scaled, relative_depth, added)
+
+    def unaligned(self, grids: dict[str, Grid], batch: Batch) -> Encoded:
+        """Return the embedding where no batch is moved; observations that it was initialised with are estimated by other folds."""
+        return self.encode(grids, fold_n=self.folds(batch))
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Return the embedding, with the observations of batches that a query has added aligned with the reference."""
-        return self.aligned(self.encode(grids, scaled), batch)
+        return self.aligned(self.encode(grids, scaled, self.folds(batch)), batch)
 
     def forward(self, grids: dict[str, Grid], batch: Batch) -> OmicsMLMOutputs:
         """Embed, draw a latent, and reconstruct every modality from it and from the covariates."""
@@ -101,7 +130,9 @@ class OmicsMLMModule(ComponentModule):
         draws = batch.draws if self.training else None
         z_nd = drawn(encoded, draws)
         batch_logits = None if self.adversary is None else self.adversary(z_nd)
-        return OmicsMLMOutputs(encoded, self.decoder(z_nd, batch.covariates, draws), batch_logits)
+        label_logits = None if self.labels is None else self.labels(encoded.mean)
+        decoded = self.decoder(z_nd, batch.covariates, draws, batch.numbers)
+        return OmicsMLMOutputs(encoded, decoded, batch_logits, label_logits)
 
     def initialize(
         self,
@@ -110,6 +141,7 @@ class OmicsMLMModule(ComponentModule):
         groups_n: np.ndarray | None,
         config: OmicsMLMConfig,
         stage: Callable[[str], None],
+        digest_n: np.ndarray | None = None,
     ) -> None:
         """Fit the scalings; initialize the encoder at principal components and the decoder at log means.
 
@@ -125,6 +157,8 @@ class OmicsMLMModule(ComponentModule):
             Hyper-parameters.
         stage
             Called with the name of each stage before it begins.
+        digest_n
+            Digests of the names of these observations; only needed where they have folds.
         """
         latent, n_directions = config.latent, min(self.features.width, N_DIRECTIONS)
         self.readout.initialize(latent.residual_scale)
@@ -134,7 +168,12 @@ class OmicsMLMModule(ComponentModule):
             stage(f"scaling {name}")
             x[name] = self.scalings.fit(name, values[name])
         n_components = {name: self._component_fraction(name, n_directions) for name in self.kinds}
-        for name, found in initial_components(x, has, n_components, groups_n, config.seed, stage).items():
+        cross = self.cross_fitting
+        fold_n = None if cross is None or digest_n is None else cross.fold_of(digest_n)
+        components = initial_components(x, has, n_components, groups_n, config.seed, stage, fold_n)
+        if cross is not None and digest_n is not None:
+            cross.initialize(digest_n, components)
+        for name, found in components.items():
             for other, estimates in found.estimates.items():
                 self.features.initialize(other, estimates, found.first)
             self._initialize_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)

@@ -14,7 +14,7 @@ from torch import Tensor
 from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
-from omicsmlm.data import batch_codes
+from omicsmlm.data import batch_codes, name_digests
 from omicsmlm.masking import MaskTokens
 from omicsmlm.models.base import (
     ACCESSIBILITY_WEIGHT,
@@ -177,12 +177,13 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         module = ScMBERTModule(
             kinds,
             {name: len(state["vocabulary"]) for name, state in states.items()},
-            {name: len(positions) for name, positions in selected.items()},
+            selected,
             n_categories,
             c,
             is_exact=derived.is_exact,
             n_fixed=n_fixed,
             n_reference=derived.n_reference,
+            folds=derived.folds,
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
@@ -232,7 +233,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             self._stage(f"gathering {name}")
             values[name] = sample_values(tokenizer.grids, name, sample)[0]
         sets = [tokenizer(batch) for batch in sample]
-        self.module.initialize(sets, values, batch_codes(sample), _selected(self.derived), self.config, self._stage)
+        self.module.initialize(sets, values, batch_codes(sample), name_digests(sample), self.config, self._stage)
 
     def _initialize_added(self, added: list[str]) -> None:
         tokenizer, sample = self.parts.tokenizer, self._sample()

@@ -12,6 +12,7 @@ from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenCache, TokenSet, ca
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
+    FoldSizes,
     LatentHead,
     LatentTransformer,
     PackedTransformer,
@@ -59,8 +60,8 @@ class ScMBERTModule(ComponentModule):
         Kind of each modality.
     n_features
         Features in the vocabulary of each modality.
-    n_decoded
-        Features that are reconstructed, per modality.
+    chosen
+        Positions in the vocabulary of the features that are summed, and reconstructed, per modality.
     n_categories
         Categories of each covariate, the batch first.
     config
@@ -71,23 +72,30 @@ class ScMBERTModule(ComponentModule):
         Batches of the reference, where a query has brought others.
     n_reference
         Rows whose embedding is kept, for queries to be aligned with.
+    folds
+        Folds of the cells that it is initialised with.
     """
 
     def __init__(
         self,
         kinds: dict[str, Kind],
         n_features: Mapping[str, int],
-        n_decoded: Mapping[str, int],
+        chosen: Mapping[str, Tensor],
         n_categories: list[int],
         config: ScMBERTConfig,
         *,
         is_exact: bool,
         n_fixed: int | None = None,
         n_reference: int = 0,
+        folds: FoldSizes = FoldSizes(),  # noqa: B008  # an immutable record
     ) -> None:
         super().__init__()
         c, d = config, config.width
         self.kinds = kinds
+        for m, name in enumerate(kinds):
+            self.register_buffer(f"chosen_{m}", chosen[name], persistent=False)
+        n_chosen = {name: len(chosen[name]) for name in kinds}
+        self._set_up_cross_fitting(n_chosen, min(d, N_DIRECTIONS), folds)
         self.bins = ValueBins(kinds, {name: c.n_bins_of(kind) for name, kind in kinds.items()})
         self.summary = TokenSummary(kinds, n_features, d)
         self.value_of_bin = nn.Embedding(len(self.bins), d)
@@ -103,7 +111,7 @@ class ScMBERTModule(ComponentModule):
         self.modality_read = nn.ParameterList([d**-0.5 * torch.randn(d) for _ in kinds])
         self._set_up_decoder(
             d,
-            n_decoded,
+            n_chosen,
             N_SAMPLED,
             Batches(n_categories, n_fixed, n_reference),
             has_adversary=c.cell_weight > 0,
@@ -113,20 +121,27 @@ class ScMBERTModule(ComponentModule):
         """Return the bin of each token, (t,) per modality, as the transformer sees it: that of masked values where masked."""
         return {name: self.bins(name, part, obs_of(part)) for name, part in parts.items()}
 
-    def states(self, parts: dict[str, TokenSet]) -> TransformerStates:
-        """Return the states of the tokens of each cell and of its cell token, whose embedding is their sum."""
-        summed_nd, x_td, layout = self._joined(parts)
+    def states(self, parts: dict[str, TokenSet], fold_n: Tensor | None = None) -> TransformerStates:
+        """Return the states of the tokens of each cell, of given folds, and of its cell token, whose embedding is their sum."""
+        summed_nd, x_td, layout = self._joined(parts, fold_n)
         x_td = self.transformer(x_td, layout.offsets, layout.lengths)
         return TransformerStates(
             summed_nd, x_td[layout.first_n], {name: x_td[place_t] for name, place_t in layout.places.items()}
         )
 
-    def _joined(self, parts: dict[str, TokenSet]) -> tuple[Tensor, Tensor, TokenLayout]:
+    def _joined(self, parts: dict[str, TokenSet], fold_n: Tensor | None = None) -> tuple[Tensor, Tensor, TokenLayout]:
         """Return the sum of each cell's tokens, the packed tokens of all cells, and their layout."""
         parts = with_lengths(parts)
         indices, bins = {name: obs_of(part) for name, part in parts.items()}, self.visible_bins(parts)
         levels = {name: self.bins.level(name)[bins[name]] for name in parts}
-        summed_nd = self.summary(parts, levels, indices)
+        added = None
+        if self.cross_fitting is not None and fold_n is not None:
+            scaled = {
+                name: self.summary.scaled(name, parts[name], levels[name], indices[name], self.chosen(name))
+                for name in self.kinds
+            }
+            added = {name: self.cross_fitting(name, scaled[name], fold_n) for name in self.kinds}
+        summed_nd = self.summary(parts, levels, indices, added)
         tokens = {name: self._tokens(m, name, part.ids, bins[name]) for m, (name, part) in enumerate(parts.items())}
         layout = TokenLayout.of(parts, indices)
         return summed_nd, layout.join(summed_nd, tokens), layout
@@ -137,14 +152,22 @@ class ScMBERTModule(ComponentModule):
         feature_td = self.summary.table(name)[ids.clamp(min=0)] + self.modality[m]
         return torch.where(known_t1, feature_td, self.mask_feature) + self.value_of_bin(bins_t)
 
-    def encode(self, views: dict[str, TokenSet]) -> Encoded:
-        """Return the embedding of the visible part of a batch; it depends on no covariate."""
-        summed_nd, x_td, layout = self._joined(views)
+    def chosen(self, name: str) -> Tensor:
+        """Return the positions in the vocabulary of the features of a modality that are summed, and reconstructed, (g,) int64."""
+        return self.get_buffer(f"chosen_{list(self.kinds).index(name)}")
+
+    def encode(self, views: dict[str, TokenSet], fold_n: Tensor | None = None) -> Encoded:
+        """Return the embedding of the visible part of a batch, of cells of given folds; it depends on no covariate."""
+        summed_nd, x_td, layout = self._joined(views, fold_n)
         return self.readout(summed_nd, self.transformer.firsts(x_td, layout.offsets, layout.lengths))
+
+    def unaligned(self, views: dict[str, TokenSet], batch: Batch) -> Encoded:
+        """Return the embedding where no batch is moved; cells that it was initialised with are estimated by other folds."""
+        return self.encode(views, self.folds(batch))
 
     def forward(self, parts: dict[str, TokenSet], batch: Batch) -> ScMBERTOutputs:
         """Embed; predict masked values and modalities from the states of their tokens, and the cell from its latent."""
-        states = self.states(parts)
+        states = self.states(parts, self.folds(batch))
         encoded = self.aligned(self.readout(states.summed_nd, states.cell_nd), batch)
         draws = batch.draws if self.training else None
         z_nd = drawn(encoded, draws)
@@ -166,7 +189,7 @@ class ScMBERTModule(ComponentModule):
         sets: Sequence[dict[str, TokenSet]],
         values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
         groups_n: np.ndarray | None,
-        chosen: Mapping[str, Tensor],
+        digest_n: np.ndarray,
         config: ScMBERTConfig,
         stage: Callable[[str], None],
     ) -> None:
@@ -179,8 +202,8 @@ class ScMBERTModule(ComponentModule):
             :func:`omicsmlm.tokenizers.sample_values`).
         groups_n
             Batch of each of these cells, or None for one batch.
-        chosen
-            Positions in the vocabulary of the features that are reconstructed.
+        digest_n
+            Digests of the names of these cells.
         config
             Hyper-parameters.
         stage
@@ -191,10 +214,14 @@ class ScMBERTModule(ComponentModule):
         x = {}
         for name in self.kinds:
             stage(f"scaling {name}")
-            x[name] = self._fit(name, sets, chosen[name])
+            x[name] = self._fit(name, sets, self.chosen(name))
         has = {name: torch.cat([parts[name].present for parts in sets]).numpy() for name in self.kinds}
         n_components = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
-        components = initial_components(x, has, n_components, groups_n, c.seed, stage)
+        cross, chosen = self.cross_fitting, {name: self.chosen(name) for name in self.kinds}
+        fold_n = None if cross is None else cross.fold_of(digest_n)
+        components = initial_components(x, has, n_components, groups_n, c.seed, stage, fold_n)
+        if cross is not None:
+            cross.initialize(digest_n, components, {name: self.summary.rates(name, chosen[name]) for name in chosen})
         self.summary.initialize(components, chosen)
         for name in self.kinds:
             self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, LINEAR_POWER)

@@ -1,0 +1,155 @@
+"""Numbers of the observations that the decoder is told: continuous covariates and size factors."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scvi.data.fields import BaseAnnDataField
+
+from omicsmlm._checks import value_error
+
+from ._columns import find_column
+
+logger = logging.getLogger(__name__)
+
+NUMBERS = "numbers"
+LARGEST = 10.0
+"""Largest number of standard deviations from the mean: what lies further away counts as if it lay there, as features do."""
+
+
+class NumbersField(BaseAnnDataField):
+    """Continuous covariates, and a size factor, from columns of ``obs`` of either level.
+
+    Parameters
+    ----------
+    keys
+        Columns of continuous covariates.
+    size_factor_key
+        Column of the size factors; None where depth is read off the counts.
+    """
+
+    def __init__(self, keys: Sequence[str], size_factor_key: str | None) -> None:
+        super().__init__()
+        self.keys = list(keys)
+        self.size_factor_key = size_factor_key
+
+    @property
+    def registry_key(self) -> str:
+        """Key of the field in the registry."""
+        return NUMBERS
+
+    @property
+    def attr_name(self) -> str:
+        """Attribute that holds the columns."""
+        return "obs"
+
+    @property
+    def attr_key(self) -> None:
+        """Several columns have no one key."""
+        return None
+
+    @property
+    def is_empty(self) -> bool:
+        """Registered only where there are some."""
+        return False
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns: of the covariates, then of the size factor."""
+        return [*self.keys, *([] if self.size_factor_key is None else [self.size_factor_key])]
+
+    def validate_field(self, adata: AnnData | MuData) -> None:
+        """Check that every column is there, complete, and of finite numbers; size factors above 0."""
+        for key in self.columns:
+            value_n = _numbers(adata, key)
+            if not np.isfinite(value_n).all():
+                found = f"{int((~np.isfinite(value_n)).sum())} missing or infinite"
+                raise value_error(f"column {key!r}", "a finite number for each observation", found, "fill them")
+
+    def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
+        """Store the mean and the standard deviation of each covariate, and the median of the size factors."""
+        self.validate_field(adata)
+        value_nk = self.read(adata)
+        n_keys = len(self.keys)
+        scale_k = value_nk[:, :n_keys].std(0)
+        return {
+            "keys": self.keys,
+            "means": value_nk[:, :n_keys].mean(0).tolist(),
+            "scales": np.where(scale_k > 0, scale_k, 1.0).tolist(),
+            "size_factor_key": self.size_factor_key,
+            "median_size_factor": None if self.size_factor_key is None else float(np.median(value_nk[:, -1])),
+        }
+
+    def transfer_field(
+        self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object
+    ) -> dict[str, Any]:
+        """Keep mean and scale; what another object lacks counts as the mean, a size factor as what the counts say."""
+        for key, value_n in zip(self.columns, self.read(adata_target).T, strict=True):
+            n_missing = int(np.isnan(value_n).sum())
+            if n_missing:
+                stand_in = "the depth of the counts" if key == self.size_factor_key else "the mean of the reference"
+                logger.info("column %r: %d observations lack it, and count as %s.", key, n_missing, stand_in)
+        return dict(state_registry)
+
+    def read(self, data: AnnData | MuData) -> np.ndarray:
+        """Return the (n, k) float64 numbers of :attr:`columns`, NaN where there is none.
+
+        Raises
+        ------
+        ValueError
+            If a column holds anything but numbers, or a size factor is not above 0.
+        """
+        value_nk = np.full((data.n_obs, len(self.columns)), np.nan)
+        for k, key in enumerate(self.columns):
+            if _has_column(data, key):
+                value_nk[:, k] = _numbers(data, key)
+        value_nk[~np.isfinite(value_nk)] = np.nan
+        if self.size_factor_key is not None and (value_nk[:, -1] <= 0).any():
+            found = f"{int((value_nk[:, -1] <= 0).sum())} that are not"
+            raise value_error(
+                f"column {self.size_factor_key!r}", "size factors above 0", found, "leave these observations out"
+            )
+        return value_nk
+
+    def standardised(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
+        """Return the (n, c) float32 continuous covariates, standardised as those of the reference were; 0 where there is none."""
+        value_nc = self.read(data)[:, : len(self.keys)]
+        scaled_nc = (value_nc - np.array(state["means"])) / np.array(state["scales"])
+        return np.nan_to_num(scaled_nc).clip(-LARGEST, LARGEST).astype(np.float32)
+
+    def size_factors(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray | None:
+        """Return the (n,) float32 size factors relative to the reference's median, NaN where there is none; None without a column."""
+        if self.size_factor_key is None:
+            return None
+        return (self.read(data)[:, -1] / state["median_size_factor"]).astype(np.float32)
+
+    def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
+        """Return the number of continuous covariates."""
+        return {"n_continuous_covariates": len(state_registry["keys"])}
+
+    def view_state_registry(self, state_registry: dict[str, Any]) -> None:
+        """Numbers have no table of their own."""
+        return None
+
+
+def _has_column(data: AnnData | MuData, key: str) -> bool:
+    return key in data.obs or (isinstance(data, MuData) and any(key in part.obs for part in data.mod.values()))
+
+
+def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
+    """Return a column as (n,) float64."""
+    column = find_column(data, key)
+    if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column.dtype):
+        column = column.astype(object)
+    try:
+        numbers = pd.to_numeric(column)
+    except (ValueError, TypeError) as error:
+        remedy = "convert it, or pass it in categorical_covariate_keys"
+        raise value_error(f"column {key!r}", "numbers", f"values of type {column.dtype}", remedy) from error
+    if isinstance(numbers.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(numbers.dtype):
+        numbers = numbers.astype(np.float64)
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -1,0 +1,180 @@
+"""Estimates of components, whole and without each fold, against regressions fitted anew."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from omicsmlm.nn import own_estimates, ridge_estimates
+
+
+def test_ridge_estimates_are_those_of_leaving_each_row_out():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 8)).astype(np.float32)
+    target = x[:, :2] @ rng.normal(size=(2, 3)) + rng.normal(size=(60, 3))
+    found = ridge_estimates(x, target, 0)
+    centred, truth = x - x.mean(0), target - target.mean(0)
+    strength = 3 * np.trace(centred @ centred.T) / 60
+    left_out = np.empty_like(truth)
+    for i in range(60):  # the ridge fitted without row i, on the same centred values
+        others = np.arange(60) != i
+        a, b = centred[others], truth[others]
+        left_out[i] = centred[i] @ np.linalg.solve(a.T @ a + strength * np.eye(8), a.T @ b)
+    r = np.array([np.corrcoef(left_out[:, k], truth[:, k])[0, 1] for k in range(3)]).clip(0.05, 0.98)
+    np.testing.assert_allclose(found.precision_k, r**2 / (1 - r**2), rtol=1e-2)
+    whole = np.linalg.solve(centred.T @ centred + strength * np.eye(8), centred.T @ truth)
+    size = truth.std(0) / left_out.std(0)
+    np.testing.assert_allclose(found.weights_gk, whole * size, rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose((x @ found.weights_gk + found.offset_k).mean(0), target.mean(0), atol=1e-2)
+
+
+def test_ridge_estimates_are_the_same_for_sparse_values():
+    rng = np.random.default_rng(0)
+    x = rng.poisson(0.5, (80, 30)).astype(np.float32)
+    target = x[:, :4] + rng.normal(size=(80, 4))
+    dense, packed = (ridge_estimates(values, target, 0) for values in (x, sparse.csr_matrix(x)))
+    np.testing.assert_allclose(dense.weights_gk, packed.weights_gk, rtol=1e-2, atol=1e-4)
+
+
+def test_what_is_not_told_has_little_precision():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)).astype(np.float32)
+    found = ridge_estimates(x, np.stack([x[:, 0] + 0.1 * rng.normal(size=200), rng.normal(size=200)], 1), 0)
+    assert found.precision_k[0] > 5
+    assert found.precision_k[1] < 0.1
+
+
+def test_two_halves_tell_how_precise_a_component_is():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=500)
+    x = (signal[:, None] + rng.normal(size=(500, 40)) * 4).astype(np.float32)
+    weights = np.stack([np.full(40, 0.025), rng.normal(size=40)], 1).astype(np.float32)
+    found = own_estimates(x, weights, 0)
+    assert 1.2 < found.precision_k[0] < 5, "40 features of signal over noise 1/16 each: 2.5"
+    assert found.precision_k[1] < 0.5
+    assert not found.offset_k.any()
+    np.testing.assert_array_equal(found.weights_gk, weights)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n", [6, 200])
+def test_what_does_not_vary_tells_the_mean(form, n, rng):
+    target = rng.normal(size=(n, 3)) + 2
+    alike = np.tile(rng.random(40).astype(np.float32), (n, 1))
+    found = ridge_estimates(form(alike), target, 0)
+    assert not found.weights_gk.any()
+    np.testing.assert_allclose(found.offset_k, target.mean(0), rtol=1e-6)
+    assert (found.precision_k < 0.01).all()
+
+
+def centred_case(g, seed=0):
+    """60 observations of g features that have mean 0, as a fold's regression keeps the means of all; and two components."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(60, g)).astype(np.float32)
+    x -= x.mean(0)
+    target = x[:, :2] @ rng.normal(size=(2, 2)) + rng.normal(size=(60, 2))
+    return x, target - target.mean(0), rng.permutation(60) % 3
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("g", [8, 150])
+def test_the_estimates_of_a_fold_are_those_of_a_ridge_without_it(form, g):
+    x, target, fold_n = centred_case(g)
+    found = ridge_estimates(form(x), target, 0, fold_n)
+    strength = 3 * np.trace(x @ x.T) / 60
+    weights, left_out = [], np.empty_like(target)
+    for f in range(3):
+        others = fold_n != f
+        a = x[others].astype(np.float64)
+        weights.append(np.linalg.solve(a.T @ a + strength * np.eye(g), a.T @ target[others]))
+        left_out[~others] = x[~others] @ weights[-1]
+    size = target.std(0) / left_out.std(0)
+    mean_g = x.mean(0)
+    for f in range(3):
+        own = fold_n == f
+        estimate = x[own] @ (found.weights_gk + found.folds.weights_fgk[f]) + found.offset_k + found.folds.offset_fk[f]
+        np.testing.assert_allclose(estimate, x[own] @ weights[f] * size, rtol=1e-2, atol=2e-2)
+        shift = found.offset_k + found.folds.offset_fk[f] + mean_g @ (found.weights_gk + found.folds.weights_fgk[f])
+        np.testing.assert_allclose(shift, 0, atol=1e-5)
+    estimate = np.empty_like(target)
+    for f in range(3):
+        estimate[fold_n == f] = x[fold_n == f] @ (found.weights_gk + found.folds.weights_fgk[f])
+    np.testing.assert_allclose(estimate.std(0), target.std(0), rtol=0.05)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_folds_leave_the_estimates_of_others_as_they_are(form):
+    x, target, fold_n = centred_case(150)
+    with_folds, without = ridge_estimates(form(x), target, 0, fold_n), ridge_estimates(form(x), target, 0)
+    for one, other in zip(with_folds[:3], without[:3], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+    assert without.folds is None
+
+
+def test_a_fold_does_not_see_its_own_targets():
+    """With more features than observations, the whole regression answers what it was told; the fold's does not."""
+    x, target, fold_n = centred_case(400, seed=2)
+    told = ridge_estimates(x, target, 0, fold_n)
+    changed = target.copy()
+    changed[fold_n == 1] = changed[fold_n == 1][::-1]
+    other = ridge_estimates(x, changed, 0, fold_n)
+    own = x[fold_n == 1]
+
+    def direction(found, f):
+        weights = found.weights_gk if f is None else found.weights_gk + found.folds.weights_fgk[f]
+        return weights / np.linalg.norm(weights, axis=0)
+
+    np.testing.assert_allclose(own @ direction(told, 1), own @ direction(other, 1), atol=1e-3)
+    assert np.abs(own @ direction(told, None) - own @ direction(other, None)).max() > 0.3
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_a_fold_without_observations_is_no_matter(form):
+    x, target, _ = centred_case(20)
+    found = ridge_estimates(form(x), target, 0, np.where(np.arange(60) % 2, 2, 0))
+    assert found.folds.weights_fgk.shape == (3, 20, 2)
+    assert np.isfinite(found.folds.weights_fgk).all()
+
+
+def test_folds_of_what_does_not_vary_say_the_mean_too():
+    found = ridge_estimates(np.ones((60, 4), np.float32), centred_case(4)[1], 0, np.arange(60) % 3)
+    assert found.folds.weights_fgk.shape == (3, 4, 2)
+    assert not found.folds.weights_fgk.any()
+    assert not found.folds.offset_fk.any()
+
+
+def own_case(form):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(90, 3)) * [6, 4, 3]) @ rng.normal(size=(3, 30)) + rng.normal(size=(90, 30))
+    x = form((x - x.mean(0)).astype(np.float32))
+    vt = np.linalg.svd(np.asarray(x.todense()) if sparse.issparse(x) else x, full_matrices=False)[2][:2]
+    weights = vt.T / (x @ vt.T).std(0)
+    return x, weights.astype(np.float32), rng.permutation(90) % 3
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_directions_without_a_fold_are_a_power_step_over_the_others(form):
+    x, weights, fold_n = own_case(form)
+    found = own_estimates(x, weights, 0, fold_n)
+    for f in range(3):
+        others = fold_n != f
+        step = x[others].T @ (x[others] @ weights)
+        step *= np.linalg.norm(weights, axis=0) / np.linalg.norm(x.T @ (x @ weights), axis=0) * 90 / others.sum()
+        np.testing.assert_allclose(weights + found.folds.weights_fgk[f], step, rtol=2e-2, atol=1e-3)
+        others_mean = (x[others] @ (weights + found.folds.weights_fgk[f]) + found.folds.offset_fk[f]).mean(0)
+        np.testing.assert_allclose(others_mean, (x[others] @ weights).mean(0), atol=1e-4)
+    np.testing.assert_array_equal(found.weights_gk, weights)
+
+
+def test_differences_between_groups_are_in_no_direction_of_a_fold():
+    x, weights, fold_n = own_case(np.asarray)
+    groups = np.arange(90) % 2
+    apart = x + 20 * groups[:, None]
+    found, plain = own_estimates(apart, weights, 0, fold_n, groups), own_estimates(apart, weights, 0, fold_n)
+    between = np.ones(30) / np.sqrt(30)
+    assert np.abs(between @ found.folds.weights_fgk[0]).max() < np.abs(between @ plain.folds.weights_fgk[0]).max()
+
+
+def test_directions_without_weights_stay_so():
+    x, weights, fold_n = own_case(np.asarray)
+    weights[:, 1] = 0
+    assert not own_estimates(x, weights, 0, fold_n).folds.weights_fgk[:, :, 1].any()
