@@ -4,6 +4,7 @@ from omicsmlm.evaluation import baselines, perturbation, sequence_baselines, sur
 from omicsmlm.evaluation._averages import avg_bio_batch
 from omicsmlm.evaluation._benchmark import benchmark
 from omicsmlm.evaluation._calibration import reliability
+from omicsmlm.evaluation._differential import differential_features
 from omicsmlm.evaluation._paired import Paired, mcnemar, sign_flip
 from omicsmlm.evaluation._probe import probe
 from omicsmlm.evaluation._relationships import relationship_recall
@@ -17,6 +18,7 @@ __all__ = [
     "avg_bio_batch",
     "baselines",
     "benchmark",
+    "differential_features",
     "homology_groups",
     "mcnemar",
     "perturbation",

@@ -34,7 +34,8 @@ def _required(batch_key: str | None) -> str:
     return batch_key
 
 
-def _column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray:
+def obs_column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray:
+    """Return a column of the top-level ``.obs`` as text, (n,) object, None where a value is missing."""
     if key not in data.obs:
         found = f"no such column among {named(data.obs.columns)}"
         raise value_error(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
@@ -207,8 +208,8 @@ def benchmark(
     ImportError
         If scib-metrics is not installed.
     """
-    label_n = _column(data, label_key, "label_key")
-    batch_n = None if batch_key is None else _column(data, batch_key, "batch_key")
+    label_n = obs_column(data, label_key, "label_key")
+    batch_n = None if batch_key is None else obs_column(data, batch_key, "batch_key")
     alone = [] if batch_n is None else confounded(pd.Series(label_n), pd.Series(batch_n))
     if alone:
         logger.warning("benchmark: one batch alone holds the types %s; they cannot be mixed rightly.", named(alone))

@@ -28,7 +28,7 @@ SENTENCES = {
     "differential_abundance": 'expected a method of this family, got .*; pass .obsm["X_omics"] to a test',
 }
 OF_OTHERS = {
-    "differential_expression": "expected a method of this family, got .*; sum raw counts by sample and group",
+    "differential_expression": "expected a method of this family, got .*; call omicsmlm.evaluation.differential_features",
     "get_reconstruction_error": 'expected a method of this family, got .*; read model.history["validation_loss"]',
     "prepare_query_anndata": "expected a query as it is, got .*; pass it to load_query_data(query, reference)",
     "prepare_query_mudata": "expected a query as it is, got .*; pass it to load_query_data(query, reference)",

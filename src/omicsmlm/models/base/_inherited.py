@@ -165,7 +165,7 @@ class InheritedSurface(Registered):
 
     def differential_expression(self, *_: object, **__: object) -> NoReturn:
         """Raise: imputed values of cells are no replicates."""
-        remedy = "sum raw counts by sample and group, and test these (pseudobulks, pydeseq2 of pertpy)"
+        remedy = "call omicsmlm.evaluation.differential_features(adata, groupby, sample_key), which tests raw counts by sample"
         raise value_error("differential_expression", "a method of this family", "one of scvi-tools' VAEs", remedy)
 
     def get_reconstruction_error(self, *_: object, **__: object) -> NoReturn:

@@ -52,6 +52,8 @@ class Classifier(LabelPredictor):
     >>> classifier.train()
     >>> len(classifier.predict())
     200
+    >>> len(classifier.predict(majority_voting="batch"))  # a column of clusters; True clusters the embedding
+    200
     """
 
     @classmethod

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import Batch
-from omicsmlm.data import label_codes, label_names
+from omicsmlm.data import find_column, label_codes, label_names
 from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import ComponentLogits, LabelHead, SubsetLogits
@@ -21,6 +21,7 @@ from ._calibration import scores
 from ._config import FORMER_CONFIG, ClassifierConfig
 from ._derived import ClassifierDerived, LinearModelsDerived
 from ._module import ClassifierModule
+from ._voting import check_voting, majority_labels, over_clusters
 
 FEATURES, LINEAR_MODELS = "features.", "anchor."
 """Where the names of their weights begin, in the files of a classifier."""
@@ -68,6 +69,8 @@ class LabelPredictor(HeadModel):
         soft: bool = False,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
+        majority_voting: bool | str = False,
+        min_prop: float = 0.0,
     ) -> pd.Series | pd.DataFrame:
         """Predict the label of observations.
 
@@ -81,18 +84,40 @@ class LabelPredictor(HeadModel):
             Positions of the observations, or one boolean per observation; None for all.
         batch_size
             Observations embedded at once; None for 1,024.
+        majority_voting
+            Whether each cluster takes the label that most of its observations were predicted to have, "unknown" being
+            one of these: True for many small clusters of the embedding of these observations, as CellTypist makes them
+            (Leiden; needs igraph), or the column of ``obs`` with clusters; an observation in no cluster keeps its label.
+        min_prop
+            Fraction of a cluster that must have this label, else it is called ``Heterogeneous``; 0 names every cluster.
 
         Returns
         -------
         pandas.Series or pandas.DataFrame
             (n_obs,) labels, ``unlabeled_category`` for an observation that is like no label; or (n_obs, n_labels)
             calibrated probabilities of the known labels, which sum to 1 in every row, however new it looks.
+
+        Raises
+        ------
+        ValueError
+            If the object does not fit, there is no such column, or probabilities are to be voted on.
         """
+        check_voting(majority_voting, min_prop, soft)
+        clusters = None
+        if isinstance(majority_voting, str):
+            clusters = find_column(self.model.manager_for(data).adata, majority_voting)
         table, rejected = self._soft_labels(data, indices, batch_size)
         if soft:
             return table
         best = pd.Series(table.columns.to_numpy()[table.to_numpy().argmax(1)], index=table.index, name=self.labels_key)
-        return best.where(~rejected, self.unlabeled_category)
+        labels = best.where(~rejected, self.unlabeled_category)
+        if not majority_voting:
+            return labels
+        if clusters is None:
+            clusters = over_clusters(self.model.get_latent_representation(data, indices, batch_size), self.config.seed)
+        elif indices is not None:
+            clusters = clusters.iloc[list(indices)]
+        return majority_labels(labels, clusters, min_prop)
 
     def novelty(
         self,
