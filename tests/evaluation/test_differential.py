@@ -1,8 +1,5 @@
 """Differences between groups, with samples as replicates: by hand, by scipy, and where there are none."""
 
-import os
-from pathlib import Path
-
 import anndata as ad
 import mudata as md
 import numpy as np
@@ -14,8 +11,6 @@ from omicsmlm.evaluation import differential_features
 from omicsmlm.evaluation._differential import COLUMNS, log2_cpm, pseudobulks
 from tests.objects import state_of
 from tests.test_bad_input import refused
-
-DATA = Path(os.environ.get("OMICSMLM_DATA", "."))
 
 
 def cells(n_samples=6, n_per_sample=90, n_features=300, interaction=0.0, effect=0.0, seed=0):
@@ -219,8 +214,8 @@ def test_what_cannot_be_tested_is_refused():
 
 
 @pytest.mark.data
-def test_on_real_cells_permuted_labels_keep_the_rate_and_interferon_is_found():
-    adata = ad.read_h5ad(DATA / "sc" / "kang_ifnb_pbmc.h5ad")
+def test_on_real_cells_permuted_labels_keep_the_rate_and_interferon_is_found(data_folder):
+    adata = ad.read_h5ad(data_folder / "sc" / "kang_ifnb_pbmc.h5ad")
     shuffled = [
         differential_features(permuted(adata, "cell_type", "batch", seed), "cell_type", "batch") for seed in range(5)
     ]
