@@ -57,7 +57,7 @@ def test_rows_of_nothing_are_zeros():
     found = grid_of(manager_of(adata), [0, 1])
     assert not found.values[0].any()
     assert found.visible[0].all(), "measured zeros"
-    mdata = MuData({"rna": adata, "other": modality("protein", 3, 5, first=50)})
+    mdata = MuData({"rna": adata, "prot": modality("protein", 3, 5, first=50)})
     found = grid_of(manager_of(mdata), [5])
     assert not found.visible.any()
     assert not found.values.any()

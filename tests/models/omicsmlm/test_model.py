@@ -87,7 +87,7 @@ def test_a_layer_is_as_good_as_x():
     mdata.obs["batch"] = layered.obs["batch"]
     OmicsMLM.setup_mudata(mdata, layers={"rna": "counts"}, batch_key="batch")
     np.testing.assert_allclose(embedding(mdata), expected, atol=1e-5)
-    with pytest.raises(ValueError, match="rna: expected a layer 'counts'"):
+    with pytest.raises(ValueError, match="rna: expected the layer 'counts', as in training"):
         model.get_latent_representation(rna())
 
 

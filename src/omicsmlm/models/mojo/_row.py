@@ -99,7 +99,7 @@ class RowState(nn.Module):
         r"""Fit mean and whitening of the embedding to the states of training samples, in place.
 
         With their covariance :math:`C = U Λ U^\top`, states are multiplied by :math:`U Λ^{-p/2} U^\top`: 0 leaves them as they
-        are, 1 gives every direction the same variance.
+        are, 1 gives every direction the same variance. Directions of less than ``LEAST_VARIANCE`` are scaled as the largest is.
 
         Parameters
         ----------
@@ -112,6 +112,10 @@ class RowState(nn.Module):
         centred_nk = state_nk - state_nk.mean(0)
         variance_k, turned_kk = torch.linalg.eigh(centred_nk.T @ centred_nk / max(1, len(state_nk)))
         largest = float(variance_k[-1])
-        scale_k = variance_k.clamp(min=LEAST_VARIANCE * largest) if largest > 0 else torch.ones_like(variance_k)
+        scale_k = (
+            variance_k.where(variance_k >= LEAST_VARIANCE * largest, largest)
+            if largest > 0
+            else torch.ones_like(variance_k)
+        )
         self.get_buffer("centre_k").copy_(state_nk.mean(0))
         self.get_buffer("whitening_kk").copy_(turned_kk * scale_k ** (-power / 2) @ turned_kk.T)
