@@ -11,6 +11,8 @@ from omicsmlm import IsoFormer, OmicsMLM, Survival, SurvivalConfig
 from omicsmlm._manifest import write_manifest
 from omicsmlm._risk_scores import concordance
 from omicsmlm.models.heads._encoder_copy import copy_of
+from omicsmlm.models.survival import _model
+from omicsmlm.models.survival._module import train_network, training_risk
 from tests.models.classifier.test_model import same, weights
 from tests.objects import SMALL, SMALL_ISOFORMER, modality, state_of, transcripts
 from tests.test_bad_input import refused
@@ -209,6 +211,31 @@ def test_features_that_say_nothing_get_no_weight_and_covariates_predict(caplog):
     parts = made.predict_parts()
     assert parts["covariates"].corr(parts["log risk"]) == pytest.approx(1)
     assert parts["own Cox"].notna().all(), "what takes no part is still told"
+
+
+def test_networks_are_held_out_from_the_fold_that_they_are_judged_by(model, monkeypatch):
+    """A spy beside the real functions: what each network was trained on, with which seed, and what it then predicts."""
+    trained, seeds, judged = [], [], []
+
+    def train(encoder, training, indices, times, config, settings):
+        trained.append(set(indices.tolist()))
+        seeds.append(config.seed)
+        return train_network(encoder, training, indices, times, config, settings)
+
+    def risk(encoder, training, indices):
+        judged.append(set(indices.tolist()))
+        return training_risk(encoder, training, indices)
+
+    monkeypatch.setattr(_model, "train_network", train)
+    monkeypatch.setattr(_model, "training_risk", risk)
+    made = Survival.from_model(model, "time", "died", "site", "age", replace(QUICK, n_networks=3))
+    made.train(**HOW)
+    assert seeds == [made.config.seed, made.config.seed + 1, made.config.seed + 2]
+    for own, others in zip(trained, judged, strict=True):
+        assert others
+        assert not own & others
+        assert own | others == trained[0] | judged[0]
+    assert set.union(*judged) == trained[0] | judged[0], "each observation is judged once"
 
 
 def test_a_copy_of_a_model_has_weights_of_its_own(model):
