@@ -150,6 +150,6 @@ def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
     except (ValueError, TypeError) as error:
         remedy = "convert it, or pass it in categorical_covariate_keys"
         raise value_error(f"column {key!r}", "numbers", f"values of type {column.dtype}", remedy) from error
-    if isinstance(numbers.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(numbers.dtype):
+    if pd.api.types.is_bool_dtype(numbers.dtype):
         numbers = numbers.astype(np.float64)
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -38,7 +38,8 @@ class SetupWithLabels(Registered):
         modalities
             Names of the modalities to use; None for all.
         layers
-            Layer that holds the values, by modality; ``X`` where none is named.
+            Layer that holds the values, by modality; ``X`` where none is named. Where ``X`` holds no raw counts and the layer
+            ``counts`` or ``raw_counts`` does, that layer is read, and a warning says so.
         kinds
             What the values are, by modality: ``counts``, ``accessibility``, ``protein``, ``fraction`` or ``real``
             (see :data:`omicsmlm._types.Kind`); inferred where none is named.
