@@ -89,6 +89,22 @@ def positive_integer(argument: str, number: object, remedy: str) -> int:
     return int(number)
 
 
+def check_type(argument: str, value: object, types: type | tuple[type, ...], wanted: str, remedy: str) -> None:
+    """Check that an argument is of one of some types.
+
+    Raises
+    ------
+    ValueError
+        If it is of another; the message begins with its name.
+
+    Examples
+    --------
+    >>> check_type("title", "a heading", str, "a text", "leave it out")
+    """
+    if not isinstance(value, types):
+        raise value_error(argument, wanted, shortened(value), remedy)
+
+
 def shortened(value: object, most: int = 60) -> str:
     """Return a value as Python writes it, on one line and cut where it is long.
 

@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 from omicsmlm._dense import dense
+from omicsmlm.pl._arguments import check_imputed, check_object, names_of
 from omicsmlm.pl._color_values import Colors, color_values
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
 
@@ -120,6 +121,8 @@ def finite_embedding(data: ad.AnnData | md.MuData, key: str, n_least: int) -> tu
     ValueError
         If the key is not there, or fewer than `n_least` observations are finite.
     """
+    check_object(data)
+    check_type("key", key, str, "a key of .obsm", 'pass "X_omics", say')
     if key not in data.obsm:
         raise value_error(
             f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another"
@@ -142,7 +145,8 @@ def colors_of(
     ValueError
         If there is none, or one of them is not there.
     """
-    names = [color] if isinstance(color, str) else list(color)
+    names = names_of("color", color)
+    check_imputed(imputed)
     if not names:
         raise value_error("color", "at least one column of .obs or feature", "none", "pass names that are there")
     found = [color_values(data, name, imputed) for name in names]

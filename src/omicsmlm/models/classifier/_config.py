@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields
-from omicsmlm.models.heads import LEARNING_RATES, Tuning
+from omicsmlm.models.base import FormerFields, check_fields
+from omicsmlm.models.heads import Tuning
 
 FEW_OBSERVATIONS = 2000
 """Labelled observations below which linear models of bulk features are the default: beyond, the embedding did as well in
@@ -88,10 +88,10 @@ class ClassifierConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check types and ranges."""
+        check_fields(self)
         only_frozen = not self.linear_models or self.tuning == "frozen"
         ranges = {
-            "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
             "linear_models": (only_frozen, 'None or False unless tuning is "frozen"'),
             "false_rejection": (0 <= self.false_rejection < 1, "a fraction of at least 0 and below 1"),
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
