@@ -56,8 +56,8 @@ def test_a_config_out_of_range_is_refused(changes, message):
     ],
 )
 def test_the_ends_of_each_range_are_allowed(change):
-    ((name, value),) = change.items()
-    assert getattr(TxFMConfig(**change), name) == value
+    config = TxFMConfig(**change)
+    assert {name: getattr(config, name) for name in change} == change
 
 
 @pytest.mark.parametrize(
