@@ -29,7 +29,7 @@ class HeadFiles(NamedTuple):
     overwrite: bool
 
 
-def ready_head[H: "Classifier | Survival"](
+def ready_head[H: (Classifier, Survival)](
     files: HeadFiles, head_class: type[H], keys: Mapping[str, str | None], learn: "Callable[[OmicsModel], H]"
 ) -> "tuple[H, AnnData | MuData]":
     """Return a head, loaded or trained, and saved if that is asked for, with the object to predict.
