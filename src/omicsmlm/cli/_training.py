@@ -178,10 +178,11 @@ def _new_isoformer(data: "AnnData | MuData", training: Training) -> "OmicsModel"
         raise value_error("--modality", "--sequence for an IsoFormer", training.modalities[0], "name columns of .obs")
     if not training.sequences and not training.layers and training.group_key is None:
         return omicsmlm.IsoFormer(cast("AnnData", data), config, batch_key=training.batch_key)
-    keys = assigned("--sequence", training.sequences, ("dna", "rna", "protein"))
+    columns = assigned("--sequence", training.sequences, ("dna", "rna", "protein"))
+    keys: dict[str, Any] = {f"{name}_key": column for name, column in columns.items()}
     omicsmlm.IsoFormer.setup_anndata(
         cast("AnnData", data),
-        **{f"{name}_key": column for name, column in keys.items()},
+        **keys,
         layer=assigned("--layer", training.layers, ["expression"]).get("expression"),
         group_key=training.group_key,
         batch_key=training.batch_key,
