@@ -9,6 +9,7 @@ pictures there; lines, minutes and what it logged are printed.
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -98,7 +99,9 @@ def bulk(folder: Path) -> None:
 def developer(folder: Path) -> None:
     """The folder ``toy`` with the blocks of ``docs/add_a_family.md``, as somebody who reads that page writes it."""
     (folder / "toy").mkdir(exist_ok=True)
-    for block in re.finditer(r"^```python\n# (src/\S+)\n(.*?)^```$", FAMILY.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+    for block in re.finditer(
+        r"^```python\n# (src/\S+)\n(.*?)^```$", FAMILY.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    ):
         (folder / "toy" / Path(block[1]).name).write_text(block[2], encoding="utf-8")
 
 
@@ -106,8 +109,8 @@ FILES = {"multiome": multiome, "proteins": proteins, "bulk": bulk, "developer": 
 """What makes the files of each script."""
 
 
-def run(script: Script, folder: Path) -> float:
-    """Run a script in its folder and print what it said; return the minutes that it took.
+def run(script: Script, folder: Path) -> tuple[float, float]:
+    """Run a script in its folder and print what it said; return the minutes that it took, and those of a processor.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def run(script: Script, folder: Path) -> float:
     FILES[script.name](folder)
     (folder / f"{script.name}.py").write_text(script.code, encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "OMICSMLM_DATA"}
-    start = time.perf_counter()
+    start, used = time.perf_counter(), cpu_minutes()
     done = subprocess.run(
         [sys.executable, f"{script.name}.py"],
         cwd=folder,
@@ -130,7 +133,13 @@ def run(script: Script, folder: Path) -> float:
     )
     print(re.sub(r"[^\n]*\r", "", done.stdout))
     done.check_returncode()
-    return (time.perf_counter() - start) / 60
+    return (time.perf_counter() - start) / 60, cpu_minutes() - used
+
+
+def cpu_minutes() -> float:
+    """Return the minutes of a processor that processes have used which this one started and which ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
 
 
 def main() -> None:
@@ -141,8 +150,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for script in scripts():
         if script.name in (arguments.names or FILES):
-            minutes = run(script, arguments.folder / script.name)
-            print(f"== {script.name}: {script.n_lines} lines, {minutes:.1f} minutes\n", flush=True)
+            minutes, cpu = run(script, arguments.folder / script.name)
+            said = f"{script.n_lines} lines, {minutes:.1f} minutes, {cpu:.1f} of a processor"
+            print(f"== {script.name}: {said}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,9 @@ def main() -> int:
     for name in names:
         file = TUTORIALS / f"{name}.ipynb"
         if not file.is_file():
-            parser.error(f"there is no tutorial {name!r}; there are {', '.join(sorted(f.stem for f in TUTORIALS.glob('*.ipynb')))}")
+            parser.error(
+                f"there is no tutorial {name!r}; there are {', '.join(sorted(f.stem for f in TUTORIALS.glob('*.ipynb')))}"
+            )
         start, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         try:
             notebook = execute(file)
