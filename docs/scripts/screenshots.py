@@ -21,6 +21,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 WIDTHS = (1280, 400)
 TALLEST = 12_000
 """Pixels of a picture; what is below is left out of it, but looked through."""
+STILL = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
+"""So that side bars do not slide in while a picture is taken."""
 WIDE = """(() => {
   const found = [], width = document.documentElement.clientWidth;
   const scrolls = e => { for (let p = e.parentElement; p; p = p.parentElement) {
@@ -59,7 +61,8 @@ class Tab:
             if state["result"]["value"] == f"complete {page.as_uri()}":
                 break
             await asyncio.sleep(0.1)
-        await asyncio.sleep(0.8)  # side bars slide in
+        await self.ask("Runtime.evaluate", expression=STILL)
+        await asyncio.sleep(0.3)
         found, height = json.loads((await self.ask("Runtime.evaluate", expression=WIDE))["result"]["value"])
         return found, height
 
