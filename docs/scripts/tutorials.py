@@ -45,14 +45,14 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
 
 
 def said(text: str) -> str:
-    """Return the lines of a stream without those that a progress bar wrote over itself, and without XLA's alarms.
+    """Return the lines of a stream without what a progress bar wrote over itself, repeated lines and XLA's alarms.
 
     >>> said("a\\rtrain:  50%|##  | 1/2\\r\\nmodel: 3 cells.\\n")
     'model: 3 cells.\\n'
     """
     lines = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
     kept = [line for line in lines if not re.search(r"\d%\|", line) and (line.strip() or len(lines) > 1)]
-    text = "\n".join(kept)
+    text = "\n".join(line for i, line in enumerate(kept) if not line or line not in kept[i - 1 : i])
     text = re.sub(r"(?m)^E\d{4} .*slow_operation_alarm(?:.|\n)*?^\*{20,}\n(?:.*\n)*?^\*{20,}\n?", "", text)
     return text if text.strip() else ""
 
