@@ -38,10 +38,11 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type != "code":
             continue
+        cell.outputs = joined(cell.outputs)
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = said(output.text)
-        cell.outputs = joined([output for output in cell.outputs if output.get("text", "x")])
+        cell.outputs = [output for output in cell.outputs if output.get("text", "x")]
 
 
 def said(text: str) -> str:
