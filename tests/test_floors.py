@@ -18,6 +18,7 @@ GROUND = {
     "_former_names",
     "_manifest",
     "_modality_names",
+    "_obs_values",
     "_pairing",
     "_random_state",
     "_risk_scores",
