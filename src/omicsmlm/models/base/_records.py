@@ -109,7 +109,7 @@ def check_fields(config: Any) -> None:
         options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         if not all(option in TYPES or get_origin(option) in (tuple, Literal) for option in options):
             continue  # a mapping: whoever uses it checks it
-        found = next((made for option in options if (made := _of_type(value, option)) is not NO_VALUE), NO_VALUE)
+        found: Any = next((made for option in options if (made := _of_type(value, option)) is not NO_VALUE), NO_VALUE)
         if found is NO_VALUE:
             wanted = " or ".join(map(_type_name, options))
             raise value_error(name, wanted, shortened(value), "leave it out for the default")
@@ -135,7 +135,8 @@ def _of_type(value: Any, option: Any) -> Any:
         return NO_VALUE
     if option is float:
         return float(value)
-    return int(value) if value == int(value) and abs(value) < 2**63 else NO_VALUE
+    whole = int(value)
+    return whole if value == whole and abs(whole) < 2**63 else NO_VALUE
 
 
 def _pair(value: Any, options: tuple[Any, ...]) -> Any:
