@@ -28,14 +28,15 @@ def value_error(place: str, expected: str, found: str, remedy: str) -> ValueErro
     place
         What is wrong: a modality, an argument, a path.
     expected, found, remedy
-        What was expected, what was found, what to do about it.
+        What was expected, what was found, what to do about it; lines of them are joined.
 
     Examples
     --------
     >>> str(value_error("rna", "raw counts (non-negative integers)", "values down to -1", 'pass layer="counts"'))
     'rna: expected raw counts (non-negative integers), got values down to -1; pass layer="counts".'
     """
-    return ValueError(f"{place}: expected {expected}, got {found}; {remedy}.")
+    sentence = f"{place}: expected {expected}, got {found}; {remedy}."
+    return ValueError(" ".join(filter(None, map(str.strip, sentence.splitlines()))))
 
 
 def named(names: Iterable[object], most: int = 5) -> str:

@@ -6,6 +6,7 @@ they were.
 
 import gzip
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -591,7 +592,7 @@ MAY_WRITE = ("X_omics", "X_isoformer", "X_mojo")
 def surface_judged(name: str, folder: Path) -> Verdict:
     """Make the objects of a case, and its call, and judge what comes."""
     case = SURFACE[name]
-    with quietly():
+    with quietly(), chdir(folder):  # some write beside where they are
         try:
             data = case.make()
         except Exception as error:  # noqa: BLE001 - such an object cannot be made
