@@ -11,6 +11,7 @@ from mudata import MuData
 from torch import Tensor, nn
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Batch
 from omicsmlm.data import find_column, label_codes, label_names
 from omicsmlm.models.base import OmicsModel, state_under
@@ -53,7 +54,8 @@ class LabelPredictor(HeadModel):
         self.labels_key = labels_key
         self.unlabeled_category = unlabeled_category
         self.labels = labels
-        head = LabelHead(self.model.module.n_latent, len(labels))
+        with own_random_state(config.seed, devices=[]):
+            head = LabelHead(self.model.module.n_latent, len(labels), config.hidden_widths)
         self.module = ClassifierModule(self.model.module, head).eval()
         self.features: ObservationFeatures | None = None
         self.linear_models: SubsetLogits | ComponentLogits | None = None
