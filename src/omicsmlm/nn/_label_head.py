@@ -43,6 +43,11 @@ class LabelHead(nn.Module):
         self.register_buffer("overall_dd", torch.eye(n_latent))
         self.register_buffer("threshold", torch.full((), torch.inf))
 
+    def clear_hidden(self) -> None:
+        """Set the last layer of the network beside the linear layer to 0, so that it adds nothing."""
+        if self.hidden is not None:
+            _set_to_zero(self.hidden[-1])
+
     def scaled(self, z_nd: Tensor) -> Tensor:
         """Centre an embedding and bring it to the head's scale, (n, d)."""
         return (z_nd - self.centre_d) / self.scale
@@ -79,6 +84,10 @@ def _network(n_in: int, widths: Sequence[int], n_out: int) -> nn.Sequential:
     for before, after in pairwise([n_in, *widths]):
         layers += [nn.Linear(before, after), nn.SELU()]
     last = nn.Linear(widths[-1], n_out)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    _set_to_zero(last)
     return nn.Sequential(*layers, last)
+
+
+def _set_to_zero(layer: nn.Module) -> None:
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
