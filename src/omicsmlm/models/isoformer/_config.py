@@ -10,6 +10,9 @@ from omicsmlm.models.base import FormerFields
 from omicsmlm.nn import FusionKind, Reading, SequenceKind, Source
 from omicsmlm.tokenizers import Truncation
 
+KINDS: dict[str, SequenceKind] = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
+"""Alphabet of each sequence."""
+
 TRUNCATIONS = {
     "dna": Truncation(8192, "centre"),
     "rna": Truncation(12_288, "end"),

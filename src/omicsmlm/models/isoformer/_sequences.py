@@ -13,8 +13,8 @@ from omicsmlm.data import find_column, holds_coding_sequences
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
 
-from ._config import IsoFormerConfig, IsoFormerDerived
-from ._module import KINDS, IsoFormerModule
+from ._config import KINDS, IsoFormerConfig, IsoFormerDerived
+from ._module import IsoFormerModule
 
 DEFAULT_COLUMNS = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}
 """Columns of ``obs`` that are taken for a sequence where none is named, the first that is there."""

@@ -8,12 +8,14 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import value_error
 from omicsmlm._cox import Times
-from omicsmlm.data import as_categories, find_column
+from omicsmlm.data import as_categories, find_column, find_numbers
 
 ALL = "all"
 """Name of the one stratum, where there is no column of strata."""
+NOT_NUMBERS = "code it as numbers (as several columns of 0 and 1, if there is no order)"
+"""What to do with a column that holds anything else."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Columns:
         self.strata = [ALL] if names is None else sorted(names.iloc[indices].unique())
         self.mean_k, self.deviation_k = [], []
         for key in self.covariate_keys:
-            value_n = _numbers(data, key)[indices]
+            value_n = find_numbers(data, key, NOT_NUMBERS)[indices]
             if not np.isfinite(value_n).any():
                 raise value_error(
                     f"column {key!r}", "numbers", "none in the observations with a time", "leave this covariate out"
@@ -78,7 +80,10 @@ class Columns:
         ValueError
             If a time is negative, or an event is neither 0 nor 1.
         """
-        time_n, event_n = _numbers(data, self.time_key), _numbers(data, self.event_key)
+        time_n, event_n = (
+            find_numbers(data, self.time_key, NOT_NUMBERS),
+            find_numbers(data, self.event_key, NOT_NUMBERS),
+        )
         if (time_n < 0).any():
             found = f"times down to {np.nanmin(time_n):g}"
             raise value_error(f"column {self.time_key!r}", "times that are not negative", found, "count from the start")
@@ -100,7 +105,7 @@ class Columns:
         """Read the (n_obs, 2k) float32 covariates: standardised, 0 where missing; then 1 where missing, else 0."""
         values, missing = [], []
         for key, mean, deviation in zip(self.covariate_keys, self.mean_k, self.deviation_k, strict=True):
-            value_n = (_numbers(data, key) - mean) / deviation
+            value_n = (find_numbers(data, key, NOT_NUMBERS) - mean) / deviation
             missing.append(~np.isfinite(value_n))
             values.append(np.where(missing[-1], 0.0, value_n))
         columns = [*values, *missing]
@@ -108,18 +113,6 @@ class Columns:
 
     def _stratum_names(self, data: AnnData | MuData) -> pd.Series | None:
         return None if self.stratum_key is None else as_categories(find_column(data, self.stratum_key))
-
-
-def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
-    """Return a column as (n_obs,) float64, NaN where it is missing."""
-    column = find_column(data, key)
-    try:
-        values = pd.to_numeric(column.astype(object).where(column.notna(), np.nan))
-    except (TypeError, ValueError) as error:
-        remedy = "code it as numbers (as several columns of 0 and 1, if there is no order)"
-        texts = as_categories(column).dropna().unique()  # as text, since not every value can be hashed
-        raise value_error(f"column {key!r}", "numbers", named(texts, 3), remedy) from error
-    return values.to_numpy(dtype=np.float64)
 
 
 def listed(keys: str | Sequence[str]) -> list[str]:
