@@ -25,7 +25,7 @@ from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, M
 from ._gene_embedding import checked_gene_embedding, copy_gene_embedding
 from ._initialization import fit_heads, initialize, initialize_row, set_values
 from ._module import MOJOModule
-from ._published import OMICS, load_published, published_derived, read_published
+from ._published import OMICS, Published, load_published, published_derived, read_published
 
 logger = logging.getLogger(__name__)
 
@@ -127,15 +127,19 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         ValueError
             If a file, a parameter or its shape is not that of the published network, or no gene is shared.
         """
-        published, omics = read_published(directory), dict(OMICS if modalities is None else modalities)
+        published = read_published(directory)
         with cls.leaving_as_it_was(data):
             model = cls(data, published.config, batch_key=batch_key)
-            states = model.adata_manager.modalities
-            model.derived = published_derived(published, genes, states, omics)
-            model._build()
-            load_published(model.module, published, [omics[name] for name in states])
-        model.is_trained_ = True
+            model._become(published, genes, dict(OMICS if modalities is None else modalities))
         return model
+
+    def _become(self, published: Published, genes: Sequence[str], omics: Mapping[str, str]) -> None:
+        """Take the genes, scales and weights that were published in the place of those of the object."""
+        states = self.adata_manager.modalities
+        self.derived = published_derived(published, genes, states, omics)
+        self._build()
+        load_published(self.module, published, [omics[name] for name in states])
+        self.is_trained_ = True
 
     @property
     def embedding_batch_size(self) -> int:
