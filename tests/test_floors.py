@@ -18,6 +18,7 @@ GROUND = {
     "_draws",
     "_manifest",
     "_modality_names",
+    "_obs_values",
     "_pairing",
     "_random_state",
     "_risk_scores",

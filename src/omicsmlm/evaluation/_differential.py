@@ -51,10 +51,10 @@ def differential_features(
     data
         AnnData or MuData with raw counts in ``X`` (or in ``layers["counts"]``, where ``X`` has none). Not changed.
     groupby
-        Column of the top-level ``.obs`` with the groups: cell types, clusters, or a condition. Choose groups that were
+        Column of ``.obs`` with the groups: cell types, clusters, or a condition. Choose groups that were
         not made from the values to be tested: clusters differ in what they were made by.
     sample_key
-        Column of the top-level ``.obs`` with what is independent and has several groups: donors, patients, samples.
+        Column of ``.obs`` with what is independent and has several groups: donors, patients, samples.
     reference
         Group to compare the others with; None compares each group with all others taken together.
     modality
