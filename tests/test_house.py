@@ -188,10 +188,7 @@ def concrete_parents(src: Path) -> set[str]:
     Protocols are, and records (data classes) that others extend need not be.
     """
     classes = [
-        node
-        for file in src.rglob("*.py")
-        for node in nodes_of(file.read_text())
-        if isinstance(node, ast.ClassDef)
+        node for file in src.rglob("*.py") for node in nodes_of(file.read_text()) if isinstance(node, ast.ClassDef)
     ]
     bases = {ast.unparse(base).partition("[")[0] for node in classes for base in node.bases}
     is_free = {node.name for node in classes if "Protocol" in map(ast.unparse, node.bases) or node.decorator_list}

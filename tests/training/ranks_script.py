@@ -51,7 +51,8 @@ def train_ranks(out: Path, n_ranks: int) -> None:
                 sys.stderr.flush()
                 os._exit(code)
         children.append(child)
-    if any([os.waitpid(child, 0)[1] for child in children]):
+    statuses = [os.waitpid(child, 0)[1] for child in children]  # of all: none is left behind
+    if any(statuses):
         sys.exit("a rank failed")
 
 
