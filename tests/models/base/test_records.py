@@ -139,7 +139,9 @@ class Checked:
 
 
 def test_what_is_meant_all_the_same_becomes_what_it_should_be(tmp_path):
-    found = Checked(np.int64(3), 1, np.True_, [0, np.float32(0.5)], [0.25, 1], "b", tmp_path, [4, 2.0], {"a": "unchecked"})
+    found = Checked(
+        np.int64(3), 1, np.True_, [0, np.float32(0.5)], [0.25, 1], "b", tmp_path, [4, 2.0], {"a": "unchecked"}
+    )
     assert found == Checked(3, 1.0, True, (0.0, 0.5), (0.25, 1.0), "b", str(tmp_path), (4, 2), {"a": "unchecked"})
     types = [type(getattr(found, name)) for name in ("seed", "rate", "is_on", "mask_rates", "folder")]
     assert types == [int, float, bool, tuple, str]
