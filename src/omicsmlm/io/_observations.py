@@ -32,7 +32,7 @@ def observation_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     if not isinstance(source, str | os.PathLike):
         raise value_error(PLACE, "a path or a DataFrame", type(source).__name__, "pass one of them")
     path = Path(source).expanduser()
-    if not path.is_file() or not is_table(path):
+    if not os.path.isfile(path) or not is_table(path):
         raise value_error(PLACE, "an existing .tsv, .csv, .txt or .parquet file", repr(str(path)), "check the path")
     return read_table(PLACE, path, as_text=True)
 
