@@ -44,14 +44,14 @@ def written_file(
     target = absolute(path, place)
     wanted = "a file that can be written"
     with _said(place, wanted, target, failures):
-        if os.path.isdir(target):
+        if target.is_dir():
             raise value_error(place, "a file", f"{str(target)!r}, which is a directory", "pass another path")
-        if os.path.exists(target) and not overwrite:
+        if target.exists() and not overwrite:
             raise _exists(place, "file", target)
         with working_folder(target) as folder:
             part = folder / f"new{target.suffix}"  # some libraries look at how a name ends
             yield part
-            if os.path.exists(target):
+            if target.exists():
                 shutil.copymode(target, part)
             _flush(part)
             _flush(folder)
@@ -103,7 +103,7 @@ def written_directory(
             yield part
             if finish is not None:
                 finish(part)
-            if os.path.exists(target):
+            if target.exists():
                 _keep_others(target, part, ours)
                 shutil.copymode(target, part)
             _flush_tree(part)
@@ -124,9 +124,9 @@ def check_directory(directory: str | Path, place: str = "save", *, overwrite: bo
     target = absolute(directory, place)
     found = repr(str(target))
     try:
-        if not os.path.exists(target):
+        if not target.exists():
             return target
-        if not os.path.isdir(target):
+        if not target.is_dir():
             raise value_error(place, "a directory", f"{found}, which is a file", "pass another path")
         if not overwrite:
             raise _exists(place, "directory", target)
@@ -214,7 +214,7 @@ def _claimed(part: Path, target: Path) -> bool:
     except FileExistsError:
         return False
     except OSError:  # a file system without links
-        if os.path.exists(target):
+        if target.exists():
             return False
         part.rename(target)
     return True
@@ -257,7 +257,7 @@ def _keep_others(target: Path, part: Path, ours: Collection[str]) -> None:
         new = part / other.name
         if other.name in ours or os.path.lexists(new):
             continue
-        if os.path.isdir(other) and not other.is_symlink():
+        if other.is_dir() and not other.is_symlink():
             shutil.copytree(other, new, symlinks=True, copy_function=_linked)
         else:
             _linked(other, new)
@@ -289,7 +289,7 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         # Not every file system can of folders.
-        if not (os.path.isdir(path) and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):
             raise
     finally:
         os.close(descriptor)
