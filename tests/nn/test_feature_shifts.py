@@ -35,7 +35,7 @@ def one_feature(g: int, size: float) -> np.ndarray:
 def test_a_shifted_feature_counts_less_and_the_others_as_before(shifts):
     shifts.fit(2, *cells((80, 80, 80), 1, one_feature(5, 3.0)))
     weight_g = shifts.weight_bg[0]
-    assert weight_g[5] < 0.02
+    assert weight_g[5] < 0.05
     assert (weight_g[np.arange(N_FEATURES) != 5] > 0.9).all()
     assert shifts.is_shifted_b.tolist() == [True, False]
     assert shifts.n_shifted() == 1
@@ -63,7 +63,7 @@ def test_batches_of_the_reference_say_what_is_tolerated():
     shifts = FeatureShifts({"rna": N_FEATURES}, 3, 2, 3)
     shifts.summarise(observed, z_nd, batch_n)
     shifts.fit(2, *cells((80, 80, 80), 1, one_feature(7, 2.0) + one_feature(8, 2.0)))
-    assert shifts.weight_bg[0, 7] > 0.9 > 0.05 > shifts.weight_bg[0, 8]
+    assert shifts.weight_bg[0, 7] > 0.9 > 0.15 > shifts.weight_bg[0, 8]
 
 
 def test_the_same_observations_as_a_new_batch_have_no_shift(shifts):

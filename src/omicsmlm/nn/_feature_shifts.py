@@ -17,7 +17,7 @@ OBSERVATIONS_PER_CLUSTER = 30
 """Fewer profiles and groups where there are few observations; of a batch of fewer than this, nothing is said."""
 ROBUSTNESS = 0.1
 """Shift, in standard deviations of a feature, at which its weight in the fit of the composition is halved."""
-HALVING = 0.25
+HALVING = 0.5
 """Shift beyond what is tolerated at which a feature's weight is halved (``docs/experiments/queries_and_labels.md``)."""
 SHARED = 1 / 3
 """Fraction of a batch that must have a shift: what fewer have may be a type that the reference lacks."""
@@ -54,7 +54,7 @@ class FeatureShifts(nn.Module):
     clusters of the reference, robustly, by non-negative least squares; what is left of a feature's mean, and is shared by a
     third of the batch, is its shift s, in standard deviations of the reference. Its scaled values are multiplied by
 
-    .. math:: w = \frac{1}{1 + (e / 0.25)^2}, \qquad e = \max\left(0, |s| - t - 2 / \sqrt{n}\right)
+    .. math:: w = \frac{1}{1 + (e / 0.5)^2}, \qquad e = \max\left(0, |s| - t - 2 / \sqrt{n}\right)
 
     with t the largest shift of the feature among the reference's own batches and n the observations of the batch. No label is
     read, and nothing is trained. Observations of batches without a shifted feature, those of the reference among them, pass
@@ -193,7 +193,9 @@ def unexplained(profile_kg: np.ndarray, mean_g: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> profiles = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0]])
-    >>> unexplained(profiles, np.array([0.25, 0.75, 1.0, 8.0])).round(2).tolist()  # a fourth and three fourths, and a shift
+    >>> unexplained(profiles, np.array([0.25, 0.75, 1.0, 8.0])).round(
+    ...     2
+    ... ).tolist()  # a fourth and three fourths, and a shift
     [0.0, 0.0, 0.0, 8.0]
     """
     measured_g, left_g = np.isfinite(mean_g), np.zeros(len(mean_g))

@@ -202,7 +202,9 @@ class OmicsMLM(
             shifts.fit(batch, *self._observed(own))
         n_shifted = shifts.n_shifted()
         if n_shifted:
-            announce(f"{type(self).__name__}: {n_shifted:,} features are shifted in a new batch, and count less than half there.")
+            announce(
+                f"{type(self).__name__}: {n_shifted:,} features are shifted in a new batch, and count less than half there."
+            )
 
     def _batch_codes(self) -> np.ndarray:
         """Return the batch of each observation, (n,) int64; 0 where there are none."""
