@@ -63,11 +63,12 @@ def test_features_that_a_query_has_shifted_count_less_at_once(reference, caplog)
     found, plain = model.get_latent_representation(), reference.get_latent_representation(query)
     assert (found != plain).any(1).tolist() == [False, True, True] * 30
     counts[:, 3] = round(counts[:, 3].mean())
-    distances = []
-    for before in (found, plain):  # of cells from themselves, where that gene is the same in all of them
-        query.X = counts.copy()
-        source = model if before is found else reference
-        distances.append(np.linalg.norm(source.get_latent_representation(query) - before, axis=1)[1::3].mean())
+    other = query.copy()
+    other.X = counts
+    distances = [  # of cells from themselves, where that gene is the same in all of them
+        np.linalg.norm(source.get_latent_representation(other) - before, axis=1)[1::3].mean()
+        for source, before in ((model, found), (reference, plain))
+    ]
     assert distances[0] < 0.5 * distances[1]
 
 
