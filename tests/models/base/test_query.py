@@ -62,14 +62,6 @@ def test_features_that_a_query_has_shifted_count_less_at_once(reference, caplog)
     assert any("shifted in a new batch, and count less than half there" in message for message in caplog.messages)
     found, plain = model.get_latent_representation(), reference.get_latent_representation(query)
     assert (found != plain).any(1).tolist() == [False, True, True] * 30
-    counts[:, 3] = round(counts[:, 3].mean())
-    other = query.copy()
-    other.X = counts
-    distances = [  # of cells from themselves, where that gene is the same in all of them
-        np.linalg.norm(source.get_latent_representation(other) - before, axis=1)[1::3].mean()
-        for source, before in ((model, found), (reference, plain))
-    ]
-    assert distances[0] < 0.5 * distances[1]
 
 
 def test_training_moves_the_query_and_never_the_reference(reference, adapted):
