@@ -22,6 +22,7 @@ from ._latents import LatentAttention
 from ._linear_initialization import (
     Component,
     Directions,
+    Fitting,
     are_paired,
     initial_components,
     log_means,
@@ -29,6 +30,7 @@ from ._linear_initialization import (
     principal_directions,
 )
 from ._linear_risks import LinearRisks
+from ._linked_estimates import Links, linked_estimates, linked_weights, with_pairs
 from ._modality_scalings import Scalings
 from ._pretrained_encoder import PretrainedEncoder, state_width
 from ._query_alignment import QueryAlignment
@@ -123,6 +125,11 @@ __all__ = [
     "SubsetLogits",
     "attend",
     "initial_components",
+    "Fitting",
+    "Links",
+    "linked_estimates",
+    "linked_weights",
+    "with_pairs",
     "drawn",
     "log_means",
     "mean_logits",

@@ -1,13 +1,18 @@
 """Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
+import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
+from omicsmlm._checks import named
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
 from omicsmlm.nn import FoldSizes, are_paired
@@ -15,8 +20,11 @@ from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
 from ._imputing import ImputingModel
+from ._links import FeatureLinks, matched_links
 from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._records import Config, FormerFields
+
+logger = logging.getLogger(__name__)
 
 ACCESSIBILITY_WEIGHT = 0.1
 """Weight of the likelihood of open regions, beside 1 for RNA, whose counts say more of a cell (``docs/omicsmlm.md``)."""
@@ -56,6 +64,8 @@ class ComponentDerived(QueryDerived):
     """Observations whose embedding is kept, for queries to be aligned with."""
     folds: FoldSizes = FoldSizes()
     """Folds of the observations that the network was initialised with; none where no modality predicts another."""
+    links: FeatureLinks = FeatureLinks()
+    """Links between genes and peaks, which bring together observations that have one of the two."""
 
 
 class FeatureStatistics(NamedTuple):
@@ -72,6 +82,20 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
     """Abstract: a family whose network is a :class:`ComponentModule`; it selects the features that are encoded, or reconstructed."""
 
     former_derived: ClassVar[FormerFields] = FormerFields(renamed={"n_remembered": "n_reference"})
+    _links: pd.DataFrame | None = None
+
+    def __init__(
+        self,
+        data: AnnData | MuData,
+        config: C | None = None,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        labels: tuple[str, str] | None = None,
+        links: pd.DataFrame | None = None,
+    ) -> None:
+        self._links = links
+        super().__init__(data, config, batch_key=batch_key, labels=labels)
+        self._links = None  # what of it concerns the model is in derived
 
     @abstractmethod
     def _select_features(
@@ -114,14 +138,37 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             profiles={name: found.profile for name, found in read.items()},
             depths={name: found.depth for name, found in read.items()},
             n_reference=min(MOST_REFERENCE_EMBEDDINGS, self.adata.n_obs),
-            folds=self._folds(sample),
+            **self._ties(sample),
         )
 
-    def _folds(self, sample: Sequence[Batch]) -> FoldSizes:
-        """Return how many folds there are of the observations that the network is initialised with."""
+    def _ties(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        """Return what modalities are initialised by each other with: links, and folds of the observations that it is done with."""
         names = self.adata_manager.modalities
         has = {name: np.concatenate([batch.present[name].numpy() for batch in sample]) for name in names}
-        return FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if are_paired(has) else FoldSizes()
+        links = FeatureLinks() if self._links is None else matched_links(self._links, names)
+        is_tied = are_paired(has) or bool(links.weights)
+        if not is_tied:
+            self._warn_of_untied(has)
+        return {
+            "folds": FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if is_tied else FoldSizes(),
+            "links": links,
+        }
+
+    def _warn_of_untied(self, has: Mapping[str, np.ndarray]) -> None:
+        """Say that no observation has two modalities, if that is so: nothing then brings them together."""
+        if len(has) > 1 and all(of_modality.any() for of_modality in has.values()) and sum(has.values()).max() < 2:
+            kinds = {state["kind"] for state in self.adata_manager.modalities.values()}
+            remedy = "pass links=, a table of genes and the peaks near them (omicsmlm.pp.link_peaks)"
+            logger.warning(
+                "%s: no observation has two of %s, so that nothing brings these together; %s.",
+                type(self).__name__,
+                named(has),
+                remedy if {"counts", "accessibility"} <= kinds else "add observations that have two",
+            )
+
+    def _describe(self) -> str:
+        links = self.derived.links
+        return super()._describe() + (f"; {links}" if links.weights else "")
 
     def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> FeatureStatistics:
         """Return what is read off the observations that have a modality, of a sample."""
