@@ -57,7 +57,9 @@ def test_places_come_from_the_exons_of_a_gtf(tmp_path, named_by):
     rna, atac = empty(pd.DataFrame(index=["none", name])), empty(pd.DataFrame(index=["chr1:240-260", "chr1:2500-2600"]))
     found = link_peaks(rna, atac, tmp_path / "genes.gtf")
     assert found["gene"].tolist() == [name, name]
-    assert found["distance"].tolist() == [0, 100], "between two exons, and upstream of the end, 400, on the minus strand"
+    assert found["distance"].tolist() == [0, 100], (
+        "between two exons, and upstream of the end, 400, on the minus strand"
+    )
 
 
 @pytest.mark.parametrize(

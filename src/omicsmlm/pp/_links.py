@@ -63,7 +63,9 @@ def link_peaks(
     --------
     >>> genes = pd.DataFrame({"chrom": "chr1", "start": 5000, "end": 9000, "strand": "+"}, index=["ABC"])
     >>> peaks = pd.DataFrame(index=["chr1:3500-3600", "chr1:10000-10100", "chr2:10-20"])
-    >>> link_peaks(AnnData(np.ones((1, 1)), var=genes), AnnData(np.ones((1, 3)), var=peaks)).round(2).to_numpy().tolist()
+    >>> link_peaks(AnnData(np.ones((1, 1)), var=genes), AnnData(np.ones((1, 3)), var=peaks)).round(
+    ...     2
+    ... ).to_numpy().tolist()
     [['ABC', 'chr1:3500-3600', 1.0, 0], ['ABC', 'chr1:10000-10100', 0.59, 1000]]
     """
     for name, number in (("max_distance", max_distance), ("upstream", upstream)):

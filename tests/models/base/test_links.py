@@ -41,8 +41,14 @@ def test_the_matrix_is_that_of_the_chosen_features():
         (TABLE[["gene"]], r"links: expected a DataFrame with the columns 'gene' and 'peak', got 'gene'; pass what"),
         (TABLE.iloc[:0], r"links: expected at least one link, got an empty table"),
         (TABLE.assign(weight=[1, 1, -1, 1, 1]), r"links: expected weights above 0, got '-1'"),
-        (TABLE.assign(gene="x"), r"links: expected genes among the features of 'rna', such as 'a', 'b', got 'x'"),
-        (TABLE.assign(peak="x"), r"links: expected peaks among the features of 'atac', such as 'p', 'q', got 'x'"),
+        (
+            TABLE.assign(gene="x"),
+            r"links: expected genes among the features of 'rna', such as 'a', 'b' and 1 more, got 'x'",
+        ),
+        (
+            TABLE.assign(peak="x"),
+            r"links: expected peaks among the features of 'atac', such as 'p', 'q' and 2 more, got 'x'",
+        ),
         (TABLE.iloc[1:3], r"links: expected genes and peaks that the object has, got none of 2 links with both"),
     ],
 )

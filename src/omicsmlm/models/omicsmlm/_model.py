@@ -25,7 +25,7 @@ from omicsmlm.models.base import (
 )
 from omicsmlm.nn import Fitting
 from omicsmlm.objectives import (
-    BatchAlignmentLoss,
+    AlignmentLoss,
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
@@ -152,7 +152,7 @@ class OmicsMLM(
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
+        alignment_losses: dict[str, tuple[AlignmentLoss, float]] = {}
         if n_known is None:
             alignment_losses["alignment"] = (ClusterAlignment(strength=c.batch_strength), ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
@@ -166,6 +166,7 @@ class OmicsMLM(
             alignment_losses=alignment_losses,
             depths=derived.depths,
         )
+        self._align_modalities(objective, derived)
         whole: LatentReconstruction | SemiSupervised = objective
         if module.labels is not None and n_known is None:  # a query adapts without labels
             whole = SemiSupervised(objective, LABEL_WEIGHT)

@@ -198,6 +198,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             module.adapt_only(n_known, derived.added)
         tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))
         cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
+        self._align_modalities(cell, derived)
         return Parts(
             tokenizer=tokenizer,
             masking=MaskTokens(
