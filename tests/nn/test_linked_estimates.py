@@ -59,6 +59,10 @@ def test_the_precision_is_that_of_two_halves(halves):
     found = linked_estimates(genes[600:], weights, peaks[:600], link, seed=0)
     linked = linked_weights(genes[600:], weights, peaks[:600], link)
     np.testing.assert_allclose(found.precision_k, own_estimates(peaks[:600], linked, 0).precision_k)
+    score = peaks[:600] @ linked
+    score = (score - score.mean(0)) / score.std(0) * (genes[600:] @ weights).std(0) + (genes[600:] @ weights).mean(0)
+    unshrunk, size = ridge_estimates(peaks[:600], score, 0), np.sqrt(found.precision_k / (1 + found.precision_k))
+    np.testing.assert_allclose(found.weights_gk, unshrunk.weights_gk * size, rtol=1e-3, atol=1e-5)
     assert found.folds is None
 
 

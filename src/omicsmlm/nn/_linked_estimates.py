@@ -100,8 +100,10 @@ def linked_estimates(
 
     Of each observation the linked features stand for those of the modality (:func:`linked_weights`). These scores, of few peaks
     a gene, are noisy: they are predicted anew from all features of the observation, by the ridge regression of
-    :func:`ridge_estimates`, in which an observation shares strength with those that are like it. Means and variances are
-    those of the components: the two sets of observations are taken to be of like composition.
+    :func:`ridge_estimates`, in which an observation shares strength with those that are like it. Means are those of the
+    components: the two sets of observations are taken to be of like composition. Standard deviations are those of the components
+    times the correlation with the truth that the precision implies, :math:`\sqrt{p / (1 + p)}`, so that what the links do
+    not tell stays near its mean.
 
     Parameters
     ----------
@@ -124,8 +126,19 @@ def linked_estimates(
     told_nk = np.where(deviation_k > LEAST_LINKED_DEVIATION, told_nk - told_nk.mean(0), 0) / np.maximum(
         deviation_k, LEAST_LINKED_DEVIATION
     )
-    found = ridge_estimates(x_no, told_nk * own_nk.std(0) + own_nk.mean(0), seed, fold_n)
-    return found._replace(precision_k=half_precision(x_no, linked_ok, seed))
+    mean_k = own_nk.mean(0)
+    found = ridge_estimates(x_no, told_nk * own_nk.std(0) + mean_k, seed, fold_n)
+    precision_k = half_precision(x_no, linked_ok, seed)
+    return _shrunk(found, mean_k, np.sqrt(precision_k / (1 + precision_k)))._replace(precision_k=precision_k)
+
+
+def _shrunk(found: Estimates, mean_k: np.ndarray, size_k: np.ndarray) -> Estimates:
+    """Return estimates whose deviations from a mean are multiplied with something."""
+    weights_gk, offset_k = found.weights_gk * size_k, found.offset_k * size_k + (1 - size_k) * mean_k
+    folds = found.folds and FoldEstimates(*(np.asarray(part * size_k, dtype=np.float32) for part in found.folds))
+    return Estimates(
+        np.asarray(weights_gk, dtype=np.float32), np.asarray(offset_k, dtype=np.float32), found.precision_k, folds
+    )
 
 
 def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:

@@ -21,9 +21,9 @@ from ._bounded_counts import (
 )
 from ._consistency import divergence, info_nce
 from ._hazards import CoxObjective, DiscreteHazards, log_risk
+from ._initial_targets import InitialTargets
 from ._labels import LabelObjective, SemiSupervised
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
-from ._modality_alignment import ModalityAlignment
 from ._negative_binomial import negative_binomial
 from ._reconstruction import AlignmentLoss, LatentReconstruction, expected_values, negative_log_likelihood
 from ._reduction import observation_mean, step_mean
@@ -49,7 +49,7 @@ __all__ = [
     "SemiSupervised",
     "AlignmentLoss",
     "BatchAlignmentLoss",
-    "ModalityAlignment",
+    "InitialTargets",
     "TokenPrediction",
     "batch_shifts",
     "bernoulli",

@@ -17,7 +17,7 @@ from omicsmlm._checks import named
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
 from omicsmlm.nn import FoldSizes, are_paired
-from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, ModalityAlignment, MutualNeighbours
+from omicsmlm.objectives import AlignmentLoss, InitialTargets
 from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
@@ -39,8 +39,6 @@ MOST_ADVERSARY = 30.0
 N_FOLDS = 10
 """Folds of the observations that a network is initialised with, each of which is estimated by the others where modalities predict
 one another (``docs/experiments/single_cell.md``)."""
-MODALITY_ALIGNMENT_WEIGHT, MODALITY_NEIGHBOUR_WEIGHT = 30.0, 10.0
-"""Weights, where links bring modalities together, of the alignment of observations with different modalities: those of batches."""
 WEIGHT_DECAY = 1e-4
 """Of AdamW, in both families (ours)."""
 
@@ -87,7 +85,7 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
 
     former_derived: ClassVar[FormerFields] = FormerFields(renamed={"n_remembered": "n_reference"})
     _links: pd.DataFrame | None = None
-    _aligned: Sequence[ModalityAlignment] = ()
+    _initial_targets: InitialTargets | None = None
 
     def __init__(
         self,
@@ -171,26 +169,18 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
                 remedy if {"counts", "accessibility"} <= kinds else "add observations that have two",
             )
 
-    def _align_modalities(self, objective: LatentReconstruction, derived: D) -> None:
-        """Let an objective align observations that have different modalities, from the first step on, where links tie these."""
-        if not derived.links.weights or derived.n_known_batches is not None:
-            return
-        losses = {
-            "modality alignment": (ModalityAlignment(ClusterAlignment()), MODALITY_ALIGNMENT_WEIGHT),
-            "modality neighbours": (ModalityAlignment(MutualNeighbours()), MODALITY_NEIGHBOUR_WEIGHT),
-        }
-        self._aligned = [loss for loss, _ in losses.values()]
-        objective.alignment_losses.update(losses)
-        objective.start = 0.0
+    def _targets(self, derived: D, otherwise: AlignmentLoss, strength: float = 1.0) -> AlignmentLoss:
+        """Return the loss that draws masked observations to whole ones: where links tie modalities, to those before the training."""
+        self._initial_targets = InitialTargets(strength=strength) if derived.links.weights else None
+        return otherwise if self._initial_targets is None else self._initial_targets
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         super()._prepare_training(train_indices)
-        if self._aligned:
-            dataset, every = self.adata_manager.observation_dataset(), np.arange(self.adata.n_obs)
-            has = [dataset.modalities[name].in_modality(every) >= 0 for name in self.adata_manager.modalities]
-            subset_n = torch.from_numpy(sum(has_n.astype(np.int64) << m for m, has_n in enumerate(has)))
-            for loss in self._aligned:
-                loss.subset_n = subset_n
+        if self._initial_targets is not None and not self.is_query:
+            embedding_nd = torch.from_numpy(self.get_latent_representation())
+            codes_nk = self.adata_manager.observation_dataset().covariates.long()
+            batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
+            self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
 
     def _describe(self) -> str:
         links = self.derived.links

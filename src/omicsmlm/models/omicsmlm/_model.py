@@ -154,7 +154,8 @@ class OmicsMLM(
             module.adapt_only(n_known, derived.added)
         alignment_losses: dict[str, tuple[AlignmentLoss, float]] = {}
         if n_known is None:
-            alignment_losses["alignment"] = (ClusterAlignment(strength=c.batch_strength), ALIGNMENT_WEIGHT)
+            whole_cells = self._targets(derived, ClusterAlignment(strength=c.batch_strength), c.batch_strength)
+            alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
         objective = LatentReconstruction(
@@ -166,7 +167,6 @@ class OmicsMLM(
             alignment_losses=alignment_losses,
             depths=derived.depths,
         )
-        self._align_modalities(objective, derived)
         whole: LatentReconstruction | SemiSupervised = objective
         if module.labels is not None and n_known is None:  # a query adapts without labels
             whole = SemiSupervised(objective, LABEL_WEIGHT)

@@ -197,8 +197,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))
-        cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
-        self._align_modalities(cell, derived)
+        cell = self._cell(kinds, n_categories[0] if n_categories else 1, derived)
         return Parts(
             tokenizer=tokenizer,
             masking=MaskTokens(
@@ -221,18 +220,19 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             memory=cell if c.cell_weight and cell.alignment_losses else None,
         )
 
-    def _cell(self, kinds: dict[str, Kind], n_batches: int, *, is_query: bool) -> LatentReconstruction:
+    def _cell(self, kinds: dict[str, Kind], n_batches: int, derived: ScMBERTDerived) -> LatentReconstruction:
         """Return the objective of the cell's embedding."""
         c = self.config
         weights = {name: ACCESSIBILITY_WEIGHT if kind == "accessibility" else 1.0 for name, kind in kinds.items()}
-        is_aligned = c.alignment_weight > 0 and not is_query
+        is_aligned = c.alignment_weight > 0 and derived.n_known_batches is None
+        whole_cells = self._targets(derived, ClusterAlignment())
         return LatentReconstruction(
             kinds,
             {name: c.cell_weight * weight for name, weight in weights.items()},
             kl_weight=c.kl_weight,
             kl_warmup=KL_WARMUP,
             adversary_weight=min(ADVERSARY_WEIGHT * (n_batches - 1), MOST_ADVERSARY),
-            alignment_losses={"alignment": (ClusterAlignment(), c.alignment_weight)} if is_aligned else {},
+            alignment_losses={"alignment": (whole_cells, c.alignment_weight)} if is_aligned else {},
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
