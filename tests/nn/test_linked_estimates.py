@@ -47,9 +47,13 @@ def test_links_estimate_what_no_observation_pairs(halves, form):
         assert r > 0.8
         assert r >= np.corrcoef(plain[600:, k], truth[600:, k])[0, 1] - 0.02, "shared strength does not lose"
     np.testing.assert_allclose(told[:600].mean(0), truth[600:].mean(0), atol=0.1)
-    shuffled = sparse.csr_matrix(link.toarray()[np.random.default_rng(3).permutation(40)])
-    control = linked_estimates(genes[600:], weights, form(peaks[:600]), shuffled, seed=0, fold_n=fold_n)
-    assert abs(np.corrcoef(peaks[600:] @ control.weights_gk[:, 0], truth[600:, 0])[0, 1]) < 0.6
+    by_chance = []
+    for draw in range(8):  # programs are still found, but not which is which
+        shuffled = sparse.csr_matrix(link.toarray()[np.random.default_rng(draw).permutation(40)])
+        control = linked_estimates(genes[600:], weights, form(peaks[:600]), shuffled, seed=0)
+        told = peaks[600:] @ control.weights_gk
+        by_chance += [np.corrcoef(told[:, k], truth[600:, k])[0, 1] for k in range(2)]
+    assert abs(np.mean(by_chance)) < 0.5
     assert found.folds is not None
     assert found.folds.weights_fgk.shape == (5, 200, 2)
 
