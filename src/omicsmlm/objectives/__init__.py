@@ -1,5 +1,6 @@
 """What training minimises."""
 
+from ._agreement import AgreeingViews, AgreementForm, ComparingObjective
 from ._batch_alignment import (
     BatchAlignmentLoss,
     ClusterAlignment,
@@ -36,9 +37,12 @@ __all__ = [
     "ResidueCrossEntropy",
     "TargetError",
     "Activation",
+    "AgreeingViews",
+    "AgreementForm",
     "BinCrossEntropy",
     "BinsAndValues",
     "ClusterAlignment",
+    "ComparingObjective",
     "CountLoss",
     "CountReconstruction",
     "CoxObjective",
