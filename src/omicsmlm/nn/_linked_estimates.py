@@ -180,7 +180,7 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
 
 def deviations(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
     """Return the standard deviation of each feature, (g,)."""
-    if not sparse.issparse(x_ng):
+    if isinstance(x_ng, np.ndarray):
         deviation_g: np.ndarray = x_ng.std(0)
         return deviation_g
     mean_g = np.asarray(x_ng.mean(0)).ravel()

@@ -97,8 +97,8 @@ def _genes(rna: AnnData, gtf: str | Path | None) -> pd.DataFrame:
         if not has_intervals(rna.var):
             wanted = f"the columns {named(COORDINATES)} in var, or a GTF file"
             raise value_error("rna", wanted, f"columns {named(rna.var.columns)}", "pass gtf=")
-        has_place = rna.var[["start", "end"]].notna().all(axis=1)
-        table = tabled_intervals("rna", rna.var[has_place])
+        table = pd.DataFrame(rna.var)
+        table = tabled_intervals("rna", table[table[["start", "end"]].notna().all(axis=1)])
         return table.assign(strand=table["strand"] if "strand" in table else "")
     exons = read_gtf(gtf)
     exons = exons[exons["feature"] == "exon"]

@@ -159,7 +159,11 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
 
     def _warn_of_untied(self, has: Mapping[str, np.ndarray]) -> None:
         """Say that no observation has two modalities, if that is so: nothing then brings them together."""
-        if len(has) > 1 and all(of_modality.any() for of_modality in has.values()) and sum(has.values()).max() < 2:
+        if (
+            len(has) > 1
+            and all(of_modality.any() for of_modality in has.values())
+            and np.sum(list(has.values()), axis=0).max() < 2
+        ):
             kinds = {state["kind"] for state in self.adata_manager.modalities.values()}
             remedy = "pass links=, a table of genes and the peaks near them (omicsmlm.pp.link_peaks)"
             logger.warning(

@@ -80,9 +80,8 @@ def matched_links(links: pd.DataFrame, modalities: Mapping[str, Mapping[str, Any
         raise value_error("links", "genes and peaks that the object has", found, "name the features as the object does")
     found = pd.DataFrame({"gene": positions[0], "peak": positions[1], "weight": table["weight"].to_numpy()})[known]
     summed = found.groupby(["gene", "peak"], sort=True)["weight"].sum().reset_index()
-    return FeatureLinks(
-        [names[0][0], names[1][0]], *(summed[c].tolist() for c in ("gene", "peak")), summed["weight"].round(6).tolist()
-    )
+    genes, peaks = (summed[column].tolist() for column in COLUMNS)
+    return FeatureLinks([names[0][0], names[1][0]], genes, peaks, summed["weight"].round(6).tolist())
 
 
 def _checked(links: object) -> pd.DataFrame:
