@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 
 from omicsmlm import IsoFormer
 from omicsmlm._types import Grid
 from omicsmlm.models.isoformer import _expert_weights
-from omicsmlm.models.isoformer._expert_weights import PRIOR_OBS, Predictions, balanced_weight, fit_weights, stacked
+from omicsmlm.models.isoformer._expert_weights import (
+    PRIOR_OBS,
+    Predictions,
+    balanced_weight,
+    fit_weights,
+    network_share,
+    stacked,
+)
 from omicsmlm.models.isoformer._module import IsoFormerModule
 from tests.objects import QUIET, SMALL_ISOFORMER, transcripts
 
@@ -35,7 +43,11 @@ def slow(a, y, groups, n_groups, weight, prior=None):
         prior = np.maximum(1 - ((a - y[:, None]) ** 2).sum(0) / (y**2).sum(), 0.01)
         prior = prior / prior.sum()
     ridge = np.diag((a**2).sum(0)) * PRIOR_OBS / n_groups
-    return np.linalg.solve(a.T @ a + ridge, a.T @ y + ridge @ prior)
+    def loss(w):
+        return ((y - a @ w) ** 2).sum() + (w - prior) @ ridge @ (w - prior)
+
+    bounds = [(0, None)] * len(prior)
+    return minimize(loss, prior, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10}).x
 
 
 @pytest.mark.parametrize("weight", [0.0, 10.0])
@@ -53,27 +65,67 @@ def test_weights_are_the_least_squares_solution_near_what_each_expert_explains(w
     assert found[0].tolist() == [0, 1], "of a set that no observation has, the prior"
 
 
+def test_an_expert_that_is_wrong_has_no_weight():
+    """Least squares would give it a negative one."""
+    predicted_net = torch.randn(200, 2, 1, generator=seeded())
+    truth_n1 = predicted_net[:, 0] - 0.5 * predicted_net[:, 1]
+    given = held_out(predicted_net, torch.ones(200, dtype=torch.int64), truth_n1)
+    found = stacked(given, torch.tensor([[False, False], [True, True]]), 0.0)
+    assert found[1, 1] == 0
+    assert found[1, 0] > 0.8
+    a, y = predicted_net[:, :, 0].double().numpy(), truth_n1[:, 0].double().numpy()
+    np.testing.assert_allclose(found[1], slow(a, y, np.arange(200), 200, 0.0), atol=1e-4)
+    assert not found[0].any()
+
+
 def test_sets_of_sequences_have_weights_of_their_own_and_a_common_prior():
-    """Two kernels and the network; of the four sets of kernels, one has no observation."""
-    module = IsoFormerModule(["dna", "protein"], {}, {}, 1, SMALL_ISOFORMER)
-    predicted_net = torch.randn(300, 3, 1, generator=seeded())
-    set_n = torch.arange(300) % 3  # none, dna, protein; never both
-    predicted_net[(set_n & 1) == 0, 0] = 0
-    predicted_net[(set_n & 2) == 0, 1] = 0
-    truth_n1 = 0.5 * predicted_net.sum(1) + 0.3 * torch.randn(300, 1, generator=seeded())
-    fit_weights(module, None, held_out(predicted_net, set_n, truth_n1), 0.0)
+    """Three sets of two experts, of which one has no observation."""
+    has_se = torch.tensor([[False, False], [True, False], [False, True], [True, True]])
+    predicted_net = torch.randn(300, 2, 1, generator=seeded())
+    set_n = torch.arange(300) % 2 + 1  # never both
+    predicted_net = predicted_net * has_se[set_n][:, :, None]
+    truth_n1 = predicted_net.sum(1) * 0.5 + 0.3 * torch.randn(300, 1, generator=seeded())
+    found = stacked(held_out(predicted_net, set_n, truth_n1), has_se, 0.0).numpy()
     a, y, sets = predicted_net[:, :, 0].double().numpy(), truth_n1[:, 0].double().numpy(), set_n.numpy()
     explained = []
-    for e, has in enumerate(((sets & 1) > 0, (sets & 2) > 0, sets >= 0)):
-        explained.append(max(0.01, 1 - ((a[has, e] - y[has]) ** 2).sum() / (y[has] ** 2).sum()))
-    found = module.weight_se.numpy()
-    for s in range(4):
-        experts = [e for e in (0, 1) if s >> e & 1] + [2]
-        prior = np.array(explained)[experts] / sum(explained[e] for e in experts)
-        own = sets == s
-        expected = slow(a[own][:, experts], y[own], sets[own], own.sum(), 0.0, prior) if own.any() else prior
-        np.testing.assert_allclose(found[s, experts], expected, atol=1e-5)
-        assert found[s, [e for e in range(3) if e not in experts]].tolist() == [0.0] * (3 - len(experts))
+    for e in range(2):
+        own = sets == e + 1
+        explained.append(max(0.01, 1 - ((a[own, e] - y[own]) ** 2).sum() / (y[own] ** 2).sum()))
+        expected = slow(a[own][:, [e]], y[own], sets[own], own.sum(), 0.0, np.ones(1))
+        np.testing.assert_allclose(found[e + 1, e], expected[0], atol=1e-4)
+        assert found[e + 1, 1 - e] == 0
+    np.testing.assert_allclose(found[3], np.array(explained) / sum(explained), atol=1e-5)
+    assert not found[0].any()
+
+
+@pytest.mark.parametrize("weight", [0.0, 3.0])
+def test_the_network_has_the_share_that_makes_squares_least(weight):
+    pair = torch.randn(80, 2, 2, generator=seeded())
+    truth_nt = 0.6 * pair[:, 0] + 0.4 * pair[:, 1] + 0.1 * torch.randn(80, 2, generator=seeded())
+    group_n, set_n = torch.arange(80) // 2, torch.ones(80, dtype=torch.int64)
+    given = held_out(pair, set_n, truth_nt, group_n=group_n)
+    found = network_share(given, torch.tensor([False, True, True]), weight)
+    rows, truth = pair.transpose(1, 2).double().numpy(), truth_nt.double().numpy()
+
+    def squares(a):
+        rest = truth - rows[..., 0] * (1 - a) - rows[..., 1] * a
+        between = np.repeat(rest.reshape(40, 2, 2).mean(1), 2, axis=0)
+        return (rest**2).sum() + weight * ((rest - between) ** 2).sum()
+
+    explained = np.array([max(0.01, 1 - squares(a) / (squares_of(truth, weight))) for a in (0.0, 1.0)])
+    prior = explained[1] / explained.sum()
+    best = minimize(lambda a: squares(a[0]), [0.5], tol=1e-12).x[0]
+    expected = (best + PRIOR_OBS / 40 * prior) / (1 + PRIOR_OBS / 40)
+    assert float(found[1]) == pytest.approx(expected, abs=1e-4)
+    assert float(found[2]) == pytest.approx(prior, abs=1e-5), "of a set without observations, the prior"
+    assert found[0] == 1, "nothing else predicts"
+    worse = held_out(pair, set_n, 1.5 * pair[:, 0] - 0.5 * pair[:, 1])
+    assert network_share(worse, torch.tensor([False, True]), 0.0)[1] < 0.01
+
+
+def squares_of(truth, weight):
+    between = np.repeat(truth.reshape(40, 2, 2).mean(1), 2, axis=0)
+    return (truth**2).sum() + weight * ((truth - between) ** 2).sum()
 
 
 def test_regressions_are_combined_on_the_training_set_and_with_the_network_on_the_validation_set():
@@ -84,15 +136,21 @@ def test_regressions_are_combined_on_the_training_set_and_with_the_network_on_th
     crossed = held_out(parts[:400, :2], both[:400], truth_n1[:400])
     validation = held_out(parts[400:], both[400:], truth_n1[400:])
     fit_weights(module, crossed, validation, 0.0)
-    y = truth_n1[:, 0].double().numpy()
-    own = slow(parts[:400, :2, 0].double().numpy(), y[:400], np.arange(400), 400, 0.0)
-    combined = parts[400:, :2, 0].double().numpy() @ own
-    pair = np.stack([combined, parts[400:, 2, 0].double().numpy()], 1)
-    share = slow(pair, y[400:], np.arange(100), 100, 0.0)
-    np.testing.assert_allclose(module.weight_se[3], [*(own * share[0]), share[1]], atol=1e-5)
-    assert module.weight_se[0].tolist() == [0, 0, pytest.approx(1)], "observations without sequences have the network alone"
-    assert (module.weight_se[1, [0, 2]] > 0).all()
-    assert module.weight_se[1, 1] == 0
+    has_se = torch.tensor([[False, False], [True, False], [False, True], [True, True]])
+    own_se = stacked(crossed, has_se, 0.0)
+    pair = torch.stack([(parts[400:, :2] * own_se[3][:, None]).sum(1), parts[400:, 2]], 1)
+    share_s = network_share(validation._replace(predicted_net=pair), has_se.any(1), 0.0)
+    assert 0.05 < share_s[3] < 0.95
+    expected = torch.cat([own_se * (1 - share_s[:, None]), share_s[:, None]], 1)
+    torch.testing.assert_close(module.weight_se, expected)
+    assert module.weight_se[0].tolist() == [0, 0, 1], "observations without sequences have the network alone"
+
+
+def test_without_regressions_the_network_predicts():
+    module = IsoFormerModule(["dna"], {}, {}, 1, type(SMALL_ISOFORMER)(kernel_expert=False))
+    predicted_n11 = torch.randn(20, 1, 1, generator=seeded())
+    fit_weights(module, None, held_out(predicted_n11, torch.zeros(20, dtype=torch.int64), predicted_n11[:, 0]), 0.0)
+    assert module.weight_se.tolist() == [[1]]
 
 
 def test_differences_count_as_much_as_observations_with_the_balanced_weight():

@@ -1,14 +1,16 @@
-"""The weights that combine the predictions of IsoFormer's experts: ridge regressions on what each predicts of held-out observations.
+"""The weights that combine the predictions of IsoFormer's experts: regressions on what each predicts of held-out observations.
 
 The regressions predict each training observation from folds that it is not in, which is much to fit their weights on; the network,
 which is trained once, predicts only the validation set without having seen it. So the regressions are combined first, on the
-training set, and on the validation set that combination with the network. Tensor axes: n observations, e experts, t targets, s sets
-of experts, x measured targets.
+training set, by weights of 0 and above (stacking; Breiman 1996, Machine Learning 24, 49); then one number, fitted on the validation
+set, divides the prediction between that combination and the network. Tensor axes: n observations, e experts, t targets, s sets of
+experts, x measured targets.
 """
 
 from typing import NamedTuple
 
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 from omicsmlm._types import Grid
@@ -45,7 +47,7 @@ def fit_weights(
     module
         Module whose weights are fitted.
     crossed
-        Of the training set, by all regressions, each fitted to other folds; None where there is no regression.
+        Of the training set, by all regressions, each fitted to other folds; None where there is none: the network predicts.
     validation
         Of the validation set, by all experts, the network last.
     group_weight
@@ -54,23 +56,20 @@ def fit_weights(
     module.reset_weights()
     weight_se = module.get_buffer("weight_se")
     if crossed is None:
-        weight_se.copy_(stacked(validation, weight_se > 0, group_weight))
         return
-    regressions = weight_se[:, :-1] > 0
-    own_se = stacked(crossed, regressions, group_weight)
+    own_se = stacked(crossed, weight_se[:, :-1] > 0, group_weight)
     combined_nt = torch.einsum("net,ne->nt", validation.predicted_net[:, :-1], own_se[validation.set_n])
-    both = validation._replace(predicted_net=torch.stack([combined_nt, validation.predicted_net[:, -1]], 1))
-    has_s2 = torch.stack([regressions.any(1), torch.ones_like(regressions[:, 0])], 1)
-    share_s2 = stacked(both, has_s2, group_weight)
-    weight_se.copy_(torch.cat([own_se * share_s2[:, :1], share_s2[:, 1:]], 1))
+    pair = torch.stack([combined_nt, validation.predicted_net[:, -1]], 1)
+    share_s1 = network_share(validation._replace(predicted_net=pair), own_se.any(1), group_weight)[:, None]
+    weight_se.copy_(torch.cat([own_se * (1 - share_s1), share_s1], 1))
 
 
 def stacked(held_out: Predictions, has_se: Tensor, group_weight: float) -> Tensor:
-    r"""Return weights of predictions for each set of sequences, (s, e): ridge regression, shrunk to prior weights.
+    r"""Return weights of predictions for each set of sequences, (s, e), 0 and above: ridge regression, shrunk to prior weights.
 
-    Of all measured targets y of a set's observations on the experts' predictions A,
+    Of all measured targets y of a set's observations on the experts' predictions A, the least of
 
-    .. math:: w = (A^\top A + \tfrac{n_0}{n} D)^{-1} (A^\top y + \tfrac{n_0}{n} D\, w_0), \quad D = \operatorname{diag}(A^\top A),
+    .. math:: \lVert y - A w \rVert^2 + \tfrac{n_0}{n} \sum_e D_e (w_e - w_{0e})^2, \quad D = \operatorname{diag}(A^\top A), \; w \ge 0,
 
     with w₀ in proportion to the fraction of squares that each expert explains by itself over all observations that it has a
     prediction for, n the number of the set's groups, and :math:`n_0` = :data:`PRIOR_OBS`. Sets that no observation has keep w₀.
@@ -97,8 +96,46 @@ def stacked(held_out: Predictions, has_se: Tensor, group_weight: float) -> Tenso
         gram_ee, moment_e = a_xe.T @ a_xe, a_xe.T @ y_x.double()
         # The small number keeps the system regular where an expert predicts 0 throughout.
         ridge_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_OBS / len(own.group_n.unique()))
-        weight_se[s, has_e] = torch.linalg.solve(gram_ee + ridge_ee, moment_e + ridge_ee @ prior_e).float()
+        weight_se[s, has_e] = _least_squares(gram_ee + ridge_ee, moment_e + ridge_ee @ prior_e).float()
     return weight_se
+
+
+def _least_squares(gram_ee: Tensor, moment_e: Tensor) -> Tensor:
+    """Return the w of 0 and above where wᵀ G w - 2 mᵀ w is least, (e,)."""
+    root_ee = torch.linalg.cholesky(gram_ee)
+    target_e = torch.linalg.solve_triangular(root_ee, moment_e[:, None], upper=False)[:, 0]
+    return torch.from_numpy(nnls(root_ee.T.numpy(), target_e.numpy())[0])
+
+
+def network_share(validation: Predictions, has_regression_s: Tensor, group_weight: float) -> Tensor:
+    r"""Return the weight of the network in each set of sequences, (s,) from 0 to 1; that of the combined regressions is the rest.
+
+    The weight a that makes the squares of :math:`y - r - a (f - r)` least, with r the regressions' and f the network's prediction,
+    shrunk like those of :func:`stacked` to the network's part of what both explain; 1 where there is no regression.
+
+    Parameters
+    ----------
+    validation
+        Predictions, (n, 2, t): of the regressions combined, and of the network.
+    has_regression_s
+        (s,) bool: whether a set has a regression.
+    group_weight
+        How often differences within groups count.
+    """
+    everyone_s2 = torch.ones(len(has_regression_s), 2, dtype=torch.bool)
+    explained_2 = _explained(validation, everyone_s2, group_weight)
+    share_s = torch.where(has_regression_s, explained_2[1] / explained_2.sum(), 1.0)
+    for s in validation.set_n.unique().tolist():
+        if not has_regression_s[s]:
+            continue
+        own = _rows(validation, validation.set_n == s)
+        a_x2, y_x = _with_group_differences(own, group_weight)
+        beyond_x = a_x2[:, 1] - a_x2[:, 0]
+        square = beyond_x.square().sum() + 1e-9
+        prior = PRIOR_OBS / len(own.group_n.unique())
+        share = (beyond_x @ (y_x - a_x2[:, 0]) + prior * square * share_s[s]) / (square * (1 + prior))
+        share_s[s] = share.clamp(0, 1)
+    return share_s
 
 
 def balanced_weight(target: Grid, group_n: Tensor) -> float:
