@@ -114,9 +114,7 @@ class CompositionScores(nn.Module):
         Whether :meth:`short` is to be had: it is cached, too.
     """
 
-    def __init__(
-        self, kind: str, n_components: int, with_architecture: bool = False, with_short: bool = False
-    ) -> None:
+    def __init__(self, kind: str, n_components: int, with_architecture: bool = False, with_short: bool = False) -> None:
         super().__init__()
         self.with_short, self.n_components = with_short, n_components
         self.composition = Composition(kind, with_architecture)

@@ -13,7 +13,7 @@ from omicsmlm.models.isoformer._expert_weights import (
     Predictions,
     balanced_weight,
     fit_weights,
-    network_share,
+    network_fraction,
     stacked,
 )
 from omicsmlm.models.isoformer._module import IsoFormerModule
@@ -43,6 +43,7 @@ def slow(a, y, groups, n_groups, weight, prior=None):
         prior = np.maximum(1 - ((a - y[:, None]) ** 2).sum(0) / (y**2).sum(), 0.01)
         prior = prior / prior.sum()
     ridge = np.diag((a**2).sum(0)) * PRIOR_OBS / n_groups
+
     def loss(w):
         return ((y - a @ w) ** 2).sum() + (w - prior) @ ridge @ (w - prior)
 
@@ -104,7 +105,7 @@ def test_the_network_has_the_share_that_makes_squares_least(weight):
     truth_nt = 0.6 * pair[:, 0] + 0.4 * pair[:, 1] + 0.1 * torch.randn(80, 2, generator=seeded())
     group_n, set_n = torch.arange(80) // 2, torch.ones(80, dtype=torch.int64)
     given = held_out(pair, set_n, truth_nt, group_n=group_n)
-    found = network_share(given, torch.tensor([False, True, True]), weight)
+    found = network_fraction(given, torch.tensor([False, True, True]), weight)
     rows, truth = pair.transpose(1, 2).double().numpy(), truth_nt.double().numpy()
 
     def squares(a):
@@ -120,7 +121,7 @@ def test_the_network_has_the_share_that_makes_squares_least(weight):
     assert float(found[2]) == pytest.approx(prior, abs=1e-5), "of a set without observations, the prior"
     assert found[0] == 1, "nothing else predicts"
     worse = held_out(pair, set_n, 1.5 * pair[:, 0] - 0.5 * pair[:, 1])
-    assert network_share(worse, torch.tensor([False, True]), 0.0)[1] < 0.01
+    assert network_fraction(worse, torch.tensor([False, True]), 0.0)[1] < 0.01
 
 
 def squares_of(truth, weight):
@@ -139,9 +140,9 @@ def test_regressions_are_combined_on_the_training_set_and_with_the_network_on_th
     has_se = torch.tensor([[False, False], [True, False], [False, True], [True, True]])
     own_se = stacked(crossed, has_se, 0.0)
     pair = torch.stack([(parts[400:, :2] * own_se[3][:, None]).sum(1), parts[400:, 2]], 1)
-    share_s = network_share(validation._replace(predicted_net=pair), has_se.any(1), 0.0)
-    assert 0.05 < share_s[3] < 0.95
-    expected = torch.cat([own_se * (1 - share_s[:, None]), share_s[:, None]], 1)
+    fraction_s = network_fraction(validation._replace(predicted_net=pair), has_se.any(1), 0.0)
+    assert 0.05 < fraction_s[3] < 0.95
+    expected = torch.cat([own_se * (1 - fraction_s[:, None]), fraction_s[:, None]], 1)
     torch.testing.assert_close(module.weight_se, expected)
     assert module.weight_se[0].tolist() == [0, 0, 1], "observations without sequences have the network alone"
 

@@ -207,7 +207,9 @@ def test_a_linear_regression_reads_the_short_kmers_of_each_sequence():
     assert isinstance(module.kernels["dna"], KernelRegression)
     x = torch.cat([module.scores["dna"].composition(b["dna"]) for b in views])
     has_n = torch.cat([b["dna"].of_obs >= 0 for b in views])
-    of_obs = torch.cat([views[0]["dna"].of_obs, torch.where(views[1]["dna"].of_obs < 0, -1, views[1]["dna"].of_obs + 40)])
+    of_obs = torch.cat(
+        [views[0]["dna"].of_obs, torch.where(views[1]["dna"].of_obs < 0, -1, views[1]["dna"].of_obs + 40)]
+    )
     x = x[of_obs[has_n]][:, [*range(320), -1]]
     y = torch.cat([b[TARGETS].values for b in views])[has_n]
     expected, group_n = GroupRegression(321, 1, with_offset=True), (torch.arange(80) // 2)[has_n]
@@ -239,7 +241,9 @@ def test_models_of_all_experts_are_saved_and_those_of_before_have_none(tmp_path)
     again = IsoFormer.load(tmp_path / "model", adata)
     assert again.derived == model.derived
     np.testing.assert_array_equal(again.predict(), model.predict())
-    assert IsoFormer.load(FIXTURES / "IsoFormer").derived.experts == ExpertSet(architecture=False, vectors=False, short_kmers=False)
+    assert IsoFormer.load(FIXTURES / "IsoFormer").derived.experts == ExpertSet(
+        architecture=False, vectors=False, short_kmers=False
+    )
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():

@@ -60,8 +60,8 @@ def fit_weights(
     own_se = stacked(crossed, weight_se[:, :-1] > 0, group_weight)
     combined_nt = torch.einsum("net,ne->nt", validation.predicted_net[:, :-1], own_se[validation.set_n])
     pair = torch.stack([combined_nt, validation.predicted_net[:, -1]], 1)
-    share_s1 = network_share(validation._replace(predicted_net=pair), own_se.any(1), group_weight)[:, None]
-    weight_se.copy_(torch.cat([own_se * (1 - share_s1), share_s1], 1))
+    fraction_s1 = network_fraction(validation._replace(predicted_net=pair), own_se.any(1), group_weight)[:, None]
+    weight_se.copy_(torch.cat([own_se * (1 - fraction_s1), fraction_s1], 1))
 
 
 def stacked(held_out: Predictions, has_se: Tensor, group_weight: float) -> Tensor:
@@ -107,7 +107,7 @@ def _least_squares(gram_ee: Tensor, moment_e: Tensor) -> Tensor:
     return torch.from_numpy(nnls(root_ee.T.numpy(), target_e.numpy())[0])
 
 
-def network_share(validation: Predictions, has_regression_s: Tensor, group_weight: float) -> Tensor:
+def network_fraction(validation: Predictions, has_regression_s: Tensor, group_weight: float) -> Tensor:
     r"""Return the weight of the network in each set of sequences, (s,) from 0 to 1; that of the combined regressions is the rest.
 
     The weight a that makes the squares of :math:`y - r - a (f - r)` least, with r the regressions' and f the network's prediction,
@@ -124,7 +124,7 @@ def network_share(validation: Predictions, has_regression_s: Tensor, group_weigh
     """
     everyone_s2 = torch.ones(len(has_regression_s), 2, dtype=torch.bool)
     explained_2 = _explained(validation, everyone_s2, group_weight)
-    share_s = torch.where(has_regression_s, explained_2[1] / explained_2.sum(), 1.0)
+    fraction_s = torch.where(has_regression_s, explained_2[1] / explained_2.sum(), 1.0)
     for s in validation.set_n.unique().tolist():
         if not has_regression_s[s]:
             continue
@@ -133,9 +133,9 @@ def network_share(validation: Predictions, has_regression_s: Tensor, group_weigh
         beyond_x = a_x2[:, 1] - a_x2[:, 0]
         square = beyond_x.square().sum() + 1e-9
         prior = PRIOR_OBS / len(own.group_n.unique())
-        share = (beyond_x @ (y_x - a_x2[:, 0]) + prior * square * share_s[s]) / (square * (1 + prior))
-        share_s[s] = share.clamp(0, 1)
-    return share_s
+        fraction = (beyond_x @ (y_x - a_x2[:, 0]) + prior * square * fraction_s[s]) / (square * (1 + prior))
+        fraction_s[s] = fraction.clamp(0, 1)
+    return fraction_s
 
 
 def balanced_weight(target: Grid, group_n: Tensor) -> float:
