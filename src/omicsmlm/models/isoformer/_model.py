@@ -25,18 +25,20 @@ from omicsmlm.training import FitOptions, Optimisation, fit
 from ._attribution import AttributedModel
 from ._config import (
     FORMER_CONFIG,
+    KINDS,
     MASK_RATE,
     N_WARMUP_STEPS,
     WEIGHT_DECAY,
     ExpertSet,
     IsoFormerConfig,
     IsoFormerDerived,
-    Statistics,
 )
 from ._expert_weights import Predictions, balanced_weight, fit_weights
 from ._experts import fit_regressions, fit_scores, has_architecture
-from ._module import KINDS, IsoFormerModule, ResidueModule
+from ._module import IsoFormerModule
 from ._published import published_widths
+from ._residue_module import ResidueModule
+from ._statistics import statistics_of
 
 GRADIENT_LIMIT = 5.0
 """Norm to which gradients are clipped: targets are standardised, and a batch of unusual ones then moves the weights no further."""
@@ -112,8 +114,8 @@ class IsoFormer(AttributedModel):
         encoders = {name: self.config.encoder(name) for name in manager.sequences}
         return IsoFormerDerived(
             sequences=list(encoders),
-            vectors={name: _statistics(sample, name, state["width"]) for name, state in manager.vectors.items()},
-            targets=_statistics(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
+            vectors={name: statistics_of(sample, name, state["width"]) for name, state in manager.vectors.items()},
+            targets=statistics_of(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
             widths=published_widths(encoders, sample),
             former_states=False,
             experts=ExpertSet("rna" in encoders and has_architecture([b.sequences["rna"] for b in sample]), True, True),
@@ -312,16 +314,3 @@ class IsoFormer(AttributedModel):
 def _translated(state: Mapping[str, Any]) -> str:
     """Return how many proteins are translated, for the log."""
     return f", {state['n_translated']} of them translated" if state.get("n_translated") else ""
-
-
-def _statistics(sample: Sequence[Batch], name: str, width: int) -> Statistics:
-    """Return mean and standard deviation of each dimension over its measured values; 1 where it does not vary."""
-    total, squares, count = np.zeros(width), np.zeros(width), np.zeros(width)
-    for batch in sample:
-        tokens = batch.tokens[name]
-        ids, values = tokens.ids.numpy(), tokens.values.numpy().astype(np.float64)
-        for sums, amounts in ((total, values), (squares, values**2), (count, np.ones_like(values))):
-            sums += np.bincount(ids, amounts, minlength=width)
-    mean = total / np.maximum(count, 1)
-    scale = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-    return Statistics(mean.round(6).tolist(), np.where(scale > 1e-6, scale, 1.0).round(6).tolist())

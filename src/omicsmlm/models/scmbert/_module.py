@@ -1,6 +1,6 @@
 """The network of ScMBERT."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenCache, TokenSet, cached_lengths, masked_positions, obs_of
+from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenSet, masked_positions, obs_of
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
@@ -25,6 +25,7 @@ from omicsmlm.nn import (
     ridge_estimates,
 )
 
+from ._cell_tokens import with_lengths, without
 from ._config import LINEAR_POWER, LINEAR_SCALE, RESIDUAL_SCALE, ScMBERTConfig
 
 
@@ -247,7 +248,7 @@ class ScMBERTModule(ComponentModule):
         seed
             Seed of the ridge regression's sample.
         """
-        summed_nd = torch.cat([self._joined(_without(parts, chosen))[0] for parts in sets]).numpy()
+        summed_nd = torch.cat([self._joined(without(parts, chosen))[0] for parts in sets]).numpy()
         for m, name in enumerate(self.kinds):
             if name not in chosen:
                 continue
@@ -288,29 +289,3 @@ class ScMBERTModule(ComponentModule):
                     *self.values[m].parameters(),
                 ):
                     weight.requires_grad_(True)
-
-
-def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, TokenSet]:
-    """Return the tokens of cells as if they lacked some modalities."""
-    emptied = {}
-    for name in names:
-        part = parts[name]
-        emptied[name] = part._replace(
-            ids=part.ids[:0],
-            values=part.values[:0],
-            offsets=torch.zeros_like(part.offsets),
-            present=torch.zeros_like(part.present),
-        )
-    return {**parts, **emptied}
-
-
-def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
-    """Return tokens with the cells' lengths on the host, which waits for them once, and without those that belong to no cell."""
-    if all(cached_lengths(part) is not None for part in parts.values()):
-        return parts
-    lengths = torch.stack([part.offsets.diff() for part in parts.values()]).tolist()
-    known = {}
-    for (name, part), own in zip(parts.items(), lengths, strict=True):
-        n = sum(own)
-        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], cache=TokenCache(part.offsets, own))
-    return known
