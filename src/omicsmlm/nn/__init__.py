@@ -14,6 +14,7 @@ from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._encoder_weights import Source
 from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
+from ._group_folds import CrossFit, group_folds
 from ._group_regression import GroupRegression, with_differences
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
@@ -69,6 +70,8 @@ __all__ = [
     "ARCHITECTURE",
     "architecture",
     "longest_frames",
+    "CrossFit",
+    "group_folds",
     "GroupRegression",
     "with_differences",
     "KernelRegression",
