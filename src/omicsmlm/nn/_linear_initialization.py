@@ -132,8 +132,8 @@ def initial_components(
         estimates = {name: own_estimates(x_ng, found.weights_gk, fitting.seed, folds, groups)}
         for other in (m for m in x if m != name):
             stage(f"{name} predicted from {other}")
-            told = _from_other(x, has, (name, other), found.weights_gk, fitting)
-            estimates.update({} if told is None else {other: told})
+            predicted = _from_other(x, has, (name, other), found.weights_gk, fitting)
+            estimates.update({} if predicted is None else {other: predicted})
         starts[name] = Component(first, found.strength_k, estimates)
         first += found.weights_gk.shape[1]
     return starts

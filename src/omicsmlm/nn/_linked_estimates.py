@@ -82,8 +82,8 @@ def linked_weights(
     for first in range(0, len(sums_g), LINKED_FEATURES):
         last = first + LINKED_FEATURES
         sums_g[first:last] = deviations(x_no @ link_og[:, first:last])
-    is_told_g = sums_g > LEAST_LINKED_DEVIATION
-    scale_g = np.where(is_told_g, own_g, 0) / np.where(is_told_g, sums_g, 1)
+    varies_g = sums_g > LEAST_LINKED_DEVIATION
+    scale_g = np.where(varies_g, own_g, 0) / np.where(varies_g, sums_g, 1)
     return np.asarray(link_og @ (scale_g[:, None] * weights_gk), dtype=np.float32)
 
 
@@ -121,13 +121,13 @@ def linked_estimates(
         too, paired observations alone can tell: see :func:`with_pairs`.
     """
     linked_ok = linked_weights(x_ng, weights_gk, x_no, link_go)
-    told_nk, own_nk = x_no @ linked_ok, x_ng @ weights_gk
-    deviation_k = told_nk.std(0)
-    told_nk = np.where(deviation_k > LEAST_LINKED_DEVIATION, told_nk - told_nk.mean(0), 0) / np.maximum(
+    estimate_nk, own_nk = x_no @ linked_ok, x_ng @ weights_gk
+    deviation_k = estimate_nk.std(0)
+    estimate_nk = np.where(deviation_k > LEAST_LINKED_DEVIATION, estimate_nk - estimate_nk.mean(0), 0) / np.maximum(
         deviation_k, LEAST_LINKED_DEVIATION
     )
     mean_k = own_nk.mean(0)
-    found = ridge_estimates(x_no, told_nk * own_nk.std(0) + mean_k, seed, fold_n)
+    found = ridge_estimates(x_no, estimate_nk * own_nk.std(0) + mean_k, seed, fold_n)
     precision_k = half_precision(x_no, linked_ok, seed)
     return _shrunk(found, mean_k, np.sqrt(precision_k / (1 + precision_k)))._replace(precision_k=precision_k)
 
@@ -158,10 +158,10 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     """
     sources = linked, ridge_estimates(pairs.x_no, pairs.target_nk, seed, pairs.fold_n)
     left_out = [_left_out(source, pairs) for source in sources]
-    precisions = [_precision(told_nk, pairs.target_nk) for told_nk in left_out]
+    precisions = [_precision(estimate_nk, pairs.target_nk) for estimate_nk in left_out]
     weights = [precision_k / sum(precisions) for precision_k in precisions]
-    told_nk = weights[0] * left_out[0] + weights[1] * left_out[1]
-    size_k, mean_k = size_of(pairs.target_nk, told_nk), pairs.target_nk.mean(0)
+    estimate_nk = weights[0] * left_out[0] + weights[1] * left_out[1]
+    size_k, mean_k = size_of(pairs.target_nk, estimate_nk), pairs.target_nk.mean(0)
 
     def joined(*parts: np.ndarray) -> np.ndarray:
         return np.asarray(size_k * (weights[0] * parts[0] + weights[1] * parts[1]), dtype=np.float32)
@@ -171,7 +171,7 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     return Estimates(
         joined(*(source.weights_gk for source in sources)),
         np.asarray(offset_k, dtype=np.float32),
-        np.asarray(_precision(told_nk, pairs.target_nk), dtype=np.float32),
+        np.asarray(_precision(estimate_nk, pairs.target_nk), dtype=np.float32),
         FoldEstimates(joined(*(f.weights_fgk for f in folds)), joined(*(f.offset_fk for f in folds)))
         if folds
         else None,
@@ -189,17 +189,17 @@ def deviations(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
 
 def _left_out(estimates: Estimates, pairs: PairedValues) -> np.ndarray:
     """Return the estimates of paired observations, (n, k), each by the map without its fold where there are folds."""
-    told_nk = np.asarray(pairs.x_no @ estimates.weights_gk + estimates.offset_k)
+    estimate_nk = np.asarray(pairs.x_no @ estimates.weights_gk + estimates.offset_k)
     if pairs.fold_n is None or estimates.folds is None:
-        return told_nk
+        return estimate_nk
     for f in np.unique(pairs.fold_n):
         of_fold_n = pairs.fold_n == f
-        told_nk[of_fold_n] += pairs.x_no[of_fold_n] @ estimates.folds.weights_fgk[f] + estimates.folds.offset_fk[f]
-    return told_nk
+        estimate_nk[of_fold_n] += pairs.x_no[of_fold_n] @ estimates.folds.weights_fgk[f] + estimates.folds.offset_fk[f]
+    return estimate_nk
 
 
-def _precision(told_nk: np.ndarray, target_nk: np.ndarray) -> np.ndarray:
+def _precision(estimate_nk: np.ndarray, target_nk: np.ndarray) -> np.ndarray:
     """Return the signal over noise of estimates, (k,), by what of their correlation with the truth exceeds its standard error."""
-    r_k = (correlations(told_nk, target_nk) - 1 / np.sqrt(len(target_nk))).clip(*CORRELATIONS)
+    r_k = (correlations(estimate_nk, target_nk) - 1 / np.sqrt(len(target_nk))).clip(*CORRELATIONS)
     precision_k: np.ndarray = r_k**2 / (1 - r_k**2)
     return precision_k
