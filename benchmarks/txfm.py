@@ -349,7 +349,7 @@ def knock_out_scores(x_nd: np.ndarray, data: AnnData, change: Callable[..., np.n
         "retrieval": float(named.loc[["linear", "k-NN"], "mean"].mean()),
         "top-1": named.loc["linear", "top-1"],
         "chance": named.loc["chance", "mean"],
-        "consistency": agreed.attrs["share"],
+        "consistency": agreed.attrs["fraction"],
         "cosine": float((agreed["cosine"] - agreed["null"]).mean()),
         "recall": recall,
         "JAK-STAT": jak,
@@ -519,7 +519,7 @@ def ablation(run: Run) -> None:
         agreed = perturbation.consistency(z, label, label == "control", batch, n_null=N_NULL, seed=seed)
         probes = probed(x["pbmc_3tech"], sets["pbmc_3tech"])
         row = {
-            "consistency": agreed.attrs["share"],
+            "consistency": agreed.attrs["fraction"],
             "cosine": float((agreed["cosine"] - agreed["null"]).mean()),
             "recall": known_recall(perturbation.profiles(z, label, label == "control")),
             "linear": probes["linear"],

@@ -18,7 +18,7 @@ from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, ScMBERT, Survival, 
 from omicsmlm._types import Batch, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.models import OmicsModel
-from omicsmlm.models.isoformer import _module as isoformer
+from omicsmlm.models.isoformer._residue_module import ResidueModule
 from omicsmlm.objectives import ResidueCrossEntropy
 from omicsmlm.training._memory_bank import BankContent, MemoryBank
 from omicsmlm.training._optimisation import Optimisation
@@ -261,6 +261,6 @@ def test_letters_are_guessed_on_a_device():
     codes = {name: torch.arange(256) % 4 - 1 for name in names}
     from omicsmlm.masking import MaskResidues
 
-    guessing = isoformer.ResidueModule(module, names)
+    guessing = ResidueModule(module, names)
     parts = Parts(model.parts.tokenizer, MaskResidues(0.15, names), guessing, ResidueCrossEntropy(codes))
     check_head(parts, first_batch(model), 1)

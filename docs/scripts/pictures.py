@@ -1,10 +1,12 @@
 """Draw the pictures of the README and the documentation: python docs/scripts/pictures.py (TEA-seq; about two minutes).
 
-Needs OMICSMLM_DATA. The figures of other model pages are those of the executed tutorials, which it copies.
+Needs OMICSMLM_DATA. The figures of other model pages are those of the executed tutorials, which it copies; with the word
+`copy` that is all it does.
 """
 
 import base64
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,5 +73,6 @@ def tutorials() -> None:
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     tutorials()
-    mosaic()
-    teaseq()
+    if sys.argv[1:] != ["copy"]:
+        mosaic()
+        teaseq()

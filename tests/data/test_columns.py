@@ -6,7 +6,7 @@ import pytest
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm.data import find_column
+from omicsmlm.data import find_column, find_numbers
 from omicsmlm.data._columns import as_categories, category_codes
 from tests.objects import cells, multiome, rna
 
@@ -151,3 +151,29 @@ def test_a_value_that_only_later_modalities_have_is_taken_from_these():
     mdata.mod["rna"].obs["lane"] = ["a", None, "a", None, "a", "a"]
     mdata.mod["atac"].obs["lane"] = "b"
     assert find_column(mdata, "lane").tolist() == ["a", "b", "a", "b", "a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 3], [1, 2, 3]),
+        (pd.array([1, None, 3], dtype="Int64"), [1, np.nan, 3]),
+        (["1.5", None, "2"], [1.5, np.nan, 2]),
+        ([True, False, True], [1, 0, 1]),
+        (pd.array([True, None, False], dtype="boolean"), [1, np.nan, 0]),
+        (pd.Categorical([3, None, 1]), [3, np.nan, 1]),
+        (pd.Categorical(["3", None, "1"]), [3, np.nan, 1]),
+    ],
+)
+def test_numbers_are_found_in_any_type_of_column(values, expected):
+    adata = AnnData(np.zeros((3, 1)), obs=pd.DataFrame({"x": values}, index=list("abc")))
+    found = find_numbers(adata, "x", "do this")
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("values", [["1", "b", "c"], [["b"], 2, 3], pd.to_datetime(["2026-01-01"] * 3)])
+def test_what_is_no_number_is_refused(values):
+    adata = AnnData(np.zeros((3, 1)), obs=pd.DataFrame({"x": values}, index=list("abc")))
+    with pytest.raises(ValueError, match="^column 'x': expected numbers, got .*; do this"):
+        find_numbers(adata, "x", "do this")

@@ -167,9 +167,9 @@ def test_a_bad_embedding_is_named(values, words):
         (
             (["X"], "lab", "type"),
             {},
-            "batch_key 'lab': expected a column of the top-level .obs, got no such column among 'type'",
+            "batch_key 'lab': expected a column of .obs, got no such column among 'type'",
         ),
-        ((["X"], "batch", "cell"), {}, "label_key 'cell': expected a column of the top-level .obs"),
+        ((["X"], "batch", "cell"), {}, "label_key 'cell': expected a column of .obs"),
         (
             (["X"], "batch", "type"),
             {"baselines": ["VI"]},

@@ -1,5 +1,7 @@
 """What is added for the observations that maps were fitted to, against plain products of each."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -99,3 +101,27 @@ def test_it_is_saved_with_the_weights_and_not_trained(layer):
     x = torch.ones(6, 5)
     assert torch.equal(other("rna", x, FOLDS), layer("rna", x, FOLDS))
     assert other.folds(torch.tensor([40, 5])).tolist() == [1, -1]
+
+
+def test_weights_that_were_loaded_or_moved_are_used_at_once(layer):
+    """The copy in single precision is of the buffer as it is now, and no copy of the network carries it along."""
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    first = layer("rna", x, FOLDS)
+    other = copy.deepcopy(layer)
+    assert other._singles == {}
+    layer.load_state_dict(
+        {name: 2 * value if name.startswith("weights") else value for name, value in layer.state_dict().items()}
+    )
+    offset_nc = torch.where((FOLDS >= 0)[:, None], layer.offset_0[FOLDS.clamp(min=0)], 0.0)
+    torch.testing.assert_close(layer("rna", x, FOLDS) - offset_nc, 2 * (first - offset_nc))
+    torch.testing.assert_close(other("rna", x, FOLDS), first)
+
+
+def test_a_training_may_follow_an_embedding(layer):
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        layer("rna", x, FOLDS)
+    x.requires_grad_()
+    layer("rna", x, FOLDS).sum().backward()
+    assert x.grad is not None
+    assert (x.grad[FOLDS >= 0].abs().sum(1) > 0).all()

@@ -18,9 +18,9 @@ def esm(checkpoints):
     return checkpoints("esm")
 
 
-def frozen(checkpoint, cache, n_windows=4, crop=(100, "start"), **reading):
+def frozen(checkpoint, cache, n_windows=4, truncation=(100, "start"), **reading):
     reading = checkpoint.reading._replace(**reading)
-    return FrozenEncoder(checkpoint.source, reading, n_windows, checkpoint.width, crop, cache)
+    return FrozenEncoder(checkpoint.source, reading, n_windows, checkpoint.width, truncation, cache)
 
 
 def parts_of(states):
@@ -99,15 +99,15 @@ def test_long_embedding_is_stored_meanwhile(esm, tmp_path, monkeypatch):
     assert len(frozen(esm, tmp_path).store) == 1, "the batch of the shortest one"
 
 
-def test_another_crop_window_reading_or_content_has_a_store_of_its_own_and_a_copy_has_not(esm, tmp_path):
+def test_another_truncation_window_reading_or_content_has_a_store_of_its_own_and_a_copy_has_not(esm, tmp_path):
     copied = esm._replace(source=Source("transformers", str(tmp_path / "copy")))
     shutil.copytree(esm.source.path, copied.source.path)
     cache = tmp_path / "cache"
     folders = [
         frozen(copied, cache).store.directory,
         frozen(copied, cache, n_windows=5).store.directory,
-        frozen(copied, cache, crop=(100, "end")).store.directory,
-        frozen(copied, cache, crop=(99, "start")).store.directory,
+        frozen(copied, cache, truncation=(100, "end")).store.directory,
+        frozen(copied, cache, truncation=(99, "start")).store.directory,
         frozen(copied, cache, spaced=True).store.directory,
         frozen(copied, cache, former_states=True).store.directory,
     ]

@@ -68,7 +68,7 @@ def test_one_modality():
     [
         (
             "x",
-            "color 'x': expected a column of the top-level .obs or a feature of a modality, got neither one of 'h' nor",
+            "color 'x': expected a column of .obs or a feature of a modality, got neither one of 'h' nor",
         ),
         ("g", "color 'g': expected a feature of one modality, got 'rna', 'methylation'; write rna:g"),
     ],

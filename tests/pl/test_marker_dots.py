@@ -70,7 +70,7 @@ def test_standardised():
 @pytest.mark.parametrize(
     ("markers", "groupby", "words"),
     [
-        (["up"], "no", "groupby 'no': expected a column of the top-level .obs, got only"),
+        (["up"], "no", "groupby 'no': expected a column of .obs, got only"),
         ([], "type", "markers: expected features, each once, got none"),
         (["up", "up"], "type", "markers: expected features, each once, got 'up' twice"),
         (

@@ -50,6 +50,13 @@ def test_groups_divide_the_bars(mdata):
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["1", "2", "missing"]
 
 
+def test_groups_may_be_columns_of_the_modalities():
+    rna, atac = part("ab"), part("bc")
+    rna.obs["batch"], atac.obs["batch"] = ["1", "1"], ["1", "2"]
+    found = modality_patterns(MuData({"rna": rna, "atac": atac}), "batch")
+    assert found.sum().to_dict() == {"1": 2, "2": 1}
+
+
 def test_a_single_modality_is_one_row():
     right = pl.missing_modalities(MuData({"rna": part("abc")})).axes[1]
     assert [bar.get_width() for bar in right.patches] == [3]
@@ -58,7 +65,7 @@ def test_a_single_modality_is_one_row():
 def test_wrong_input_gets_a_sentence(mdata):
     with pytest.raises(ValueError, match="mdata: expected a MuData, got AnnData, which has one modality"):
         pl.missing_modalities(mdata["rna"])
-    with pytest.raises(ValueError, match="groupby 'no': expected a column of the top-level .obs, got only 'batch'"):
+    with pytest.raises(ValueError, match="groupby 'no': expected a column of .obs, got only 'batch'"):
         pl.missing_modalities(mdata, "no")
     many = MuData({"rna": part([f"c{i}" for i in range(30)])})
     many.obs["id"] = [str(i) for i in range(30)]

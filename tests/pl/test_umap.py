@@ -74,7 +74,7 @@ def test_groups_that_are_apart_stay_apart(drawn):
         (
             "X",
             ["type", "no"],
-            r"color 'no': expected a column of the top-level .obs or a feature of a modality, got neither",
+            r"color 'no': expected a column of .obs or a feature of a modality, got neither",
         ),
         ("X", [], "color: expected at least one column of .obs or feature, got none"),
         ("one", "type", "key 'one': expected at least two columns, got one"),

@@ -29,7 +29,7 @@ def sliced(text, length, keep):
 
 @pytest.mark.parametrize("keep", ["start", "end", "centre"])
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 8])
-def test_a_crop_is_a_slice(length, keep):
+def test_a_truncation_is_a_slice(length, keep):
     whole = letters_of(*SEQUENCES)
     found = truncated(whole, Truncation(length, keep))
     assert texts_of(found) == [sliced(text, length, keep) for text in SEQUENCES]

@@ -1,13 +1,17 @@
 """``annotate``: labels for observations."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ._app import Report, app, reporting
-from ._files import TABLES, check_model_target, check_target, loaded_model, opened, saved_class, write_table
+from ._files import write_table
+from ._heads import HeadFiles, ready_head
 from ._options import AsJson, ModelFolder, Overwrite, Query, SaveModel, Seed, Source
+
+if TYPE_CHECKING:
+    from omicsmlm.models import Classifier, OmicsModel
 
 
 @app.command(epilog="Example: omicsmlm annotate cells.h5mu model labels.csv --labels-key cell_type --query new.h5mu")
@@ -29,27 +33,13 @@ def annotate(
 ) -> Report:
     """Predict labels: learn them from a file with a saved model, or use a saved classifier."""
     import omicsmlm
-    from omicsmlm._checks import value_error
 
-    check_target(target, "target", TABLES, overwrite=overwrite, source=source)
-    if save_model is not None:
-        check_model_target(save_model, "save_model", overwrite=overwrite)
-    is_classifier = saved_class(model_dir) == "Classifier"
-    if is_classifier == (labels_key is not None):
-        found = f"{'a saved Classifier' if is_classifier else 'a model'} and --labels-key {labels_key}"
-        wanted = "--labels-key with a model, and none with a saved Classifier"
-        raise value_error("--labels-key", wanted, found, "leave it out" if is_classifier else "name the column")
-    data = opened(source)
-    predicted = data if query is None else opened(query, "query")
-    if is_classifier:
-        classifier = omicsmlm.Classifier.load(model_dir)
-    else:
-        assert labels_key is not None
-        model, config = loaded_model(model_dir, data), omicsmlm.ClassifierConfig(seed=seed)
-        classifier = omicsmlm.Classifier.from_model(model, labels_key, unlabeled, config)
-        classifier.train()
-    if save_model is not None:
-        classifier.save(save_model, overwrite=overwrite)
+    def learn(model: "OmicsModel") -> "Classifier":
+        config = omicsmlm.ClassifierConfig(seed=seed)
+        return omicsmlm.Classifier.from_model(model, str(labels_key), unlabeled, config)
+
+    files = HeadFiles(source, model_dir, target, query, save_model, overwrite)
+    classifier, predicted = ready_head(files, omicsmlm.Classifier, {"--labels-key": labels_key}, learn)
     labels, soft = classifier.predict(predicted), classifier.predict(predicted, soft=True)
     table = soft.max(axis=1).rename("probability").to_frame()
     table.insert(0, "label", labels)

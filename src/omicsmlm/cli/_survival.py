@@ -1,13 +1,17 @@
 """``survival``: risks of an event."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ._app import Report, app, reporting
-from ._files import TABLES, check_model_target, check_target, loaded_model, opened, saved_class, write_table
+from ._files import write_table
+from ._heads import HeadFiles, ready_head
 from ._options import AsJson, ModelFolder, Overwrite, Query, SaveModel, Seed, Source
+
+if TYPE_CHECKING:
+    from omicsmlm.models import OmicsModel, Survival
 
 
 @app.command(
@@ -35,28 +39,14 @@ def survival(
 ) -> Report:
     """Predict risks: learn them from a file with a saved model, or use a saved survival model."""
     import omicsmlm
-    from omicsmlm._checks import value_error
 
-    check_target(target, "target", TABLES, overwrite=overwrite, source=source)
-    if save_model is not None:
-        check_model_target(save_model, "save_model", overwrite=overwrite)
-    is_survival, has_keys = saved_class(model_dir) == "Survival", time_key is not None and event_key is not None
-    if is_survival == has_keys:
-        found = "a saved Survival with them" if is_survival else "not both of them"
-        wanted = "--time-key and --event-key with a model, and none with a saved Survival"
-        raise value_error("--time-key", wanted, found, "leave them out" if is_survival else "name both columns")
-    data = opened(source)
-    predicted = data if query is None else opened(query, "query")
-    if is_survival:
-        made = omicsmlm.Survival.load(model_dir)
-    else:
-        assert time_key is not None
-        assert event_key is not None
-        model, config = loaded_model(model_dir, data), omicsmlm.SurvivalConfig(seed=seed)
-        made = omicsmlm.Survival.from_model(model, time_key, event_key, stratum_key, covariate_key or (), config)
-        made.train()
-    if save_model is not None:
-        made.save(save_model, overwrite=overwrite)
+    def learn(model: "OmicsModel") -> "Survival":
+        config, covariates = omicsmlm.SurvivalConfig(seed=seed), covariate_key or ()
+        return omicsmlm.Survival.from_model(model, str(time_key), str(event_key), stratum_key, covariates, config)
+
+    files = HeadFiles(source, model_dir, target, query, save_model, overwrite)
+    keys = {"--time-key": time_key, "--event-key": event_key}
+    made, predicted = ready_head(files, omicsmlm.Survival, keys, learn)
     table = made.predict(predicted).rename("log_risk").to_frame()
     if at:
         table = table.join(made.predict_survival(at, predicted).rename(columns=lambda time: f"survival_{time:g}"))

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import named, shortened, value_error
+from omicsmlm._checks import check_type, named, shortened, value_error
 
 from ._modality_index import indices_in
 
@@ -37,6 +37,7 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     ValueError
         If no place has the column, the message then names the places that were searched; or one has two columns of the name.
     """
+    check_type("data", data, (AnnData, MuData), "an AnnData or MuData", "pass the object that has the column")
     given: object = key  # typed as text, but whatever the user passes
     if not isinstance(given, str):
         remedy = f"name one, or of several each combination as 'donor{COLUMN_SEPARATOR}library'"
@@ -58,6 +59,37 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
             f"column {key!r}", f"a column of {where}", f"columns {named(searched, most=12)}", "pass an existing name"
         )
     return found
+
+
+def find_numbers(data: AnnData | MuData, key: str, remedy: str) -> np.ndarray:
+    """Find a column by name, as :func:`find_column` does, and return its numbers.
+
+    Parameters
+    ----------
+    data, key
+        As in :func:`find_column`.
+    remedy
+        What to do where the column holds anything but numbers, for the message.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_obs,) float64, NaN where missing; 1 and 0 for true and false. Numbers may be written as text, or be categories.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or a value is no number; a date is none.
+    """
+    column = find_column(data, key)
+    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        column = column.astype(object).where(column.notna(), np.nan)
+    try:
+        numbers = pd.to_numeric(column)
+    except (TypeError, ValueError) as error:
+        texts = as_categories(column).dropna().unique()  # as text, since not every value can be hashed
+        raise value_error(f"column {key!r}", "numbers", named(texts, 3), remedy) from error
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def as_categories(column: pd.Series) -> pd.Series:

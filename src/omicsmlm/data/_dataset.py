@@ -13,9 +13,10 @@ from torch.utils.data import Dataset
 from omicsmlm._checks import value_error
 from omicsmlm._types import SPARSE_KINDS, Batch, OnHost, Panels, Tokens
 
-from ._fields import CovariatesField, ModalityField
+from ._covariates import CovariatesField
 from ._labels import LabelsField
 from ._matrix import Matrix
+from ._modality import ModalityField
 from ._modality_index import indices_in, modality_of
 from ._names import digests_of
 from ._numbers import NumbersField
@@ -126,13 +127,9 @@ class ObservationDataset(Dataset):
             elif isinstance(field, CovariatesField):
                 covariates = field.codes(data, state)
             elif isinstance(field, NumbersField):
-                self._read_numbers(data, field, state)
+                found = field.scaled(data, state)
+                self.numbers, self.size_factors = (None if x is None else torch.from_numpy(x) for x in found)
         self.covariates = torch.from_numpy(covariates)
-
-    def _read_numbers(self, data: AnnData | MuData, field: NumbersField, state: dict[str, Any]) -> None:
-        size_factors = field.size_factors(data, state)
-        self.numbers = torch.from_numpy(field.standardised(data, state)) if field.keys else None
-        self.size_factors = None if size_factors is None else torch.from_numpy(size_factors)
 
     @property
     def layout(self) -> FileLayout | None:

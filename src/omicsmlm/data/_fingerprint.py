@@ -17,11 +17,12 @@ from scipy import sparse
 from omicsmlm._checks import named, value_error
 
 from ._columns import category_codes, find_column, read_column
+from ._covariates import CovariatesField
 from ._dataset import Field
-from ._fields import CovariatesField, ModalityField
 from ._kinds import check_kind
 from ._labels import LabelsField
 from ._matrix import Summary
+from ._modality import ModalityField
 from ._modality_index import modality_of
 from ._numbers import NumbersField
 from ._packing import Scan, scan

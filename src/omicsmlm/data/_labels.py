@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi.data.fields import BaseAnnDataField
 
-from omicsmlm._checks import named, value_error, without_missing_texts
+from omicsmlm._checks import check_type, named, value_error, without_missing_texts
 
 from ._columns import as_categories, find_column
+from ._observation_field import ColumnField
 
 LABELS = "labels"
 
@@ -32,6 +32,7 @@ def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd
     ValueError
         If there is no such column.
     """
+    check_type("unlabeled_category", unlabeled_category, (str, type(None)), "a text", 'leave it out for "Unknown"')
     names = as_categories(without_missing_texts(f"column {key!r}", find_column(data, key)))
     return names.where(names != unlabeled_category, None)
 
@@ -47,7 +48,7 @@ def label_codes(names: pd.Series, labels: list[str]) -> np.ndarray:
     return pd.Index(labels).get_indexer(pd.Index(names)).astype(np.int64)
 
 
-class LabelsField(BaseAnnDataField):
+class LabelsField(ColumnField):
     """Labels of some of the observations, which a training may use; of another object the column is never read.
 
     Parameters
@@ -58,30 +59,12 @@ class LabelsField(BaseAnnDataField):
         Value of the column that is no label; a missing value is none either.
     """
 
+    key_of_registry = LABELS
+
     def __init__(self, key: str, unlabeled_category: str) -> None:
         super().__init__()
         self.key = key
         self.unlabeled_category = unlabeled_category
-
-    @property
-    def registry_key(self) -> str:
-        """Key of the field in the registry."""
-        return LABELS
-
-    @property
-    def attr_name(self) -> str:
-        """Attribute that holds the column."""
-        return "obs"
-
-    @property
-    def attr_key(self) -> None:
-        """The column may be that of a modality."""
-        return None
-
-    @property
-    def is_empty(self) -> bool:
-        """Labels are never empty."""
-        return False
 
     def validate_field(self, adata: AnnData | MuData) -> None:
         """Check that the column is there, with two labels or more."""
@@ -123,10 +106,6 @@ class LabelsField(BaseAnnDataField):
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of labels."""
         return {"n_labels": len(state_registry["categories"])}
-
-    def view_state_registry(self, state_registry: dict[str, Any]) -> None:
-        """Labels have no table of their own."""
-        return None
 
     def _present(self, data: AnnData | MuData) -> list[str]:
         return sorted(set(label_names(data, self.key, self.unlabeled_category).dropna()))

@@ -1,11 +1,9 @@
 """The manager: scvi-tools' registration, extended to packed batches and to observations without some modalities."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager
@@ -13,19 +11,19 @@ from torch.utils.data import Dataset, Subset
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._compat import AnnDataManagerValidationCheck
-from omicsmlm._pairing import describe_pairing
 from omicsmlm._types import SPARSE_KINDS
 
+from ._covariates import CovariatesField
 from ._dataset import Field, ObservationDataset
-from ._fields import CovariatesField, ModalityField
 from ._fingerprint import Fingerprint
 from ._labels import LabelsField
 from ._matrix import Matrix
-from ._modality_index import indices_in, modality_of
+from ._modality import ModalityField
+from ._modality_index import modality_of
 from ._numbers import NumbersField
+from ._objects import check_object, log_pairing
 from ._sequences import SequenceField, VectorField
-
-logger = logging.getLogger(__name__)
+from ._setup_arguments import setup_arguments
 
 ADDED_SUFFIX = "+"
 """Suffix of the name under which the features are registered that a query has added to a modality."""
@@ -83,8 +81,14 @@ class OmicsManager(AnnDataManager):
         """Register an object, and keep what it is like."""
         super().register_fields(adata, source_registry, **transfer_kwargs)
         if source_registry is None and isinstance(adata, MuData):
-            _log_pairing(adata, self._sources)
+            log_pairing(adata, self._sources)
         self.fingerprint = Fingerprint(adata, self.fields, self.registry["field_registries"])
+
+    def _get_setup_method_args(self) -> dict[str, Any]:
+        """Return the registry's names, and the arguments as the setup method takes them: autotune of scvi-tools calls it so."""
+        method = self.registry["setup_method_name"]
+        arguments = setup_arguments(method, self.registry["setup_args"])
+        return {"model_name": self.registry["model_name"], "setup_method_name": method, "setup_args": arguments}
 
     def check_unchanged(self) -> None:
         """Check that the object is as it was registered.
@@ -233,21 +237,7 @@ class OmicsManager(AnnDataManager):
         return self.registry["field_registries"][key]["state_registry"]
 
     def _validate_anndata_object(self, adata: AnnData | MuData) -> None:
-        if not isinstance(adata, AnnData | MuData):
-            raise value_error(
-                "data", "an AnnData or MuData", type(adata).__name__, "read the file with anndata or mudata"
-            )
-        layers = list(adata.mod.items()) if isinstance(adata, MuData) else []
-        if isinstance(adata, MuData):
-            _check_modalities(adata)
-        for place, part in [("data", adata), *layers]:
-            _check_names(place, part)
-            if part.is_view:
-                raise value_error(
-                    place, "an object of its own", "a view of another", "take a copy first: data = data.copy()"
-                )
-        if adata.n_obs == 0:
-            raise value_error("data", "at least one observation", "none", "check the filter that made it")
+        check_object(adata)
 
     def create_torch_dataset(
         self,
@@ -266,52 +256,3 @@ class OmicsManager(AnnDataManager):
         """Return all observations as a dataset."""
         self._assert_anndata_registered()
         return ObservationDataset(self.adata, self.fields, self.registry["field_registries"])
-
-
-def _check_modalities(mdata: MuData) -> None:
-    """Check that the entries of a MuData are modalities of observations that their names identify.
-
-    Raises
-    ------
-    ValueError
-        If they are groups of observations, or MuData themselves, or a name is that of several observations of a modality.
-    """
-    if mdata.axis != 0:
-        found = f"axis={mdata.axis}: {named(mdata.mod)} are groups of observations or more"
-        raise value_error(
-            "data", "a MuData of modalities (axis=0)", found, "pass anndata.concat(mdata.mod), one AnnData"
-        )
-    for name, part in mdata.mod.items():
-        if not isinstance(part, AnnData):
-            raise value_error(
-                name, "an AnnData", f"a {type(part).__name__} in a MuData", "make one MuData of all of them"
-            )
-        if len(mdata.mod) > 1 and not part.obs_names.is_unique:
-            twice = part.obs_names[part.obs_names.duplicated()].unique()
-            remedy = "modalities are joined by these names: add the library or lane to them, then make the MuData anew"
-            raise value_error(name, "distinct names of observations", f"duplicates {named(twice)}", remedy)
-
-
-def _check_names(place: str, part: AnnData | MuData) -> None:
-    """Check that observations and features have names, not numbers, which match nothing after they were written to a file."""
-    for axis in ("obs_names", "var_names"):
-        names = getattr(part, axis)
-        if len(names) and pd.api.types.is_any_real_numeric_dtype(names.dtype):
-            remedy = f"turn them into text: .{axis} = .{axis}.astype(str)"
-            raise value_error(f"{place}: .{axis}", "names as text", f"numbers such as {names[0]}", remedy)
-
-
-def _log_pairing(mdata: MuData, sources: Sequence[str]) -> None:
-    """Log how many observations have which modalities, and warn where none has two."""
-    names = [name for name in sources if name in mdata.mod]
-    if len(names) < 2:
-        return
-    has_nm = np.stack([indices_in(mdata, name) >= 0 for name in names], axis=1)
-    logger.info("Observations: %s.", describe_pairing(names, has_nm))
-    if not (has_nm.sum(axis=1) > 1).any():
-        first = ", ".join(f"{name}: {mdata[name].obs_names[0]!r}" for name in names)
-        logger.warning(
-            "No observation has two of the modalities %s: if some are the same cells or samples, give them the same names (%s).",
-            named(names),
-            first,
-        )

@@ -5,23 +5,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi.data.fields import BaseAnnDataField
 
 from omicsmlm._checks import value_error
 
-from ._columns import find_column
+from ._columns import find_numbers
+from ._observation_field import ColumnField
 
 logger = logging.getLogger(__name__)
 
 NUMBERS = "numbers"
 LARGEST = 10.0
 """Largest number of standard deviations from the mean: what lies further away counts as if it lay there, as features do."""
+NOT_NUMBERS = "convert it, or pass it in categorical_covariate_keys"
+"""What to do with a column that holds anything else."""
 
 
-class NumbersField(BaseAnnDataField):
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
+"""Largest number; what is larger is as infinite."""
+
+
+class NumbersField(ColumnField):
     """Continuous covariates, and a size factor, from columns of ``obs`` of either level.
 
     Parameters
@@ -32,30 +37,12 @@ class NumbersField(BaseAnnDataField):
         Column of the size factors; None where depth is read off the counts.
     """
 
+    key_of_registry = NUMBERS
+
     def __init__(self, keys: Sequence[str], size_factor_key: str | None) -> None:
         super().__init__()
         self.keys = list(keys)
         self.size_factor_key = size_factor_key
-
-    @property
-    def registry_key(self) -> str:
-        """Key of the field in the registry."""
-        return NUMBERS
-
-    @property
-    def attr_name(self) -> str:
-        """Attribute that holds the columns."""
-        return "obs"
-
-    @property
-    def attr_key(self) -> None:
-        """Several columns have no one key."""
-        return None
-
-    @property
-    def is_empty(self) -> bool:
-        """Registered only where there are some."""
-        return False
 
     @property
     def columns(self) -> list[str]:
@@ -65,9 +52,11 @@ class NumbersField(BaseAnnDataField):
     def validate_field(self, adata: AnnData | MuData) -> None:
         """Check that every column is there, complete, and of finite numbers; size factors above 0."""
         for key in self.columns:
-            value_n = _numbers(adata, key)
-            if not np.isfinite(value_n).all():
-                found = f"{int((~np.isfinite(value_n)).sum())} missing or infinite"
+            value_n = find_numbers(adata, key, NOT_NUMBERS)
+            if not (np.abs(value_n) <= LARGEST_NUMBER).all():
+                found = (
+                    f"{int((~(np.abs(value_n) <= LARGEST_NUMBER)).sum())} missing, infinite or beyond single precision"
+                )
                 raise value_error(f"column {key!r}", "a finite number for each observation", found, "fill them")
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
@@ -106,8 +95,8 @@ class NumbersField(BaseAnnDataField):
         value_nk = np.full((data.n_obs, len(self.columns)), np.nan)
         for k, key in enumerate(self.columns):
             if _has_column(data, key):
-                value_nk[:, k] = _numbers(data, key)
-        value_nk[~np.isfinite(value_nk)] = np.nan
+                value_nk[:, k] = find_numbers(data, key, NOT_NUMBERS)
+        value_nk[~(np.abs(value_nk) <= LARGEST_NUMBER)] = np.nan
         if self.size_factor_key is not None and (value_nk[:, -1] <= 0).any():
             found = f"{int((value_nk[:, -1] <= 0).sum())} that are not"
             raise value_error(
@@ -115,41 +104,28 @@ class NumbersField(BaseAnnDataField):
             )
         return value_nk
 
-    def standardised(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray:
-        """Return the (n, c) float32 continuous covariates, standardised as those of the reference were; 0 where there is none."""
-        value_nc = self.read(data)[:, : len(self.keys)]
-        scaled_nc = (value_nc - np.array(state["means"])) / np.array(state["scales"])
-        return np.nan_to_num(scaled_nc).clip(-LARGEST, LARGEST).astype(np.float32)
+    def scaled(self, data: AnnData | MuData, state: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return what the decoder is conditioned on; the columns are read once for both.
 
-    def size_factors(self, data: AnnData | MuData, state: dict[str, Any]) -> np.ndarray | None:
-        """Return the (n,) float32 size factors relative to the reference's median, NaN where there is none; None without a column."""
-        if self.size_factor_key is None:
-            return None
-        return (self.read(data)[:, -1] / state["median_size_factor"]).astype(np.float32)
+        Returns
+        -------
+        tuple of numpy.ndarray
+            (n, c) float32: continuous covariates, standardised as those of the reference were, 0 where there is none; and
+            (n,) float32: size factors relative to the reference's median, NaN where there is none. None for what was not named.
+        """
+        value_nk = self.read(data)
+        covariate_nc, size_factor_n = None, None
+        if self.keys:
+            scaled_nc = (value_nk[:, : len(self.keys)] - np.array(state["means"])) / np.array(state["scales"])
+            covariate_nc = np.nan_to_num(scaled_nc).clip(-LARGEST, LARGEST).astype(np.float32)
+        if self.size_factor_key is not None:
+            size_factor_n = (value_nk[:, -1] / state["median_size_factor"]).astype(np.float32)
+        return covariate_nc, size_factor_n
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of continuous covariates."""
         return {"n_continuous_covariates": len(state_registry["keys"])}
 
-    def view_state_registry(self, state_registry: dict[str, Any]) -> None:
-        """Numbers have no table of their own."""
-        return None
-
 
 def _has_column(data: AnnData | MuData, key: str) -> bool:
     return key in data.obs or (isinstance(data, MuData) and any(key in part.obs for part in data.mod.values()))
-
-
-def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
-    """Return a column as (n,) float64."""
-    column = find_column(data, key)
-    if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(column.dtype):
-        column = column.astype(object)
-    try:
-        numbers = pd.to_numeric(column)
-    except (ValueError, TypeError) as error:
-        remedy = "convert it, or pass it in categorical_covariate_keys"
-        raise value_error(f"column {key!r}", "numbers", f"values of type {column.dtype}", remedy) from error
-    if pd.api.types.is_bool_dtype(numbers.dtype):
-        numbers = numbers.astype(np.float64)
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)

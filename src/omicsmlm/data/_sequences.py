@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.data.fields import BaseAnnDataField
 
 from omicsmlm._checks import are_missing_texts, named, value_error, without_missing_texts
 from omicsmlm._types import Sequences, Tokens
 
 from ._columns import read_column
+from ._observation_field import ObservationField
 from ._translation import are_coding, with_translations
 
 logger = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ ALPHABETS: dict[str, str] = {"nucleotide": "ACGTUNRYSWKMBDHV", "protein": "ACDEF
 """One-letter codes of the IUPAC alphabets; ``*`` is a stop."""
 
 
-class _ObservationField(BaseAnnDataField):
-    """Abstract: a property of each observation that is not a matrix of named features."""
+class _NamedField(ObservationField):
+    """Abstract: a modality that is a property of each observation, not a matrix of named features."""
 
     prefix: str
 
@@ -44,21 +44,12 @@ class _ObservationField(BaseAnnDataField):
         """Name of the column or entry."""
         return self.key
 
-    @property
-    def is_empty(self) -> bool:
-        """Never empty."""
-        return False
-
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of observations that have it."""
         return {f"n_{self.name}": state_registry["n_present"]}
 
-    def view_state_registry(self, state_registry: dict[str, Any]) -> None:
-        """No table of its own."""
-        return None
 
-
-class SequenceField(_ObservationField):
+class SequenceField(_NamedField):
     """A column of ``obs`` with one sequence per observation; missing, empty or "nan" where the observation has none.
 
     Parameters
@@ -211,7 +202,7 @@ class SequenceReader:
         return Sequences(*map(torch.from_numpy, (packed, offsets, of_obs, digests)))
 
 
-class VectorField(_ObservationField):
+class VectorField(_NamedField):
     """An entry of ``obsm`` with one vector per observation, say the methylation of a promoter by window; NaN where not measured.
 
     A observation of nothing but NaN does not have it.

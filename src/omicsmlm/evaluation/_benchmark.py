@@ -9,8 +9,9 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import confounded, named, value_error
+from omicsmlm._checks import check_type, confounded, named, value_error
 from omicsmlm._dense import dense
+from omicsmlm._obs_values import obs_values
 from omicsmlm.evaluation import baselines as plain
 from omicsmlm.evaluation.baselines._measured import roles
 
@@ -35,11 +36,14 @@ def _required(batch_key: str | None) -> str:
 
 
 def obs_column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray:
-    """Return a column of the top-level ``.obs`` as text, (n,) object, None where a value is missing."""
-    if key not in data.obs:
+    """Return a column of ``.obs`` as text, (n,) object, None where a value is missing."""
+    check_type("data", data, (ad.AnnData, md.MuData), "an AnnData or MuData", "pass the object")
+    check_type(argument, key, str, "the name of a column of .obs", "pass the name as text")
+    values = obs_values(data, key)
+    if values is None:
         found = f"no such column among {named(data.obs.columns)}"
-        raise value_error(f"{argument} {key!r}", "a column of the top-level .obs", found, "pass one of these or add it")
-    column = pd.Series(list(data.obs[key]), dtype=object)
+        raise value_error(f"{argument} {key!r}", "a column of .obs", found, "pass one of these or add it")
+    column = pd.Series(list(values), dtype=object)
     return column.where(column.isna(), column.astype(str)).to_numpy()
 
 

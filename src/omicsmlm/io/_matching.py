@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-TCGA = re.compile(r"^(TCGA|TARGET)-\w\w-\w{4,6}")
 SAMPLE_LENGTH, PATIENT_LENGTH = 15, 12
 """Characters of a TCGA barcode that name the sample (``TCGA-AB-2803-03``), and the patient."""
 LANE = re.compile(r"-\d+$")

@@ -15,6 +15,7 @@ from ._encoder_weights import Source
 from ._feature_shifts import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, FeatureShifts, Observed, ShiftSizes
 from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
+from ._group_folds import CrossFit, group_folds
 from ._group_regression import GroupRegression, with_differences
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
@@ -23,6 +24,7 @@ from ._latents import LatentAttention
 from ._linear_initialization import (
     Component,
     Directions,
+    Fitting,
     are_paired,
     initial_components,
     log_means,
@@ -30,6 +32,7 @@ from ._linear_initialization import (
     principal_directions,
 )
 from ._linear_risks import LinearRisks
+from ._linked_estimates import Links, linked_estimates, linked_weights, with_pairs
 from ._modality_scalings import Scalings
 from ._pretrained_encoder import PretrainedEncoder, state_width
 from ._query_alignment import QueryAlignment
@@ -70,6 +73,8 @@ __all__ = [
     "ARCHITECTURE",
     "architecture",
     "longest_frames",
+    "CrossFit",
+    "group_folds",
     "GroupRegression",
     "with_differences",
     "KernelRegression",
@@ -129,6 +134,11 @@ __all__ = [
     "SubsetLogits",
     "attend",
     "initial_components",
+    "Fitting",
+    "Links",
+    "linked_estimates",
+    "linked_weights",
+    "with_pairs",
     "drawn",
     "log_means",
     "mean_logits",

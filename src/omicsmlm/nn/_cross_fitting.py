@@ -1,7 +1,7 @@
 """Estimates for the observations that a network was initialised with: each by a map that was made without it."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,14 @@ class FoldSizes(NamedTuple):
     """Folds that the fitted observations are divided into."""
     n_fitted: int = 0
     """Distinct observations that the maps were fitted to."""
+
+
+class _Single(NamedTuple):
+    """A buffer of half precision in single precision, and of which state of it."""
+
+    half: Tensor
+    version: int
+    single: Tensor
 
 
 class CrossFitting(nn.Module):
@@ -55,6 +63,10 @@ class CrossFitting(nn.Module):
             # In half precision, as ten maps of thousands of features are large, and this is a correction.
             self.register_buffer(f"weights_{m}", torch.zeros(sizes.n_folds, g, n_components, dtype=torch.float16))
             self.register_buffer(f"offset_{m}", torch.zeros(sizes.n_folds, n_components))
+        self._singles: dict[str, _Single] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_singles": {}}  # a copy of the network lays them out itself, if it needs them
 
     @torch.no_grad()
     def initialize(
@@ -98,22 +110,31 @@ class CrossFitting(nn.Module):
     def forward(self, name: str, scaled: Tensor | ScaledTokens, fold_n: Tensor) -> Tensor:
         """Return what is added to the estimates of a modality, (n, c), from its scaled values, (n, g) or tokens."""
         m, known_n1 = self.names.index(name), (fold_n >= 0)[:, None]
-        weights_fgc, fold_n = self.get_buffer(f"weights_{m}"), fold_n.clamp(min=0)
+        weights_fgc, fold_n = self._single_precision(f"weights_{m}"), fold_n.clamp(min=0)
         summed = self._of_tokens if isinstance(scaled, ScaledTokens) else self._of_values
         added_nc = summed(weights_fgc, scaled, fold_n) + self.get_buffer(f"offset_{m}")[fold_n]  # type: ignore[arg-type]
         return torch.where(known_n1, added_nc, 0.0)
 
+    def _single_precision(self, buffer: str) -> Tensor:
+        """Return a buffer in single precision, converted once: of tens of thousands of regions, that takes longer than the sums."""
+        half, kept = self.get_buffer(buffer), self._singles.get(buffer)
+        if kept is None or kept.half is not half or kept.version != half._version:
+            with torch.inference_mode(
+                False
+            ):  # as a training may come after the embedding that this is the first use in
+                kept = self._singles[buffer] = _Single(half, half._version, half.float())
+        return kept.single
+
     def _of_values(self, weights_fgc: Tensor, scaled_ng: Tensor, fold_n: Tensor) -> Tensor:
         if not is_on_host(fold_n):  # which observations are of a fold, the host would have to wait for
-            every_nfc = torch.einsum("ng,fgc->nfc", scaled_ng, weights_fgc.float())
+            every_nfc = torch.einsum("ng,fgc->nfc", scaled_ng, weights_fgc)
             return every_nfc[torch.arange(len(fold_n), device=fold_n.device), fold_n]
         place_n = fold_n.argsort()
         parts = scaled_ng[place_n].split(torch.bincount(fold_n, minlength=self.n_folds).tolist())
-        found = [part_kg @ weights_gc.float() for part_kg, weights_gc in zip(parts, weights_fgc, strict=True)]
+        found = [part_kg @ weights_gc for part_kg, weights_gc in zip(parts, weights_fgc, strict=True)]
         return torch.cat(found)[place_n.argsort()]
 
-    def _of_tokens(self, half_fgc: Tensor, scaled: ScaledTokens, fold_n: Tensor) -> Tensor:
-        weights_fgc = half_fgc.float()
+    def _of_tokens(self, weights_fgc: Tensor, scaled: ScaledTokens, fold_n: Tensor) -> Tensor:
         n_features = weights_fgc.shape[1]
         fold_t = torch.repeat_interleave(fold_n, scaled.offsets.diff(), output_size=len(scaled.column_t))
         above_nc = F.embedding_bag(
@@ -123,5 +144,5 @@ class CrossFitting(nn.Module):
             mode="sum",
             per_sample_weights=scaled.above_t,
         )
-        zero_sfc = torch.einsum("sg,fgc->sfc", scaled.zero_sg, weights_fgc)
-        return (above_nc + zero_sfc[scaled.panel_n, fold_n]) * scaled.factor_n[:, None]
+        zero_fsc = scaled.zero_sg @ weights_fgc
+        return (above_nc + zero_fsc[fold_n, scaled.panel_n]) * scaled.factor_n[:, None]

@@ -39,8 +39,8 @@ class FrozenEncoder:
         As in :class:`PretrainedEncoder`.
     width
         d of its states.
-    crop
-        What was cropped of the sequences, for the key.
+    truncation
+        How sequences were truncated, for the key.
     cache_dir
         Folder for the stores of all encoders.
     """
@@ -51,11 +51,11 @@ class FrozenEncoder:
         reading: Reading,
         n_windows: int,
         width: int,
-        crop: tuple[int, str],
+        truncation: tuple[int, str],
         cache_dir: str | Path,
     ) -> None:
         self.source, self.reading, self.n_windows, self.width = source, reading, n_windows, width
-        known = [source.key(), n_windows, *crop]
+        known = [source.key(), n_windows, *truncation]
         if not reading.former_states:
             known.append(reading._asdict())
         key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]

@@ -41,7 +41,7 @@ class StateStore:
     Parameters
     ----------
     directory
-        Folder of one encoder, revision and crop; made if it is not there.
+        Folder of one encoder, revision and truncation; made if it is not there.
     width
         d of a state.
 

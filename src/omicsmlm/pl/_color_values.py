@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._obs_values import obs_values
 
 _DEPTH = 10_000
 """Counts are drawn as log(1 + 10,000 × count / sum of the observation)."""
@@ -73,7 +74,7 @@ def color_values(data: ad.AnnData | md.MuData, name: str, imputed: pd.DataFrame 
     data
         AnnData or MuData.
     name
-        Column of the top-level ``.obs``, or a feature; ``"rna:CD4"`` where several modalities have a feature ``"CD4"``,
+        Column of ``.obs``, the top-level one first, or a feature; ``"rna:CD4"`` where several modalities have a feature ``"CD4"``,
         or where it was imputed, too.
     imputed
         (observations, features), such as ``model.impute(modality="rna")``.
@@ -94,8 +95,9 @@ def color_values(data: ad.AnnData | md.MuData, name: str, imputed: pd.DataFrame 
     >>> found.values.round(2).tolist(), found.unit
     ([8.92, 0.0], 'log(1 + CP10k)')
     """
-    if name in data.obs:
-        return Colors(pd.Series(data.obs[name].array, data.obs_names, name=name), "")
+    column = obs_values(data, name)
+    if column is not None:
+        return Colors(column, "")
     if imputed is not None and name in imputed.columns:
         return Colors(imputed[name].reindex(data.obs_names).rename(name), "imputed")
     owners = _owners(data, name)
@@ -103,7 +105,7 @@ def color_values(data: ad.AnnData | md.MuData, name: str, imputed: pd.DataFrame 
         n_features = sum(part.n_vars for part in _modalities(data).values())
         found = f"neither one of {named(data.obs.columns)} nor one of the {n_features:,} features"
         remedy = "pass a name that is there, or imputed=model.impute(…) for imputed values"
-        raise value_error(f"color {name!r}", "a column of the top-level .obs or a feature of a modality", found, remedy)
+        raise value_error(f"color {name!r}", "a column of .obs or a feature of a modality", found, remedy)
     if len(owners) > 1:
         remedy = f"write {owners[0][0]}:{name}"
         raise value_error(f"color {name!r}", "a feature of one modality", named(m for m, _ in owners), remedy)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anndata as ad
 import mudata as md
@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 from omicsmlm._dense import dense
+from omicsmlm.pl._arguments import check_imputed, check_object, names_of
 from omicsmlm.pl._color_values import Colors, color_values
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
 
@@ -112,14 +113,26 @@ def draw_panels(xy_n2: np.ndarray, colors: Sequence[Colors], axis: str) -> Figur
     return figure
 
 
-def finite_embedding(data: ad.AnnData | md.MuData, key: str, n_least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a matrix of ``.obsm``, (n, d) float32 of the observations that are finite there, and which these are, (n_obs,) bool.
+class Coloured(NamedTuple):
+    """An embedding of the m observations that are finite there, and what colours them."""
+
+    embedding_md: np.ndarray
+    colors: list[Colors]
+
+
+def coloured(
+    data: ad.AnnData | md.MuData, key: str, color: str | Sequence[str], imputed: pd.DataFrame | None, n_least: int = 1
+) -> Coloured:
+    """Return a matrix of ``.obsm``, (m, d) float32 of the observations that are finite there, and the values of each colour.
 
     Raises
     ------
     ValueError
-        If the key is not there, or fewer than `n_least` observations are finite.
+        If the key is not there, the matrix has a single column, fewer than `n_least` observations are finite, or there is no
+        colour, or one that is not there.
     """
+    check_object(data)
+    check_type("key", key, str, "a key of .obsm", 'pass "X_omics", say')
     if key not in data.obsm:
         raise value_error(
             f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another"
@@ -129,24 +142,14 @@ def finite_embedding(data: ad.AnnData | md.MuData, key: str, n_least: int) -> tu
     if finite_n.sum() < n_least:
         expected = f"at least {['no', 'one', 'two', 'three'][n_least]} finite observations"
         raise value_error(f"key {key!r}", expected, str(int(finite_n.sum())), "embed the observations first")
-    return embedding_nd[finite_n], finite_n
-
-
-def colors_of(
-    data: ad.AnnData | md.MuData, color: str | Sequence[str], imputed: pd.DataFrame | None, kept_n: np.ndarray
-) -> list[Colors]:
-    """Return what each of `color` stands for, of the observations that are kept, (n_obs,) bool.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or one of them is not there.
-    """
-    names = [color] if isinstance(color, str) else list(color)
+    if embedding_nd.shape[1] < 2:
+        raise value_error(f"key {key!r}", "at least two columns", "one", "pass another key")
+    names = names_of("color", color)
+    check_imputed(imputed)
     if not names:
         raise value_error("color", "at least one column of .obs or feature", "none", "pass names that are there")
     found = [color_values(data, name, imputed) for name in names]
-    return [colors._replace(values=colors.values[kept_n]) for colors in found]
+    return Coloured(embedding_nd[finite_n], [colors._replace(values=colors.values[finite_n]) for colors in found])
 
 
 def embedding(
@@ -186,11 +189,8 @@ def embedding(
     ValueError
         If the key or a name is not there, the matrix has a single column, or no observation is finite.
     """
-    matrix_nd, finite_n = finite_embedding(data, key, 1)
-    if matrix_nd.shape[1] < 2:
-        raise value_error(f"key {key!r}", "at least two columns", "one", "pass another key")
-    colors = colors_of(data, color, imputed, finite_n)
-    return saved(draw_panels(matrix_nd[:, :2], colors, axis_name(key)), save)
+    found = coloured(data, key, color, imputed)
+    return saved(draw_panels(found.embedding_md[:, :2], found.colors, axis_name(key)), save)
 
 
 def axis_name(key: str) -> str:

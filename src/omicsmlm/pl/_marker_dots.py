@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 from omicsmlm._compat import keep_torch_threads
+from omicsmlm._obs_values import obs_values
+from omicsmlm.pl._arguments import check_heading, check_imputed, check_object, names_of
 from omicsmlm.pl._color_values import color_values
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
 
@@ -56,7 +58,7 @@ def marker_dots(
     markers
         Features, as for :func:`embedding`: of `imputed`, else of a modality. A mapping puts them under headings.
     groupby
-        Column of the top-level ``.obs``; observations without a value there, or without a value of one of the markers, are
+        Column of ``.obs``; observations without a value there, or without a value of one of the markers, are
         left out.
     imputed
         (observations, features) as of ``model.impute(modality="rna")``.
@@ -74,15 +76,24 @@ def marker_dots(
     ValueError
         If a marker or the column is not there, a marker is named twice, or no observation has a value of all markers.
     """
-    names = [name for part in markers.values() for name in part] if isinstance(markers, Mapping) else list(markers)
-    if groupby not in data.obs:
+    check_heading(title)
+    check_object(data)
+    check_imputed(imputed)
+    check_type("groupby", groupby, str, "the name of a column", "pass a column of the top-level .obs")
+    if isinstance(markers, Mapping):
+        markers = {str(heading): names_of("markers", part) for heading, part in markers.items()}
+        names = [name for part in markers.values() for name in part]
+    else:
+        names = markers = names_of("markers", markers)
+    column = obs_values(data, groupby)
+    if column is None:
         found = f"only {named(data.obs.columns)}"
-        raise value_error(f"groupby {groupby!r}", "a column of the top-level .obs", found, "pass one that is there")
+        raise value_error(f"groupby {groupby!r}", "a column of .obs", found, "pass one that is there")
     if not names or len(set(names)) < len(names):
         found = "none" if not names else f"{named(n for n in set(names) if names.count(n) > 1)} twice"
         raise value_error("markers", "features, each once", found, "pass names of features")
     values = pd.DataFrame({name: color_values(data, name, imputed).values.astype(float) for name in names})
-    group_n = pd.Series(data.obs[groupby].array, data.obs_names, dtype="category")
+    group_n = column.astype("category")
     kept_n = np.isfinite(values).all(axis=1).to_numpy() & group_n.notna().to_numpy()
     if not kept_n.any():
         remedy = "draw the modalities one at a time, or impute them"

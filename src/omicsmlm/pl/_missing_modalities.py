@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
+from omicsmlm._obs_values import obs_values
 from omicsmlm.pl._embedding import palette
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
 
@@ -25,7 +26,7 @@ def modality_patterns(mdata: md.MuData, groupby: str | None = None) -> pd.DataFr
     mdata
         MuData, in which an observation without a modality is no observation of that modality's AnnData.
     groupby
-        Column of the top-level ``.obs``, for a count for each of its values; None for one of all observations.
+        Column of ``.obs``, for a count for each of its values; None for one of all observations.
 
     Returns
     -------
@@ -35,7 +36,9 @@ def modality_patterns(mdata: md.MuData, groupby: str | None = None) -> pd.DataFr
     present = pd.DataFrame({name: np.asarray(mdata.obsm[name]).astype(bool).ravel() for name in mdata.mod})
     group_n = pd.Series("observations", present.index)
     if groupby is not None:
-        group_n = pd.Series(mdata.obs[groupby].astype(object).array, present.index).fillna("missing").astype(str)
+        column = obs_values(mdata, groupby)
+        assert column is not None
+        group_n = pd.Series(column.astype(object).array, present.index).fillna("missing").astype(str)
     counts = present.assign(_group=group_n).groupby([*present.columns, "_group"]).size().unstack(fill_value=0)
     counts.columns.name = None
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index
@@ -52,7 +55,7 @@ def missing_modalities(mdata: md.MuData, groupby: str | None = None, *, save: st
     mdata
         MuData; not changed.
     groupby
-        Column of the top-level ``.obs`` that divides the bars, such as the batch; at most 20 values.
+        Column of ``.obs``, top-level or of modalities, that divides the bars, such as the batch; at most 20 values.
     save
         File to write, e.g. ``modalities.png``.
 
@@ -68,8 +71,9 @@ def missing_modalities(mdata: md.MuData, groupby: str | None = None, *, save: st
     if not isinstance(mdata, md.MuData):
         found = f"{type(mdata).__name__}, which has one modality"
         raise value_error("mdata", "a MuData", found, "pass the object with all modalities")
-    if groupby is not None and groupby not in mdata.obs:
-        expected, found = "a column of the top-level .obs", f"only {named(mdata.obs.columns)}"
+    check_type("groupby", groupby, (str, type(None)), "the name of a column", "pass a column of the top-level .obs")
+    if groupby is not None and obs_values(mdata, groupby) is None:
+        expected, found = "a column of .obs", f"only {named(mdata.obs.columns)}"
         raise value_error(f"groupby {groupby!r}", expected, found, "pass one that is there")
     counts = modality_patterns(mdata, groupby)
     if counts.shape[1] > _MOST_GROUPS:

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import value_error
 from omicsmlm._compat import keep_torch_threads
-from omicsmlm.pl._embedding import axis_name, colors_of, draw_panels, finite_embedding
+from omicsmlm.pl._embedding import axis_name, coloured, draw_panels
 from omicsmlm.pl._figure import saved
 
 FEWEST_SPECTRAL = 4
@@ -86,11 +85,8 @@ def umap(
     ValueError
         If the key or a name is not there, or fewer than three observations are finite.
     """
-    embedding_nd, finite_n = finite_embedding(data, key, 3)
-    if embedding_nd.shape[1] == 1:
-        raise value_error(f"key {key!r}", "at least two columns", "one", "pass another key")
-    colors = colors_of(data, color, imputed, finite_n)
-    if embedding_nd.shape[1] == 2:
-        return saved(draw_panels(embedding_nd, colors, axis_name(key)), save)
-    xy_n2 = umap_coordinates(embedding_nd, n_neighbors=n_neighbors, seed=seed)
-    return saved(draw_panels(xy_n2, colors, "UMAP"), save)
+    xy_md, colors = coloured(data, key, color, imputed, n_least=3)
+    if xy_md.shape[1] == 2:
+        return saved(draw_panels(xy_md, colors, axis_name(key)), save)
+    xy_m2 = umap_coordinates(xy_md, n_neighbors=n_neighbors, seed=seed)
+    return saved(draw_panels(xy_m2, colors, "UMAP"), save)

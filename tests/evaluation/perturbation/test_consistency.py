@@ -36,7 +36,7 @@ def test_what_points_one_way_is_consistent_and_noise_is_not():
     assert (found.loc[[f"p{k}" for k in range(5)], "p"] < 0.01).all()
     assert found["p"].iloc[5:].min() > 0
     assert (found["p"] < 0.01).sum() <= 7, "a level of one in a hundred"
-    assert found.attrs["share"] == pytest.approx((found["p"] < 0.01).mean())
+    assert found.attrs["fraction"] == pytest.approx((found["p"] < 0.01).mean())
     assert found.attrs["left_out"] == ["rare"]
     again = perturbation.consistency(x, names, names == "control", n_null=400)
     assert again.equals(found), "the seed decides"

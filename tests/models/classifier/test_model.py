@@ -5,31 +5,13 @@ import pandas as pd
 import pytest
 import torch
 from mudata import MuData
-from sklearn.metrics import roc_auc_score
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
 from omicsmlm._manifest import write_manifest
 from omicsmlm._types import Tokens
-from omicsmlm.models.classifier._head_fit import HeadFit
 from omicsmlm.models.classifier._modality_subsets import alone
-from tests.objects import QUIET, SMALL, bulk, multiome, rna, state_of
+from tests.objects import QUIET, SMALL, multiome, rna, state_of
 from tests.test_bad_input import refused
-
-
-@pytest.fixture(scope="module")
-def model():
-    """A model of RNA, ATAC and protein; tests must not change it."""
-    model = OmicsMLM(multiome(96), SMALL, batch_key="batch")
-    model.train(5, **QUIET)
-    return model
-
-
-@pytest.fixture(scope="module")
-def classifier(model):
-    """A classifier of it; tests must not change it."""
-    classifier = Classifier.from_model(model, "type")
-    classifier.train()
-    return classifier
 
 
 def weights(module):
@@ -80,28 +62,6 @@ def test_a_later_training_of_the_model_does_not_reach_the_classifier():
     pd.testing.assert_frame_equal(made.predict(soft=True), before)
 
 
-def test_unlabelled_rows_teach_nothing_and_are_labelled():
-    data = rna(90)
-    truth = data.obs["type"].astype(str)
-    data.obs["known"] = truth.where(np.arange(90) % 3 > 0, "Unknown").where(np.arange(90) % 7 > 0, np.nan)
-    made = Classifier.from_model(OmicsMLM(data, SMALL), "known")
-    assert made.labels == ["t1", "t2"], "t0 stands at every third place, where it is called unknown"
-    made.train()
-    is_new = (truth == "t0").to_numpy()
-    assert roc_auc_score(is_new, made.novelty()) > 0.9
-    found = made.evaluate(data, "type")
-    assert found["unknown: AUROC"] == pytest.approx(roc_auc_score(is_new, made.novelty()))
-    assert found["unknown: share rejected"] == ((made.predict() == "Unknown")[is_new]).mean()
-
-
-def test_the_threshold_rejects_the_stated_share_of_held_out_rows(model):
-    for fraction in (0.0, 0.3):
-        made = Classifier.from_model(model, "type", config=ClassifierConfig(false_rejection=fraction))
-        made.train()
-        assert made.held_out["share rejected"] == pytest.approx(fraction, abs=0.01)
-        assert ((made.predict() == "Unknown") == (made.novelty() > made.threshold)).all()
-
-
 def test_rows_that_lack_modalities_are_labelled(model, classifier):
     truth = model.adata.obs["type"].astype(str)
     for name, part in model.adata.mod.items():
@@ -134,22 +94,6 @@ def test_a_view_of_one_modality_is_the_row_without_the_others(model):
         )
 
 
-def test_wrong_labels_are_noticed_and_do_little_harm():
-    data = rna(300)
-    rng = np.random.default_rng(0)
-    truth = data.obs["type"].astype(str).to_numpy()
-    data.obs["given"] = np.where(rng.random(300) < 0.3, rng.permutation(truth), truth)
-    model = OmicsMLM(data, SMALL)
-    made = Classifier.from_model(model, "given")
-    made.train()
-    right = Classifier.from_model(model, "type")
-    right.train()
-    assert made.label_noise == pytest.approx(0.3, abs=0.12)
-    assert right.label_noise < 0.02
-    accuracy = [(c.predict(soft=True).idxmax(axis=1).to_numpy() == truth).mean() for c in (made, right)]
-    assert accuracy[0] > accuracy[1] - 0.03
-
-
 def test_evaluate_gives_the_held_out_scores_or_those_of_the_data(classifier, model):
     assert classifier.evaluate() == classifier.held_out
     found = classifier.evaluate(model.adata)
@@ -157,33 +101,6 @@ def test_evaluate_gives_the_held_out_scores_or_those_of_the_data(classifier, mod
     assert found["accuracy"] == pytest.approx((soft.idxmax(axis=1) == truth).mean())
     assert found["share rejected"] == pytest.approx((classifier.predict() == "Unknown").mean())
     assert found.keys() == classifier.held_out.keys()
-
-
-@pytest.mark.parametrize(("tuning", "rate"), [("full", 5e-3), ("lora", 5e-3), ("ia3", 5e-2)])
-def test_fine_tuning_changes_the_copy_and_learns(model, tuning, rate, monkeypatch):
-    if tuning != "full":
-        pytest.importorskip("peft")
-    made = Classifier.from_model(model, "type", config=ClassifierConfig(tuning=tuning, learning_rate=rate))
-    # from a head that knows nothing there is much to learn
-    monkeypatch.setattr(made, "_fit_head", lambda rows, code_n, fold_n: HeadFit(code_n[rows], None, {}, 1.0, 1.0))
-    made.train(5, progress_bar=False, accelerator="cpu", batch_size=24)
-    assert made.module.encoder.state_dict().keys() == model.module.state_dict().keys(), "adapters are merged"
-    assert not same(weights(made.module.encoder), weights(model.module))
-    losses = made.history["train_loss"]["train_loss"]
-    assert losses.iloc[-1] < 0.8 * losses.iloc[0]
-
-
-def test_adapters_leave_the_decoderalone(model):
-    pytest.importorskip("peft")
-    made = Classifier.from_model(model, "type", config=ClassifierConfig(tuning="lora"))
-    made.train(1, progress_bar=False, accelerator="cpu")
-    changed = {
-        name.split(".")[0]
-        for name, value in made.module.encoder.state_dict().items()
-        if not torch.equal(value, model.module.state_dict()[name])
-    }
-    assert changed
-    assert "decoder" not in changed
 
 
 @pytest.mark.parametrize("tuning", ["frozen", "full"])
@@ -200,12 +117,6 @@ def test_save_and_load(model, tmp_path, tuning):
         assert loaded.threshold == made.threshold
         assert loaded.history.keys() == made.history.keys()
     made.save(tmp_path / "labels", overwrite=True)
-
-
-def test_the_same_seed_gives_the_same_numbers(model, classifier):
-    again = Classifier.from_model(model, "type")
-    again.train()
-    pd.testing.assert_frame_equal(again.predict(soft=True), classifier.predict(soft=True))
 
 
 # ---- wrong input --------------------------------------------------------------------------------------------------
@@ -244,13 +155,6 @@ def test_labels_that_nothing_knows(classifier):
     data.obs["other"] = "else"
     with refused("evaluate: expected labels among 't0', 't1', 't2', got 'else'", data):
         classifier.evaluate(data, "other")
-
-
-def test_too_few_rows_to_hold_some_out():
-    data = rna(8)
-    made = Classifier.from_model(OmicsMLM(data, SMALL), "type", config=ClassifierConfig(tuning="full"))
-    with refused("train: expected a label of at least 5 observations, got at most 3 observations of a label", data):
-        made.train(1)
 
 
 def test_loading_what_is_not_whole(classifier, tmp_path):
@@ -326,12 +230,3 @@ def test_labels_that_one_batch_alone_holds_are_reported(caplog):
     with caplog.at_level("WARNING", logger="omicsmlm"):
         Classifier.from_model(OmicsMLM(data, SMALL, batch_key="batch"), "type")
     assert "one batch alone holds the labels 't0', 't1' and 't2'" in caplog.text or "'t0', 't1', 't2'" in caplog.text
-
-
-def test_a_very_small_bulk_set_is_learned_by_the_head_alone():
-    data = bulk(14)  # seven samples
-    data.obs["label"] = ["a", "b"] * (data.n_obs // 2) + ["a"] * (data.n_obs % 2)
-    classifier = Classifier.from_model(OmicsMLM(data, SMALL), "label")
-    classifier.train()
-    assert classifier.linear_models is None
-    assert len(classifier.predict()) == data.n_obs

@@ -7,41 +7,23 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
-from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
-from omicsmlm.models.classifier._prediction import FEATURES, LINEAR_MODELS
 from omicsmlm.nn import CANDIDATES
-from tests.models.survival.test_model import cohort
-from tests.objects import SMALL, rna
+from tests.objects import rna
 from tests.test_bad_input import refused
 
-N = 60
-
 
 @pytest.fixture(scope="module")
-def classifier():
-    """A classifier of two of three types, whose head is of the embedding alone; tests must not change it."""
-    data = rna(N)
-    data.obs["known"] = data.obs["type"].astype(str).replace("t0", "Unknown")
-    made = Classifier.from_model(
-        OmicsMLM(data, SMALL), "known", config=ClassifierConfig(false_rejection=0.1, linear_models=False)
-    )
-    made.train()
-    made.module.head.temperature.fill_(0.7)  # far from one
-    return made
-
-
-@pytest.fixture(scope="module")
-def logits_nc(classifier):
+def logits_nc(head_alone):
     """Of the head, by hand."""
-    head, z_nd = classifier.module.head, classifier.model.get_latent_representation()
+    head, z_nd = head_alone.module.head, head_alone.model.get_latent_representation()
     scaled_nd = (z_nd - head.centre_d.numpy()) / float(head.scale)
     return scaled_nd @ head.linear.weight.detach().numpy().T + head.linear.bias.detach().numpy()
 
 
 @pytest.fixture(scope="module")
-def novelty_n(classifier):
+def novelty_n(head_alone):
     """Relative Mahalanobis distance to the nearest label, from covariances."""
-    head, z_nd = classifier.module.head, classifier.model.get_latent_representation().astype(np.float64)
+    head, z_nd = head_alone.module.head, head_alone.model.get_latent_representation().astype(np.float64)
     x_nd = (z_nd - head.centre_d.numpy()) / float(head.scale)
     within_dd, overall_dd = (w.double().numpy() @ w.double().numpy().T for w in (head.within_dd, head.overall_dd))
     away_nc = [
@@ -50,48 +32,48 @@ def novelty_n(classifier):
     return np.min(away_nc, axis=1)
 
 
-def test_probabilities_are_the_softmax_of_the_logits_at_the_temperature(classifier, logits_nc):
-    soft = classifier.predict(soft=True)
+def test_probabilities_are_the_softmax_of_the_logits_at_the_temperature(head_alone, logits_nc):
+    soft = head_alone.predict(soft=True)
     assert soft.columns.tolist() == ["t1", "t2"]
-    assert soft.index.equals(classifier.model.adata.obs_names)
+    assert soft.index.equals(head_alone.model.adata.obs_names)
     np.testing.assert_allclose(soft, softmax(logits_nc / 0.7, axis=1), atol=1e-4)
 
 
-def test_labels_are_the_most_probable_unless_the_novelty_is_above_the_threshold(classifier, logits_nc, novelty_n):
-    np.testing.assert_allclose(classifier.novelty(), novelty_n, rtol=1e-3, atol=1e-2)
-    labels = classifier.predict()
+def test_labels_are_the_most_probable_unless_the_novelty_is_above_the_threshold(head_alone, logits_nc, novelty_n):
+    np.testing.assert_allclose(head_alone.novelty(), novelty_n, rtol=1e-3, atol=1e-2)
+    labels = head_alone.predict()
     assert labels.name == "known"
-    threshold = classifier.threshold
+    threshold = head_alone.threshold
     clear_n = np.abs(novelty_n - threshold) > 0.1
     expected = np.where(novelty_n > threshold, "Unknown", np.array(["t1", "t2"])[logits_nc.argmax(1)])
     assert (labels.to_numpy()[clear_n] == expected[clear_n]).all()
     assert {"t1", "t2", "Unknown"} == set(labels)
 
 
-def test_some_observations_are_predicted_as_all_are(classifier):
+def test_some_observations_are_predicted_as_all_are(head_alone):
     indices = [9, 2, 30]
-    assert classifier.predict(indices=indices).equals(classifier.predict().iloc[indices])
+    assert head_alone.predict(indices=indices).equals(head_alone.predict().iloc[indices])
     pd.testing.assert_series_equal(
-        classifier.novelty(indices=indices, batch_size=2), classifier.novelty().iloc[indices], atol=1e-4
+        head_alone.novelty(indices=indices, batch_size=2), head_alone.novelty().iloc[indices], atol=1e-4
     )
-    assert classifier.predict(soft=True, indices=[]).shape == (0, 2)
+    assert head_alone.predict(soft=True, indices=[]).shape == (0, 2)
 
 
-def test_scores_are_those_of_known_labels_and_of_what_is_rejected(classifier, logits_nc):
-    data = classifier.model.adata
+def test_scores_are_those_of_known_labels_and_of_what_is_rejected(head_alone, logits_nc):
+    data = head_alone.model.adata
     truth = data.obs["type"].astype(str).to_numpy()
-    found = classifier.evaluate(data, "type")
+    found = head_alone.evaluate(data, "type")
     known_n = truth != "t0"
     called = np.array(["t1", "t2"])[logits_nc.argmax(1)]
-    rejected_n = (classifier.predict() == "Unknown").to_numpy()
+    rejected_n = (head_alone.predict() == "Unknown").to_numpy()
     assert found["accuracy"] == pytest.approx((called == truth)[known_n].mean())
     assert found["balanced accuracy"] == pytest.approx(recall_score(truth[known_n], called[known_n], average="macro"))
     assert found["macro F1"] == pytest.approx(f1_score(truth[known_n], called[known_n], average="macro"))
     assert found["share rejected"] == pytest.approx(rejected_n[known_n].mean())
     assert found["accuracy of kept"] == pytest.approx((called == truth)[known_n & ~rejected_n].mean())
     assert found["unknown: share rejected"] == pytest.approx(rejected_n[~known_n].mean())
-    assert found["unknown: AUROC"] == pytest.approx(roc_auc_score(~known_n, classifier.novelty()))
-    assert "unknown: AUROC" not in classifier.evaluate(data), "in the column of training all labels are known"
+    assert found["unknown: AUROC"] == pytest.approx(roc_auc_score(~known_n, head_alone.novelty()))
+    assert "unknown: AUROC" not in head_alone.evaluate(data), "in the column of training all labels are known"
     for name, logits in (("ECE", logits_nc / 0.7), ("ECE uncalibrated", logits_nc)):
         p_nc = softmax(logits, axis=1)[known_n]
         confidence_n, right_n = p_nc.max(1), called[known_n] == truth[known_n]
@@ -100,33 +82,24 @@ def test_scores_are_those_of_known_labels_and_of_what_is_rejected(classifier, lo
         assert found[name] == pytest.approx(gap, abs=1e-3)
 
 
-def test_without_data_the_scores_are_those_of_training_and_a_copy(classifier):
-    found = classifier.evaluate()
-    assert found == classifier.held_out
+def test_without_data_the_scores_are_those_of_training_and_a_copy(head_alone):
+    found = head_alone.evaluate()
+    assert found == head_alone.held_out
     found.clear()
-    assert classifier.held_out
+    assert head_alone.held_out
 
 
-def test_labels_that_no_observation_has_are_refused(classifier):
+def test_labels_that_no_observation_has_are_refused(head_alone):
     data = rna(12)
     data.obs["other"] = "else"
     with refused("evaluate: expected labels among 't1', 't2', got 'else'; pass the labels_key", data):
-        classifier.evaluate(data, "other")
+        head_alone.evaluate(data, "other")
 
 
-def test_without_linear_models_there_are_no_candidates(classifier):
+def test_without_linear_models_there_are_no_candidates(head_alone):
     message = "predict_candidates: expected a classifier with linear models, got one without; make it with Classif"
     with refused(message):
-        classifier.predict_candidates()
-
-
-@pytest.fixture(scope="module")
-def linear():
-    """A classifier with linear models of the features; tests must not change it."""
-    made = Classifier.from_model(OmicsMLM(cohort(90), SMALL), "type")
-    made.train()
-    made.module.head.temperature.fill_(1.5)
-    return made
+        head_alone.predict_candidates()
 
 
 def test_candidates_are_what_the_linear_models_say_at_the_temperature(linear):
@@ -148,18 +121,3 @@ def test_candidates_are_what_the_linear_models_say_at_the_temperature(linear):
     views = np.array([" + ".join(np.array(list(data.mod))[[code & 1 > 0, code & 2 > 0]]) for code in subset_n])
     for view, candidate in linear.candidates.index[linear.candidates["chosen"]]:
         pd.testing.assert_frame_equal(soft[views == view], candidates[candidate][views == view], atol=1e-5)
-
-
-def test_weights_are_named_by_part_and_restored(linear, classifier):
-    weights = linear._weights()
-    for prefix, part in ((FEATURES, linear.features), (LINEAR_MODELS, linear.linear_models)):
-        assert {name for name in weights if name.startswith(prefix)} == {f"{prefix}{n}" for n in part.state_dict()}
-    assert not any(name.startswith((FEATURES, LINEAR_MODELS)) for name in classifier._weights())
-    for made in (linear, classifier):
-        derived = made._derived().to_json()
-        again = Classifier._restored(made.model, made.config, derived, made._weights())
-        again.is_trained = True
-        pd.testing.assert_frame_equal(again.predict(soft=True), made.predict(soft=True))
-        pd.testing.assert_series_equal(again.predict(), made.predict())
-        assert (again.label_noise, again.held_out) == (made.label_noise, made.held_out)
-        assert (again.linear_models is None) == (made.linear_models is None)

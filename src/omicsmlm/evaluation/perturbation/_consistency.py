@@ -52,7 +52,7 @@ def consistency(
     Returns
     -------
     DataFrame
-        Per perturbation ``n``, ``cosine`` (s), ``null`` (mean of its null) and ``p``. ``attrs["share"]``: the fraction
+        Per perturbation ``n``, ``cosine`` (s), ``null`` (mean of its null) and ``p``. ``attrs["fraction"]``: the fraction
         of perturbations with p < `level`.
 
     Raises
@@ -66,7 +66,7 @@ def consistency(
     >>> names = np.repeat(["control", "a", "b"], 20)
     >>> x = rng.normal(size=(60, 5)) + 3 * (names == "a")[:, None]  # only a does something
     >>> found = consistency(x, names, names == "control")
-    >>> (found["p"] < 0.01).to_dict(), found.attrs["share"]
+    >>> (found["p"] < 0.01).to_dict(), found.attrs["fraction"]
     ({'a': True, 'b': False}, 0.5)
     """
     x_nd, control_n, batch_n = checked(embedding, is_control, batches, fewest=0)
@@ -91,7 +91,7 @@ def consistency(
         p = (1 + (nulls[needed] >= cosine).sum()) / (1 + n_null)
         rows[name] = {"n": int(own_n.sum()), "cosine": cosine, "null": nulls[needed].mean(), "p": p}
     table = pd.DataFrame.from_dict(rows, orient="index")
-    table.attrs.update(share=float((table["p"] < level).mean()), left_out=sorted(set(counts.index) - set(tested)))
+    table.attrs.update(fraction=float((table["p"] < level).mean()), left_out=sorted(set(counts.index) - set(tested)))
     return table
 
 

@@ -3,7 +3,7 @@
 Tensor axes: n observations, u distinct sequences, p positions, d width, f fused width, t targets, e experts, s sets of experts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -13,7 +13,6 @@ from omicsmlm._sizes import positions_of_true
 from omicsmlm._types import Batch, Encoded, Grid, Module, Sequences
 from omicsmlm.masking import has_modality
 from omicsmlm.nn import (
-    ALPHABETS,
     ARCHITECTURE,
     CompositionScores,
     FrozenEncoder,
@@ -23,16 +22,16 @@ from omicsmlm.nn import (
     PackedStates,
     PretrainedEncoder,
     ResidueEncoder,
-    SequenceKind,
     sequence_of,
 )
 
-from ._config import NO_MORE_EXPERTS, ExpertSet, IsoFormerConfig
+from ._config import KINDS, NO_MORE_EXPERTS, ExpertSet, IsoFormerConfig
+from ._host_sizes import HostSizes, host_sizes
 
-KINDS: dict[str, SequenceKind] = {"dna": "nucleotide", "rna": "nucleotide", "protein": "protein"}
-"""Alphabet of each sequence."""
 NETWORK, OF_ARCHITECTURE = "network", "architecture"
 """Names of the network, and of the regression on the architecture of transcripts, among the experts."""
+OF_SHORT = "k-mers of "
+"""What stands before the name of a sequence in that of the linear regression on its short k-mers."""
 
 
 class IsoFormerOutputs(NamedTuple):
@@ -91,7 +90,10 @@ class IsoFormerModule(Module):
         self.projections = nn.ModuleDict({name: nn.Linear(own[name], c.width) for name in self.sequences})
         self.readings = nn.ModuleDict({name: nn.Linear(2 * width, c.width) for name, width in self.vectors.items()})
         whole = ["rna"] if experts.architecture else []
-        scores = {name: CompositionScores(KINDS[name], c.n_components, name in whole) for name in self.sequences}
+        scores = {
+            name: CompositionScores(KINDS[name], c.n_components, name in whole, experts.short_kmers and c.kernel_expert)
+            for name in self.sequences
+        }
         self.scores = nn.ModuleDict(scores if c.composition or c.kernel_expert else {})
         self.summaries = nn.ModuleDict(
             {name: _perceptron(c.n_components, c.width, c.dropout) for name in self.sequences} if c.composition else {}
@@ -107,8 +109,13 @@ class IsoFormerModule(Module):
             if c.kernel_expert
             else {}
         )
+        n_linear = {OF_ARCHITECTURE: len(ARCHITECTURE)} if whole else {}
+        if experts.short_kmers:
+            n_linear |= {OF_SHORT + name: scores[name].n_short for name in self.sequences}
         self.linear = nn.ModuleDict(
-            {OF_ARCHITECTURE: GroupRegression(len(ARCHITECTURE), n_targets)} if whole and c.kernel_expert else {}
+            {name: GroupRegression(n, n_targets, name != OF_ARCHITECTURE) for name, n in n_linear.items()}
+            if c.kernel_expert
+            else {}
         )
         self.experts = [*self.kernels, *self.linear, NETWORK]
         self.register_buffer("weight_se", torch.zeros(2 ** len(self.kernels), len(self.experts)))
@@ -131,7 +138,7 @@ class IsoFormerModule(Module):
         return [cast(nn.Parameter, e.embedding.weight) for e in self.encoders.values() if isinstance(e, ResidueEncoder)]
 
     def _streams(self, views: dict[str, Any]) -> dict[str, PackedStates]:
-        streams, known = {}, _host_sizes([views[name] for name in [*self.sequences, *self.vectors]])
+        streams, known = {}, host_sizes([views[name] for name in [*self.sequences, *self.vectors]])
         for name in self.sequences:
             own, residues = known.pop(0), views[name]
             states = self._sequence_states(name, residues._replace(residues=residues.residues[: sum(own.lengths)]), own)
@@ -140,7 +147,7 @@ class IsoFormerModule(Module):
             streams[name] = self._vector_states(name, views[name], known.pop(0))
         return streams
 
-    def _sequence_states(self, name: str, residues: Sequences, known: "_HostSizes") -> PackedStates:
+    def _sequence_states(self, name: str, residues: Sequences, known: "HostSizes") -> PackedStates:
         """Return the states of distinct sequences, to each position of which the whole sequence's composition is added."""
         if len(residues.offsets) == 1:
             return PackedStates(torch.zeros(0, self.width, device=residues.offsets.device), residues.offsets, [])
@@ -154,7 +161,7 @@ class IsoFormerModule(Module):
         summary_ud = self.summaries[name](self.scores[name](residues, known.keys))
         return states._replace(states=states.states + summary_ud[sequence_of(states)])
 
-    def _vector_states(self, name: str, grid: Grid, known: "_HostSizes") -> PackedStates:
+    def _vector_states(self, name: str, grid: Grid, known: "HostSizes") -> PackedStates:
         """Return one state for each vector that is there: of its measured values, and of which these are."""
         has_n = grid.visible.any(1)
         place_p, _ = positions_of_true(has_n, sum(known.lengths))
@@ -177,15 +184,19 @@ class IsoFormerModule(Module):
         Returns
         -------
         tuple of torch.Tensor
-            (m, k): component scores of the composition, values of a vector (0, the mean, where not measured), or architecture;
-            (n,) bool: the observations that have it.
+            (m, k): component scores of the composition, values of a vector (0, the mean, where not measured), architecture,
+            or short k-mers; (n,) bool: the observations that have it.
         """
-        view = views["rna" if name == OF_ARCHITECTURE else name]
+        modality = modality_of(name)
+        view = views[modality]
         has_n = has_modality(view)
         if isinstance(view, Grid):
             return (view.values * view.visible)[has_n], has_n
-        scores = cast(CompositionScores, self.scores["rna" if name == OF_ARCHITECTURE else name])
-        features_uk = scores.composition.architecture(view) if name == OF_ARCHITECTURE else scores(view)
+        scores = cast(CompositionScores, self.scores[modality])
+        if name == OF_ARCHITECTURE:
+            features_uk = scores.composition.architecture(view)
+        else:
+            features_uk = scores(view) if name == modality else scores.short(view)
         return features_uk[view.of_obs[has_n]], has_n
 
     def expert_predictions(self, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -219,84 +230,20 @@ class IsoFormerModule(Module):
         weight_se, names = self.get_buffer("weight_se"), list(self.kernels)
         for s in range(len(weight_se)):
             has = {name: bool(s >> i & 1) for i, name in enumerate(names)}
-            has |= dict.fromkeys(self.linear, has.get("rna", False)) | {NETWORK: True}
+            has |= {name: has[modality_of(name)] for name in self.linear} | {NETWORK: True}
             has_e = torch.tensor([has[name] for name in self.experts])
             weight_se[s] = has_e / has_e.sum()
 
 
-class _HostSizes(NamedTuple):
-    """Sizes of a sequence, or a vector, of some observations, as Python numbers on the host."""
+def modality_of(expert: str) -> str:
+    """Return the modality that a regression reads.
 
-    lengths: list[int]
-    """Of each distinct sequence; of a vector, 1 for an observation that has it and 0 for one that has not."""
-    of_obs: list[int]
-    """Sequence of each observation, -1 for none; empty for a vector."""
-    keys: list[tuple[int, int]]
-    """Digest of each sequence; empty for a vector."""
-
-
-def _host_sizes(views: Sequence[Any]) -> list[_HostSizes]:
-    """Return the sizes of all views, read at once: on a device the host waits here, and nowhere else."""
-    parts: list[Tensor] = []
-    for view in views:
-        is_sequence = isinstance(view, Sequences)
-        parts += (
-            [view.offsets.diff(), view.of_obs, view.digests.flatten()] if is_sequence else [view.visible.any(1).long()]
-        )
-    numbers, found = torch.cat(parts).tolist(), []
-    for view in views:
-        sizes = (
-            [len(view.offsets) - 1, len(view.of_obs), view.digests.numel()]
-            if isinstance(view, Sequences)
-            else [len(view.visible)]
-        )
-        read = []
-        for size in sizes:
-            read.append(numbers[:size])
-            numbers = numbers[size:]
-        lengths, of_obs, digests = [*read, [], []][:3]
-        found.append(_HostSizes(lengths, of_obs, list(zip(digests[::2], digests[1::2], strict=True))))
-    return found
-
-
-class ResidueOutputs(NamedTuple):
-    """Predictions of residues."""
-
-    residues: dict[str, Tensor]
-    """Per sequence: (t, a) logits of the residues of its alphabet, in their order."""
-
-
-class ResidueModule(Module):
-    """Masked language model of residues: what encoders from scratch can learn from sequences alone.
-
-    Parameters
-    ----------
-    module
-        The network whose encoders are pre-trained.
-    names
-        The sequences that have an encoder from scratch.
+    Examples
+    --------
+    >>> [modality_of(name) for name in ("dna", "k-mers of dna", "architecture")]
+    ['dna', 'dna', 'rna']
     """
-
-    def __init__(self, module: IsoFormerModule, names: list[str]) -> None:
-        super().__init__()
-        self.n_latent = module.state_widths[names[0]]
-        self.encoders = nn.ModuleDict({name: module.encoders[name] for name in names})
-        self.heads = nn.ModuleDict({n: nn.Linear(module.state_widths[n], len(ALPHABETS[KINDS[n]])) for n in names})
-
-    def encode(self, views: dict[str, Any]) -> Encoded:
-        """Return the mean state of the first kind of sequence of each observation."""
-        name = next(iter(self.encoders))
-        mean_nd = self.encoders[name](views[name]).of_observations(views[name].of_obs).pooled()
-        return Encoded(mean_nd, torch.zeros_like(mean_nd))
-
-    def forward(self, views: dict[str, Any], batch: Batch) -> ResidueOutputs:
-        """Predict all residues, of which some are masked: the heads are small."""
-        logits, known = {}, _host_sizes([views[name] for name in self.encoders])
-        for (name, encoder), own in zip(self.encoders.items(), known, strict=True):
-            assert isinstance(encoder, ResidueEncoder)
-            residues = views[name]._replace(residues=views[name].residues[: sum(own.lengths)])
-            logits[name] = self.heads[name](encoder.residue_states(residues, own.lengths))
-        return ResidueOutputs(logits)
+    return "rna" if expert == OF_ARCHITECTURE else expert.removeprefix(OF_SHORT)
 
 
 def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:
@@ -313,6 +260,6 @@ def _encoder(name: str, width: int, config: IsoFormerConfig, former: bool) -> nn
         )
     reading = chosen.reading(name, KINDS[name], former=former)
     if chosen.tuning == "frozen":
-        crop = chosen.truncation(name, former=former)
-        return FrozenEncoder(chosen.source, reading, c.n_windows, width, crop, c.cache_folder)
+        truncation = chosen.truncation(name, former=former)
+        return FrozenEncoder(chosen.source, reading, c.n_windows, width, truncation, c.cache_folder)
     return PretrainedEncoder(chosen.source, reading, c.n_windows, chosen.tuning)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from omicsmlm._types import Batch
 from omicsmlm.nn import state_width
 
-from ._config import ENFORMER_LENGTH, SequenceEncoder
-from ._module import KINDS
+from ._config import ENFORMER_LENGTH, KINDS, SequenceEncoder
 
 logger = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from omicsmlm._checks import value_error
 from omicsmlm.models.base import (
     ACCESSIBILITY_WEIGHT,
     ADVERSARY_WEIGHT,
@@ -11,6 +12,7 @@ from omicsmlm.models.base import (
     WEIGHT_DECAY,
     ComponentDerived,
     FormerFields,
+    check_fields,
 )
 from omicsmlm.nn import ShiftSizes
 
@@ -73,6 +75,20 @@ class OmicsMLMConfig:
     learning_rate: float = 2e-3
     patience: int = 15
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_fields(self)
+        least = {"n_nonlinear": 0, "n_linear": 0, "n_attention_layers": 0, "n_variable": 1, "n_common": 1}
+        least |= {"linear_power": 0, "residual_scale": 0, "kl_weight": 0, "batch_strength": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise value_error(name, f"at least {lowest}", str(value), "leave it out for the default")
+        if self.linear_scale is not None and self.linear_scale <= 0:
+            raise value_error("linear_scale", "above 0", str(self.linear_scale), "leave it out for the default")
+        if self.n_nonlinear == self.n_linear == 0:
+            raise value_error("n_linear", "at least 1 where n_nonlinear is 0", "0", "leave it out for the default")
 
     def for_n_obs(self, n_obs: int) -> "OmicsMLMConfig":
         """Return the configuration for a data set of this many observations: what is None is filled in.

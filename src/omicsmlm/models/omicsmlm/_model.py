@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -24,9 +25,9 @@ from omicsmlm.models.base import (
     FormerFields,
     announce,
 )
-from omicsmlm.nn import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, Observed, ShiftSizes
+from omicsmlm.nn import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, Fitting, Observed, ShiftSizes
 from omicsmlm.objectives import (
-    BatchAlignmentLoss,
+    AlignmentLoss,
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
@@ -73,6 +74,9 @@ class OmicsMLM(
         Column of ``obs`` with labels that the embedding is to tell apart; None, the default, for an embedding that sees none.
     unlabeled_category
         Value of that column that is no label; missing values are none either.
+    links
+        Genes and the peaks near them: a table with the columns ``gene`` and ``peak``, and ``weight`` where links are not alike, such
+        as :func:`omicsmlm.pp.link_peaks` makes. It brings together cells with RNA and cells with ATAC where few have both, or none.
 
     Notes
     -----
@@ -105,9 +109,10 @@ class OmicsMLM(
         batch_key: str | Sequence[str] | None = None,
         labels_key: str | None = None,
         unlabeled_category: str = UNLABELED,
+        links: pd.DataFrame | None = None,
     ) -> None:
         labels = None if labels_key is None else (labels_key, unlabeled_category)
-        super().__init__(data, config, batch_key=batch_key, labels=labels)
+        super().__init__(data, config, batch_key=batch_key, labels=labels, links=links)
 
     def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
         return (config or OmicsMLMConfig()).for_n_obs(n_obs)
@@ -158,9 +163,10 @@ class OmicsMLM(
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
+        alignment_losses: dict[str, tuple[AlignmentLoss, float]] = {}
         if n_known is None:
-            alignment_losses["alignment"] = (ClusterAlignment(strength=c.batch_strength), ALIGNMENT_WEIGHT)
+            whole_cells = self._targets(derived, ClusterAlignment(strength=c.batch_strength), c.batch_strength)
+            alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
         objective = LatentReconstruction(
@@ -242,7 +248,10 @@ class OmicsMLM(
             self._stage(f"gathering {name}")
             found[name] = sample_values(self.parts.tokenizer, name, sample)
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
-        self.module.initialize(values, has, batch_codes(sample), self.config, self._stage, name_digests(sample))
+        fitting = Fitting(
+            self.config.seed, batch_codes(sample), links=self.derived.links.between(self.derived.selected)
+        )
+        self.module.initialize(values, has, fitting, self.config, self._stage, name_digests(sample))
 
     def _encoded_features(self, modality: str) -> np.ndarray:
         return self._decoded_features(modality)

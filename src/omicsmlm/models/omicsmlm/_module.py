@@ -14,6 +14,7 @@ from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModu
 from omicsmlm.nn import (
     Decoded,
     FeatureShifts,
+    Fitting,
     FoldSizes,
     LatentAttention,
     LatentHead,
@@ -170,7 +171,7 @@ class OmicsMLMModule(ComponentModule):
         self,
         values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
         has: Mapping[str, np.ndarray],
-        groups_n: np.ndarray | None,
+        fitting: Fitting,
         config: OmicsMLMConfig,
         stage: Callable[[str], None],
         digest_n: np.ndarray | None = None,
@@ -183,8 +184,8 @@ class OmicsMLMModule(ComponentModule):
             Values of each modality, of the observations that have it: see :func:`omicsmlm.tokenizers.sample_values`.
         has
             (n,) bool per modality: which observations have it.
-        groups_n
-            Batch of each of these observations, or None for one batch.
+        fitting
+            Seed, batches and links; the folds follow from the names.
         config
             Hyper-parameters.
         stage
@@ -202,7 +203,7 @@ class OmicsMLMModule(ComponentModule):
         n_components = {name: self._component_fraction(name, n_directions) for name in self.kinds}
         cross = self.cross_fitting
         fold_n = None if cross is None or digest_n is None else cross.fold_of(digest_n)
-        components = initial_components(x, has, n_components, groups_n, config.seed, stage, fold_n)
+        components = initial_components(x, has, n_components, fitting._replace(fold_n=fold_n), stage)
         if cross is not None and digest_n is not None:
             cross.initialize(digest_n, components)
         for name, found in components.items():
@@ -210,7 +211,7 @@ class OmicsMLMModule(ComponentModule):
                 self.features.initialize(other, estimates, found.first)
             self._initialize_latent(name, found, latent.n_linear, latent.linear_scale, latent.linear_power)
         for name in self.kinds:
-            self._initialize_head(name, values[name], groups_n, has[name])
+            self._initialize_head(name, values[name], fitting.groups_n, has[name])
 
     def initial_layer(self) -> list[nn.Parameter]:
         """Return the weights of the feature embeddings, which fine-tuning may freeze."""

@@ -1,6 +1,6 @@
 """The network of ScMBERT."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +8,11 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenCache, TokenSet, cached_lengths, masked_positions, obs_of
+from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenSet, masked_positions, obs_of
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
+    Fitting,
     FoldSizes,
     LatentHead,
     LatentTransformer,
@@ -25,6 +26,7 @@ from omicsmlm.nn import (
     ridge_estimates,
 )
 
+from ._cell_tokens import with_lengths, without
 from ._config import LINEAR_POWER, LINEAR_SCALE, RESIDUAL_SCALE, ScMBERTConfig
 
 
@@ -188,7 +190,7 @@ class ScMBERTModule(ComponentModule):
         self,
         sets: Sequence[dict[str, TokenSet]],
         values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
-        groups_n: np.ndarray | None,
+        fitting: Fitting,
         digest_n: np.ndarray,
         config: ScMBERTConfig,
         stage: Callable[[str], None],
@@ -200,8 +202,8 @@ class ScMBERTModule(ComponentModule):
         sets, values
             Cells to read the statistics from: as tokens, and by modality the decoder's values of those that have it (see
             :func:`omicsmlm.tokenizers.sample_values`).
-        groups_n
-            Batch of each of these cells, or None for one batch.
+        fitting
+            Seed, batches and links; the folds follow from the names.
         digest_n
             Digests of the names of these cells.
         config
@@ -219,13 +221,13 @@ class ScMBERTModule(ComponentModule):
         n_components = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
         cross, chosen = self.cross_fitting, {name: self.chosen(name) for name in self.kinds}
         fold_n = None if cross is None else cross.fold_of(digest_n)
-        components = initial_components(x, has, n_components, groups_n, c.seed, stage, fold_n)
+        components = initial_components(x, has, n_components, fitting._replace(fold_n=fold_n), stage)
         if cross is not None:
             cross.initialize(digest_n, components, {name: self.summary.rates(name, chosen[name]) for name in chosen})
         self.summary.initialize(components, chosen)
         for name in self.kinds:
             self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, LINEAR_POWER)
-            self._initialize_head(name, values[name], groups_n, has[name])
+            self._initialize_head(name, values[name], fitting.groups_n, has[name])
 
     @torch.no_grad()
     def initialize_added(
@@ -247,7 +249,7 @@ class ScMBERTModule(ComponentModule):
         seed
             Seed of the ridge regression's sample.
         """
-        summed_nd = torch.cat([self._joined(_without(parts, chosen))[0] for parts in sets]).numpy()
+        summed_nd = torch.cat([self._joined(without(parts, chosen))[0] for parts in sets]).numpy()
         for m, name in enumerate(self.kinds):
             if name not in chosen:
                 continue
@@ -288,29 +290,3 @@ class ScMBERTModule(ComponentModule):
                     *self.values[m].parameters(),
                 ):
                     weight.requires_grad_(True)
-
-
-def _without(parts: dict[str, TokenSet], names: Iterable[str]) -> dict[str, TokenSet]:
-    """Return the tokens of cells as if they lacked some modalities."""
-    emptied = {}
-    for name in names:
-        part = parts[name]
-        emptied[name] = part._replace(
-            ids=part.ids[:0],
-            values=part.values[:0],
-            offsets=torch.zeros_like(part.offsets),
-            present=torch.zeros_like(part.present),
-        )
-    return {**parts, **emptied}
-
-
-def with_lengths(parts: dict[str, TokenSet]) -> dict[str, TokenSet]:
-    """Return tokens with the cells' lengths on the host, which waits for them once, and without those that belong to no cell."""
-    if all(cached_lengths(part) is not None for part in parts.values()):
-        return parts
-    lengths = torch.stack([part.offsets.diff() for part in parts.values()]).tolist()
-    known = {}
-    for (name, part), own in zip(parts.items(), lengths, strict=True):
-        n = sum(own)
-        known[name] = part._replace(ids=part.ids[:n], values=part.values[:n], cache=TokenCache(part.offsets, own))
-    return known

@@ -1,6 +1,6 @@
 """Times, events, strata and covariates of observations, from columns of ``obs``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,12 +8,15 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import shortened, value_error
 from omicsmlm._cox import Times
-from omicsmlm.data import as_categories, find_column
+from omicsmlm._risk_scores import LARGEST_TIME
+from omicsmlm.data import as_categories, find_column, find_numbers
 
 ALL = "all"
 """Name of the one stratum, where there is no column of strata."""
+NOT_NUMBERS = "code it as numbers (as several columns of 0 and 1, if there is no order)"
+"""What to do with a column that holds anything else."""
 
 
 @dataclass
@@ -61,7 +64,9 @@ class Columns:
         self.strata = [ALL] if names is None else sorted(names.iloc[indices].unique())
         self.mean_k, self.deviation_k = [], []
         for key in self.covariate_keys:
-            value_n = _numbers(data, key)[indices]
+            value_n = find_numbers(data, key, NOT_NUMBERS)[indices]
+            if np.abs(value_n[np.isfinite(value_n)]).max(initial=0) > LARGEST_TIME:
+                raise value_error(f"column {key!r}", "numbers in single precision", "larger ones", "rescale them")
             if not np.isfinite(value_n).any():
                 raise value_error(
                     f"column {key!r}", "numbers", "none in the observations with a time", "leave this covariate out"
@@ -76,9 +81,15 @@ class Columns:
         Raises
         ------
         ValueError
-            If a time is negative, or an event is neither 0 nor 1.
+            If a time is negative or beyond single precision, or an event is neither 0 nor 1.
         """
-        time_n, event_n = _numbers(data, self.time_key), _numbers(data, self.event_key)
+        time_n, event_n = (
+            find_numbers(data, self.time_key, NOT_NUMBERS),
+            find_numbers(data, self.event_key, NOT_NUMBERS),
+        )
+        if ((time_n > LARGEST_TIME) & np.isfinite(time_n)).any():
+            found = f"times up to {time_n[np.isfinite(time_n)].max():g}"
+            raise value_error(f"column {self.time_key!r}", "times in single precision", found, "count in a larger unit")
         if (time_n < 0).any():
             found = f"times down to {np.nanmin(time_n):g}"
             raise value_error(f"column {self.time_key!r}", "times that are not negative", found, "count from the start")
@@ -100,7 +111,7 @@ class Columns:
         """Read the (n_obs, 2k) float32 covariates: standardised, 0 where missing; then 1 where missing, else 0."""
         values, missing = [], []
         for key, mean, deviation in zip(self.covariate_keys, self.mean_k, self.deviation_k, strict=True):
-            value_n = (_numbers(data, key) - mean) / deviation
+            value_n = (find_numbers(data, key, NOT_NUMBERS) - mean) / deviation
             missing.append(~np.isfinite(value_n))
             values.append(np.where(missing[-1], 0.0, value_n))
         columns = [*values, *missing]
@@ -108,18 +119,6 @@ class Columns:
 
     def _stratum_names(self, data: AnnData | MuData) -> pd.Series | None:
         return None if self.stratum_key is None else as_categories(find_column(data, self.stratum_key))
-
-
-def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
-    """Return a column as (n_obs,) float64, NaN where it is missing."""
-    column = find_column(data, key)
-    try:
-        values = pd.to_numeric(column.astype(object).where(column.notna(), np.nan))
-    except (TypeError, ValueError) as error:
-        remedy = "code it as numbers (as several columns of 0 and 1, if there is no order)"
-        texts = as_categories(column).dropna().unique()  # as text, since not every value can be hashed
-        raise value_error(f"column {key!r}", "numbers", named(texts, 3), remedy) from error
-    return values.to_numpy(dtype=np.float64)
 
 
 def listed(keys: str | Sequence[str]) -> list[str]:
@@ -130,4 +129,7 @@ def listed(keys: str | Sequence[str]) -> list[str]:
     >>> listed("age"), listed(["age", "sex", "age"])
     (['age'], ['age', 'sex'])
     """
-    return [keys] if isinstance(keys, str) else list(dict.fromkeys(keys))
+    listed = [keys] if isinstance(keys, str) else keys
+    if not isinstance(listed, Iterable) or not all(isinstance(key, str) for key in listed):
+        raise value_error("covariate_keys", "a name, or a list of names", shortened(keys), "pass names as text")
+    return list(dict.fromkeys(listed))
