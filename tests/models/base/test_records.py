@@ -131,6 +131,7 @@ class Checked:
     either: float | tuple[float, float] = 0.5
     kind: Literal["a", "b"] = "a"
     folder: str | None = None
+    sizes: tuple[int, ...] = (8,)
     others: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -138,8 +139,10 @@ class Checked:
 
 
 def test_what_is_meant_all_the_same_becomes_what_it_should_be(tmp_path):
-    found = Checked(np.int64(3), 1, np.True_, [0, np.float32(0.5)], [0.25, 1], "b", tmp_path, {"a": "unchecked"})
-    assert found == Checked(3, 1.0, True, (0.0, 0.5), (0.25, 1.0), "b", str(tmp_path), {"a": "unchecked"})
+    found = Checked(
+        np.int64(3), 1, np.True_, [0, np.float32(0.5)], [0.25, 1], "b", tmp_path, [4, 2.0], {"a": "unchecked"}
+    )
+    assert found == Checked(3, 1.0, True, (0.0, 0.5), (0.25, 1.0), "b", str(tmp_path), (4, 2), {"a": "unchecked"})
     types = [type(getattr(found, name)) for name in ("seed", "rate", "is_on", "mask_rates", "folder")]
     assert types == [int, float, bool, tuple, str]
     json.dumps(to_json(found))
@@ -162,6 +165,7 @@ def test_what_is_meant_all_the_same_becomes_what_it_should_be(tmp_path):
         ({"either": "half"}, "^either: expected a number or two numbers, got 'half'"),
         ({"kind": "c"}, '^kind: expected "a" or "b", got \'c\''),
         ({"kind": ["a"]}, '^kind: expected "a" or "b"'),
+        ({"sizes": (4, "a")}, "^sizes: expected several numbers"),
         ({"folder": 3}, "^folder: expected a text or None, got 3"),
     ],
 )

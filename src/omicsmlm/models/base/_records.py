@@ -130,7 +130,7 @@ def _of_type(value: Any, option: Any) -> Any:
     if get_origin(option) is Literal:
         return value if isinstance(value, str) and value in get_args(option) else NO_VALUE
     if get_origin(option) is tuple:
-        return _pair(value, get_args(option))
+        return _several(value, get_args(option))
     if is_switch or not isinstance(value, int | float | np.integer | np.floating) or not math.isfinite(value):
         return NO_VALUE
     if option is float:
@@ -139,9 +139,13 @@ def _of_type(value: Any, option: Any) -> Any:
     return whole if value == whole and abs(whole) < 2**63 else NO_VALUE
 
 
-def _pair(value: Any, options: tuple[Any, ...]) -> Any:
+def _several(value: Any, options: tuple[Any, ...]) -> Any:
     """Return a list or tuple as a tuple of values of these types, or NO_VALUE."""
-    if not isinstance(value, list | tuple) or len(value) != len(options):
+    if not isinstance(value, list | tuple):
+        return NO_VALUE
+    if options[-1] is Ellipsis:
+        options = options[:1] * len(value)
+    if len(value) != len(options):
         return NO_VALUE
     found = tuple(_of_type(part, option) for part, option in zip(value, options, strict=True))
     return NO_VALUE if NO_VALUE in found else found
@@ -152,7 +156,9 @@ def _type_name(option: Any) -> str:
     if get_origin(option) is Literal:
         *others, last = (f'"{choice}"' for choice in get_args(option))
         return f"{', '.join(others)} or {last}" if others else last
-    return "two numbers" if get_origin(option) is tuple else TYPES[option]
+    if get_origin(option) is tuple:
+        return "several numbers" if get_args(option)[-1] is Ellipsis else "two numbers"
+    return TYPES[option]
 
 
 def to_json(record: Any) -> Any:
