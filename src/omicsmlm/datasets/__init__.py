@@ -5,6 +5,7 @@ from omicsmlm.datasets._collections import open_files, write_collection
 from omicsmlm.datasets._fetching import fetch
 from omicsmlm.datasets._files import load, mixology, papalexi, pbmc_3tech, snareseq, teaseq
 from omicsmlm.datasets._many import read_many
+from omicsmlm.datasets._pool import pool
 from omicsmlm.datasets._sequences import isoforms, mpra_utr, tissues61
 from omicsmlm.datasets._simulated import simulate_multiome, simulate_rna
 
@@ -19,6 +20,7 @@ __all__ = [
     "open_files",
     "papalexi",
     "pbmc_3tech",
+    "pool",
     "read_many",
     "simulate_multiome",
     "simulate_rna",

@@ -1,5 +1,6 @@
 """What training minimises."""
 
+from ._agreement import AgreeingViews, AgreementForm, ComparingObjective
 from ._batch_alignment import (
     BatchAlignmentLoss,
     ClusterAlignment,
@@ -35,9 +36,12 @@ __all__ = [
     "ResidueCrossEntropy",
     "TargetError",
     "Activation",
+    "AgreeingViews",
+    "AgreementForm",
     "BinCrossEntropy",
     "BinsAndValues",
     "ClusterAlignment",
+    "ComparingObjective",
     "CountLoss",
     "CountReconstruction",
     "CoxObjective",

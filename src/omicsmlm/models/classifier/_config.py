@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import FormerFields
 from omicsmlm.models.heads import LEARNING_RATES, Tuning
+from omicsmlm.objectives import AgreementForm
 
 FEW_OBSERVATIONS = 2000
 """Labelled observations below which linear models of bulk features are the default: beyond, the embedding did as well in
@@ -60,10 +61,16 @@ class ClassifierConfig:
     modality_rate
         Probability that an observation then loses a whole modality.
     agreement
-        Weight, in fine-tuning, of the Kullback-Leibler divergence of the labels predicted from an observation's masked view
-        from those predicted from its full view, which no gradient of this term flows into; both views then learn from the
-        labels, and a step costs twice as much. The MOJO paper has a "mutual information" loss for this and prints no
-        formula: this term is ours. 0 switches it off.
+        Weight, in fine-tuning, of the agreement of an observation's masked view with its full view, which no gradient of
+        this term flows into; both views then learn from the labels, and a step costs twice as much. The MOJO paper has a
+        "mutual information" loss for this and prints no formula: this term is ours. 0 switches it off.
+    agreement_form
+        "divergence": the Kullback-Leibler divergence of the labels that the masked view predicts from those that the full
+        one does. "infonce": the InfoNCE bound of the mutual information of the two views' embeddings, which identifies an
+        observation among those of a step.
+    hidden_widths
+        Hidden layers, with SELU, of a network beside the linear layer of the head, in fine-tuning: (256, 128) in the MOJO
+        paper. Its last weights are 0 at first, so that fine-tuning starts from the fitted linear layer (ours). () for none.
     patience
         Epochs of fine-tuning without a better validation loss before it stops.
     seed
@@ -84,6 +91,8 @@ class ClassifierConfig:
     mask_rates: tuple[float, float] = (0.0, 0.5)
     modality_rate: float = 0.5
     agreement: float = 0.0
+    agreement_form: AgreementForm = "divergence"
+    hidden_widths: tuple[int, ...] = ()
     patience: int = 10
     seed: int = 0
 
@@ -100,6 +109,11 @@ class ClassifierConfig:
             "agreement": (
                 self.agreement == 0 or (self.agreement > 0 and self.tuning != "frozen"),
                 'at least 0, and 0 if tuning is "frozen"',
+            ),
+            "agreement_form": (self.agreement_form in ("divergence", "infonce"), '"divergence" or "infonce"'),
+            "hidden_widths": (
+                not self.hidden_widths or (min(self.hidden_widths) >= 1 and self.tuning != "frozen"),
+                'widths of at least 1, and () if tuning is "frozen"',
             ),
             "held_out": (0 < self.held_out < 1, "a fraction above 0 and below 1"),
         }
