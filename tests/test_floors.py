@@ -16,6 +16,7 @@ GROUND = {
     "_cox",
     "_dense",
     "_draws",
+    "_former_names",
     "_manifest",
     "_modality_names",
     "_obs_values",

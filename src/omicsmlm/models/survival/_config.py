@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields
-from omicsmlm.models.heads import LEARNING_RATES, Tuning
+from omicsmlm.models.base import FormerFields, check_fields
+from omicsmlm.models.heads import Tuning
 from omicsmlm.objectives import AgreementForm
 
 Likelihood = Literal["cox", "discrete"]
@@ -82,13 +82,12 @@ class SurvivalConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check types and ranges."""
+        check_fields(self)
         ranges = {
             "n_folds": (self.n_folds >= 2, "at least 2"),
             "n_networks": (0 <= self.n_networks <= self.n_folds, f"a number from 0 to n_folds, {self.n_folds}"),
             "linear_models": (self.linear_models or self.n_networks > 0, "True where n_networks is 0"),
-            "likelihood": (self.likelihood in ("cox", "discrete"), '"cox" or "discrete"'),
-            "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
             "n_components": (self.n_components >= 1, "at least 1"),
             "n_pooled_components": (self.n_pooled_components >= 1, "at least 1"),
             "covariate_regularisation": (self.covariate_regularisation > 0, "a number above 0"),
