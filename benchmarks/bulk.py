@@ -1,7 +1,7 @@
 """Labels from bulk RNA and methylation: MOJO beside OmicsMLM, logistic regression and PCA; seeds, views, missing modalities.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/bulk.py [--parts zero-shot missing curve] [--sets pam50 ccle rosmap] [--seeds 0 1 2] [--epochs N]
+    python benchmarks/bulk.py [--parts zero-shot missing curve agreement] [--sets pam50 ccle rosmap] [--seeds 0 1 2] [--epochs N]
                               [--skip MOJO …] [--cache DIR]
 
 Seed s is tested on fold s (paired_pam50_fold of PAM50, paired_fold of CCLE; ROSMAP has one split), and also the seed of all
@@ -14,6 +14,11 @@ zero-shot  frozen embeddings: accuracy of k-NN (k = 15, cosine) of test rows amo
 missing    accuracy and macro F1 of test rows by each view. "specialist": trained on the rows that have the view, for it
            alone; "mean-filled": trained on both, an absent modality at its mean. "agreeing": MOJO pre-trained on with the
            agreement of partial views (consistency 1) for a third of the epochs, if given, then tuned.
+           "methylation shuffled": as the specialist, with the methylation of all observations permuted (the control).
+           "tuned, divergence", "tuned, InfoNCE": with ClassifierConfig(agreement=1) in that form; "tuned, wide head": with
+           hidden layers of 256 and 128; "late": LR of the embeddings of two MOJOs, one a modality, as the paper compares
+agreement  of the embedding by RNA, or by methylation, with that by both (correlation, mean over dimensions), in the labelled
+           paired observations that the model was made of, "own", and in those of the test
 curve      accuracy by both modalities with 50, 100, 200 and all labelled paired rows; pre-training as before
 
 MOJO's frozen rows read the embedding by the exact head of Classifier (linear_models=False), "tuned" ones are Classifier(tuning="full"),
@@ -35,12 +40,13 @@ from _cache import Kept
 from _small_encoder import embedding as small_encoder
 from _tables import shown
 from anndata import AnnData
+from cross_fitting import agreement as correlation
 from mudata import MuData
 from sklearn.cluster import KMeans
 from sklearn.metrics import accuracy_score, adjusted_rand_score, f1_score, normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from omicsmlm import MOJO, Classifier, ClassifierConfig, MOJOConfig, OmicsMLM, OmicsMLMConfig, datasets, pp
+from omicsmlm import MOJO, Classifier, ClassifierConfig, MOJOConfig, OmicsMLM, OmicsMLMConfig, datasets, evaluation, pp
 from omicsmlm.evaluation import baselines
 
 VIEWS = {"both": ["rna", "methylation"], "RNA": ["rna"], "methylation": ["methylation"]}
@@ -162,24 +168,19 @@ Answers = dict[str, np.ndarray]
 """Labels of the test rows by each view."""
 
 
-def read(
-    model: Any,
-    of: Bulk,
-    data: MuData,
-    seed: int,
-    tuning: str = "frozen",
-    few: np.ndarray | None = None,
-    *,
-    linear_models: bool | None = False,
-) -> Answers:
+def head(seed: int, **changes: Any) -> ClassifierConfig:
+    """The exact head on a frozen embedding alone, or, with ``tuning``, one that is trained with the encoder."""
+    return ClassifierConfig(**{"tuning": "frozen", "linear_models": False, "seed": seed} | changes)
+
+
+def read(model: Any, of: Bulk, data: MuData, config: ClassifierConfig, few: np.ndarray | None = None) -> Answers:
     """Labels of a classifier on a model; ``few`` leaves the others of the labelled rows without a label."""
     if few is not None:
         names = data.obs_names[few]
         model.adata.obs["label"] = np.where(model.adata.obs_names.isin(names), model.adata.obs["label"], "Unknown")
-    config = ClassifierConfig(tuning=tuning, seed=seed, linear_models=linear_models)
     classifier = Classifier.from_model(model, "label", config=config)
     how = {"progress_bar": False, "accelerator": "cpu", "batch_size": 32}
-    classifier.train(None if tuning == "frozen" else TUNING_EPOCHS, **how)
+    classifier.train(None if config.tuning == "frozen" else TUNING_EPOCHS, **how)
     answers = {}
     for view, modalities in VIEWS.items():
         test = rows(data, of.test_n, modalities)
@@ -189,10 +190,38 @@ def read(
 
 
 def regression(of: Bulk, view: str, seed: int, n_comps: int | None = None, few: np.ndarray | None = None) -> np.ndarray:
-    trained_n = of.learned_n(view) if few is None else few
+    return fitted_labels(of, of.features(view), of.learned_n(view) if few is None else few, seed, n_comps)
+
+
+def fitted_labels(
+    of: Bulk, x_ng: np.ndarray, learned_n: np.ndarray, seed: int, n_comps: int | None = None
+) -> np.ndarray:
+    """Labels of the test rows by a logistic regression."""
     labels = np.where(of.label_n == "", None, of.label_n)
-    table = baselines.logistic_regression(of.features(view), labels, trained_n, n_comps=n_comps, seed=seed)
+    table = baselines.logistic_regression(x_ng, labels, learned_n, n_comps=n_comps, seed=seed)
     return table.columns.to_numpy()[table.to_numpy().argmax(1)][of.test_n]
+
+
+def shuffled(of: Bulk, seed: int) -> Answers:
+    """The specialists, where methylation is of other observations: those by RNA stay as they are."""
+    plain = evaluation.shuffle_modality(of.plain, "methylation", seed)
+    return {view: regression(of._replace(plain=plain), view, seed) for view in VIEWS}
+
+
+def late(of: Bulk, seed: int, epochs: int | None) -> Answers:
+    """Logistic regressions of the embeddings of two models, each pre-trained on one modality."""
+    blocks = []
+    for modality in VIEWS["both"]:
+        data = of.by_gene[modality]
+        names = of.by_gene.obs_names[~of.held_n]
+        model = MOJO(MuData({modality: data[data.obs_names.isin(names)].copy()}), MOJOConfig(seed=seed))
+        if epochs != 0:
+            model.train(epochs, key_added=None, progress_bar=False, accelerator="cpu")
+        whole = MuData({modality: data.copy()})
+        z = pd.DataFrame(model.get_latent_representation(whole), index=whole.obs_names)
+        blocks.append(z.reindex(of.by_gene.obs_names).to_numpy(np.float64))
+    x = {"both": np.hstack(blocks), "RNA": blocks[0], "methylation": blocks[1]}
+    return {view: fitted_labels(of, x[view], of.learned_n(view), seed) for view in VIEWS}
 
 
 def mean_filled(of: Bulk, seed: int) -> Answers:
@@ -212,19 +241,28 @@ def mean_filled(of: Bulk, seed: int) -> Answers:
 
 def missing(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, Answers]:
     epochs, cache = arguments.epochs, arguments.cache
+
+    def of_mojo(n_epochs: int | None, **changes: Any) -> Answers:
+        return read(mojo(of, seed, n_epochs, cache), of, of.by_gene, head(seed, **changes))
+
     methods: dict[str, Callable[[], Answers]] = {
         "LR, specialist": lambda: {view: regression(of, view, seed) for view in VIEWS},
         "LR on PCA (64), specialist": lambda: {view: regression(of, view, seed, N_COMPONENTS) for view in VIEWS},
         "LR on both, mean-filled": lambda: mean_filled(of, seed),
-        "OmicsMLM": lambda: read(omicsmlm(of, seed, cache), of, of.plain, seed),
-        "OmicsMLM, start": lambda: read(omicsmlm(of, seed, cache, trained=False), of, of.plain, seed),
-        "MOJO": lambda: read(mojo(of, seed, epochs, cache), of, of.by_gene, seed),
-        "MOJO, start": lambda: read(mojo(of, seed, 0, cache), of, of.by_gene, seed),
-        "MOJO, Classifier": lambda: read(mojo(of, seed, epochs, cache), of, of.by_gene, seed, linear_models=None),
-        "MOJO, tuned": lambda: read(mojo(of, seed, epochs, cache), of, of.by_gene, seed, "full"),
-        "MOJO, start, tuned": lambda: read(mojo(of, seed, 0, cache), of, of.by_gene, seed, "full"),
+        "LR, methylation shuffled": lambda: shuffled(of, seed),
+        "OmicsMLM": lambda: read(omicsmlm(of, seed, cache), of, of.plain, head(seed)),
+        "OmicsMLM, start": lambda: read(omicsmlm(of, seed, cache, trained=False), of, of.plain, head(seed)),
+        "MOJO": lambda: of_mojo(epochs),
+        "MOJO, start": lambda: of_mojo(0),
+        "MOJO, Classifier": lambda: of_mojo(epochs, linear_models=None),
+        "MOJO, tuned": lambda: of_mojo(epochs, tuning="full"),
+        "MOJO, tuned, divergence": lambda: of_mojo(epochs, tuning="full", agreement=1.0),
+        "MOJO, tuned, InfoNCE": lambda: of_mojo(epochs, tuning="full", agreement=1.0, agreement_form="infonce"),
+        "MOJO, tuned, wide head": lambda: of_mojo(epochs, tuning="full", hidden_widths=(256, 128)),
+        "MOJO, start, tuned": lambda: of_mojo(0, tuning="full"),
+        "MOJO, late": lambda: late(of, seed, epochs),
         "MOJO, agreeing, tuned": lambda: read(
-            mojo(of, seed, epochs, cache, agreeing=True), of, of.by_gene, seed, "full"
+            mojo(of, seed, epochs, cache, agreeing=True), of, of.by_gene, head(seed, tuning="full")
         ),
     }
     kept, found = Kept(cache), {}
@@ -312,6 +350,30 @@ def clustering(z_nd: np.ndarray, label_n: np.ndarray, test_n: np.ndarray, seed: 
     }
 
 
+def agreement(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """How far each model's embedding by one modality is that by both, in its own observations and in the test's."""
+    epochs, cache = arguments.epochs, arguments.cache
+    models: dict[str, Callable[[], tuple[Any, MuData]]] = {
+        "MOJO": lambda: (mojo(of, seed, epochs, cache), of.by_gene),
+        "MOJO, start": lambda: (mojo(of, seed, 0, cache), of.by_gene),
+        "OmicsMLM": lambda: (omicsmlm(of, seed, cache), of.plain),
+        "OmicsMLM, start": lambda: (omicsmlm(of, seed, cache, trained=False), of.plain),
+    }
+    found: dict[str, dict[str, float]] = {}
+    for name, make in asked(models, arguments).items():
+        model, data = make()
+        found[name] = {}
+        for which, rows_n in (("own", of.learned_n("both")), ("test", of.test_n)):
+            z = {}
+            for view, modalities in VIEWS.items():
+                part = rows(data, rows_n, modalities)
+                table = pd.DataFrame(model.get_latent_representation(part), index=part.obs_names)
+                z[view] = table.loc[data.obs_names[rows_n]].to_numpy()
+            for view in ("RNA", "methylation"):
+                found[name][f"{view}, {which}"] = correlation(z[view], z["both"])
+    return found
+
+
 # ---- learning curve --------------------------------------------------------------------------------------------------
 
 
@@ -328,10 +390,12 @@ def curve(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, dict[
             "LR on PCA (64)": lambda few=few: {
                 "both": regression(of, "both", seed, min(N_COMPONENTS, few.sum() - 1), few)
             },
-            "OmicsMLM": lambda few=few: read(omicsmlm(of, seed, cache), of, of.plain, seed, few=few),
-            "MOJO": lambda few=few: read(mojo(of, seed, epochs, cache), of, of.by_gene, seed, few=few),
-            "MOJO, start": lambda few=few: read(mojo(of, seed, 0, cache), of, of.by_gene, seed, few=few),
-            "MOJO, tuned": lambda few=few: read(mojo(of, seed, epochs, cache), of, of.by_gene, seed, "full", few),
+            "OmicsMLM": lambda few=few: read(omicsmlm(of, seed, cache), of, of.plain, head(seed), few),
+            "MOJO": lambda few=few: read(mojo(of, seed, epochs, cache), of, of.by_gene, head(seed), few),
+            "MOJO, start": lambda few=few: read(mojo(of, seed, 0, cache), of, of.by_gene, head(seed), few),
+            "MOJO, tuned": lambda few=few: read(
+                mojo(of, seed, epochs, cache), of, of.by_gene, head(seed, tuning="full"), few
+            ),
         }
         for method, make in asked(methods, arguments).items():
             key = f"bulk-curve-{of.name}-{method}-{n}-{seed}-{epochs}"
@@ -343,7 +407,7 @@ def curve(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["zero-shot", "missing", "curve"]
+    parts = ["zero-shot", "missing", "curve", "agreement"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -367,7 +431,7 @@ def main() -> None:
                 if part == "missing":
                     found = {m: evaluated(a, truth) for m, a in missing(of, seed, arguments).items()}
                 else:
-                    found = (zero_shot if part == "zero-shot" else curve)(of, seed, arguments)
+                    found = {"zero-shot": zero_shot, "curve": curve, "agreement": agreement}[part](of, seed, arguments)
                 tables[part].append(pd.DataFrame.from_dict(found, orient="index"))
         for part, frames in tables.items():
             table = pd.concat(frames)

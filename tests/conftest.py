@@ -9,6 +9,24 @@ import torch
 
 from tests.encoders import published
 
+LONGEST = (
+    "tests/test_contract.py",
+    "tests/test_docstrings.py",
+    "tests/hostile/test_families.py",
+    "tests/training/test_ranks.py",
+    "tests/training/test_kill.py",
+    "tests/evaluation/test_benchmark.py",
+    "tests/test_import.py",
+    "tests/test_workflows.py",
+)
+"""Files that take longest, each of which goes to one worker as a whole."""
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first: a worker that gets one of them last keeps all others waiting."""
+    rank = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():

@@ -83,3 +83,7 @@ def test_other_columns_are_left_alone(caplog):
         column = pd.Series(values)
         assert without_missing_texts("x", column) is column
     assert not caplog.messages
+
+
+def test_a_sentence_stays_on_one_line_whatever_was_found():
+    assert str(value_error("x", "a\nb", "  1\r\n\n  2", "c")) == "x: expected a b, got   1 2; c."

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ GROUND = {
     "_cox",
     "_dense",
     "_draws",
+    "_former_names",
     "_manifest",
     "_modality_names",
     "_obs_values",
@@ -55,6 +57,12 @@ def may_import(room: str) -> set[str]:
     return {"base", room, *(["heads"] if room in HEADS else [])}
 
 
+@cache
+def nodes_of(source: str) -> list[ast.AST]:
+    """All nodes of a source, which several tests walk through."""
+    return list(ast.walk(ast.parse(source)))
+
+
 def arrows(src: Path) -> set[tuple[str, str]]:
     """Which room of ``models/`` imports which."""
     found = set()
@@ -69,7 +77,7 @@ def arrows(src: Path) -> set[tuple[str, str]]:
 
 def imports(file: Path, src: Path) -> Iterator[tuple[str, bool]]:
     """Each imported name in full, and whether the import waits inside a function."""
-    nodes = list(ast.walk(ast.parse(file.read_text(), str(file))))
+    nodes = nodes_of(file.read_text())
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     waiting = {id(node) for function in functions for node in ast.walk(function)}
     package = ["omicsmlm", *file.relative_to(src).parts[:-1]]
@@ -129,7 +137,7 @@ def broken_rules(src: Path) -> Iterator[str]:
 
 def private_uses(src: Path) -> Iterator[str]:
     """A line for each private member that is taken of an object of another room."""
-    trees = {file.relative_to(src): list(ast.walk(ast.parse(file.read_text()))) for file in sorted(src.rglob("*.py"))}
+    trees = {file.relative_to(src): nodes_of(file.read_text()) for file in sorted(src.rglob("*.py"))}
     held: dict[tuple[str, ...], set[str]] = {}
     for place, nodes in trees.items():
         names = held.setdefault(room_of(place.parts), set())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_floors import SRC, arrows, room_of
+from tests.test_floors import SRC, arrows, nodes_of, room_of
 
 TESTS = Path(__file__).parent
 
@@ -67,7 +67,7 @@ def openings(src: Path) -> Iterator[tuple[str, str]]:
     """Go through the docstrings that begin with such a word: the room, and where."""
     for file in sorted(src.rglob("*.py")):
         place = file.relative_to(src)
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in nodes_of(file.read_text()):
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module):
                 text = ast.get_docstring(node) or ""
                 if OPENINGS.match(text):
@@ -141,7 +141,7 @@ def denied_word(name: str) -> str | None:
 def identifiers(file: Path) -> set[str]:
     """Return the names that a file defines or uses; not those in texts."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes_of(file.read_text()):
         for field in ("name", "arg", "attr", "id", "asname"):
             name = getattr(node, field, None)
             if isinstance(name, str) and not isinstance(node, ast.ExceptHandler):
@@ -188,10 +188,7 @@ def concrete_parents(src: Path) -> set[str]:
     Protocols are, and records (data classes) that others extend need not be.
     """
     classes = [
-        node
-        for file in src.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.ClassDef)
+        node for file in src.rglob("*.py") for node in nodes_of(file.read_text()) if isinstance(node, ast.ClassDef)
     ]
     bases = {ast.unparse(base).partition("[")[0] for node in classes for base in node.bases}
     is_free = {node.name for node in classes if "Protocol" in map(ast.unparse, node.bases) or node.decorator_list}

@@ -28,14 +28,15 @@ def value_error(place: str, expected: str, found: str, remedy: str) -> ValueErro
     place
         What is wrong: a modality, an argument, a path.
     expected, found, remedy
-        What was expected, what was found, what to do about it.
+        What was expected, what was found, what to do about it; lines of them are joined.
 
     Examples
     --------
     >>> str(value_error("rna", "raw counts (non-negative integers)", "values down to -1", 'pass layer="counts"'))
     'rna: expected raw counts (non-negative integers), got values down to -1; pass layer="counts".'
     """
-    return ValueError(f"{place}: expected {expected}, got {found}; {remedy}.")
+    sentence = f"{place}: expected {expected}, got {found}; {remedy}."
+    return ValueError(" ".join(filter(None, map(str.strip, sentence.splitlines()))))
 
 
 def named(names: Iterable[object], most: int = 5) -> str:
@@ -87,6 +88,22 @@ def positive_integer(argument: str, number: object, remedy: str) -> int:
     if not 1 <= number <= LARGEST_NUMBER:
         raise value_error(argument, "at least 1" if number < 1 else f"at most {LARGEST_NUMBER:,}", str(number), remedy)
     return int(number)
+
+
+def check_type(argument: str, value: object, types: type | tuple[type, ...], wanted: str, remedy: str) -> None:
+    """Check that an argument is of one of some types.
+
+    Raises
+    ------
+    ValueError
+        If it is of another; the message begins with its name.
+
+    Examples
+    --------
+    >>> check_type("title", "a heading", str, "a text", "leave it out")
+    """
+    if not isinstance(value, types):
+        raise value_error(argument, wanted, shortened(value), remedy)
 
 
 def shortened(value: object, most: int = 60) -> str:

@@ -11,7 +11,10 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, shortened, value_error
+
+LARGEST_TIME = float(np.finfo(np.float32).max)
+"""Largest time: torchsurv computes in single precision."""
 
 
 class LogRank(NamedTuple):
@@ -30,13 +33,18 @@ def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.n
     ValueError
         If lengths differ, times are negative or not finite, or events are anything but 0 and 1.
     """
-    time_n, event_n = np.array(time, dtype=np.float64), np.asarray(event)
+    try:
+        time_n, event_n = np.array(time, dtype=np.float64), np.asarray(event)
+    except (TypeError, ValueError) as error:
+        raise value_error(place, "times that are numbers", shortened(time), "pass a column of .obs") from error
     columns = {"time": time_n, "event": event_n, **{name: np.asarray(value) for name, value in others.items()}}
     for name, column in columns.items():
+        if column.ndim == 0 or (name in ("time", "event") and column.ndim > 1):
+            raise value_error(place, f"{name} of each observation", f"{column.ndim} axes", "pass a column of .obs")
         if len(column) != len(time_n):
             found = f"{len(column)} of {name} for {len(time_n)} times"
             raise value_error(place, "as many entries of each", found, "pass the same observations")
-    if not np.isfinite(time_n).all() or time_n.min(initial=0) < 0:
+    if not (np.abs(time_n) <= LARGEST_TIME).all() or time_n.min(initial=0) < 0:
         raise value_error(place, "finite times that are not negative", "others", "leave these observations out")
     if not np.isin(event_n, (0, 1)).all():
         raise value_error(place, "events that are 0 or 1", "others", "code them as 1 for the event, 0 for censored")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ._checks import value_error
+from ._checks import shortened, value_error
 from ._working_folder import FORMER, N_TRIES, working_folder, working_folders
 
 Failures = tuple[type[Exception], ...]
@@ -164,7 +164,7 @@ def absolute(path: str | Path, place: str = "path") -> Path:
     True
     """
     if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
-        raise value_error(place, "a path", repr(path), "pass the name of a file or folder")
+        raise value_error(place, "a path", shortened(path), "pass the name of a file or folder")
     try:
         return Path(path).expanduser().resolve()
     except (RuntimeError, OSError):  # no such user, or a loop of links: what follows says so

@@ -3,11 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
-from anndata import read_h5ad
+from anndata import AnnData, read_h5ad
 from mudata import read_h5mu
 
-from omicsmlm import OmicsMLM, TxFM, datasets
+from omicsmlm import IsoFormer, OmicsMLM, TxFM, datasets
 
 
 @pytest.fixture
@@ -103,6 +104,68 @@ def test_a_column_for_the_report_is_looked_for_before_training(run, monkeypatch,
     called = run("train", source, tmp_path / "model", "--report", tmp_path / "r.html", "--color", "absent")
     assert called.status == 2
     assert "--color: expected columns of .obs, got 'absent'" in called.err
+
+
+@pytest.fixture
+def genes(tmp_path, rng):
+    """A file of 40 genes in pairs, with DNA in a column of its own name, coding sequences, and expression in a layer."""
+    columns = {"upstream": 60, "cds": 30}
+    obs = pd.DataFrame(
+        {name: ["".join(rng.choice(list("ACGT"), n)) for _ in range(40)] for name, n in columns.items()},
+        index=[f"t{i}" for i in range(40)],
+    )
+    obs["gene"] = [f"g{i // 2}" for i in range(40)]
+    adata = AnnData(rng.random((40, 2)).astype(np.float32), obs=obs)
+    adata.layers["log"] = rng.random((40, 2)).astype(np.float32)
+    adata.write_h5ad(tmp_path / "genes.h5ad")
+    return tmp_path / "genes.h5ad"
+
+
+def test_an_isoformer_of_named_columns(run, tmp_path, genes):
+    model, embedded, predicted = tmp_path / "model", tmp_path / "embedded.h5ad", tmp_path / "predicted.csv"
+    options = ["--sequence", "dna=upstream", "--sequence", "rna=cds", "--layer", "log", "--group-key", "gene"]
+    called = run("train", genes, model, "--family", "isoformer", *options, "--max-epochs", 1, "--seed", 2, "--json")
+    assert called.status == 0, called.err
+    assert (called.result["family"], called.result["n_obs"]) == ("IsoFormer", 40)
+    assert run("embed", genes, embedded, "--model", model).status == 0
+    assert run("impute", genes, model, predicted).status == 0
+    loaded, data = IsoFormer.load(model), read_h5ad(genes)
+    setup = loaded.registry["setup_args"]
+    assert {name: state["key"] for name, state in loaded.adata_manager.sequences.items()} == {
+        "dna": "upstream",
+        "rna": "cds",
+    }
+    assert (loaded.config.seed, setup["group_key"], setup["layers"]) == (2, "gene", {"expression": "log"})
+    np.testing.assert_allclose(
+        read_h5ad(embedded).obsm["X_isoformer"], loaded.get_latent_representation(data), atol=1e-5
+    )
+    np.testing.assert_allclose(pd.read_csv(predicted, index_col=0), loaded.predict(data), rtol=1e-4, atol=1e-5)
+    called = run("impute", genes, model, predicted, "--overwrite", "--modality", "rna")
+    assert "--modality: expected none, as an IsoFormer predicts" in called.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--family", "isoformer"], "a column of .obs among ['dna', 'promoter'"),
+        (["--family", "isoformer", "--sequence", "upstream"], "write --sequence dna=upstream"),
+        (["--family", "isoformer", "--sequence", "dna=absent"], "column 'absent'"),
+        (["--family", "isoformer", "--sequence", "dna=gene"], "gene"),
+        (["--family", "isoformer", "--group-key", "gene"], "at least one column with sequences"),
+        (["--family", "isoformer", "--modality", "dna"], "--modality: expected --sequence for an IsoFormer"),
+        (["--sequence", "dna=upstream"], "--sequence: expected --family IsoFormer, got OmicsMLM"),
+        (["--family", "txfm", "--group-key", "gene"], "--group-key: expected --family IsoFormer, got TxFM"),
+    ],
+)
+def test_sequences_that_are_not_there_get_one_sentence(run, tmp_path, genes, options, said):
+    if options == ["--family", "isoformer"]:  # a column of this name would be taken unasked
+        data = read_h5ad(genes)
+        data.obs = data.obs.rename(columns={"cds": "coding"})
+        data.write_h5ad(genes)
+    called = run("train", genes, tmp_path / "model", *options)
+    assert (called.status, called.out) == (2, "")
+    assert said in called.err.splitlines()[-1]
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""python -m tests.hostile [--n 1000] [--trained 150] [--seed 0] [--families NAME …] [--calls] [--one 'LINE OF A RECIPE'] [--out FILE]"""
+"""python -m tests.hostile [--n 1000] [--trained 150] [--seed 0] [--families NAME …] [--calls] [--surface 200] [--out FILE]
+
+One recipe, by its line: ``--one '{"family": …}'``. Cases whose name begins with a text: ``--surface 10000 --only "read"``.
+"""
 
 import argparse
 import sys
@@ -8,7 +11,7 @@ import torch
 
 from tests.hostile.judging import judged
 from tests.hostile.recipes import BASES, Recipe
-from tests.hostile.running import as_text, run_calls, run_recipes
+from tests.hostile.running import as_text, run_calls, run_recipes, run_surface
 
 
 def main() -> int:
@@ -18,6 +21,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--families", nargs="*", choices=sorted(BASES), default=sorted(BASES))
     parser.add_argument("--calls", action="store_true", help="the hostile calls, too")
+    parser.add_argument("--surface", type=int, default=0, help="so many cases of tables, columns, files, figures")
+    parser.add_argument("--only", default="", help="of these, those that begin with this")
     parser.add_argument("--one", help="judge one recipe, here")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -27,10 +32,14 @@ def main() -> int:
         return 0
 
     def report(line: str) -> None:
-        sys.stderr.write(line[:300] + "\n")
+        sys.stderr.write(line[:500] + "\n")
         sys.stderr.flush()
 
-    tallies = [run_recipes(arguments.n, arguments.trained, arguments.seed, report, arguments.families)]
+    tallies = []
+    if arguments.n or arguments.trained:
+        tallies.append(run_recipes(arguments.n, arguments.trained, arguments.seed, report, arguments.families))
+    if arguments.surface:
+        tallies.append(run_surface(arguments.surface, arguments.seed, report, arguments.only))
     if arguments.calls:
         tallies.append(run_calls(report, arguments.families))
     text = "\n\n".join(map(as_text, tallies)) + "\n"

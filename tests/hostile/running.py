@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.hostile.judging import Verdict, judged
+from tests.hostile.judging import Verdict, judged, quietly
 from tests.hostile.recipes import BASES, Recipe, recipes
 
 PATIENCE = 240.0
@@ -166,6 +166,25 @@ def run_calls(report: Callable[[str], None], families: Sequence[str]) -> Tally:
             tally.add(f"{family}: {name}", verdict)
             if verdict.is_fault:
                 report(f"{family} | {name} | {verdict.key}")
+    return tally
+
+
+def run_surface(n: int | None, at: int, report: Callable[[str], None], only: str = "") -> Tally:
+    """Judge so many of the cases of tables, columns, files and figures, or all; those that begin with a text."""
+    from tests.hostile.surface import SURFACE, classifier, reference, surface_judged, survival
+
+    tally = Tally()
+    names = [name for name in SURFACE if name.startswith(only)]
+    names = [names[i] for i in np.random.default_rng(at).permutation(len(names))[:n]]
+    with quietly():
+        for make in (reference, classifier, survival):  # once, for all that are forked
+            make()
+    for i, name in enumerate(names):
+        with TemporaryDirectory() as folder:
+            verdict = apart(lambda n=name, d=folder: surface_judged(n, Path(d)), 120)
+        tally.add(name, verdict)
+        if verdict.is_fault:
+            report(f"{i + 1}/{len(names)} {name} | {verdict.key} | {verdict.text}")
     return tally
 
 

@@ -42,3 +42,14 @@ def test_an_unfitted_head_takes_the_embedding_as_it_is_and_rejects_nothing():
     torch.testing.assert_close(head.novelty(z_nd), torch.zeros(5), atol=1e-6, rtol=0)
     shapes = {"means_cd": (3, 4), "within_dd": (4, 4), "overall_dd": (4, 4), "centre_d": (4,), "linear.weight": (3, 4)}
     assert {name: tuple(head.state_dict()[name].shape) for name in shapes} == shapes
+
+
+def test_hidden_layers_add_nothing_at_first():
+    head = LabelHead(4, 3, (5, 2))
+    z_nd = torch.randn(6, 4)
+    torch.testing.assert_close(head(z_nd), head.linear(z_nd))
+    with torch.no_grad():
+        head.hidden[-1].weight.fill_(1.0)
+        first, second = (head.hidden[k] for k in (0, 2))
+        hidden_nd = torch.selu(torch.selu(z_nd @ first.weight.T + first.bias) @ second.weight.T + second.bias)
+        torch.testing.assert_close(head(z_nd), head.linear(z_nd) + hidden_nd.sum(1, keepdim=True))

@@ -119,3 +119,35 @@ def test_log_risks_of_several_intervals_grow_with_each():
     assert float(log_risk(torch.tensor([[0.0, 0.0]]))) == pytest.approx(np.log(2 * np.log(2)), rel=1e-6)
     assert log_risk(torch.tensor([[1.0], [2.0]])).tolist() == [1.0, 2.0]
     assert log_risk(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def test_risks_of_views_differ_by_what_their_strata_do_not_share(times, rng):
+    rows = rng.permutation(60)[:20]
+    full, partial = (torch.from_numpy(rng.normal(size=(20, 1))).float().requires_grad_() for _ in range(2))
+    stratum_n, squares = times.stratum_n[rows], []
+    f_n, p_n = full.detach().numpy()[:, 0], partial.detach().numpy()[:, 0]
+    for i in range(20):
+        of = stratum_n == stratum_n[i]
+        squares.append(((p_n[i] - p_n[of].mean()) - (f_n[i] - f_n[of].mean())) ** 2)
+    found = cox_of(times).distance(full, partial, batch_of(rows.tolist()))
+    assert float(found.detach()) == pytest.approx(np.mean(squares), rel=1e-4)
+    assert torch.autograd.grad(found, (full, partial), allow_unused=True)[0] is None, "the full view is the teacher"
+    shifted = full.detach() + torch.from_numpy(stratum_n[:, None] * 7.0).float()
+    assert float(cox_of(times).distance(full, shifted, batch_of(rows.tolist())).detach()) == pytest.approx(0, abs=1e-8)
+
+
+def test_hazards_of_views_differ_by_the_divergence_of_when_the_event_happens(rng):
+    full, partial = (torch.from_numpy(rng.normal(size=(6, 4))).float() for _ in range(2))
+
+    def fractions(logits_nu):
+        """Of each interval, and of none of them."""
+        h_nu = logits_nu.sigmoid().double().numpy()
+        left_nu = np.cumprod(1 - h_nu, 1)
+        return np.hstack([h_nu * np.hstack([np.ones((6, 1)), left_nu[:, :-1]]), left_nu[:, -1:]])
+
+    p, q = fractions(full), fractions(partial)
+    np.testing.assert_allclose(p.sum(1), 1)
+    objective = DiscreteHazards(torch.zeros(6, dtype=torch.int64), torch.ones(6, dtype=torch.bool))
+    found = objective.distance(full, partial.requires_grad_(), batch_of(range(6)))
+    assert float(found.detach()) == pytest.approx((p * np.log(p / q)).sum(1).mean(), rel=1e-4)
+    assert float(objective.distance(full, full, batch_of(range(6)))) == pytest.approx(0, abs=1e-7)

@@ -46,7 +46,5 @@ def test_a_figure_is_written_where_it_is_to_be(tmp_path):
 
 @pytest.mark.parametrize("place", ["nowhere/a.png", "a.odd"])
 def test_a_place_that_cannot_be_written_gets_a_sentence(tmp_path, place):
-    with pytest.raises(
-        ValueError, match="^save: expected a file that can be written, such as figure.png, got .*; pass"
-    ):
+    with pytest.raises(ValueError, match="^save: expected a file that can be written.*, got .*; pass another"):
         saved(new_figure(2, 2), tmp_path / place)

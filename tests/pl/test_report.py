@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from omicsmlm import OmicsMLM, pl
+from omicsmlm.pl import _umap
 from omicsmlm.pl._report import FEW_OBSERVATIONS, remarks
 from tests.objects import QUIET, SMALL, multiome, rna
 from tests.test_bad_input import refused
@@ -18,6 +19,12 @@ def model():
     made = OmicsMLM(multiome(), SMALL, batch_key="batch")
     made.train(2, **QUIET)
     return made
+
+
+@pytest.fixture(autouse=True)
+def quick_layout(monkeypatch):
+    """Two columns of the embedding in the place of a UMAP, which ``test_umap.py`` tests and umap-learn compiles for seconds."""
+    monkeypatch.setattr(_umap, "umap_coordinates", lambda embedding, **_: embedding[:, :2])
 
 
 class Links(HTMLParser):

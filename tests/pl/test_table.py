@@ -72,9 +72,7 @@ def test_wrong_input_gets_a_sentence(table, words):
 
 
 def test_a_place_that_cannot_be_written_gets_a_sentence(table, tmp_path):
-    with pytest.raises(
-        ValueError, match="save: expected a file that can be written, such as figure.png, got .*nowhere"
-    ):
+    with pytest.raises(ValueError, match="save: expected a file that can be written, got .*nowhere"):
         pl.benchmark_table(table, save=tmp_path / "nowhere" / "table.png")
     with pytest.raises(ValueError, match="save: expected a file that can be written"):
         pl.benchmark_table(table, save=tmp_path / "table.odd")

@@ -19,17 +19,30 @@ Layer = Annotated[
 Modality = Annotated[list[str] | None, typer.Option(help="A modality to use; all if none is named; repeatable.")]
 BatchKey = Annotated[str | None, typer.Option(help="Column of .obs with the batch.")]
 MaxEpochs = Annotated[int | None, typer.Option(help="Epochs of training; a sensible number if not given.")]
+SequenceColumn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sequence", help="IsoFormer: column of .obs with a sequence: dna=promoter, rna=…, protein=…; repeatable."
+    ),
+]
+GroupKey = Annotated[
+    str | None,
+    typer.Option(
+        help="IsoFormer: column whose values are never divided between training and validation, such as the gene."
+    ),
+]
 SaveModel = Annotated[Path | None, typer.Option(help="Folder to save the new model to.")]
 Query = Annotated[Path | None, typer.Option(help="File of other observations to predict; SOURCE itself if not given.")]
 
 
 class Family(StrEnum):
-    """A family of models that a file can be trained with as it is."""
+    """A family of models that a file can be trained with."""
 
     omicsmlm = "OmicsMLM"
     scmbert = "ScMBERT"
     mojo = "MOJO"
     txfm = "TxFM"
+    isoformer = "IsoFormer"
 
 
 FamilyOption = Annotated[Family, typer.Option(case_sensitive=False, help="Family of the model.")]
@@ -43,6 +56,8 @@ class Training(NamedTuple):
     layers: Sequence[str] = ()
     modalities: Sequence[str] = ()
     seed: int = 0
+    sequences: Sequence[str] = ()
+    group_key: str | None = None
 
 
 def assigned(argument: str, texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:

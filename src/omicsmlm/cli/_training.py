@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,12 +15,14 @@ from ._options import (
     Device,
     Family,
     FamilyOption,
+    GroupKey,
     Layer,
     MaxEpochs,
     Modality,
     Overwrite,
     SaveModel,
     Seed,
+    SequenceColumn,
     Source,
     Training,
     assigned,
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
     from omicsmlm.models import OmicsModel
 
 
-@app.command(epilog="Example: omicsmlm train cells.h5mu model --batch-key donor --embedded embedded.h5mu")
+@app.command(
+    epilog="Example: omicsmlm train cells.h5mu model --batch-key donor --embedded embedded.h5mu; "
+    "with sequences: omicsmlm train genes.h5ad model --family IsoFormer --sequence dna=promoter --group-key gene_id"
+)
 @reporting
 def train(
     source: Source,
@@ -44,6 +49,8 @@ def train(
     batch_key: BatchKey = None,
     layer: Layer = None,
     modality: Modality = None,
+    sequence: SequenceColumn = None,
+    group_key: GroupKey = None,
     max_epochs: MaxEpochs = None,
     embedded: Annotated[Path | None, typer.Option(help="File for the object with its embedding.")] = None,
     report: Annotated[
@@ -67,7 +74,7 @@ def train(
     check_device(device)
     data = opened(source, backed=report is None)  # a report draws from the values
     _check_columns(data, color or ())
-    model = new_model(data, Training(family, batch_key, layer or (), modality or (), seed))
+    model = new_model(data, Training(family, batch_key, layer or (), modality or (), seed, sequence or (), group_key))
     model.train(max_epochs, key_added=None, **trainer_device(device))
     model.save(model_dir, overwrite=overwrite)
     if embedded is not None:
@@ -94,6 +101,8 @@ def embed(
     batch_key: BatchKey = None,
     layer: Layer = None,
     modality: Modality = None,
+    sequence: SequenceColumn = None,
+    group_key: GroupKey = None,
     max_epochs: MaxEpochs = None,
     save_model: SaveModel = None,
     seed: Seed = 0,
@@ -114,7 +123,9 @@ def embed(
     if model_dir is not None:
         model = loaded_model(model_dir)
     else:
-        model = new_model(data, Training(family, batch_key, layer or (), modality or (), seed))
+        model = new_model(
+            data, Training(family, batch_key, layer or (), modality or (), seed, sequence or (), group_key)
+        )
         model.train(max_epochs, key_added=None, **trainer_device(device))
         if save_model is not None:
             model.save(save_model, overwrite=overwrite)
@@ -135,9 +146,15 @@ def new_model(data: "AnnData | MuData", training: Training) -> "OmicsModel":
     from mudata import MuData
 
     import omicsmlm
+    from omicsmlm._checks import value_error
 
     family: Any = getattr(omicsmlm, training.family.value)
     config = family.config_class(seed=training.seed)
+    if training.family is Family.isoformer:
+        return _new_isoformer(data, training)
+    if training.sequences or training.group_key is not None:
+        given = "--sequence" if training.sequences else "--group-key"
+        raise value_error(given, "--family IsoFormer", training.family.value, "leave it out, or name that family")
     if not training.layers and not training.modalities:
         return family(data, config, batch_key=training.batch_key)
     if isinstance(data, MuData):
@@ -149,6 +166,28 @@ def new_model(data: "AnnData | MuData", training: Training) -> "OmicsModel":
         layers = assigned("--layer", training.layers, names[:1])
         family.setup_anndata(data, modalities=names[0], layer=layers.get(names[0]), batch_key=training.batch_key)
     return family(data, config)
+
+
+def _new_isoformer(data: "AnnData | MuData", training: Training) -> "OmicsModel":
+    """Return an untrained model of sequences in columns of ``.obs``: those named, or those with the names that it knows."""
+    import omicsmlm
+    from omicsmlm._checks import value_error
+
+    config = omicsmlm.IsoFormerConfig(seed=training.seed)
+    if training.modalities:
+        raise value_error("--modality", "--sequence for an IsoFormer", training.modalities[0], "name columns of .obs")
+    if not training.sequences and not training.layers and training.group_key is None:
+        return omicsmlm.IsoFormer(cast("AnnData", data), config, batch_key=training.batch_key)
+    columns = assigned("--sequence", training.sequences, ("dna", "rna", "protein"))
+    keys: dict[str, Any] = {f"{name}_key": column for name, column in columns.items()}
+    omicsmlm.IsoFormer.setup_anndata(
+        cast("AnnData", data),
+        **keys,
+        layer=assigned("--layer", training.layers, ["expression"]).get("expression"),
+        group_key=training.group_key,
+        batch_key=training.batch_key,
+    )
+    return omicsmlm.IsoFormer(cast("AnnData", data), config)
 
 
 def _check_columns(data: "AnnData | MuData", names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from ._manager import ADDED_SUFFIX, OmicsManager
 from ._matrix import Matrix
 from ._modality import ModalityField
 from ._numbers import NumbersField
+from ._objects import check_is_object
 from ._sample import batch_codes, name_digests, sample_observations, stored_values
 from ._sequences import SequenceField, SequenceKind, VectorField, holds_coding_sequences
 from ._translation import are_coding, translated
@@ -31,6 +32,7 @@ __all__ = [
     "as_categories",
     "batch_codes",
     "category_codes",
+    "check_is_object",
     "counts_layers",
     "find_column",
     "find_numbers",

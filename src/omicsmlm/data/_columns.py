@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import named, shortened, value_error
+from omicsmlm._checks import check_type, named, shortened, value_error
 
 from ._modality_index import indices_in
 
@@ -37,6 +37,7 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     ValueError
         If no place has the column, the message then names the places that were searched; or one has two columns of the name.
     """
+    check_type("data", data, (AnnData, MuData), "an AnnData or MuData", "pass the object that has the column")
     given: object = key  # typed as text, but whatever the user passes
     if not isinstance(given, str):
         remedy = f"name one, or of several each combination as 'donor{COLUMN_SEPARATOR}library'"

@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import named, value_error, without_missing_texts
+from omicsmlm._checks import check_type, named, value_error, without_missing_texts
 
 from ._columns import as_categories, find_column
 from ._observation_field import ColumnField
@@ -32,6 +32,7 @@ def label_names(data: AnnData | MuData, key: str, unlabeled_category: str) -> pd
     ValueError
         If there is no such column.
     """
+    check_type("unlabeled_category", unlabeled_category, (str, type(None)), "a text", 'leave it out for "Unknown"')
     names = as_categories(without_missing_texts(f"column {key!r}", find_column(data, key)))
     return names.where(names != unlabeled_category, None)
 

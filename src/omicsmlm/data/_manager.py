@@ -23,6 +23,7 @@ from ._modality_index import modality_of
 from ._numbers import NumbersField
 from ._objects import check_object, log_pairing
 from ._sequences import SequenceField, VectorField
+from ._setup_arguments import setup_arguments
 
 ADDED_SUFFIX = "+"
 """Suffix of the name under which the features are registered that a query has added to a modality."""
@@ -82,6 +83,12 @@ class OmicsManager(AnnDataManager):
         if source_registry is None and isinstance(adata, MuData):
             log_pairing(adata, self._sources)
         self.fingerprint = Fingerprint(adata, self.fields, self.registry["field_registries"])
+
+    def _get_setup_method_args(self) -> dict[str, Any]:
+        """Return the registry's names, and the arguments as the setup method takes them: autotune of scvi-tools calls it so."""
+        method = self.registry["setup_method_name"]
+        arguments = setup_arguments(method, self.registry["setup_args"])
+        return {"model_name": self.registry["model_name"], "setup_method_name": method, "setup_args": arguments}
 
     def check_unchanged(self) -> None:
         """Check that the object is as it was registered.

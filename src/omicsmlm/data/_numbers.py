@@ -22,6 +22,10 @@ NOT_NUMBERS = "convert it, or pass it in categorical_covariate_keys"
 """What to do with a column that holds anything else."""
 
 
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
+"""Largest number; what is larger is as infinite."""
+
+
 class NumbersField(ColumnField):
     """Continuous covariates, and a size factor, from columns of ``obs`` of either level.
 
@@ -49,8 +53,10 @@ class NumbersField(ColumnField):
         """Check that every column is there, complete, and of finite numbers; size factors above 0."""
         for key in self.columns:
             value_n = find_numbers(adata, key, NOT_NUMBERS)
-            if not np.isfinite(value_n).all():
-                found = f"{int((~np.isfinite(value_n)).sum())} missing or infinite"
+            if not (np.abs(value_n) <= LARGEST_NUMBER).all():
+                found = (
+                    f"{int((~(np.abs(value_n) <= LARGEST_NUMBER)).sum())} missing, infinite or beyond single precision"
+                )
                 raise value_error(f"column {key!r}", "a finite number for each observation", found, "fill them")
 
     def register_field(self, adata: AnnData | MuData) -> dict[str, Any]:
@@ -90,7 +96,7 @@ class NumbersField(ColumnField):
         for k, key in enumerate(self.columns):
             if _has_column(data, key):
                 value_nk[:, k] = find_numbers(data, key, NOT_NUMBERS)
-        value_nk[~np.isfinite(value_nk)] = np.nan
+        value_nk[~(np.abs(value_nk) <= LARGEST_NUMBER)] = np.nan
         if self.size_factor_key is not None and (value_nk[:, -1] <= 0).any():
             found = f"{int((value_nk[:, -1] <= 0).sum())} that are not"
             raise value_error(

@@ -16,6 +16,18 @@ from ._modality_index import indices_in
 logger = logging.getLogger(__name__)
 
 
+def check_is_object(data: object) -> None:
+    """Check that what the user passes is an object at all, before anything is asked of it.
+
+    Raises
+    ------
+    ValueError
+        If it is no AnnData or MuData.
+    """
+    if not isinstance(data, AnnData | MuData):
+        raise value_error("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
+
+
 def check_object(data: AnnData | MuData) -> None:
     """Check that an object is one of its own, with observations, and with names that identify and match these.
 
@@ -24,8 +36,7 @@ def check_object(data: AnnData | MuData) -> None:
     ValueError
         If it is no AnnData or MuData, a view of another or empty, its names are numbers, or its entries are no modalities.
     """
-    if not isinstance(data, AnnData | MuData):
-        raise value_error("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")
+    check_is_object(data)
     layers = list(data.mod.items()) if isinstance(data, MuData) else []
     if isinstance(data, MuData):
         _check_modalities(data)

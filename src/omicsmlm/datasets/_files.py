@@ -67,7 +67,8 @@ def find_file(place: str, path: str) -> Path:
     if not folder:
         raise ValueError(
             f"{place}: the environment variable OMICSMLM_DATA is not set, so {path} cannot be found; "
-            "set it to the folder that holds the data, e.g. export OMICSMLM_DATA=/path/to/data."
+            "set it to the folder that holds the data, e.g. export OMICSMLM_DATA=/path/to/data, or see datasets.fetch, "
+            "which downloads some public sets."
         )
     file = Path(folder) / path
     if not file.is_file():

@@ -9,7 +9,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import confounded, named, value_error
+from omicsmlm._checks import check_type, confounded, named, value_error
 from omicsmlm._dense import dense
 from omicsmlm._obs_values import obs_values
 from omicsmlm.evaluation import baselines as plain
@@ -37,6 +37,8 @@ def _required(batch_key: str | None) -> str:
 
 def obs_column(data: ad.AnnData | md.MuData, key: str, argument: str) -> np.ndarray:
     """Return a column of ``.obs`` as text, (n,) object, None where a value is missing."""
+    check_type("data", data, (ad.AnnData, md.MuData), "an AnnData or MuData", "pass the object")
+    check_type(argument, key, str, "the name of a column of .obs", "pass the name as text")
     values = obs_values(data, key)
     if values is None:
         found = f"no such column among {named(data.obs.columns)}"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from omicsmlm._checks import named, shortened, value_error
+from omicsmlm._checks import check_type, named, shortened, value_error
 from omicsmlm.evaluation.baselines._measured import measured
 
 from ._benchmark import obs_column
@@ -87,6 +87,11 @@ def differential_features(
     >>> int(table["n_samples"].max())
     5
     """
+    for name, number in (("min_cells", min_cells), ("min_count", min_count)):
+        is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
+        if not is_number or not number >= 0:
+            raise value_error(name, "a number, at least 0", shortened(number), "leave it out for the default")
+    check_type("reference", reference, (str, type(None)), "the name of a group", "pass it as text, or leave it out")
     group_n, sample_n = obs_column(data, groupby, "groupby"), obs_column(data, sample_key, "sample_key")
     taken = measured(data, modality)
     _check_counts(taken.modality, taken.values)

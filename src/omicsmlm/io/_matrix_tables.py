@@ -65,6 +65,8 @@ def matrix_table(place: str, source: Path | pd.DataFrame) -> MatrixTable:
     if isinstance(source, Path):
         frame = read_table(place, source)
     else:
+        if source.columns.nlevels > 1:
+            raise value_error(place, "one level of names of columns", f"{source.columns.nlevels}", "join them first")
         has_names = not pd.api.types.is_integer_dtype(source.index.dtype)
         frame = source.reset_index() if has_names else source
         frame = frame.set_axis(frame.columns.astype(str), axis=1)

@@ -1,5 +1,8 @@
 """From an embedding to the risk of an event: a deep part that reads the embedding, a wide one that reads features."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -21,10 +24,10 @@ class RiskHead(nn.Module):
         Strata that are known; an observation of another one has code -1 and an embedding of zeros.
     n_outputs
         o: 1 for a log relative hazard, the number of intervals for discrete hazards.
-    width
-        Width of the hidden layer.
+    hidden_widths
+        Widths of the hidden layers.
     dropout, feature_dropout
-        Dropout before the hidden layer, and of the features.
+        Dropout before the hidden layers, and of the features.
     wide_scale
         Factor of the wide part's weights: how fast they learn beside all others.
     """
@@ -40,20 +43,17 @@ class RiskHead(nn.Module):
         n_strata: int,
         n_outputs: int = 1,
         *,
-        width: int = 64,
+        hidden_widths: Sequence[int] = (64,),
         dropout: float = 0.3,
         feature_dropout: float = 0.5,
         wide_scale: float = 0.3,
     ) -> None:
         super().__init__()
         self.strata = nn.Embedding(n_strata + 1, N_STRATUM, padding_idx=0)
-        self.deep = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(n_latent + N_STRATUM + n_covariates, width),
-            nn.SELU(),
-            nn.LayerNorm(width),
-            nn.Linear(width, n_outputs),
-        )
+        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        for before, after in pairwise([n_latent + N_STRATUM + n_covariates, *hidden_widths]):
+            layers += [nn.Linear(before, after), nn.SELU(), nn.LayerNorm(after)]
+        self.deep = nn.Sequential(*layers, nn.Linear(hidden_widths[-1], n_outputs))
         self.wide = nn.Linear(n_features, 1, bias=False)
         nn.init.zeros_(self.wide.weight)
         self.feature_dropout = nn.Dropout(feature_dropout)

@@ -47,6 +47,11 @@ class CoxObjective:
         total = negative_log_partial_likelihood(outputs.float()[:, 0], time_n, event_n, stratum_n)
         return {"cox": step_mean(total, event_n.sum(), batch)}
 
+    def distance(self, full: Tensor, partial: Tensor, batch: Batch) -> Tensor:
+        """Return the mean squared difference of (n, 1) log relative hazards: see :func:`risk_distance`."""
+        self.stratum_n = self.stratum_n.to(batch.indices.device)
+        return risk_distance(full[:, 0], partial[:, 0], self.stratum_n[batch.indices])
+
 
 def negative_log_partial_likelihood(eta_n: Tensor, time_n: Tensor, event_n: Tensor, stratum_n: Tensor) -> Tensor:
     r"""Return the sum over events of Cox's negative log partial likelihood, ties by Efron's method.
@@ -81,6 +86,26 @@ def negative_log_partial_likelihood(eta_n: Tensor, time_n: Tensor, event_n: Tens
     return torch.where(event_n, loss_n, 0.0).sum()
 
 
+def risk_distance(full_n: Tensor, partial_n: Tensor, stratum_n: Tensor) -> Tensor:
+    r"""Return the mean squared difference of log relative hazards, each centred among the observations of its stratum.
+
+    .. math:: \frac1n \sum_i \big((p_i - \bar p_{s_i}) - (f_i - \bar f_{s_i})\big)^2
+
+    What is common to a stratum is that of its baseline hazard, about which Cox's likelihood says nothing. No gradient flows
+    into the full views' hazards, f.
+
+    Examples
+    --------
+    >>> zeros = torch.zeros(2)
+    >>> risk_distance(torch.tensor([0.0, 2.0]), torch.tensor([5.0, 5.0]), zeros)  # centred: -1 and 1 against 0 and 0
+    tensor(1.)
+    """
+    difference_n = partial_n.float() - full_n.detach().float()
+    same_nn = (stratum_n[:, None] == stratum_n).float()
+    mean_n = same_nn @ difference_n / same_nn.sum(1)
+    return (difference_n - mean_n).square().mean()
+
+
 class DiscreteHazards:
     r"""Negative log likelihood of hazards in intervals of time (Brown 1975; Gensheimer and Narasimhan 2019).
 
@@ -112,6 +137,20 @@ class DiscreteHazards:
         visible_nu = (interval_u <= last_n[:, None]).float()
         loss_nu = binary_cross_entropy_with_logits(outputs.float(), happens_nu, reduction="none")
         return {"hazards": observation_mean((loss_nu * visible_nu).sum(1), batch)}
+
+    def distance(self, full: Tensor, partial: Tensor, batch: Batch) -> Tensor:
+        r"""Return the mean divergence of the intervals in which the event happens, as (n, u) logits of hazards predict it.
+
+        By the chain rule it is the sum over intervals of :math:`S_u\, \mathrm{KL}(h_u^\text{full} \,\|\, h_u^\text{partial})`,
+        with the full view's probability :math:`S_u` to reach the interval without the event.
+        """
+        full_nu, partial_nu = full.detach().float(), partial.float()
+        hazard_nu = full_nu.sigmoid()
+        reached_nu = torch.cumsum(-softplus(full_nu), 1).roll(1, 1)
+        reached_nu[:, 0] = 0
+        cross_nu = binary_cross_entropy_with_logits(partial_nu, hazard_nu, reduction="none")
+        own_nu = binary_cross_entropy_with_logits(full_nu, hazard_nu, reduction="none")
+        return (reached_nu.exp() * (cross_nu - own_nu)).sum(1).mean()
 
 
 def log_risk(outputs: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, positive_integer, value_error
+from omicsmlm.pl._arguments import check_heading, check_table
 from omicsmlm.pl._embedding import palette
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
 
@@ -43,12 +44,13 @@ def attributions(
     ValueError
         If the table is empty or lacks a column, or `n_features` is below 1.
     """
+    check_heading(title)
+    check_table(table, numbers=["attribution"])
     missing = [name for name in _COLUMNS if name not in table]
     if missing or table.empty:
         found = "an empty table" if not missing else f"no {named(missing)}"
         raise value_error("table", f"the columns {named(_COLUMNS)}", found, "pass the result of model.attribute")
-    if n_features < 1:
-        raise value_error("n_features", "at least 1", str(n_features), "leave it out for 8")
+    n_features = positive_integer("n_features", n_features, "leave it out for 8")
     modalities = list(dict.fromkeys(table["modality"]))
     color_of = dict(zip(modalities, palette(len(modalities)), strict=True))
     labels = list(dict.fromkeys(table["label"]))

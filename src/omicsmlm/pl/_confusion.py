@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import check_type, value_error
+from omicsmlm.pl._arguments import check_heading
 from omicsmlm.pl._figure import ink, new_figure, saved
 
 _CELL = 0.52  # inches
@@ -26,9 +27,19 @@ def _names(values: pd.Series) -> list[str]:
     return sorted(set(values.dropna().astype(str)))
 
 
+def _labels(argument: str, values: Any) -> pd.Series:
+    """Return labels, one per observation, as a column."""
+    if not isinstance(values, pd.Series | pd.Categorical):
+        values = np.asarray(values, dtype=object)
+    if np.ndim(values) != 1:
+        found = f"{np.ndim(values)} axes"
+        raise value_error(argument, "labels, one per observation", found, "pass a column of .obs and the predictions")
+    return pd.Series(values).reset_index(drop=True)
+
+
 def _counted(truth: Any, predicted: Any, unknown: str) -> pd.DataFrame:
     """Count observations by true and predicted label; the categories of a categorical are the labels there are."""
-    true_n, called_n = (pd.Series(values).reset_index(drop=True) for values in (truth, predicted))
+    true_n, called_n = _labels("table_or_truth", truth), _labels("predicted", predicted)
     if len(true_n) != len(called_n):
         found = f"{len(called_n)} for {len(true_n)} true labels"
         raise value_error("predicted", "one label per observation", found, "pass labels of the same observations")
@@ -118,6 +129,8 @@ def confusion(
     ValueError
         If the lengths differ, the table does not hold counts, or nothing was counted.
     """
+    check_heading(title)
+    check_type("unknown", unknown, str, "a text", 'leave it out for "Unknown"')
     if predicted is None and not isinstance(table_or_truth, pd.DataFrame):
         found = f"a {type(table_or_truth).__name__} alone"
         raise value_error("table_or_truth", "a table of counts, or two arrays of labels", found, "pass predicted=… too")

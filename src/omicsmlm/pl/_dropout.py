@@ -10,9 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import shortened, value_error
+from omicsmlm.pl._arguments import check_heading, check_table
 from omicsmlm.pl._figure import ink, new_figure, saved
 
+MOST_DIGITS = 12
+"""Decimals that may be written."""
 _CELL, _ROW, _CHARACTER = 0.85, 0.36, 0.085  # inches
 _LINE = 0.42  # height of a line of a heading, in rows
 _GAP = 0.25  # of a cell, between what is measured
@@ -88,6 +91,10 @@ def dropout_table(
     ValueError
         If the table has no values, has columns of three levels, or holds what is no number.
     """
+    check_heading(title)
+    check_table(table)
+    if isinstance(digits, bool) or not isinstance(digits, int | np.integer) or not 0 <= digits <= MOST_DIGITS:
+        raise value_error("digits", f"a number from 0 to {MOST_DIGITS}", shortened(digits), "leave it out for 3")
     if table.empty:
         raise value_error("table", "at least one method and one column", "an empty table", "pass the values to draw")
     if table.columns.nlevels > 2:

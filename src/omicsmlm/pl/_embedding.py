@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 from omicsmlm._dense import dense
+from omicsmlm.pl._arguments import check_imputed, check_object, names_of
 from omicsmlm.pl._color_values import Colors, color_values
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
 
@@ -130,6 +131,8 @@ def coloured(
         If the key is not there, the matrix has a single column, fewer than `n_least` observations are finite, or there is no
         colour, or one that is not there.
     """
+    check_object(data)
+    check_type("key", key, str, "a key of .obsm", 'pass "X_omics", say')
     if key not in data.obsm:
         raise value_error(
             f"key {key!r}", "an embedding in .obsm", f"only {named(data.obsm)}", "train a model or pass another"
@@ -141,7 +144,8 @@ def coloured(
         raise value_error(f"key {key!r}", expected, str(int(finite_n.sum())), "embed the observations first")
     if embedding_nd.shape[1] < 2:
         raise value_error(f"key {key!r}", "at least two columns", "one", "pass another key")
-    names = [color] if isinstance(color, str) else list(color)
+    names = names_of("color", color)
+    check_imputed(imputed)
     if not names:
         raise value_error("color", "at least one column of .obs or feature", "none", "pass names that are there")
     found = [color_values(data, name, imputed) for name in names]

@@ -7,7 +7,8 @@ from typing import Literal
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import named, value_error
+from omicsmlm._writing import absolute, written_file
 
 COLUMN_WIDTH = 7.2
 """Inches of a column of a page of the documentation or of a notebook: figures are no wider where that can be helped, as a page
@@ -45,10 +46,13 @@ def saved(figure: Figure, save: str | Path | None) -> Figure:
     """
     if save is None:
         return figure
-    try:
-        figure.savefig(save, dpi=150, bbox_inches="tight", facecolor="white")
-    except (OSError, ValueError) as error:
-        raise value_error(
-            "save", "a file that can be written, such as figure.png", str(error), "pass another path"
-        ) from error
+    target, endings = absolute(save, "save"), figure.canvas.get_supported_filetypes()
+    if not str(save) or target.is_dir():
+        raise value_error("save", "a file", f"{str(save)!r}, which is none", "pass figure.png, say")
+    target = target if target.suffix else target.with_name(f"{target.name}.png")
+    if target.suffix[1:].lower() not in endings:
+        found = f"{target.name!r}, which ends in none of {named(endings, most=20)}"
+        raise value_error("save", "a file that can be written, such as figure.png", found, "pass another path")
+    with written_file(target, "save") as part:
+        figure.savefig(part, dpi=150, bbox_inches="tight", facecolor="white")
     return figure

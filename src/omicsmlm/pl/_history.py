@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import check_type, value_error
 from omicsmlm.pl._figure import new_figure, saved
 
 _SETS = {"train": "#1f77b4", "validation": "#d62728"}
@@ -116,8 +116,12 @@ def history(
     ValueError
         If there is no curve.
     """
+    check_type("history", history, (Mapping, pd.DataFrame, type(None)), "curves by name", "pass model.history")
+    check_type("marks", marks, (Mapping, type(None)), "steps by name", 'pass {"second training": 700}, say')
+    for name, step in (marks or {}).items():
+        check_type(f"marks {name!r}", step, (int, float, np.number), "a step", "pass a number")
     panels: dict[str, dict[str, pd.Series]] = {}
-    for name, values in (history or {}).items() if not isinstance(history, pd.DataFrame) else history.items():
+    for name, values in ({} if history is None else history).items():
         quantity, rows = _split_name(str(name))
         curve = _curve(values)
         if len(curve):

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 from omicsmlm._compat import keep_torch_threads
 from omicsmlm._obs_values import obs_values
+from omicsmlm.pl._arguments import check_heading, check_imputed, check_object, names_of
 from omicsmlm.pl._color_values import color_values
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
 
@@ -75,7 +76,15 @@ def marker_dots(
     ValueError
         If a marker or the column is not there, a marker is named twice, or no observation has a value of all markers.
     """
-    names = [name for part in markers.values() for name in part] if isinstance(markers, Mapping) else list(markers)
+    check_heading(title)
+    check_object(data)
+    check_imputed(imputed)
+    check_type("groupby", groupby, str, "the name of a column", "pass a column of the top-level .obs")
+    if isinstance(markers, Mapping):
+        markers = {str(heading): names_of("markers", part) for heading, part in markers.items()}
+        names = [name for part in markers.values() for name in part]
+    else:
+        names = markers = names_of("markers", markers)
     column = obs_values(data, groupby)
     if column is None:
         found = f"only {named(data.obs.columns)}"

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 from omicsmlm._obs_values import obs_values
 from omicsmlm.pl._embedding import palette
 from omicsmlm.pl._figure import COLUMN_WIDTH, new_figure, saved
@@ -71,6 +71,7 @@ def missing_modalities(mdata: md.MuData, groupby: str | None = None, *, save: st
     if not isinstance(mdata, md.MuData):
         found = f"{type(mdata).__name__}, which has one modality"
         raise value_error("mdata", "a MuData", found, "pass the object with all modalities")
+    check_type("groupby", groupby, (str, type(None)), "the name of a column", "pass a column of the top-level .obs")
     if groupby is not None and obs_values(mdata, groupby) is None:
         expected, found = "a column of .obs", f"only {named(mdata.obs.columns)}"
         raise value_error(f"groupby {groupby!r}", expected, found, "pass one that is there")

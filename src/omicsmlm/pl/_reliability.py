@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from omicsmlm._checks import named, value_error
+from omicsmlm.pl._arguments import check_heading, check_table
 from omicsmlm.pl._figure import new_figure, saved
 
 _COLUMNS = ("confidence", "accuracy", "n")
@@ -22,6 +23,7 @@ def _interval(fraction_b: np.ndarray, n_b: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
+    check_table(table, numbers=_COLUMNS)
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise value_error(
@@ -60,6 +62,7 @@ def reliability(table: pd.DataFrame, *, title: str | None = None, save: str | Pa
     ValueError
         If a column is missing, no bin has observations, or a fraction is not between 0 and 1.
     """
+    check_heading(title)
     held = _checked(table)
     confidence_b, accuracy_b, n_b = (held[column].to_numpy(dtype=float) for column in _COLUMNS)
     figure = new_figure(4.2, 5.0 + 0.3 * bool(title))

@@ -7,7 +7,7 @@ from html import escape
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import anndata as ad
 import mudata as md
@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import named, value_error
-from omicsmlm._writing import written_file
+from omicsmlm._checks import check_type, named, value_error
+from omicsmlm._writing import absolute, written_file
+from omicsmlm.pl._arguments import check_heading, check_table, names_of
 from omicsmlm.pl._history import history
 from omicsmlm.pl._missing_modalities import missing_modalities
 from omicsmlm.pl._table import benchmark_table
@@ -37,6 +38,7 @@ th, td { text-align: left; padding: .25rem .7rem; border-bottom: 1px solid #e5e5
 """
 
 
+@runtime_checkable
 class Reported(Protocol):
     """What a report is made of: a trained model of any family."""
 
@@ -96,11 +98,18 @@ def report(
     ValueError
         If the model has no object, a column is not there, or the file cannot be written.
     """
+    check_type("model", model, Reported, "a model", "pass a model of any family")
+    check_heading(title)
+    if table is not None:
+        check_table(table)
+    check_type("figures", figures, (Mapping, type(None)), "figures by heading", 'pass {"Calibration": figure}, say')
+    for name, figure in (figures or {}).items():
+        check_type(f"figures {name!r}", figure, Figure, "a figure", "pass what a function of omicsmlm.pl returns")
     if model.adata is None:
         raise value_error("report", "a model with its object", "one that was loaded alone", "pass adata=… to load()")
-    if Path(path).suffix not in (".html", ".htm"):
+    if absolute(path).suffix not in (".html", ".htm"):
         raise value_error("path", "a name that ends in .html", repr(str(path)), "rename it")
-    color = [color] if isinstance(color, str) else list(color)
+    color = names_of("color", color)
     absent = [column for column in color if column not in model.adata.obs]
     if absent:
         known = named(model.adata.obs.columns, most=12)
@@ -112,7 +121,7 @@ def report(
         _training_section(model),
         _embedding_section(model, color),
         *([] if table is None else [_table_section(table)]),
-        *(f"<h2>{escape(name)}</h2>{_image(figure, name)}" for name, figure in (figures or {}).items()),
+        *(f"<h2>{escape(str(name))}</h2>{_image(figure, str(name))}" for name, figure in (figures or {}).items()),
     ]
     heading = escape(title or type(model).__name__)
     text = (
@@ -133,6 +142,7 @@ def remarks(model: Reported) -> list[str]:
     model
         As for :func:`report`.
     """
+    check_type("model", model, Reported, "a model", "pass a model of any family")
     manager, found = model.adata_manager, []
     n_obs = manager.adata.n_obs
     if not model.is_trained:

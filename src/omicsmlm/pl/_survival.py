@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import check_type, value_error
 from omicsmlm._risk_scores import checked_times, kaplan_meier, log_rank
+from omicsmlm.pl._arguments import check_heading
 from omicsmlm.pl._figure import new_figure, saved
 
 _COLORS = {
@@ -91,6 +92,8 @@ def survival(
     ValueError
         If there is one group or more than ten, lengths differ, or values are out of range.
     """
+    check_heading(title)
+    check_type("unit", unit, str, "a text", "leave it out")
     checked = checked_times("survival", time, event, group=np.asarray(group, dtype=str))
     time_n, event_n, group_n = checked
     names = sorted(np.unique(group_n), key=lambda name: (_ORDER.get(name, 9), name))

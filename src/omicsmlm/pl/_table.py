@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from omicsmlm._checks import value_error
+from omicsmlm.pl._arguments import check_heading, check_table
 from omicsmlm.pl._figure import ink, new_figure, saved
 
 _MEANS = ("Batch correction", "Bio conservation", "Total")
@@ -102,6 +103,8 @@ def benchmark_table(table: pd.DataFrame, *, title: str | None = None, save: str 
     ValueError
         If the table has no rows or a column that is not numeric.
     """
+    check_heading(title)
+    check_table(table)
     if table.empty:
         raise value_error(
             "table", "at least one embedding", "an empty table", "pass the result of evaluation.benchmark"

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from omicsmlm._former_names import under_current_names
 from omicsmlm._writing import written_file
 
 from ._plan import MaskedPlan
@@ -117,8 +118,8 @@ class KeptWeights(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        self.n_steps, self.average = state_dict["n_steps"], dict(state_dict["average"])
-        self.loss, self.best = state_dict["loss"], state_dict["best"]
+        self.n_steps, self.average = state_dict["n_steps"], under_current_names(state_dict["average"])
+        self.loss, self.best = state_dict["loss"], under_current_names(state_dict["best"])
 
 
 def _network(plan: lightning.LightningModule) -> nn.Module:

@@ -1,13 +1,17 @@
 """Records go to JSON and back, also those that older versions saved."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
 import pytest
 
-from omicsmlm.models.base import FormerFields, from_json, to_json
+from omicsmlm.models.base import FormerFields, check_fields, from_json, to_json
 from omicsmlm.models.base._records import check_config
+from tests.hostile.surface import configs
+from tests.test_bad_input import SENTENCE, refused
 
 
 class Scale(NamedTuple):
@@ -114,3 +118,76 @@ def test_a_configuration_is_a_record_of_its_class():
         check_config({"path": "x"}, Encoder)
     with pytest.raises(ValueError, match=r"^config: expected an Encoder, got 3; pass Encoder\(\), say"):
         check_config(3, Encoder)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A field of each type that is checked."""
+
+    seed: int = 0
+    rate: float = 0.5
+    is_on: bool = True
+    mask_rates: tuple[float, float] = (0.1, 0.5)
+    either: float | tuple[float, float] = 0.5
+    kind: Literal["a", "b"] = "a"
+    folder: str | None = None
+    sizes: tuple[int, ...] = (8,)
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def test_what_is_meant_all_the_same_becomes_what_it_should_be(tmp_path):
+    found = Checked(
+        np.int64(3), 1, np.True_, [0, np.float32(0.5)], [0.25, 1], "b", tmp_path, [4, 2.0], {"a": "unchecked"}
+    )
+    assert found == Checked(3, 1.0, True, (0.0, 0.5), (0.25, 1.0), "b", str(tmp_path), (4, 2), {"a": "unchecked"})
+    types = [type(getattr(found, name)) for name in ("seed", "rate", "is_on", "mask_rates", "folder")]
+    assert types == [int, float, bool, tuple, str]
+    json.dumps(to_json(found))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": True}, "^seed: expected a whole number, got True"),
+        ({"seed": 1.5}, "^seed: expected a whole number, got 1.5"),
+        ({"seed": 2**63}, "^seed: expected a whole number"),
+        ({"seed": -1}, "^seed: expected a whole number, at least 0, got -1"),
+        ({"rate": np.nan}, "^rate: expected a number, got nan"),
+        ({"rate": "0.5"}, "^rate: expected a number, got '0.5'"),
+        ({"rate": np.zeros(2)}, "^rate: expected a number"),
+        ({"is_on": 1}, "^is_on: expected True or False, got 1"),
+        ({"mask_rates": 0.5}, "^mask_rates: expected two numbers, got 0.5"),
+        ({"mask_rates": (0.5,)}, "^mask_rates: expected two numbers"),
+        ({"mask_rates": (0.5, 0.1)}, "^mask_rates: expected two fractions, the lower first"),
+        ({"either": "half"}, "^either: expected a number or two numbers, got 'half'"),
+        ({"kind": "c"}, '^kind: expected "a" or "b", got \'c\''),
+        ({"kind": ["a"]}, '^kind: expected "a" or "b"'),
+        ({"sizes": (4, "a")}, "^sizes: expected several numbers"),
+        ({"folder": 3}, "^folder: expected a text or None, got 3"),
+    ],
+)
+def test_a_field_of_another_type_or_out_of_range_is_refused(changes, message):
+    with refused(message):
+        Checked(**changes)
+
+
+def test_every_hyper_parameter_given_as_anything_is_taken_or_refused_in_one_sentence():
+    def sentence(make, value, key):
+        try:
+            found = getattr(make(), key)
+        except ValueError as error:
+            return str(error)
+        assert found == value or isinstance(value, list), key
+        return None
+
+    tried = list(configs())
+    said = {
+        name: sentence(lambda c=config_class, o=others, k=key, v=value: c(**{**o, k: v}), value, key)
+        for name, config_class, others, key, value in tried
+    }
+    refusals = {name: text for name, text in said.items() if text is not None}
+    assert {name: text for name, text in refusals.items() if not SENTENCE.match(text)} == {}
+    assert len(refusals) > 0.7 * len(tried) > 2000

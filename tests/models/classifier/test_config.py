@@ -30,6 +30,18 @@ from tests.test_bad_input import refused
         ),
         ({"agreement": 1.0}, 'agreement: expected at least 0, and 0 if tuning is "frozen", got 1.0'),
         (
+            {"agreement_form": "mutual", "tuning": "full"},
+            'agreement_form: expected "divergence" or "infonce", got \'mutual\'',
+        ),
+        (
+            {"hidden_widths": (256, 128)},
+            'hidden_widths: expected widths of at least 1, and \\(\\) if tuning is "frozen", got \\(256, 128\\)',
+        ),
+        (
+            {"hidden_widths": (8, 0), "tuning": "full"},
+            'hidden_widths: expected widths of at least 1, and \\(\\) if tuning is "frozen", got \\(8, 0\\)',
+        ),
+        (
             {"linear_models": True, "tuning": "full"},
             'linear_models: expected None or False unless tuning is "frozen", got True',
         ),
@@ -51,6 +63,7 @@ def test_hyper_parameters_out_of_range(changes, message):
         {"linear_models": False, "tuning": "ia3"},
         {"linear_models": True},
         {"agreement": 0.5, "tuning": "lora"},
+        {"agreement": 0.5, "tuning": "full", "agreement_form": "infonce", "hidden_widths": (256, 128)},
     ],
 )
 def test_hyper_parameters_at_the_end_of_their_range(changes):
@@ -101,6 +114,25 @@ def test_the_defaults():
         "mask_rates": (0.0, 0.5),
         "modality_rate": 0.5,
         "agreement": 0.0,
+        "agreement_form": "divergence",
+        "hidden_widths": (),
         "patience": 10,
         "seed": 0,
+    }
+
+
+def test_the_preset_of_the_scmbert_paper_is_what_was_measured():
+    preset, default = ClassifierConfig.scmbert_paper(seed=3), ClassifierConfig()
+    changed = {
+        f.name: getattr(preset, f.name) for f in fields(preset) if getattr(preset, f.name) != getattr(default, f.name)
+    }
+    assert changed == {
+        "tuning": "full",
+        "freeze_initial": True,
+        "balance": 0.0,
+        "learning_rate": 2e-3,
+        "mask_rates": (0.2, 0.7),
+        "modality_rate": 0.0,
+        "held_out": 0.1,
+        "seed": 3,
     }

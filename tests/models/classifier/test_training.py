@@ -105,3 +105,26 @@ def test_a_very_small_bulk_set_is_learned_by_the_head_alone():
     classifier.train()
     assert classifier.linear_models is None
     assert len(classifier.predict()) == data.n_obs
+
+
+def test_what_predicts_is_said_with_its_scores_where_regressions_stand_beside_the_embedding(
+    classifier, linear, head_alone
+):
+    table = classifier.candidates.droplevel(0)
+    (name,) = table.index[table["chosen"]]
+    said = classifier._predicted_by()
+    assert said.startswith(f" by {name} (accuracy {table.loc[name, 'accuracy']:.3f}, macro F1 ")
+    assert said.endswith(
+        f"the embedding alone {table.loc['embedding', 'accuracy']:.3f}, {table.loc['embedding', 'macro F1']:.3f})"
+    )
+    assert linear._predicted_by() == head_alone._predicted_by() == ""
+
+
+def test_components_are_those_of_the_observations_with_all_modalities(classifier):
+    data, indices = classifier.model.adata, np.arange(classifier.model.adata.n_obs)
+    whole_n = np.all([data.obs_names.isin(part.obs_names) for part in data.mod.values()], axis=0)
+    assert 0 < whole_n.sum() < len(whole_n)
+    x_ng = classifier.features.of_observations(classifier.model, indices)[whole_n]
+    components_nk = classifier.linear_models.components(torch.from_numpy(x_ng))
+    torch.testing.assert_close(components_nk.std(0), torch.ones(components_nk.shape[1]), atol=0.02, rtol=0)
+    torch.testing.assert_close(components_nk.mean(0), torch.zeros(components_nk.shape[1]), atol=0.02, rtol=0)

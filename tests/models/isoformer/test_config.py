@@ -16,7 +16,10 @@ from tests.objects import SMALL_ISOFORMER, transcripts
     ("changes", "message"),
     [
         ({"width": 15}, "width: expected a multiple of n_heads=2, got 15"),
-        ({"fusion": "sum"}, "fusion: expected 'cross_attention' or"),
+        (
+            {"fusion": "sum"},
+            'fusion: expected "cross_attention", "concatenation", "linear", "perceiver" or "c_abstractor"',
+        ),
         ({"encoders": {"rnna": SequenceEncoder()}}, "encoders: expected names among"),
     ],
 )
@@ -28,7 +31,7 @@ def test_each_wrong_setting_gets_its_sentence(changes, message):
 def test_wrong_encoders_get_their_sentences():
     with pytest.raises(ValueError, match="path: expected where the weights of transformers are, got none"):
         SequenceEncoder("transformers")
-    with pytest.raises(ValueError, match="tuning: expected 'frozen' or 'lora' or 'full', got 'ia3'"):
+    with pytest.raises(ValueError, match='tuning: expected "frozen", "lora" or "full", got'):
         SequenceEncoder(tuning="ia3")
     config = replace(
         SMALL_ISOFORMER, encoders={"protein": SequenceEncoder("transformers", "facebook/esm2_t6_8M_UR50D")}
@@ -134,8 +137,8 @@ def test_an_encoder_from_scratch_has_no_source():
     source = SequenceEncoder("transformers", "there", "abc", trust_remote_code=True).source
     assert source == ("transformers", "there", "abc", True)
     for change, message in (
-        ({"library": "keras"}, "library: expected 'scratch' or 'transformers' or 'enformer', got 'keras'"),
-        ({"keep": "middle"}, "keep: expected None or 'start' or 'end' or 'centre', got 'middle'; pass one of these"),
+        ({"library": "keras"}, 'library: expected "scratch", "transformers" or "enformer", got'),
+        ({"keep": "middle"}, 'keep: expected "start", "end" or "centre" or None, got'),
     ):
         with pytest.raises(ValueError, match=message):
             SequenceEncoder(**change)
@@ -193,6 +196,7 @@ def test_the_defaults():
         "n_components": 256,
         "kernel_expert": True,
         "n_landmarks": 1500,
+        "group_weight": None,
         "learning_rate": 0.002,
         "cache_dir": None,
         "patience": 5,

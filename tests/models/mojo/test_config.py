@@ -78,7 +78,7 @@ def test_the_ends_of_each_range_are_allowed(change):
         ({"start": "zero"}, '^start: expected "components" or "random", got \'zero\''),
         ({"n_bins": 1}, "^n_bins: expected at least 2, got 1"),
         ({"genes_per_position": 0}, "^genes_per_position: expected at least 1, got 0"),
-        ({"n_levels": -1}, "^n_levels: expected at least 0, got -1"),
+        ({"n_levels": -1}, "^n_levels: expected from 0 to 16, got -1"),
         ({"stem_kernel": 4}, "^stem_kernel: expected an odd number, got 4"),
         ({"n_heads": 3}, "^n_heads: expected heads of even width out of 16, got 3"),
         ({"mask_rate": 0.0}, "^mask_rate: expected a fraction above 0 and at most 1, or .*, got 0.0"),

@@ -23,6 +23,13 @@ from tests.test_bad_input import refused
         ({"covariate_regularisation": 0.0}, "covariate_regularisation: expected a number above 0, got 0.0"),
         ({"n_intervals": 1}, "n_intervals: expected at least 2, got 1"),
         ({"n_steps": 0}, "n_steps: expected at least 1, got 0"),
+        ({"agreement": -0.5}, "agreement: expected at least 0, got -0.5"),
+        (
+            {"agreement_form": "infonce", "tuning": "frozen"},
+            'agreement_form: expected "divergence", or "infonce" unless tuning is "frozen", got \'infonce\'',
+        ),
+        ({"hidden_widths": ()}, "hidden_widths: expected one or more widths of at least 1, got \\(\\)"),
+        ({"hidden_widths": (4, 0)}, "hidden_widths: expected one or more widths of at least 1, got \\(4, 0\\)"),
     ],
 )
 def test_hyper_parameters_out_of_range(changes, message):
@@ -40,6 +47,8 @@ def test_hyper_parameters_out_of_range(changes, message):
         {"n_folds": 2, "n_networks": 2},
         {"n_components": 1, "n_pooled_components": 1, "n_intervals": 2, "n_steps": 1},
         {"covariate_regularisation": 1e-6},
+        {"agreement": 1.0, "agreement_form": "infonce", "hidden_widths": (512, 256)},
+        {"agreement": 1.0, "tuning": "frozen"},
     ],
 )
 def test_hyper_parameters_at_the_end_of_their_range(changes):
@@ -64,6 +73,9 @@ def test_the_defaults():
         "weight_decay": 0.01,
         "mask_rates": (0.5, 0.5),
         "modality_rate": 0.3,
+        "agreement": 0.0,
+        "agreement_form": "divergence",
+        "hidden_widths": (64,),
         "rank": 8,
         "seed": 0,
     }

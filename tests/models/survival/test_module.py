@@ -142,6 +142,21 @@ def test_the_seed_decides_and_a_frozen_encoder_stays(model, known, times):
         torch.testing.assert_close(found["frozen"][f"network.encoder.{key}"], value)
 
 
+@pytest.mark.parametrize("changes", [{}, {"likelihood": "discrete", "n_intervals": 4}, {"agreement_form": "infonce"}])
+def test_views_that_agree_are_one_more_term(model, known, times, changes):
+    config = replace(CONFIG, agreement=2.0, **changes)
+    own, training = made(model, known, config)
+    losses = train_network(own, training, INDICES, times, config, SETTINGS)
+    name = "hazards" if config.likelihood == "discrete" else "cox"
+    assert losses["train_agreement"][0] > 0
+    assert losses["train_loss"][0] == pytest.approx(losses[f"train_{name}"][0] + losses["train_agreement"][0], rel=1e-3)
+
+
+def test_the_head_may_have_more_layers(model):
+    head = new_network(model, G, 1, 2, replace(CONFIG, hidden_widths=(512, 256)))[1].head
+    assert [layer.out_features for layer in head.deep if isinstance(layer, torch.nn.Linear)] == [512, 256, 1]
+
+
 def test_the_objective_is_that_of_the_likelihood():
     time_n = np.arange(1.0, 13.0)
     times = Times(time_n, np.array([True] * 8 + [False] * 4), np.arange(12) % 2)

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from omicsmlm import _modality_names
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 
 Role = Literal["rna", "atac", "protein"]
 
@@ -43,6 +43,7 @@ def role_of(modality: str) -> Role | None:
 
 def roles(data: ad.AnnData | md.MuData) -> dict[str, str]:
     """Return the modality of each role, ``{"rna": "rna", "protein": "adt"}``; an AnnData counts as RNA."""
+    check_type("data", data, (ad.AnnData, md.MuData), "an AnnData or MuData", "pass the object")
     if isinstance(data, ad.AnnData):
         return {"rna": "rna"}
     found: dict[str, str] = {}
@@ -72,6 +73,8 @@ def measured(data: ad.AnnData | md.MuData, modality: str | None = None, role: Ro
     ValueError
         If the modality is not there, or none can be told.
     """
+    check_type("data", data, (ad.AnnData, md.MuData), "an AnnData or MuData", "pass the object")
+    check_type("modality", modality, (str, type(None)), "the name of a modality", "pass it as text, or leave it out")
     if isinstance(data, ad.AnnData):
         return Measured(modality or "X", _values(data), np.arange(data.n_obs), data.n_obs, np.asarray(data.var_names))
     only = next(iter(data.mod)) if len(data.mod) == 1 else None

@@ -15,6 +15,7 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save_file
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._former_names import under_current_names
 from omicsmlm._manifest import (
     MANIFEST,
     MOST_BYTES,
@@ -41,14 +42,6 @@ class Saved(NamedTuple):
     registry: dict[str, Any]
     history: dict[str, list[float]]
 
-
-FORMER_WEIGHTS = {
-    "share": "fraction",
-    "share_g": "fraction_g",
-    "memory_md": "reference_md",
-    "hidden_feature": "mask_feature",
-}
-"""Names of weights in models saved by 0.1, and what they are called now."""
 
 # ---- writing ------------------------------------------------------------------------------------------------------------
 
@@ -178,9 +171,8 @@ def parse_model(files: Mapping[str, bytes], class_name: str | None) -> Saved:
     if nan:
         remedy = "train it again, with a lower learning rate, and save that"
         raise value_error(f"load {WEIGHTS}", "weights that are numbers", f"NaN in {named(nan, 2)}", remedy)
-    weights = {_current_name(name): value for name, value in weights.items()}
     registry, history = (parse_json(files[name], f"load {name}") for name in (REGISTRY, HISTORY))
-    return Saved(weights, config, registry, history)
+    return Saved(under_current_names(weights), config, registry, history)
 
 
 def read_registry(directory: str | Path) -> dict[str, Any]:
@@ -192,18 +184,6 @@ def read_registry(directory: str | Path) -> dict[str, Any]:
         As :func:`read_model` does.
     """
     return parse_model(read_files(directory), None).registry
-
-
-def _current_name(name: str) -> str:
-    """Return what a weight is called now, whatever it was when it was saved.
-
-    Examples
-    --------
-    >>> _current_name("scalings.in_order.0.share")
-    'scalings.in_order.0.fraction'
-    """
-    *path, last = name.split(".")
-    return ".".join([*path, FORMER_WEIGHTS.get(last, last)])
 
 
 def _check_config(config: dict[str, Any], class_name: str | None) -> None:

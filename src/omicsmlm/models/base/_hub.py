@@ -14,13 +14,15 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import check_type, shortened, value_error
 from omicsmlm._writing import written_file
 
 CARD = "README.md"
 """Name under which the hub shows a model card."""
 FILES = ("*.json", "*.safetensors", CARD)
 """Patterns of what a model consists of; nothing else is fetched."""
+_LICENSE = re.compile(r"[\w][\w.+-]*")
+"""An identifier: it stands in the head of the card, where a line more could say anything."""
 _REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
@@ -126,7 +128,17 @@ class HubModel:
         ----------
         description, license, metrics
             As for :meth:`save_to_hub`.
+
+        Raises
+        ------
+        ValueError
+            If one of them is of another type, or the licence is no identifier.
         """
+        check_type("description", description, str, "a text", "leave it out for none")
+        check_type("metrics", metrics, (pd.DataFrame, type(None)), "a DataFrame", "leave it out for none")
+        if license is not None and not (isinstance(license, str) and _LICENSE.fullmatch(license)):
+            remedy = 'pass "cc-by-4.0", say, or leave it out'
+            raise value_error("license", "the identifier of a licence", shortened(license), remedy)
         kind = type(self).__name__
         history: dict[str, pd.DataFrame] | None = self.history  # type: ignore[attr-defined]  # a property of either base
         tags = ["single-cell", "omics", "anndata", "omicsmlm", kind.lower()]
@@ -182,7 +194,7 @@ def _number(value: Any) -> str:
 def _checked(repository: str) -> str:
     if not isinstance(repository, str) or not _REPOSITORY.fullmatch(repository):
         remedy = 'pass "owner/name", or pathlib.Path(folder) for a folder'
-        raise value_error("repository", "the name of a repository", repr(repository), remedy)
+        raise value_error("repository", "the name of a repository", shortened(repository), remedy)
     return repository
 
 

@@ -1,9 +1,13 @@
 """Records that a saved model keeps as JSON: hyper-parameters, those that were given and those derived from the data."""
 
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from omicsmlm._checks import named, shortened, value_error
 
@@ -40,6 +44,25 @@ class FormerFields(NamedTuple):
     """What a newer field was, in effect, in the versions that did not save it; its default is another."""
 
 
+NO_VALUE = object()
+"""Stands for a value that is none of a type."""
+TYPES = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", NoneType: "None"}
+"""Types that are checked, and what they are called in a message."""
+RANGES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "seed": (lambda seed: seed >= 0, "a whole number, at least 0"),
+    "patience": (lambda patience: patience >= 1, "at least 1"),
+    "learning_rate": (lambda rate: rate > 0, "a number above 0"),
+    "weight_decay": (lambda decay: decay >= 0, "at least 0"),
+    "dropout": (lambda rate: 0 <= rate < 1, "a fraction below 1"),
+    "modality_rate": (lambda rate: 0 <= rate <= 1, "a probability"),
+    "mask_rates": (lambda rates: 0 <= rates[0] <= rates[1] <= 1, "two fractions, the lower first"),
+    "width": (lambda width: width >= 1, "at least 1"),
+    "n_heads": (lambda n: n >= 1, "at least 1"),
+    "rank": (lambda rank: rank >= 1, "at least 1"),
+}
+"""Ranges of fields that mean the same in all families and heads that have them."""
+
+
 def check_config(config: object, config_class: type) -> None:
     """Check that hyper-parameters, if given, are a record of a class.
 
@@ -52,6 +75,90 @@ def check_config(config: object, config_class: type) -> None:
         name = config_class.__name__
         remedy = f"pass {name}(**config)" if isinstance(config, dict) else f"pass {name}(), say"
         raise value_error("config", f"an {name}", shortened(config), remedy)
+
+
+def check_fields(config: Any) -> None:
+    """Check that each field of hyper-parameters is of the type of its annotation, and in range if its name is in ``RANGES``.
+
+    What is meant all the same becomes what it should be: 2.0 an integer, a list of two numbers a pair, a path a text.
+
+    Parameters
+    ----------
+    config
+        A frozen data class; called when it is made, before anything is computed from its fields.
+
+    Raises
+    ------
+    ValueError
+        If a field is of another type, not finite, or out of range.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Sizes:
+    ...     width: int = 8
+    ...     mask_rates: tuple[float, float] = (0.1, 0.5)
+    >>> sizes = Sizes(16.0, [0.2, 0.3])
+    >>> check_fields(sizes)
+    >>> sizes
+    Sizes(width=16, mask_rates=(0.2, 0.3))
+    """
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        if not all(option in TYPES or get_origin(option) in (tuple, Literal) for option in options):
+            continue  # a mapping: whoever uses it checks it
+        found: Any = next((made for option in options if (made := _of_type(value, option)) is not NO_VALUE), NO_VALUE)
+        if found is NO_VALUE:
+            wanted = " or ".join(map(_type_name, options))
+            raise value_error(name, wanted, shortened(value), "leave it out for the default")
+        object.__setattr__(config, name, found)
+        if name in RANGES and found is not None and not RANGES[name][0](found):
+            raise value_error(name, RANGES[name][1], shortened(value), "leave it out for the default")
+
+
+def _of_type(value: Any, option: Any) -> Any:
+    """Return a value as one of a type, or NO_VALUE if it is none."""
+    is_switch = isinstance(value, bool | np.bool_)
+    if option is NoneType:
+        return None if value is None else NO_VALUE
+    if option is str:
+        return os.fspath(value) if isinstance(value, str | os.PathLike) else NO_VALUE
+    if option is bool:
+        return bool(value) if is_switch else NO_VALUE
+    if get_origin(option) is Literal:
+        return value if isinstance(value, str) and value in get_args(option) else NO_VALUE
+    if get_origin(option) is tuple:
+        return _several(value, get_args(option))
+    if is_switch or not isinstance(value, int | float | np.integer | np.floating) or not math.isfinite(value):
+        return NO_VALUE
+    if option is float:
+        return float(value)
+    whole = int(value)
+    return whole if value == whole and abs(whole) < 2**63 else NO_VALUE
+
+
+def _several(value: Any, options: tuple[Any, ...]) -> Any:
+    """Return a list or tuple as a tuple of values of these types, or NO_VALUE."""
+    if not isinstance(value, list | tuple):
+        return NO_VALUE
+    if options[-1] is Ellipsis:
+        options = options[:1] * len(value)
+    if len(value) != len(options):
+        return NO_VALUE
+    found = tuple(_of_type(part, option) for part, option in zip(value, options, strict=True))
+    return NO_VALUE if NO_VALUE in found else found
+
+
+def _type_name(option: Any) -> str:
+    """Return what an annotation is called in a message."""
+    if get_origin(option) is Literal:
+        *others, last = (f'"{choice}"' for choice in get_args(option))
+        return f"{', '.join(others)} or {last}" if others else last
+    if get_origin(option) is tuple:
+        return "several numbers" if get_args(option)[-1] is Ellipsis else "two numbers"
+    return TYPES[option]
 
 
 def to_json(record: Any) -> Any:

@@ -10,7 +10,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm._checks import named, value_error
-from omicsmlm.data import OmicsManager, counts_layers
+from omicsmlm.data import OmicsManager, check_is_object, counts_layers
 
 from ._named_columns import listed, listed_covariates
 
@@ -47,7 +47,7 @@ class Registered(BaseModelClass):
         batch_key: str | Sequence[str] | None = None,
         labels: tuple[str, str] | None = None,
     ) -> None:
-        _check_object(data)
+        check_is_object(data)
         if data.n_obs < 2:
             remedy = "pass the data set, not a single observation of it"
             raise value_error("data", "at least 2 observations to train on", str(data.n_obs), remedy)
@@ -153,7 +153,7 @@ class Registered(BaseModelClass):
         further: Mapping[str, Any] | None = None,
     ) -> None:
         """Register a MuData; for ``further`` see :meth:`_setup`."""
-        _check_object(mdata)
+        check_is_object(mdata)
         if not isinstance(mdata, MuData):
             raise value_error("setup_mudata", "a MuData", "an AnnData", "call setup_anndata with it")
         cls._setup(mdata, modalities, layers, kinds, covariate_keys, further)
@@ -169,7 +169,7 @@ class Registered(BaseModelClass):
         further: Mapping[str, Any] | None = None,
     ) -> None:
         """Register an AnnData as one modality; for ``further`` see :meth:`_setup`."""
-        _check_object(adata)
+        check_is_object(adata)
         if not isinstance(adata, AnnData):
             raise value_error("setup_anndata", "an AnnData", "a MuData", "call setup_mudata with it")
         layers = None if layer is None else {modality: layer}
@@ -236,7 +236,7 @@ class Registered(BaseModelClass):
         data
             The object that is registered within.
         """
-        _check_object(data)
+        check_is_object(data)
         before = {key: data.uns[key] for key in IDENTIFIERS if key in data.uns}
         stores = (cls._setup_adata_manager_store, cls._per_instance_manager_store)
         known = [set(store) for store in stores]
@@ -264,7 +264,7 @@ class Registered(BaseModelClass):
         if data is None or data is self.adata:
             self.adata_manager.check_unchanged()
             return self.adata_manager
-        _check_object(data)
+        check_is_object(data)
         return self.adata_manager.transfer_fields(data)
 
     def _asked_modality(self, modality: str | None) -> str:
@@ -276,8 +276,3 @@ class Registered(BaseModelClass):
             remedy = "name one that the model was trained on"
             raise value_error("modality", f"one of {known}", repr(modality), remedy)
         return modality
-
-
-def _check_object(data: object) -> None:
-    if not isinstance(data, AnnData | MuData):
-        raise value_error("data", "an AnnData or MuData", type(data).__name__, "read the file with anndata or mudata")

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields
-from omicsmlm.models.heads import LEARNING_RATES, Tuning
+from omicsmlm.models.base import FormerFields, check_fields
+from omicsmlm.models.heads import Tuning
+from omicsmlm.objectives import AgreementForm
 
 FEW_OBSERVATIONS = 2000
 """Labelled observations below which linear models of bulk features are the default: beyond, the embedding did as well in
@@ -60,10 +61,16 @@ class ClassifierConfig:
     modality_rate
         Probability that an observation then loses a whole modality.
     agreement
-        Weight, in fine-tuning, of the Kullback-Leibler divergence of the labels predicted from an observation's masked view
-        from those predicted from its full view, which no gradient of this term flows into; both views then learn from the
-        labels, and a step costs twice as much. The MOJO paper has a "mutual information" loss for this and prints no
-        formula: this term is ours. 0 switches it off.
+        Weight, in fine-tuning, of the agreement of an observation's masked view with its full view, which no gradient of
+        this term flows into; both views then learn from the labels, and a step costs twice as much. The MOJO paper has a
+        "mutual information" loss for this and prints no formula: this term is ours. 0 switches it off.
+    agreement_form
+        "divergence": the Kullback-Leibler divergence of the labels that the masked view predicts from those that the full
+        one does. "infonce": the InfoNCE bound of the mutual information of the two views' embeddings, which identifies an
+        observation among those of a step.
+    hidden_widths
+        Hidden layers, with SELU, of a network beside the linear layer of the head, in fine-tuning: (256, 128) in the MOJO
+        paper. Its last weights are 0 at first, so that fine-tuning starts from the fitted linear layer (ours). () for none.
     patience
         Epochs of fine-tuning without a better validation loss before it stops.
     seed
@@ -84,14 +91,16 @@ class ClassifierConfig:
     mask_rates: tuple[float, float] = (0.0, 0.5)
     modality_rate: float = 0.5
     agreement: float = 0.0
+    agreement_form: AgreementForm = "divergence"
+    hidden_widths: tuple[int, ...] = ()
     patience: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check types and ranges."""
+        check_fields(self)
         only_frozen = not self.linear_models or self.tuning == "frozen"
         ranges = {
-            "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
             "linear_models": (only_frozen, 'None or False unless tuning is "frozen"'),
             "false_rejection": (0 <= self.false_rejection < 1, "a fraction of at least 0 and below 1"),
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
@@ -101,11 +110,45 @@ class ClassifierConfig:
                 self.agreement == 0 or (self.agreement > 0 and self.tuning != "frozen"),
                 'at least 0, and 0 if tuning is "frozen"',
             ),
+            "hidden_widths": (
+                not self.hidden_widths or (min(self.hidden_widths) >= 1 and self.tuning != "frozen"),
+                'widths of at least 1, and () if tuning is "frozen"',
+            ),
             "held_out": (0 < self.held_out < 1, "a fraction above 0 and below 1"),
         }
         for name, (holds, wanted) in ranges.items():
             if not holds:
                 raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+
+    @classmethod
+    def scmbert_paper(cls, seed: int = 0) -> "ClassifierConfig":
+        """Return how labels are learned in the scMBERT abstract (Chen et al. 2025), for :class:`omicsmlm.ScMBERT`.
+
+        The weights of the features frozen, cross-entropy in which every cell counts alike, and a patience of 10 epochs are the
+        paper's. It is silent about the rate, the fraction held out and what is masked, which were chosen on held-out cells
+        of SNARE-seq (``docs/experiments/scmbert.md``).
+
+        Parameters
+        ----------
+        seed
+            Seed of everything random.
+
+        Examples
+        --------
+        >>> ClassifierConfig.scmbert_paper().tuning
+        'full'
+        """
+        return cls(
+            tuning="full",
+            freeze_initial=True,
+            balance=0.0,
+            learning_rate=2e-3,
+            mask_rates=(0.2, 0.7),
+            modality_rate=0.0,
+            held_out=0.1,
+            patience=10,
+            seed=seed,
+        )
 
     def has_linear_models(self, kinds: Iterable[str], n_labelled: int) -> bool:
         """Return whether the features have linear models, for modalities of these kinds and so many labelled observations.

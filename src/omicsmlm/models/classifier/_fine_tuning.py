@@ -7,15 +7,14 @@ import pandas as pd
 import torch
 
 from omicsmlm._checks import value_error
-from omicsmlm._types import Module, Parts
+from omicsmlm._types import Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import WithFullView
 from omicsmlm.models.base import OmicsModel
-from omicsmlm.models.heads import LEARNING_RATES, Adapters, TrainerSettings
-from omicsmlm.objectives import LabelObjective
+from omicsmlm.models.heads import LEARNING_RATES, Adapters, BothViews, TrainerSettings
+from omicsmlm.objectives import AgreeingViews, LabelObjective
 from omicsmlm.training import Optimisation, fit, sensible_epochs
 
-from ._both_views import BothViews
 from ._config import ClassifierConfig
 from ._head_fit import HeldOut
 from ._linear_model import fit_novelty, label_weights, scaled
@@ -89,9 +88,12 @@ def fine_tune(
     """
     c, manager = config, model.adata_manager
     weight_c = label_weights(label_n[split.train], len(module.head.means_cd), c.balance)
-    objective = LabelObjective(torch.from_numpy(label_n), torch.from_numpy(weight_c).float(), c.agreement)
+    objective = LabelObjective(torch.from_numpy(label_n), torch.from_numpy(weight_c).float())
     masking = model.fine_tuning_masking(c.mask_rates, c.modality_rate)
-    tuned: Module = BothViews(module) if c.agreement else module
+    parts = Parts(model.parts.tokenizer, masking, module, objective)
+    if c.agreement:
+        agreeing = AgreeingViews(objective, c.agreement, c.agreement_form)
+        parts = Parts(model.parts.tokenizer, WithFullView(masking), BothViews(module), agreeing)
     frozen = [w for w in model.module.initial_layer() if c.freeze_initial and w.requires_grad]
     n_epochs = sensible_epochs(len(split.train), settings.batch_size)
     adapters = None if c.tuning == "full" else Adapters(model, c.tuning, c.rank, c.seed)
@@ -99,7 +101,7 @@ def fine_tune(
         for weight in frozen:
             weight.requires_grad_(False)
         fitted = fit(
-            Parts(model.parts.tokenizer, WithFullView(masking) if c.agreement else masking, tuned, objective),
+            parts,
             Optimisation(learning_rate=c.learning_rate or LEARNING_RATES[c.tuning], weight_decay=c.weight_decay),
             observation_loader(manager, split.train, settings.batch_size, seed=c.seed),
             observation_loader(manager, split.held_out, model.embedding_batch_size),

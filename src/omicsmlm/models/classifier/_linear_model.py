@@ -206,7 +206,8 @@ def scaled(head: LabelHead, z_nd: np.ndarray) -> np.ndarray:
 
 
 def set_linear(head: LabelHead, weights: LinearWeights) -> None:
-    """Set the linear layer."""
+    """Set the linear layer, in place; a network beside it adds nothing from here on, until it is trained."""
+    head.clear_hidden()
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(weights.weight_cd))
         head.linear.bias.copy_(torch.from_numpy(weights.bias_c))

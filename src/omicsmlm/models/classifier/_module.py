@@ -35,4 +35,8 @@ class ClassifierModule(Module):
 
     def forward(self, views: dict[str, Any], batch: Batch) -> Tensor:
         """Compute the (n, c) logits of a batch."""
-        return self.head(self.embed(views, batch).mean)
+        return self.predicted(self.embed(views, batch).mean, batch)
+
+    def predicted(self, z_nd: Tensor, batch: Batch) -> Tensor:
+        """Compute the (n, c) logits of an embedding."""
+        return self.head(z_nd)

@@ -7,6 +7,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from omicsmlm._checks import named
+from omicsmlm._random_state import own_random_state
 from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
 from omicsmlm.nn import ComponentLogits, LabelHead, SubsetLogits
@@ -45,7 +46,8 @@ class ClassifierState(HeadModel):
         self.labels_key = labels_key
         self.unlabeled_category = unlabeled_category
         self.labels = labels
-        head = LabelHead(self.model.module.n_latent, len(labels))
+        with own_random_state(config.seed, devices=[]):
+            head = LabelHead(self.model.module.n_latent, len(labels), config.hidden_widths)
         self.module = ClassifierModule(self.model.module, head).eval()
         self.features: ObservationFeatures | None = None
         self.linear_models: SubsetLogits | ComponentLogits | None = None

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields
+from omicsmlm._checks import shortened, value_error
+from omicsmlm.models.base import FormerFields, check_fields
 from omicsmlm.nn import FusionKind, Reading, SequenceKind, Source
 from omicsmlm.tokenizers import Truncation
 
@@ -74,15 +74,10 @@ class SequenceEncoder:
     mixed_alphabet: bool = False
 
     def __post_init__(self) -> None:
-        """Check the choices."""
-        choices = {
-            "library": (self.library, ("scratch", "transformers", "enformer")),
-            "tuning": (self.tuning, ("frozen", "lora", "full")),
-            "keep": (self.keep, (None, "start", "end", "centre")),
-        }
-        for name, (value, known) in choices.items():
-            if value not in known:
-                raise value_error(name, " or ".join(map(repr, known)), repr(value), "pass one of these")
+        """Check types and choices."""
+        check_fields(self)
+        if self.max_length is not None and self.max_length < 1:
+            raise value_error("max_length", "at least 1", str(self.max_length), "leave it out for the default")
         if self.library != "scratch" and self.path is None:
             raise value_error("path", f"where the weights of {self.library} are", "none", "pass a directory or a name")
         given = [name for name in ("spaced", "uracil", "mixed_alphabet") if getattr(self, name)]
@@ -135,9 +130,14 @@ class IsoFormerConfig:
     n_components
         Principal components of the composition.
     kernel_expert
-        Whether kernel regressions on the composition of each sequence and on each vector predict beside the network, and a
-        linear one on the architecture of whole transcripts, the predictions combined by weights that are fitted on the
-        validation set (ours; see ``_experts.py``).
+        Whether kernel regressions on the composition of each sequence and on each vector predict beside the network, and
+        linear ones on the short k-mers of each sequence and on the architecture of whole transcripts (ours; see
+        ``_experts.py`` and, for the weights of all predictions, ``_expert_weights.py``).
+    group_weight
+        How often the difference of an observation from the mean of its group (``group_key``) counts, beside the observation
+        itself, where the regression on architecture and the weights are fitted. None: where RNA are whole transcripts, as
+        often as makes the squares of all differences those of all observations, so that which isoform of a gene is
+        expressed counts as much as how much the gene is; otherwise 0 (ours).
     n_landmarks
         Most landmarks, training observations, of each kernel regression.
     learning_rate
@@ -165,6 +165,7 @@ class IsoFormerConfig:
     n_components: int = 256
     kernel_expert: bool = True
     n_landmarks: int = 1500
+    group_weight: float | None = None
     learning_rate: float = 2e-3
     cache_dir: str | None = None
     patience: int = 5
@@ -200,23 +201,21 @@ class IsoFormerConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges; encoders may also be given as dictionaries, as saved files have them."""
-        made = {
-            name: encoder if isinstance(encoder, SequenceEncoder) else SequenceEncoder(**encoder)
-            for name, encoder in self.encoders.items()
-        }
+        check_fields(self)
+        made = _encoders(self.encoders)
         object.__setattr__(self, "encoders", made)
         unknown = [name for name in made if name not in TRUNCATIONS]
         ranges = {
             "encoders": (not unknown, f"names among {list(TRUNCATIONS)}"),
             "width": (self.width % self.n_heads == 0, f"a multiple of n_heads={self.n_heads}"),
-            "kernel": (self.kernel % 2 == 1, "an odd number"),
+            "kernel": (self.kernel % 2 == 1 and self.kernel >= 1, "an odd number"),
             "n_windows": (self.n_windows >= 1, "at least 1"),
             "n_levels": (self.n_levels >= 1, "at least 1"),
+            "n_layers": (self.n_layers >= 0, "at least 0"),
             "pool": (self.pool >= 1, "at least 1"),
-            "dropout": (0 <= self.dropout < 1, "a fraction below 1"),
-            "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
             "n_components": (self.n_components >= 1, "at least 1"),
             "n_landmarks": (self.n_landmarks >= 1, "at least 1"),
+            "group_weight": (self.group_weight is None or self.group_weight >= 0, "at least 0, or None"),
         }
         for name, (is_right, wanted) in ranges.items():
             if not is_right:
@@ -231,6 +230,21 @@ class IsoFormerConfig:
     def encoder(self, name: str) -> SequenceEncoder:
         """Return the encoder of a sequence."""
         return self.encoders.get(name, SequenceEncoder())
+
+
+def _encoders(given: object) -> dict[str, SequenceEncoder]:
+    """Return the encoders by sequence; each may be given as a dictionary."""
+    wanted, remedy = "a SequenceEncoder by sequence", 'pass {"dna": omicsmlm.SequenceEncoder(…)}'
+    if not isinstance(given, Mapping):
+        raise value_error("encoders", wanted, shortened(given), remedy)
+    made = {}
+    for name, encoder in given.items():
+        fields = encoder if isinstance(encoder, Mapping) else {}
+        known = SequenceEncoder.__dataclass_fields__
+        if not isinstance(encoder, SequenceEncoder | Mapping) or not set(fields) <= set(known):
+            raise value_error("encoders", wanted, shortened(encoder), remedy)
+        made[name] = encoder if isinstance(encoder, SequenceEncoder) else SequenceEncoder(**fields)
+    return made
 
 
 class Statistics(NamedTuple):
@@ -249,6 +263,8 @@ class ExpertSet(NamedTuple):
     too."""
     vectors: bool = False
     """Whether each vector has a kernel regression."""
+    short_kmers: bool = False
+    """Whether a linear regression reads the short k-mers of each sequence."""
 
 
 NO_MORE_EXPERTS = ExpertSet()

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_type, named, value_error
 from omicsmlm.data import find_column, holds_coding_sequences
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
@@ -69,6 +69,22 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
             raise value_error(
                 "setup_anndata", "an AnnData", type(adata).__name__, "pass transcripts as observations of an AnnData"
             )
+        given = {
+            "dna_key": dna_key,
+            "rna_key": rna_key,
+            "protein_key": protein_key,
+            "layer": layer,
+            "group_key": group_key,
+        }
+        for argument, value in given.items():
+            check_type(argument, value, (str, type(None)), "a name, as text", "name a column of .obs, or a layer")
+        check_type("translate", translate, bool, "True or False", "leave it out for True")
+        check_type(
+            "vector_keys", vector_keys, (Mapping, type(None)), "keys of .obsm by name", 'pass {"beta": "X_beta"}'
+        )
+        for name, value in (vector_keys or {}).items():
+            for part in (name, value):
+                check_type("vector_keys", part, str, "names as text", 'pass {"beta": "X_beta"}')
         keys = {"dna": dna_key, "rna": rna_key, "protein": protein_key}
         sequences = {name: [key, KINDS[name]] for name, key in keys.items() if key is not None}
         if translate and rna_key is not None and holds_coding_sequences(adata, rna_key):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields
+from omicsmlm.models.base import FormerFields, check_fields
 from omicsmlm.nn import Form
 from omicsmlm.tokenizers import Scale
 
@@ -141,21 +141,18 @@ class MOJOConfig:
         )
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check types and ranges."""
+        check_fields(self)
         lowest, highest = self.mask_rates
         ranges = {
-            "axis": (self.axis in ("union", "intersection"), '"union" or "intersection"'),
-            "scaling": (
-                self.scaling in ("genes", "auto", "maximum", "range", "quantiles"),
-                '"genes", "auto", "maximum", "range" or "quantiles"',
-            ),
-            "order": (self.order in ("coexpression", "data"), '"coexpression" or "data"'),
-            "layers": (self.layers in ("published", "former"), '"published" or "former"'),
-            "start": (self.start in ("components", "random"), '"components" or "random"'),
             "n_bins": (self.n_bins >= 2, "at least 2"),
-            "n_levels": (self.n_levels >= 0, "at least 0"),
+            "token_width": (self.token_width >= 1, "at least 1"),
+            "gene_width": (self.gene_width >= 1, "at least 1"),
+            "n_blocks": (self.n_blocks >= 0, "at least 0"),
+            "feed_width": (self.feed_width >= 1, "at least 1"),
+            "n_levels": (0 <= self.n_levels <= MOST_LEVELS, f"from 0 to {MOST_LEVELS}"),
             "genes_per_position": (self.genes_per_position >= 1, "at least 1"),
-            "stem_kernel": (self.stem_kernel % 2 == 1, "an odd number"),
+            "stem_kernel": (self.stem_kernel % 2 == 1 and self.stem_kernel >= 1, "an odd number"),
             "n_heads": (self.width % (2 * self.n_heads) == 0, f"heads of even width out of {self.width}"),
             "mask_rate": (
                 0 < lowest <= highest <= 1,
@@ -166,7 +163,6 @@ class MOJOConfig:
             "value_weight": (self.value_weight >= 0, "at least 0"),
             "smoothing": (self.smoothing >= 0, "a number of bins of at least 0"),
             "whitening": (0 <= self.whitening <= 1, "a number from 0 to 1"),
-            "modality_rate": (0 <= self.modality_rate <= 1, "a probability"),
             "consistency": (self.consistency >= 0, "at least 0"),
         }
         for name, (holds, wanted) in ranges.items():
@@ -204,6 +200,8 @@ class MOJODerived:
     """Median depth of the observations that have the modality, of modalities of counts."""
 
 
+MOST_LEVELS = 16
+"""Levels of a tower, which halve 65,536 positions to one; more would only lengthen the axis."""
 KERNEL = 5
 """Kernel of the convolutions in the towers (paper)."""
 TEMPERATURE = 0.1

@@ -58,6 +58,7 @@ def copy_gene_embedding(weight_gk: Tensor, genes: Sequence[str], table: pd.DataF
     if not (at_g >= 0).any():
         found = f"{named(table.index[:2].tolist())}, where the data have {named(list(genes[:2]))}"
         raise value_error("gene_embedding", "an index of genes that the data have", found, "rename its index")
-    values_gk = table.to_numpy(np.float32)[at_g[at_g >= 0]]
+    values_gk = table.to_numpy(np.float64)[at_g[at_g >= 0]]
+    values_gk = values_gk / (np.abs(values_gk).max() or 1.0)  # whose squares are not too large for any float
     values_gk = values_gk / max(1e-12, float(np.sqrt(np.square(values_gk).mean())))
-    weight_gk[np.flatnonzero(at_g >= 0)] = torch.from_numpy(values_gk)
+    weight_gk[np.flatnonzero(at_g >= 0)] = torch.from_numpy(values_gk.astype(np.float32))

@@ -122,11 +122,10 @@ def gene_features(grids: Sequence[Grid], n_components: int, n_moments: int, rng:
     if len(x_ng):
         loadings_kg = np.linalg.svd(x_ng, full_matrices=False)[2][:n_components]
         feature_gk[:, : len(loadings_kg)] = loadings_kg.T * np.sqrt(max(1, (deviation_g > MIN_DEVIATION).sum()))
-    measured_g = visible_ng.any(0)
-    for k, moment_g in enumerate((mean_g, deviation_g)[:n_moments]):
-        spread = moment_g[measured_g].std() if measured_g.any() else 0.0
-        centred_g = np.where(measured_g, moment_g - moment_g[measured_g].mean() if measured_g.any() else 0.0, 0.0)
-        feature_gk[:, n_components + k] = centred_g / max(float(spread), MIN_DEVIATION)
+        measured_g = visible_ng.any(0)
+        for k, moment_g in enumerate((mean_g, deviation_g)[:n_moments]):
+            own_g = moment_g[measured_g]
+            feature_gk[measured_g, n_components + k] = (own_g - own_g.mean()) / max(float(own_g.std()), MIN_DEVIATION)
     return torch.from_numpy(feature_gk)
 
 

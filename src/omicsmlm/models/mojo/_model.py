@@ -1,9 +1,10 @@
 """MOJO: masked modelling of bulk RNA-seq and DNA methylation on one axis of genes."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, M
 from ._gene_embedding import checked_gene_embedding, copy_gene_embedding
 from ._initialization import fit_heads, initialize, initialize_row, set_values
 from ._module import MOJOModule
+from ._published import OMICS, Published, load_published, published_derived, read_published
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,59 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         self._gene_embedding = checked_gene_embedding(gene_embedding, config)
         super().__init__(data, config, batch_key=batch_key)
         del self._gene_embedding
+
+    @classmethod
+    def from_published(
+        cls,
+        directory: str | Path,
+        data: Any,
+        genes: Sequence[str],
+        *,
+        modalities: Mapping[str, str] | None = None,
+        batch_key: str | Sequence[str] | None = None,
+    ) -> Self:
+        """Return a model with the authors' weights, which they publish under a non-commercial licence (CC BY-NC-SA 4.0).
+
+        Nothing is downloaded. The parameters are published as a pickle, which may run code when it is read, so that this
+        function does not read it: write them to ``params.npz`` where you trust them, as its error message says.
+
+        Parameters
+        ----------
+        directory
+            Folder with the authors' ``config.json``, and ``params.npz`` or ``params.safetensors``.
+        data
+            As for :class:`MOJO`: log10(1 + TPM), see :func:`omicsmlm.pp.log_tpm`, and beta values. Genes that it lacks are
+            not visible; those that the weights do not know are left out.
+        genes
+            Names of the genes of the weights, in their order, as the authors publish them, and as `data` names them.
+        modalities
+            The authors' name of each modality; None for "rnaseq" of "rna" and "methylation" of "methylation".
+        batch_key
+            As for :class:`MOJO`.
+
+        Returns
+        -------
+        MOJO
+            It embeds as it is; ``train()`` trains it on.
+
+        Raises
+        ------
+        ValueError
+            If a file, a parameter or its shape is not that of the published network, or no gene is shared.
+        """
+        published = read_published(directory)
+        with cls.leaving_as_it_was(data):
+            model = cls(data, published.config, batch_key=batch_key)
+            model._become(published, genes, dict(OMICS if modalities is None else modalities))
+        return model
+
+    def _become(self, published: Published, genes: Sequence[str], omics: Mapping[str, str]) -> None:
+        """Take the genes, scales and weights that were published in the place of those of the object."""
+        states = self.adata_manager.modalities
+        self.derived = published_derived(published, genes, states, omics)
+        self._build()
+        load_published(self.module, published, [omics[name] for name in states])
+        self.is_trained_ = True
 
     @property
     def embedding_batch_size(self) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from omicsmlm._checks import value_error
 from omicsmlm.models.base import (
     ACCESSIBILITY_WEIGHT,
     ADVERSARY_WEIGHT,
@@ -11,7 +12,9 @@ from omicsmlm.models.base import (
     WEIGHT_DECAY,
     ComponentDerived,
     FormerFields,
+    check_fields,
 )
+from omicsmlm.nn import ShiftSizes
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,20 @@ class OmicsMLMConfig:
     patience: int = 15
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        check_fields(self)
+        least = {"n_nonlinear": 0, "n_linear": 0, "n_attention_layers": 0, "n_variable": 1, "n_common": 1}
+        least |= {"linear_power": 0, "residual_scale": 0, "kl_weight": 0, "batch_strength": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise value_error(name, f"at least {lowest}", str(value), "leave it out for the default")
+        if self.linear_scale is not None and self.linear_scale <= 0:
+            raise value_error("linear_scale", "above 0", str(self.linear_scale), "leave it out for the default")
+        if self.n_nonlinear == self.n_linear == 0:
+            raise value_error("n_linear", "at least 1 where n_nonlinear is 0", "0", "leave it out for the default")
+
     def for_n_obs(self, n_obs: int) -> "OmicsMLMConfig":
         """Return the configuration for a data set of this many observations: what is None is filled in.
 
@@ -110,6 +127,8 @@ class OmicsMLMDerived(ComponentDerived):
     depth: float
     """The median depth of the RNA; without RNA, the sum over modalities of their median depths, each with the weight of its
     likelihood, protein 1."""
+    shifts: ShiftSizes = ShiftSizes()
+    """What is kept of the reference to find features that a query's batches have shifted; nothing in models of 0.1."""
 
 
 LATENT_OF_FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)

@@ -11,6 +11,7 @@ from omicsmlm.models.base import (
     WEIGHT_DECAY,
     ComponentDerived,
     FormerFields,
+    check_fields,
 )
 
 
@@ -104,7 +105,8 @@ class ScMBERTConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check types and ranges."""
+        check_fields(self)
         low, high = self.drop_rates
         ranges = {
             "value_rate + identity_rate": (
@@ -114,6 +116,22 @@ class ScMBERTConfig:
             ),
             "drop_rates": (0 <= low <= high < 1, "two fractions from 0 to under 1, the lower first", self.drop_rates),
             "n_bins": (self.n_bins >= 1 and self.n_open_bins >= 1, "at least 1", (self.n_bins, self.n_open_bins)),
+            "width": (self.width % self.n_heads == 0, f"a multiple of n_heads={self.n_heads}", self.width),
+            "n_layers": (self.n_layers >= 0, "at least 0", self.n_layers),
+            "feed_forward": (self.feed_forward >= 1, "at least 1", self.feed_forward),
+            "n_latents": (self.n_latents >= 1, "at least 1", self.n_latents),
+            "exact_tokens": (self.exact_tokens >= 0, "at least 0", self.exact_tokens),
+            "max_training_tokens": (self.max_training_tokens >= 1, "at least 1", self.max_training_tokens),
+            "modality_weight": (self.modality_weight >= 0, "at least 0", self.modality_weight),
+            "kl_weight": (self.kl_weight >= 0, "at least 0", self.kl_weight),
+            "alignment_weight": (self.alignment_weight >= 0, "at least 0", self.alignment_weight),
+            "n_nonlinear + n_linear": (
+                min(self.n_nonlinear, self.n_linear) >= 0 < self.n_nonlinear + self.n_linear,
+                "numbers of dimensions, not both 0",
+                (self.n_nonlinear, self.n_linear),
+            ),
+            "n_variable": (self.n_variable >= 1, "at least 1", self.n_variable),
+            "n_common": (self.n_common >= 1, "at least 1", self.n_common),
             "max_tokens": (self.max_tokens >= 1, "at least 1", self.max_tokens),
             "cell_weight": (self.cell_weight >= 0, "at least 0", self.cell_weight),
         }

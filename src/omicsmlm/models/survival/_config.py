@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields
-from omicsmlm.models.heads import LEARNING_RATES, Tuning
+from omicsmlm.models.base import FormerFields, check_fields
+from omicsmlm.models.heads import Tuning
+from omicsmlm.objectives import AgreementForm
 
 Likelihood = Literal["cox", "discrete"]
 
@@ -44,6 +45,16 @@ class SurvivalConfig:
         Lowest and highest fraction of an observation's features that are masked in a step.
     modality_rate
         Probability that an observation then loses a whole modality.
+    agreement
+        Weight, in the training of networks, of the agreement of an observation's masked view with its full view, which no
+        gradient of this term flows into; both views then learn from the times, and a step costs twice as much. The MOJO
+        paper has a "mutual information" loss for this and prints no formula: this term is ours. 0 switches it off.
+    agreement_form
+        "divergence": the mean squared difference of the log hazards, each centred within the stratum, or, of discrete hazards,
+        the Kullback-Leibler divergence of the interval of the event. "infonce": the InfoNCE bound of the mutual information
+        of the two views' embeddings, which identifies an observation among those of a step.
+    hidden_widths
+        Hidden layers of the head of a network (MOJO paper: 512 and 256).
     rank
         Rank of LoRA.
     seed
@@ -64,21 +75,32 @@ class SurvivalConfig:
     weight_decay: float = 1e-2
     mask_rates: tuple[float, float] = (0.5, 0.5)
     modality_rate: float = 0.3
+    agreement: float = 0.0
+    agreement_form: AgreementForm = "divergence"
+    hidden_widths: tuple[int, ...] = (64,)
     rank: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check types and ranges."""
+        check_fields(self)
         ranges = {
             "n_folds": (self.n_folds >= 2, "at least 2"),
             "n_networks": (0 <= self.n_networks <= self.n_folds, f"a number from 0 to n_folds, {self.n_folds}"),
             "linear_models": (self.linear_models or self.n_networks > 0, "True where n_networks is 0"),
-            "likelihood": (self.likelihood in ("cox", "discrete"), '"cox" or "discrete"'),
-            "tuning": (self.tuning in ("frozen", *LEARNING_RATES), '"frozen", "lora", "ia3" or "full"'),
             "n_components": (self.n_components >= 1, "at least 1"),
             "n_pooled_components": (self.n_pooled_components >= 1, "at least 1"),
             "covariate_regularisation": (self.covariate_regularisation > 0, "a number above 0"),
             "n_intervals": (self.n_intervals >= 2, "at least 2"),
+            "agreement": (self.agreement >= 0, "at least 0"),
+            "agreement_form": (
+                self.agreement_form == "divergence" or (self.agreement_form == "infonce" and self.tuning != "frozen"),
+                '"divergence", or "infonce" unless tuning is "frozen"',
+            ),
+            "hidden_widths": (
+                len(self.hidden_widths) > 0 and min(self.hidden_widths) >= 1,
+                "one or more widths of at least 1",
+            ),
             "n_steps": (self.n_steps >= 1, "at least 1"),
         }
         for name, (holds, wanted) in ranges.items():

@@ -1,6 +1,6 @@
 """Times, events, strata and covariates of observations, from columns of ``obs``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,8 +8,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import shortened, value_error
 from omicsmlm._cox import Times
+from omicsmlm._risk_scores import LARGEST_TIME
 from omicsmlm.data import as_categories, find_column, find_numbers
 
 ALL = "all"
@@ -64,6 +65,8 @@ class Columns:
         self.mean_k, self.deviation_k = [], []
         for key in self.covariate_keys:
             value_n = find_numbers(data, key, NOT_NUMBERS)[indices]
+            if np.abs(value_n[np.isfinite(value_n)]).max(initial=0) > LARGEST_TIME:
+                raise value_error(f"column {key!r}", "numbers in single precision", "larger ones", "rescale them")
             if not np.isfinite(value_n).any():
                 raise value_error(
                     f"column {key!r}", "numbers", "none in the observations with a time", "leave this covariate out"
@@ -78,12 +81,15 @@ class Columns:
         Raises
         ------
         ValueError
-            If a time is negative, or an event is neither 0 nor 1.
+            If a time is negative or beyond single precision, or an event is neither 0 nor 1.
         """
         time_n, event_n = (
             find_numbers(data, self.time_key, NOT_NUMBERS),
             find_numbers(data, self.event_key, NOT_NUMBERS),
         )
+        if ((time_n > LARGEST_TIME) & np.isfinite(time_n)).any():
+            found = f"times up to {time_n[np.isfinite(time_n)].max():g}"
+            raise value_error(f"column {self.time_key!r}", "times in single precision", found, "count in a larger unit")
         if (time_n < 0).any():
             found = f"times down to {np.nanmin(time_n):g}"
             raise value_error(f"column {self.time_key!r}", "times that are not negative", found, "count from the start")
@@ -123,4 +129,7 @@ def listed(keys: str | Sequence[str]) -> list[str]:
     >>> listed("age"), listed(["age", "sex", "age"])
     (['age'], ['age', 'sex'])
     """
-    return [keys] if isinstance(keys, str) else list(dict.fromkeys(keys))
+    listed = [keys] if isinstance(keys, str) else keys
+    if not isinstance(listed, Iterable) or not all(isinstance(key, str) for key in listed):
+        raise value_error("covariate_keys", "a name, or a list of names", shortened(keys), "pass names as text")
+    return list(dict.fromkeys(listed))

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from omicsmlm._cox import Times
-from omicsmlm._types import Batch, Encoded, Module, Objective, Parts
+from omicsmlm._types import Batch, Encoded, Module, Parts
 from omicsmlm.data import observation_loader
+from omicsmlm.masking import WithFullView
 from omicsmlm.models.base import OmicsModel
-from omicsmlm.models.heads import Adapters, TrainerSettings, copy_of
+from omicsmlm.models.heads import Adapters, BothViews, TrainerSettings, copy_of
 from omicsmlm.nn import RiskHead
-from omicsmlm.objectives import CoxObjective, DiscreteHazards, log_risk
+from omicsmlm.objectives import AgreeingViews, ComparingObjective, CoxObjective, DiscreteHazards, log_risk
 from omicsmlm.training import Optimisation, fit
 
 from ._config import SurvivalConfig
@@ -121,8 +122,13 @@ class RiskTraining(Module):
 
     def forward(self, views: dict[str, Any], batch: Batch) -> Tensor:
         """Compute the (n, o) outputs of the network for training observations."""
+        return self.predicted(self.embed(views, batch).mean, batch)
+
+    def predicted(self, z_nd: Tensor, batch: Batch) -> Tensor:
+        """Compute the (n, o) outputs of the head for an embedding of training observations."""
         self.data = self.data.to(batch.indices.device)  # it stays there
-        return self.network(views, batch, *self.data.at(batch.indices))
+        clinical, x_ng = self.data.at(batch.indices)
+        return self.network.head(z_nd, *clinical, x_ng)
 
 
 def new_network(
@@ -131,7 +137,8 @@ def new_network(
     """Make a network on a copy of a model's encoder; return it after the copy."""
     copy = copy_of(model)
     n_outputs = 1 if config.likelihood == "cox" else config.n_intervals
-    head = RiskHead(copy.module.n_latent, n_covariates, n_features, n_strata, n_outputs)
+    sizes = (copy.module.n_latent, n_covariates, n_features, n_strata, n_outputs)
+    head = RiskHead(*sizes, hidden_widths=config.hidden_widths)
     return copy, RiskNetwork(copy.module, head).eval()
 
 
@@ -168,12 +175,11 @@ def train_network(
     c, network = config, training.network
     z_nd, _ = model.map_observations(None, indices, None, model.module.n_latent, model.embed_batch)
     network.head.cpu().fit_scale(torch.from_numpy(z_nd))
-    parts = Parts(
-        model.parts.tokenizer,
-        model.fine_tuning_masking(c.mask_rates, c.modality_rate),
-        training,
-        _objective(times, indices, config),
-    )
+    masking, objective = model.fine_tuning_masking(c.mask_rates, c.modality_rate), _objective(times, indices, config)
+    parts = Parts(model.parts.tokenizer, masking, training, objective)
+    if c.agreement:
+        agreeing = AgreeingViews(objective, c.agreement, c.agreement_form)
+        parts = Parts(model.parts.tokenizer, WithFullView(masking), BothViews(training), agreeing)
     n_epochs = max(1, round(c.n_steps / np.ceil(len(indices) / settings.batch_size)))
     adapters = Adapters(model, c.tuning, c.rank, c.seed) if c.tuning in ("lora", "ia3") else None
     try:
@@ -203,7 +209,7 @@ def training_risk(model: OmicsModel, training: RiskTraining, indices: np.ndarray
     return model.map_observations(None, indices, None, 1, compute)[0][:, 0]
 
 
-def _objective(times: Times, indices: np.ndarray, config: SurvivalConfig) -> Objective:
+def _objective(times: Times, indices: np.ndarray, config: SurvivalConfig) -> ComparingObjective:
     event_n = torch.from_numpy(times.event_n)
     if config.likelihood == "cox":
         return CoxObjective(torch.from_numpy(times.time_n).float(), event_n, torch.from_numpy(times.stratum_n))

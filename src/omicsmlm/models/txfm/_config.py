@@ -1,13 +1,13 @@
 """Hyper-parameters of TxFM."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from omicsmlm._checks import value_error
-from omicsmlm.models.base import FormerFields
+from omicsmlm.models.base import FormerFields, check_fields
 from omicsmlm.objectives import Activation, CountLoss
 from omicsmlm.tokenizers import Library
 
@@ -133,20 +133,15 @@ class TxFMConfig:
         return cls(**PAPER, width=1024, n_layers=24, n_heads=16, stochastic_depth=0.3)
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        names = {
-            "visible_genes": VisibleGenes,
-            "embedded": EmbeddedGenes,
-            "library": Library,
-            "activation": Activation,
-            "loss": CountLoss,
-        }
-        for name, among in {**names, "gene_start": GeneStart}.items():
-            if getattr(self, name) not in get_args(among):
-                wanted = "one of " + ", ".join(map(repr, get_args(among)))
-                raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
+        """Check types and ranges."""
+        check_fields(self)
         ranges = {
-            "width": (self.width >= 2, "at least 2"),
+            "width": (
+                self.width >= 2 and self.width % self.n_heads == 0,
+                f"at least 2, and a multiple of n_heads={self.n_heads}",
+            ),
+            "feed_forward": (self.feed_forward >= 1, "at least 1"),
+            "averaging": (0 <= self.averaging < 1, "a fraction below 1"),
             "n_layers": (self.n_layers >= 1, "at least 1"),
             "n_decoder_layers": (self.n_decoder_layers >= 0, "at least 0"),
             "n_visible": (self.n_visible >= 1, "at least 1"),
