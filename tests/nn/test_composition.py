@@ -161,3 +161,24 @@ def test_keys_that_are_given_are_those_of_the_cache():
     assert torch.equal(scores(letters_of(*random_proteins(4)[::-1]), keys), found), (
         "what is cached is not computed again"
     )
+
+
+@pytest.mark.parametrize(("kind", "sequences", "n_short"), [("nucleotide", DNA, 321), ("protein", PROTEIN, 421)])
+def test_short_kmers_are_those_of_whole_sequences_beside_the_length(kind, sequences, n_short):
+    scores, alone = (CompositionScores(kind, 3, with_short=short) for short in (True, False))
+    residues = letters_of(*sequences)
+    whole = scores.composition(residues)
+    found = scores.short(residues)
+    assert found.shape == (len(sequences), n_short) == (len(sequences), scores.n_short)
+    torch.testing.assert_close(found[:, :-1], whole[:, : n_short - 1])
+    torch.testing.assert_close(found[:, -1], whole[:, -1])
+    for one in (scores, alone):
+        one.fit(whole)
+    torch.testing.assert_close(scores(residues), alone(residues))
+    torch.testing.assert_close(scores.short(residues), found, msg="cached beside the scores")
+
+
+def test_the_architecture_is_no_short_kmer():
+    scores = CompositionScores("nucleotide", 3, with_architecture=True, with_short=True)
+    assert scores.n_short == 321
+    assert scores.short(letters_of()).shape == (0, 321)

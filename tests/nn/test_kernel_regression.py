@@ -15,13 +15,13 @@ def case(n=40, k=3, t=2):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, k)).astype(np.float32)
     y = np.stack([np.sin(2 * x[:, 0]) + x[:, 1], x[:, 2] ** 2 - 1], 1) + rng.normal(0, 0.2, (n, t))
-    return torch.from_numpy(x), torch.from_numpy(y.astype(np.float32)), torch.arange(n) % 4 == 0
+    return torch.from_numpy(x), torch.from_numpy(y.astype(np.float32)), torch.arange(n) % 4
 
 
 def fitted(n_landmarks, rates, penalties, seed=0):
-    x, y, is_held = case()
+    x, y, fold = case()
     model = KernelRegression(3, n_landmarks, 2)
-    explained = model.fit(x, y, is_held, rates, penalties, torch.Generator().manual_seed(seed))
+    explained, _ = model.fit(x, y, fold, rates, penalties, torch.Generator().manual_seed(seed))
     return model, explained
 
 
@@ -45,7 +45,8 @@ def test_with_all_rows_as_landmarks_it_is_kernel_ridge_regression(rate, penalty)
 
 
 def test_width_and_penalty_are_those_that_explain_most_of_held_out_rows():
-    x, y, is_held = (part.numpy() for part in case())
+    x, y, fold = (part.numpy() for part in case())
+    is_held = fold == 0
     model, explained = fitted(40, RATES, PENALTIES)
     shares, scale = {}, median_distance(x.astype(float))
     for rate in RATES:
@@ -66,6 +67,21 @@ def test_width_and_penalty_are_those_that_explain_most_of_held_out_rows():
     again, _ = fitted(40, best[:1], best[1:])
     torch.testing.assert_close(model.weight_mt, again.weight_mt)
     torch.testing.assert_close(model.rate, again.rate)
+
+
+def test_each_fold_is_predicted_by_kernel_ridge_regression_of_the_others():
+    x, y, fold = case()
+    model = KernelRegression(3, 40, 2)
+    _, predicted = model.fit(x, y, fold, (0.5,), (0.3,), torch.Generator().manual_seed(0))
+    for held in range(4):
+        trained = (fold != held).numpy()
+        reference = KernelRidge(alpha=0.3, kernel="rbf", gamma=float(model.rate)).fit(x[trained], y[trained])
+        np.testing.assert_allclose(predicted[~trained], reference.predict(x[~trained]), atol=3e-3)
+    changed = y.clone()
+    changed[fold == 2] = 100.0
+    _, again = model.fit(x, changed, fold, (0.5,), (0.3,), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(again[fold == 2], predicted[fold == 2], msg="its own targets do not count")
+    assert not torch.equal(again[fold == 1], predicted[fold == 1])
 
 
 def test_fewer_landmarks_are_the_nystrom_approximation():
@@ -97,9 +113,9 @@ def test_an_unfitted_one_says_nothing():
 
 
 def test_a_second_fit_forgets_the_first():
-    x, y, is_held = case()
+    x, y, fold = case()
     model, _ = fitted(40, RATES, PENALTIES)
-    model.fit(x[:20], y[:20], is_held[:20], RATES, PENALTIES, torch.Generator().manual_seed(0))
+    model.fit(x[:20], y[:20], fold[:20], RATES, PENALTIES, torch.Generator().manual_seed(0))
     assert (model.weight_mt[20:] == 0).all()
     assert (model.landmark_mk[20:] == 0).all()
 
@@ -113,18 +129,19 @@ def test_the_generator_draws_the_landmarks():
 def test_equal_rows_are_no_trouble():
     x, y = torch.ones(6, 3), torch.tensor([[1.0, 2.0]]).expand(6, 2)
     model = KernelRegression(3, 6, 2)
-    model.fit(x, y, torch.arange(6) < 2, (0.5,), (0.3,), torch.Generator().manual_seed(0))
+    model.fit(x, y, (torch.arange(6) >= 2).long(), (0.5,), (0.3,), torch.Generator().manual_seed(0))
     torch.testing.assert_close(
         model(x), y * 6 / 6.3
     )  # the mean, shrunk: a constant feature with 6 rows and penalty 0.3
 
 
 def test_targets_of_nothing_explain_nothing_and_do_no_harm():
-    x, y, is_held = case()
+    x, y, fold = case()
     model = KernelRegression(3, 40, 2)
-    explained = model.fit(x, y * 0, is_held, RATES, PENALTIES, torch.Generator().manual_seed(0))
+    explained, predicted = model.fit(x, y * 0, fold, RATES, PENALTIES, torch.Generator().manual_seed(0))
     assert explained == 1, "nothing is left of nothing"
     assert not model.weight_mt.any()
+    assert not predicted.any()
 
 
 def test_distances_are_never_below_zero():

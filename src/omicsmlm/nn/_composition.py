@@ -32,6 +32,10 @@ KMERS: dict[str, tuple[Kmers, ...]] = {
 """Ours: chosen on the validation split of the 61-tissue table (docs/experiments.md)."""
 
 
+MAX_SHORT = 500
+"""Most k-mers of a block that a linear regression reads beside the kernels: codons and 4-mers, single residues and pairs (ours)."""
+
+
 class Composition(nn.Module):
     """Frequencies of k-mers, then the logarithm of the length, then the architecture: (u, f), nothing to learn.
 
@@ -53,6 +57,10 @@ class Composition(nn.Module):
         if with_architecture:
             self.block_sizes.append(len(ARCHITECTURE))
         self.n_features = sum(self.block_sizes)
+        is_short = [w.n_regions == 1 and self.n_residues**w.length <= MAX_SHORT for w in self.kmers] + [True]
+        is_short += [False] * with_architecture
+        is_short_f = torch.repeat_interleave(torch.tensor(is_short), torch.tensor(self.block_sizes))
+        self.register_buffer("short", is_short_f.nonzero().flatten(), persistent=False)
 
     def forward(self, residues: Sequences) -> Tensor:
         """Return (u, f); k-mers with an ambiguous or masked residue are left out."""
@@ -102,10 +110,13 @@ class CompositionScores(nn.Module):
         Components; unused ones stay 0.
     with_architecture
         As of :class:`Composition`.
+    with_short
+        Whether :meth:`short` is to be had: it is cached, too.
     """
 
-    def __init__(self, kind: str, n_components: int, with_architecture: bool = False) -> None:
+    def __init__(self, kind: str, n_components: int, with_architecture: bool = False, with_short: bool = False) -> None:
         super().__init__()
+        self.with_short, self.n_components = with_short, n_components
         self.composition = Composition(kind, with_architecture)
         self.register_buffer("mean_f", torch.zeros(self.composition.n_features))
         self.register_buffer("rotation_fk", torch.zeros(self.composition.n_features, n_components))
@@ -129,8 +140,21 @@ class CompositionScores(nn.Module):
         self.get_buffer("mean_f").copy_(mean_f)
         self.get_buffer("rotation_fk").zero_()[:, :k] = weight_f[:, None] * vector_k.float()
 
+    @property
+    def n_short(self) -> int:
+        """Number of the features that :meth:`short` returns."""
+        return len(self.composition.get_buffer("short"))
+
     def forward(self, residues: Sequences, keys: list[tuple[int, int]] | None = None) -> Tensor:
         """Return (u, k) scores; those of a sequence that was met before are cached under its digest."""
+        return self._features(residues, keys)[:, : self.n_components]
+
+    def short(self, residues: Sequences) -> Tensor:
+        """Return the frequencies of short k-mers in whole sequences, and log(length), (u, f); cached as the scores are."""
+        return self._features(residues, None)[:, self.n_components :]
+
+    def _features(self, residues: Sequences, keys: list[tuple[int, int]] | None) -> Tensor:
+        """Return scores, and beside them what :meth:`short` returns, if that is to be had."""
         rotation_fk = self.get_buffer("rotation_fk")
         state = id(rotation_fk), rotation_fk._version
         if self._known_of != state:
@@ -140,8 +164,12 @@ class CompositionScores(nn.Module):
             with torch.autocast(
                 residues.offsets.device.type, enabled=False
             ):  # they are cached, also for other precisions
-                scores_uk = (self.composition(residues) - self.get_buffer("mean_f")) @ rotation_fk
-            self._known.update(zip(keys, scores_uk.detach().clone(), strict=True))
+                composition_uf = self.composition(residues)
+                found_uk = (composition_uf - self.get_buffer("mean_f")) @ rotation_fk
+                if self.with_short:
+                    short_f = self.composition.get_buffer("short")
+                    found_uk = torch.cat([found_uk, composition_uf.index_select(1, short_f)], 1)
+            self._known.update(zip(keys, found_uk.detach().clone(), strict=True))
         if not keys:
-            return rotation_fk.new_zeros(0, rotation_fk.shape[1])
+            return rotation_fk.new_zeros(0, self.n_components + self.n_short * self.with_short)
         return torch.stack([self._known[key] for key in keys])

@@ -6,8 +6,14 @@ Tensor axes: n observations, f features, t targets.
 import torch
 from torch import Tensor, nn
 
+from ._group_folds import CrossFit
+
 MAX_DEVIATION = 4.0
 """Standard deviations at which features are clipped, so that no unusual observation is predicted far beyond all others."""
+
+
+CONSTANT = 100.0
+"""Value of the feature that stands for an offset: so large that the penalty hardly shrinks it."""
 
 
 class GroupRegression(nn.Module):
@@ -24,13 +30,16 @@ class GroupRegression(nn.Module):
     ----------
     n_features, n_targets
         Sizes.
+    with_offset
+        Whether targets may have another mean than 0, as those of some of the observations that they were standardised on.
     """
 
-    def __init__(self, n_features: int, n_targets: int) -> None:
+    def __init__(self, n_features: int, n_targets: int, with_offset: bool = False) -> None:
         super().__init__()
+        self.with_offset = with_offset
         self.register_buffer("mean_f", torch.zeros(n_features))
         self.register_buffer("scale_f", torch.ones(n_features))
-        self.register_buffer("weight_ft", torch.zeros(n_features, n_targets))
+        self.register_buffer("weight_ft", torch.zeros(n_features + with_offset, n_targets))
 
     def forward(self, x_nf: Tensor) -> Tensor:
         """Return (n, t)."""
@@ -42,11 +51,11 @@ class GroupRegression(nn.Module):
         x_nf: Tensor,
         y_nt: Tensor,
         group_n: Tensor,
-        is_held_n: Tensor,
+        fold_n: Tensor,
         group_weight: float,
         penalties: tuple[float, ...],
-    ) -> float:
-        """Choose the penalty on held-out groups, then fit to all observations.
+    ) -> CrossFit:
+        """Choose the penalty by cross-validation, then fit to all observations.
 
         Parameters
         ----------
@@ -56,8 +65,8 @@ class GroupRegression(nn.Module):
             Targets, 0 where not measured (they are standardised: 0 is their mean).
         group_n
             (n,) group of each observation.
-        is_held_n
-            (n,) bool: observations on which the choice is made, whole groups.
+        fold_n
+            (n,) fold of each observation, whole groups: the penalty is the one that predicts each fold best from the others.
         group_weight
             Weight λ of the differences within groups.
         penalties
@@ -65,26 +74,33 @@ class GroupRegression(nn.Module):
 
         Returns
         -------
-        R² of the choice on the held-out observations, without their differences.
+        R² of the predictions of each fold by the others, without their differences, and these predictions.
         """
         self.get_buffer("mean_f").copy_(x_nf.mean(0))
         scale_f = x_nf.std(0)
         self.get_buffer("scale_f").copy_(torch.where(scale_f > 1e-6, scale_f, torch.inf))
         x_nf = self._standardised(x_nf)
-        x_mf, y_mt = (with_differences(part[~is_held_n], group_n[~is_held_n], group_weight) for part in (x_nf, y_nt))
-        held_mf, held_mt = (
-            with_differences(part[is_held_n], group_n[is_held_n], group_weight) for part in (x_nf, y_nt)
-        )
-        errors = [float((held_mt - held_mf @ ridge(x_mf, y_mt, p)).square().sum()) for p in penalties]
-        penalty = penalties[errors.index(min(errors))]
-        held_y_nt = y_nt[is_held_n]
-        error = (held_y_nt - x_nf[is_held_n] @ ridge(x_mf, y_mt, penalty)).square().sum()
-        x_mf, y_mt = (with_differences(part, group_n, group_weight) for part in (x_nf, y_nt))
-        self.get_buffer("weight_ft").copy_(ridge(x_mf, y_mt, penalty))
-        return float(1 - error / held_y_nt.square().sum().clamp(min=1e-12))
+        own = [fold_n == fold for fold in fold_n.unique()]
+        sums = [_sums(x_nf[is_own_n], y_nt[is_own_n], group_n[is_own_n], group_weight) for is_own_n in own]
+        gram_ff, moment_ft = (torch.stack(parts).sum(0) for parts in zip(*sums, strict=True))
+        best = torch.inf, penalties[0], torch.zeros_like(y_nt)
+        for penalty in penalties:
+            predicted_nt = torch.zeros_like(y_nt)
+            for is_own_n, (own_ff, own_ft) in zip(own, sums, strict=True):
+                predicted_nt[is_own_n] = x_nf[is_own_n] @ _solved(gram_ff - own_ff, moment_ft - own_ft, penalty)
+            error = float(with_differences(y_nt - predicted_nt, group_n, group_weight).square().sum())
+            if error < best[0]:
+                best = error, penalty, predicted_nt
+        _, penalty, predicted_nt = best
+        self.get_buffer("weight_ft").copy_(_solved(gram_ff, moment_ft, penalty))
+        explained = 1 - (y_nt - predicted_nt).square().sum() / y_nt.square().sum().clamp(min=1e-12)
+        return CrossFit(float(explained), predicted_nt)
 
     def _standardised(self, x_nf: Tensor) -> Tensor:
-        return ((x_nf - self.get_buffer("mean_f")) / self.get_buffer("scale_f")).clamp(-MAX_DEVIATION, MAX_DEVIATION)
+        """Return standardised features, and the constant beside them if there is an offset."""
+        x_nf = (x_nf - self.get_buffer("mean_f")) / self.get_buffer("scale_f")
+        x_nf = x_nf.clamp(-MAX_DEVIATION, MAX_DEVIATION)
+        return torch.nn.functional.pad(x_nf, (0, 1), value=CONSTANT) if self.with_offset else x_nf
 
 
 def with_differences(x_nf: Tensor, group_n: Tensor, weight: float) -> Tensor:
@@ -102,8 +118,14 @@ def with_differences(x_nf: Tensor, group_n: Tensor, weight: float) -> Tensor:
     return torch.cat([x_nf, weight**0.5 * (x_nf - mean_gf[place_n])])
 
 
-def ridge(x_nf: Tensor, y_nt: Tensor, penalty: float) -> Tensor:
+def _sums(x_nf: Tensor, y_nt: Tensor, group_n: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    """Return the products of features with features, (f, f), and with targets, (f, t), of observations and their differences."""
+    if weight:  # otherwise all differences are 0
+        x_nf, y_nt = (with_differences(part, group_n, weight) for part in (x_nf, y_nt))
+    return (x_nf.T @ x_nf).double(), (x_nf.T @ y_nt).double()
+
+
+def _solved(gram_ff: Tensor, moment_ft: Tensor, penalty: float) -> Tensor:
     """Return the coefficients of a ridge regression, (f, t)."""
-    x_nf, y_nt = x_nf.double(), y_nt.double()
-    gram_ff = x_nf.T @ x_nf + penalty * torch.eye(x_nf.shape[1], dtype=x_nf.dtype, device=x_nf.device)
-    return torch.linalg.solve(gram_ff, x_nf.T @ y_nt).float()
+    ridge_ff = penalty * torch.eye(len(gram_ff), dtype=gram_ff.dtype, device=gram_ff.device)
+    return torch.linalg.solve(gram_ff + ridge_ff, moment_ft).float()

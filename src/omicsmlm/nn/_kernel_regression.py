@@ -6,6 +6,8 @@ Tensor axes: n observations, k features, m landmarks, t targets.
 import torch
 from torch import Tensor, nn
 
+from ._group_folds import CrossFit
+
 
 class KernelRegression(nn.Module):
     r"""Predicts targets by a kernel between observations and landmarks.
@@ -37,12 +39,12 @@ class KernelRegression(nn.Module):
         self,
         x_nk: Tensor,
         y_nt: Tensor,
-        is_held_n: Tensor,
+        fold_n: Tensor,
         rates: tuple[float, ...],
         penalties: tuple[float, ...],
         generator: torch.Generator,
-    ) -> float:
-        """Choose width and penalty on held-out observations, then fit to all of them.
+    ) -> CrossFit:
+        """Choose width and penalty on held-out observations, then fit to all of them, and to all but each fold in turn.
 
         Parameters
         ----------
@@ -50,8 +52,8 @@ class KernelRegression(nn.Module):
             Features.
         y_nt
             Targets, 0 where not measured (they are standardised: 0 is their mean).
-        is_held_n
-            Observations on which the choice is made.
+        fold_n
+            (n,) fold of each observation, from 0 on; the choice is made on those of fold 0.
         rates, penalties
             Candidates for gamma, and for the ridge.
         generator
@@ -59,8 +61,9 @@ class KernelRegression(nn.Module):
 
         Returns
         -------
-        R² of the choice on the held-out observations.
+        R² of the choice on fold 0, and predictions of each fold by the others, with the same landmarks, width and penalty.
         """
+        is_held_n = fold_n == 0
         landmark_mk = self.get_buffer("landmark_mk")
         chosen = torch.randperm(len(x_nk), generator=generator)[: len(landmark_mk)]
         center_mk = x_nk[chosen]
@@ -80,7 +83,7 @@ class KernelRegression(nn.Module):
         landmark_mk.zero_()[: len(center_mk)] = center_mk
         self.get_buffer("weight_mt").zero_()[: len(center_mk)] = into_mr @ weight_rt
         self.get_buffer("rate").copy_(rate / scale)
-        return explained
+        return CrossFit(explained, _held_out(span_nr, y_nt, fold_n, penalty))
 
 
 def _squared_distances(x_nk: Tensor, y_mk: Tensor) -> Tensor:
@@ -101,3 +104,16 @@ def _ridge(x_nr: Tensor, y_nt: Tensor, penalties: tuple[float, ...]) -> list[Ten
     value_r, vector_rr = torch.linalg.eigh((x_nr.T @ x_nr).double())
     turned_rt = vector_rr.T @ (x_nr.T @ y_nt).double()
     return [(vector_rr @ (turned_rt / (value_r.clamp(min=0) + p)[:, None])).to(x_nr.dtype) for p in penalties]
+
+
+def _held_out(x_nr: Tensor, y_nt: Tensor, fold_n: Tensor, penalty: float) -> Tensor:
+    """Return predictions of the observations of each fold by a ridge regression of all others, (n, t)."""
+    folds = fold_n.unique().tolist()
+    own = [(x_nr[fold_n == fold], y_nt[fold_n == fold]) for fold in folds]
+    grams, moments = [(x.T @ x).double() for x, _ in own], [(x.T @ y).double() for x, y in own]
+    ridge_rr = torch.stack(grams).sum(0) + penalty * torch.eye(x_nr.shape[1], dtype=torch.float64, device=x_nr.device)
+    moment_rt, predicted_nt = torch.stack(moments).sum(0), torch.zeros_like(y_nt)
+    for fold, (x, _), gram_rr, own_rt in zip(folds, own, grams, moments, strict=True):
+        weight_rt = torch.linalg.solve(ridge_rr - gram_rr, moment_rt - own_rt)
+        predicted_nt[fold_n == fold] = x @ weight_rt.to(x.dtype)
+    return predicted_nt

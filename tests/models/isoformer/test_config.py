@@ -196,6 +196,7 @@ def test_the_defaults():
         "n_components": 256,
         "kernel_expert": True,
         "n_landmarks": 1500,
+        "group_weight": None,
         "learning_rate": 0.002,
         "cache_dir": None,
         "patience": 5,

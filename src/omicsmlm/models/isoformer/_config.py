@@ -130,9 +130,14 @@ class IsoFormerConfig:
     n_components
         Principal components of the composition.
     kernel_expert
-        Whether kernel regressions on the composition of each sequence and on each vector predict beside the network, and a
-        linear one on the architecture of whole transcripts, the predictions combined by weights that are fitted on the
-        validation set (ours; see ``_experts.py``).
+        Whether kernel regressions on the composition of each sequence and on each vector predict beside the network, and
+        linear ones on the short k-mers of each sequence and on the architecture of whole transcripts (ours; see
+        ``_experts.py`` and, for the weights of all predictions, ``_expert_weights.py``).
+    group_weight
+        How often the difference of an observation from the mean of its group (``group_key``) counts, beside the observation
+        itself, where the regression on architecture and the weights are fitted. None: where RNA are whole transcripts, as
+        often as makes the squares of all differences those of all observations, so that which isoform of a gene is
+        expressed counts as much as how much the gene is; otherwise 0 (ours).
     n_landmarks
         Most landmarks, training observations, of each kernel regression.
     learning_rate
@@ -160,6 +165,7 @@ class IsoFormerConfig:
     n_components: int = 256
     kernel_expert: bool = True
     n_landmarks: int = 1500
+    group_weight: float | None = None
     learning_rate: float = 2e-3
     cache_dir: str | None = None
     patience: int = 5
@@ -209,6 +215,7 @@ class IsoFormerConfig:
             "pool": (self.pool >= 1, "at least 1"),
             "n_components": (self.n_components >= 1, "at least 1"),
             "n_landmarks": (self.n_landmarks >= 1, "at least 1"),
+            "group_weight": (self.group_weight is None or self.group_weight >= 0, "at least 0, or None"),
         }
         for name, (is_right, wanted) in ranges.items():
             if not is_right:
@@ -256,6 +263,8 @@ class ExpertSet(NamedTuple):
     too."""
     vectors: bool = False
     """Whether each vector has a kernel regression."""
+    short_kmers: bool = False
+    """Whether a linear regression reads the short k-mers of each sequence."""
 
 
 NO_MORE_EXPERTS = ExpertSet()

@@ -33,7 +33,8 @@ from ._config import (
     IsoFormerConfig,
     IsoFormerDerived,
 )
-from ._experts import fit_regressions, fit_scores, fit_weights, has_architecture
+from ._expert_weights import Predictions, balanced_weight, fit_weights
+from ._experts import fit_regressions, fit_scores, has_architecture
 from ._module import IsoFormerModule
 from ._published import published_widths
 from ._residue_module import ResidueModule
@@ -81,6 +82,8 @@ class IsoFormer(AttributedModel):
     config_class: ClassVar[type] = IsoFormerConfig
     derived_class: ClassVar[type] = IsoFormerDerived
     former_config: ClassVar[FormerFields] = FORMER_CONFIG
+    _crossed: Predictions | None = None
+    """What the regressions predict of training observations, from before the training of the network to its end."""
 
     def __init__(
         self, data: AnnData, config: IsoFormerConfig | None = None, *, batch_key: str | Sequence[str] | None = None
@@ -115,7 +118,7 @@ class IsoFormer(AttributedModel):
             targets=statistics_of(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
             widths=published_widths(encoders, sample),
             former_states=False,
-            experts=ExpertSet("rna" in encoders and has_architecture([b.sequences["rna"] for b in sample]), True),
+            experts=ExpertSet("rna" in encoders and has_architecture([b.sequences["rna"] for b in sample]), True, True),
         )
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
@@ -143,26 +146,46 @@ class IsoFormer(AttributedModel):
         return min(15, max(4, round(400 * batch_size / n_rows)))
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
-        if not self.config.kernel_expert:
-            return
+        if self.module.kernels:
+            self._crossed = self._fit_regressions(train_indices)
+
+    def _fit_regressions(self, train_indices: np.ndarray) -> Predictions:
+        """Fit the experts beside the network, and return what they predict of training observations, fitted to others."""
         views, group_n = self._views(train_indices), torch.from_numpy(self._groups()[train_indices])
-        explained = fit_regressions(self.module, views, TARGETS, group_n, self.config.seed)
+        seed, weight = self.config.seed, self._group_weight(train_indices)
+        explained, crossed = fit_regressions(self.module, views, TARGETS, group_n, weight, seed)
         listed = ", ".join(f"{fraction:.3f} by {name}" for name, fraction in explained.items())
         announce(f"IsoFormer: held-out variance that the regressions explain: {listed or 'none'}.")
+        return crossed
 
-    @torch.inference_mode()
+    def _group_weight(self, train_indices: np.ndarray) -> float:
+        """Return how often differences within groups count; by default only those of whole transcripts, say of a gene, do."""
+        if self.adata_manager.registry["setup_args"].get("group_key") is None:
+            return 0.0
+        if self.config.group_weight is not None:
+            return self.config.group_weight
+        if not self.derived.experts.architecture:
+            return 0.0
+        targets = [batch[TARGETS] for batch in self._views(train_indices)]
+        grid = Grid(*(torch.cat(parts) for parts in zip(*targets, strict=True)))
+        return balanced_weight(grid, torch.from_numpy(self._groups()[train_indices]))
+
+    @torch.no_grad()
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Fit the weights of the experts on the validation set."""
+        """Fit the weights of the experts: of the regressions on the training set, of the network on the validation set."""
         self.module.reset_weights()
         if not len(self.validation_indices):
             return
+        crossed, self._crossed = self._crossed, None
+        if crossed is None and self.module.kernels:
+            crossed = self._fit_regressions(train_indices)
         views = self._views(self.validation_indices)
         predictions = [self.module.expert_predictions(batch) for batch in views]
         target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
         predicted_net, set_n = (torch.cat(parts) for parts in zip(*predictions, strict=True))
-        has_groups = self.adata_manager.registry["setup_args"].get("group_key") is not None
-        group_n = torch.from_numpy(self._groups()[self.validation_indices]) if has_groups else None
-        fit_weights(self.module, predicted_net, set_n, target, group_n)
+        group_n = torch.from_numpy(self._groups()[self.validation_indices])
+        validation = Predictions(predicted_net, set_n, target, group_n)
+        fit_weights(self.module, crossed, validation, self._group_weight(train_indices))
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)

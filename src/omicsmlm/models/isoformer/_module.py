@@ -30,6 +30,8 @@ from ._host_sizes import HostSizes, host_sizes
 
 NETWORK, OF_ARCHITECTURE = "network", "architecture"
 """Names of the network, and of the regression on the architecture of transcripts, among the experts."""
+OF_SHORT = "k-mers of "
+"""What stands before the name of a sequence in that of the linear regression on its short k-mers."""
 
 
 class IsoFormerOutputs(NamedTuple):
@@ -88,7 +90,10 @@ class IsoFormerModule(Module):
         self.projections = nn.ModuleDict({name: nn.Linear(own[name], c.width) for name in self.sequences})
         self.readings = nn.ModuleDict({name: nn.Linear(2 * width, c.width) for name, width in self.vectors.items()})
         whole = ["rna"] if experts.architecture else []
-        scores = {name: CompositionScores(KINDS[name], c.n_components, name in whole) for name in self.sequences}
+        scores = {
+            name: CompositionScores(KINDS[name], c.n_components, name in whole, experts.short_kmers and c.kernel_expert)
+            for name in self.sequences
+        }
         self.scores = nn.ModuleDict(scores if c.composition or c.kernel_expert else {})
         self.summaries = nn.ModuleDict(
             {name: _perceptron(c.n_components, c.width, c.dropout) for name in self.sequences} if c.composition else {}
@@ -104,8 +109,13 @@ class IsoFormerModule(Module):
             if c.kernel_expert
             else {}
         )
+        n_linear = {OF_ARCHITECTURE: len(ARCHITECTURE)} if whole else {}
+        if experts.short_kmers:
+            n_linear |= {OF_SHORT + name: scores[name].n_short for name in self.sequences}
         self.linear = nn.ModuleDict(
-            {OF_ARCHITECTURE: GroupRegression(len(ARCHITECTURE), n_targets)} if whole and c.kernel_expert else {}
+            {name: GroupRegression(n, n_targets, name != OF_ARCHITECTURE) for name, n in n_linear.items()}
+            if c.kernel_expert
+            else {}
         )
         self.experts = [*self.kernels, *self.linear, NETWORK]
         self.register_buffer("weight_se", torch.zeros(2 ** len(self.kernels), len(self.experts)))
@@ -174,15 +184,19 @@ class IsoFormerModule(Module):
         Returns
         -------
         tuple of torch.Tensor
-            (m, k): component scores of the composition, values of a vector (0, the mean, where not measured), or architecture;
-            (n,) bool: the observations that have it.
+            (m, k): component scores of the composition, values of a vector (0, the mean, where not measured), architecture,
+            or short k-mers; (n,) bool: the observations that have it.
         """
-        view = views["rna" if name == OF_ARCHITECTURE else name]
+        modality = modality_of(name)
+        view = views[modality]
         has_n = has_modality(view)
         if isinstance(view, Grid):
             return (view.values * view.visible)[has_n], has_n
-        scores = cast(CompositionScores, self.scores["rna" if name == OF_ARCHITECTURE else name])
-        features_uk = scores.composition.architecture(view) if name == OF_ARCHITECTURE else scores(view)
+        scores = cast(CompositionScores, self.scores[modality])
+        if name == OF_ARCHITECTURE:
+            features_uk = scores.composition.architecture(view)
+        else:
+            features_uk = scores(view) if name == modality else scores.short(view)
         return features_uk[view.of_obs[has_n]], has_n
 
     def expert_predictions(self, views: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -216,9 +230,20 @@ class IsoFormerModule(Module):
         weight_se, names = self.get_buffer("weight_se"), list(self.kernels)
         for s in range(len(weight_se)):
             has = {name: bool(s >> i & 1) for i, name in enumerate(names)}
-            has |= dict.fromkeys(self.linear, has.get("rna", False)) | {NETWORK: True}
+            has |= {name: has[modality_of(name)] for name in self.linear} | {NETWORK: True}
             has_e = torch.tensor([has[name] for name in self.experts])
             weight_se[s] = has_e / has_e.sum()
+
+
+def modality_of(expert: str) -> str:
+    """Return the modality that a regression reads.
+
+    Examples
+    --------
+    >>> [modality_of(name) for name in ("dna", "k-mers of dna", "architecture")]
+    ['dna', 'dna', 'rna']
+    """
+    return "rna" if expert == OF_ARCHITECTURE else expert.removeprefix(OF_SHORT)
 
 
 def _perceptron(n_in: int, width: int, dropout: float) -> nn.Module:

@@ -1,0 +1,215 @@
+"""The weights of the experts' predictions, against least squares in numpy, and the two steps they are fitted in."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from omicsmlm import IsoFormer
+from omicsmlm._types import Grid
+from omicsmlm.models.isoformer import _expert_weights
+from omicsmlm.models.isoformer._expert_weights import (
+    PRIOR_OBS,
+    Predictions,
+    balanced_weight,
+    fit_weights,
+    network_fraction,
+    stacked,
+)
+from omicsmlm.models.isoformer._module import IsoFormerModule
+from tests.objects import QUIET, SMALL_ISOFORMER, transcripts
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def held_out(predicted_net, set_n, truth_nt, visible_nt=None, group_n=None):
+    visible_nt = torch.ones_like(truth_nt, dtype=torch.bool) if visible_nt is None else visible_nt
+    group_n = torch.arange(len(set_n)) if group_n is None else group_n
+    return Predictions(predicted_net, set_n, Grid(truth_nt, visible_nt, truth_nt.sum(1)), group_n)
+
+
+def slow(a, y, groups, n_groups, weight, prior=None):
+    """Ridge regression of (x, e) and (x,), with the differences within the groups below; the prior unless it is given."""
+    rows, targets = [a], [y]
+    if weight:
+        for group in np.unique(groups):
+            own = groups == group
+            rows.append((a[own] - a[own].mean(0)) * weight**0.5)
+            targets.append((y[own] - y[own].mean()) * weight**0.5)
+    a, y = np.concatenate(rows), np.concatenate(targets)
+    if prior is None:
+        prior = np.maximum(1 - ((a - y[:, None]) ** 2).sum(0) / (y**2).sum(), 0.01)
+        prior = prior / prior.sum()
+    ridge = np.diag((a**2).sum(0)) * PRIOR_OBS / n_groups
+
+    def loss(w):
+        return ((y - a @ w) ** 2).sum() + (w - prior) @ ridge @ (w - prior)
+
+    bounds = [(0, None)] * len(prior)
+    return minimize(loss, prior, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10}).x
+
+
+@pytest.mark.parametrize("weight", [0.0, 10.0])
+def test_weights_are_the_least_squares_solution_near_what_each_expert_explains(weight):
+    predicted_net = torch.randn(60, 2, 2, generator=seeded())
+    group_n = torch.arange(60) % 20
+    truth_nt = 0.8 * predicted_net[:, 0] + torch.randn(20, 2, generator=seeded())[group_n]
+    visible_nt = torch.rand(60, 2, generator=seeded()) > 0.2
+    given = held_out(predicted_net, torch.ones(60, dtype=torch.int64), truth_nt, visible_nt, group_n)
+    found = stacked(given, torch.tensor([[False, True], [True, True]]), weight)
+    seen = visible_nt.numpy()
+    a, y = predicted_net.double().numpy().transpose(0, 2, 1)[seen], truth_nt.double().numpy()[seen]
+    groups = (group_n[:, None] * 2 + torch.arange(2)).numpy()[seen]
+    np.testing.assert_allclose(found[1], slow(a, y, groups, 20, weight), atol=1e-4)
+    assert found[0].tolist() == [0, 1], "of a set that no observation has, the prior"
+
+
+def test_an_expert_that_is_wrong_has_no_weight():
+    """Least squares would give it a negative one."""
+    predicted_net = torch.randn(200, 2, 1, generator=seeded())
+    truth_n1 = predicted_net[:, 0] - 0.5 * predicted_net[:, 1]
+    given = held_out(predicted_net, torch.ones(200, dtype=torch.int64), truth_n1)
+    found = stacked(given, torch.tensor([[False, False], [True, True]]), 0.0)
+    assert found[1, 1] == 0
+    assert found[1, 0] > 0.8
+    a, y = predicted_net[:, :, 0].double().numpy(), truth_n1[:, 0].double().numpy()
+    np.testing.assert_allclose(found[1], slow(a, y, np.arange(200), 200, 0.0), atol=1e-4)
+    assert not found[0].any()
+
+
+def test_sets_of_sequences_have_weights_of_their_own_and_a_common_prior():
+    """Three sets of two experts, of which one has no observation."""
+    has_se = torch.tensor([[False, False], [True, False], [False, True], [True, True]])
+    predicted_net = torch.randn(300, 2, 1, generator=seeded())
+    set_n = torch.arange(300) % 2 + 1  # never both
+    predicted_net = predicted_net * has_se[set_n][:, :, None]
+    truth_n1 = predicted_net.sum(1) * 0.5 + 0.3 * torch.randn(300, 1, generator=seeded())
+    found = stacked(held_out(predicted_net, set_n, truth_n1), has_se, 0.0).numpy()
+    a, y, sets = predicted_net[:, :, 0].double().numpy(), truth_n1[:, 0].double().numpy(), set_n.numpy()
+    explained = []
+    for e in range(2):
+        own = sets == e + 1
+        explained.append(max(0.01, 1 - ((a[own, e] - y[own]) ** 2).sum() / (y[own] ** 2).sum()))
+        expected = slow(a[own][:, [e]], y[own], sets[own], own.sum(), 0.0, np.ones(1))
+        np.testing.assert_allclose(found[e + 1, e], expected[0], atol=1e-4)
+        assert found[e + 1, 1 - e] == 0
+    np.testing.assert_allclose(found[3], np.array(explained) / sum(explained), atol=1e-5)
+    assert not found[0].any()
+
+
+@pytest.mark.parametrize("weight", [0.0, 3.0])
+def test_the_network_has_the_share_that_makes_squares_least(weight):
+    pair = torch.randn(80, 2, 2, generator=seeded())
+    truth_nt = 0.6 * pair[:, 0] + 0.4 * pair[:, 1] + 0.1 * torch.randn(80, 2, generator=seeded())
+    group_n, set_n = torch.arange(80) // 2, torch.ones(80, dtype=torch.int64)
+    given = held_out(pair, set_n, truth_nt, group_n=group_n)
+    found = network_fraction(given, torch.tensor([False, True, True]), weight)
+    rows, truth = pair.transpose(1, 2).double().numpy(), truth_nt.double().numpy()
+
+    def squares(a):
+        rest = truth - rows[..., 0] * (1 - a) - rows[..., 1] * a
+        between = np.repeat(rest.reshape(40, 2, 2).mean(1), 2, axis=0)
+        return (rest**2).sum() + weight * ((rest - between) ** 2).sum()
+
+    explained = np.array([max(0.01, 1 - squares(a) / (squares_of(truth, weight))) for a in (0.0, 1.0)])
+    prior = explained[1] / explained.sum()
+    best = minimize(lambda a: squares(a[0]), [0.5], tol=1e-12).x[0]
+    expected = (best + PRIOR_OBS / 40 * prior) / (1 + PRIOR_OBS / 40)
+    assert float(found[1]) == pytest.approx(expected, abs=1e-4)
+    assert float(found[2]) == pytest.approx(prior, abs=1e-5), "of a set without observations, the prior"
+    assert found[0] == 1, "nothing else predicts"
+    worse = held_out(pair, set_n, 1.5 * pair[:, 0] - 0.5 * pair[:, 1])
+    assert network_fraction(worse, torch.tensor([False, True]), 0.0)[1] < 0.01
+
+
+def squares_of(truth, weight):
+    between = np.repeat(truth.reshape(40, 2, 2).mean(1), 2, axis=0)
+    return (truth**2).sum() + weight * ((truth - between) ** 2).sum()
+
+
+def test_regressions_are_combined_on_the_training_set_and_with_the_network_on_the_validation_set():
+    module = IsoFormerModule(["dna", "protein"], {}, {}, 1, SMALL_ISOFORMER)
+    parts = torch.randn(500, 3, 1, generator=seeded())
+    truth_n1 = parts[:, 0] + 0.5 * parts[:, 1] + 0.5 * parts[:, 2]
+    both = torch.full((500,), 3)
+    crossed = held_out(parts[:400, :2], both[:400], truth_n1[:400])
+    validation = held_out(parts[400:], both[400:], truth_n1[400:])
+    fit_weights(module, crossed, validation, 0.0)
+    has_se = torch.tensor([[False, False], [True, False], [False, True], [True, True]])
+    own_se = stacked(crossed, has_se, 0.0)
+    pair = torch.stack([(parts[400:, :2] * own_se[3][:, None]).sum(1), parts[400:, 2]], 1)
+    fraction_s = network_fraction(validation._replace(predicted_net=pair), has_se.any(1), 0.0)
+    assert 0.05 < fraction_s[3] < 0.95
+    expected = torch.cat([own_se * (1 - fraction_s[:, None]), fraction_s[:, None]], 1)
+    torch.testing.assert_close(module.weight_se, expected)
+    assert module.weight_se[0].tolist() == [0, 0, 1], "observations without sequences have the network alone"
+
+
+def test_without_regressions_the_network_predicts():
+    module = IsoFormerModule(["dna"], {}, {}, 1, type(SMALL_ISOFORMER)(kernel_expert=False))
+    predicted_n11 = torch.randn(20, 1, 1, generator=seeded())
+    fit_weights(module, None, held_out(predicted_n11, torch.zeros(20, dtype=torch.int64), predicted_n11[:, 0]), 0.0)
+    assert module.weight_se.tolist() == [[1]]
+
+
+def test_differences_count_as_much_as_observations_with_the_balanced_weight():
+    y_nt = torch.randn(40, 2, generator=seeded())
+    visible_nt = torch.rand(40, 2, generator=seeded()) > 0.3
+    group_n = torch.arange(40) // 3
+    found = balanced_weight(Grid(y_nt, visible_nt, y_nt.sum(1)), group_n)
+    whole, within = 0.0, 0.0
+    for t in range(2):
+        for group in range(14):
+            own = y_nt[(group_n == group) & visible_nt[:, t], t].double()
+            whole += float(own.square().sum())
+            within += float((own - own.mean()).square().sum()) if len(own) else 0.0
+    assert found == pytest.approx(whole / within, rel=1e-4)
+    assert balanced_weight(Grid(y_nt, visible_nt, y_nt.sum(1)), torch.arange(40)) == 0, "without groups none"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Must not be changed."""
+    adata = transcripts()
+    IsoFormer.setup_anndata(adata, dna_key="dna", protein_key="protein", group_key="gene")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(4, **QUIET)
+    return model
+
+
+def test_experts_that_have_nothing_to_go_by_do_not_count(trained):
+    module = trained.module
+    views = trained.parts.tokenizer(trained.adata_manager.create_torch_dataset()[list(range(72))])
+    with torch.no_grad():
+        predicted_net, set_n = module.expert_predictions(views)
+    has_n = torch.tensor(trained.adata.obs["dna"].notna().tolist())
+    for expert in ("dna", "k-mers of dna"):
+        assert predicted_net[~has_n, module.experts.index(expert)].abs().max() == 0
+    assert torch.equal(set_n % 2 == 1, has_n)
+    without_dna = module.weight_se[[s for s in range(4) if not s & 1]]
+    assert without_dna[:, [0, module.experts.index("k-mers of dna")]].abs().max() == 0
+
+
+def test_a_second_fit_of_the_weights_finds_the_same(trained):
+    """As after fine-tuning for labels: what the regressions predict of the training set is then computed anew."""
+    before = trained.module.weight_se.clone()
+    trained.finish_training(trained.train_indices)
+    torch.testing.assert_close(trained.module.weight_se, before)
+
+
+def test_how_often_differences_count_can_be_said(trained):
+    adata = trained.adata.copy()
+    for weight, expected in ((None, 0.0), (2.5, 2.5)):
+        IsoFormer.setup_anndata(adata, dna_key="dna", group_key="gene")
+        model = IsoFormer(adata, type(SMALL_ISOFORMER)(group_weight=weight))
+        assert model._group_weight(np.arange(40)) == expected, "fragments have none by themselves"
+    IsoFormer.setup_anndata(adata, dna_key="dna")
+    assert IsoFormer(adata, type(SMALL_ISOFORMER)(group_weight=2.5))._group_weight(np.arange(40)) == 0
+
+
+def test_the_constants_are_those_that_the_figures_were_made_with():
+    """With others, the figures of the documentation have to be made anew."""
+    assert _expert_weights.PRIOR_OBS == 30.0
+    assert _expert_weights.MIN_EXPLAINED == 0.01
