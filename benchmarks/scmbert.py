@@ -51,15 +51,7 @@ from omicsmlm import (
 from omicsmlm.evaluation import baselines
 
 DROPPED = "Mis"
-TUNED = ClassifierConfig(
-    tuning="full",
-    freeze_initial=True,
-    balance=0.0,
-    learning_rate=2e-3,
-    mask_rates=(0.2, 0.7),
-    modality_rate=0.0,
-    held_out=0.1,
-)
+TUNED = ClassifierConfig.scmbert_paper()
 EPOCHS, TUNING_EPOCHS = 6, 12  # of pre-training (train() alone would take 11, for nothing here) and of fine-tuning
 FROZEN = ClassifierConfig(balance=0.0)
 HEADS = {"frozen": FROZEN, "fine-tuned": TUNED}

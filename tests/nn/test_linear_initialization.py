@@ -7,6 +7,7 @@ from scipy import sparse
 
 from omicsmlm._types import Grid
 from omicsmlm.nn import (
+    Fitting,
     are_paired,
     initial_components,
     log_means,
@@ -126,7 +127,7 @@ def pair(n=150, seed=0):
 def test_components_of_several_modalities_follow_one_another():
     x = pair()
     has = {"a": np.arange(150) < 140, "b": np.arange(150) >= 10}
-    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, Fitting(0))
     assert {m: (c.first, len(c.strength_k), list(c.estimates)) for m, c in starts.items()} == {
         "a": (0, 3, ["a", "b"]),
         "b": (3, 2, ["b", "a"]),
@@ -148,7 +149,7 @@ def test_components_of_several_modalities_follow_one_another():
 
 def test_too_few_rows_with_both_tell_nothing_of_each_other():
     x, has = pair(), {"a": np.arange(150) < 120, "b": np.arange(150) >= 21}
-    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, None, 0)
+    starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, Fitting(0))
     assert all(list(c.estimates) == [name] for name, c in starts.items())
 
 
@@ -157,8 +158,8 @@ def test_every_estimate_is_made_without_each_fold_too():
     x, fold_n = pair(), np.arange(150) % 3
     has = {"a": np.arange(150) < 140, "b": np.arange(150) >= 10}
     own = {m: x[m][has[m]] for m in x}
-    starts = initial_components(own, has, {"a": 3, "b": 2}, None, 0, fold_n=fold_n)
-    plain = initial_components(own, has, {"a": 3, "b": 2}, None, 0)
+    starts = initial_components(own, has, {"a": 3, "b": 2}, Fitting(0, fold_n=fold_n))
+    plain = initial_components(own, has, {"a": 3, "b": 2}, Fitting(0))
     for name, other in ("ab", "ba"):
         both = has["a"] & has["b"]
         target_nk = x[name][both] @ starts[name].estimates[name].weights_gk
@@ -183,10 +184,10 @@ def test_a_pair_of_modalities_is_enough():
 
 def test_components_do_not_follow_differences_between_groups(x):
     groups = np.arange(80) % 2
-    found = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, groups, 0)["a"]
+    found = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, Fitting(0, groups))["a"]
     expected = principal_directions(x, 2, groups, 0)
     np.testing.assert_array_equal(found.estimates["a"].weights_gk, expected.weights_gk)
-    apart = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, None, 0)["a"]
+    apart = initial_components({"a": x}, {"a": np.ones(80, bool)}, {"a": 2}, Fitting(0))["a"]
     assert not np.allclose(found.estimates["a"].weights_gk, apart.estimates["a"].weights_gk, atol=1e-2)
 
 

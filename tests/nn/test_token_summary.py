@@ -6,7 +6,15 @@ import torch
 from scipy import sparse
 
 from omicsmlm._types import TokenSet, obs_of
-from omicsmlm.nn import TokenSummary, ValueBins, _token_summary, initial_components, own_estimates, ridge_estimates
+from omicsmlm.nn import (
+    Fitting,
+    TokenSummary,
+    ValueBins,
+    _token_summary,
+    initial_components,
+    own_estimates,
+    ridge_estimates,
+)
 
 KINDS = {"rna": "counts", "atac": "accessibility"}
 SIZES = {"rna": 40, "atac": 60}
@@ -220,7 +228,7 @@ def started(parts, chosen, n_components, width=12):
         levels[name] = bins.level(name)[bins(name, part, obs_of(part))]
         x[name] = summary.fit(name, [part], [levels[name]], chosen[name])
     has = {name: part.present.numpy() for name, part in parts.items()}
-    components = initial_components(x, has, n_components, None, 0)
+    components = initial_components(x, has, n_components, Fitting(0))
     summary.initialize(components, chosen)
     return summary, levels, x, components
 

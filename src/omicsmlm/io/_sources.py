@@ -49,9 +49,9 @@ def opened(place: str, role: Role, source: Source) -> Opened:
     if not isinstance(source, str | os.PathLike):
         raise value_error(place, f"{WANTED}, a DataFrame or an AnnData", type(source).__name__, "pass a path, say")
     path = Path(source).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise value_error(place, "a file or folder that exists", repr(str(path)), "check the path")
-    if path.is_dir():
+    if os.path.isdir(path):
         return _by_type(place, role, _read(place, path, _read_folder))
     suffix = suffix_of(path)
     if is_table(path):

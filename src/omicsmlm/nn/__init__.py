@@ -12,6 +12,7 @@ from ._convolution import APPROXIMATION, AxisConvolution, AxisExpansion, DownTow
 from ._cross_fitting import CrossFitting, FoldSizes
 from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._encoder_weights import Source
+from ._feature_shifts import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, FeatureShifts, Observed, ShiftSizes
 from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
 from ._group_folds import CrossFit, group_folds
@@ -23,6 +24,7 @@ from ._latents import LatentAttention
 from ._linear_initialization import (
     Component,
     Directions,
+    Fitting,
     are_paired,
     initial_components,
     log_means,
@@ -30,6 +32,7 @@ from ._linear_initialization import (
     principal_directions,
 )
 from ._linear_risks import LinearRisks
+from ._linked_estimates import Links, linked_estimates, linked_weights, with_pairs
 from ._modality_scalings import Scalings
 from ._pretrained_encoder import PretrainedEncoder, state_width
 from ._query_alignment import QueryAlignment
@@ -50,6 +53,8 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
+    "MOST_PROFILES",
+    "OBSERVATIONS_PER_CLUSTER",
     "APPROXIMATION",
     "Form",
     "place_of",
@@ -102,6 +107,9 @@ __all__ = [
     "DownTower",
     "Estimates",
     "FeatureHead",
+    "FeatureShifts",
+    "Observed",
+    "ShiftSizes",
     "LabelHead",
     "LatentAttention",
     "LatentTransformer",
@@ -126,6 +134,11 @@ __all__ = [
     "SubsetLogits",
     "attend",
     "initial_components",
+    "Fitting",
+    "Links",
+    "linked_estimates",
+    "linked_weights",
+    "with_pairs",
     "drawn",
     "log_means",
     "mean_logits",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from omicsmlm._types import Grid, Kind
 
+from ._linked_estimates import FEWEST_CALIBRATING, Links, PairedValues, link_between, linked_estimates, with_pairs
 from ._ridge_estimates import Estimates, centred_within, own_estimates, ridge_estimates
 
 FEWEST_PAIRED = 100
@@ -83,16 +85,30 @@ class Component(NamedTuple):
     """By modality: its own, and of the others those that enough observations have together with it."""
 
 
+class Fitting(NamedTuple):
+    """How initial components are fitted."""
+
+    seed: int
+    """Seed of the randomised algorithms."""
+    groups_n: np.ndarray | None = None
+    """(n,) group of each observation, or None for one group."""
+    fold_n: np.ndarray | None = None
+    """(n,) fold of each observation: all estimates are then also made without each fold. None for no folds."""
+    links: Links = MappingProxyType({})
+    """Links between the features of two modalities."""
+
+
 def initial_components(
     x: Mapping[str, np.ndarray | sparse.csr_matrix],
     has: Mapping[str, np.ndarray],
     n_components: Mapping[str, int],
-    groups_n: np.ndarray | None,
-    seed: int,
+    fitting: Fitting,
     stage: Callable[[str], None] | None = None,
-    fold_n: np.ndarray | None = None,
 ) -> dict[str, Component]:
     """Return the components of each modality, and their regressions on the other modalities.
+
+    Two modalities that few observations have together, or none, are brought together by the links of their features, where
+    there are some: see :func:`linked_estimates`.
 
     Parameters
     ----------
@@ -102,32 +118,50 @@ def initial_components(
         (n,) bool per modality: which observations have it.
     n_components
         Components of each modality.
-    groups_n
-        (n,) group of each observation, or None for one group.
-    seed
-        Seed of the randomised algorithms.
+    fitting
+        Seed, groups, folds and links.
     stage
         Called with the name of each step before it begins, if given.
-    fold_n
-        (n,) fold of each observation: all estimates are then also made without each fold. None for no folds.
     """
     starts, first = {}, 0
     stage = stage or (lambda name: None)
     for name, x_ng in x.items():
         stage(f"components of {name}")
-        groups, folds = (None if of_n is None else of_n[has[name]] for of_n in (groups_n, fold_n))
-        found = principal_directions(x_ng, n_components[name], groups, seed)
-        estimates = {name: own_estimates(x_ng, found.weights_gk, seed, folds, groups)}
+        groups, folds = (_at(of_n, has[name]) for of_n in (fitting.groups_n, fitting.fold_n))
+        found = principal_directions(x_ng, n_components[name], groups, fitting.seed)
+        estimates = {name: own_estimates(x_ng, found.weights_gk, fitting.seed, folds, groups)}
         for other in (m for m in x if m != name):
             stage(f"{name} predicted from {other}")
-            both_n = has[name] & has[other]
-            if both_n.sum() >= FEWEST_PAIRED:
-                target_nk = _those(x_ng, both_n[has[name]]) @ found.weights_gk
-                folds = None if fold_n is None else fold_n[both_n]
-                estimates[other] = ridge_estimates(_those(x[other], both_n[has[other]]), target_nk, seed, folds)
+            predicted = _from_other(x, has, (name, other), found.weights_gk, fitting)
+            estimates.update({} if predicted is None else {other: predicted})
         starts[name] = Component(first, found.strength_k, estimates)
         first += found.weights_gk.shape[1]
     return starts
+
+
+def _from_other(
+    x: Mapping[str, np.ndarray | sparse.csr_matrix],
+    has: Mapping[str, np.ndarray],
+    names: tuple[str, str],
+    weights_gk: np.ndarray,
+    fitting: Fitting,
+) -> Estimates | None:
+    """Return estimates of the components of the first modality from the second; None where nothing ties the two."""
+    name, other = names
+    both_n, link_go = has[name] & has[other], link_between(fitting.links, name, other)
+    n_both, folds = int(both_n.sum()), _at(fitting.fold_n, both_n)
+    x_no, target_nk = _those(x[other], both_n[has[other]]), _those(x[name], both_n[has[name]]) @ weights_gk
+    if link_go is not None and has[other].any():
+        fold_n = _at(fitting.fold_n, has[other])
+        linked = linked_estimates(x[name], weights_gk, x[other], link_go, seed=fitting.seed, fold_n=fold_n)
+        if n_both < FEWEST_CALIBRATING:
+            return linked
+        return with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
+    return ridge_estimates(x_no, target_nk, fitting.seed, folds) if n_both >= FEWEST_PAIRED else None
+
+
+def _at(of_n: np.ndarray | None, kept_n: np.ndarray) -> np.ndarray | None:
+    return None if of_n is None else of_n[kept_n]
 
 
 def are_paired(has: Mapping[str, np.ndarray]) -> bool:

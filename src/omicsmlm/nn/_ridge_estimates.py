@@ -86,19 +86,19 @@ def ridge_estimates(
     fit_ridge = _by_features if not sparse.issparse(x_ng) and x_ng.shape[1] < len(at_n) else _by_rows
     fit = fit_ridge(x_ng, mean_g, target_nk, members)
     left_out_nk = target_nk - fit.left_out_nk
-    r_k = _correlations(left_out_nk, target_nk).clip(*CORRELATIONS)
-    weights_gk = fit.weights_gk * _size(target_nk, left_out_nk)
+    r_k = correlations(left_out_nk, target_nk).clip(*CORRELATIONS)
+    weights_gk = fit.weights_gk * size_of(target_nk, left_out_nk)
     weights, offset, precision = (
         np.asarray(part, dtype=np.float32) for part in (weights_gk, mean_k - mean_g @ weights_gk, r_k**2 / (1 - r_k**2))
     )
     folds = None
     if members:
-        weights_fgk = fit.weights_fgk * _size(target_nk, target_nk - fit.fold_out_nk) - weights_gk
+        weights_fgk = fit.weights_fgk * size_of(target_nk, target_nk - fit.fold_out_nk) - weights_gk
         folds = FoldEstimates(weights_fgk.astype(np.float32), -(mean_g @ weights_fgk).astype(np.float32))
     return Estimates(weights, offset, precision, folds)
 
 
-def _size(target_nk: np.ndarray, estimate_nk: np.ndarray) -> np.ndarray:
+def size_of(target_nk: np.ndarray, estimate_nk: np.ndarray) -> np.ndarray:
     """Return what estimates of observations left out are multiplied with to have the variance of the components, (k,)."""
     size_k: np.ndarray = target_nk.std(0) / np.maximum(estimate_nk.std(0), 1e-9)
     return size_k
@@ -200,7 +200,8 @@ def _gram(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
     return gram_nn
 
 
-def _correlations(a_nk: np.ndarray, b_nk: np.ndarray) -> np.ndarray:
+def correlations(a_nk: np.ndarray, b_nk: np.ndarray) -> np.ndarray:
+    """Return the correlation of each column of one matrix with that of the other, (k,); 0 where one does not vary."""
     a_nk, b_nk = a_nk - a_nk.mean(0), b_nk - b_nk.mean(0)
     return (a_nk * b_nk).sum(0) / np.maximum(np.sqrt((a_nk**2).sum(0) * (b_nk**2).sum(0)), 1e-9)
 
@@ -234,12 +235,17 @@ def own_estimates(
     groups_n
         Group of each observation within which dense values were centred for the components; None for one group.
     """
+    folds = None if fold_n is None else _own_folds(x_ng, weights_gk, fold_n, groups_n)
+    offset_k = np.zeros(weights_gk.shape[1], dtype=np.float32)
+    return Estimates(weights_gk, offset_k, half_precision(x_ng, weights_gk, seed), folds)
+
+
+def half_precision(x_ng: np.ndarray | sparse.csr_matrix, weights_gk: np.ndarray, seed: int) -> np.ndarray:
+    """Return the signal over noise of weighted sums of features, (k,) float32, by how two random halves of the features agree."""
     first_g: np.ndarray = np.random.default_rng(seed).random(len(weights_gk)) < 0.5
     halves = [x_ng @ (weights_gk * chosen[:, None]) for chosen in (first_g, ~first_g)]
-    r_k = _correlations(*halves).clip(*CORRELATIONS)
-    folds = None if fold_n is None else _own_folds(x_ng, weights_gk, fold_n, groups_n)
-    precision_k = (2 * r_k / (1 - r_k)).astype(np.float32)
-    return Estimates(weights_gk, np.zeros_like(r_k, dtype=np.float32), precision_k, folds)
+    r_k = correlations(*halves).clip(*CORRELATIONS)
+    return (2 * r_k / (1 - r_k)).astype(np.float32)
 
 
 def _own_folds(

@@ -22,10 +22,11 @@ from ._bounded_counts import (
 )
 from ._consistency import divergence, info_nce
 from ._hazards import CoxObjective, DiscreteHazards, log_risk
+from ._initial_targets import InitialTargets
 from ._labels import LabelObjective, SemiSupervised
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
 from ._negative_binomial import negative_binomial
-from ._reconstruction import LatentReconstruction, expected_values, negative_log_likelihood
+from ._reconstruction import AlignmentLoss, LatentReconstruction, expected_values, negative_log_likelihood
 from ._reduction import observation_mean, step_mean
 from ._residues import ResidueCrossEntropy
 from ._targets import TargetError
@@ -50,7 +51,9 @@ __all__ = [
     "LatentReconstruction",
     "MutualNeighbours",
     "SemiSupervised",
+    "AlignmentLoss",
     "BatchAlignmentLoss",
+    "InitialTargets",
     "TokenPrediction",
     "batch_shifts",
     "bernoulli",

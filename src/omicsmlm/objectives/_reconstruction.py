@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from omicsmlm._stored import StoredGrid, as_float, has_visible
 from omicsmlm._types import Batch, Encoded, Grid, Kind, Masked
 
-from ._batch_alignment import BatchAlignmentLoss
 from ._likelihoods import bernoulli, gaussian, gaussian_kl, multinomial
 from ._negative_binomial import UNMEASURED_LOG_MEAN, negative_binomial
 from ._reduction import observation_mean, step_mean
@@ -31,6 +30,22 @@ class LatentOutputs(Protocol):
     encoded: Encoded
     decoded: Mapping[str, ModalityOutputs]
     batch_logits: Tensor | None
+
+
+class AlignmentLoss(Protocol):
+    """A loss of embeddings against targets that a memory bank gives: see :class:`omicsmlm.objectives.BatchAlignmentLoss`."""
+
+    def __call__(self, mean_nd: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of a batch of embeddings."""
+        ...
+
+    def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
+        """Find the targets anew."""
+        ...
+
+    def clear(self) -> None:
+        """Drop all targets."""
+        ...
 
 
 class LatentReconstruction:
@@ -66,7 +81,7 @@ class LatentReconstruction:
         kl_weight: float,
         kl_warmup: float,
         adversary_weight: float,
-        alignment_losses: Mapping[str, tuple[BatchAlignmentLoss, float]] | None = None,
+        alignment_losses: Mapping[str, tuple[AlignmentLoss, float]] | None = None,
         depths: Mapping[str, float] | None = None,
     ) -> None:
         self.depths = dict(depths or {})

@@ -3,18 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
+from sklearn.neighbors import KNeighborsClassifier
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT
 from omicsmlm.data._names import digests_of
 from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
 from omicsmlm.nn import FoldSizes
-from tests.objects import QUIET, SMALL, SMALL_SCMBERT, modality, multiome, rna
+from tests.objects import QUIET, SMALL, SMALL_SCMBERT, cells, modality, multiome, rna
 
 CONFIG = replace(SMALL, n_variable=12, n_common=15)
 
@@ -205,3 +207,69 @@ def test_of_noise_one_modality_says_nothing_of_the_other_in_the_cells_it_was_fit
 
     assert agreement(renamed) > 0.8
     assert abs(agreement(lambda data: data)) < 0.3
+
+
+def linked_halves(n: int = 150, seed: int = 0) -> tuple[MuData, pd.DataFrame]:
+    """RNA of some cells and ATAC of others, of three types, and links: four peaks a gene, accessible where it is expressed."""
+    rng = np.random.default_rng(seed)
+    log_kg = rng.normal(0, 1, (3, 24))
+    obs = cells(2 * n)
+    type_n = obs["type"].cat.codes.to_numpy()
+    rna_ng = rng.poisson(np.exp(log_kg[type_n[:n]]))
+    rate_np = np.exp(np.repeat(log_kg[type_n[n:]], 4, axis=1) - 1.5)
+    atac_np = rng.random(rate_np.shape) < 1 - np.exp(-rate_np)
+    names = {"rna": [f"g{j}" for j in range(24)], "atac": [f"chr1:{100 * j}-{100 * j + 50}" for j in range(96)]}
+    parts = {
+        name: AnnData(sparse.csr_matrix(x.astype(np.float32)), obs.iloc[at], pd.DataFrame(index=names[name]))
+        for name, x, at in (("rna", rna_ng, slice(0, n)), ("atac", atac_np, slice(n, 2 * n)))
+    }
+    for part in parts.values():
+        del part.obs["type"], part.obs["batch"]
+    mdata = MuData(parts)
+    mdata.obs[["type", "batch"]] = obs.loc[mdata.obs_names]
+    return mdata, pd.DataFrame({"gene": np.repeat(names["rna"], 4), "peak": names["atac"]})
+
+
+def across(embedding: np.ndarray, mdata: MuData) -> tuple[float, float]:
+    """Accuracy of the types of 5 neighbours: of cells with RNA from those with ATAC, and the other way."""
+    has_rna = mdata.obs_names.isin(mdata["rna"].obs_names)
+    types = mdata.obs["type"].astype(str).to_numpy()
+    found = []
+    for known in (~has_rna, has_rna):
+        fitted = KNeighborsClassifier(5).fit(embedding[known], types[known])
+        found.append(fitted.score(embedding[~known], types[~known]))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("family", [OmicsMLM, ScMBERT])
+def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
+    mdata, links = linked_halves()
+    config = {OmicsMLM: SMALL, ScMBERT: SMALL_SCMBERT}[family]
+    model = family(mdata, config, batch_key="batch", links=links)
+    assert str(model.derived.links) == "96 links of 24 genes and 96 peaks"
+    assert min(across(model.get_latent_representation(), mdata)) > 0.85
+    shuffled = links.assign(gene=np.random.default_rng(1).permutation(links["gene"]))
+    control = family(mdata.copy(), config, batch_key="batch", links=shuffled)
+    assert max(across(control.get_latent_representation(), mdata)) < 0.8
+    model.train(4, **QUIET)
+    trained = model.get_latent_representation()
+    assert min(across(trained, mdata)) > 0.85
+    model.save(tmp_path / "model")
+    loaded = family.load(tmp_path / "model", mdata)
+    assert loaded.derived.links == model.derived.links
+    np.testing.assert_allclose(loaded.get_latent_representation(), trained, atol=1e-5)
+    loaded.train(1, **QUIET)
+    query = MuData({"atac": mdata["atac"][:30].copy()})
+    query.obs["batch"] = "new"
+    mapped = family.load_query_data(query, loaded)
+    mapped.train(1, **QUIET)
+    assert mapped.get_latent_representation().shape == (30, mapped.module.n_latent)
+
+
+def test_without_links_or_pairs_a_warning_says_that_nothing_ties_modalities(caplog):
+    mdata, links = linked_halves(40)
+    OmicsMLM(mdata, SMALL)
+    assert "no observation has two of 'rna', 'atac', so that nothing brings these together; pass links=" in caplog.text
+    caplog.clear()
+    OmicsMLM(mdata.copy(), SMALL, links=links)
+    assert "nothing brings these together" not in caplog.text

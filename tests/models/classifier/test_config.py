@@ -119,3 +119,20 @@ def test_the_defaults():
         "patience": 10,
         "seed": 0,
     }
+
+
+def test_the_preset_of_the_scmbert_paper_is_what_was_measured():
+    preset, default = ClassifierConfig.scmbert_paper(seed=3), ClassifierConfig()
+    changed = {
+        f.name: getattr(preset, f.name) for f in fields(preset) if getattr(preset, f.name) != getattr(default, f.name)
+    }
+    assert changed == {
+        "tuning": "full",
+        "freeze_initial": True,
+        "balance": 0.0,
+        "learning_rate": 2e-3,
+        "mask_rates": (0.2, 0.7),
+        "modality_rate": 0.0,
+        "held_out": 0.1,
+        "seed": 3,
+    }

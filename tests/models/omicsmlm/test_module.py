@@ -14,6 +14,7 @@ from omicsmlm._draws import Draws
 from omicsmlm._types import Grid
 from omicsmlm.models.base import Batches
 from omicsmlm.models.omicsmlm._module import OmicsMLMModule
+from omicsmlm.nn import Fitting
 from tests.objects import QUIET, SMALL, modality, multiome
 
 
@@ -148,7 +149,7 @@ def test_added_features_estimate_what_the_features_of_the_reference_say(rng):
     config = replace(SMALL, width=8).for_n_obs(300)
     module = OmicsMLMModule({"a": "real", "a+": "real"}, {"a": 20, "a+": 15}, Batches([1], None, 0), config).eval()
     has = dict.fromkeys(grids, np.ones(300, dtype=bool))
-    module.initialize({name: [grid] for name, grid in grids.items()}, has, None, config, lambda name: None)
+    module.initialize({name: [grid] for name, grid in grids.items()}, has, Fitting(0), config, lambda name: None)
     before = module.features.features[0].weight.clone()
     module.features.features[1].weight.normal_()  # what is added is fitted anew
     halves = [

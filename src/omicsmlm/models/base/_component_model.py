@@ -1,22 +1,32 @@
 """Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
+import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
+from omicsmlm._checks import named
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
 from omicsmlm.nn import FoldSizes, are_paired
+from omicsmlm.objectives import AlignmentLoss, InitialTargets
 from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
 from ._imputing import ImputingModel
+from ._links import FeatureLinks, matched_links
 from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._records import Config, FormerFields
+
+logger = logging.getLogger(__name__)
 
 ACCESSIBILITY_WEIGHT = 0.1
 """Weight of the likelihood of open regions, beside 1 for RNA, whose counts say more of a cell (``docs/omicsmlm.md``)."""
@@ -56,6 +66,8 @@ class ComponentDerived(QueryDerived):
     """Observations whose embedding is kept, for queries to be aligned with."""
     folds: FoldSizes = FoldSizes()
     """Folds of the observations that the network was initialised with; none where no modality predicts another."""
+    links: FeatureLinks = FeatureLinks()
+    """Links between genes and peaks, which bring together observations that have one of the two."""
 
 
 class FeatureStatistics(NamedTuple):
@@ -72,6 +84,21 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
     """Abstract: a family whose network is a :class:`ComponentModule`; it selects the features that are encoded, or reconstructed."""
 
     former_derived: ClassVar[FormerFields] = FormerFields(renamed={"n_remembered": "n_reference"})
+    _links: pd.DataFrame | None = None
+    _initial_targets: InitialTargets | None = None
+
+    def __init__(
+        self,
+        data: AnnData | MuData,
+        config: C | None = None,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        labels: tuple[str, str] | None = None,
+        links: pd.DataFrame | None = None,
+    ) -> None:
+        self._links = links
+        super().__init__(data, config, batch_key=batch_key, labels=labels)
+        self._links = None  # what of it concerns the model is in derived
 
     @abstractmethod
     def _select_features(
@@ -114,14 +141,54 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             profiles={name: found.profile for name, found in read.items()},
             depths={name: found.depth for name, found in read.items()},
             n_reference=min(MOST_REFERENCE_EMBEDDINGS, self.adata.n_obs),
-            folds=self._folds(sample),
+            **self._ties(sample),
         )
 
-    def _folds(self, sample: Sequence[Batch]) -> FoldSizes:
-        """Return how many folds there are of the observations that the network is initialised with."""
+    def _ties(self, sample: Sequence[Batch]) -> dict[str, Any]:
+        """Return what modalities are initialised by each other with: links, and folds of the observations that it is done with."""
         names = self.adata_manager.modalities
         has = {name: np.concatenate([batch.present[name].numpy() for batch in sample]) for name in names}
-        return FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if are_paired(has) else FoldSizes()
+        links = FeatureLinks() if self._links is None else matched_links(self._links, names)
+        is_tied = are_paired(has) or bool(links.weights)
+        if not is_tied:
+            self._warn_of_untied(has)
+        return {
+            "folds": FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if is_tied else FoldSizes(),
+            "links": links,
+        }
+
+    def _warn_of_untied(self, has: Mapping[str, np.ndarray]) -> None:
+        """Say that no observation has two modalities, if that is so: nothing then brings them together."""
+        if (
+            len(has) > 1
+            and all(of_modality.any() for of_modality in has.values())
+            and np.sum(list(has.values()), axis=0).max() < 2
+        ):
+            kinds = {state["kind"] for state in self.adata_manager.modalities.values()}
+            remedy = "pass links=, a table of genes and the peaks near them (omicsmlm.pp.link_peaks)"
+            logger.warning(
+                "%s: no observation has two of %s, so that nothing brings these together; %s.",
+                type(self).__name__,
+                named(has),
+                remedy if {"counts", "accessibility"} <= kinds else "add observations that have two",
+            )
+
+    def _targets(self, derived: D, otherwise: AlignmentLoss, strength: float = 1.0) -> AlignmentLoss:
+        """Return the loss that draws masked observations to whole ones: where links tie modalities, to those before the training."""
+        self._initial_targets = InitialTargets(strength=strength) if derived.links.weights else None
+        return otherwise if self._initial_targets is None else self._initial_targets
+
+    def _prepare_training(self, train_indices: np.ndarray) -> None:
+        super()._prepare_training(train_indices)
+        if self._initial_targets is not None and not self.is_query:
+            embedding_nd = torch.from_numpy(self.get_latent_representation())
+            codes_nk = self.adata_manager.observation_dataset().covariates.long()
+            batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
+            self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
+
+    def _describe(self) -> str:
+        links = self.derived.links
+        return super()._describe() + (f"; {links}" if links.weights else "")
 
     def _read(self, name: str, state: dict[str, Any], sample: Sequence[Batch]) -> FeatureStatistics:
         """Return what is read off the observations that have a modality, of a sample."""

@@ -120,6 +120,36 @@ class ClassifierConfig:
             if not holds:
                 raise value_error(name, wanted, repr(getattr(self, name)), "leave it out for the default")
 
+    @classmethod
+    def scmbert_paper(cls, seed: int = 0) -> "ClassifierConfig":
+        """Return how labels are learned in the scMBERT abstract (Chen et al. 2025), for :class:`omicsmlm.ScMBERT`.
+
+        The weights of the features frozen, cross-entropy in which every cell counts alike, and a patience of 10 epochs are the
+        paper's. It is silent about the rate, the fraction held out and what is masked, which were chosen on held-out cells
+        of SNARE-seq (``docs/experiments/scmbert.md``).
+
+        Parameters
+        ----------
+        seed
+            Seed of everything random.
+
+        Examples
+        --------
+        >>> ClassifierConfig.scmbert_paper().tuning
+        'full'
+        """
+        return cls(
+            tuning="full",
+            freeze_initial=True,
+            balance=0.0,
+            learning_rate=2e-3,
+            mask_rates=(0.2, 0.7),
+            modality_rate=0.0,
+            held_out=0.1,
+            patience=10,
+            seed=seed,
+        )
+
     def has_linear_models(self, kinds: Iterable[str], n_labelled: int) -> bool:
         """Return whether the features have linear models, for modalities of these kinds and so many labelled observations.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -17,13 +18,16 @@ from omicsmlm.models.base import (
     EMBEDDING_BATCH_SIZE,
     KL_WARMUP,
     MOST_ADVERSARY,
+    MOST_REFERENCE_EMBEDDINGS,
     Batches,
     ComponentModel,
     ExplainingModel,
     FormerFields,
+    announce,
 )
+from omicsmlm.nn import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, Fitting, Observed, ShiftSizes
 from omicsmlm.objectives import (
-    BatchAlignmentLoss,
+    AlignmentLoss,
     ClusterAlignment,
     LatentReconstruction,
     MutualNeighbours,
@@ -70,6 +74,9 @@ class OmicsMLM(
         Column of ``obs`` with labels that the embedding is to tell apart; None, the default, for an embedding that sees none.
     unlabeled_category
         Value of that column that is no label; missing values are none either.
+    links
+        Genes and the peaks near them: a table with the columns ``gene`` and ``peak``, and ``weight`` where links are not alike, such
+        as :func:`omicsmlm.pp.link_peaks` makes. It brings together cells with RNA and cells with ATAC where few have both, or none.
 
     Notes
     -----
@@ -102,9 +109,10 @@ class OmicsMLM(
         batch_key: str | Sequence[str] | None = None,
         labels_key: str | None = None,
         unlabeled_category: str = UNLABELED,
+        links: pd.DataFrame | None = None,
     ) -> None:
         labels = None if labels_key is None else (labels_key, unlabeled_category)
-        super().__init__(data, config, batch_key=batch_key, labels=labels)
+        super().__init__(data, config, batch_key=batch_key, labels=labels, links=links)
 
     def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
         return (config or OmicsMLMConfig()).for_n_obs(n_obs)
@@ -113,7 +121,10 @@ class OmicsMLM(
         found, weights = self._component_derived(sample), self._weights(protein_weight=1.0)
         rna = {name for name, state in self.adata_manager.modalities.items() if state["kind"] == "counts"}
         depth = sum(weights[name] * depth for name, depth in found.depths.items() if name in (rna or found.depths))
-        return OmicsMLMDerived(**vars(found), depth=depth)
+        compared = tuple(m for m, state in self.adata_manager.modalities.items() if state["kind"] != "accessibility")
+        n_profiles = max(1, min(MOST_PROFILES, self.adata.n_obs // OBSERVATIONS_PER_CLUSTER))
+        shifts = ShiftSizes(compared, n_profiles if compared else 0)
+        return OmicsMLMDerived(**vars(found), depth=depth, shifts=shifts)
 
     def _select_features(
         self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
@@ -142,13 +153,20 @@ class OmicsMLM(
         n_features = {name: len(s) for name, s in selected.items()}
         batches = Batches(n_categories, n_fixed, derived.n_reference, len(self.adata_manager.numbers["keys"]))
         module = OmicsMLMModule(
-            kinds, n_features, batches, c, folds=derived.folds, n_labels=len(self.adata_manager.labels)
+            kinds,
+            n_features,
+            batches,
+            c,
+            folds=derived.folds,
+            n_labels=len(self.adata_manager.labels),
+            shifts=derived.shifts,
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
-        alignment_losses: dict[str, tuple[BatchAlignmentLoss, float]] = {}
+        alignment_losses: dict[str, tuple[AlignmentLoss, float]] = {}
         if n_known is None:
-            alignment_losses["alignment"] = (ClusterAlignment(strength=c.batch_strength), ALIGNMENT_WEIGHT)
+            whole_cells = self._targets(derived, ClusterAlignment(strength=c.batch_strength), c.batch_strength)
+            alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
         objective = LatentReconstruction(
@@ -171,6 +189,51 @@ class OmicsMLM(
             memory=whole if alignment_losses else None,
         )
 
+    def finish_training(self, train_indices: np.ndarray) -> None:
+        """Keep embeddings of some observations, and mean profiles, for queries to be compared and aligned with."""
+        super().finish_training(train_indices)
+        if self.module.shifts is not None and not self.is_query:
+            indices = self._reference_indices()
+            self.module.shifts.summarise(*self._observed(indices), self._batch_codes()[indices])
+
+    def _compare_with_reference(self) -> None:
+        shifts, n_known = self.module.shifts, self.derived.n_known_batches
+        if shifts is None or n_known is None:
+            return
+        code_n, rng = self._batch_codes(), np.random.default_rng(self.config.seed)
+        for batch in range(n_known, n_known + len(self._new_batches())):
+            own = np.flatnonzero(code_n == batch)
+            if len(own) > MOST_REFERENCE_EMBEDDINGS:
+                own = np.sort(rng.choice(own, MOST_REFERENCE_EMBEDDINGS, replace=False))
+            shifts.fit(batch, *self._observed(own))
+        n_shifted = shifts.n_shifted()
+        if n_shifted:
+            announce(
+                f"{type(self).__name__}: {n_shifted:,} features are shifted in a new batch, and count less than half there."
+            )
+
+    def _batch_codes(self) -> np.ndarray:
+        """Return the batch of each observation, (n,) int64; 0 where there are none."""
+        covariates_nk = self.adata_manager.create_torch_dataset().covariates
+        return covariates_nk[:, 0].numpy() if covariates_nk.shape[1] else np.zeros(self.adata.n_obs, dtype=np.int64)
+
+    def _observed(self, indices: np.ndarray) -> tuple[Observed, np.ndarray]:
+        """Return the scaled values of the modalities that are compared with a reference, and the embedding, of observations."""
+        module, d = self.module, self.module.n_latent
+        assert module.shifts is not None
+        names, g = list(module.shifts.n_features), sum(module.shifts.n_features.values())
+
+        def read(batch: Batch) -> Tensor:
+            grids = self.parts.tokenizer(batch)
+            scaled = module.scalings(grids)
+            visible = [grids[name].visible.float() for name in names]
+            # what is visible of an observation is scaled up for what is not
+            values = [scaled[m] * v.mean(1, keepdim=True).sqrt() for m, v in zip(names, visible, strict=True)]
+            return torch.cat([*values, *visible, module.unaligned(grids, batch).mean], 1)
+
+        found = self.map_observations(None, indices, None, 2 * g + d, read)[0]
+        return Observed(found[:, :g], found[:, g : 2 * g] > 0), found[:, 2 * g :]
+
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         super()._prepare_training(train_indices)
         if isinstance(self.parts.objective, SemiSupervised):
@@ -185,7 +248,10 @@ class OmicsMLM(
             self._stage(f"gathering {name}")
             found[name] = sample_values(self.parts.tokenizer, name, sample)
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
-        self.module.initialize(values, has, batch_codes(sample), self.config, self._stage, name_digests(sample))
+        fitting = Fitting(
+            self.config.seed, batch_codes(sample), links=self.derived.links.between(self.derived.selected)
+        )
+        self.module.initialize(values, has, fitting, self.config, self._stage, name_digests(sample))
 
     def _encoded_features(self, modality: str) -> np.ndarray:
         return self._decoded_features(modality)

@@ -24,6 +24,7 @@ from omicsmlm.models.base import (
     ComponentModel,
     FormerFields,
 )
+from omicsmlm.nn import Fitting
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
 from omicsmlm.tokenizers import FeatureGrids, TokenSets, common_features, sample_values, variable_features
 
@@ -46,6 +47,9 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         Hyper-parameters; None for the defaults.
     batch_key
         Column of ``obs`` with the batch, or several; None if there is none or if a ``setup_*`` method has named it.
+    links
+        Genes and the peaks near them: a table with the columns ``gene`` and ``peak``, and ``weight`` where links are not alike, such
+        as :func:`omicsmlm.pp.link_peaks` makes. It brings together cells with RNA and cells with ATAC where few have both, or none.
 
     Raises
     ------
@@ -68,9 +72,14 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
     former_config: ClassVar[FormerFields] = FORMER_CONFIG
 
     def __init__(
-        self, data: Any, config: ScMBERTConfig | None = None, *, batch_key: str | Sequence[str] | None = None
+        self,
+        data: Any,
+        config: ScMBERTConfig | None = None,
+        *,
+        batch_key: str | Sequence[str] | None = None,
+        links: pd.DataFrame | None = None,
     ) -> None:
-        super().__init__(data, config, batch_key=batch_key)
+        super().__init__(data, config, batch_key=batch_key, links=links)
 
     # ---- results ----------------------------------------------------------------------------------------------------
 
@@ -188,7 +197,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))
-        cell = self._cell(kinds, n_categories[0] if n_categories else 1, is_query=n_known is not None)
+        cell = self._cell(kinds, n_categories[0] if n_categories else 1, derived)
         return Parts(
             tokenizer=tokenizer,
             masking=MaskTokens(
@@ -211,18 +220,19 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             memory=cell if c.cell_weight and cell.alignment_losses else None,
         )
 
-    def _cell(self, kinds: dict[str, Kind], n_batches: int, *, is_query: bool) -> LatentReconstruction:
+    def _cell(self, kinds: dict[str, Kind], n_batches: int, derived: ScMBERTDerived) -> LatentReconstruction:
         """Return the objective of the cell's embedding."""
         c = self.config
         weights = {name: ACCESSIBILITY_WEIGHT if kind == "accessibility" else 1.0 for name, kind in kinds.items()}
-        is_aligned = c.alignment_weight > 0 and not is_query
+        is_aligned = c.alignment_weight > 0 and derived.n_known_batches is None
+        whole_cells = self._targets(derived, ClusterAlignment())
         return LatentReconstruction(
             kinds,
             {name: c.cell_weight * weight for name, weight in weights.items()},
             kl_weight=c.kl_weight,
             kl_warmup=KL_WARMUP,
             adversary_weight=min(ADVERSARY_WEIGHT * (n_batches - 1), MOST_ADVERSARY),
-            alignment_losses={"alignment": (ClusterAlignment(), c.alignment_weight)} if is_aligned else {},
+            alignment_losses={"alignment": (whole_cells, c.alignment_weight)} if is_aligned else {},
         )
 
     def _initialize(self, sample: Sequence[Batch]) -> None:
@@ -233,7 +243,10 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             self._stage(f"gathering {name}")
             values[name] = sample_values(tokenizer.grids, name, sample)[0]
         sets = [tokenizer(batch) for batch in sample]
-        self.module.initialize(sets, values, batch_codes(sample), name_digests(sample), self.config, self._stage)
+        fitting = Fitting(
+            self.config.seed, batch_codes(sample), links=self.derived.links.between(self.derived.selected)
+        )
+        self.module.initialize(sets, values, fitting, name_digests(sample), self.config, self._stage)
 
     def _initialize_added(self, added: list[str]) -> None:
         tokenizer, sample = self.parts.tokenizer, self._sample()

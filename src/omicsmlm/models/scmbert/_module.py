@@ -12,6 +12,7 @@ from omicsmlm._types import Batch, Encoded, Grid, Kind, TokenSet, masked_positio
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
+    Fitting,
     FoldSizes,
     LatentHead,
     LatentTransformer,
@@ -189,7 +190,7 @@ class ScMBERTModule(ComponentModule):
         self,
         sets: Sequence[dict[str, TokenSet]],
         values: Mapping[str, Sequence[Grid] | sparse.csr_matrix],
-        groups_n: np.ndarray | None,
+        fitting: Fitting,
         digest_n: np.ndarray,
         config: ScMBERTConfig,
         stage: Callable[[str], None],
@@ -201,8 +202,8 @@ class ScMBERTModule(ComponentModule):
         sets, values
             Cells to read the statistics from: as tokens, and by modality the decoder's values of those that have it (see
             :func:`omicsmlm.tokenizers.sample_values`).
-        groups_n
-            Batch of each of these cells, or None for one batch.
+        fitting
+            Seed, batches and links; the folds follow from the names.
         digest_n
             Digests of the names of these cells.
         config
@@ -220,13 +221,13 @@ class ScMBERTModule(ComponentModule):
         n_components = {name: self._component_fraction(name, min(c.width, N_DIRECTIONS)) for name in self.kinds}
         cross, chosen = self.cross_fitting, {name: self.chosen(name) for name in self.kinds}
         fold_n = None if cross is None else cross.fold_of(digest_n)
-        components = initial_components(x, has, n_components, groups_n, c.seed, stage, fold_n)
+        components = initial_components(x, has, n_components, fitting._replace(fold_n=fold_n), stage)
         if cross is not None:
             cross.initialize(digest_n, components, {name: self.summary.rates(name, chosen[name]) for name in chosen})
         self.summary.initialize(components, chosen)
         for name in self.kinds:
             self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, LINEAR_POWER)
-            self._initialize_head(name, values[name], groups_n, has[name])
+            self._initialize_head(name, values[name], fitting.groups_n, has[name])
 
     @torch.no_grad()
     def initialize_added(

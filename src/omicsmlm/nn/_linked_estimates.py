@@ -1,0 +1,205 @@
+"""Estimates of one modality's components from another whose features are linked with its own, where few or no observations have both.
+
+Tensor axes: n observations, g features of the modality that is estimated, o features of the other, k components, f folds.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ._ridge_estimates import (
+    CORRELATIONS,
+    Estimates,
+    FoldEstimates,
+    correlations,
+    half_precision,
+    ridge_estimates,
+    size_of,
+)
+
+LINKED_FEATURES = 1000
+"""Features whose linked sums are laid out at once."""
+LEAST_LINKED_DEVIATION = 1e-6
+"""Deviation of a linked sum up to which it says nothing: that of rounding."""
+FEWEST_CALIBRATING = 30
+"""Paired observations from which on they add to what links say: the standard error of a correlation is then .18."""
+
+type Links = Mapping[tuple[str, str], sparse.csr_matrix]
+"""By two modalities, (features of the first, features of the second) weights of their links."""
+
+
+class PairedValues(NamedTuple):
+    """Observations that have both modalities."""
+
+    x_no: np.ndarray | sparse.csr_matrix
+    """Scaled values of the modality that is estimated from."""
+    target_nk: np.ndarray
+    """Components of the modality that is estimated."""
+    fold_n: np.ndarray | None
+    """Fold of each, or None for no folds."""
+
+
+def link_between(links: Links, name: str, other: str) -> sparse.csr_matrix | None:
+    """Return the links of two modalities, (features of the first, features of the second); None where there are none.
+
+    Examples
+    --------
+    >>> link = sparse.csr_matrix(np.array([[1.0, 0.0, 2.0]]))
+    >>> link_between({("rna", "atac"): link}, "atac", "rna").toarray().tolist()
+    [[1.0], [0.0], [2.0]]
+    """
+    if (name, other) in links:
+        return links[name, other]
+    return links[other, name].T.tocsr() if (other, name) in links else None
+
+
+def linked_weights(
+    x_ng: np.ndarray | sparse.csr_matrix,
+    weights_gk: np.ndarray,
+    x_no: np.ndarray | sparse.csr_matrix,
+    link_go: sparse.csr_matrix,
+) -> np.ndarray:
+    r"""Return the weights by which features of one modality stand for the linked features of another, (o, k) float32.
+
+    The sum over the links of a feature g, :math:`a_g = \sum_o L_{go} x_o` (of a gene, the accessibility of its peaks: its
+    activity), brought to the standard deviation of g, takes the place of g in the components:
+
+    .. math:: W_{ok} = \sum_g L_{go} \frac{\sigma(x_g)}{\sigma(a_g)} w_{gk}
+
+    Parameters
+    ----------
+    x_ng, weights_gk
+        Scaled values of the modality whose components these are, and their weights.
+    x_no
+        Scaled values of the other, of other observations.
+    link_go
+        Weights of the links.
+    """
+    link_og = link_go.T.tocsc()
+    own_g, sums_g = deviations(x_ng), np.empty(link_go.shape[0])
+    for first in range(0, len(sums_g), LINKED_FEATURES):
+        last = first + LINKED_FEATURES
+        sums_g[first:last] = deviations(x_no @ link_og[:, first:last])
+    varies_g = sums_g > LEAST_LINKED_DEVIATION
+    scale_g = np.where(varies_g, own_g, 0) / np.where(varies_g, sums_g, 1)
+    return np.asarray(link_og @ (scale_g[:, None] * weights_gk), dtype=np.float32)
+
+
+def linked_estimates(
+    x_ng: np.ndarray | sparse.csr_matrix,
+    weights_gk: np.ndarray,
+    x_no: np.ndarray | sparse.csr_matrix,
+    link_go: sparse.csr_matrix,
+    *,
+    seed: int,
+    fold_n: np.ndarray | None = None,
+) -> Estimates:
+    r"""Estimate the components of one modality from another through linked features, without an observation that has both.
+
+    Of each observation the linked features stand for those of the modality (:func:`linked_weights`). These scores, of few peaks
+    a gene, are noisy: they are predicted anew from all features of the observation, by the ridge regression of
+    :func:`ridge_estimates`, in which an observation shares strength with those that are like it. Means are those of the
+    components: the two sets of observations are taken to be of like composition. Standard deviations are those of the components
+    times the correlation with the truth that the precision implies, :math:`\sqrt{p / (1 + p)}`, so that what the links do
+    not tell stays near its mean.
+
+    Parameters
+    ----------
+    x_ng, weights_gk, x_no, link_go
+        As in :func:`linked_weights`.
+    seed
+        Seed of the regression's sample, and of the halves of features.
+    fold_n
+        Fold of each observation of the other modality, from 0 on; None for no folds.
+
+    Returns
+    -------
+    Estimates
+        Their precision is that by which two halves of the features agree. How much of what they agree on is the other modality's
+        too, paired observations alone can tell: see :func:`with_pairs`.
+    """
+    linked_ok = linked_weights(x_ng, weights_gk, x_no, link_go)
+    estimate_nk, own_nk = x_no @ linked_ok, x_ng @ weights_gk
+    deviation_k = estimate_nk.std(0)
+    estimate_nk = np.where(deviation_k > LEAST_LINKED_DEVIATION, estimate_nk - estimate_nk.mean(0), 0) / np.maximum(
+        deviation_k, LEAST_LINKED_DEVIATION
+    )
+    mean_k = own_nk.mean(0)
+    found = ridge_estimates(x_no, estimate_nk * own_nk.std(0) + mean_k, seed, fold_n)
+    precision_k = half_precision(x_no, linked_ok, seed)
+    return _shrunk(found, mean_k, np.sqrt(precision_k / (1 + precision_k)))._replace(precision_k=precision_k)
+
+
+def _shrunk(found: Estimates, mean_k: np.ndarray, size_k: np.ndarray) -> Estimates:
+    """Return estimates whose deviations from a mean are multiplied with something."""
+    weights_gk, offset_k = found.weights_gk * size_k, found.offset_k * size_k + (1 - size_k) * mean_k
+    folds = found.folds and FoldEstimates(*(np.asarray(part * size_k, dtype=np.float32) for part in found.folds))
+    return Estimates(
+        np.asarray(weights_gk, dtype=np.float32), np.asarray(offset_k, dtype=np.float32), found.precision_k, folds
+    )
+
+
+def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
+    r"""Return what links and paired observations say together, each component by its precision.
+
+    Of observations that were left out, r is the correlation with the truth, of which what exceeds its standard error,
+    :math:`1/\sqrt{n}`, is believed; the two estimates weigh by :math:`r^2 / (1 - r^2)`.
+
+    Parameters
+    ----------
+    linked
+        Of :func:`linked_estimates`.
+    pairs
+        The paired observations.
+    seed
+        Seed of the regression on them.
+    """
+    sources = linked, ridge_estimates(pairs.x_no, pairs.target_nk, seed, pairs.fold_n)
+    left_out = [_left_out(source, pairs) for source in sources]
+    precisions = [_precision(estimate_nk, pairs.target_nk) for estimate_nk in left_out]
+    weights = [precision_k / sum(precisions) for precision_k in precisions]
+    estimate_nk = weights[0] * left_out[0] + weights[1] * left_out[1]
+    size_k, mean_k = size_of(pairs.target_nk, estimate_nk), pairs.target_nk.mean(0)
+
+    def joined(*parts: np.ndarray) -> np.ndarray:
+        return np.asarray(size_k * (weights[0] * parts[0] + weights[1] * parts[1]), dtype=np.float32)
+
+    offset_k = joined(*(source.offset_k for source in sources)) + (1 - size_k) * mean_k
+    folds = [source.folds for source in sources if source.folds is not None]
+    return Estimates(
+        joined(*(source.weights_gk for source in sources)),
+        np.asarray(offset_k, dtype=np.float32),
+        np.asarray(_precision(estimate_nk, pairs.target_nk), dtype=np.float32),
+        FoldEstimates(joined(*(f.weights_fgk for f in folds)), joined(*(f.offset_fk for f in folds)))
+        if folds
+        else None,
+    )
+
+
+def deviations(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+    """Return the standard deviation of each feature, (g,)."""
+    if isinstance(x_ng, np.ndarray):
+        deviation_g: np.ndarray = x_ng.std(0)
+        return deviation_g
+    mean_g = np.asarray(x_ng.mean(0)).ravel()
+    return np.sqrt(np.maximum(np.asarray(x_ng.multiply(x_ng).mean(0)).ravel() - mean_g**2, 0))
+
+
+def _left_out(estimates: Estimates, pairs: PairedValues) -> np.ndarray:
+    """Return the estimates of paired observations, (n, k), each by the map without its fold where there are folds."""
+    estimate_nk = np.asarray(pairs.x_no @ estimates.weights_gk + estimates.offset_k)
+    if pairs.fold_n is None or estimates.folds is None:
+        return estimate_nk
+    for f in np.unique(pairs.fold_n):
+        of_fold_n = pairs.fold_n == f
+        estimate_nk[of_fold_n] += pairs.x_no[of_fold_n] @ estimates.folds.weights_fgk[f] + estimates.folds.offset_fk[f]
+    return estimate_nk
+
+
+def _precision(estimate_nk: np.ndarray, target_nk: np.ndarray) -> np.ndarray:
+    """Return the signal over noise of estimates, (k,), by what of their correlation with the truth exceeds its standard error."""
+    r_k = (correlations(estimate_nk, target_nk) - 1 / np.sqrt(len(target_nk))).clip(*CORRELATIONS)
+    precision_k: np.ndarray = r_k**2 / (1 - r_k**2)
+    return precision_k

@@ -1,0 +1,122 @@
+"""Estimates through linked features against slow sums, and against a truth that the two modalities share."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from omicsmlm.nn import linked_estimates, linked_weights, own_estimates, ridge_estimates, with_pairs
+from omicsmlm.nn._linked_estimates import PairedValues, _precision, deviations
+
+
+@pytest.fixture
+def halves(rng):
+    """Genes of some cells and peaks of others, five peaks a gene, which follow the same two programs."""
+    programs = rng.normal(size=(2, 40))
+    score = rng.normal(size=(900, 2))
+    genes = (score @ programs + rng.normal(size=(900, 40))).astype(np.float32)
+    peaks = (np.repeat(score @ programs, 5, axis=1) + 4 * rng.normal(size=(900, 200))).astype(np.float32)
+    link = sparse.csr_matrix(np.kron(np.eye(40), np.ones((1, 5))))
+    return genes, peaks, link, (np.linalg.svd(programs.T, full_matrices=False)[0]).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_the_weights_are_those_of_the_sums_over_links(form, rng, monkeypatch):
+    monkeypatch.setattr("omicsmlm.nn._linked_estimates.LINKED_FEATURES", 2)
+    x_ng, x_no = rng.normal(size=(30, 5)) * [1, 2, 3, 4, 5], rng.poisson(1.0, (20, 7)).astype(float)
+    weights, link = rng.normal(size=(5, 3)), rng.random((5, 7)) * (rng.random((5, 7)) < 0.5)
+    link[2] = 0  # a gene without peaks
+    found = linked_weights(x_ng, weights, form(x_no), sparse.csr_matrix(link))
+    expected = np.zeros((20, 3))
+    for n in range(20):
+        for g in range(5):
+            activity = [sum(x_no[i, o] * link[g, o] for o in range(7)) for i in range(20)]
+            if np.std(activity) > 0:
+                expected[n] += activity[n] * np.std(x_ng[:, g]) / np.std(activity) * weights[g]
+    np.testing.assert_allclose(x_no @ found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_links_estimate_what_no_observation_pairs(halves, form):
+    genes, peaks, link, weights = halves
+    fold_n = np.arange(600) % 5
+    found = linked_estimates(genes[600:], weights, form(peaks[:600]), link, seed=0, fold_n=fold_n)
+    truth, told = genes @ weights, peaks @ found.weights_gk + found.offset_k
+    plain = peaks @ linked_weights(genes[600:], weights, peaks[:600], link)
+    for k in range(2):
+        r = np.corrcoef(told[600:, k], truth[600:, k])[0, 1]
+        assert r > 0.8
+        assert r >= np.corrcoef(plain[600:, k], truth[600:, k])[0, 1] - 0.02, "shared strength does not lose"
+    np.testing.assert_allclose(told[:600].mean(0), truth[600:].mean(0), atol=0.1)
+    by_chance = []
+    for draw in range(8):  # programs are still found, but not which is which
+        shuffled = sparse.csr_matrix(link.toarray()[np.random.default_rng(draw).permutation(40)])
+        control = linked_estimates(genes[600:], weights, form(peaks[:600]), shuffled, seed=0)
+        told = peaks[600:] @ control.weights_gk
+        by_chance += [np.corrcoef(told[:, k], truth[600:, k])[0, 1] for k in range(2)]
+    assert abs(np.mean(by_chance)) < 0.5
+    assert found.folds is not None
+    assert found.folds.weights_fgk.shape == (5, 200, 2)
+
+
+def test_the_precision_is_that_of_two_halves(halves):
+    genes, peaks, link, weights = halves
+    found = linked_estimates(genes[600:], weights, peaks[:600], link, seed=0)
+    linked = linked_weights(genes[600:], weights, peaks[:600], link)
+    np.testing.assert_allclose(found.precision_k, own_estimates(peaks[:600], linked, 0).precision_k)
+    score = peaks[:600] @ linked
+    score = (score - score.mean(0)) / score.std(0) * (genes[600:] @ weights).std(0) + (genes[600:] @ weights).mean(0)
+    unshrunk, size = ridge_estimates(peaks[:600], score, 0), np.sqrt(found.precision_k / (1 + found.precision_k))
+    np.testing.assert_allclose(found.weights_gk, unshrunk.weights_gk * size, rtol=1e-3, atol=1e-5)
+    assert found.folds is None
+
+
+def test_few_pairs_with_links_are_better_than_either_alone(halves):
+    genes, peaks, link, weights = halves
+    link = link.multiply(np.where(np.arange(40) < 20, 1.0, 0.0)[:, None]).tocsr()  # half of the genes have no peaks
+    truth, fold_n = genes @ weights, np.arange(600) % 10
+    linked = linked_estimates(genes[600:], weights, peaks[:600], link, seed=0, fold_n=fold_n)
+    pairs = PairedValues(peaks[:60], truth[:60], fold_n[:60])
+    regressed, joined = ridge_estimates(peaks[:60], truth[:60], 0), with_pairs(linked, pairs, 0)
+
+    def mean_r(found):
+        told = peaks[700:] @ found.weights_gk
+        return np.mean([np.corrcoef(told[:, k], truth[700:, k])[0, 1] for k in range(2)])
+
+    assert mean_r(joined) >= max(mean_r(linked), mean_r(regressed)) - 0.01
+    assert joined.folds.weights_fgk.shape == linked.folds.weights_fgk.shape
+
+
+def test_with_pairs_weighs_by_what_left_out_observations_say(halves):
+    genes, peaks, link, weights = halves
+    truth, fold_n = genes[:80] @ weights, np.arange(80) % 4
+    linked = linked_estimates(genes[600:], weights, peaks[:600], link, seed=0, fold_n=np.arange(600) % 4)
+    joined = with_pairs(linked, PairedValues(peaks[:80], truth, fold_n), 0)
+    regressed = ridge_estimates(peaks[:80], truth, 0, fold_n)
+    told = []
+    for source in (linked, regressed):
+        rows = [
+            peaks[n] @ (source.weights_gk + source.folds.weights_fgk[fold_n[n]])
+            + source.offset_k
+            + source.folds.offset_fk[fold_n[n]]
+            for n in range(80)
+        ]
+        told.append(np.array(rows))
+    r = [np.array([np.corrcoef(t[:, k], truth[:, k])[0, 1] for k in range(2)]) - 80**-0.5 for t in told]
+    precision = [x.clip(0.05, 0.98) ** 2 / (1 - x.clip(0.05, 0.98) ** 2) for x in r]
+    mean = (precision[0] * told[0] + precision[1] * told[1]) / sum(precision)
+    size = truth.std(0) / mean.std(0)
+    left_out = np.array(
+        [
+            peaks[n] @ (joined.weights_gk + joined.folds.weights_fgk[fold_n[n]])
+            + joined.offset_k
+            + joined.folds.offset_fk[fold_n[n]]
+            for n in range(80)
+        ]
+    )
+    np.testing.assert_allclose(left_out, truth.mean(0) + size * (mean - truth.mean(0)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(joined.precision_k, _precision(mean, truth), rtol=1e-3)
+
+
+def test_deviations_of_sparse_values_are_those_of_dense_ones(rng):
+    x = rng.poisson(0.5, (50, 6)).astype(float)
+    np.testing.assert_allclose(deviations(sparse.csr_matrix(x)), x.std(0))
