@@ -23,8 +23,9 @@ LINKED_FEATURES = 1000
 """Features whose linked sums are laid out at once."""
 LEAST_LINKED_DEVIATION = 1e-6
 """Deviation of a linked sum up to which it says nothing: that of rounding."""
-FEWEST_CALIBRATING = 30
-"""Paired observations from which on they add to what links say: the standard error of a correlation is then .18."""
+FEWEST_CALIBRATING = 500
+"""Paired observations from which on they add to what links say: with 50 and 200 of them the two together were below the links alone
+(``docs/experiments/single_cell.md``)."""
 
 type Links = Mapping[tuple[str, str], sparse.csr_matrix]
 """By two modalities, (features of the first, features of the second) weights of their links."""
