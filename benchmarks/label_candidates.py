@@ -1,109 +1,240 @@
-"""Labels of cells of another donor or chemistry: Classifier and each of its candidates beside plain logistic regressions.
+"""Labels of another donor, chemistry or fold: Classifier and each of its candidates beside plain logistic regressions.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/label_candidates.py [--sets cite pbmc_3tech kang] [--seeds 0]
+    python benchmarks/label_candidates.py [--sets cite pbmc_3tech kang pam50 ccle] [--seeds 0] [--cache DIR] [--untrained]
 
-Each donor (BMMC CITE, Kang) or chemistry (pbmc_3tech) in turn is left out of everything. "LR" are standardised logistic
-regressions, C = 0.1, of 50 principal components of RNA of the reference; CITE: with 30 of the centred log ratios of
-proteins, or with all of these.
+Each donor (BMMC CITE, Kang), chemistry (pbmc_3tech) or fold of the data (PAM50, CCLE: samples with both modalities) in turn is
+left out of everything, the encoder included. Accuracy and macro F1 are of the pooled observations left out, those whose
+label the rest lacks not counted; ECE is the mean of those left out in turn. "LR": standardised logistic regressions, C = 0.1, balanced or not, of 50 principal components
+of RNA of the reference; with proteins, 30 components of their centred log ratios, or all of these, beside them; of bulk values
+50 components of both modalities. "C chosen": by log loss, 5 inner folds, not balanced. "LR features": of all standardised
+features, C = 0.001, or C chosen in the same way. The error of a regret is that of its paired bootstrap over observations.
+With --cache encoders are kept; --untrained adds Classifier on the encoder as it begins.
 """
 
 import argparse
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from labels_bulk import VIEWS, made
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, OmicsMLMConfig, datasets, evaluation
+from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, OmicsMLMConfig, datasets
 from omicsmlm.evaluation import baselines
 
-N_VARIABLE, C = 2000, 0.1
-SETS = {
+OURS = "Classifier"
+N_VARIABLE, C, C_OF_FEATURES, N_RESAMPLES, N_BINS = 2000, 0.1, 0.001, 200, 15
+CELLS = {
     "cite": (lambda: datasets.load("sc/bmmc_cite_2donor.h5mu"), "batch"),
     "pbmc_3tech": (datasets.pbmc_3tech, "batch"),
     "kang": (lambda: datasets.load("sc/kang_ifnb_pbmc.h5ad"), "donor"),
 }
-"""How a set is loaded, and the column of what is left out."""
+"""How a set of cells is loaded, and the column of what is left out."""
+SETS = (*CELLS, "pam50", "ccle")
+
+
+class Split(NamedTuple):
+    """What is learned from and what is labelled, with the label of each observation."""
+
+    name: str
+    reference: Any
+    test: Any
+    labels_key: str
+
+
+def splits(name: str) -> Iterator[Split]:
+    if name in CELLS:
+        load, key = CELLS[name]
+        data = load()
+        groups = data.obs[key].astype(str).to_numpy()
+        for group in sorted(set(groups)):
+            yield Split(f"{name}-{group}", data[groups != group].copy(), data[groups == group].copy(), "cell_type")
+        return
+    of = made(name)
+    for fold in of.tests:
+        reference, test = (of.shown(rows, VIEWS["both"]) for rows in (of.fold_n != fold, of.fold_n == fold))
+        reference.obs["label"] = reference.obs["label"].astype(object).where(reference.obs["label"].notna(), "Unknown")
+        yield Split(f"{name}-{fold}", reference, test, "label")
 
 
 def dense(part: Any) -> np.ndarray:
     return np.asarray(part.X.toarray() if hasattr(part.X, "toarray") else part.X, dtype=np.float64)
 
 
-def plain_features(reference: Any, test: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def plain_features(split: Split) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """What plain regressions are of: name, features and labels to learn from, features of the test observations."""
+    reference, test = split.reference, split.test
+    label_n = reference.obs[split.labels_key].astype(str).to_numpy()
+    if "methylation" in getattr(reference, "mod", {}):
+        names = [name for name in reference["rna"].obs_names if name in set(reference["methylation"].obs_names)]
+        label_n = reference.obs[split.labels_key].astype(str)[names].to_numpy()
+        known_n = label_n != "Unknown"
+        x_ng = np.hstack([dense(reference[m][names]) for m in VIEWS["both"]])[known_n]
+        q_ng = np.hstack([dense(test[m][test.obs_names]) for m in VIEWS["both"]])
+        scaler = StandardScaler().fit(x_ng)
+        x_ng, q_ng = scaler.transform(x_ng), scaler.transform(q_ng)
+        fitted = PCA(50, random_state=0).fit(x_ng)
+        yield "LR PCA", fitted.transform(x_ng), label_n[known_n], fitted.transform(q_ng)
+        yield "LR features", x_ng, label_n[known_n], q_ng
+        return
+    rna = [log_ratios(data["rna"] if hasattr(data, "mod") else data) for data in (reference, test)]
+    yield "LR features", rna[0], label_n, rna[1]
     if "adt" not in getattr(reference, "mod", {}):
-        return {"LR PCA": baselines.projected_pca(reference, test)}
-    rna, protein = [], []
+        x_nd, q_nd = baselines.projected_pca(reference, test)
+        yield "LR PCA", x_nd, label_n, q_nd
+        return
+    protein = []
     for data in (reference, test):
-        x_ng, y_ng = dense(data["rna"]), np.log1p(dense(data["adt"]))
-        rna.append(np.log1p(x_ng / x_ng.sum(1, keepdims=True) * 1e4))
+        y_ng = np.log1p(dense(data["adt"]))
         protein.append(y_ng - y_ng.mean(1, keepdims=True))
     variable = np.argsort(-rna[0].var(0))[:N_VARIABLE]
-    of_rna = PCA(50, random_state=0).fit(rna[0][:, variable])
-    of_protein = PCA(30, random_state=0).fit(protein[0])
+    of_rna, of_protein = PCA(50, random_state=0).fit(rna[0][:, variable]), PCA(30, random_state=0).fit(protein[0])
     x_nd, q_nd = (of_rna.transform(part[:, variable]) for part in rna)
     y_nd, p_nd = (of_protein.transform(part) for part in protein)
-    return {
-        "LR PCA + CLR (80)": (np.hstack([x_nd, y_nd]), np.hstack([q_nd, p_nd])),
-        "LR PCA + all CLR": (np.hstack([x_nd, protein[0]]), np.hstack([q_nd, protein[1]])),
-    }
+    yield "LR PCA + CLR (80)", np.hstack([x_nd, y_nd]), label_n, np.hstack([q_nd, p_nd])
+    yield "LR PCA + all CLR", np.hstack([x_nd, protein[0]]), label_n, np.hstack([q_nd, protein[1]])
 
 
-def probabilities(reference: Any, test: Any, seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
-    n_batches = reference.obs["batch"].nunique()
-    model = OmicsMLM(reference, OmicsMLMConfig(seed=seed), batch_key="batch" if n_batches > 1 else None)
-    model.train(key_added=None, progress_bar=False)
-    classifier = Classifier.from_model(model, "cell_type", config=ClassifierConfig(seed=seed, component_models=True))
+def log_ratios(part: Any) -> np.ndarray:
+    x_ng = dense(part)
+    return np.log1p(x_ng / np.maximum(x_ng.sum(1, keepdims=True), 1) * 1e4)
+
+
+def plain(split: Split) -> Iterator[tuple[str, pd.DataFrame]]:
+    for name, x_nd, label_n, q_nd in plain_features(split):
+        inverse = C_OF_FEATURES if name == "LR features" else C
+        ways = {
+            f"{name}, balanced": LogisticRegression(C=inverse, class_weight="balanced", max_iter=2000),
+            f"{name}, unbalanced": LogisticRegression(C=inverse, max_iter=2000),
+        }
+        if "CLR" not in name:
+            grid = np.logspace(-4, 0, 5)
+            ways[f"{name}, C chosen"] = LogisticRegressionCV(Cs=grid, cv=5, scoring="neg_log_loss", max_iter=300)
+        for method, regression in ways.items():
+            fitted = make_pipeline(StandardScaler(), regression).fit(x_nd, label_n)
+            yield method, pd.DataFrame(fitted.predict_proba(q_nd), split.test.obs_names, fitted.classes_)
+
+
+def encoder(split: Split, seed: int, cache: Path | None, *, trained: bool = True) -> OmicsMLM:
+    """Train the encoder of a split, or take it from the cache; labels play no part in it."""
+    folder = None if cache is None or not trained else cache / "models" / f"{split.name}-{seed}"
+    if folder is not None and folder.exists():
+        return OmicsMLM.load(folder, split.reference)
+    batch_key = "batch" if "batch" in split.reference.obs else None
+    model = OmicsMLM(split.reference, OmicsMLMConfig(seed=seed), batch_key=batch_key)
+    if trained:
+        model.train(key_added=None, progress_bar=False)
+    if folder is not None:
+        model.save(folder)
+    return model
+
+
+def ours(split: Split, seed: int, arguments: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
+    model = encoder(split, seed, arguments.cache)
+    classifier = Classifier.from_model(model, split.labels_key, config=ClassifierConfig(seed=seed))
     classifier.train(progress_bar=False)
-    print(classifier.candidates.round(3).to_string())
-    yield "Classifier", classifier.predict(test, soft=True)
-    for name, table in classifier.predict_candidates(test).items():
+    print(f"{split.name}, seed {seed}\n{classifier.candidates.round(3).to_string()}", flush=True)
+    yield OURS, classifier.predict(split.test, soft=True)
+    for name, table in classifier.predict_candidates(split.test).items():
         yield f"  {name}", table
-    for name, (x_nd, q_nd) in plain_features(reference, test).items():
-        for weight in ("balanced", None):
-            regression = LogisticRegression(C=C, class_weight=weight, max_iter=2000)
-            fitted = make_pipeline(StandardScaler(), regression).fit(x_nd, reference.obs["cell_type"].astype(str))
-            yield f"{name}, {weight or 'unbalanced'}", pd.DataFrame(fitted.predict_proba(q_nd), columns=fitted.classes_)
+    if arguments.untrained:
+        start = encoder(split, seed, None, trained=False)
+        untrained = Classifier.from_model(start, split.labels_key, config=ClassifierConfig(seed=seed))
+        untrained.train(progress_bar=False)
+        yield f"{OURS}, untrained", untrained.predict(split.test, soft=True)
+
+
+class Pooled(NamedTuple):
+    """What a method says of all observations that were left out, in turn."""
+
+    truth_n: np.ndarray
+    called_n: np.ndarray
+    sure_n: np.ndarray
+    part_n: np.ndarray
+    """Which of those that were left out in turn an observation belongs to: calibration is that of each by itself."""
+
+    def scores(self, at_n: np.ndarray | slice = slice(None)) -> tuple[float, float]:
+        truth_n, called_n = self.truth_n[at_n], self.called_n[at_n]
+        return accuracy_score(truth_n, called_n), f1_score(truth_n, called_n, average="macro", zero_division=0)
+
+    def calibration_error(self) -> float:
+        gap_n = (self.called_n == self.truth_n) - self.sure_n
+        bin_n = np.minimum((self.sure_n * N_BINS).astype(int), N_BINS - 1) + N_BINS * self.part_n
+        return float(np.abs(np.bincount(bin_n, gap_n)).sum() / len(gap_n))
+
+
+def pooled(tables: list[tuple[pd.Series, pd.DataFrame]]) -> Pooled:
+    parts = []
+    for part, (truth, table) in enumerate(tables):
+        p_nc = table.loc[truth.index].to_numpy()
+        called_n = table.columns.to_numpy(dtype=str)[p_nc.argmax(1)]
+        parts.append((truth.to_numpy(), called_n, p_nc.max(1), np.full(len(truth), part)))
+    return Pooled(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def measured(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, Pooled]:
+    """All methods on all observations of a set."""
+    found: dict[str, list[tuple[pd.Series, pd.DataFrame]]] = {}
+    for split in splits(name):
+        truth = split.test.obs[split.labels_key].astype(str)
+        truth = truth[truth.isin(set(split.reference.obs[split.labels_key].astype(str)))]
+        for methods in (ours(split, seed, arguments), plain(split)):
+            for method, table in methods:
+                found.setdefault(method, []).append((truth, table))
+    return {method: pooled(tables) for method, tables in found.items()}
+
+
+def regrets(found: dict[str, Pooled]) -> pd.DataFrame:
+    """The best plain one (after the fact) less Classifier, by accuracy and by macro F1, with the error of the difference."""
+    own, rng = found[OURS], np.random.default_rng(0)
+    sample_rn = rng.integers(0, len(own.truth_n), (N_RESAMPLES, len(own.truth_n)))
+    rows = {}
+    for k, score in enumerate(("accuracy", "macro F1")):
+        best = max((m for m in found if m.startswith("LR")), key=lambda m: found[m].scores()[k])
+        drawn_r = [found[best].scores(at_n)[k] - own.scores(at_n)[k] for at_n in sample_rn]
+        regret = found[best].scores()[k] - own.scores()[k]
+        rows[score] = {
+            "best": best,
+            "regret": regret,
+            "error": np.std(drawn_r),
+            "its ECE": found[best].calibration_error(),
+        }
+    return pd.DataFrame(rows).T
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--untrained", action="store_true")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.filterwarnings("ignore", module="sklearn")
+    everything = []
     for name in arguments.sets:
-        load, key = SETS[name]
-        data = load()
-        batches, rows = data.obs[key].astype(str), []
         for seed in arguments.seeds:
-            for batch in sorted(batches.unique()):
-                is_test = (batches == batch).to_numpy()
-                test = data[is_test].copy()
-                truth = test.obs["cell_type"].astype(str)
-                for method, table in probabilities(data[~is_test].copy(), test, seed):
-                    called = table.columns.to_numpy()[table.to_numpy().argmax(1)]
-                    scores = {
-                        "accuracy": accuracy_score(truth, called),
-                        "macro F1": f1_score(truth, called, average="macro", zero_division=0),
-                        "ECE": evaluation.reliability(table, truth).attrs["ECE"],
-                    }
-                    rows.append({"method": method, "left out": batch, "seed": seed, **scores})
-        found = pd.DataFrame(rows)
-        print(f"\n== {name}\n{found.round(3).to_string()}")
-        means = found.groupby("method", sort=False)[["accuracy", "macro F1", "ECE"]].mean()
-        print(means.round(3).to_string())
-        regret = means[means.index.str.startswith("LR")][["accuracy", "macro F1"]].max() - means.loc["Classifier"]
-        print(f"regret of Classifier: {regret[['accuracy', 'macro F1']].round(3).to_dict()}", flush=True)
+            found = measured(name, seed, arguments)
+            table = pd.DataFrame(
+                {method: [*part.scores(), part.calibration_error()] for method, part in found.items()},
+                index=["accuracy", "macro F1", "ECE"],
+            ).T
+            regret = regrets(found)
+            print(f"\n== {name}, seed {seed}: {len(found[OURS].truth_n)} observations\n{table.round(3).to_string()}")
+            print(regret.to_string(float_format="{:.3f}".format), flush=True)
+            everything.append(regret.assign(set=name, seed=seed, ECE=table.loc[OURS, "ECE"]))
+    whole = pd.concat(everything).rename_axis("score").reset_index()
+    print("\n== regret of Classifier, and its error\n" + whole.to_string(float_format="{:.3f}".format))
+    print(whole.groupby("score")["regret"].apply(lambda part: part.astype(float).mean()).round(4).to_string())
 
 
 if __name__ == "__main__":

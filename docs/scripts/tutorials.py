@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "tutorials"
@@ -87,7 +87,7 @@ def main() -> int:
         start, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         try:
             notebook = execute(file)
-        except CellExecutionError as error:
+        except (CellExecutionError, DeadKernelError) as error:
             print(f"{name}: failed\n{error}", file=sys.stderr)
             failed.append(name)
             continue

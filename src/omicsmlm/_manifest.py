@@ -47,7 +47,7 @@ def write_manifest(directory: Path) -> None:
 
 def has_manifest(directory: str | Path) -> bool:
     """Return whether a directory has a manifest; models of omicsmlm 0.1 have none."""
-    return (whole(directory) / MANIFEST).exists()
+    return os.path.exists(whole(directory) / MANIFEST)
 
 
 def read_directory(

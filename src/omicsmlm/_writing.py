@@ -143,9 +143,9 @@ def check_directory(directory: str | Path, place: str = "save", *, overwrite: bo
 def whole(directory: str | Path, place: str = "load") -> Path:
     """Return where the content of a directory is: under its name, or, if its writer was killed just then, still beside it."""
     target = absolute(directory, place)
-    if not target.exists():
+    if not os.path.exists(target):
         for folder in working_folders(target):
-            if (folder / FORMER).is_dir():
+            if os.path.isdir(folder / FORMER):
                 return folder / FORMER
     return target
 
@@ -288,7 +288,8 @@ def _flush(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):  # not every file system can of folders
+        # Not every file system can of folders.
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):
             raise
     finally:
         os.close(descriptor)

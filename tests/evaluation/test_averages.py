@@ -159,7 +159,7 @@ def test_rows_without_label_or_batch_and_rare_labels_are_left_out(cells, caplog)
     pd.testing.assert_frame_equal(table, avg_bio_batch(*cells))
     note = {key: table.attrs[key] for key in ("left_out", "n_scored", "n_obs", "min_cells")}
     assert note == {"left_out": ["rare"], "n_scored": 90, "n_obs": 101, "min_cells": 10}
-    assert caplog.messages == ["avg_bio_batch: labels with fewer than 10 observations are left out: rare."]
+    assert caplog.messages == ["avg_bio_batch: labels with fewer than 10 observations are left out: 'rare'."]
 
 
 X, LABELS, BATCHES = np.random.default_rng(0).normal(size=(24, 3)), ["a", "b"] * 12, ["x", "x", "y", "y"] * 6

@@ -55,7 +55,7 @@ def test_rows_are_scored_where_every_embedding_is_and_types_are_frequent(caplog)
     evaluated, note = _benchmark._evaluated_observations(label, None, {"whole": whole, "partial": partial}, 10)
     assert np.array_equal(np.flatnonzero(evaluated), np.arange(12, 36))
     assert note == {"left_out": ["a"], "n_scored": 24, "n_obs": 37, "min_cells": 10}
-    assert "types with fewer than 10 cells are left out of scoring: a." in caplog.text
+    assert "types with fewer than 10 cells are left out of scoring: 'a'." in caplog.text
     assert (
         "3 of 37 observations lack a modality that a baseline needs; every row of the table is scored on 24."
         in caplog.text

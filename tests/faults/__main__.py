@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tests.faults.killing import all_kills
+from tests.faults.rights import without_rights
 from tests.faults.spoiling import corrupted, full_disks, scripts
 
 
@@ -34,6 +35,7 @@ def run(n_kills: int, n_changes: int, seed: int) -> list[tuple[str, int, list[st
             place = folder / act.__name__
             place.mkdir()
             note(name, *act(n, place, rng))
+    note("folders without rights", *without_rights())
     return found
 
 

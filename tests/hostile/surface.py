@@ -329,7 +329,7 @@ for name, value in NOTHING.items():
         f"Survival, covariate_keys is {name}": Case(_patients, lambda d, f, v=value: _fitted(d, f, covariate_keys=v)),
         f"Classifier.predict, data is {name}": Case(columned, lambda d, f, v=value: classifier().predict(v)),
         f"Survival.predict, data is {name}": Case(_patients, lambda d, f, v=value: survival().predict(v)),
-        f"Survival.evaluate, data is {name}": Case(_patients, lambda d, f, v=value: survival().evaluate(v)),
+        f"Survival.evaluate, data is {name}": Case(_patients, lambda d, f, v=value: (survival().evaluate(v), None)[1]),
         f"Classifier.load_query_data, query is {name}": Case(
             columned, lambda d, f, v=value: Classifier.load_query_data(v, classifier())
         ),

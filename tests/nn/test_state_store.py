@@ -265,3 +265,54 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     assert _state_store.PATIENCE == 120.0
     assert _state_store.AT_ONCE == 500
     assert _state_store.N_TRIES == 10
+
+
+# ---- file systems without locks, and without the right to write -----------------------------------------------------
+
+
+def test_no_write_ahead_log_is_asked_for_which_network_file_systems_cannot_have(tmp_path):
+    store = filled(tmp_path)
+    with closing(_state_store._connected(tmp_path / "states-0.sqlite")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] in (b"delete", "delete")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM states")
+        assert {file.suffix for file in tmp_path.iterdir()} <= {".sqlite", ".sqlite-journal"}
+        connection.execute("ROLLBACK")
+    check(store)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (sqlite3.SQLITE_BUSY, "database is locked"),
+        (sqlite3.SQLITE_PROTOCOL, "locking protocol"),
+        (sqlite3.SQLITE_IOERR_LOCK, "disk I/O error"),
+        (sqlite3.SQLITE_READONLY, "attempt to write a readonly database"),
+    ],
+)
+def test_a_file_system_without_locks_is_one_sentence_and_the_states_stay(tmp_path, monkeypatch, code, text):
+    store = filled(tmp_path)
+
+    def refused(*arguments):
+        error = sqlite3.OperationalError(text)
+        error.sqlite_errorcode = code
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_state_store, "_insert", refused)
+        with pytest.raises(ValueError, match=f"^cache_dir: expected a directory that can be written, got {text} in "):
+            store.add({DIGESTS[3]: states(3)})
+    check(store)
+    assert [file.name for file in tmp_path.iterdir()] == ["states-0.sqlite"], "taken for damaged by nobody"
+
+
+def test_another_who_holds_the_store_is_waited_for_and_then_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(_state_store, "PATIENCE", 0.05)
+    store = filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "states-0.sqlite", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        for act in (lambda: store.add({DIGESTS[3]: states(3)}), lambda: store.get(DIGESTS)):
+            with pytest.raises(ValueError, match="^cache_dir: .*database is locked in .*; free some space, wait for"):
+                act()
+        holder.execute("ROLLBACK")
+    check(store)

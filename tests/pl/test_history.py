@@ -74,3 +74,12 @@ def test_what_begins_when_is_marked():
     assert marks == dict.fromkeys(["loss", "alignment", "off"], [20, 30])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["train", "validation", "alignment begins", "lowest validation loss, second training"]
+
+
+def test_a_term_of_the_training_alone_has_no_curve_of_zeros():
+    curves = {"train_alignment": [0.0, 4.0, 3.0], "validation_alignment": [0.0, 0.0, 0.0], "validation_kl": [0.0, 0.0]}
+    figure = pl.history({**curves, "train_kl": [0.0, 0.0]})
+    drawn = {axes.get_title(loc="left"): [line.get_label() for line in axes.lines] for axes in figure.axes}
+    assert "validation" not in drawn["alignment"]
+    assert "train" in drawn["alignment"]
+    assert {"train", "validation"} <= set(drawn["kl"])

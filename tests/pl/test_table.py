@@ -33,10 +33,10 @@ def test_every_value_is_written_and_the_best_total_is_first(table, tmp_path):
     written = texts(figure)
     assert written[:2] == ["second", "first"]
     assert {"0.90", "0.10", "0.80", "–", "0.620", "0.340"} <= set(written)
-    assert (
+    note = (
         "90 of 100 observations scored. Types of fewer than 10 cells left out: rare. Undefined and not counted: cLISI."
-        in written
     )
+    assert note in [text.replace("\n", " ") for text in written]
     assert (tmp_path / "table.png").stat().st_size > 5000
 
 
@@ -76,3 +76,16 @@ def test_a_place_that_cannot_be_written_gets_a_sentence(table, tmp_path):
         pl.benchmark_table(table, save=tmp_path / "nowhere" / "table.png")
     with pytest.raises(ValueError, match="save: expected a file that can be written"):
         pl.benchmark_table(table, save=tmp_path / "table.odd")
+
+
+def test_a_long_note_makes_the_picture_no_wider(table):
+    narrow = pl.benchmark_table(table)
+    table.attrs["left_out"] = [f"a type with a long name {i}" for i in range(40)]
+    figure = pl.benchmark_table(table)
+    note = next(text for text in texts(figure) if "scored" in text)
+    assert "name 5 and 34 more." in note.replace("\n", " ")
+    widths = []
+    for drawn in (narrow, figure):
+        drawn.draw_without_rendering()
+        widths.append(drawn.get_tightbbox().width)
+    assert widths[1] <= 1.05 * widths[0]

@@ -47,7 +47,7 @@ def demo(
     model.train(max_epochs)
     embeddings = {"OmicsMLM": mdata.obsm["X_omics"], "OmicsMLM untrained": mdata.obsm["X_untrained"]}
     if controls:
-        say(f"Control: the same training with the rows of {second} shuffled.")
+        say(f"Control: the same training with {second} shuffled over the cells.")
         shuffled = evaluation.shuffle_modality(mdata, second)
         control = OmicsMLM(shuffled, config, batch_key="batch")
         control.train(max_epochs, key_added=None)

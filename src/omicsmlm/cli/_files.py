@@ -1,5 +1,6 @@
 """Files that commands read and write: all is checked before anything is written."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def opened(path: Path, place: str = "source", *, backed: bool = False) -> "AnnDa
     from omicsmlm._checks import value_error
 
     readers: dict[str, Any] = {".h5ad": read_h5ad, ".h5mu": read_h5mu}
-    if path.suffix not in readers or not path.is_file():
+    if path.suffix not in readers or not os.path.isfile(path):
         remedy = "check the path; omicsmlm read turns tables and files of 10x into an .h5mu"
         raise value_error(place, "an existing .h5ad or .h5mu file", repr(str(path)), remedy)
     try:
@@ -67,11 +68,11 @@ def check_target(path: Path, place: str, suffixes: "Collection[str]", *, overwri
     target = absolute(path)
     if target.suffix not in suffixes:
         raise value_error(place, f"a name that ends in {' or '.join(suffixes)}", repr(path.name), "rename it")
-    if target.is_dir():
+    if os.path.isdir(target):
         raise value_error(place, "a file", f"{str(path)!r}, which is a folder", "pass another name")
-    if target.exists() and source.exists() and target.samefile(source):
+    if os.path.exists(target) and os.path.exists(source) and target.samefile(source):
         raise value_error(place, "a new file", f"{str(path)!r}, which is the source", "pass another name")
-    if target.exists() and not overwrite:
+    if os.path.exists(target) and not overwrite:
         raise value_error(place, "a new file", f"{str(path)!r}, which exists", "pass another name, or --overwrite")
     check_writable(target.parent)
 
@@ -88,7 +89,7 @@ def check_model_target(path: Path, place: str, *, overwrite: bool) -> None:
     from omicsmlm._writing import absolute, check_directory
 
     target = absolute(path)
-    if target.exists() and not overwrite:
+    if os.path.exists(target) and not overwrite:
         raise value_error(place, "a new folder", f"{str(path)!r}, which exists", "pass another, or --overwrite")
     check_directory(target, place, overwrite=True, ours=MODEL_FILES)
     check_writable(target.parent)
@@ -125,7 +126,7 @@ def saved_class(folder: Path, place: str = "model") -> str:
     from omicsmlm._manifest import MOST_BYTES, parse_json, read_bounded
 
     config = folder / MODEL_FILES[1]
-    if not config.is_file():
+    if not os.path.isfile(config):
         raise value_error(
             place, "a folder with a saved model", f"{str(folder)!r} without {config.name}", "check the path"
         )

@@ -1,5 +1,6 @@
 """``info``: what a file or a saved model holds, and which families would take it."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ def info(
     as_json: AsJson = False,
 ) -> Report:
     """Say what is in a file or a saved model, which families of models fit, and what they would take."""
-    result = _of_model(source) if source.is_dir() else _of_file(source)
+    result = _of_model(source) if os.path.isdir(source) else _of_file(source)
     return Report(result, "\n".join(_lines(result)))
 
 

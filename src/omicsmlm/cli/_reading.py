@@ -1,5 +1,6 @@
 """``read``: tables and files of 10x to an ``.h5mu``."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,6 +66,6 @@ def read(
 def _sources(texts: Sequence[str]) -> str | list[str] | dict[str, str]:
     """Return one path, several, or several by name."""
     pairs = [text.partition("=") for text in texts]
-    if all(equals and not Path(text).exists() for text, (_, equals, _) in zip(texts, pairs, strict=True)):
+    if all(equals and not os.path.exists(Path(text)) for text, (_, equals, _) in zip(texts, pairs, strict=True)):
         return {name: path for name, _, path in pairs}
     return texts[0] if len(texts) == 1 else list(texts)

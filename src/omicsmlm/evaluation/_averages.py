@@ -146,9 +146,7 @@ def _evaluated_observations(
         found = f"{len(counts) - len(rare)} with {min_cells} observations or more"
         raise value_error("labels", "at least two to tell apart", found, "pass other labels or a smaller min_cells")
     if rare:
-        logger.info(
-            "avg_bio_batch: labels with fewer than %d observations are left out: %s.", min_cells, ", ".join(rare)
-        )
+        logger.info("avg_bio_batch: labels with fewer than %d observations are left out: %s.", min_cells, named(rare))
     evaluated_n = usable_n & ~np.isin(label_n.astype(str), rare)
     return evaluated_n, {
         "left_out": rare,

@@ -123,9 +123,7 @@ def _evaluated_observations(
     evaluated_n = usable_n & (pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1))
     note = {"left_out": rare, "n_scored": int(evaluated_n.sum()), "n_obs": len(label_n), "min_cells": min_cells}
     if rare:
-        logger.info(
-            "benchmark: types with fewer than %d cells are left out of scoring: %s.", min_cells, ", ".join(rare)
-        )
+        logger.info("benchmark: types with fewer than %d cells are left out of scoring: %s.", min_cells, named(rare))
     if not covered_n.all():
         message = "benchmark: %d of %d observations lack a modality that a baseline needs; every row of the table is scored on %d."
         logger.info(message, int((~covered_n).sum()), len(label_n), note["n_scored"])
@@ -216,7 +214,9 @@ def benchmark(
     batch_n = None if batch_key is None else obs_column(data, batch_key, "batch_key")
     alone = [] if batch_n is None else confounded(pd.Series(label_n), pd.Series(batch_n))
     if alone:
-        logger.warning("benchmark: one batch alone holds the types %s; they cannot be mixed rightly.", named(alone))
+        logger.warning(
+            "benchmark: types that one batch alone has, %s: they cannot mix, and lower the batch scores.", named(alone)
+        )
     evaluated = _embeddings(data, keys)
     n_dims = next(iter(evaluated.values())).shape[1]
     evaluated |= _baseline_rows(data, n_dims, baselines, batch_key)

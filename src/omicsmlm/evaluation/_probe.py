@@ -77,7 +77,7 @@ def _kept_rows(label_n: np.ndarray, group_n: np.ndarray | None, min_cells: int) 
     rare = sorted(str(label) for label in counts.index[counts < min_cells])
     kept_n = pd.Series(label_n).map(counts).fillna(0).to_numpy() >= max(min_cells, 1)
     if rare:
-        logger.info("probe: labels with fewer than %d cells are left out: %s.", min_cells, ", ".join(rare))
+        logger.info("probe: labels with fewer than %d cells are left out: %s.", min_cells, named(rare))
     return kept_n, rare
 
 

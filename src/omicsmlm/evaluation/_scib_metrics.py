@@ -42,13 +42,19 @@ def _exact_and_quick(exact: bool) -> Iterator[None]:
     from scib_metrics import nearest_neighbors
 
     approximate = nearest_neighbors.pynndescent
+    theirs = logging.getLogger("scib_metrics")
+    level = theirs.level
     gc.freeze()
     try:
+        theirs.setLevel(
+            max(level, logging.WARNING)
+        )  # one batch alone has a type: `benchmark` says so once, for all metrics
         if exact:
             nearest_neighbors.pynndescent = _exact_neighbors
         yield
     finally:
         nearest_neighbors.pynndescent = approximate
+        theirs.setLevel(level)
         gc.unfreeze()
 
 

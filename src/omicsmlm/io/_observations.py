@@ -26,13 +26,16 @@ def observation_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         If it cannot be read.
     """
     if isinstance(source, pd.DataFrame):
+        n_levels = max(source.columns.nlevels, source.index.nlevels)
+        if n_levels > 1:
+            raise value_error(PLACE, "one level of names of rows and columns", str(n_levels), "join them first")
         has_names = not pd.api.types.is_integer_dtype(source.index.dtype)
         frame = source.reset_index(names=source.index.name or "name") if has_names else source.reset_index(drop=True)
         return frame.set_axis(frame.columns.astype(str), axis=1)
     if not isinstance(source, str | os.PathLike):
         raise value_error(PLACE, "a path or a DataFrame", type(source).__name__, "pass one of them")
     path = Path(source).expanduser()
-    if not path.is_file() or not is_table(path):
+    if not os.path.isfile(path) or not is_table(path):
         raise value_error(PLACE, "an existing .tsv, .csv, .txt or .parquet file", repr(str(path)), "check the path")
     return read_table(PLACE, path, as_text=True)
 

@@ -49,9 +49,9 @@ def opened(place: str, role: Role, source: Source) -> Opened:
     if not isinstance(source, str | os.PathLike):
         raise value_error(place, f"{WANTED}, a DataFrame or an AnnData", type(source).__name__, "pass a path, say")
     path = Path(source).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise value_error(place, "a file or folder that exists", repr(str(path)), "check the path")
-    if path.is_dir():
+    if os.path.isdir(path):
         return _by_type(place, role, _read(place, path, _read_folder))
     suffix = suffix_of(path)
     if is_table(path):
@@ -93,7 +93,9 @@ def _by_type(place: str, role: Role, adata: AnnData) -> Opened:
     types = adata.var["feature_types"].astype(str)
     roles = types.map(FEATURE_TYPES)
     if roles.isna().all():  # types that others have made up
-        return Opened({role: adata})
+        several = types.unique() if types.nunique() > 1 else ()
+        said = f"features of several types, {named(several)}, none of them one of 10x: all are taken for {role}"
+        return Opened({role: adata}, lines=(said,) if len(several) else ())
     parts = {found: adata[:, (roles == found).to_numpy()].copy() for found in roles.dropna().unique()}
     for part in parts.values():
         _name_apart(part)

@@ -12,6 +12,7 @@ from ._convolution import APPROXIMATION, AxisConvolution, AxisExpansion, DownTow
 from ._cross_fitting import CrossFitting, FoldSizes
 from ._decoder import CovariateEncoding, Decoded, Decoder, FeatureHead
 from ._encoder_weights import Source
+from ._feature_shifts import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, FeatureShifts, Observed, ShiftSizes
 from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
 from ._group_folds import CrossFit, group_folds
@@ -52,6 +53,8 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
+    "MOST_PROFILES",
+    "OBSERVATIONS_PER_CLUSTER",
     "APPROXIMATION",
     "Form",
     "place_of",
@@ -104,6 +107,9 @@ __all__ = [
     "DownTower",
     "Estimates",
     "FeatureHead",
+    "FeatureShifts",
+    "Observed",
+    "ShiftSizes",
     "LabelHead",
     "LatentAttention",
     "LatentTransformer",

@@ -6,6 +6,7 @@ here, and only when one is asked for.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,10 +50,11 @@ class Source(NamedTuple):
             If it is neither a directory with a configuration nor a name with a commit.
         """
         folder = Path(self.path)
-        if folder.is_dir() and not (folder / "config.json").is_file():  # libraries would guess one from its name
+        # Without a config, libraries would guess one from the name of the folder.
+        if os.path.isdir(folder) and not os.path.isfile(folder / "config.json"):
             remedy = "pass the directory that save_pretrained made"
             raise value_error("encoder", "a directory with config.json", f"{self.path!r} without it", remedy)
-        if not folder.is_dir() and self.revision is None:
+        if not os.path.isdir(folder) and self.revision is None:
             found = f"{self.path!r}, which is no directory here, without a revision"
             remedy = "pass revision=… (the hash of a commit on the hub), or the path of a local copy"
             raise value_error("encoder", "a local directory or a name with a pinned revision", found, remedy)
@@ -60,9 +62,9 @@ class Source(NamedTuple):
     def key(self) -> str:
         """Name what the weights are: of a directory the content of its files, wherever it lies; of a name its commit."""
         folder = Path(self.path)
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             return json.dumps([self.library, self.path, self.revision])
-        files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
+        files = [file for file in sorted(folder.iterdir()) if os.path.isfile(file) and not file.name.startswith(".")]
         return json.dumps([self.library, {file.name: _digest(file) for file in files}])
 
     @property

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import re
 import sqlite3
 import struct
@@ -152,7 +153,7 @@ class StateStore:
                 with connection:
                     connection.executemany("INSERT OR IGNORE INTO states VALUES (?, ?, ?, ?)", rows)
         except ValueError:
-            if not path.exists():
+            if not os.path.exists(path):
                 raise
             return False
         except sqlite3.Error as error:

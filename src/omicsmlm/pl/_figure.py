@@ -1,5 +1,6 @@
 """The room's figures: made without pyplot, so that nothing is shown and no state is kept."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -47,7 +48,7 @@ def saved(figure: Figure, save: str | Path | None) -> Figure:
     if save is None:
         return figure
     target, endings = absolute(save, "save"), figure.canvas.get_supported_filetypes()
-    if not str(save) or target.is_dir():
+    if not str(save) or os.path.isdir(target):
         raise value_error("save", "a file", f"{str(save)!r}, which is none", "pass figure.png, say")
     target = target if target.suffix else target.with_name(f"{target.name}.png")
     if target.suffix[1:].lower() not in endings:

@@ -67,6 +67,15 @@ def beginnings(panels: Mapping[str, Mapping[str, pd.Series]]) -> dict[str, float
     return found
 
 
+def _is_of_training_alone(curves: Mapping[str, pd.Series]) -> bool:
+    """Return whether a term is 0 on all validation observations and not on those of training: it was not computed there."""
+    return (
+        {"train", "validation"} <= set(curves)
+        and bool((curves["validation"] == 0).all())
+        and bool((curves["train"] != 0).any())
+    )
+
+
 def _mark(axes: Axes, marks: Mapping[str, float], named_too: bool) -> None:
     """Draw a line at each mark, those of one step as one; on the first panel also what it is."""
     at: dict[float, list[str]] = {}
@@ -86,7 +95,7 @@ def history(
     """Draw each quantity of a training history over the steps, training and validation in one panel.
 
     Lines mark where a term of the loss begins, so that a jump of the training loss there explains itself, and where the
-    validation loss was lowest.
+    validation loss was lowest. A term that is not computed on the validation observations has no curve of them.
 
     Parameters
     ----------
@@ -119,6 +128,9 @@ def history(
             panels.setdefault(quantity, {})[rows] = curve
     if not panels:
         raise value_error("history", "at least one curve", "none", "train the model first")
+    for curves in panels.values():
+        if _is_of_training_alone(curves):
+            del curves["validation"]
     found = {**beginnings(panels), **(marks or {})}
     n_columns = min(len(panels), 3)
     n_rows = -(-len(panels) // n_columns)

@@ -1,5 +1,7 @@
 """The table of a benchmark, drawn in the manner of scib: dots for metrics, bars for their means."""
 
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ _ORDER = {"Bio conservation": 0, "Batch correction": 1}
 _CELL = 0.42  # inches
 _ROW = 0.4  # inches
 _CHARACTER = 0.066  # inches, of a name
+_NOTE_CHARACTER = 0.055  # inches, of the note below the table
+_MOST_NAMES = 6  # of types that are left out
 _HEADING = 2.9  # rows that the upright headings take
 
 
@@ -56,17 +60,24 @@ def _headings(axes: Axes, columns: list[tuple[str, str]]) -> None:
             axes.text((first + last + 1) / 2, top - 0.1, heading, ha="center", va="bottom", fontsize=8, weight="bold")
 
 
-def _footnote(table: pd.DataFrame) -> str:
+def _listed(names: Sequence[object]) -> str:
+    """Return the first names, and how many more there are."""
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(map(str, names[:_MOST_NAMES])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _footnote(table: pd.DataFrame, n_characters: int) -> str:
+    """Return what the scores are of, in lines of that many characters."""
     notes = []
     if "n_scored" in table.attrs:
         notes.append(f"{table.attrs['n_scored']:,} of {table.attrs['n_obs']:,} observations scored.")
     if table.attrs.get("left_out"):
         notes.append(
-            f"Types of fewer than {table.attrs['min_cells']} cells left out: {', '.join(table.attrs['left_out'])}."
+            f"Types of fewer than {table.attrs['min_cells']} cells left out: {_listed(table.attrs['left_out'])}."
         )
     if table.attrs.get("undefined"):
         notes.append(f"Undefined and not counted: {', '.join(table.attrs['undefined'])}.")
-    return " ".join(notes)
+    return textwrap.fill(" ".join(notes), n_characters)
 
 
 def benchmark_table(table: pd.DataFrame, *, title: str | None = None, save: str | Path | None = None) -> Figure:
@@ -107,7 +118,8 @@ def benchmark_table(table: pd.DataFrame, *, title: str | None = None, save: str 
     names = [str(name) for name in ordered.index]
     label = _CHARACTER * max(map(len, names)) / _CELL + 0.4  # room for the names, in cells
     top = -0.65 - _HEADING - 1.2
-    figure = new_figure(_CELL * (len(columns) + label), _ROW * (len(names) - top + 0.9 * bool(title)))
+    width = _CELL * (len(columns) + label)
+    figure = new_figure(width, _ROW * (len(names) - top + 0.9 * bool(title)))
     axes = figure.add_subplot()
     axes.set(xlim=(-label, len(columns)), ylim=(len(names) - 0.4, top))
     axes.set_axis_off()
@@ -126,7 +138,8 @@ def benchmark_table(table: pd.DataFrame, *, title: str | None = None, save: str 
             else:
                 _dot(axes, x, y, value, (value - low) / (high - low) if high > low else 0.5)
     _headings(axes, columns)
-    figure.text(0.0, 0.0, _footnote(table), ha="left", va="top", fontsize=7.5, color="0.35", transform=axes.transAxes)
+    note = _footnote(table, int(width / _NOTE_CHARACTER))
+    figure.text(0, 0, note, ha="left", va="top", fontsize=7.5, color="0.35", transform=axes.transAxes)
     if title:
         figure.suptitle(title, fontsize=11, weight="bold", x=0.01, ha="left")
     return saved(figure, save)

@@ -1,5 +1,6 @@
 """Exons and coding parts of the transcripts of a GTF file, zero-based and half-open."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def read_gtf(path: str | Path, transcripts: Iterable[str] | None = None) -> pd.D
     import bioframe
 
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise value_error("gtf", "the path of a GTF file", f"{str(path)!r}, which is no file", "correct the path")
     # quoting=3: quotation marks are part of the attributes; comments are told by the first letter of a line alone
     lines = bioframe.read_table(str(path), schema="gtf", dtype=str, quoting=3, na_filter=False, on_bad_lines="skip")

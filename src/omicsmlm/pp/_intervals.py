@@ -1,6 +1,7 @@
 """Genomic intervals from names, tables and BED files: zero-based and half-open, as in BED."""
 
 import gzip
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def read_bed(path: str | Path) -> pd.DataFrame:
         If there is no such file, or a line is not one of BED.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         remedy = "correct the path; a single region goes into a list"
         raise value_error("regions", "the path of a BED file", f"{str(path)!r}, which is no file", remedy)
     with path.open("rb") as raw:

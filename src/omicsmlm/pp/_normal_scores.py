@@ -38,7 +38,8 @@ def normal_scores(adata: AnnData, reference: AnnData | None = None) -> AnnData:
     Examples
     --------
     >>> from anndata import AnnData
-    >>> normal_scores(AnnData(np.array([[1.0], [5.0], [900.0]]))).X.ravel().round(3).tolist()  # at 1/6, 1/2 and 5/6
+    >>> found = normal_scores(AnnData(np.array([[1.0], [5.0], [900.0]])))
+    >>> found.X.ravel().astype(float).round(3).tolist()  # at 1/6, 1/2 and 5/6
     [-0.967, 0.0, 0.967]
     """
     adata = one_modality("normal_scores", adata)

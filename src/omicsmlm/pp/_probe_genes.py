@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -58,7 +59,7 @@ def _read(annotation: pd.DataFrame | str | Path) -> pd.DataFrame:
         table = annotation
     else:
         path = Path(annotation).expanduser()
-        if not path.is_file():
+        if not os.path.isfile(path):
             found = f"{str(path)!r}, which is no file"
             raise value_error("annotation", "a table or the path of a .csv or .tsv file", found, "correct the path")
         table = _read_table(path)

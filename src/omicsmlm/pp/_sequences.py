@@ -1,6 +1,7 @@
 """DNA, RNA and protein of transcripts, from a genome (FASTA) and its annotation (GTF)."""
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,7 +158,7 @@ def _genome(path: str | Path) -> Any:
     except ImportError as error:
         raise ImportError("extract_sequences needs pyfaidx; run pip install pyfaidx.") from error
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise value_error("fasta", "the path of a FASTA file", f"{str(path)!r}, which is no file", "correct the path")
     try:
         return pyfaidx.Fasta(str(path), sequence_always_upper=True)

@@ -248,9 +248,9 @@ def _check_writable(directory: Path) -> None:
 
 def _checkpoint(path: Path, plan: MaskedPlan, rounds: Rounds) -> str:
     """Return the file of a checkpoint that this plan can go on from."""
-    file = path / "last.ckpt" if path.is_dir() else path
+    file = path / "last.ckpt" if os.path.isdir(path) else path
     wanted = "a checkpoint that train(checkpoint_dir=…) wrote"
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise value_error("resume_from", wanted, f"no file {str(file)!r}", "check the path")
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)

@@ -41,10 +41,27 @@ def weights(model: OmicsMLM) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.module.state_dict().items()}
 
 
-def test_a_query_embeds_at_once_as_the_reference_would(reference):
-    query = new_rows()
+def test_a_query_like_the_reference_embeds_at_once_as_that_would(reference):
+    query = rna(120)
+    query.obs["batch"] = "new " + query.obs["batch"].astype(str)
     model = OmicsMLM.load_query_data(query, reference)
-    np.testing.assert_array_equal(model.get_latent_representation(), reference.get_latent_representation(query))
+    np.testing.assert_array_equal(model.get_latent_representation(), reference.get_latent_representation())
+
+
+def test_features_that_a_query_has_shifted_count_less_at_once(reference, caplog):
+    query = rna(90, 30, first=300)
+    counts = query.X.toarray()
+    counts[:, 3] += 50
+    query.X = counts
+    query.obs["batch"] = ["b0", "new", "new"] * 30
+    with caplog.at_level(logging.INFO, logger="omicsmlm"):
+        model = OmicsMLM.load_query_data(query, reference)
+    weight_g = model.module.shifts.weight_bg[0]
+    assert weight_g.argmin() == 3
+    assert weight_g[3] < 0.4
+    assert any("shifted in a new batch, and count less than half there" in message for message in caplog.messages)
+    found, plain = model.get_latent_representation(), reference.get_latent_representation(query)
+    assert (found != plain).any(1).tolist() == [False, True, True] * 30
 
 
 def test_training_moves_the_query_and_never_the_reference(reference, adapted):
@@ -96,8 +113,8 @@ def test_an_adapted_model_is_saved_and_loaded_whole(adapted, tmp_path):
 def test_a_reference_can_be_a_directory(reference, tmp_path):
     reference.save(tmp_path / "model")
     query = new_rows()
-    model = OmicsMLM.load_query_data(query, tmp_path / "model")
-    np.testing.assert_array_equal(model.get_latent_representation(), reference.get_latent_representation(query))
+    model, same = (OmicsMLM.load_query_data(query, source) for source in (tmp_path / "model", reference))
+    np.testing.assert_array_equal(model.get_latent_representation(), same.get_latent_representation())
 
 
 def test_a_query_can_be_the_reference_of_the_next(reference, adapted):

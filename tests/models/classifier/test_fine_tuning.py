@@ -69,7 +69,7 @@ def test_views_that_agree_are_one_more_term(model):
     assert any(not torch.equal(w, own.module.state_dict()[name]) for name, w in model.module.state_dict().items())
 
 
-def test_the_head_may_have_hidden_layers_beside_its_linear_one(model):
+def test_the_head_may_have_hidden_layers_beside_its_linear_one(model, tmp_path):
     config = ClassifierConfig(tuning="full", hidden_widths=(8, 6), agreement=1.0, agreement_form="infonce")
     classifier = Classifier.from_model(model, "type", config=config)
     classifier.train(2, batch_size=24, accelerator="cpu", progress_bar=False)
@@ -80,6 +80,10 @@ def test_the_head_may_have_hidden_layers_beside_its_linear_one(model):
     x_nd = (z_nd - head.centre_d) / head.scale
     with torch.no_grad():
         torch.testing.assert_close(head(z_nd), head.linear(x_nd) + head.hidden(x_nd))
+    classifier.save(tmp_path / "saved")
+    again = Classifier.load(tmp_path / "saved", classifier.model.adata)
+    assert again.config == config
+    np.testing.assert_allclose(again.predict(soft=True), classifier.predict(soft=True), atol=1e-6)
 
 
 def test_tokens_are_seen_in_both_views_too():

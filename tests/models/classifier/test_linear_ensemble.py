@@ -11,6 +11,7 @@ from omicsmlm.models.classifier._linear_ensemble import (
     SubsetData,
     _add_residual,
     _LinearModel,
+    _RotatedData,
     fit_linear_ensemble,
     fit_residual,
 )
@@ -68,6 +69,20 @@ def test_held_out_logits_know_neither_their_own_label_nor_through_others(rng):
     inner = [model.without_two(2, 3) for model in models]
     np.testing.assert_allclose(inner[0][~out_n], inner[1][~out_n], atol=1e-2)
     assert np.abs(inner[0][out_n]).max() == 0
+    own_n = rows.fold_n == 1
+    other = rows._replace(label_n=np.where(own_n, (rows.label_n + 1) % 3, rows.label_n))
+    model = _LinearModel.of(other, np.ones(360, dtype=bool), 3)._replace(regularisation=0.1)
+    np.testing.assert_allclose(model.without_two(2, 3)[own_n], inner[0][own_n], atol=1e-2)
+
+
+@pytest.mark.parametrize("n", [5, 7, 9])
+def test_in_the_space_that_observations_span_they_are_the_same(rng, n):
+    """Of fewer observations than features, as many, and more."""
+    x_ng, zeros_n = rng.normal(size=(n, 7)).astype(np.float32), np.zeros(n, dtype=np.int64)
+    data = SubsetData(x_ng, zeros_n, np.zeros((n, 1)), zeros_n, zeros_n)
+    direction_gk, rotated = _RotatedData.of(data, np.ones(n, dtype=bool))
+    np.testing.assert_allclose(rotated.z_nd @ direction_gk.T, x_ng, atol=1e-5)
+    np.testing.assert_allclose(direction_gk.T @ direction_gk, np.eye(min(n, 7)), atol=1e-5)
 
 
 def test_held_out_residuals_do_not_know_their_own_labels_through_the_shared_model(rng, monkeypatch):

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mudata import MuData
 
 from omicsmlm import ScMBERT
 from omicsmlm._draws import Draws
 from omicsmlm._types import TokenSet, obs_of
-from tests.objects import QUIET, SMALL_SCMBERT, multiome, rna
+from tests.objects import QUIET, SMALL_SCMBERT, modality, multiome, rna
 
 
 @pytest.fixture(scope="module", params=[4096, 1], ids=["exact", "latents"])
@@ -117,3 +118,17 @@ def test_the_initial_layer_is_what_makes_tokens(model):
     assert len(first) == len(names)
     assert {name.split(".")[0] for name in names} == {"summary", "value_of_bin", "modality", "mask_feature"}
     assert {f"summary.tables.{m}" for m in range(3)} <= names
+
+
+@torch.no_grad()
+def test_cells_that_it_was_initialised_with_are_estimated_by_other_folds_and_new_ones_are_not():
+    model = ScMBERT(MuData({"rna": rna(120), "atac": modality("accessibility", 120)}), SMALL_SCMBERT)
+    module, batch = model.module.eval(), model.adata_manager.create_torch_dataset()[list(range(120))]
+    views, fold_n = model.parts.tokenizer(batch), module.folds(batch)
+    assert set(fold_n.tolist()) == set(range(module.cross_fitting.n_folds))
+    as_new_nd = module.encode(views).mean
+    known_nd = module.unaligned(views, batch).mean
+    torch.testing.assert_close(known_nd, module.encode(views, fold_n).mean)
+    assert float((known_nd - as_new_nd).norm() / as_new_nd.norm()) > 0.01
+    strangers = batch._replace(digests=batch.digests + 1)  # cells of other names
+    torch.testing.assert_close(module.unaligned(views, strangers).mean, as_new_nd)

@@ -19,7 +19,7 @@ from ._imputing import ImputingModel
 from ._inherited import summary
 from ._model import OmicsModel, announce
 from ._named_columns import further_columns, listed_covariates
-from ._query import QueryDerived, QueryModel
+from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._query_module import QueryModule
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, check_fields, from_json, to_json
@@ -27,6 +27,7 @@ from ._registration import Registered
 from ._stages import Stages
 
 __all__ = [
+    "MOST_REFERENCE_EMBEDDINGS",
     "check_config",
     "check_fields",
     "ACCESSIBILITY_WEIGHT",

@@ -1,5 +1,6 @@
 """An object with its embedding as a new file, which takes its name when it is whole."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,10 +62,10 @@ def target_file(path: str | Path, data: AnnData | MuData) -> OutputFile:
     path, suffix = absolute(path), ".h5mu" if isinstance(data, MuData) else ".h5ad"
     if path.suffix != suffix:
         raise value_error("path", f"a name that ends in {suffix}", repr(path.name), "rename it")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise value_error("path", "a file in a folder that exists", repr(str(path)), "make the folder first")
     source = _source(data)
-    if source is not None and path.exists() and path.samefile(source):
+    if source is not None and os.path.exists(path) and path.samefile(source):
         raise value_error("path", "a new file", f"{str(path)!r}, which is being read", "pass another name")
     return OutputFile(path, data, source)
 

@@ -1,6 +1,7 @@
 """A saved model: plain files of one writing, none of which can run code when it is read, and what may be believed of them."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -125,12 +126,13 @@ def read_files(directory: str | Path, inner: str | None = None) -> dict[str, byt
     try:
         return read_directory(directory, names)
     except ValueError:
-        missing = [name for name in names if not (whole(directory) / name).is_file()]
-        if missing:
+        missing = [name for name in names if not os.path.isfile(whole(directory) / name)]
+        is_closed = os.path.exists(directory) and not os.access(whole(directory), os.R_OK | os.X_OK)
+        if missing and not is_closed:
             found = f"a directory without {named(missing)}"
             remedy = f"check the path, or {AGAIN}"
             raise value_error(f"load {str(directory)!r}", f"the files {named(names)}", found, remedy) from None
-        if has_manifest(directory):
+        if is_closed or has_manifest(directory):
             raise
     files = _files_of_old(whole(directory))
     if inner is not None:

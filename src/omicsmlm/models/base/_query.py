@@ -114,7 +114,11 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         if added:
             model._initialize_added(added)
         model.is_trained_ = True
+        model._compare_with_reference()
         return model
+
+    def _compare_with_reference(self) -> None:
+        """Fit, in closed form, what embeds the new batches of a query in another way than the reference would; by default nothing."""
 
     def _describe_query(self) -> str:
         """Return the line that is logged of a query: features shared, added and ignored, and new batches."""
@@ -173,12 +177,15 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
 
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Keep the embedding of some observations, for queries to be aligned with."""
-        reference_md = self.module.reference_md
         if not self.is_query:
-            n_obs = self.adata.n_obs
-            rng = np.random.default_rng(self.config.seed)
-            indices = rng.choice(n_obs, len(reference_md), replace=n_obs < len(reference_md))
-            reference_md.copy_(torch.from_numpy(self.get_latent_representation(indices=np.sort(indices))))
+            latent_md = self.get_latent_representation(indices=self._reference_indices())
+            self.module.reference_md.copy_(torch.from_numpy(latent_md))
+
+    def _reference_indices(self) -> np.ndarray:
+        """Return the positions, ascending, of the observations of a reference whose embedding is kept."""
+        n_obs, n_kept = self.adata.n_obs, len(self.module.reference_md)
+        rng = np.random.default_rng(self.config.seed)
+        return np.sort(rng.choice(n_obs, n_kept, replace=n_obs < n_kept))
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         if self.is_query and (self._new_batches() or not self.derived.added):

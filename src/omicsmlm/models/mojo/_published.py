@@ -5,6 +5,7 @@ each parameter lie; the weights themselves are under a non-commercial licence (C
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +114,7 @@ def published_derived(
 def _settings(folder: Path) -> dict[str, Any]:
     """Return the authors' hyper-parameters."""
     file = folder / CONFIG
-    if not file.is_file():
+    if not os.path.isfile(file):
         remedy = f"download {CONFIG} and the parameters from where the authors publish them"
         raise value_error("directory", f"a folder with {CONFIG}", repr(str(folder)), remedy)
     settings: dict[str, Any] = json.loads(file.read_text())
@@ -157,11 +158,11 @@ def _config(settings: Mapping[str, Any]) -> MOJOConfig:
 
 def _arrays(folder: Path) -> dict[str, np.ndarray]:
     """Return the parameters by name, without the name of the network that begins them all."""
-    if (folder / SAFETENSORS).is_file():
+    if os.path.isfile(folder / SAFETENSORS):
         from safetensors.numpy import load_file
 
         arrays = load_file(folder / SAFETENSORS)
-    elif (folder / NPZ).is_file():
+    elif os.path.isfile(folder / NPZ):
         with np.load(folder / NPZ, allow_pickle=False) as file:
             arrays = dict(file)
     else:

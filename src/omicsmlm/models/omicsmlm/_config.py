@@ -14,6 +14,7 @@ from omicsmlm.models.base import (
     FormerFields,
     check_fields,
 )
+from omicsmlm.nn import ShiftSizes
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ class OmicsMLMDerived(ComponentDerived):
     depth: float
     """The median depth of the RNA; without RNA, the sum over modalities of their median depths, each with the weight of its
     likelihood, protein 1."""
+    shifts: ShiftSizes = ShiftSizes()
+    """What is kept of the reference to find features that a query's batches have shifted; nothing in models of 0.1."""
 
 
 LATENT_OF_FEW = Latent(n_nonlinear=32, n_linear=48, linear_scale=0.4, linear_power=1.0, residual_scale=0.05)

@@ -18,12 +18,14 @@ from omicsmlm.models.base import (
     EMBEDDING_BATCH_SIZE,
     KL_WARMUP,
     MOST_ADVERSARY,
+    MOST_REFERENCE_EMBEDDINGS,
     Batches,
     ComponentModel,
     ExplainingModel,
     FormerFields,
+    announce,
 )
-from omicsmlm.nn import Fitting
+from omicsmlm.nn import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, Fitting, Observed, ShiftSizes
 from omicsmlm.objectives import (
     AlignmentLoss,
     ClusterAlignment,
@@ -119,7 +121,10 @@ class OmicsMLM(
         found, weights = self._component_derived(sample), self._weights(protein_weight=1.0)
         rna = {name for name, state in self.adata_manager.modalities.items() if state["kind"] == "counts"}
         depth = sum(weights[name] * depth for name, depth in found.depths.items() if name in (rna or found.depths))
-        return OmicsMLMDerived(**vars(found), depth=depth)
+        compared = tuple(m for m, state in self.adata_manager.modalities.items() if state["kind"] != "accessibility")
+        n_profiles = max(1, min(MOST_PROFILES, self.adata.n_obs // OBSERVATIONS_PER_CLUSTER))
+        shifts = ShiftSizes(compared, n_profiles if compared else 0)
+        return OmicsMLMDerived(**vars(found), depth=depth, shifts=shifts)
 
     def _select_features(
         self, kind: Kind, values: sparse.csr_matrix, groups_n: np.ndarray | None
@@ -148,7 +153,13 @@ class OmicsMLM(
         n_features = {name: len(s) for name, s in selected.items()}
         batches = Batches(n_categories, n_fixed, derived.n_reference, len(self.adata_manager.numbers["keys"]))
         module = OmicsMLMModule(
-            kinds, n_features, batches, c, folds=derived.folds, n_labels=len(self.adata_manager.labels)
+            kinds,
+            n_features,
+            batches,
+            c,
+            folds=derived.folds,
+            n_labels=len(self.adata_manager.labels),
+            shifts=derived.shifts,
         )
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
@@ -177,6 +188,51 @@ class OmicsMLM(
             objective=whole,
             memory=whole if alignment_losses else None,
         )
+
+    def finish_training(self, train_indices: np.ndarray) -> None:
+        """Keep embeddings of some observations, and mean profiles, for queries to be compared and aligned with."""
+        super().finish_training(train_indices)
+        if self.module.shifts is not None and not self.is_query:
+            indices = self._reference_indices()
+            self.module.shifts.summarise(*self._observed(indices), self._batch_codes()[indices])
+
+    def _compare_with_reference(self) -> None:
+        shifts, n_known = self.module.shifts, self.derived.n_known_batches
+        if shifts is None or n_known is None:
+            return
+        code_n, rng = self._batch_codes(), np.random.default_rng(self.config.seed)
+        for batch in range(n_known, n_known + len(self._new_batches())):
+            own = np.flatnonzero(code_n == batch)
+            if len(own) > MOST_REFERENCE_EMBEDDINGS:
+                own = np.sort(rng.choice(own, MOST_REFERENCE_EMBEDDINGS, replace=False))
+            shifts.fit(batch, *self._observed(own))
+        n_shifted = shifts.n_shifted()
+        if n_shifted:
+            announce(
+                f"{type(self).__name__}: {n_shifted:,} features are shifted in a new batch, and count less than half there."
+            )
+
+    def _batch_codes(self) -> np.ndarray:
+        """Return the batch of each observation, (n,) int64; 0 where there are none."""
+        covariates_nk = self.adata_manager.create_torch_dataset().covariates
+        return covariates_nk[:, 0].numpy() if covariates_nk.shape[1] else np.zeros(self.adata.n_obs, dtype=np.int64)
+
+    def _observed(self, indices: np.ndarray) -> tuple[Observed, np.ndarray]:
+        """Return the scaled values of the modalities that are compared with a reference, and the embedding, of observations."""
+        module, d = self.module, self.module.n_latent
+        assert module.shifts is not None
+        names, g = list(module.shifts.n_features), sum(module.shifts.n_features.values())
+
+        def read(batch: Batch) -> Tensor:
+            grids = self.parts.tokenizer(batch)
+            scaled = module.scalings(grids)
+            visible = [grids[name].visible.float() for name in names]
+            # what is visible of an observation is scaled up for what is not
+            values = [scaled[m] * v.mean(1, keepdim=True).sqrt() for m, v in zip(names, visible, strict=True)]
+            return torch.cat([*values, *visible, module.unaligned(grids, batch).mean], 1)
+
+        found = self.map_observations(None, indices, None, 2 * g + d, read)[0]
+        return Observed(found[:, :g], found[:, g : 2 * g] > 0), found[:, 2 * g :]
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         super()._prepare_training(train_indices)

@@ -1,17 +1,19 @@
 """The network of OmicsMLM."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from omicsmlm._sizes import is_on_host
 from omicsmlm._types import Batch, Encoded, Grid, Kind
 from omicsmlm.models.base import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
 from omicsmlm.nn import (
     Decoded,
+    FeatureShifts,
     Fitting,
     FoldSizes,
     LatentAttention,
@@ -19,6 +21,7 @@ from omicsmlm.nn import (
     ScaledTokens,
     Scalings,
     SetEncoder,
+    ShiftSizes,
     drawn,
     initial_components,
     only_present,
@@ -54,6 +57,8 @@ class OmicsMLMModule(ComponentModule):
         Folds of the observations that it is initialised with.
     n_labels
         Labels that the embedding may be trained to tell apart; 0 for none.
+    shifts
+        Modalities in which shifted features of a query's batches are found.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class OmicsMLMModule(ComponentModule):
         *,
         folds: FoldSizes = FoldSizes(),  # noqa: B008  # an immutable record
         n_labels: int = 0,
+        shifts: ShiftSizes = ShiftSizes(),  # noqa: B008  # an immutable record
     ) -> None:
         super().__init__()
         width = config.width
@@ -86,6 +92,12 @@ class OmicsMLMModule(ComponentModule):
             has_adversary=config.batch_strength > 0,
         )
         self.labels = nn.Linear(self.n_latent, n_labels) if n_labels else None
+        self.shifts: FeatureShifts | None = None
+        if shifts.n_profiles:
+            compared = {name: n_features[name] for name in shifts.modalities}
+            n_batches = batches.n_categories[0] if batches.n_categories else 1
+            n_fixed = n_batches if batches.n_fixed is None else batches.n_fixed
+            self.shifts = FeatureShifts(compared, shifts.n_profiles, n_fixed, n_batches)
 
     def encode(
         self, grids: dict[str, Grid], scaled: dict[str, Tensor] | None = None, fold_n: Tensor | None = None
@@ -119,11 +131,31 @@ class OmicsMLMModule(ComponentModule):
 
     def unaligned(self, grids: dict[str, Grid], batch: Batch) -> Encoded:
         """Return the embedding where no batch is moved; observations that it was initialised with are estimated by other folds."""
-        return self.encode(grids, fold_n=self.folds(batch))
+        return self._weighed(grids, batch, None)
 
     def embed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None = None) -> Encoded:
         """Return the embedding, with the observations of batches that a query has added aligned with the reference."""
-        return self.aligned(self.encode(grids, scaled, self.folds(batch)), batch)
+        return self.aligned(self._weighed(grids, batch, scaled), batch)
+
+    def _weighed(self, grids: dict[str, Grid], batch: Batch, scaled: dict[str, Tensor] | None) -> Encoded:
+        """Return the embedding, in which features that a query's batch has shifted count less; of others as :meth:`encode` gives it."""
+        fold_n = self.folds(batch)
+        encoded = self.encode(grids, scaled, fold_n)
+        if self.shifts is None or not batch.covariates.shape[1] or not len(self.shifts.is_shifted_b):
+            return encoded
+        batch_n = batch.covariates[:, 0]
+        is_shifted_n1 = self.shifts.is_shifted(batch_n)[:, None]
+        if is_on_host(is_shifted_n1) and not is_shifted_n1.any():
+            return encoded
+        weighed = self.encode(grids, self.shifts(self.scalings(grids) if scaled is None else scaled, batch_n), fold_n)
+        return Encoded(*(torch.where(is_shifted_n1, new, old) for new, old in zip(weighed, encoded, strict=True)))
+
+    @torch.no_grad()
+    def load_from(self, other: Self) -> None:
+        """Copy the weights of a module that knows fewer batches, or fewer features; what it lacks stays as it is."""
+        super().load_from(other)
+        if self.shifts is not None and other.shifts is not None:
+            self.shifts.load_from(other.shifts)
 
     def forward(self, grids: dict[str, Grid], batch: Batch) -> OmicsMLMOutputs:
         """Embed, draw a latent, and reconstruct every modality from it and from the covariates."""
