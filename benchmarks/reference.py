@@ -1,4 +1,4 @@
-"""A small reference of the cells that come with the package: one donor mapped onto the other, the model of both with its card.
+"""The small reference that comes with the package: one donor mapped onto the other, and the model of both saved with its card.
 
     python benchmarks/reference.py [--seeds 0] [--save FOLDER]
 

@@ -68,8 +68,8 @@ def write_10x(path: Path, cells: list[str]) -> None:
         features = matrix.create_group("features")
         features["id"] = np.array([f"ENSG{i:011d}" for i in range(30)], dtype="S")
         features["name"] = np.array([*GENES, *(f"G{i}" for i in range(25))], dtype="S")
-        features["feature_type"] = np.full(30, "Gene Expression", dtype="S")
-        features["genome"] = np.full(30, "GRCh38", dtype="S")
+        features["feature_type"] = np.array(["Gene Expression"] * 30, dtype="S")
+        features["genome"] = np.array(["GRCh38"] * 30, dtype="S")
 
 
 def write_files() -> None:

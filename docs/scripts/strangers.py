@@ -51,7 +51,7 @@ def write_10x(path: Path, parts: dict[str, ad.AnnData], suffix: str = "-1") -> N
     """Write a ``filtered_feature_bc_matrix.h5`` as Cell Ranger 3 and later do: features of each type below one another."""
     counts_fn = sparse.csc_matrix(sparse.vstack([sparse.csr_matrix(part.X).T for part in parts.values()]))
     names = np.concatenate([part.var_names.to_numpy(dtype="S") for part in parts.values()])
-    kinds = np.concatenate([np.full(part.n_vars, kind, dtype="S") for kind, part in parts.items()])
+    kinds = np.concatenate([np.array([kind] * part.n_vars, dtype="S") for kind, part in parts.items()])
     cells = next(iter(parts.values())).obs_names
     with h5py.File(path, "w") as file:
         matrix = file.create_group("matrix")
@@ -63,7 +63,7 @@ def write_10x(path: Path, parts: dict[str, ad.AnnData], suffix: str = "-1") -> N
         features = matrix.create_group("features")
         features["id"] = features["name"] = names
         features["feature_type"] = kinds
-        features["genome"] = np.full(len(names), "GRCm38", dtype="S")
+        features["genome"] = np.array(["GRCm38"] * len(names), dtype="S")
 
 
 def multiome(folder: Path) -> None:

@@ -16,8 +16,6 @@ SEED = int(os.environ.get("OMICSMLM_SEED", date.today().toordinal()))
 every_family = pytest.mark.parametrize("family", BASES)
 
 
-# To be moved to the default tier, by leaving the marker out, when none of them fails.
-@pytest.mark.slow
 @every_family
 def test_twenty_hostile_objects_a_family(family):
     @seeded(0)

@@ -104,3 +104,12 @@ def test_other_things_get_one_sentence(tmp_path, ten_x):
         opened("rna", "rna", tmp_path)  # a folder without a matrix
     with pytest.raises(ValueError, match="methylation: expected features of methylation, got only those of 'rna'"):
         opened("methylation", "methylation", ten_x / "filtered_feature_bc_matrix.h5")
+
+
+def test_types_that_nobody_knows_are_one_modality_and_said_to_be():
+    part = AnnData(np.ones((2, 2)), var=pd.DataFrame({"feature_types": ["G", "P"]}, index=["a", "b"]))
+    found = opened("rna", "rna", part)
+    assert list(found.parts) == ["rna"]
+    assert found.lines == ("features of several types, 'G', 'P', none of them one of 10x: all are taken for rna",)
+    part.var["feature_types"] = "transcript"
+    assert opened("rna", "rna", part).lines == ()

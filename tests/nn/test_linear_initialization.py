@@ -10,12 +10,15 @@ from omicsmlm.nn import (
     Fitting,
     are_paired,
     initial_components,
+    linked_estimates,
     log_means,
     only_present,
     own_estimates,
     principal_directions,
     ridge_estimates,
+    with_pairs,
 )
+from omicsmlm.nn._linked_estimates import PairedValues
 
 
 @pytest.fixture
@@ -241,3 +244,23 @@ def test_directions_of_full_rank_are_all_kept(rng):
     found = principal_directions(rng.normal(size=(60, 10)).astype(np.float32), 8, None, 0)
     assert (np.linalg.norm(found.weights_gk, axis=0) > 0).all()
     assert (found.strength_k > 0).all()
+
+
+@pytest.mark.parametrize("n_both", [0, 60])
+def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, monkeypatch):
+    x = {"a": rng.normal(size=(200, 6)).astype(np.float32), "b": rng.normal(size=(200, 9)).astype(np.float32)}
+    has = {"a": np.arange(200) < 100 + n_both, "b": np.arange(200) >= 100}
+    own, link = {m: x[m][has[m]] for m in x}, sparse.csr_matrix(rng.random((6, 9)) * (rng.random((6, 9)) < 0.4))
+    fold_n = np.arange(200) % 5
+    fitting = Fitting(0, fold_n=fold_n, links={("a", "b"): link})
+    found = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"].estimates
+    expected = linked_estimates(
+        own["b"], found["b"].weights_gk, own["a"], link.T.tocsr(), seed=0, fold_n=fold_n[has["a"]]
+    )
+    np.testing.assert_array_equal(found["a"].weights_gk, expected.weights_gk)
+    if n_both:
+        monkeypatch.setattr("omicsmlm.nn._linear_initialization.FEWEST_CALIBRATING", n_both)
+        both = has["a"] & has["b"]
+        pairs = PairedValues(x["a"][both], x["b"][both] @ found["b"].weights_gk, fold_n[both])
+        joined = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"].estimates["a"]
+        np.testing.assert_allclose(joined.weights_gk, with_pairs(expected, pairs, 0).weights_gk, rtol=1e-5)

@@ -1,6 +1,6 @@
 """Simulated data, a small real set, public sets fetched from their authors, and real data found through ``OMICSMLM_DATA``."""
 
-from omicsmlm.datasets._bundled import bmmc_cite
+from omicsmlm.datasets._bundled import bmmc_cite, bmmc_reference
 from omicsmlm.datasets._collections import open_files, write_collection
 from omicsmlm.datasets._fetching import fetch
 from omicsmlm.datasets._files import load, mixology, papalexi, pbmc_3tech, snareseq, teaseq
@@ -11,6 +11,7 @@ from omicsmlm.datasets._simulated import simulate_multiome, simulate_rna
 
 __all__ = [
     "bmmc_cite",
+    "bmmc_reference",
     "fetch",
     "isoforms",
     "load",

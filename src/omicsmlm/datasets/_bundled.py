@@ -1,6 +1,7 @@
-"""A small real data set that comes with the package."""
+"""A small real data set that comes with the package, and a model of it."""
 
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import mudata as md
 
@@ -22,3 +23,24 @@ def bmmc_cite() -> md.MuData:
     """
     with as_file(files("omicsmlm.datasets") / "bundled" / "bmmc_cite_2donor.h5mu") as path:
         return md.read_h5mu(path)
+
+
+def bmmc_reference() -> Path:
+    """Return the folder of a small reference that comes with the package: an :class:`omicsmlm.OmicsMLM` of :func:`bmmc_cite`.
+
+    A query of RNA, proteins or both is mapped onto it in a minute. It is small, and for trying things out; its card, ``README.md``
+    in the folder, has what it reaches from one donor to the other beside plain methods. ``benchmarks/reference.py`` made it.
+
+    Returns
+    -------
+    pathlib.Path
+        For :meth:`omicsmlm.OmicsMLM.from_hub`, ``load`` and ``load_query_data``.
+
+    Examples
+    --------
+    >>> import omicsmlm
+    >>> model = omicsmlm.OmicsMLM.from_hub(bmmc_reference())
+    >>> model.get_latent_representation(bmmc_cite()["rna"][:5].copy()).shape[0]
+    5
+    """
+    return Path(str(files("omicsmlm.datasets") / "bundled" / "bmmc_reference"))

@@ -93,7 +93,9 @@ def _by_type(place: str, role: Role, adata: AnnData) -> Opened:
     types = adata.var["feature_types"].astype(str)
     roles = types.map(FEATURE_TYPES)
     if roles.isna().all():  # types that others have made up
-        return Opened({role: adata})
+        several = types.unique() if types.nunique() > 1 else ()
+        said = f"features of several types, {named(several)}, none of them one of 10x: all are taken for {role}"
+        return Opened({role: adata}, lines=(said,) if len(several) else ())
     parts = {found: adata[:, (roles == found).to_numpy()].copy() for found in roles.dropna().unique()}
     for part in parts.values():
         _name_apart(part)

@@ -23,8 +23,9 @@ LINKED_FEATURES = 1000
 """Features whose linked sums are laid out at once."""
 LEAST_LINKED_DEVIATION = 1e-6
 """Deviation of a linked sum up to which it says nothing: that of rounding."""
-FEWEST_CALIBRATING = 30
-"""Paired observations from which on they add to what links say: the standard error of a correlation is then .18."""
+FEWEST_CALIBRATING = 500
+"""Paired observations from which on they add to what links say: with 50 and 200 of them the two together were below the links alone
+(``docs/experiments/single_cell.md``)."""
 
 type Links = Mapping[tuple[str, str], sparse.csr_matrix]
 """By two modalities, (features of the first, features of the second) weights of their links."""
@@ -145,7 +146,8 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     r"""Return what links and paired observations say together, each component by its precision.
 
     Of observations that were left out, r is the correlation with the truth, of which what exceeds its standard error,
-    :math:`1/\sqrt{n}`, is believed; the two estimates weigh by :math:`r^2 / (1 - r^2)`.
+    :math:`1/\sqrt{n}`, is believed; the two estimates weigh by :math:`r^2 / (1 - r^2)`. What they say together has r times the
+    standard deviation of the truth.
 
     Parameters
     ----------
@@ -161,7 +163,8 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     precisions = [_precision(estimate_nk, pairs.target_nk) for estimate_nk in left_out]
     weights = [precision_k / sum(precisions) for precision_k in precisions]
     estimate_nk = weights[0] * left_out[0] + weights[1] * left_out[1]
-    size_k, mean_k = size_of(pairs.target_nk, estimate_nk), pairs.target_nk.mean(0)
+    precision_k, mean_k = _precision(estimate_nk, pairs.target_nk), pairs.target_nk.mean(0)
+    size_k = size_of(pairs.target_nk, estimate_nk) * np.sqrt(precision_k / (1 + precision_k))
 
     def joined(*parts: np.ndarray) -> np.ndarray:
         return np.asarray(size_k * (weights[0] * parts[0] + weights[1] * parts[1]), dtype=np.float32)
@@ -171,7 +174,7 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     return Estimates(
         joined(*(source.weights_gk for source in sources)),
         np.asarray(offset_k, dtype=np.float32),
-        np.asarray(_precision(estimate_nk, pairs.target_nk), dtype=np.float32),
+        np.asarray(precision_k, dtype=np.float32),
         FoldEstimates(joined(*(f.weights_fgk for f in folds)), joined(*(f.offset_fk for f in folds)))
         if folds
         else None,
