@@ -138,8 +138,8 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
         square = beyond_x.square().sum() + 1e-9
         fraction = beyond_x @ rest_x / square
         group_x, n_groups = _groups(own, len(y_x))
-        pull_g = torch.zeros(n_groups).index_add_(0, group_x, beyond_x * (rest_x - fraction * beyond_x))
-        is_sure = fraction > STANDARD_ERRORS * pull_g.square().sum().sqrt() / square
+        influence_g = torch.zeros(n_groups).index_add_(0, group_x, beyond_x * (rest_x - fraction * beyond_x))
+        is_sure = fraction > STANDARD_ERRORS * influence_g.square().sum().sqrt() / square
         prior = PRIOR_OBS / n_groups
         shrunk = (fraction + prior * fraction_s[s]) / (1 + prior)
         fraction_s[s] = shrunk.clamp(0, 1) if is_sure else 0.0
