@@ -20,9 +20,6 @@ from ._module import IsoFormerModule
 
 PRIOR_OBS = 30.0
 """Observations, or groups, that the prior weights count for, against those that the weights are fitted on."""
-STANDARD_ERRORS = 2.0
-"""Standard errors that the network's weight must be above 0: a validation set of a few genes cannot tell a useful network from one
-that follows chance, and what it adds by chance there it takes away elsewhere. (The rule of the other heads' candidates.)"""
 MIN_EXPLAINED = 0.01
 """Least fraction of squares that an expert is taken to explain, so that no prior weight is 0 or below."""
 
@@ -114,8 +111,9 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
     r"""Return the weight of the network in each set of sequences, (s,) from 0 to 1; that of the combined regressions is the rest.
 
     The weight a that makes the squares of :math:`y - r - a (f - r)` least, with r the regressions' and f the network's prediction,
-    shrunk like those of :func:`stacked` to the network's part of what both explain; 0 where a is less than
-    :data:`STANDARD_ERRORS` standard errors (of sums over groups) above 0, and 1 where there is no regression.
+    shrunk like those of :func:`stacked` to the network's part of what both explain; 1 where there is no regression. All of it is
+    multiplied with :math:`1 - \sigma^2 / a^2`, or 0 if that is less, with σ the standard error of a over groups (James and Stein
+    1961): a validation set of a few genes cannot tell a useful network from one that follows chance.
 
     Parameters
     ----------
@@ -139,10 +137,10 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
         fraction = beyond_x @ rest_x / square
         group_x, n_groups = _groups(own, len(y_x))
         influence_g = torch.zeros(n_groups).index_add_(0, group_x, beyond_x * (rest_x - fraction * beyond_x))
-        is_sure = fraction > STANDARD_ERRORS * influence_g.square().sum().sqrt() / square
+        relative = influence_g.square().sum() / (square * fraction).square().clamp(min=1e-12)
         prior = PRIOR_OBS / n_groups
-        shrunk = (fraction + prior * fraction_s[s]) / (1 + prior)
-        fraction_s[s] = shrunk.clamp(0, 1) if is_sure else 0.0
+        shrunk = (fraction + prior * fraction_s[s]) / (1 + prior) * (1 - relative).clamp(min=0)
+        fraction_s[s] = shrunk.clamp(0, 1)
     return fraction_s
 
 
