@@ -248,3 +248,9 @@ def test_of_a_large_file_neighbours_are_held_out(model, monkeypatch):
     model._split(0.9)
     model._split(1)
     assert len(asked) == 1, "where one buffer holds all, or nothing is held out, as in memory"
+
+
+def test_a_checkpoint_is_kept_in_the_folder_that_is_named(tmp_path):
+    model = OmicsMLM(rna(), SMALL)
+    model.train(1, checkpoint_dir=tmp_path / "kept", **QUIET)
+    assert (tmp_path / "kept" / "last.ckpt").is_file()

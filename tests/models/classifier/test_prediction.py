@@ -121,3 +121,9 @@ def test_candidates_are_what_the_linear_models_say_at_the_temperature(linear):
     views = np.array([" + ".join(np.array(list(data.mod))[[code & 1 > 0, code & 2 > 0]]) for code in subset_n])
     for view, candidate in linear.candidates.index[linear.candidates["chosen"]]:
         pd.testing.assert_frame_equal(soft[views == view], candidates[candidate][views == view], atol=1e-5)
+
+
+def test_novelty_is_a_column_of_its_own_name(head_alone):
+    novelty = head_alone.novelty()
+    assert novelty.name == "novelty"
+    assert novelty.index.equals(head_alone.predict().index)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
+from omicsmlm.models.classifier import _voting
 from omicsmlm.models.classifier._voting import HIGHEST_RESOLUTION, RESOLUTIONS, majority_labels, over_clusters
 from tests.objects import SMALL, rna, state_of
 from tests.test_bad_input import refused
@@ -128,3 +129,9 @@ def test_what_cannot_be_voted_on_is_refused(classifier):
         classifier.predict(majority_voting=True, min_prop=60)
     with refused("column 'blocks': expected a column of .obs, got columns .*'block'", data):
         classifier.predict(majority_voting="blocks")
+
+
+def test_clusters_are_as_fine_as_those_of_celltypist():
+    """celltypist.classifier.Classifier.over_clustering, version 1.7."""
+    assert _voting.RESOLUTIONS == ((5_000, 5.0), (20_000, 10.0), (40_000, 15.0), (100_000, 20.0), (200_000, 25.0))
+    assert (_voting.HIGHEST_RESOLUTION, _voting.N_NEIGHBORS) == (30.0, 10)
