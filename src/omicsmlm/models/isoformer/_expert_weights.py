@@ -140,7 +140,7 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
         relative = influence_g.square().sum() / (square * fraction).square().clamp(min=1e-12)
         prior = PRIOR_OBS / n_groups
         shrunk = (fraction + prior * fraction_s[s]) / (1 + prior) * (1 - relative).clamp(min=0)
-        fraction_s[s] = shrunk.clamp(0, 1)
+        fraction_s[s] = shrunk.clamp(0, 1) + 0.0  # no -0
     return fraction_s
 
 
