@@ -10,14 +10,16 @@ of RNA of the reference; with proteins, 30 components of their centred log ratio
 50 components of both modalities. "C chosen": by log loss, 5 inner folds, not balanced. "LR features": of all standardised
 features, C = 0.001, or C chosen in the same way. The error of a regret is that of its paired bootstrap over observations.
 With --cache encoders and predictions are kept; --untrained adds Classifier on the encoder as it begins.
---divided adds its probabilities divided by the labels' frequencies in the reference to a power, and chooses the power for
-each set on all the others: by the largest regret over accuracy and macro F1, of equal ones by the mean.
+--divided has Classifier divide by no frequency of labels, adds its probabilities divided by each power of these, and chooses
+the power for each set on all the others: by the largest regret over accuracy and macro F1, of equal ones by the mean. For bulk
+values, which Classifier does not divide, that is an experiment of its own.
 """
 
 import argparse
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +37,7 @@ from omicsmlm.evaluation import baselines
 
 OURS = "Classifier"
 POWERS = (0.0, 0.25, 0.5)
-"""Of the frequencies of labels: 0 is Classifier as it is."""
+"""Of the frequencies of labels."""
 N_VARIABLE, C, C_OF_FEATURES, N_RESAMPLES, N_BINS = 2000, 0.1, 0.001, 200, 15
 CELLS = {
     "cite": (lambda: datasets.load("sc/bmmc_cite_2donor.h5mu"), "batch"),
@@ -143,8 +145,11 @@ def encoder(split: Split, seed: int, cache: Path | None, *, trained: bool = True
 
 
 def ours(split: Split, seed: int, arguments: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
+    config = ClassifierConfig(seed=seed)
+    if arguments.divided:  # by what is to be chosen, not by the default
+        config = replace(config, frequency_power=0.0)
     model = encoder(split, seed, arguments.cache)
-    classifier = Classifier.from_model(model, split.labels_key, config=ClassifierConfig(seed=seed))
+    classifier = Classifier.from_model(model, split.labels_key, config=config)
     classifier.train(progress_bar=False)
     print(f"{split.name}, seed {seed}\n{classifier.candidates.round(3).to_string()}", flush=True)
     yield OURS, classifier.predict(split.test, soft=True)
@@ -152,7 +157,7 @@ def ours(split: Split, seed: int, arguments: argparse.Namespace) -> Iterator[tup
         yield f"  {name}", table
     if arguments.untrained:
         start = encoder(split, seed, None, trained=False)
-        untrained = Classifier.from_model(start, split.labels_key, config=ClassifierConfig(seed=seed))
+        untrained = Classifier.from_model(start, split.labels_key, config=config)
         untrained.train(progress_bar=False)
         yield f"{OURS}, untrained", untrained.predict(split.test, soft=True)
 
@@ -213,8 +218,8 @@ def measured(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, P
     for split in splits(name):
         truth = split.test.obs[split.labels_key].astype(str)
         truth = truth[truth.isin(set(split.reference.obs[split.labels_key].astype(str)))]
-        untrained = "-untrained" * arguments.untrained
-        tables = kept(ours(split, seed, arguments), f"ours-{split.name}-{seed}{untrained}", arguments.cache)
+        options = "-untrained" * arguments.untrained + "-divided" * arguments.divided
+        tables = kept(ours(split, seed, arguments), f"ours-{split.name}-{seed}{options}", arguments.cache)
         if arguments.divided:
             label_n = split.reference.obs[split.labels_key].astype(str)
             tables |= {divided_name(power): divided(tables[OURS], label_n, power) for power in POWERS}
