@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from omicsmlm._checks import named, value_error
-from omicsmlm._former_names import under_current_names
+from omicsmlm._former_names import completed
 from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Loader, Parts
 from omicsmlm._writing import absolute
@@ -254,7 +254,7 @@ def _checkpoint(path: Path, plan: MaskedPlan, rounds: Rounds) -> str:
         raise value_error("resume_from", wanted, f"no file {str(file)!r}", "check the path")
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
-        weights, n_rounds = under_current_names(saved["state_dict"]), saved["epoch"] + 1
+        weights, n_rounds = completed(saved["state_dict"], plan.state_dict()), saved["epoch"] + 1
         shapes = {name: value.shape for name, value in weights.items()}
         size, bound_to = saved["round_size"], dict(saved.get("bound_to", plan.bound_to))  # 0.1 wrote none
     except (

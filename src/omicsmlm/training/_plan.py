@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from omicsmlm._draws import Draws
-from omicsmlm._former_names import under_current_names
+from omicsmlm._former_names import completed
 from omicsmlm._types import Batch, Loader, Module, Parts
 
 from ._device import on_device, seed_draws
@@ -135,7 +135,7 @@ class MaskedPlan(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the memory bank for :meth:`on_train_start`, which fills it: before, the weights are not where they will be."""
-        checkpoint["state_dict"] = under_current_names(checkpoint["state_dict"])
+        checkpoint["state_dict"] = completed(checkpoint["state_dict"], self.state_dict())
         self._loaded_bank = checkpoint.get("memory")
 
     def on_train_start(self) -> None:

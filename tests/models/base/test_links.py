@@ -18,16 +18,16 @@ TABLE = pd.DataFrame(
 
 def test_links_are_found_by_name_and_repeated_ones_add_up():
     found = matched_links(TABLE, STATES)
-    assert found == FeatureLinks(["rna", "atac"], [1, 1], [1, 3], [0.75, 2.0])
+    assert found == FeatureLinks(("rna", "atac"), (1, 1), (1, 3), (0.75, 2.0))
     assert str(found) == "2 links of 1 genes and 2 peaks"
 
 
 def test_without_weights_all_links_are_alike():
-    assert matched_links(TABLE.iloc[[0, 3]].drop(columns="weight"), STATES).weights == [1.0, 1.0]
+    assert matched_links(TABLE.iloc[[0, 3]].drop(columns="weight"), STATES).weights == (1.0, 1.0)
 
 
 def test_the_matrix_is_that_of_the_chosen_features():
-    links = FeatureLinks(["rna", "atac"], [0, 1, 1, 2], [0, 1, 3, 2], [0.1, 0.2, 0.3, 0.4])
+    links = FeatureLinks(("rna", "atac"), (0, 1, 1, 2), (0, 1, 3, 2), (0.1, 0.2, 0.3, 0.4))
     ((key, matrix),) = links.between({"rna": [1, 0], "atac": [3, 2, 1]}).items()
     assert key == ("rna", "atac")
     np.testing.assert_allclose(matrix.toarray(), [[0.3, 0, 0.2], [0, 0, 0]], atol=1e-7)

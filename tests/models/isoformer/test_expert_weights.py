@@ -124,6 +124,36 @@ def test_the_network_has_the_share_that_makes_squares_least(weight):
     assert network_fraction(worse, torch.tensor([False, True]), 0.0)[1] < 0.01
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.5])
+def test_a_network_that_is_not_surely_better_has_no_share(weight):
+    """Its weight against a standard error by the jackknife over groups: one that is near the limit, and the two sides of it."""
+    generator = seeded()
+    pair, noise = torch.randn(60, 2, 2, generator=generator), torch.randn(60, 2, generator=generator)
+    group_n, set_n = torch.arange(60) // 3, torch.ones(60, dtype=torch.int64)
+    sure = []
+    for share in np.linspace(0, 0.6, 13):
+        truth_nt = (1 - share) * pair[:, 0] + share * pair[:, 1] + noise
+        given = held_out(pair, set_n, truth_nt, group_n=group_n)
+        found = float(network_fraction(given, torch.tensor([False, True]), weight)[1])
+        beyond, rest = (pair[:, 1] - pair[:, 0]).double().numpy(), (truth_nt - pair[:, 0]).double().numpy()
+        if weight:
+            means = [np.repeat(part.reshape(20, 3, 2).mean(1), 3, axis=0) for part in (beyond, rest)]
+            beyond, rest = (
+                np.concatenate([part, weight**0.5 * (part - mean)], 1)
+                for part, mean in zip((beyond, rest), means, strict=True)
+            )
+        fits = [
+            (beyond[kept] * rest[kept]).sum() / (beyond[kept] ** 2).sum()
+            for kept in group_n.numpy() != np.arange(20)[:, None]
+        ]
+        error = np.sqrt(19 / 20 * ((np.array(fits) - np.mean(fits)) ** 2).sum())
+        ratio = (beyond * rest).sum() / (beyond**2).sum() / error
+        if abs(ratio - 2) > 0.3:  # the jackknife and the sums over groups agree up to terms of 1 / 20
+            assert (found > 0) == (ratio > 2), (share, found, ratio)
+            sure.append(found > 0)
+    assert {True, False} <= set(sure)
+
+
 def squares_of(truth, weight):
     between = np.repeat(truth.reshape(40, 2, 2).mean(1), 2, axis=0)
     return (truth**2).sum() + weight * ((truth - between) ** 2).sum()

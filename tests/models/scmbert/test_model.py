@@ -53,7 +53,7 @@ def test_values_that_are_no_counts_are_refused(kind):
 
 
 def test_heads_that_do_not_divide_the_width():
-    with pytest.raises(ValueError, match=r"^n_heads: expected a divisor of the width, 16, got 3; "):
+    with pytest.raises(ValueError, match=r"^width: expected a multiple of n_heads=3, got 16; "):
         ScMBERT(rna(), replace(SMALL_SCMBERT, n_heads=3))
 
 

@@ -18,11 +18,11 @@ KINDS = ("counts", "accessibility")
 class FeatureLinks(NamedTuple):
     """Links between features of two modalities, by their positions in the vocabularies; none by default."""
 
-    modalities: Sequence[str] = ()
+    modalities: tuple[str, ...] = ()
     """That of the genes, and that of the peaks."""
-    genes: Sequence[int] = ()
-    peaks: Sequence[int] = ()
-    weights: Sequence[float] = ()
+    genes: tuple[int, ...] = ()
+    peaks: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
 
     def between(self, chosen: Mapping[str, Sequence[int]]) -> dict[tuple[str, str], sparse.csr_matrix]:
         """Return the links of some features: by the two modalities, (genes, peaks) weights; nothing where there are no links.
@@ -80,8 +80,8 @@ def matched_links(links: pd.DataFrame, modalities: Mapping[str, Mapping[str, Any
         raise value_error("links", "genes and peaks that the object has", found, "name the features as the object does")
     found = pd.DataFrame({"gene": positions[0], "peak": positions[1], "weight": table["weight"].to_numpy()})[known]
     summed = found.groupby(["gene", "peak"], sort=True)["weight"].sum().reset_index()
-    genes, peaks = (summed[column].tolist() for column in COLUMNS)
-    return FeatureLinks([names[0][0], names[1][0]], genes, peaks, summed["weight"].round(6).tolist())
+    genes, peaks = (tuple(summed[column].tolist()) for column in COLUMNS)
+    return FeatureLinks((names[0][0], names[1][0]), genes, peaks, tuple(summed["weight"].round(6).tolist()))
 
 
 def _checked(links: object) -> pd.DataFrame:

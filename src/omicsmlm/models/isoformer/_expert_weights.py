@@ -20,6 +20,9 @@ from ._module import IsoFormerModule
 
 PRIOR_OBS = 30.0
 """Observations, or groups, that the prior weights count for, against those that the weights are fitted on."""
+STANDARD_ERRORS = 2.0
+"""Standard errors that the network's weight must be above 0: a validation set of a few genes cannot tell a useful network from one
+that follows chance, and what it adds by chance there it takes away elsewhere. (The rule of the other heads' candidates.)"""
 MIN_EXPLAINED = 0.01
 """Least fraction of squares that an expert is taken to explain, so that no prior weight is 0 or below."""
 
@@ -111,7 +114,8 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
     r"""Return the weight of the network in each set of sequences, (s,) from 0 to 1; that of the combined regressions is the rest.
 
     The weight a that makes the squares of :math:`y - r - a (f - r)` least, with r the regressions' and f the network's prediction,
-    shrunk like those of :func:`stacked` to the network's part of what both explain; 1 where there is no regression.
+    shrunk like those of :func:`stacked` to the network's part of what both explain; 0 where a is less than
+    :data:`STANDARD_ERRORS` standard errors (of sums over groups) above 0, and 1 where there is no regression.
 
     Parameters
     ----------
@@ -130,12 +134,23 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
             continue
         own = _rows(validation, validation.set_n == s)
         a_x2, y_x = _with_group_differences(own, group_weight)
-        beyond_x = a_x2[:, 1] - a_x2[:, 0]
+        beyond_x, rest_x = a_x2[:, 1] - a_x2[:, 0], y_x - a_x2[:, 0]
         square = beyond_x.square().sum() + 1e-9
-        prior = PRIOR_OBS / len(own.group_n.unique())
-        fraction = (beyond_x @ (y_x - a_x2[:, 0]) + prior * square * fraction_s[s]) / (square * (1 + prior))
-        fraction_s[s] = fraction.clamp(0, 1)
+        fraction = beyond_x @ rest_x / square
+        group_x, n_groups = _groups(own, len(y_x))
+        influence_g = torch.zeros(n_groups).index_add_(0, group_x, beyond_x * (rest_x - fraction * beyond_x))
+        is_sure = fraction > STANDARD_ERRORS * influence_g.square().sum().sqrt() / square
+        prior = PRIOR_OBS / n_groups
+        shrunk = (fraction + prior * fraction_s[s]) / (1 + prior)
+        fraction_s[s] = shrunk.clamp(0, 1) if is_sure else 0.0
     return fraction_s
+
+
+def _groups(held_out: Predictions, n_values: int) -> tuple[Tensor, int]:
+    """Return the group of each of what :func:`_with_group_differences` returns, (x,) int64 from 0 on, and how many there are."""
+    distinct_g, group_n = held_out.group_n.unique(return_inverse=True)
+    group_x = group_n[:, None].expand(held_out.target.visible.shape)[held_out.target.visible]
+    return group_x.repeat(n_values // max(len(group_x), 1)), len(distinct_g)
 
 
 def balanced_weight(target: Grid, group_n: Tensor) -> float:

@@ -172,7 +172,10 @@ class IsoFormer(AttributedModel):
 
     @torch.no_grad()
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Fit the weights of the experts: of the regressions on the training set, of the network on the validation set."""
+        """Fit the weights of the experts: of the regressions on the training set, of the network on the validation set.
+
+        After that nothing is chosen any more, so the regressions are fitted once more, to the observations of both sets.
+        """
         self.module.reset_weights()
         if not len(self.validation_indices):
             return
@@ -186,6 +189,8 @@ class IsoFormer(AttributedModel):
         group_n = torch.from_numpy(self._groups()[self.validation_indices])
         validation = Predictions(predicted_net, set_n, target, group_n)
         fit_weights(self.module, crossed, validation, self._group_weight(train_indices))
+        if self.module.kernels:
+            self._fit_regressions(np.sort(np.concatenate([train_indices, self.validation_indices])))
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
