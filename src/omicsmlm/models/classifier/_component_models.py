@@ -139,7 +139,7 @@ def fit_component_models(
         sharpness = 1 / calibrate(logits_nc, given_n if k else data.label_n).temperature
         logits.sharpness_3[k] = sharpness
         calibrated[k], chosen_by[k] = logits_nc * sharpness, chosen_by[k] * sharpness
-    table = _compared([*chosen_by, _mean(*chosen_by[:2], logits.discount_c)], given_n, seed)
+    table = _compared([*chosen_by, _mean(chosen_by[0], chosen_by[1], logits.discount_c)], given_n, seed)
     best = int(np.flatnonzero(table["chosen"])[0])
     logits.chosen_candidate.fill_(best)
     held_out_nc = calibrated[0].copy()
