@@ -1,7 +1,7 @@
 """Labels of another donor, chemistry or fold: Classifier and each of its candidates beside plain logistic regressions.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/label_candidates.py [--sets cite pbmc_3tech kang pam50 ccle] [--seeds 0] [--cache DIR] [--untrained]
+    python benchmarks/label_candidates.py [--sets cite pbmc_3tech kang pam50 ccle] [--seeds 0] [--cache DIR] [--untrained] [--divided]
 
 Each donor (BMMC CITE, Kang), chemistry (pbmc_3tech) or fold of the data (PAM50, CCLE: samples with both modalities) in turn is
 left out of everything, the encoder included. Accuracy and macro F1 are of the pooled observations left out, those whose
@@ -9,13 +9,17 @@ label the rest lacks not counted; ECE is the mean of those left out in turn. "LR
 of RNA of the reference; with proteins, 30 components of their centred log ratios, or all of these, beside them; of bulk values
 50 components of both modalities. "C chosen": by log loss, 5 inner folds, not balanced. "LR features": of all standardised
 features, C = 0.001, or C chosen in the same way. The error of a regret is that of its paired bootstrap over observations.
-With --cache encoders are kept; --untrained adds Classifier on the encoder as it begins.
+With --cache encoders and predictions are kept; --untrained adds Classifier on the encoder as it begins.
+--divided has Classifier divide by no frequency of labels, adds its probabilities divided by each power of these, and chooses
+the power for each set on all the others: by the largest regret over accuracy and macro F1, of equal ones by the mean. For bulk
+values, which Classifier does not divide, that is an experiment of its own.
 """
 
 import argparse
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +36,8 @@ from omicsmlm import Classifier, ClassifierConfig, OmicsMLM, OmicsMLMConfig, dat
 from omicsmlm.evaluation import baselines
 
 OURS = "Classifier"
+POWERS = (0.0, 0.25, 0.5)
+"""Of the frequencies of labels."""
 N_VARIABLE, C, C_OF_FEATURES, N_RESAMPLES, N_BINS = 2000, 0.1, 0.001, 200, 15
 CELLS = {
     "cite": (lambda: datasets.load("sc/bmmc_cite_2donor.h5mu"), "batch"),
@@ -139,8 +145,11 @@ def encoder(split: Split, seed: int, cache: Path | None, *, trained: bool = True
 
 
 def ours(split: Split, seed: int, arguments: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
+    config = ClassifierConfig(seed=seed)
+    if arguments.divided:  # by what is to be chosen, not by the default
+        config = replace(config, frequency_power=0.0)
     model = encoder(split, seed, arguments.cache)
-    classifier = Classifier.from_model(model, split.labels_key, config=ClassifierConfig(seed=seed))
+    classifier = Classifier.from_model(model, split.labels_key, config=config)
     classifier.train(progress_bar=False)
     print(f"{split.name}, seed {seed}\n{classifier.candidates.round(3).to_string()}", flush=True)
     yield OURS, classifier.predict(split.test, soft=True)
@@ -148,9 +157,31 @@ def ours(split: Split, seed: int, arguments: argparse.Namespace) -> Iterator[tup
         yield f"  {name}", table
     if arguments.untrained:
         start = encoder(split, seed, None, trained=False)
-        untrained = Classifier.from_model(start, split.labels_key, config=ClassifierConfig(seed=seed))
+        untrained = Classifier.from_model(start, split.labels_key, config=config)
         untrained.train(progress_bar=False)
         yield f"{OURS}, untrained", untrained.predict(split.test, soft=True)
+
+
+def divided_name(power: float) -> str:
+    return f"  divided by frequency^{power:g}"
+
+
+def divided(table: pd.DataFrame, label_n: pd.Series, power: float) -> pd.DataFrame:
+    """Divide probabilities by the frequencies of the labels that were learned from to a power, and normalise them."""
+    weighted = table / label_n.value_counts()[table.columns].to_numpy() ** power
+    return weighted.div(weighted.sum(1), axis=0)
+
+
+def kept(methods: Iterator[tuple[str, pd.DataFrame]], name: str, cache: Path | None) -> dict[str, pd.DataFrame]:
+    """What methods predict, from the cache if it is there."""
+    path = None if cache is None else cache / "predictions" / f"{name}.pkl"
+    if path is not None and path.exists():
+        return pd.read_pickle(path)
+    tables = dict(methods)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.to_pickle(tables, path)
+    return tables
 
 
 class Pooled(NamedTuple):
@@ -187,15 +218,20 @@ def measured(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, P
     for split in splits(name):
         truth = split.test.obs[split.labels_key].astype(str)
         truth = truth[truth.isin(set(split.reference.obs[split.labels_key].astype(str)))]
-        for methods in (ours(split, seed, arguments), plain(split)):
-            for method, table in methods:
-                found.setdefault(method, []).append((truth, table))
+        options = "-untrained" * arguments.untrained + "-divided" * arguments.divided
+        tables = kept(ours(split, seed, arguments), f"ours-{split.name}-{seed}{options}", arguments.cache)
+        if arguments.divided:
+            label_n = split.reference.obs[split.labels_key].astype(str)
+            tables |= {divided_name(power): divided(tables[OURS], label_n, power) for power in POWERS}
+        tables |= kept(plain(split), f"plain-{split.name}", arguments.cache)
+        for method, table in tables.items():
+            found.setdefault(method, []).append((truth, table))
     return {method: pooled(tables) for method, tables in found.items()}
 
 
-def regrets(found: dict[str, Pooled]) -> pd.DataFrame:
+def regrets(found: dict[str, Pooled], method: str = OURS) -> pd.DataFrame:
     """The best plain one (after the fact) less Classifier, by accuracy and by macro F1, with the error of the difference."""
-    own, rng = found[OURS], np.random.default_rng(0)
+    own, rng = found[method], np.random.default_rng(0)
     sample_rn = rng.integers(0, len(own.truth_n), (N_RESAMPLES, len(own.truth_n)))
     rows = {}
     for k, score in enumerate(("accuracy", "macro F1")):
@@ -211,16 +247,53 @@ def regrets(found: dict[str, Pooled]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def chosen_power(regret: pd.DataFrame) -> float:
+    """Return the power of the lowest largest regret over sets, seeds and scores; then of the lowest mean; then the lowest.
+
+    Examples
+    --------
+    >>> chosen_power(pd.DataFrame({"power": [0.0, 0.0, 0.5, 0.5], "regret": [0.02, 0.0, 0.02, -0.01]}))
+    0.5
+    """
+    of_power = regret.groupby("power")["regret"].agg(["max", "mean"]).round(6).reset_index()
+    return float(of_power.sort_values(["max", "mean", "power"])["power"].iloc[0])
+
+
+def shrinkage(regret: pd.DataFrame) -> pd.DataFrame:
+    """What the power chosen on all sets, and on all but this one, does on each set: accuracy, macro F1 and ECE.
+
+    Parameters
+    ----------
+    regret
+        One row for each set, seed, power and score: "set", "seed", "power", "score", "value", "regret", "ECE".
+    """
+    rows = {}
+    for name, own in regret.groupby("set", sort=False):
+        others = regret[regret["set"] != name]
+        powers = {"none": 0.0, "with": chosen_power(regret)}
+        powers |= {"without": chosen_power(others)} if len(others) else {}
+        for how, power in powers.items():
+            part = own[own["power"] == power]
+            means = part.groupby("score")[["value", "regret"]].mean().unstack()
+            rows[name, how] = {
+                "power": power,
+                **{f"{a} {b}": x for (a, b), x in means.items()},
+                "ECE": part["ECE"].mean(),
+            }
+    return pd.DataFrame(rows).T.rename_axis(["set", "chosen"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--untrained", action="store_true")
+    parser.add_argument("--divided", action="store_true")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.filterwarnings("ignore", module="sklearn")
-    everything = []
+    everything, of_powers = [], []
     for name in arguments.sets:
         for seed in arguments.seeds:
             found = measured(name, seed, arguments)
@@ -232,9 +305,19 @@ def main() -> None:
             print(f"\n== {name}, seed {seed}: {len(found[OURS].truth_n)} observations\n{table.round(3).to_string()}")
             print(regret.to_string(float_format="{:.3f}".format), flush=True)
             everything.append(regret.assign(set=name, seed=seed, ECE=table.loc[OURS, "ECE"]))
+            for power in POWERS if arguments.divided else ():
+                own = table.loc[divided_name(power)]
+                part = regrets(found, divided_name(power))[["regret", "error"]].astype(float)
+                of_powers.append(part.assign(set=name, seed=seed, power=power, value=own[part.index], ECE=own["ECE"]))
     whole = pd.concat(everything).rename_axis("score").reset_index()
     print("\n== regret of Classifier, and its error\n" + whole.to_string(float_format="{:.3f}".format))
     print(whole.groupby("score")["regret"].apply(lambda part: part.astype(float).mean()).round(4).to_string())
+    if of_powers:
+        whole = pd.concat(of_powers).rename_axis("score").reset_index()
+        print(
+            "\n== power of the frequency, chosen on all sets and without this one\n"
+            + shrinkage(whole).round(3).to_string()
+        )
 
 
 if __name__ == "__main__":

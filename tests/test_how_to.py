@@ -93,6 +93,16 @@ def write_files() -> None:
     bulk["methylation"].to_df().T.to_csv("beta.csv.gz")
     clinical = bulk.obs[["time_days", "event", "age_years"]].assign(sex=np.resize(["male", "female"], bulk.n_obs))
     clinical.to_csv("clinical.csv", index_label="PATIENT_ID")
+    write_gtf(mdata)
+
+
+def write_gtf(mdata: md.MuData) -> None:
+    """A GTF file in which each gene begins at a peak."""
+    with open("genes.gtf", "w", encoding="utf-8") as file:
+        for gene, peak in zip(mdata["rna"].var_names, mdata["atac"].var_names, strict=False):
+            chrom, start, _ = re.split("[:-]", peak)
+            named = f'gene_id "{gene}"; transcript_id "{gene}.1"; gene_name "{gene}";'
+            file.write(f"{chrom}\tsimulated\texon\t{int(start) + 1}\t{int(start) + 900}\t.\t+\t.\t{named}\n")
 
 
 def names_of(page: str) -> dict[str, object]:

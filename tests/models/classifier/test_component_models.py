@@ -22,6 +22,7 @@ from omicsmlm.models.classifier._linear_model import LabelData
 from omicsmlm.nn import LabelHead
 from tests.objects import SMALL, multiome
 
+DEFAULTS = ClassifierConfig()
 NAMES = ["embedding", "components, balanced", "components", "mean"]
 
 
@@ -35,13 +36,13 @@ def known(rng, by_features: bool, n=150):
     return SubsetData(x_ng.astype(np.float32), np.ones(n, dtype=np.int64), z_nd, label_n, fold_n)
 
 
-def fitted(data, choice_n=None):
+def fitted(data, choice_n=None, config=DEFAULTS):
     head = LabelHead(4, 3)
-    found = fit_head(head, LabelData(*data[2:]), np.arange(len(data.label_n)), ClassifierConfig())
+    found = fit_head(head, LabelData(*data[2:]), np.arange(len(data.label_n)), config)
     scaled = data._replace(z_nd=head.scaled(torch.from_numpy(data.z_nd)).double().numpy())
     directions_gk = principal_directions(data.x_ng, {"rna": slice(0, 6)}, 0)
     folds = Folds(data.fold_n, data.fold_n if choice_n is None else choice_n)
-    return head, scaled, fit_component_models(head, found, scaled, folds, directions_gk, 0)
+    return head, scaled, fit_component_models(head, found, scaled, folds, directions_gk, config)
 
 
 def test_directions_are_those_of_each_modality_with_components_of_one_size(rng, monkeypatch):
@@ -136,12 +137,38 @@ def test_the_mean_predicts_unless_another_is_better_beyond_chance(rng, n_wrong, 
 def test_the_mean_holds_as_it_is():
     data = known(np.random.default_rng(0), by_features=True)
     data = data._replace(z_nd=data.x_ng[:, :4] + np.random.default_rng(1).normal(size=(150, 4)))
-    head, scaled, found = fitted(data)
+    head, scaled, found = fitted(data, config=ClassifierConfig(frequency_power=0))
     assert found.table.loc["mean", "chosen"]
     inputs = torch.from_numpy(data.x_ng), torch.ones(150, dtype=torch.int64), torch.from_numpy(scaled.z_nd).float()
     p_n4c = found.logits(*inputs).softmax(2)
     torch.testing.assert_close(found.logits.chosen(*inputs).softmax(1), (p_n4c[:, 0] + p_n4c[:, 1]) / 2)
     np.testing.assert_allclose(np.exp(found.held_out_nc).sum(1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.25, 1.0])
+def test_the_mean_is_divided_by_a_power_of_the_labels_frequencies(power):
+    rng = np.random.default_rng(0)
+    data = known(rng, by_features=True)
+    label_n = np.where(rng.random(150) < 0.7, 0, data.label_n)  # one frequent label, two rare ones
+    x_ng = (data.x_ng + 2 * np.eye(6)[label_n]).astype(np.float32)
+    data = data._replace(label_n=label_n, x_ng=x_ng, z_nd=x_ng[:, :4] + rng.normal(size=(150, 4)))
+    _, scaled, found = fitted(data, config=ClassifierConfig(frequency_power=power))
+    inputs = torch.from_numpy(data.x_ng), torch.ones(150, dtype=torch.int64), torch.from_numpy(scaled.z_nd).float()
+    p_n4c = found.logits(*inputs).softmax(2).numpy()
+    for n in range(150):
+        share_c = [(p_n4c[n, 0, c] + p_n4c[n, 1, c]) / (label_n == c).mean() ** power for c in range(3)]
+        np.testing.assert_allclose(p_n4c[n, 3], np.array(share_c) / sum(share_c), rtol=1e-4, atol=1e-6)
+    plain = fitted(data, config=ClassifierConfig(frequency_power=0))[2]
+    given_n3c = plain.logits(*inputs).softmax(2).numpy()[:, :3]
+    np.testing.assert_allclose(p_n4c[:, :3], given_n3c, atol=1e-6, err_msg="the candidates themselves stay")
+    assert (p_n4c[:, 3].argmax(1) == 0).sum() < (plain.logits(*inputs)[:, 3].argmax(1) == 0).sum() or power < 1
+    if found.table.loc["mean", "chosen"]:  # and so are those that it is calibrated and chosen by
+        frequency_c = np.bincount(label_n) / 150
+        expected_nc = np.exp(plain.held_out_nc) / frequency_c**power
+        assert plain.table.loc["mean", "chosen"]
+        np.testing.assert_allclose(
+            np.exp(found.held_out_nc), expected_nc / expected_nc.sum(1, keepdims=True), rtol=1e-4, atol=1e-7
+        )
 
 
 @pytest.fixture(scope="module")

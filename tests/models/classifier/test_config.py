@@ -12,6 +12,7 @@ from tests.test_bad_input import refused
     ("changes", "message"),
     [
         ({"tuning": "none"}, 'tuning: expected "frozen", "lora", "ia3" or "full", got \'none\''),
+        ({"frequency_power": 1.5}, "frequency_power: expected a number from 0 to 1, got 1.5"),
         ({"false_rejection": 1.0}, "false_rejection: expected a fraction of at least 0 and below 1, got 1.0"),
         ({"false_rejection": -0.1}, "false_rejection: expected a fraction of at least 0 and below 1, got -0.1"),
         ({"balance": 2.0}, "balance: expected a number from 0 to 1, got 2.0"),
@@ -103,6 +104,7 @@ def test_the_defaults():
         "tuning": "frozen",
         "linear_models": None,
         "component_models": True,
+        "frequency_power": 0.25,
         "false_rejection": 0.05,
         "balance": 1.0,
         "n_folds": 5,

@@ -9,6 +9,7 @@ import torch
 from omicsmlm.nn import ComponentLogits, LabelHead, mean_probability
 
 from ._calibration import LOWEST_LOGIT, calibrate
+from ._config import ClassifierConfig
 from ._head_fit import HeadFit
 from ._linear_ensemble import SubsetData
 from ._linear_model import LabelData, choose_regularisation, fit_logistic, held_out_logits
@@ -90,12 +91,18 @@ def principal_directions(x_ng: np.ndarray, spans: dict[str, slice], seed: int) -
 
 
 def fit_component_models(
-    head: LabelHead, fitted: HeadFit, data: SubsetData, folds: Folds, directions_gk: np.ndarray, seed: int
+    head: LabelHead,
+    fitted: HeadFit,
+    data: SubsetData,
+    folds: Folds,
+    directions_gk: np.ndarray,
+    config: ClassifierConfig,
 ) -> ComponentFit:
     """Fit the regressions, and choose a candidate by the mean of accuracy and macro F1 on held-out folds.
 
     Both scores count, since the rare labels that a balanced model finds cost it accuracy. The mean of embedding and balanced
-    regression predicts unless another candidate is better by more than two standard errors of the paired difference.
+    regression, divided by the labels' frequencies to a power, predicts unless another candidate is better by more than two
+    standard errors of the paired difference.
 
     Parameters
     ----------
@@ -109,12 +116,13 @@ def fit_component_models(
         Of these.
     directions_gk
         Principal directions of features.
-    seed
-        Seed of the sample by which regularisations are chosen.
+    config
+        Hyper-parameters: ``frequency_power``, and the seed of the sample by which regularisations are chosen.
     """
-    logits, n_labels = _prepared(head, data, directions_gk), len(head.linear.weight)
+    logits, n_labels, seed = _prepared(head, data, directions_gk), len(head.linear.weight), config.seed
     whole_m = data.subset_n == logits.whole
     given_n, x_ng = data.label_n[whole_m], torch.from_numpy(data.x_ng[whole_m])
+    logits.discount_c = torch.from_numpy(discounts(given_n, n_labels, config.frequency_power)).float()
     component_nk = logits.components(x_ng).double().numpy()
     learned = LabelData(component_nk, fitted.label_n[whole_m], folds.calibration_m[whole_m])
     embedded = LabelData(data.z_nd, fitted.label_n, folds.choice_m)
@@ -131,11 +139,12 @@ def fit_component_models(
         sharpness = 1 / calibrate(logits_nc, given_n if k else data.label_n).temperature
         logits.sharpness_3[k] = sharpness
         calibrated[k], chosen_by[k] = logits_nc * sharpness, chosen_by[k] * sharpness
-    table = _compared([*chosen_by, _mean(*chosen_by[:2])], given_n, seed)
+    table = _compared([*chosen_by, _mean(chosen_by[0], chosen_by[1], logits.discount_c)], given_n, seed)
     best = int(np.flatnonzero(table["chosen"])[0])
     logits.chosen_candidate.fill_(best)
     held_out_nc = calibrated[0].copy()
-    held_out_nc[whole_m] = [held_out_nc[whole_m], *calibrated[1:], _mean(held_out_nc[whole_m], calibrated[1])][best]
+    mean_nc = _mean(held_out_nc[whole_m], calibrated[1], logits.discount_c)
+    held_out_nc[whole_m] = [held_out_nc[whole_m], *calibrated[1:], mean_nc][best]
     return ComponentFit(logits, held_out_nc, table)
 
 
@@ -150,10 +159,21 @@ def _prepared(head: LabelHead, data: SubsetData, directions_gk: np.ndarray) -> C
     return logits
 
 
-def _mean(first_nc: np.ndarray, second_nc: np.ndarray) -> np.ndarray:
+def discounts(label_n: np.ndarray, n_labels: int, power: float) -> np.ndarray:
+    """Compute what the mean is divided by, (c,): the labels' frequencies to a power.
+
+    Examples
+    --------
+    >>> discounts(np.repeat([0, 1], [4, 60]), 2, 0.5).round(3).tolist(), discounts(np.array([0, 1, 1]), 2, 0).tolist()
+    ([0.25, 0.968], [1.0, 1.0])
+    """
+    return (np.bincount(label_n, minlength=n_labels) / len(label_n)) ** power
+
+
+def _mean(first_nc: np.ndarray, second_nc: np.ndarray, discount_c: torch.Tensor) -> np.ndarray:
     """Compute the logits of the mean of two predictions; a label that one did not know counts as next to impossible there."""
     first, second = (torch.from_numpy(np.maximum(part, LOWEST_LOGIT)) for part in (first_nc, second_nc))
-    return mean_probability(first, second).numpy()
+    return mean_probability(first, second, discount_c.double()).numpy()
 
 
 def _again(data: LabelData, fitted: HeadFit, folds: Folds, n_labels: int) -> np.ndarray:

@@ -37,6 +37,10 @@ class ClassifierConfig:
         stand beside the embedding, with at most ``MOST_OBSERVATIONS`` labelled observations and a frozen encoder. The mean
         of the probabilities by the embedding and by the balanced regression predicts, unless one of the three is better on
         held-out observations beyond chance. False, or ``linear_models=False``: the embedding alone.
+    frequency_power
+        Power of the labels' frequencies that this mean is divided by, before its probabilities are made to sum to 1 again.
+        0 leaves it as it is, for observations whose labels are as frequent as in training; 1 treats every label as equally
+        frequent. Chosen among 0, .25 and .5 by leaving one data set out (``docs/experiments/queries_and_labels.md``).
     false_rejection
         Fraction of observations of known labels that may be called unknown, at least 0 and below 1.
     balance
@@ -80,6 +84,7 @@ class ClassifierConfig:
     tuning: Tuning = "frozen"
     linear_models: bool | None = None
     component_models: bool = True
+    frequency_power: float = 0.25
     false_rejection: float = 0.05
     balance: float = 1.0
     n_folds: int = 5
@@ -102,6 +107,7 @@ class ClassifierConfig:
         only_frozen = not self.linear_models or self.tuning == "frozen"
         ranges = {
             "linear_models": (only_frozen, 'None or False unless tuning is "frozen"'),
+            "frequency_power": (0 <= self.frequency_power <= 1, "a number from 0 to 1"),
             "false_rejection": (0 <= self.false_rejection < 1, "a fraction of at least 0 and below 1"),
             "balance": (0 <= self.balance <= 1, "a number from 0 to 1"),
             "n_folds": (self.n_folds >= 2, "at least 2"),
@@ -178,5 +184,7 @@ class ClassifierConfig:
         return asked and self.tuning == "frozen" and n_labelled <= MOST_OBSERVATIONS
 
 
-FORMER_CONFIG = FormerFields(renamed={"anchor": "linear_models", "hidden_rates": "mask_rates"})
-"""Hyper-parameters of models saved by 0.1 that have another name now."""
+FORMER_CONFIG = FormerFields(
+    renamed={"anchor": "linear_models", "hidden_rates": "mask_rates"}, absent={"frequency_power": 0.0}
+)
+"""Hyper-parameters of models saved by 0.1 that have another name now, or that came later."""

@@ -123,7 +123,7 @@ class LabelTraining(LabelPredictor):
         whole_ng = x_ng[subset_n == 2 ** len(features.names) - 1]
         directions_gk = principal_directions(whole_ng, features.spans, self.config.seed)
         data, folds = SubsetData(x_ng, subset_n, *labelled), Folds(labelled.fold_n, choice_n[position_n])
-        found = fit_component_models(self.module.head, fitted, data, folds, directions_gk, self.config.seed)
+        found = fit_component_models(self.module.head, fitted, data, folds, directions_gk, self.config)
         self.features, self.linear_models = features, found.logits
         view = " + ".join(features.names)
         self.candidates = pd.concat({view: found.table}, names=CANDIDATE_INDEX)
