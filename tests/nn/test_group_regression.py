@@ -71,6 +71,7 @@ def test_the_penalty_is_the_one_that_predicts_folds_best_and_these_predictions_a
     assert best == 3.0
     chosen, expected = GroupRegression(3, 1), GroupRegression(3, 1)
     found = chosen.fit(x, y, group, fold, 4.0, penalties)
+    assert found.chosen == ((3.0,),)
     expected.fit(x, y, group, fold, 4.0, (best,))
     torch.testing.assert_close(chosen.weight_ft, expected.weight_ft)
     torch.testing.assert_close(found.predicted_nt, fits[best][1], atol=1e-4, rtol=1e-4)

@@ -21,7 +21,7 @@ def case(n=40, k=3, t=2):
 def fitted(n_landmarks, rates, penalties, seed=0):
     x, y, fold = case()
     model = KernelRegression(3, n_landmarks, 2)
-    explained, _ = model.fit(x, y, fold, rates, penalties, torch.Generator().manual_seed(seed))
+    explained, _, _ = model.fit(x, y, fold, rates, penalties, torch.Generator().manual_seed(seed))
     return model, explained
 
 
@@ -72,14 +72,14 @@ def test_width_and_penalty_are_those_that_explain_most_of_held_out_rows():
 def test_each_fold_is_predicted_by_kernel_ridge_regression_of_the_others():
     x, y, fold = case()
     model = KernelRegression(3, 40, 2)
-    _, predicted = model.fit(x, y, fold, (0.5,), (0.3,), torch.Generator().manual_seed(0))
+    _, predicted, _ = model.fit(x, y, fold, (0.5,), (0.3,), torch.Generator().manual_seed(0))
     for held in range(4):
         trained = (fold != held).numpy()
         reference = KernelRidge(alpha=0.3, kernel="rbf", gamma=float(model.rate)).fit(x[trained], y[trained])
         np.testing.assert_allclose(predicted[~trained], reference.predict(x[~trained]), atol=3e-3)
     changed = y.clone()
     changed[fold == 2] = 100.0
-    _, again = model.fit(x, changed, fold, (0.5,), (0.3,), torch.Generator().manual_seed(0))
+    _, again, _ = model.fit(x, changed, fold, (0.5,), (0.3,), torch.Generator().manual_seed(0))
     torch.testing.assert_close(again[fold == 2], predicted[fold == 2], msg="its own targets do not count")
     assert not torch.equal(again[fold == 1], predicted[fold == 1])
 
@@ -138,7 +138,7 @@ def test_equal_rows_are_no_trouble():
 def test_targets_of_nothing_explain_nothing_and_do_no_harm():
     x, y, fold = case()
     model = KernelRegression(3, 40, 2)
-    explained, predicted = model.fit(x, y * 0, fold, RATES, PENALTIES, torch.Generator().manual_seed(0))
+    explained, predicted, _ = model.fit(x, y * 0, fold, RATES, PENALTIES, torch.Generator().manual_seed(0))
     assert explained == 1, "nothing is left of nothing"
     assert not model.weight_mt.any()
     assert not predicted.any()

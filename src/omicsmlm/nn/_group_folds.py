@@ -16,6 +16,8 @@ class CrossFit(NamedTuple):
     """R² on held-out observations."""
     predicted_nt: Tensor
     """(n, t): predictions of each fold by a regression that was fitted to all others."""
+    chosen: tuple[tuple[float, ...], ...]
+    """Of each list of candidates that the regression was given, the chosen one, as a list of one."""
 
 
 def group_folds(group_n: Tensor, n_folds: int, generator: torch.Generator) -> Tensor:

@@ -94,7 +94,7 @@ class GroupRegression(nn.Module):
         _, penalty, predicted_nt = best
         self.get_buffer("weight_ft").copy_(_solved(gram_ff, moment_ft, penalty))
         explained = 1 - (y_nt - predicted_nt).square().sum() / y_nt.square().sum().clamp(min=1e-12)
-        return CrossFit(float(explained), predicted_nt)
+        return CrossFit(float(explained), predicted_nt, ((penalty,),))
 
     def _standardised(self, x_nf: Tensor) -> Tensor:
         """Return standardised features, and the constant beside them if there is an offset."""

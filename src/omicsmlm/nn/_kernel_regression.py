@@ -83,7 +83,7 @@ class KernelRegression(nn.Module):
         landmark_mk.zero_()[: len(center_mk)] = center_mk
         self.get_buffer("weight_mt").zero_()[: len(center_mk)] = into_mr @ weight_rt
         self.get_buffer("rate").copy_(rate / scale)
-        return CrossFit(explained, _held_out(span_nr, y_nt, fold_n, penalty))
+        return CrossFit(explained, _held_out(span_nr, y_nt, fold_n, penalty), ((rate,), (penalty,)))
 
 
 def _squared_distances(x_nk: Tensor, y_mk: Tensor) -> Tensor:

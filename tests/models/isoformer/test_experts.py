@@ -61,7 +61,7 @@ def test_scores_are_fitted_to_the_sequences_of_all_batches():
 def test_kernels_are_fitted_to_the_observations_that_have_the_sequence():
     views, module = views_of(), IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(module, views)
-    explained, crossed = fit_regressions(module, views, TARGETS, torch.arange(80), 0.0, seed=0)
+    explained, crossed, chosen = fit_regressions(module, views, TARGETS, torch.arange(80), 0.0, seed=0)
     assert explained["dna"] > 0.7, "the fraction of A is in the composition"
     other = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(other, views)
@@ -77,6 +77,11 @@ def test_kernels_are_fitted_to_the_observations_that_have_the_sequence():
     assert torch.equal(crossed.set_n, has_n.long())
     assert torch.equal(crossed.target.values[has_n], y)
     torch.testing.assert_close(module.kernels["dna"].weight_mt, other.kernels["dna"].weight_mt)
+    assert chosen == {"dna": found.chosen}
+    assert found.chosen[0][0] in RATES
+    assert found.chosen[1][0] in PENALTIES
+    held = {"dna": ((RATES[0],), (PENALTIES[-1],))}
+    assert fit_regressions(other, views, TARGETS, torch.arange(80), 0.0, 0, held).chosen == held
     again = IsoFormerModule(["dna"], {}, {}, 1, SMALL_ISOFORMER)
     fit_scores(again, views)
     assert fit_regressions(again, views, TARGETS, torch.arange(80), 0.0, seed=1)[0] != explained
@@ -178,7 +183,7 @@ def test_each_expert_reads_what_is_its_own():
 def test_regressions_are_fitted_to_vectors_and_architecture():
     module, views, y_n1 = rich_module()
     group_n = torch.arange(40) // 2
-    explained, crossed = fit_regressions(module, views, TARGETS, group_n, 3.0, seed=0)
+    explained, crossed, _ = fit_regressions(module, views, TARGETS, group_n, 3.0, seed=0)
     assert set(explained) == {"rna", "beta", "architecture"}
     assert explained["architecture"] > 0.5, "the residues before the frame are in the architecture"
     x_mf, has_n = module.features("architecture", views[0])
@@ -202,7 +207,7 @@ def test_a_linear_regression_reads_the_short_kmers_of_each_sequence():
     assert module.experts == ["dna", "k-mers of dna", "network"]
     assert module.weight_se.tolist() == [[0, 0, 1], pytest.approx([1 / 3] * 3)]
     fit_scores(module, views)
-    explained, crossed = fit_regressions(module, views, TARGETS, torch.arange(80) // 2, 100.0, seed=0)
+    explained, crossed, _ = fit_regressions(module, views, TARGETS, torch.arange(80) // 2, 100.0, seed=0)
     assert set(explained) == {"dna", "k-mers of dna"}
     assert isinstance(module.kernels["dna"], KernelRegression)
     x = torch.cat([module.scores["dna"].composition(b["dna"]) for b in views])

@@ -135,6 +135,20 @@ def test_it_learns_what_sequences_say():
     assert np.ptp(hidden, axis=0).max() < 1e-5, "a row of nothing gets the same as every other"
 
 
+def test_regressions_end_up_fitted_to_training_and_validation_observations():
+    adata = transcripts()
+    IsoFormer.setup_anndata(adata, dna_key="dna", protein_key="protein")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(1, **QUIET)
+    assert len(model.validation_indices) > 0
+    kept = {name: value.clone() for name, value in model.module.kernels.state_dict().items()}
+    chosen = model._fit_regressions(model.train_indices, {}).chosen
+    assert any(not torch.equal(value, kept[name]) for name, value in model.module.kernels.state_dict().items())
+    model._fit_regressions(np.arange(adata.n_obs), chosen)
+    for name, value in model.module.kernels.state_dict().items():
+        assert torch.equal(value, kept[name]), name
+
+
 @pytest.mark.parametrize("fusion", ["concatenation", "linear", "perceiver", "c_abstractor"])
 def test_each_fusion_trains_and_is_independent_of_the_batch(fusion):
     model = IsoFormer(transcripts(), replace(SMALL_ISOFORMER, fusion=fusion))

@@ -5,8 +5,9 @@ expression; ridge regressions on k-mers are hard to beat. So these are fitted ex
 the network's (``_expert_weights.py``). Tensor axes: n observations, k components, e experts, t targets.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +39,21 @@ MIN_FITTED = 10
 """Observations with a sequence below which its kernel regression is left out: too few to hold any out."""
 
 
+type Chosen = tuple[tuple[float, ...], ...]
+"""Of each list of candidates of a regression, the chosen one, as a list of one."""
+
+
+class Fitted(NamedTuple):
+    """What regressions that were fitted to observations predict of them when they are not."""
+
+    explained: dict[str, float]
+    """The held-out fraction of squares that each expert explains, of those that could be fitted."""
+    crossed: Predictions
+    """What all regressions predict of each observation when they are fitted to other folds, 0 where they cannot."""
+    chosen: dict[str, Chosen]
+    """What was chosen for each."""
+
+
 def has_architecture(sample: Sequence[Sequences]) -> bool:
     """Return whether RNA sequences are whole transcripts: half of them have a frame of some length, and residues on both sides."""
     n_whole, n_all = 0, 0
@@ -67,7 +83,8 @@ def fit_regressions(
     group_n: Tensor,
     group_weight: float,
     seed: int,
-) -> tuple[dict[str, float], Predictions]:
+    chosen: Mapping[str, Chosen] = MappingProxyType({}),
+) -> Fitted:
     """Fit the regression of each expert, in place, to all training observations.
 
     Parameters
@@ -84,15 +101,11 @@ def fit_regressions(
         How often differences within groups count in the regression on architecture.
     seed
         Seed of the folds and landmarks.
-
-    Returns
-    -------
-    tuple
-        The held-out fraction of squares that each expert explains, of those that could be fitted; and what all regressions
-        predict of each observation when they are fitted to other folds, 0 where they cannot.
+    chosen
+        Rates and penalties that were chosen before, of the regressions for which nothing is to be chosen.
     """
     grid = Grid(*(torch.cat(parts) for parts in zip(*(batch[target] for batch in views), strict=True)))
-    y_nt, explained, predictions = grid.values, {}, []
+    y_nt, explained, predictions, now = grid.values, {}, [], {}
     set_n = torch.zeros(len(y_nt), dtype=torch.int64)
     for i, (name, expert) in enumerate([*module.kernels.items(), *module.linear.items()]):
         x_nk, has_n = (torch.cat(parts) for parts in zip(*(module.features(name, b) for b in views), strict=True))
@@ -104,10 +117,13 @@ def fit_regressions(
         if has_n.sum() < MIN_FITTED or not fold_n.any():
             continue
         if isinstance(expert, KernelRegression):
-            found = expert.fit(x_nk, y_nt[has_n], fold_n, RATES, PENALTIES, generator)
+            rates, penalties = chosen.get(name, (RATES, PENALTIES))
+            found = expert.fit(x_nk, y_nt[has_n], fold_n, rates, penalties, generator)
         else:
             assert isinstance(expert, GroupRegression)
             weight = group_weight if name == OF_ARCHITECTURE else 0.0
-            found = expert.fit(x_nk, y_nt[has_n], group_n[has_n], fold_n, weight, LINEAR_PENALTIES)
-        explained[name], predictions[-1][has_n] = found
-    return explained, Predictions(torch.stack(predictions, 1), set_n, grid, group_n)
+            found = expert.fit(
+                x_nk, y_nt[has_n], group_n[has_n], fold_n, weight, *chosen.get(name, (LINEAR_PENALTIES,))
+            )
+        explained[name], predictions[-1][has_n], now[name] = found
+    return Fitted(explained, Predictions(torch.stack(predictions, 1), set_n, grid, group_n), now)

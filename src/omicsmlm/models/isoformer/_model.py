@@ -34,7 +34,7 @@ from ._config import (
     IsoFormerDerived,
 )
 from ._expert_weights import Predictions, balanced_weight, fit_weights
-from ._experts import fit_regressions, fit_scores, has_architecture
+from ._experts import Chosen, Fitted, fit_regressions, fit_scores, has_architecture
 from ._module import IsoFormerModule
 from ._published import published_widths
 from ._residue_module import ResidueModule
@@ -82,7 +82,7 @@ class IsoFormer(AttributedModel):
     config_class: ClassVar[type] = IsoFormerConfig
     derived_class: ClassVar[type] = IsoFormerDerived
     former_config: ClassVar[FormerFields] = FORMER_CONFIG
-    _crossed: Predictions | None = None
+    _fitted: Fitted | None = None
     """What the regressions predict of training observations, from before the training of the network to its end."""
 
     def __init__(
@@ -147,16 +147,15 @@ class IsoFormer(AttributedModel):
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         if self.module.kernels:
-            self._crossed = self._fit_regressions(train_indices)
+            self._fitted = self._fit_regressions(train_indices, {})
+            listed = ", ".join(f"{fraction:.3f} by {name}" for name, fraction in self._fitted.explained.items())
+            announce(f"IsoFormer: held-out variance that the regressions explain: {listed or 'none'}.")
 
-    def _fit_regressions(self, train_indices: np.ndarray) -> Predictions:
-        """Fit the experts beside the network, and return what they predict of training observations, fitted to others."""
-        views, group_n = self._views(train_indices), torch.from_numpy(self._groups()[train_indices])
-        seed, weight = self.config.seed, self._group_weight(train_indices)
-        explained, crossed = fit_regressions(self.module, views, TARGETS, group_n, weight, seed)
-        listed = ", ".join(f"{fraction:.3f} by {name}" for name, fraction in explained.items())
-        announce(f"IsoFormer: held-out variance that the regressions explain: {listed or 'none'}.")
-        return crossed
+    def _fit_regressions(self, indices: np.ndarray, chosen: Mapping[str, Chosen]) -> Fitted:
+        """Fit the experts beside the network to observations, in place."""
+        views, group_n = self._views(indices), torch.from_numpy(self._groups()[indices])
+        weight = self._group_weight(indices)
+        return fit_regressions(self.module, views, TARGETS, group_n, weight, self.config.seed, chosen)
 
     def _group_weight(self, train_indices: np.ndarray) -> float:
         """Return how often differences within groups count; by default only those of whole transcripts, say of a gene, do."""
@@ -172,20 +171,27 @@ class IsoFormer(AttributedModel):
 
     @torch.no_grad()
     def finish_training(self, train_indices: np.ndarray) -> None:
-        """Fit the weights of the experts: of the regressions on the training set, of the network on the validation set."""
+        """Fit the weights of the experts: of the regressions on the training set, of the network on the validation set.
+
+        Then nothing is chosen any more, and the regressions are fitted once more, to the observations of both sets. Their rates
+        and penalties stay, as the weights are those of predictions that these have shrunk.
+        """
         self.module.reset_weights()
         if not len(self.validation_indices):
             return
-        crossed, self._crossed = self._crossed, None
-        if crossed is None and self.module.kernels:
-            crossed = self._fit_regressions(train_indices)
+        fitted, self._fitted = self._fitted, None
+        if fitted is None and self.module.kernels:
+            fitted = self._fit_regressions(train_indices, {})
         views = self._views(self.validation_indices)
         predictions = [self.module.expert_predictions(batch) for batch in views]
         target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
         predicted_net, set_n = (torch.cat(parts) for parts in zip(*predictions, strict=True))
         group_n = torch.from_numpy(self._groups()[self.validation_indices])
         validation = Predictions(predicted_net, set_n, target, group_n)
+        crossed = None if fitted is None else fitted.crossed
         fit_weights(self.module, crossed, validation, self._group_weight(train_indices))
+        if fitted is not None:
+            self._fit_regressions(np.sort(np.concatenate([train_indices, self.validation_indices])), fitted.chosen)
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
