@@ -135,3 +135,4 @@ def test_clusters_are_as_fine_as_those_of_celltypist():
     """celltypist.classifier.Classifier.over_clustering, version 1.7."""
     assert _voting.RESOLUTIONS == ((5_000, 5.0), (20_000, 10.0), (40_000, 15.0), (100_000, 20.0), (200_000, 25.0))
     assert (_voting.HIGHEST_RESOLUTION, _voting.N_NEIGHBORS) == (30.0, 10)
+    assert _voting.FEWEST_OBSERVATIONS == 3, "two are no graph; of three there are neighbours"

@@ -107,3 +107,11 @@ def test_names_are_listed_once():
     assert listed("age") == ["age"]
     assert listed(["b", "a", "b"]) == ["b", "a"]
     assert listed(()) == []
+
+
+@pytest.mark.parametrize("keys", [5, None, ["age", 3], [["age"]]])
+def test_keys_that_are_no_names_are_refused(keys):
+    with pytest.raises(
+        ValueError, match="covariate_keys: expected a name, or a list of names, got .*; pass names as text"
+    ):
+        listed(keys)
