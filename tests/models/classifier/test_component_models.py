@@ -13,13 +13,14 @@ from omicsmlm.models.classifier._component_models import (
     Folds,
     _compared,
     batch_folds,
+    discounts,
     fit_component_models,
     principal_directions,
 )
 from omicsmlm.models.classifier._head_fit import fit_head
 from omicsmlm.models.classifier._linear_ensemble import SubsetData
 from omicsmlm.models.classifier._linear_model import LabelData
-from omicsmlm.nn import LabelHead
+from omicsmlm.nn import LabelHead, mean_probability
 from tests.objects import SMALL, multiome
 
 DEFAULTS = ClassifierConfig()
@@ -210,3 +211,10 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
     assert _component_models.N_COMPONENTS == 50
     assert _component_models.LEAST_DEVIATION == 0.001
+
+
+def test_a_label_that_no_whole_observation_has_does_not_end_in_nan():
+    discount_c = torch.from_numpy(discounts(np.repeat([0, 2], [6, 2]), 3, 0.25))
+    np.testing.assert_allclose(discount_c, np.array([6 / 8, 1 / 8, 2 / 8]) ** 0.25)
+    first, second = torch.zeros(1, 3).double(), torch.tensor([[0.0, -30.0, 0.0]]).double()
+    assert torch.isfinite(mean_probability(first, second, discount_c)).all()

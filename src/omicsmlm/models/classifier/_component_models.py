@@ -162,12 +162,14 @@ def _prepared(head: LabelHead, data: SubsetData, directions_gk: np.ndarray) -> C
 def discounts(label_n: np.ndarray, n_labels: int, power: float) -> np.ndarray:
     """Compute what the mean is divided by, (c,): the labels' frequencies to a power.
 
+    A label that no whole observation has, only some that lack a modality, counts as one that a single observation has.
+
     Examples
     --------
     >>> discounts(np.repeat([0, 1], [4, 60]), 2, 0.5).round(3).tolist(), discounts(np.array([0, 1, 1]), 2, 0).tolist()
     ([0.25, 0.968], [1.0, 1.0])
     """
-    return (np.bincount(label_n, minlength=n_labels) / len(label_n)) ** power
+    return (np.maximum(np.bincount(label_n, minlength=n_labels), 1) / len(label_n)) ** power
 
 
 def _mean(first_nc: np.ndarray, second_nc: np.ndarray, discount_c: torch.Tensor) -> np.ndarray:
