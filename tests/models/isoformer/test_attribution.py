@@ -9,17 +9,7 @@ from anndata import AnnData
 from omicsmlm import IsoFormer
 from omicsmlm._types import MASK_BIT
 from omicsmlm.models.isoformer._attribution import mask_region
-from tests.objects import QUIET, SMALL_ISOFORMER, letters_of, transcripts
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """Must not be changed."""
-    adata = transcripts()
-    IsoFormer.setup_anndata(adata, dna_key="dna", protein_key="protein", group_key="gene")
-    model = IsoFormer(adata, SMALL_ISOFORMER)
-    model.train(4, **QUIET)
-    return model
+from tests.objects import SMALL_ISOFORMER, letters_of, transcripts
 
 
 def without(adata: AnnData, column: str) -> AnnData:

@@ -17,7 +17,7 @@ from omicsmlm.models.isoformer._expert_weights import (
     stacked,
 )
 from omicsmlm.models.isoformer._module import IsoFormerModule
-from tests.objects import QUIET, SMALL_ISOFORMER, transcripts
+from tests.objects import SMALL_ISOFORMER
 
 
 def seeded():
@@ -204,16 +204,6 @@ def test_differences_count_as_much_as_observations_with_the_balanced_weight():
             within += float((own - own.mean()).square().sum()) if len(own) else 0.0
     assert found == pytest.approx(whole / within, rel=1e-4)
     assert balanced_weight(Grid(y_nt, visible_nt, y_nt.sum(1)), torch.arange(40)) == 0, "without groups none"
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """Must not be changed."""
-    adata = transcripts()
-    IsoFormer.setup_anndata(adata, dna_key="dna", protein_key="protein", group_key="gene")
-    model = IsoFormer(adata, SMALL_ISOFORMER)
-    model.train(4, **QUIET)
-    return model
 
 
 def test_experts_that_have_nothing_to_go_by_do_not_count(trained):

@@ -15,16 +15,6 @@ from tests import encoders
 from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, letters_of, state_of, transcripts
 
 
-@pytest.fixture(scope="module")
-def trained():
-    """Must not be changed."""
-    adata = transcripts()
-    IsoFormer.setup_anndata(adata, dna_key="dna", protein_key="protein", group_key="gene")
-    model = IsoFormer(adata, SMALL_ISOFORMER)
-    model.train(4, **QUIET)
-    return model
-
-
 def without(adata: AnnData, column: str) -> AnnData:
     adata = adata.copy()
     adata.obs[column] = None
