@@ -7,7 +7,8 @@ set, divides the prediction between that combination and the network. Tensor axe
 experts, x measured targets.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from scipy.optimize import nnls
@@ -149,6 +150,11 @@ def _groups(held_out: Predictions, n_values: int) -> tuple[Tensor, int]:
     distinct_g, group_n = held_out.group_n.unique(return_inverse=True)
     group_x = group_n[:, None].expand(held_out.target.visible.shape)[held_out.target.visible]
     return group_x.repeat(n_values // max(len(group_x), 1)), len(distinct_g)
+
+
+def targets_of(views: Sequence[dict[str, Any]], target: str) -> Grid:
+    """Return the standardised targets of several views together, (n, t)."""
+    return Grid(*(torch.cat(parts) for parts in zip(*(batch[target] for batch in views), strict=True)))
 
 
 def balanced_weight(target: Grid, group_n: Tensor) -> float:

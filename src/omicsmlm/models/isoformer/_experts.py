@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from omicsmlm._types import Grid, Sequences
+from omicsmlm._types import Sequences
 from omicsmlm.nn import (
     CompositionScores,
     GroupRegression,
@@ -22,7 +22,7 @@ from omicsmlm.nn import (
     residue_codes,
 )
 
-from ._expert_weights import Predictions
+from ._expert_weights import Predictions, targets_of
 from ._module import OF_ARCHITECTURE, IsoFormerModule
 
 RATES = (0.3, 0.7, 1.5)
@@ -104,7 +104,7 @@ def fit_regressions(
     chosen
         Rates and penalties that were chosen before, of the regressions for which nothing is to be chosen.
     """
-    grid = Grid(*(torch.cat(parts) for parts in zip(*(batch[target] for batch in views), strict=True)))
+    grid = targets_of(views, target)
     y_nt, explained, predictions, now = grid.values, {}, [], {}
     set_n = torch.zeros(len(y_nt), dtype=torch.int64)
     for i, (name, expert) in enumerate([*module.kernels.items(), *module.linear.items()]):

@@ -33,7 +33,7 @@ from ._config import (
     IsoFormerConfig,
     IsoFormerDerived,
 )
-from ._expert_weights import Predictions, balanced_weight, fit_weights
+from ._expert_weights import Predictions, balanced_weight, fit_weights, targets_of
 from ._experts import Chosen, Fitted, fit_regressions, fit_scores, has_architecture
 from ._module import IsoFormerModule
 from ._published import published_widths
@@ -154,10 +154,10 @@ class IsoFormer(AttributedModel):
     def _fit_regressions(self, indices: np.ndarray, chosen: Mapping[str, Chosen]) -> Fitted:
         """Fit the experts beside the network to observations, in place."""
         views, group_n = self._views(indices), torch.from_numpy(self._groups()[indices])
-        weight = self._group_weight(indices)
+        weight = self._group_weight(targets_of(views, TARGETS), group_n)
         return fit_regressions(self.module, views, TARGETS, group_n, weight, self.config.seed, chosen)
 
-    def _group_weight(self, train_indices: np.ndarray) -> float:
+    def _group_weight(self, target: Grid, group_n: Tensor) -> float:
         """Return how often differences within groups count; by default only those of whole transcripts, say of a gene, do."""
         if self.adata_manager.registry["setup_args"].get("group_key") is None:
             return 0.0
@@ -165,9 +165,7 @@ class IsoFormer(AttributedModel):
             return self.config.group_weight
         if not self.derived.experts.architecture:
             return 0.0
-        targets = [batch[TARGETS] for batch in self._views(train_indices)]
-        grid = Grid(*(torch.cat(parts) for parts in zip(*targets, strict=True)))
-        return balanced_weight(grid, torch.from_numpy(self._groups()[train_indices]))
+        return balanced_weight(target, group_n)
 
     @torch.no_grad()
     def finish_training(self, train_indices: np.ndarray) -> None:
@@ -184,13 +182,14 @@ class IsoFormer(AttributedModel):
             fitted = self._fit_regressions(train_indices, {})
         views = self._views(self.validation_indices)
         predictions = [self.module.expert_predictions(batch) for batch in views]
-        target = Grid(*(torch.cat(parts) for parts in zip(*(batch[TARGETS] for batch in views), strict=True)))
         predicted_net, set_n = (torch.cat(parts) for parts in zip(*predictions, strict=True))
         group_n = torch.from_numpy(self._groups()[self.validation_indices])
-        validation = Predictions(predicted_net, set_n, target, group_n)
-        crossed = None if fitted is None else fitted.crossed
-        fit_weights(self.module, crossed, validation, self._group_weight(train_indices))
-        if fitted is not None:
+        validation = Predictions(predicted_net, set_n, targets_of(views, TARGETS), group_n)
+        if fitted is None:
+            fit_weights(self.module, None, validation, 0.0)
+        else:
+            weight = self._group_weight(fitted.crossed.target, fitted.crossed.group_n)
+            fit_weights(self.module, fitted.crossed, validation, weight)
             self._fit_regressions(np.sort(np.concatenate([train_indices, self.validation_indices])), fitted.chosen)
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
