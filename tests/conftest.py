@@ -19,6 +19,7 @@ LONGEST = (
     "tests/hostile/test_families.py",
     "tests/training/test_ranks.py",
     "tests/training/test_kill.py",
+    "tests/test_gpu_path.py",
     "tests/evaluation/test_benchmark.py",
     "tests/test_import.py",
     "tests/test_workflows.py",
