@@ -55,11 +55,9 @@ RECIPES = {
     "80 linear": Recipe({"n_nonlinear": 0, "n_linear": 80}),
     "weak alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 10.0}),
     "mild masks": Recipe({"mask_rates": (0.1, 0.6)}),
-    "own neighbours 3": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 3.0}),
-    "own neighbours 10": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 10.0}),
+    "no own neighbours": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 0.0}),
     "own neighbours 30": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 30.0}),
     "half batch strength": Recipe({"batch_strength": 0.5}),
-    "batch strength 0.1": Recipe({"batch_strength": 0.1}),
     "batch left in": Recipe({"batch_strength": 0.0}),
 }
 

@@ -79,7 +79,6 @@ class BatchAlignmentLoss(ABC):
 class MutualNeighbours(BatchAlignmentLoss):
     """Draws an observation's embedding to one of its mutual nearest neighbours in other batches, drawn at random.
 
-
     Two observations of two batches are mutual nearest neighbours if each is among the k nearest of the other's batch
     (Haghverdi et al. 2018). Those whose type the other batches lack mostly have none and stay where they are. One that is not
     in the memory bank does as a random one of its batch near the same landmark does.

@@ -170,7 +170,9 @@ class OmicsMLM(
             alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
-        if n_known is None and n_batches == 1 and OWN_NEIGHBOUR_WEIGHT > 0:
+        if (
+            n_known is None and n_batches == 1 and not derived.links.weights
+        ):  # with links, targets are those before the training
             alignment_losses["neighbours"] = (MutualNeighbours(halves=True), OWN_NEIGHBOUR_WEIGHT)
         objective = LatentReconstruction(
             kinds,
