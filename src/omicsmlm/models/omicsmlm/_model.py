@@ -170,9 +170,7 @@ class OmicsMLM(
             alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
-        if (
-            n_known is None and n_batches == 1 and not derived.links.weights
-        ):  # with links, targets are those before the training
+        if n_known is None and n_batches == 1 and "counts" in kinds.values() and not derived.links.weights:
             alignment_losses["neighbours"] = (MutualNeighbours(halves=True), OWN_NEIGHBOUR_WEIGHT)
         objective = LatentReconstruction(
             kinds,
