@@ -14,6 +14,8 @@ MOST_ROUNDS = 200
 """Rounds of updates, at most."""
 TOLERANCE = 1e-3
 """Largest change of a logarithm of a scaling, in a round, at which the updates end."""
+LEAST_DISTANCE = 1e-30
+"""Median squared distance that a smaller one counts as: all observations are then of one place."""
 BLOCK = 1000
 """Observations that are projected at once."""
 
@@ -49,7 +51,7 @@ def transported(estimate_nk: np.ndarray, component_mk: np.ndarray, scale_k: np.n
     target_mk = component_mk[to_m]
     end_mk = target_mk * scale_k
     cost_nm = _distances(estimate_nk[from_n] * scale_k, end_mk)
-    epsilon = ENTROPY * max(float(np.median(cost_nm)), np.finfo(np.float32).tiny)
+    epsilon = ENTROPY * max(float(np.median(cost_nm)), LEAST_DISTANCE)
     log_v_m = _potential(cost_nm / epsilon)
     del cost_nm
     found_nk = np.empty(estimate_nk.shape)
