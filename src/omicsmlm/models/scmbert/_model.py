@@ -128,7 +128,8 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             Index: ``values: <modality>`` and ``modality``. Columns: ``n`` tokens; ``accuracy``; ``majority``, the accuracy of
             always predicting the commonest class; for open against closed regions ``AUROC``, and ``AUROC of popularity``,
             that of the region's frequency in these cells; for the modality ``by bin``, the accuracy of predicting the
-            commonest modality of each value bin.
+            commonest modality of each value bin, and ``by cell``, that of the modality of which the cell has most visible
+            tokens.
         """
         report = TokenReport({name: state["kind"] for name, state in self.adata_manager.modalities.items()})
         objective = self.parts.objective
@@ -208,10 +209,11 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
                 c.max_training_tokens,
                 {name: module.summary.commonness for name, kind in kinds.items() if kind == "accessibility"},
                 identity_in_sight=c.identity_visible,
+                value_in_sight=c.identity_value_visible,
             ),
             module=module,
             objective=TokenPrediction(
-                module.bins.digitize,
+                module.bins.bins_within,
                 VALUE_WEIGHT,
                 c.modality_weight,
                 tokenizer.grids,
