@@ -7,7 +7,8 @@
 The model is made, and trained, of some cells of the training libraries (drawn by the seed). ``agreement``: correlation, the
 mean over dimensions, of the embedding by ATAC alone with the embedding by both, in the model's own cells and in as many
 others of the same libraries. ``own`` and ``other`` accuracy and macro F1: k-NN (15) and logistic regression (C = 0.1, standardised) with labels
-from the model's own cells, or from those others, to the cells of the test libraries by the same view. "one map" is the
+from the model's own cells, or from those others, to the cells of the test libraries by the same view; ``from both`` k-NN with
+labels from cells with both modalities. "one map" is the
 same model with its folds taken away before training: each observation is then estimated by the map that saw it.
 Links: none; "table", the authors' genes and peaks; "shuffled", the same with their genes shuffled (a control).
 """
@@ -74,6 +75,8 @@ def row(model: OmicsMLM | ScMBERT, cells: dict[str, MuData]) -> dict[tuple[str, 
         for part in ("own", "other"):
             if view != "both":
                 found[view, part, "agreement"] = agreement(parts[part], embedded["both"][part])
+                nearest = KNeighborsClassifier(15).fit(embedded["both"][part], labels[part])
+                found[view, part, "from both"] = nearest.score(parts["test"], labels["test"])
             for name, value in read_outs(parts[part], labels[part], parts["test"], labels["test"]).items():
                 found[view, part, name] = value
     return found

@@ -19,6 +19,7 @@ from omicsmlm.nn import (
     with_pairs,
 )
 from omicsmlm.nn._linked_estimates import PairedValues
+from omicsmlm.nn._ridge_estimates import shrunk
 
 
 @pytest.fixture
@@ -148,6 +149,19 @@ def test_components_of_several_modalities_follow_one_another():
         assert component.estimates[other].folds is None
         guess_nk = x[other][both] @ component.estimates[other].weights_gk + component.estimates[other].offset_k
         assert np.corrcoef(guess_nk[:, 0], target_nk[:, 0])[0, 1] > 0.9, "each tells the shared axes of the other"
+
+
+def test_estimates_of_other_modalities_are_shrunk_where_asked_for_and_own_ones_are_not():
+    x, fold_n = pair(), np.arange(150) % 3
+    has = {name: np.ones(150, bool) for name in x}
+    plain, less = (initial_components(x, has, {"a": 3, "b": 2}, Fitting(0, fold_n=fold_n, shrinks=s)) for s in (0, 1))
+    for name, other in ("ab", "ba"):
+        before, after = plain[name].estimates, less[name].estimates
+        np.testing.assert_array_equal(after[name].weights_gk, before[name].weights_gk)
+        expected = shrunk(before[other], (x[name] @ before[name].weights_gk).mean(0))
+        for found, part in zip([*after[other][:3], *after[other].folds], [*expected[:3], *expected.folds], strict=True):
+            np.testing.assert_allclose(found, part, rtol=1e-4, atol=1e-6)
+        assert (np.abs(after[other].weights_gk) < np.abs(before[other].weights_gk)).all()
 
 
 def test_too_few_rows_with_both_tell_nothing_of_each_other():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from omicsmlm import _types
 from omicsmlm._types import TokenSet, obs_of
 from omicsmlm.nn import ValueBins, _value_bins
 
@@ -201,13 +202,17 @@ def test_neither_depth_nor_company_nor_what_is_masked_moves_the_bins_of_a_cell()
         assert found[(obs_t == i) & ~is_masked_t].tolist() == slow_bins(own, own, 5)
 
 
-def test_masked_values_are_binned_among_all_of_their_cell():
-    """Of 1 to 5 and four times 1 the middle values are the edges, 3 and 1; zeros, and tokens of no cell, do not count."""
+def test_masked_values_are_binned_among_all_of_their_cell(monkeypatch):
+    """Of 1 to 5 and four times 1 the middle values are the edges, 3 and 1; zeros, and tokens of no cell, do not count.
+
+    On a device some may stand behind those of the last cell.
+    """
     bins = ValueBins({"rna": "counts"}, {"rna": 2}, per_cell=True)
     part = part_of([[1, 2, 3, 4, 5, 0], [1, 1, 1, 1]])
     values, obs_t = torch.tensor([3.0, 4, 2, 1, 0, torch.nan]), torch.tensor([0, 0, 1, 1, 0, 1])
     totals = torch.tensor([15.0, 4])
     assert bins.bins_within("rna", values, obs_t, totals, part).tolist() == [1, 2, 2, 1, 0, 3]
+    monkeypatch.setattr(_types, "is_on_host", lambda tensor: False)
     behind = part._replace(ids=torch.arange(12), values=torch.cat([part.values, torch.tensor([90.0, 80])]))
     assert bins.bins_within("rna", values, obs_t, totals, behind).tolist() == [1, 2, 2, 1, 0, 3]
     shared = ValueBins({"rna": "counts"}, {"rna": 2})

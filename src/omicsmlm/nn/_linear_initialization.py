@@ -14,7 +14,7 @@ from torch import Tensor
 from omicsmlm._types import Grid, Kind
 
 from ._linked_estimates import FEWEST_CALIBRATING, Links, PairedValues, link_between, linked_estimates, with_pairs
-from ._ridge_estimates import Estimates, centred_within, own_estimates, ridge_estimates
+from ._ridge_estimates import Estimates, centred_within, own_estimates, ridge_estimates, shrunk
 
 FEWEST_PAIRED = 100
 """Paired observations from which on one modality is initialised by its regression on another: a correlation of 0.2 is then
@@ -96,6 +96,9 @@ class Fitting(NamedTuple):
     """(n,) fold of each observation: all estimates are then also made without each fold. None for no folds."""
     links: Links = MappingProxyType({})
     """Links between the features of two modalities."""
+    shrinks: bool = False
+    """Whether what paired observations say of a modality by another is as far from the mean as its precision allows
+    (:func:`shrunk`), or has the variance of the components."""
 
 
 def initial_components(
@@ -157,7 +160,10 @@ def _from_other(
         if n_both < FEWEST_CALIBRATING:
             return linked
         return with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
-    return ridge_estimates(x_no, target_nk, fitting.seed, folds) if n_both >= FEWEST_PAIRED else None
+    if n_both < FEWEST_PAIRED:
+        return None
+    found = ridge_estimates(x_no, target_nk, fitting.seed, folds)
+    return shrunk(found, target_nk.mean(0)) if fitting.shrinks else found
 
 
 def _at(of_n: np.ndarray | None, kept_n: np.ndarray) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from ._ridge_estimates import (
     correlations,
     half_precision,
     ridge_estimates,
+    shrunk,
     size_of,
 )
 
@@ -130,16 +131,7 @@ def linked_estimates(
     mean_k = own_nk.mean(0)
     found = ridge_estimates(x_no, estimate_nk * own_nk.std(0) + mean_k, seed, fold_n)
     precision_k = half_precision(x_no, linked_ok, seed)
-    return _shrunk(found, mean_k, np.sqrt(precision_k / (1 + precision_k)))._replace(precision_k=precision_k)
-
-
-def _shrunk(found: Estimates, mean_k: np.ndarray, size_k: np.ndarray) -> Estimates:
-    """Return estimates whose deviations from a mean are multiplied with something."""
-    weights_gk, offset_k = found.weights_gk * size_k, found.offset_k * size_k + (1 - size_k) * mean_k
-    folds = found.folds and FoldEstimates(*(np.asarray(part * size_k, dtype=np.float32) for part in found.folds))
-    return Estimates(
-        np.asarray(weights_gk, dtype=np.float32), np.asarray(offset_k, dtype=np.float32), found.precision_k, folds
-    )
+    return shrunk(found._replace(precision_k=precision_k), mean_k)
 
 
 def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:

@@ -118,7 +118,8 @@ def test_modalities_are_predicted_beside_the_one_of_which_a_cell_has_most():
     bins = {"rna": torch.tensor([1, 1]), "atac": torch.tensor([]).long()}
     shown = {name: torch.full((len(part.ids),), 4) for name, part in inputs.items()}
     report = TokenReport(KINDS)
-    report.add(outputs_of(values, {"rna": [0] * 7, "atac": [0] * 3}), Masked(inputs, inputs, evaluated), bins, shown)
+    whole = {name: part._replace(ids=part.ids.clamp(min=0)) for name, part in inputs.items()}
+    report.add(outputs_of(values, {"rna": [0] * 7, "atac": [0] * 3}), Masked(inputs, whole, evaluated), bins, shown)
     row = report.table().loc["modality"]
     # Of RNA one masked modality in the first cell, two in the second; of ATAC one in the first: right is the first of RNA.
     assert (row["n"], row["by cell"], row["by bin"], row["majority"]) == (4, 0.25, 0.75, 0.75)

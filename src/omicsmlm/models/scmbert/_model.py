@@ -245,9 +245,8 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             self._stage(f"gathering {name}")
             values[name] = sample_values(tokenizer.grids, name, sample)[0]
         sets = [tokenizer(batch) for batch in sample]
-        fitting = Fitting(
-            self.config.seed, batch_codes(sample), links=self.derived.links.between(self.derived.selected)
-        )
+        links = self.derived.links.between(self.derived.selected)
+        fitting = Fitting(self.config.seed, batch_codes(sample), links=links, shrinks=True)
         self.module.initialize(sets, values, fitting, name_digests(sample), self.config, self._stage)
 
     def _initialize_added(self, added: list[str]) -> None:
