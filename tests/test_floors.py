@@ -23,6 +23,7 @@ GROUND = {
     "_pairing",
     "_random_state",
     "_risk_scores",
+    "_censored_times",
     "_sizes",
     "_stored",
     "_working_folder",

@@ -1,8 +1,7 @@
 """Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
-import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -13,7 +12,6 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm._checks import named
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
 from omicsmlm.nn import FoldSizes, are_paired
@@ -25,8 +23,6 @@ from ._imputing import ImputingModel
 from ._links import FeatureLinks, matched_links
 from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._records import Config, FormerFields
-
-logger = logging.getLogger(__name__)
 
 ACCESSIBILITY_WEIGHT = 0.1
 """Weight of the likelihood of open regions, beside 1 for RNA, whose counts say more of a cell (``docs/omicsmlm.md``)."""
@@ -150,28 +146,20 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         has = {name: np.concatenate([batch.present[name].numpy() for batch in sample]) for name in names}
         links = FeatureLinks() if self._links is None else matched_links(self._links, names)
         is_tied = are_paired(has) or bool(links.weights)
-        if not is_tied:
-            self._warn_of_untied(has)
         return {
             "folds": FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if is_tied else FoldSizes(),
             "links": links,
         }
 
-    def _warn_of_untied(self, has: Mapping[str, np.ndarray]) -> None:
-        """Say that no observation has two modalities, if that is so: nothing then brings them together."""
-        if (
-            len(has) > 1
-            and all(of_modality.any() for of_modality in has.values())
-            and np.sum(list(has.values()), axis=0).max() < 2
-        ):
-            kinds = {state["kind"] for state in self.adata_manager.modalities.values()}
-            remedy = "pass links=, a table of genes and the peaks near them (omicsmlm.pp.link_peaks)"
-            logger.warning(
-                "%s: no observation has two of %s, so that nothing brings these together; %s.",
-                type(self).__name__,
-                named(has),
-                remedy if {"counts", "accessibility"} <= kinds else "add observations that have two",
-            )
+    def _without_pairs(self) -> str | None:
+        """Return how modalities are tied else; None where links do it."""
+        if self.derived.links.weights:
+            return None
+        kinds = {state["kind"] for state in self.adata_manager.modalities.values()}
+        remedy = "pass links=, a table of genes and the peaks near them (omicsmlm.pp.link_peaks)"
+        if not {"counts", "accessibility"} <= kinds:
+            remedy = "add observations that have two"
+        return f"; otherwise nothing brings these together: {remedy}"
 
     def _targets(self, derived: D, otherwise: AlignmentLoss, strength: float = 1.0) -> AlignmentLoss:
         """Return the loss that draws masked observations to whole ones: where links tie modalities, to those before the training."""
