@@ -278,3 +278,6 @@ def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, mo
         pairs = PairedValues(x["a"][both], x["b"][both] @ found["b"].weights_gk, fold_n[both])
         joined = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"].estimates["a"]
         np.testing.assert_allclose(joined.weights_gk, with_pairs(expected, pairs, 0).weights_gk, rtol=1e-5)
+        less = initial_components(own, has, {"a": 3, "b": 2}, fitting._replace(shrinks=True))["b"].estimates["a"]
+        mean_k = pairs.target_nk.mean(0)
+        np.testing.assert_allclose(less.weights_gk, shrunk(joined, mean_k).weights_gk, rtol=1e-4, atol=1e-7)

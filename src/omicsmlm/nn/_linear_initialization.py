@@ -159,10 +159,11 @@ def _from_other(
         linked = linked_estimates(x[name], weights_gk, x[other], link_go, seed=fitting.seed, fold_n=fold_n)
         if n_both < FEWEST_CALIBRATING:
             return linked
-        return with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
-    if n_both < FEWEST_PAIRED:
+        found = with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
+    elif n_both >= FEWEST_PAIRED:
+        found = ridge_estimates(x_no, target_nk, fitting.seed, folds)
+    else:
         return None
-    found = ridge_estimates(x_no, target_nk, fitting.seed, folds)
     return shrunk(found, target_nk.mean(0)) if fitting.shrinks else found
 
 

@@ -114,6 +114,7 @@ def test_the_defaults():
         "alignment_weight": 30.0,
         "n_nonlinear": 0,
         "n_linear": 80,
+        "shrunken_estimates": False,
         "n_variable": 2000,
         "n_common": 15000,
         "learning_rate": 0.001,

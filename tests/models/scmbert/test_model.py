@@ -341,6 +341,18 @@ def test_a_cell_measured_deeper_has_the_same_bins_by_its_own_values_and_a_query_
     assert all(torch.equal(before[name], value) for name, value in weights(per_cell).items())
 
 
+def test_shrunken_estimates_leave_cells_that_lack_a_modality_nearer_the_mean():
+    spreads, whole = [], []
+    for shrinks in (False, True):
+        config = replace(SMALL_SCMBERT, shrunken_estimates=shrinks, layer_scale=0.0)
+        model = ScMBERT(multiome(160), config, batch_key="batch")
+        alone = MuData({"atac": model.adata["atac"].copy()})
+        spreads.append(model.get_latent_representation(alone).std(0))
+        whole.append(model.get_latent_representation().std(0))
+    assert spreads[1].sum() < 0.97 * spreads[0].sum()
+    assert whole[1].sum() > 0.9 * whole[0].sum()
+
+
 def test_values_of_masked_features_are_masked_in_training_too():
     model = ScMBERT(multiome(72), replace(SMALL_SCMBERT, identity_value_visible=False), batch_key="batch")
     model.train(3, **QUIET)

@@ -70,6 +70,10 @@ class ScMBERTConfig:
         Weight of the distance of the masked cell's embedding to that of the whole cell; 0 switches it off.
     n_nonlinear, n_linear
         Dimensions of the embedding that the network learns, and that start as principal components.
+    shrunken_estimates
+        Whether what one modality says of the components of another is, before training, only as far from the mean as its
+        precision supports. Cells of which all lack the same modality are then told apart better, and cells that lack one lie
+        farther from those that have both (``docs/experiments/scmbert.md``).
     n_variable, n_common
         Most features that the embedding is initialized from and that are reconstructed: the most variable counts, the most
         common regions. All features are tokens.
@@ -106,6 +110,7 @@ class ScMBERTConfig:
     alignment_weight: float = 30.0
     n_nonlinear: int = 0
     n_linear: int = 80
+    shrunken_estimates: bool = False
     n_variable: int = 2000
     n_common: int = 15_000
     learning_rate: float = 1e-3
