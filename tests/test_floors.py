@@ -20,6 +20,7 @@ GROUND = {
     "_manifest",
     "_modality_names",
     "_obs_values",
+    "_log_counts",
     "_pairing",
     "_random_state",
     "_risk_scores",

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from omicsmlm._types import Grid
 from omicsmlm.nn import (
+    Directions,
     Fitting,
     are_paired,
     initial_components,
@@ -267,10 +268,10 @@ def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, mo
     own, link = {m: x[m][has[m]] for m in x}, sparse.csr_matrix(rng.random((6, 9)) * (rng.random((6, 9)) < 0.4))
     fold_n = np.arange(200) % 5
     fitting = Fitting(0, fold_n=fold_n, links={("a", "b"): link})
-    found = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"].estimates
-    expected = linked_estimates(
-        own["b"], found["b"].weights_gk, own["a"], link.T.tocsr(), seed=0, fold_n=fold_n[has["a"]]
-    )
+    component = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"]
+    found = component.estimates
+    directions = Directions(found["b"].weights_gk, component.strength_k)
+    expected = linked_estimates(own["b"], directions, own["a"], link.T.tocsr(), seed=0, fold_n=fold_n[has["a"]])
     np.testing.assert_array_equal(found["a"].weights_gk, expected.weights_gk)
     if n_both:
         monkeypatch.setattr("omicsmlm.nn._linear_initialization.FEWEST_CALIBRATING", n_both)

@@ -17,6 +17,15 @@ LEAST_MEAN_SQUARE = 1e-8
 """Of centred scaled values: at and below it, a modality says nothing of another, since all of its variation is rounding."""
 
 
+class Directions(NamedTuple):
+    """Leading directions of one modality."""
+
+    weights_gk: np.ndarray
+    """(g, k) float32: an observation's scaled values times these are its k scores, each of unit variance."""
+    strength_k: np.ndarray
+    """(k,) float32: singular values relative to the first, descending from 1."""
+
+
 class FoldEstimates(NamedTuple):
     """The same estimates as others, made without the observations of one fold: what is added to those for observations of it."""
 
