@@ -128,13 +128,13 @@ class MaskTokens:
         length_n = marks.length_n()
         offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
         values = torch.where(is_masked if self.value_in_sight else is_masked | identity_masked, torch.nan, truth)
-        unseen_rate = self.value_rate + (0 if self.value_in_sight else self.identity_rate)
+        invisible_rate = self.value_rate + (0 if self.value_in_sight else self.identity_rate)
         masked = part._replace(
             ids=ids if self.identity_in_sight else torch.where(identity_masked, -1, ids),
             values=values,
             offsets=offsets,
             fraction=part.fraction * marks.kept_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
-            covered=part.covered * marks.kept_n * (1 - unseen_rate),
+            covered=part.covered * marks.kept_n * (1 - invisible_rate),
             present=part.present & (marks.kept_n > 0),
             cache=TokenCache(offsets, lengths, values, positions_of_true(is_masked, n_masked)[0]),
         )
