@@ -26,6 +26,7 @@ GROUND = {
     "_risk_scores",
     "_censored_times",
     "_sizes",
+    "_stages",
     "_stored",
     "_working_folder",
     "_writing",

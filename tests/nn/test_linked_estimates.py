@@ -122,8 +122,7 @@ def test_with_pairs_weighs_by_what_left_out_observations_say(halves):
     r = [np.array([np.corrcoef(t[:, k], truth[:, k])[0, 1] for k in range(2)]) - 80**-0.5 for t in told]
     precision = [x.clip(0.05, 0.98) ** 2 / (1 - x.clip(0.05, 0.98) ** 2) for x in r]
     mean = (precision[0] * told[0] + precision[1] * told[1]) / sum(precision)
-    believed = _precision(mean, truth)
-    size = truth.std(0) / mean.std(0) * np.sqrt(believed / (1 + believed))
+    size = truth.std(0) / mean.std(0)
     left_out = np.array(
         [
             peaks[n] @ (joined.weights_gk + joined.folds.weights_fgk[fold_n[n]])

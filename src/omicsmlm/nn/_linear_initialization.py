@@ -14,7 +14,7 @@ from torch import Tensor
 from omicsmlm._types import Grid, Kind
 
 from ._linked_estimates import FEWEST_CALIBRATING, Links, PairedValues, link_between, linked_estimates, with_pairs
-from ._ridge_estimates import Directions, Estimates, centred_within, own_estimates, ridge_estimates
+from ._ridge_estimates import Directions, Estimates, centred_within, own_estimates, ridge_estimates, shrunk
 
 FEWEST_PAIRED = 100
 """Paired observations from which on one modality is initialised by its regression on another: a correlation of 0.2 is then
@@ -87,6 +87,9 @@ class Fitting(NamedTuple):
     """(n,) fold of each observation: all estimates are then also made without each fold. None for no folds."""
     links: Links = MappingProxyType({})
     """Links between the features of two modalities."""
+    shrinks: bool = False
+    """Whether what paired observations say of a modality by another is as far from the mean as its precision allows
+    (:func:`shrunk`), or has the variance of the components."""
 
 
 def initial_components(
@@ -147,8 +150,12 @@ def _from_other(
         linked = linked_estimates(x[name], directions, x[other], link_go, seed=fitting.seed, fold_n=fold_n)
         if n_both < FEWEST_CALIBRATING:
             return linked
-        return with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
-    return ridge_estimates(x_no, target_nk, fitting.seed, folds) if n_both >= FEWEST_PAIRED else None
+        found = with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
+    elif n_both >= FEWEST_PAIRED:
+        found = ridge_estimates(x_no, target_nk, fitting.seed, folds)
+    else:
+        return None
+    return shrunk(found, target_nk.mean(0)) if fitting.shrinks else found
 
 
 def _at(of_n: np.ndarray | None, kept_n: np.ndarray) -> np.ndarray | None:

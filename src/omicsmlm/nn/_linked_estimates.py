@@ -149,8 +149,8 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     r"""Return what links and paired observations say together, each component by its precision.
 
     Of observations that were left out, r is the correlation with the truth, of which what exceeds its standard error,
-    :math:`1/\sqrt{n}`, is believed; the two estimates weigh by :math:`r^2 / (1 - r^2)`. What they say together has r times the
-    standard deviation of the truth.
+    :math:`1/\sqrt{n}`, is believed; the two estimates weigh by :math:`r^2 / (1 - r^2)`. What they say together has the standard
+    deviation of the truth.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     weights = [precision_k / sum(precisions) for precision_k in precisions]
     estimate_nk = weights[0] * left_out[0] + weights[1] * left_out[1]
     precision_k, mean_k = _precision(estimate_nk, pairs.target_nk), pairs.target_nk.mean(0)
-    size_k = size_of(pairs.target_nk, estimate_nk) * np.sqrt(precision_k / (1 + precision_k))
+    size_k = size_of(pairs.target_nk, estimate_nk)
 
     def joined(*parts: np.ndarray) -> np.ndarray:
         return np.asarray(size_k * (weights[0] * parts[0] + weights[1] * parts[1]), dtype=np.float32)

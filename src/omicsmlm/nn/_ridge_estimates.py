@@ -113,6 +113,26 @@ def size_of(target_nk: np.ndarray, estimate_nk: np.ndarray) -> np.ndarray:
     return size_k
 
 
+def shrunk(found: Estimates, mean_k: np.ndarray) -> Estimates:
+    r"""Return estimates that are as far from a mean as their precision p lets one expect: :math:`r = \sqrt{p / (1 + p)}` times as far.
+
+    Of estimates with the variance of the components, r is the correlation with the truth, and these times r are the best
+    linear predictions: what is noise stays near the mean, and does not count in distances.
+
+    Parameters
+    ----------
+    found
+        Estimates with the variance of the components.
+    mean_k
+        Means of the components.
+    """
+    size_k = np.sqrt(found.precision_k / (1 + found.precision_k))
+    offset_k = found.offset_k * size_k + (1 - size_k) * mean_k
+    folds = found.folds and FoldEstimates(*(np.asarray(part * size_k, dtype=np.float32) for part in found.folds))
+    weights_gk, offset_k = (np.asarray(part, dtype=np.float32) for part in (found.weights_gk * size_k, offset_k))
+    return Estimates(weights_gk, offset_k, found.precision_k, folds)
+
+
 def _varies(x_ng: np.ndarray | sparse.csr_matrix, mean_g: np.ndarray) -> bool:
     """Return whether observations differ by more than rounding."""
     square = float(np.square(x_ng.data, dtype=np.float64).sum() if sparse.issparse(x_ng) else np.vdot(x_ng, x_ng))

@@ -17,6 +17,7 @@ from scvi.model.base import BaseModelClass
 from omicsmlm import _announcing
 from omicsmlm._checks import named, positive_integer, shortened, value_error
 from omicsmlm._random_state import own_random_state
+from omicsmlm._stages import Stages
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -34,7 +35,6 @@ from ._files import Saved, read_model, write_model
 from ._hub import HubModel
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
-from ._stages import Stages
 
 logger = logging.getLogger(__name__)
 
