@@ -1,6 +1,7 @@
 """Estimates of one modality's components from another whose features are linked with its own, where few or no observations have both.
 
-Tensor axes: n observations, g features of the modality that is estimated, o features of the other, k components, f folds.
+Tensor axes: n observations, p those with both modalities, g features of the modality that is estimated, o features of the other, k
+components, f folds.
 """
 
 from collections.abc import Mapping
@@ -158,8 +159,8 @@ def linked_estimates(
     found = ridge_estimates(x_no, carried_nk, seed, fold_n)
     if pairs is None or len(pairs.own_p) < FEWEST_CALIBRATING:
         return found._replace(precision_k=half_precision(x_no, linked_ok, seed))
-    told_nk = _left_out(found, x_no, fold_n)[pairs.other_p]
-    return found._replace(precision_k=np.asarray(_precision(told_nk, own_nk[pairs.own_p]), dtype=np.float32))
+    estimate_pk = _left_out(found, x_no, fold_n)[pairs.other_p]
+    return found._replace(precision_k=np.asarray(_precision(estimate_pk, own_nk[pairs.own_p]), dtype=np.float32))
 
 
 def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
