@@ -17,6 +17,7 @@ from scvi.model.base import BaseModelClass
 from omicsmlm import _announcing
 from omicsmlm._checks import positive_integer, shortened, value_error
 from omicsmlm._random_state import own_random_state
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -87,6 +88,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     history_: dict[str, pd.DataFrame] | None
     _stages: Stages | None = None
 
+    @in_own_surroundings
     def __init__(
         self,
         data: AnnData | MuData,
@@ -162,6 +164,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
 
     # ---- training -----------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def train(
         self,
         max_epochs: int | None = None,
@@ -378,6 +381,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         return cls.from_saved(read_model(dir_path, cls.__name__), adata)
 
     @classmethod
+    @in_own_surroundings
     def from_saved(
         cls, saved: Saved, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
     ) -> Self:

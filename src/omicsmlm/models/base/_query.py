@@ -12,6 +12,7 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch
 from omicsmlm.data import ADDED_SUFFIX, OmicsManager
 
@@ -47,6 +48,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         """Fit what encodes and reconstructs added features to the registered query."""
 
     @classmethod
+    @in_own_surroundings
     def load_query_data(
         cls, query: AnnData | MuData, reference: Self | str | Path, *, extend_vocabulary: bool = False
     ) -> Self:
@@ -151,6 +153,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         """Whether the model came from :meth:`load_query_data`."""
         return self.derived.n_known_batches is not None
 
+    @in_own_surroundings
     def align(self) -> None:
         """Move the new batches of a query onto the reference; :meth:`train` begins with it, and then adapts the decoder.
 

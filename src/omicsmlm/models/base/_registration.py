@@ -251,6 +251,18 @@ class Registered(BaseModelClass):
                     del store[key]
             raise
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or pickled; the object is that of the manager, which knows how to copy it."""
+        state = dict(vars(self))
+        if state.get("_adata") is not None and state["_adata"] is state["_adata_manager"].adata:
+            del state["_adata"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "_adata" not in state:
+            self._adata = state["_adata_manager"].adata
+
     def manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
         """Return the manager of an object: the model's own, or one transferred by feature name.
 

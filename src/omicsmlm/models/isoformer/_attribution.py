@@ -13,6 +13,7 @@ from anndata import AnnData
 from torch import Tensor
 
 from omicsmlm._checks import value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Sequences
 from omicsmlm.masking import with_masked, without_modality
 from omicsmlm.nn import place_of, sequence_of
@@ -31,6 +32,7 @@ class AttributedModel(SequenceModel):
     def _from_views(self, views: dict[str, Any]) -> Tensor:
         """Return predictions, (n, t), in the units of the targets."""
 
+    @in_own_surroundings
     def attribute_modalities(self, data: AnnData | None = None) -> pd.DataFrame:
         """Compute how each prediction changes when an observation loses one of its modalities.
 
@@ -62,6 +64,7 @@ class AttributedModel(SequenceModel):
         values, indices = self.map_observations(data, None, None, len(names) * len(targets), change)
         return pd.DataFrame(values, index=indices, columns=pd.MultiIndex.from_product([names, targets]))
 
+    @in_own_surroundings
     def attribute_regions(
         self, modality: str, target: str, data: AnnData | None = None, n_regions: int = 16
     ) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from omicsmlm._checks import value_error
 from omicsmlm._random_state import own_random_state
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities, MaskResidues
@@ -196,6 +197,7 @@ class IsoFormer(AttributedModel):
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
         return [self.parts.tokenizer(batch) for batch in loader]
 
+    @in_own_surroundings
     def pretrain(
         self,
         max_epochs: int = 5,
@@ -246,6 +248,7 @@ class IsoFormer(AttributedModel):
     # ---- loading --------------------------------------------------------------------------------------------------
 
     @classmethod
+    @in_own_surroundings
     def load(  # type: ignore[override]
         cls, dir_path: str | Path, adata: AnnData | None = None, *, trust_remote_code: bool = False
     ) -> Self:
@@ -275,6 +278,7 @@ class IsoFormer(AttributedModel):
 
     # ---- results --------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def predict(
         self,
         data: AnnData | None = None,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._draws import Draws
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Objective, Parts
 from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskBins, WithModalitySubsets
@@ -89,6 +90,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         del self._gene_embedding
 
     @classmethod
+    @in_own_surroundings
     def from_published(
         cls,
         directory: str | Path,
@@ -273,6 +275,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
 
     # ---- results --------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
         """Return the learned embedding of each gene, which all modalities share.
 

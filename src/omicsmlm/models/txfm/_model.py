@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskAllBut
@@ -176,6 +177,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
 
     # ---- results ----------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(
         self,
         modality: str | None = None,
