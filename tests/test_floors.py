@@ -22,6 +22,7 @@ GROUND = {
     "_obs_values",
     "_pairing",
     "_random_state",
+    "_surroundings",
     "_risk_scores",
     "_sizes",
     "_stored",

@@ -188,6 +188,28 @@ def run_surface(n: int | None, at: int, report: Callable[[str], None], only: str
     return tally
 
 
+def run_neighbours(report: Callable[[str], None], families: Sequence[str], *, with_heads: bool = True) -> Tally:
+    """Judge what users of neighbouring tools reported, of each family and of heads on it."""
+    from tests.hostile.neighbours import KINDS, heads, neighbour_judged, reference
+
+    tally = Tally()
+    for family in families:
+        with quietly():
+            reference(family)  # once, for all that are forked
+            if with_heads:
+                heads(family)
+        for kind, (cases, _) in KINDS.items():
+            for name in cases:
+                with TemporaryDirectory() as folder:
+                    verdict = apart(
+                        lambda f=family, k=kind, n=name, d=folder: neighbour_judged(f, k, n, Path(d), with_heads), 120
+                    )
+                tally.add(f"{family} | {kind} | {name}", verdict)
+                if verdict.is_fault:
+                    report(f"{family} | {kind} | {name} | {verdict.key} | {verdict.text}")
+    return tally
+
+
 def warm_up(families: Sequence[str]) -> None:
     """Import and compile once what each process needs."""
     for family in families:

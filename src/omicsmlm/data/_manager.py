@@ -44,7 +44,7 @@ class OmicsManager(AnnDataManager):
         return {**vars(self), "adata": taken_apart(self.adata)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, adata=put_together(state["adata"]))
+        self.__dict__.update(state, adata=put_together(state["adata"]))
 
     @classmethod
     def define(cls, setup: dict[str, Any], model_name: str, method: str) -> "OmicsManager":

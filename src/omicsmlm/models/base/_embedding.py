@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import named, positive_integer, shortened, value_error
+from omicsmlm._checks import check_switch, named, positive_integer, shortened, value_error
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader
@@ -204,6 +204,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
             If the file cannot be written, is the one that is read, or is not named for its kind of object; or as
             :meth:`get_latent_representation` does. No file is left then.
         """
+        check_switch("across_ranks", across_ranks)
         batch_size = self.checked_batch_size(batch_size)
         key = self._checked_key(key_added, data)
         assert key is not None

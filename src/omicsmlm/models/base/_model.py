@@ -15,7 +15,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm import _announcing
-from omicsmlm._checks import positive_integer, shortened, value_error
+from omicsmlm._checks import check_switch, positive_integer, shortened, value_error
 from omicsmlm._random_state import own_random_state
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
@@ -343,6 +343,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         -----
         ``scvi.hub`` reads pickled files alone, and so none of these; to share a model, use :meth:`save_to_hub`.
         """
+        check_switch("save_anndata", save_anndata)
         if save_anndata:
             remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"
             raise value_error("save_anndata", "False", "True", remedy)
@@ -363,6 +364,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         return Saved(self.module.state_dict(), config, registry, history)
 
     @classmethod
+    @in_own_surroundings
     def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
         """Return a model that is read from a directory.
 

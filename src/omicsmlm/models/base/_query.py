@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_switch, named, value_error
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch
 from omicsmlm.data import ADDED_SUFFIX, OmicsManager
@@ -90,6 +90,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         >>> model.get_latent_representation().shape[1] == reference.module.n_latent
         True
         """
+        check_switch("extend_vocabulary", extend_vocabulary)
         source = reference if isinstance(reference, OmicsModel) else cls.load(reference)
         if type(source) is not cls:
             raise value_error("reference", f"an {cls.__name__}", type(source).__name__, "load it with its own class")

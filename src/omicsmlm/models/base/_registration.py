@@ -9,7 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_choice, named, value_error
 from omicsmlm.data import OmicsManager, check_is_object, counts_layers
 
 from ._named_columns import listed, listed_covariates
@@ -259,7 +259,7 @@ class Registered(BaseModelClass):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
         if "_adata" not in state:
             self._adata = state["_adata_manager"].adata
 
@@ -284,7 +284,6 @@ class Registered(BaseModelClass):
         known = list(self.adata_manager.modalities)
         if modality is None and len(known) == 1:
             return known[0]
-        if modality is None or modality not in known:
-            remedy = "name one that the model was trained on"
-            raise value_error("modality", f"one of {known}", repr(modality), remedy)
+        check_choice("modality", modality, known, "name one that the model was trained on")
+        assert modality is not None
         return modality
