@@ -106,7 +106,8 @@ def _matched(mdata: MuData, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str
     whole, meanings, lines = understood_table(rows)
     whole, derived_lines = derived(whole, meanings)
     n_unknown = int((~ids.isin(names)).sum())
-    line = f"obs: {n_found:,} of {mdata.n_obs:,} observations by column {column!r}"
+    title = "its first column" if column.startswith("Unnamed:") else f"column {column!r}"  # as write.csv leaves it
+    line = f"obs: {n_found:,} of {mdata.n_obs:,} observations by {title}"
     line += f" ({shortened})" if shortened else ""
     line += f"; {n_unknown:,} rows of others left out" if n_unknown else ""
     matched = writable(whole.reindex(names).set_axis(mdata.obs_names))

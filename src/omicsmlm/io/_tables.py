@@ -139,7 +139,7 @@ def _read_text(path: Path, as_text: bool) -> pd.DataFrame:
 
 def _beginning(path: Path) -> tuple[int, str, str]:
     """Return how many lines come before the table, its header, and the first line below."""
-    with _opened(path) as file:
+    with opened_text(path) as file:
         lines = [file.readline() for _ in range(2)]
         if lines[0].startswith("#1.") and suffix_of(path) == ".gct":
             return 2, file.readline(), file.readline()
@@ -150,7 +150,8 @@ def _beginning(path: Path) -> tuple[int, str, str]:
     return n_skipped, lines[0], lines[1]
 
 
-def _opened(path: Path) -> IO[str]:
+def opened_text(path: Path) -> IO[str]:
+    """Open a file of text, compressed or not, without the mark that Excel puts before it."""
     opener = COMPRESSED.get(path.suffix.lower(), open)
     return opener(path, "rt", encoding="utf-8-sig", errors="replace")  # type: ignore[operator, no-any-return]
 

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from omicsmlm._checks import value_error
+from omicsmlm._stages import Stages
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Module
 from omicsmlm.data import as_categories, find_column, observation_loader
@@ -23,7 +24,6 @@ from ._embedding import EMBEDDING_BATCH_SIZE, checked_indices
 from ._feature_sums import CorrelationSums, LabelSums
 from ._model import OmicsModel
 from ._records import Config
-from ._stages import Stages
 
 FeatureEmbedding = Literal["latent", "decoder"]
 """Where features are placed; see :meth:`ExplainingModel.get_feature_embedding`."""

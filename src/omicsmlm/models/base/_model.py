@@ -15,8 +15,9 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm import _announcing
-from omicsmlm._checks import check_switch, positive_integer, shortened, value_error
+from omicsmlm._checks import check_switch, named, positive_integer, shortened, value_error
 from omicsmlm._random_state import own_random_state
+from omicsmlm._stages import Stages
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
@@ -35,7 +36,6 @@ from ._files import Saved, read_model, write_model
 from ._hub import HubModel
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
-from ._stages import Stages
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
             self._make(config, data)
         announce(f"{type(self).__name__}: {self._describe()}.")
         self._warn_of_one_batch()
+        self._warn_of_unpaired()
 
     def _make(self, config: C | None, data: AnnData | MuData) -> None:
         """Derive from the registered object what the model needs, and build it."""
@@ -456,6 +457,23 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
                     categories[0],
                     key,
                 )
+
+    def _warn_of_unpaired(self) -> None:
+        """Say that no observation has two modalities, if that is so and may be a matter of names."""
+        first, otherwise = self.adata_manager.unpaired, self._without_pairs()
+        if first and otherwise is not None:
+            listed = ", ".join(f"{name}: {observation!r}" for name, observation in first.items())
+            logger.warning(
+                "%s: no observation has two of %s: if some are the same cells or samples, give them the same names (%s)%s.",
+                type(self).__name__,
+                named(first),
+                listed,
+                otherwise,
+            )
+
+    def _without_pairs(self) -> str | None:
+        """Return what else to do where no observation has two modalities, for a warning; None if that needs none."""
+        return ""
 
     def _build(self) -> None:
         with own_random_state(self.config.seed, devices=[]):
