@@ -4,9 +4,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from omicsmlm._risk_scores import brier, calibration, concordance, concordances, kaplan_meier, log_rank
+from omicsmlm._risk_scores import brier, calibration, concordance, concordances
 from tests.test_bad_input import refused
 
 
@@ -57,12 +56,6 @@ def test_strata_are_scored_apart_and_together(made):
     assert alone["C-index"]["mean"] == alone["C-index"]["a"] == 0
 
 
-def test_kaplan_meier_by_hand():
-    curve = kaplan_meier([1, 1, 2, 3, 4], [1, 0, 1, 0, 1])
-    assert curve.to_dict() == pytest.approx({0: 1, 1: 4 / 5, 2: 4 / 5 * 2 / 3, 3: 4 / 5 * 2 / 3, 4: 0})
-    assert kaplan_meier([2, 3], [0, 0]).to_dict() == {0: 1, 2: 1, 3: 1}
-
-
 def test_brier_without_censoring_is_the_mean_square(rng):
     time_n, survival_nt = rng.exponential(1, 30), rng.random((30, 2))
     at_t = np.array([0.5, 1.0])
@@ -101,33 +94,6 @@ def test_calibration_compares_groups_with_their_curves(rng):
     assert calibration(exact_n**3, time_n, np.ones(4000), 1.0).attrs["error"] > 0.2
 
 
-def test_log_rank_of_two_groups_is_scipys(made):
-    risk_n, time_n, event_n = made
-    high_n = risk_n > np.median(risk_n)
-    halves = [stats.CensoredData.right_censored(time_n[part], ~event_n[part]) for part in (high_n, ~high_n)]
-    theirs = stats.logrank(*halves)
-    found = log_rank(time_n, event_n, high_n)
-    assert found.statistic == pytest.approx(theirs.statistic**2)
-    assert found.p_value == pytest.approx(theirs.pvalue)
-
-
-def test_log_rank_of_many_groups_agrees_with_lifelines(made, rng):
-    theirs = pytest.importorskip("lifelines.statistics")
-    _, time_n, event_n = made
-    group_n = rng.integers(0, 4, 80)
-    found = log_rank(time_n, event_n, group_n)
-    assert found.n_degrees == 3
-    assert found.p_value == pytest.approx(theirs.multivariate_logrank_test(time_n, group_n, event_n).p_value)
-
-
-def test_log_rank_within_strata_ignores_what_strata_explain(rng):
-    stratum_n = rng.integers(0, 2, 400)
-    group_n = np.where(rng.random(400) < 0.8, stratum_n, 1 - stratum_n)
-    time_n = rng.exponential(np.where(stratum_n == 0, 1, 6))
-    assert log_rank(time_n, np.ones(400), group_n).p_value < 1e-6
-    assert log_rank(time_n, np.ones(400), group_n, stratum_n).p_value > 0.01
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -139,11 +105,6 @@ def test_log_rank_within_strata_ignores_what_strata_explain(rng):
 def test_wrong_input(arguments, message):
     with refused(message):
         concordance(*arguments)
-
-
-def test_one_group_cannot_be_compared():
-    with refused("log_rank: expected at least two groups, got 1"):
-        log_rank([1, 2], [1, 1], ["a", "a"])
 
 
 def test_brier_takes_times_in_any_order_and_again(made, rng):

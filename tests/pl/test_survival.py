@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from omicsmlm import pl
-from omicsmlm._risk_scores import log_rank
+from omicsmlm._censored_times import log_rank
 from tests.test_bad_input import refused
 
 

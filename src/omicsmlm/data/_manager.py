@@ -1,6 +1,7 @@
 """The manager: scvi-tools' registration, extended to packed batches and to observations without some modalities."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._compat import AnnDataManagerValidationCheck
 from omicsmlm._types import SPARSE_KINDS
 
+from ._copying import put_together, taken_apart
 from ._covariates import CovariatesField
 from ._dataset import Field, ObservationDataset
 from ._fingerprint import Fingerprint
@@ -21,7 +23,7 @@ from ._matrix import Matrix
 from ._modality import ModalityField
 from ._modality_index import modality_of
 from ._numbers import NumbersField
-from ._objects import check_object, log_pairing
+from ._objects import check_object, unpaired_names
 from ._sequences import SequenceField, VectorField
 from ._setup_arguments import setup_arguments
 
@@ -37,6 +39,15 @@ class OmicsManager(AnnDataManager):
 
     fingerprint: Fingerprint | None = None
     """What the object was like when it was registered; None without one."""
+    unpaired: Mapping[str, str] = MappingProxyType({})
+    """First observation of each modality of an object in which no observation has two; empty for others."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or pickled; a MuData, which cannot be, in parts."""
+        return {**vars(self), "adata": taken_apart(self.adata)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, adata=put_together(state["adata"]))
 
     @classmethod
     def define(cls, setup: dict[str, Any], model_name: str, method: str) -> "OmicsManager":
@@ -81,7 +92,7 @@ class OmicsManager(AnnDataManager):
         """Register an object, and keep what it is like."""
         super().register_fields(adata, source_registry, **transfer_kwargs)
         if source_registry is None and isinstance(adata, MuData):
-            log_pairing(adata, self._sources)
+            self.unpaired = unpaired_names(adata, self._sources)
         self.fingerprint = Fingerprint(adata, self.fields, self.registry["field_registries"])
 
     def _get_setup_method_args(self) -> dict[str, Any]:

@@ -50,20 +50,28 @@ def check_object(data: AnnData | MuData) -> None:
         raise value_error("data", "at least one observation", "none", "check the filter that made it")
 
 
-def log_pairing(mdata: MuData, sources: Sequence[str]) -> None:
-    """Log how many observations have which modalities, and warn where none has two."""
-    names = [name for name in sources if name in mdata.mod]
+def unpaired_names(mdata: MuData, sources: Sequence[str]) -> dict[str, str]:
+    """Log how many observations have which modalities; return the first name of each modality where none has two.
+
+    Parameters
+    ----------
+    mdata
+        Object.
+    sources
+        Names of modalities; those that the object lacks are left out.
+
+    Returns
+    -------
+    dict
+        Name of an observation by modality; empty where an observation has two modalities, or there is one modality only.
+    """
+    names = [name for name in sources if name in mdata.mod and mdata[name].n_obs]
     if len(names) < 2:
-        return
+        return {}
     has_nm = np.stack([indices_in(mdata, name) >= 0 for name in names], axis=1)
     logger.info("Observations: %s.", describe_pairing(names, has_nm))
-    if not (has_nm.sum(axis=1) > 1).any():
-        first = ", ".join(f"{name}: {mdata[name].obs_names[0]!r}" for name in names)
-        logger.warning(
-            "No observation has two of the modalities %s: if some are the same cells or samples, give them the same names (%s).",
-            named(names),
-            first,
-        )
+    has_pair = (has_nm.sum(axis=1) > 1).any()
+    return {} if has_pair else {name: str(mdata[name].obs_names[0]) for name in names}
 
 
 def _check_modalities(mdata: MuData) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from omicsmlm._censored_times import LogRank, kaplan_meier, log_rank
 from omicsmlm._checks import value_error
-from omicsmlm._risk_scores import LogRank, brier, calibration, concordance, concordances, kaplan_meier, log_rank
+from omicsmlm._risk_scores import brier, calibration, concordance, concordances
 
 __all__ = [
     "LogRank",

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from omicsmlm._censored_times import checked_times, kaplan_meier, log_rank
 from omicsmlm._checks import check_type, value_error
-from omicsmlm._risk_scores import checked_times, kaplan_meier, log_rank
 from omicsmlm.pl._arguments import check_heading
 from omicsmlm.pl._figure import new_figure, saved
 

@@ -7,7 +7,7 @@ import torch
 from omicsmlm import IsoFormer
 from omicsmlm._types import Grid
 from omicsmlm.models.isoformer import _experts
-from omicsmlm.models.isoformer._config import ExpertSet
+from omicsmlm.models.isoformer._derived import ExpertSet
 from omicsmlm.models.isoformer._experts import (
     LINEAR_PENALTIES,
     PENALTIES,

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
 from omicsmlm.models.isoformer import _model
-from omicsmlm.models.isoformer._config import IsoFormerDerived
+from omicsmlm.models.isoformer._derived import IsoFormerDerived
 from tests import encoders
 from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, letters_of, state_of, transcripts
 
@@ -160,22 +160,6 @@ def test_it_works_without_composition_and_kernels(tmp_path):
 def test_a_saved_model_predicts_alike(trained, tmp_path):
     trained.save(tmp_path / "model")
     pd.testing.assert_frame_equal(IsoFormer.load(tmp_path / "model").predict(transcripts()), trained.predict())
-
-
-# ---- pre-training -------------------------------------------------------------------------------------------------
-
-
-def test_pretraining_lowers_the_cross_entropy_of_masked_residues_and_moves_the_encoders_alone():
-    model = IsoFormer(transcripts(), SMALL_ISOFORMER)
-    before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    model.pretrain(6, progress_bar=False, accelerator="cpu")
-    after = model.module.state_dict()
-    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert moved == {"encoders"}
-    losses = model.history["pretrain_validation_dna"]["pretrain_validation_dna"]
-    assert losses.iloc[-1] < losses.iloc[0]
-    model.train(1, **QUIET)
-    assert not model.module.training
 
 
 # ---- published encoders -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import torch
 
 from omicsmlm._types import Batch, Tokens
 from omicsmlm.models.mojo import _axis
-from omicsmlm.models.mojo._axis import coexpression_order, dense_values, fraction_of_counts, genes_of
+from omicsmlm.models.mojo._axis import coexpression_order, dense_values, fraction_of_counts, genes_of, on_axis
 
 
 def test_the_union_has_each_gene_once_and_the_intersection_those_of_all():
@@ -80,6 +80,12 @@ def test_components_of_few_samples_are_those_of_many_genes():
     x = np.random.default_rng(0).normal(size=(20, 50))
     tall, flat = _axis._loadings(np.vstack([x] * 4), np.arange(50), 50), _axis._loadings(x, np.arange(50), 50)
     np.testing.assert_allclose(np.abs(tall), 2 * np.abs(flat), rtol=1e-6, atol=1e-8)
+
+
+def test_rows_of_features_go_to_the_places_of_their_genes():
+    values_vb = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    found_gb = on_axis(values_vb, np.array([2, -1, 0]), 4)
+    assert found_gb.tolist() == [[5.0, 6.0], [0.0, 0.0], [1.0, 2.0], [0.0, 0.0]]
 
 
 def test_fractions_of_counts():

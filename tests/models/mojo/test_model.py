@@ -14,15 +14,7 @@ from scipy import sparse
 from omicsmlm import MOJO, Classifier, ClassifierConfig
 from omicsmlm.masking import WithModalitySubsets
 from omicsmlm.models.mojo import _model
-from tests.objects import QUIET, SMALL_MOJO, bulk, factor_profiles, modality
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A model that has been trained for a while; tests must not change it."""
-    model = MOJO(bulk(), SMALL_MOJO)
-    model.train(30, **QUIET)
-    return model
+from tests.objects import QUIET, SMALL_MOJO, bulk, modality
 
 
 def obs_of(model: MOJO):
@@ -172,44 +164,6 @@ def test_pre_training_goes_on_with_samples_of_one_modality(trained, tmp_path):
 
 
 # ---- results ---------------------------------------------------------------------------------------------------
-
-
-def test_masked_values_are_imputed_better_than_by_the_mean():
-    rng = np.random.default_rng(0)
-    adata, _ = factor_profiles(300, 32)
-    x = 1 / (1 + np.exp(-adata.X))
-    hidden = rng.random(x.shape) < 0.2
-    shown = np.where(hidden, np.nan, x).astype(np.float32)
-    data = AnnData(shown, var=adata.var)
-    model = MOJO(data, replace(SMALL_MOJO, width=32, n_bins=32, modality_rate=0.0))
-    model.train(20, **QUIET)
-    table = model.impute()
-    assert list(table.columns) == list(adata.var_names)
-    assert table.to_numpy().min() >= 0
-    assert table.to_numpy().max() <= 1
-    by_mean = np.abs(np.nanmean(shown, 0) - x)[hidden].mean()
-    assert np.abs(table.to_numpy() - x)[hidden].mean() < 0.9 * by_mean
-
-
-def test_imputed_values_are_expectations_in_the_units_of_the_modality(trained):
-    batch = obs_of(trained)
-    with torch.no_grad():
-        outputs = trained.module(trained.parts.tokenizer(batch), batch)
-    everywhere = torch.ones(72, 30, dtype=torch.bool)
-    for name, part in trained.adata.mod.items():
-        table = trained.impute(modality=name)
-        assert list(table.index) == list(trained.adata.obs_names)
-        assert list(table.columns) == list(part.var_names)
-        logits = outputs.token_logits[name].logits(everywhere)[:, :16].view(72, 30, 16)
-        scale, vocabulary = trained.derived.scales[name], list(trained.adata_manager.modalities[name]["vocabulary"])
-        centres = [0.0] + [(k - 0.5) / 15 for k in range(1, 16)]
-        for i, j in ((0, 0), (5, 17), (71, 29)):
-            gene = trained.derived.genes[j]
-            if gene in table:
-                fraction = logits[i, j].detach().softmax(0).numpy()
-                knots = scale.knots[vocabulary.index(gene)]
-                expected = np.interp(fraction @ np.array(centres), scale.levels, knots)
-                assert table.iloc[i][gene] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_genes_have_embeddings_of_their_own(trained):

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from omicsmlm._censored_times import checked_times
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times, ridge_cox
-from omicsmlm._risk_scores import checked_times
 
 STRENGTHS = tuple(float(c) for c in 10.0 ** np.arange(-4, 1.5, 0.5))
 """Inverse strengths C of logistic regression that are tried."""

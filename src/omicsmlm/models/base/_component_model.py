@@ -1,8 +1,8 @@
 """Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
-import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -13,20 +13,17 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
-from omicsmlm._checks import named
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
-from omicsmlm.nn import FoldSizes, are_paired
+from omicsmlm.nn import FEWEST_CALIBRATING, FoldSizes, are_paired
 from omicsmlm.objectives import AlignmentLoss, InitialTargets
 from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
 from ._imputing import ImputingModel
-from ._links import FeatureLinks, matched_links
+from ._links import LINKED_KINDS, FeatureLinks, matched_links
 from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._records import Config, FormerFields
-
-logger = logging.getLogger(__name__)
 
 ACCESSIBILITY_WEIGHT = 0.1
 """Weight of the likelihood of open regions, beside 1 for RNA, whose counts say more of a cell (``docs/omicsmlm.md``)."""
@@ -68,6 +65,8 @@ class ComponentDerived(QueryDerived):
     """Folds of the observations that the network was initialised with; none where no modality predicts another."""
     links: FeatureLinks = FeatureLinks()
     """Links between genes and peaks, which bring together observations that have one of the two."""
+    by_links_alone: bool = False
+    """Whether they alone do, as few observations have both: what they initialised is then not trained. False in models of 0.1."""
 
 
 class FeatureStatistics(NamedTuple):
@@ -99,6 +98,14 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         self._links = links
         super().__init__(data, config, batch_key=batch_key, labels=labels)
         self._links = None  # what of it concerns the model is in derived
+
+    def _is_tied_by_links(self) -> bool:
+        """Return whether links are given, and too few observations have both modalities to add to what these say."""
+        names = {state["kind"]: name for name, state in self.adata_manager.modalities.items()}
+        if self._links is None or not isinstance(self.adata, MuData) or not set(LINKED_KINDS) <= set(names):
+            return False
+        genes, peaks = (self.adata[names[kind]].obs_names for kind in LINKED_KINDS)
+        return len(genes.intersection(peaks)) < FEWEST_CALIBRATING
 
     @abstractmethod
     def _select_features(
@@ -150,28 +157,21 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         has = {name: np.concatenate([batch.present[name].numpy() for batch in sample]) for name in names}
         links = FeatureLinks() if self._links is None else matched_links(self._links, names)
         is_tied = are_paired(has) or bool(links.weights)
-        if not is_tied:
-            self._warn_of_untied(has)
         return {
             "folds": FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if is_tied else FoldSizes(),
             "links": links,
+            "by_links_alone": self._is_tied_by_links(),
         }
 
-    def _warn_of_untied(self, has: Mapping[str, np.ndarray]) -> None:
-        """Say that no observation has two modalities, if that is so: nothing then brings them together."""
-        if (
-            len(has) > 1
-            and all(of_modality.any() for of_modality in has.values())
-            and np.sum(list(has.values()), axis=0).max() < 2
-        ):
-            kinds = {state["kind"] for state in self.adata_manager.modalities.values()}
-            remedy = "pass links=, a table of genes and the peaks near them (omicsmlm.pp.link_peaks)"
-            logger.warning(
-                "%s: no observation has two of %s, so that nothing brings these together; %s.",
-                type(self).__name__,
-                named(has),
-                remedy if {"counts", "accessibility"} <= kinds else "add observations that have two",
-            )
+    def _without_pairs(self) -> str | None:
+        """Return how modalities are tied else; None where links do it."""
+        if self.derived.links.weights:
+            return None
+        kinds = {state["kind"] for state in self.adata_manager.modalities.values()}
+        remedy = "pass links=, a table of genes and the peaks near them (omicsmlm.pp.link_peaks)"
+        if not {"counts", "accessibility"} <= kinds:
+            remedy = "add observations that have two"
+        return f"; otherwise nothing brings these together: {remedy}"
 
     def _targets(self, derived: D, otherwise: AlignmentLoss, strength: float = 1.0) -> AlignmentLoss:
         """Return the loss that draws masked observations to whole ones: where links tie modalities, to those before the training."""
@@ -185,6 +185,19 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             codes_nk = self.adata_manager.observation_dataset().covariates.long()
             batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
             self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
+
+    @contextmanager
+    def _with_trained_weights(self) -> Iterator[None]:
+        """Leave what links alone initialised out of a training; heads may fine-tune it, also after one that was interrupted."""
+        is_left_out = self.derived.by_links_alone and not self.is_query
+        left_out = [weight for weight in self.module.linear_path() if weight.requires_grad] if is_left_out else []
+        for weight in left_out:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in left_out:
+                weight.requires_grad_(True)
 
     def _describe(self) -> str:
         links = self.derived.links

@@ -11,33 +11,22 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from omicsmlm._checks import value_error
-from omicsmlm._random_state import own_random_state
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
-from omicsmlm.masking import DropModalities, MaskResidues
+from omicsmlm.masking import DropModalities
 from omicsmlm.models.base import FormerFields, announce, read_model
-from omicsmlm.nn import ResidueEncoder, residue_codes
-from omicsmlm.objectives import ResidueCrossEntropy, TargetError
+from omicsmlm.objectives import TargetError
 from omicsmlm.tokenizers import TARGETS, TruncatedSequences
-from omicsmlm.training import FitOptions, Optimisation, fit
+from omicsmlm.training import Optimisation
 
-from ._attribution import AttributedModel
-from ._config import (
-    FORMER_CONFIG,
-    KINDS,
-    MASK_RATE,
-    N_WARMUP_STEPS,
-    WEIGHT_DECAY,
-    ExpertSet,
-    IsoFormerConfig,
-    IsoFormerDerived,
-)
+from ._config import FORMER_CONFIG, N_WARMUP_STEPS, WEIGHT_DECAY, IsoFormerConfig
+from ._derived import ExpertSet, IsoFormerDerived
 from ._expert_weights import Predictions, balanced_weight, fit_weights, targets_of
 from ._experts import Chosen, Fitted, fit_regressions, fit_scores, has_architecture
 from ._module import IsoFormerModule
+from ._pretraining import PretrainedModel
 from ._published import published_widths
-from ._residue_module import ResidueModule
 from ._statistics import statistics_of
 
 GRADIENT_LIMIT = 5.0
@@ -47,7 +36,7 @@ AVERAGING = 0.98
 
 
 @final
-class IsoFormer(AttributedModel):
+class IsoFormer(PretrainedModel):
     """Sequence encoders fused by cross-attention (Garau-Luis et al., arXiv 2406.14150).
 
     An observation is a transcript (or a gene, or a reporter); its sequences are text in ``.obs``, and the variables are the
@@ -196,56 +185,10 @@ class IsoFormer(AttributedModel):
         loader = observation_loader(self.adata_manager, indices, self.embedding_batch_size)
         return [self.parts.tokenizer(batch) for batch in loader]
 
-    def pretrain(
-        self,
-        max_epochs: int = 5,
-        *,
-        accelerator: str = "auto",
-        devices: int | list[int] | str = "auto",
-        batch_size: int = 32,
-        progress_bar: bool = True,
-    ) -> None:
-        """Pre-train encoders from scratch as masked language models of the registered sequences, before they see any target.
-
-        Parameters
-        ----------
-        max_epochs
-            Passes over the training observations.
-        accelerator, devices, batch_size, progress_bar
-            As in :meth:`train`.
-
-        Raises
-        ------
-        ValueError
-            If there is no encoder from scratch.
-        """
-        names = [n for n, e in self.module.encoders.items() if isinstance(e, ResidueEncoder)]
-        if not names:
-            raise value_error("pretrain", "an encoder from scratch", "published ones alone", "call train()")
-        train_indices, validation_indices = self._split(0.9)
-        codes = {name: residue_codes(KINDS[name]) for name in names}
-        with own_random_state(self.config.seed, devices=[]):
-            language_model = ResidueModule(self.module, names)
-        masking = MaskResidues(MASK_RATE, names)
-        parts = Parts(self.parts.tokenizer, masking, language_model, ResidueCrossEntropy(codes))
-        options = FitOptions(
-            max_epochs,
-            accelerator,
-            devices,
-            patience=self.config.patience,
-            progress_bar=progress_bar,
-            seed=self.config.seed,
-        )
-        manager = self.adata_manager
-        validation = observation_loader(manager, validation_indices, 64) if len(validation_indices) else None
-        training = observation_loader(manager, train_indices, batch_size, seed=self.config.seed)
-        fitted = fit(parts, self.optimisation, training, validation, options, {})
-        losses = {f"pretrain_{name}": column for name, column in fitted.losses.items()}
-        self._extend_history(fitted.steps, losses)
-
     # ---- loading --------------------------------------------------------------------------------------------------
 
     @classmethod
+    @in_own_surroundings
     def load(  # type: ignore[override]
         cls, dir_path: str | Path, adata: AnnData | None = None, *, trust_remote_code: bool = False
     ) -> Self:
@@ -275,6 +218,7 @@ class IsoFormer(AttributedModel):
 
     # ---- results --------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def predict(
         self,
         data: AnnData | None = None,

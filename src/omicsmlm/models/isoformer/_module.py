@@ -25,7 +25,8 @@ from omicsmlm.nn import (
     sequence_of,
 )
 
-from ._config import KINDS, NO_MORE_EXPERTS, ExpertSet, IsoFormerConfig
+from ._config import KINDS, IsoFormerConfig
+from ._derived import NO_MORE_EXPERTS, ExpertSet
 from ._host_sizes import HostSizes, host_sizes
 
 NETWORK, OF_ARCHITECTURE = "network", "architecture"

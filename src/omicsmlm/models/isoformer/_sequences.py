@@ -13,7 +13,8 @@ from omicsmlm.data import find_column, holds_coding_sequences
 from omicsmlm.models.base import FineTunedModel, listed_covariates
 from omicsmlm.tokenizers import TARGETS
 
-from ._config import KINDS, IsoFormerConfig, IsoFormerDerived
+from ._config import KINDS, IsoFormerConfig
+from ._derived import IsoFormerDerived
 from ._module import IsoFormerModule
 
 DEFAULT_COLUMNS = {"dna": ("dna", "promoter"), "rna": ("rna", "cds", "utr"), "protein": ("protein",)}

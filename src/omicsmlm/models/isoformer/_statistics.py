@@ -6,7 +6,7 @@ import numpy as np
 
 from omicsmlm._types import Batch
 
-from ._config import Statistics
+from ._derived import Statistics
 
 
 def statistics_of(sample: Sequence[Batch], name: str, width: int) -> Statistics:

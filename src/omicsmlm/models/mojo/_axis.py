@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
@@ -86,6 +87,24 @@ def coexpression_order(parts: Sequence[tuple[np.ndarray, np.ndarray]], n_genes: 
     """
     features_gk = np.concatenate([_loadings(values, column_v, n_genes) for values, column_v in parts], 1)
     return _divided(features_gk, np.arange(n_genes), None)
+
+
+def on_axis(values_vb: Tensor, column_v: np.ndarray, n_genes: int) -> Tensor:
+    """Return the rows of a modality's features, (v, b), at their places on the axis, (g, b); 0 for genes that it lacks.
+
+    Parameters
+    ----------
+    values_vb
+        A row of each feature.
+    column_v
+        Place of each feature on the axis, -1 for none.
+    n_genes
+        g.
+    """
+    found_gb = values_vb.new_zeros(n_genes, values_vb.shape[1])
+    has_v = column_v >= 0
+    found_gb[torch.from_numpy(column_v[has_v])] = values_vb[torch.from_numpy(has_v)]
+    return found_gb
 
 
 def _loadings(values_nv: np.ndarray, column_v: np.ndarray, n_genes: int) -> np.ndarray:

@@ -6,7 +6,6 @@ from typing import Literal
 from omicsmlm._checks import value_error
 from omicsmlm.models.base import FormerFields, check_fields
 from omicsmlm.nn import Form
-from omicsmlm.tokenizers import Scale
 
 
 @dataclass(frozen=True)
@@ -184,20 +183,6 @@ class MOJOConfig:
         """
         step = self.genes_per_position * 2**self.n_levels
         return -(-n_genes // step) * step
-
-
-@dataclass(frozen=True, kw_only=True)
-class MOJODerived:
-    """Hyper-parameters that :class:`MOJO` derives from the data."""
-
-    genes: list[str]
-    """Genes of the axis, in its order."""
-    scales: dict[str, Scale]
-    """Scaling of the values of each modality to 0 … 1."""
-    profiles: dict[str, list[float]]
-    """Each feature's fraction of all counts, of modalities of counts."""
-    depths: dict[str, float]
-    """Median depth of the observations that have the modality, of modalities of counts."""
 
 
 MOST_LEVELS = 16

@@ -2,27 +2,27 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from omicsmlm._draws import Draws
-from omicsmlm._types import SPARSE_KINDS, Batch, Grid, Kind, Masking, Objective, Parts
-from omicsmlm.data import stored_values
+from omicsmlm._surroundings import in_own_surroundings
+from omicsmlm._types import Batch, Grid, Kind, Masking, Objective, Parts
 from omicsmlm.masking import MaskBins, WithModalitySubsets
-from omicsmlm.models.base import FineTunedModel, FormerFields, ImputingModel
+from omicsmlm.models.base import FineTunedModel, FormerFields
 from omicsmlm.objectives import BinCrossEntropy, BinsAndValues
-from omicsmlm.tokenizers import AxisBins, fit_feature_scales, fit_scale, observation_depth
+from omicsmlm.tokenizers import AxisBins
 from omicsmlm.training import Optimisation
 
-from ._axis import coexpression_order, dense_values, fraction_of_counts, genes_of
-from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, MOJOConfig, MOJODerived
+from ._axis import on_axis
+from ._config import FORMER_CONFIG, N_WARMUP_STEPS, TEMPERATURE, WEIGHT_DECAY, MOJOConfig
+from ._derived import MOJODerived, derived_from
 from ._gene_embedding import checked_gene_embedding, copy_gene_embedding
+from ._imputation import BinImputingModel
 from ._initialization import fit_heads, initialize, initialize_row, set_values
 from ._module import MOJOModule
 from ._published import OMICS, Published, load_published, published_derived, read_published
@@ -37,7 +37,7 @@ MAX_STATE_ELEMENTS = 2**26
 """Elements of a convolution's (n, l, d) output up to which observations are embedded together: 0.25 GiB in float32."""
 
 
-class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MOJOModule, MOJOConfig, MOJODerived]):
+class MOJO(BinImputingModel, FineTunedModel[MOJOModule, MOJOConfig, MOJODerived]):
     """Bimodal masked language model of bulk profiles (Gélard et al., bioRxiv 10.1101/2025.06.25.661237).
 
     Each gene is a token per modality: the bin of its value. Their embeddings are summed, convolutions downsample the axis of
@@ -89,6 +89,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         del self._gene_embedding
 
     @classmethod
+    @in_own_surroundings
     def from_published(
         cls,
         directory: str | Path,
@@ -154,45 +155,21 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         return Optimisation(learning_rate=c.learning_rate, weight_decay=WEIGHT_DECAY, n_warmup_steps=N_WARMUP_STEPS)
 
     def _derive(self, sample: Sequence[Batch]) -> MOJODerived:
-        c, states = self.config, self.adata_manager.modalities
-        genes = genes_of({name: state["vocabulary"] for name, state in states.items()}, c.axis)
-        derived = MOJODerived(genes=genes, scales={}, profiles={}, depths={})
-        parts = []
-        for name, state in states.items():
-            depths = None
-            if state["kind"] in SPARSE_KINDS:
-                profile = fraction_of_counts(stored_values(sample, name, len(state["vocabulary"])))
-                derived.profiles[name] = profile
-                depths = [observation_depth(b.tokens[name], b.measured[name], torch.tensor(profile)) for b in sample]
-                has_n = torch.cat([batch.present[name] for batch in sample])
-                derived.depths[name] = float(torch.cat(depths)[has_n].median())
-            if c.scaling == "genes" or c.order == "coexpression":
-                values_nv = dense_values(sample, name, state["kind"], derived.profiles.get(name))
-                parts.append((values_nv, pd.Index(genes).get_indexer(state["vocabulary"])))
-            if c.scaling == "genes":
-                derived.scales[name] = fit_feature_scales(values_nv)
-            else:
-                tokens = [batch.tokens[name] for batch in sample]
-                derived.scales[name] = fit_scale(state["kind"], c.scaling, tokens, depths)
-        if c.order == "coexpression":
-            ordered = coexpression_order(parts, len(genes))
-            derived = replace(derived, genes=[genes[g] for g in ordered])
-        return derived
+        return derived_from(sample, self.adata_manager.modalities, self.config)
 
     def _assemble(self, derived: MOJODerived) -> Parts:
         c, states = self.config, self.adata_manager.modalities
         kinds: dict[str, Kind] = {name: state["kind"] for name, state in states.items()}
-        axis = pd.Index(derived.genes)
         tokenizer = AxisBins(
             kinds,
             c.n_bins,
-            len(axis),
-            {name: torch.from_numpy(axis.get_indexer(state["vocabulary"])) for name, state in states.items()},
+            len(derived.genes),
+            {name: torch.from_numpy(column_v) for name, column_v in self._columns(derived).items()},
             derived.scales,
             {name: torch.tensor(profile) for name, profile in derived.profiles.items()},
         )
         masking = self._masking()
-        module = MOJOModule(list(kinds), len(axis), c)
+        module = MOJOModule(list(kinds), len(derived.genes), c)
         bins = BinCrossEntropy(
             c.consistency,
             TEMPERATURE,
@@ -204,6 +181,11 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         objective: Objective = bins if module.row is None else BinsAndValues(bins, module.row.values, c.value_weight)
         of_views: Masking = WithModalitySubsets(masking) if c.consistency else masking
         return Parts(tokenizer=tokenizer, masking=of_views, module=module, objective=objective)
+
+    def _columns(self, derived: MOJODerived) -> dict[str, np.ndarray]:
+        """Return the place on the axis of each feature of a modality, (v,), -1 for none."""
+        axis, states = pd.Index(derived.genes), self.adata_manager.modalities
+        return {name: axis.get_indexer(state["vocabulary"]) for name, state in states.items()}
 
     def _masking(self) -> MaskBins:
         return MaskBins(self.config.n_bins, self.config.mask_rate, self.config.modality_rate)
@@ -217,7 +199,10 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             return
         grids = [bins(batch) for batch in sample]
         if module.row is not None:
-            set_values(module, grids, {name: self._on_axis(bins.bin_values(name), name) for name in bins.kinds})
+            n_genes, columns = len(self.derived.genes), self._columns(self.derived)
+            set_values(
+                module, grids, {n: on_axis(bins.bin_values(n), column_v, n_genes) for n, column_v in columns.items()}
+            )
         if not is_plain:
             initialize(module, grids, bins.centres(), self.config.seed)
             if module.row is not None:
@@ -232,13 +217,6 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
         if self._gene_embedding is not None:
             weight_gk = self.module.embedding.features.get_parameter("weight")
             copy_gene_embedding(weight_gk, self.derived.genes, self._gene_embedding)
-
-    def _on_axis(self, values_vb: Tensor, name: str) -> Tensor:
-        """Return the rows of a modality's features at their places on the axis, (g, b); 0 for genes that it lacks."""
-        column_v = pd.Index(self.derived.genes).get_indexer(self.adata_manager.modalities[name]["vocabulary"])
-        found_gb = torch.zeros(len(self.derived.genes), values_vb.shape[1])
-        found_gb[column_v[column_v >= 0]] = values_vb[torch.from_numpy(column_v >= 0)]
-        return found_gb
 
     def _fit_heads(self, batch: Batch, grids: dict[str, Grid]) -> None:
         """Fit the heads to some masked samples."""
@@ -273,6 +251,7 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
 
     # ---- results --------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
         """Return the learned embedding of each gene, which all modalities share.
 
@@ -298,33 +277,3 @@ class MOJO(ImputingModel[MOJOModule, MOJOConfig, MOJODerived], FineTunedModel[MO
             return table
         own = self.adata_manager.modalities[self._asked_modality(modality)]["vocabulary"]
         return table[genes.isin(own)]
-
-    def _decoded_features(self, modality: str) -> np.ndarray:
-        return np.sort(self._vocabulary_positions(modality))
-
-    def _vocabulary_positions(self, modality: str) -> np.ndarray:
-        """Return the position in its vocabulary of each gene on the axis that a modality has, in the order of the axis."""
-        vocabulary = pd.Index(self.adata_manager.modalities[modality]["vocabulary"])
-        position_g = vocabulary.get_indexer(self.derived.genes)
-        return position_g[position_g >= 0]
-
-    def _expected(self, batch: Batch, modality: str) -> Tensor:
-        assert isinstance(self.parts.tokenizer, AxisBins)
-        bins, device = self.parts.tokenizer, batch.indices.device
-        own_g = pd.Index(self.derived.genes).isin(self.adata_manager.modalities[modality]["vocabulary"])
-        reading = self.module(bins(batch), batch).token_logits[modality]
-        at_ng = torch.from_numpy(own_g).to(device).expand(len(batch.indices), -1)
-        fraction_tb = reading.logits(at_ng).float()[:, : bins.n_bins].softmax(1)
-        scaled_ng = (fraction_tb @ bins.centres()).view(len(batch.indices), int(own_g.sum()))
-        order_g = np.argsort(self._vocabulary_positions(modality))
-        features_g = torch.from_numpy(self._decoded_features(modality)).to(device)
-        scaled_ng = scaled_ng[:, torch.from_numpy(order_g).to(device)]
-        return bins.unscaled(modality, scaled_ng, self._depth(batch, modality), features_g)
-
-    def _depth(self, batch: Batch, modality: str) -> Tensor | None:
-        """Return the (n,) depth of each observation's counts, the median of the training data where it has none."""
-        if modality not in self.derived.depths:
-            return None
-        assert isinstance(self.parts.tokenizer, AxisBins)
-        depth_n = self.parts.tokenizer.depth(modality, batch)
-        return torch.where(depth_n > 0, depth_n, torch.full_like(depth_n, self.derived.depths[modality]))

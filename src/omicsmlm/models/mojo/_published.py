@@ -19,7 +19,8 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._types import SPARSE_KINDS
 from omicsmlm.tokenizers import Scale
 
-from ._config import MOJOConfig, MOJODerived
+from ._config import MOJOConfig
+from ._derived import MOJODerived
 
 CONFIG, NPZ, SAFETENSORS = "config.json", "params.npz", "params.safetensors"
 """Files of a folder with published weights: the authors' own, and their parameters in a form that runs no code when it is read."""

@@ -116,7 +116,7 @@ class OmicsMLM(
         super().__init__(data, config, batch_key=batch_key, labels=labels, links=links)
 
     def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
-        return (config or OmicsMLMConfig()).for_n_obs(n_obs)
+        return (config or OmicsMLMConfig()).for_n_obs(n_obs, is_linear=self._is_tied_by_links())
 
     def _derive(self, sample: Sequence[Batch]) -> OmicsMLMDerived:
         found, weights = self._component_derived(sample), self._weights(protein_weight=1.0)

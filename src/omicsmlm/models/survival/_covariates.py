@@ -8,9 +8,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from omicsmlm._censored_times import LARGEST_TIME
 from omicsmlm._checks import shortened, value_error
 from omicsmlm._cox import Times
-from omicsmlm._risk_scores import LARGEST_TIME
 from omicsmlm.data import as_categories, find_column, find_numbers
 
 ALL = "all"
