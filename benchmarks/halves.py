@@ -5,14 +5,17 @@
 
 The halves are of the training libraries, as in benchmarks/mosaic.py. "ATAC -> RNA": k-NN (15) with labels of the cells of the ATAC half to
 the cells of the test libraries by their RNA; "RNA -> ATAC" the other way. "RNA -> RNA" and "ATAC -> ATAC": labels from a half to test
-cells by its own modality. Genes and peaks are linked by the authors' table.
+cells by its own modality. "halves, ATAC -> RNA": labels from the cells of one half to those of the other, no test cell taking part;
+"libraries": neighbours (15) of a cell, in its half, that are of another library, as a fraction of what random ones would be.
+Genes and peaks are linked by the authors' table.
 
 baselines: gene activity, the sum of the open peaks of a gene, normalised and standardised like RNA, in
       the genes that have peaks: with logistic regression (C = .01) from one modality to the other; PCA (50) of both; Harmony of
       that; canonical components (30) of the two sets of cells, of length 1, as Seurat has them. All but the regression are fitted
-      with the test cells among them, which flatters them.
-Families: with links, without, with links whose genes are shuffled (a control), and with links and 50 or 200 cells of the ATAC half that
-      have RNA too. With --cells, a half has so many cells, drawn by the seed.
+      with the test cells among them, which flatters them: each is there with its RNA and with its ATAC. From half to half they are
+      fitted to the two halves alone.
+Families: with links, without, with links whose genes are shuffled (a control), and with links and 50 to 1,000 cells of the ATAC
+      half that have RNA too. With --cells, a half has so many cells, drawn by the seed.
 """
 
 import argparse
@@ -29,7 +32,7 @@ import pandas as pd
 from mudata import MuData
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.utils.extmath import randomized_svd
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT, ScMBERTConfig, datasets
@@ -38,7 +41,7 @@ FAMILIES: dict[str, tuple[Any, Any, int | None]] = {
     "OmicsMLM": (OmicsMLM, OmicsMLMConfig, None),
     "ScMBERT": (ScMBERT, ScMBERTConfig, 6),  # epochs: as in benchmarks/scmbert.py
 }
-VARIANTS = {"links": 0, "no links": 0, "shuffled links": 0, "links, 50 pairs": 50, "links, 200 pairs": 200}
+VARIANTS = {"links": 0, "no links": 0, "shuffled links": 0, **{f"links, {n} pairs": n for n in (50, 200, 500, 1000)}}
 LINKS = "sc/snareseq_gene_peak_links.csv.gz"
 
 
@@ -79,6 +82,27 @@ def figures(cells: Halves, embedded: dict[str, np.ndarray]) -> dict[str, float]:
     }
 
 
+def mixing(cells: Halves, embedded: dict[str, np.ndarray]) -> float:
+    """Fraction of the 15 nearest neighbours within a half that are of another library, relative to random ones; mean of the halves."""
+    found = []
+    for half, at in (("RNA", cells.rna), ("ATAC", cells.atac)):
+        library_n = cells.data.obs["batch"].astype(str).to_numpy()[at]
+        near_nk = NearestNeighbors(n_neighbors=15).fit(embedded[half]).kneighbors(return_distance=False)
+        by_chance = 1 - np.square(pd.Series(library_n).value_counts(normalize=True)).sum()
+        found.append((library_n[near_nk] != library_n[:, None]).mean() / by_chance)
+    return float(np.mean(found))
+
+
+def between_halves(cells: Halves, embedded: dict[str, np.ndarray]) -> dict[str, float]:
+    """Accuracies from either half to the other, and how the libraries mix within them."""
+    labels = {"RNA": cells.labels[cells.rna], "ATAC": cells.labels[cells.atac]}
+    carried = {
+        f"halves, {known} -> {asked}": score(embedded[known], labels[known], embedded[asked], labels[asked])
+        for known, asked in (("ATAC", "RNA"), ("RNA", "ATAC"))
+    }
+    return carried | {"libraries": mixing(cells, embedded)}
+
+
 # ---- baselines ------------------------------------------------------------------------------------------------------
 
 
@@ -110,22 +134,30 @@ def baseline_rows(cells: Halves) -> dict[str, dict[str, float]]:
     pairs = (("ATAC", "RNA"), ("RNA", "ATAC"), ("RNA", "RNA"), ("ATAC", "ATAC"))
     rows["gene activity, logistic regression"] = {f"{a} -> {b}": fits[a].score(asked[b], truth) for a, b in pairs}
     parts = {"RNA": rna[cells.rna], "test RNA": asked["RNA"], "ATAC": atac[cells.atac], "test ATAC": asked["ATAC"]}
+    halves = {"RNA": rna[cells.rna], "ATAC": atac[cells.atac]}
+    of_halves = joint_embeddings(halves)
+    for name, embedded in joint_embeddings(parts).items():
+        rows[f"gene activity, {name}"] = figures(cells, embedded) | between_halves(cells, of_halves[name])
+    return rows
+
+
+def joint_embeddings(parts: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Embeddings of sets of cells by RNA, which come first, and by ATAC: by method, then by set."""
     every = np.vstack(list(parts.values()))
     score_nk = every @ randomized_svd(every, 50, random_state=0)[2].T
     ends = np.cumsum([len(part) for part in parts.values()])[:-1]
-
-    def row(embedding_nd: np.ndarray) -> dict[str, float]:
-        return figures(cells, dict(zip(parts, np.split(embedding_nd, ends), strict=True)))
-
-    rows["gene activity, PCA"] = row(score_nk)
-    modality = pd.DataFrame({"modality": np.repeat(["rna", "rna", "atac", "atac"], [len(x) for x in parts.values()])})
+    of_part = ["rna" if "RNA" in name else "atac" for name in parts]
+    modality = pd.DataFrame({"modality": np.repeat(of_part, [len(x) for x in parts.values()])})
     found = harmonypy.run_harmony(score_nk, modality, "modality", random_state=0, verbose=False).Z_corr
-    rows["gene activity, Harmony"] = row(np.asarray(found if len(found) == len(every) else found.T))
-    n_rna = ends[1]
+    n_rna = int((modality["modality"] == "rna").sum())
     u, _, vt = randomized_svd(every[:n_rna] @ every[n_rna:].T, 30, random_state=0)
     joint = np.vstack([u, vt.T])
-    rows["gene activity, canonical components"] = row(joint / np.linalg.norm(joint, axis=1, keepdims=True))
-    return rows
+    methods = {
+        "PCA": score_nk,
+        "Harmony": np.asarray(found if len(found) == len(every) else found.T),
+        "canonical components": joint / np.linalg.norm(joint, axis=1, keepdims=True),
+    }
+    return {name: dict(zip(parts, np.split(x, ends), strict=True)) for name, x in methods.items()}
 
 
 # ---- models ---------------------------------------------------------------------------------------------------------
@@ -152,6 +184,12 @@ def embedded_by(model: Any, cells: Halves) -> dict[str, np.ndarray]:
     return {name: model.get_latent_representation(modality_of(cells, m, at)) for name, (m, at) in parts.items()}
 
 
+def of_model(model: Any, cells: Halves) -> dict[str, float]:
+    """All accuracies of a model."""
+    embedded = embedded_by(model, cells)
+    return figures(cells, embedded) | between_halves(cells, embedded)
+
+
 def model_rows(cells: Halves, family: str, variant: str, seed: int, untrained: bool) -> dict[str, dict[str, float]]:
     """Rows of a family, before and after training."""
     kind, config, epochs = FAMILIES[family]
@@ -162,12 +200,12 @@ def model_rows(cells: Halves, family: str, variant: str, seed: int, untrained: b
     start = time.process_time()
     model = kind(data, config(seed=seed), batch_key="library", links=None if variant == "no links" else links)
     spent, name = time.process_time() - start, f"{family}, {variant}"
-    rows = {f"{name}, untrained": figures(cells, embedded_by(model, cells)) | {"CPU-s": spent}}
+    rows = {f"{name}, untrained": of_model(model, cells) | {"CPU-s": spent}}
     if not untrained:
         start = time.process_time()
         model.train(epochs, key_added=None, progress_bar=False)
         spent += time.process_time() - start
-        rows[name] = figures(cells, embedded_by(model, cells)) | {"CPU-s": spent}
+        rows[name] = of_model(model, cells) | {"CPU-s": spent}
     return rows
 
 

@@ -221,7 +221,7 @@ class TokenCache:
         Cumulative lengths of the observations on the device, and the n lengths on the host; no token stands behind those
         of the last observation.
     values, masked
-        Values, and the positions, (s,) int64, of those that are masked.
+        Values, and the positions, (s,) int64, of those that are masked while their feature is visible.
     """
 
     def __init__(
@@ -237,9 +237,9 @@ def cached_lengths(part: TokenSet) -> list[int] | None:
 
 
 def masked_positions(part: TokenSet) -> Tensor:
-    """Return the positions of the tokens whose value is masked, (s,) int64; waits for the device if they are not cached."""
+    """Return the positions of the tokens whose value, and not their feature, is masked, (s,) int64; waits for the device if not cached."""
     if part.cache is None or part.cache.values is not part.values or part.cache.masked is None:
-        return part.values.isnan().nonzero()[:, 0]
+        return (part.values.isnan() & (part.ids >= 0)).nonzero()[:, 0]
     return part.cache.masked
 
 

@@ -47,9 +47,11 @@ def hide(
     seed=0,
     closed=KINDS,
     in_sight=False,
+    value_in_sight=True,
 ) -> Masked:
     common = {name: lambda name: common_of(sets[name]) for name, brings in closed.items() if brings}
-    hiding = MaskTokens(drop, modality, value, identity, most, common, identity_in_sight=in_sight)
+    shown = {"identity_in_sight": in_sight, "value_in_sight": value_in_sight}
+    hiding = MaskTokens(drop, modality, value, identity, most, common, **shown)
     return hiding(sets, draws_for(sets, seed))
 
 
@@ -157,6 +159,32 @@ def test_values_and_identities_are_hidden_at_their_rates_and_never_both():
         assert torch.equal(hides_identity, truth.identity_masked)
         assert float(hides_value.float().mean()) == pytest.approx(0.3, abs=0.015)
         assert float(hides_identity.float().mean()) == pytest.approx(0.2, abs=0.015)
+
+
+def test_values_of_tokens_with_masked_identity_are_masked_too_where_asked_for_and_are_not_predicted():
+    sets = sets_of()
+    masked, shown = hide(sets, value_in_sight=False), hide(sets)
+    for name, part in masked.inputs.items():
+        other, truth = shown.inputs[name], masked.evaluated[name]
+        assert truth.identity_masked.any()
+        assert torch.equal(part.ids, other.ids)
+        assert torch.equal(part.values.isnan(), other.values.isnan() | (part.ids < 0))
+        assert torch.equal(masked_positions(part), other.values.isnan().nonzero()[:, 0])
+        assert torch.equal(masked_positions(part._replace(cache=None)), masked_positions(part))
+        torch.testing.assert_close(truth.total, shown.evaluated[name].total)
+        torch.testing.assert_close(part.covered, other.covered * (1 - 0.3 - 0.2) / (1 - 0.3))
+        torch.testing.assert_close(part.fraction, other.fraction)
+
+
+def test_of_a_token_with_nothing_visible_nothing_shows():
+    tagged = {"rna": token_set(tagged=True)}
+    masked = hide(tagged, closed={"rna": False}, value_in_sight=False)
+    truth, whole = masked.evaluated["rna"], tagged["rna"]
+    is_it_t = torch.isin(whole.values, truth.values[truth.identity_masked])
+    changed = whole._replace(
+        ids=torch.where(is_it_t, 29 - whole.ids, whole.ids), values=torch.where(is_it_t, 7 * whole.values, whole.values)
+    )
+    assert same(masked.inputs, hide({"rna": changed}, closed={"rna": False}, value_in_sight=False).inputs)
 
 
 def test_identities_in_sight_are_asked_for_all_the_same():

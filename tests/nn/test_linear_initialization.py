@@ -7,6 +7,7 @@ from scipy import sparse
 
 from omicsmlm._types import Grid
 from omicsmlm.nn import (
+    Directions,
     Fitting,
     are_paired,
     initial_components,
@@ -18,7 +19,8 @@ from omicsmlm.nn import (
     ridge_estimates,
     with_pairs,
 )
-from omicsmlm.nn._linked_estimates import PairedValues
+from omicsmlm.nn._linked_estimates import PairedValues, Pairs
+from omicsmlm.nn._ridge_estimates import shrunk
 
 
 @pytest.fixture
@@ -150,6 +152,19 @@ def test_components_of_several_modalities_follow_one_another():
         assert np.corrcoef(guess_nk[:, 0], target_nk[:, 0])[0, 1] > 0.9, "each tells the shared axes of the other"
 
 
+def test_estimates_of_other_modalities_are_shrunk_where_asked_for_and_own_ones_are_not():
+    x, fold_n = pair(), np.arange(150) % 3
+    has = {name: np.ones(150, bool) for name in x}
+    plain, less = (initial_components(x, has, {"a": 3, "b": 2}, Fitting(0, fold_n=fold_n, shrinks=s)) for s in (0, 1))
+    for name, other in ("ab", "ba"):
+        before, after = plain[name].estimates, less[name].estimates
+        np.testing.assert_array_equal(after[name].weights_gk, before[name].weights_gk)
+        expected = shrunk(before[other], (x[name] @ before[name].weights_gk).mean(0))
+        for found, part in zip([*after[other][:3], *after[other].folds], [*expected[:3], *expected.folds], strict=True):
+            np.testing.assert_allclose(found, part, rtol=1e-4, atol=1e-6)
+        assert (np.abs(after[other].weights_gk) < np.abs(before[other].weights_gk)).all()
+
+
 def test_too_few_rows_with_both_tell_nothing_of_each_other():
     x, has = pair(), {"a": np.arange(150) < 120, "b": np.arange(150) >= 21}
     starts = initial_components({m: x[m][has[m]] for m in x}, has, {"a": 3, "b": 2}, Fitting(0))
@@ -253,14 +268,28 @@ def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, mo
     own, link = {m: x[m][has[m]] for m in x}, sparse.csr_matrix(rng.random((6, 9)) * (rng.random((6, 9)) < 0.4))
     fold_n = np.arange(200) % 5
     fitting = Fitting(0, fold_n=fold_n, links={("a", "b"): link})
-    found = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"].estimates
-    expected = linked_estimates(
-        own["b"], found["b"].weights_gk, own["a"], link.T.tocsr(), seed=0, fold_n=fold_n[has["a"]]
-    )
-    np.testing.assert_array_equal(found["a"].weights_gk, expected.weights_gk)
-    if n_both:
+    components = initial_components(own, has, {"a": 3, "b": 2}, fitting)
+    both = has["a"] & has["b"]
+    pairs = {m: np.flatnonzero(both[has[m]]) for m in x}
+
+    def expected(name, other, positions):
+        found = components[name]
+        directions = Directions(found.estimates[name].weights_gk, found.strength_k)
+        links = link if name == "a" else link.T.tocsr()
+        return linked_estimates(
+            own[name], directions, own[other], links, seed=0, fold_n=fold_n[has[other]], pairs=positions
+        )
+
+    of_b = expected("b", "a", Pairs(pairs["b"], pairs["a"]))
+    np.testing.assert_array_equal(components["b"].estimates["a"].weights_gk, of_b.weights_gk)
+    if n_both:  # of those with a fewer than half have b, of those with b more than half have a
         monkeypatch.setattr("omicsmlm.nn._linear_initialization.FEWEST_CALIBRATING", n_both)
-        both = has["a"] & has["b"]
-        pairs = PairedValues(x["a"][both], x["b"][both] @ found["b"].weights_gk, fold_n[both])
-        joined = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"].estimates["a"]
-        np.testing.assert_allclose(joined.weights_gk, with_pairs(expected, pairs, 0).weights_gk, rtol=1e-5)
+        found = initial_components(own, has, {"a": 3, "b": 2}, fitting)
+        np.testing.assert_array_equal(found["b"].estimates["a"].weights_gk, of_b.weights_gk)
+        joined, target_nk = found["a"].estimates["b"], x["a"][both] @ found["a"].estimates["a"].weights_gk
+        values = PairedValues(x["b"][both], target_nk, fold_n[both])
+        by_both = with_pairs(expected("a", "b", None), values, 0)
+        np.testing.assert_allclose(joined.weights_gk, by_both.weights_gk, rtol=1e-5)
+        less = initial_components(own, has, {"a": 3, "b": 2}, fitting._replace(shrinks=True))["a"].estimates["b"]
+        mean_k = target_nk.mean(0)
+        np.testing.assert_allclose(less.weights_gk, shrunk(joined, mean_k).weights_gk, rtol=1e-4, atol=1e-7)

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from omicsmlm.nn import own_estimates, ridge_estimates
+from omicsmlm.nn._ridge_estimates import Estimates, FoldEstimates, shrunk
 
 
 def test_ridge_estimates_are_those_of_leaving_each_row_out():
@@ -33,6 +34,36 @@ def test_ridge_estimates_are_the_same_for_sparse_values():
     target = x[:, :4] + rng.normal(size=(80, 4))
     dense, packed = (ridge_estimates(values, target, 0) for values in (x, sparse.csr_matrix(x)))
     np.testing.assert_allclose(dense.weights_gk, packed.weights_gk, rtol=1e-2, atol=1e-4)
+
+
+def test_estimates_are_shrunk_to_what_their_precision_lets_one_expect():
+    """Of precision 9/16 r is .6, and of 0 nothing is left but the mean; without a fold the same of the sum of both maps."""
+    folds = FoldEstimates(np.array([[[1.0, 2.0]]]), np.array([[0.5, -1.0]]))
+    found = shrunk(
+        Estimates(np.array([[2.0, 3.0]]), np.array([1.0, 7.0]), np.array([9 / 16, 0.0]), folds), np.array([4.0, 5.0])
+    )
+    np.testing.assert_allclose(found.weights_gk, [[1.2, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(found.offset_k, [0.6 * 1 + 0.4 * 4, 5.0], rtol=1e-6)
+    np.testing.assert_allclose(found.folds.weights_fgk, [[[0.6, 0.0]]], rtol=1e-6)
+    np.testing.assert_allclose(found.folds.offset_fk, [[0.3, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(found.precision_k, [9 / 16, 0.0])
+
+
+def test_shrunken_estimates_have_the_least_squared_error():
+    """Of estimates with the variance of the truth, r times the deviation from the mean predicts it best."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6)).astype(np.float32)
+    target = 2 + x[:, :2] + 1.5 * rng.normal(size=(400, 2))
+    found = ridge_estimates(x, target, 0)
+    new = rng.normal(size=(4000, 6)).astype(np.float32)
+    truth, less = 2 + new[:, :2] + 1.5 * rng.normal(size=(4000, 2)), shrunk(found, target.mean(0))
+
+    def error(estimates, factor=1.0):
+        predicted = new @ estimates.weights_gk + estimates.offset_k
+        return ((2 + factor * (predicted - 2) - truth) ** 2).mean()
+
+    assert error(less) < 0.9 * error(found)
+    assert min(error(less, 0.8), error(less, 1.25)) > error(less)
 
 
 def test_what_is_not_told_has_little_precision():

@@ -1,9 +1,13 @@
 """Bins of values: worked by hand, and the same on every call."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
+from omicsmlm import _types
 from omicsmlm._types import TokenSet, obs_of
 from omicsmlm.nn import ValueBins, _value_bins
 
@@ -151,6 +155,92 @@ def test_rows_without_a_token_leave_bins_that_work():
     assert binned(bins, none) == []
     assert torch.isfinite(bins.level("rna")).all()
     assert binned(bins, part_of([[1, 5]])) == sorted(binned(bins, part_of([[1, 5]])))
+
+
+# ---- bins of each cell by its own values -----------------------------------------------------------------------------
+
+
+def slow_bins(row: list[float], values: list[float], n_bins: int) -> list[int]:
+    """1 + the number of quantiles of the positive values of a row that are below each value, in exact fractions."""
+    known, edges = sorted(Fraction(value) for value in row if value > 0), []
+    for b in range(1, n_bins):
+        at = Fraction(b * (len(known) - 1), n_bins)
+        low = known[math.floor(at)]
+        edges.append(low + (known[math.ceil(at)] - low) * (at - math.floor(at)))
+    return [1 + sum(edge < value for edge in edges) for value in values]
+
+
+@pytest.mark.parametrize("n_bins", [1, 2, 5, 16])
+def test_each_cell_is_binned_by_its_own_quantiles(n_bins):
+    rows = [*counts(), [7], [3, 3, 3], [1, 1, 1, 1, 2], [5, 1, 9, 9, 2, 200]]
+    bins = ValueBins({"rna": "counts"}, {"rna": n_bins}, per_cell=True)
+    expected = [b for row in rows for b in slow_bins(row, row, n_bins)]
+    assert binned(bins, part_of(rows)) == expected
+    assert set(expected) == set(range(1, n_bins + 1))
+
+
+def test_quantiles_are_those_of_numpy():
+    row = [float(value) for value in np.random.default_rng(0).gamma(1, 5, 200).astype(np.float32)]
+    edges = np.quantile(row, np.arange(1, 7) / 7)
+    bins = ValueBins({"rna": "counts"}, {"rna": 7}, per_cell=True)
+    assert binned(bins, part_of([row])) == (1 + np.searchsorted(edges, row)).tolist()
+
+
+def test_neither_depth_nor_company_nor_what_is_masked_moves_the_bins_of_a_cell():
+    rows, bins = counts(), ValueBins({"rna": "counts"}, {"rna": 5}, per_cell=True)
+    part = part_of(rows)
+    whole, obs_t = bins("rna", part, obs_of(part)), obs_of(part)
+    assert torch.equal(bins("rna", part._replace(values=3 * part.values, covered=part.covered / 2), obs_t), whole)
+    for i, row in enumerate(rows):
+        assert binned(bins, part_of([[9, 9, 1], row])) == [3, 3, 1, *whole[obs_t == i].tolist()]
+    is_masked_t = torch.arange(len(part.values)) % 3 == 0
+    masked = part._replace(values=torch.where(is_masked_t, torch.nan, part.values))
+    found = bins("rna", masked, obs_t)
+    assert (found[is_masked_t] == bins.hidden).all()
+    for i, row in enumerate(rows):
+        own = [value for value, hides in zip(row, is_masked_t[obs_t == i], strict=True) if not hides]
+        assert found[(obs_t == i) & ~is_masked_t].tolist() == slow_bins(own, own, 5)
+
+
+def test_masked_values_are_binned_among_all_of_their_cell(monkeypatch):
+    """Of 1 to 5 and four times 1 the middle values are the edges, 3 and 1; zeros, and tokens of no cell, do not count.
+
+    On a device some may stand behind those of the last cell.
+    """
+    bins = ValueBins({"rna": "counts"}, {"rna": 2}, per_cell=True)
+    part = part_of([[1, 2, 3, 4, 5, 0], [1, 1, 1, 1]])
+    values, obs_t = torch.tensor([3.0, 4, 2, 1, 0, torch.nan]), torch.tensor([0, 0, 1, 1, 0, 1])
+    totals = torch.tensor([15.0, 4])
+    assert bins.bins_within("rna", values, obs_t, totals, part).tolist() == [1, 2, 2, 1, 0, 3]
+    monkeypatch.setattr(_types, "is_on_host", lambda tensor: False)
+    behind = part._replace(ids=torch.arange(12), values=torch.cat([part.values, torch.tensor([90.0, 80])]))
+    assert bins.bins_within("rna", values, obs_t, totals, behind).tolist() == [1, 2, 2, 1, 0, 3]
+    shared = ValueBins({"rna": "counts"}, {"rna": 2})
+    shared.get_buffer("edge_0").fill_(8.0)
+    found = shared.bins_within("rna", values, obs_t, totals, part)
+    assert torch.equal(found, shared.digitize("rna", values, totals[obs_t]))
+
+
+def test_levels_are_means_over_the_bins_of_cells_and_open_regions_stay_as_they_are():
+    rows = counts()
+    bins = ValueBins({"rna": "counts", "atac": "accessibility"}, {"rna": 4, "atac": 2}, per_cell=True)
+    bins.fit("rna", [part_of(rows[:20]), part_of(rows[20:])])
+    found = np.array([b for row in rows for b in slow_bins(row, row, 4)])
+    x = np.array([np.log1p(1e4 * value / sum(row)) for row in rows for value in row])
+    for b in range(1, 5):
+        assert bins.level("rna")[b] == pytest.approx(x[found == b].mean(), rel=1e-4)
+    assert binned(bins, part_of([[1, 1, 2, 7]]), "atac") == [1, 1, 2, 2]
+    cell = torch.zeros(3, dtype=torch.int64)
+    part = part_of([[1, 2, 3]])
+    assert bins.bins_within("atac", part.values, cell, torch.ones(1), part).tolist() == [1, 2, 2]
+
+
+def test_a_cell_without_a_token_has_no_bins():
+    bins = ValueBins({"rna": "counts"}, {"rna": 3}, per_cell=True)
+    none = part_of([[1]])._replace(ids=torch.zeros(0).long(), values=torch.zeros(0), offsets=torch.tensor([0, 0]))
+    assert binned(bins, none) == []
+    between = part_of([[1, 5], [2]])._replace(offsets=torch.tensor([0, 2, 2, 3]), covered=torch.ones(3))
+    assert binned(bins, between) == [1, 3, 1]
 
 
 def test_edges_and_levels_are_saved():

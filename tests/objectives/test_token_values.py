@@ -19,9 +19,9 @@ def part_of(ids, values, offsets) -> TokenSet:
     return TokenSet(torch.tensor(ids), torch.tensor(values), torch.tensor(offsets), one, one, torch.ones(3).bool(), yes)
 
 
-def digitize(name, values_t, total_t):
+def digitize(name, values_t, obs_t, total_n, part):
     """A bin per tenth of the total; named so that the test sees what it is asked."""
-    return (10 * values_t / total_t).long()
+    return (10 * values_t / total_n[obs_t]).long()
 
 
 def case() -> tuple[SimpleNamespace, Masked, Batch]:
@@ -90,6 +90,22 @@ def test_the_hidden_bins_are_those_of_true_values_in_true_totals():
     _, masked, _ = case()
     found = TokenPrediction(digitize, 1.0, 1.0, no_grids, None).masked_bins(masked)
     assert {name: bins.tolist() for name, bins in found.items()} == {"rna": [1, 3], "atac": [0]}
+
+
+def test_bins_are_asked_for_in_the_whole_observations():
+    """Of RNA the first and the last token are masked, in the first and the second row."""
+    _, masked, _ = case()
+    whole = {name: part._replace(values=part.values.nan_to_num(8.0)) for name, part in masked.inputs.items()}
+    asked = {}
+
+    def record(name, values_t, obs_t, total_n, part):
+        asked[name] = (values_t.tolist(), obs_t.tolist(), total_n.tolist(), part)
+        return obs_t
+
+    TokenPrediction(record, 1.0, 1.0, no_grids, None).masked_bins(masked._replace(targets=whole))
+    assert asked["rna"][:3] == ([2.0, 9.0], [0, 1], [20.0, 30.0])
+    assert asked["rna"][3] is whole["rna"]
+    assert asked["atac"][:3] == ([0.0], [0], [5.0, 6.0])
 
 
 def test_with_one_modality_there_is_no_question_of_it():

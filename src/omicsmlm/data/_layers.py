@@ -3,15 +3,20 @@
 import logging
 from collections.abc import Collection, Sequence
 
+import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
+from omicsmlm._log_counts import counts_of_logs
 from omicsmlm._modality_names import COUNTS_LAYERS
 
 from ._matrix import Matrix
 from ._modality_index import modality_of
 
 logger = logging.getLogger(__name__)
+
+N_LOOKED_AT = 32
+"""Observations whose values are looked at."""
 
 
 def counts_layers(data: AnnData | MuData, names: Sequence[str], given: Collection[str]) -> dict[str, str]:
@@ -50,3 +55,19 @@ def counts_layers(data: AnnData | MuData, names: Sequence[str], given: Collectio
         )
         found[name] = layer
     return found
+
+
+def are_logs_of_counts(place: str, part: AnnData) -> bool:
+    """Return whether ``X`` of the first observations, none of it negative, holds logarithms of scaled counts.
+
+    Examples
+    --------
+    >>> counts = np.random.default_rng(0).poisson(1.0, (20, 50))
+    >>> are_logs_of_counts("rna", AnnData(np.log1p(counts * 7.5))), are_logs_of_counts("rna", AnnData(np.sqrt(counts)))
+    (True, False)
+    """
+    rows, columns = np.arange(min(N_LOOKED_AT, part.n_obs)), np.arange(part.n_vars, dtype=np.int32)
+    _, value_m, offsets = Matrix.of(place, part, None).pack(rows, columns, keep_zeros=False)
+    is_stored_m = value_m != 0
+    row_m = np.repeat(rows, np.diff(offsets))[is_stored_m]
+    return counts_of_logs(value_m[is_stored_m], np.bincount(row_m, minlength=len(rows))) is not None

@@ -13,6 +13,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._types import Kind
 
 from ._kinds import check_is_rna, check_kind, infer_kind
+from ._layers import are_logs_of_counts
 from ._matrix import Matrix, Summary
 from ._modality_index import indices_in, modality_of
 from ._panels import read_panels
@@ -119,12 +120,21 @@ class ModalityField(BaseAnnDataField):
         kind = infer_kind(self.name, found, summary)
         if kind == "counts" and isinstance(data, MuData):
             check_is_rna(self.name, found, {name: part for name, part in data.mod.items() if name != self.source})
-        if kind == "real" and self.layer is None and LOG_MARK in found.uns:
-            logger.warning(
-                '%s: log-normalised values are taken as they are; keep raw counts in layers["counts"], which are then used.',
-                self.name,
-            )
+        if kind == "real" and self.layer is None:
+            self._say_if_logs(found, summary)
         return kind
+
+    def _say_if_logs(self, found: AnnData, summary: Summary) -> None:
+        """Warn of logarithms, and say how the counts that models of cells are for can be had."""
+        if summary.minimum >= 0 and not summary.has_nan and are_logs_of_counts(self.name, found):
+            remedy = (
+                "omicsmlm.pp.recover_counts returns the raw counts they were made of, which models of cells are for"
+            )
+        elif LOG_MARK in found.uns:
+            remedy = 'keep raw counts in layers["counts"], which are then used'
+        else:
+            return
+        logger.warning("%s: log-normalised values are taken as they are; %s.", self.name, remedy)
 
     def transfer_field(
         self, state_registry: dict[str, Any], adata_target: AnnData | MuData, **kwargs: object

@@ -11,7 +11,7 @@ from omicsmlm._checks import named, value_error
 
 from ._clinical import understood_table, writable
 from ._matching import SHORTENINGS, id_column
-from ._tables import is_table, read_table
+from ._tables import is_table, names_as_column, read_table
 from ._times import derived
 
 PLACE = "obs"
@@ -29,9 +29,13 @@ def observation_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         n_levels = max(source.columns.nlevels, source.index.nlevels)
         if n_levels > 1:
             raise value_error(PLACE, "one level of names of rows and columns", str(n_levels), "join them first")
+        if not len(source):
+            raise value_error(PLACE, "a row for each observation", "a table without rows", "check how it was made")
+        columns = source.columns.astype(str)
+        if not columns.is_unique:
+            raise value_error(PLACE, "distinct names of columns", named(columns[columns.duplicated()]), "rename them")
         has_names = not pd.api.types.is_integer_dtype(source.index.dtype)
-        frame = source.reset_index(names=source.index.name or "name") if has_names else source.reset_index(drop=True)
-        return frame.set_axis(frame.columns.astype(str), axis=1)
+        return names_as_column(source, "name") if has_names else source.set_axis(columns, axis=1).reset_index(drop=True)
     if not isinstance(source, str | os.PathLike):
         raise value_error(PLACE, "a path or a DataFrame", type(source).__name__, "pass one of them")
     path = Path(source).expanduser()
@@ -102,7 +106,8 @@ def _matched(mdata: MuData, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str
     whole, meanings, lines = understood_table(rows)
     whole, derived_lines = derived(whole, meanings)
     n_unknown = int((~ids.isin(names)).sum())
-    line = f"obs: {n_found:,} of {mdata.n_obs:,} observations by column {column!r}"
+    title = "its first column" if column.startswith("Unnamed:") else f"column {column!r}"  # as write.csv leaves it
+    line = f"obs: {n_found:,} of {mdata.n_obs:,} observations by {title}"
     line += f" ({shortened})" if shortened else ""
     line += f"; {n_unknown:,} rows of others left out" if n_unknown else ""
     matched = writable(whole.reindex(names).set_axis(mdata.obs_names))

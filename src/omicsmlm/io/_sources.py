@@ -12,13 +12,21 @@ from mudata import MuData, read_h5mu
 from omicsmlm._checks import named, value_error
 from omicsmlm._modality_names import Role, role_of
 
+from ._matrix_market import read_matrix_market
 from ._matrix_tables import MatrixTable, matrix_table
 from ._tables import TEXT_SUFFIXES, UNREADABLE, is_table, suffix_of
 
 type Source = str | Path | pd.DataFrame | AnnData | MuData
 FEATURE_TYPES: dict[str, Role] = {"Gene Expression": "rna", "Peaks": "atac", "Antibody Capture": "protein"}
 """Modality of each type of features of 10x Genomics; others (CRISPR guides, multiplexing) are left out."""
-WANTED = f"a table ({', '.join(TEXT_SUFFIXES)}, .parquet; also .gz), .h5ad, .h5mu, or a 10x .h5 file or folder"
+WANTED = f"a table ({', '.join(TEXT_SUFFIXES)}, .parquet; also .gz), .h5ad, .h5mu, .mtx, or a 10x .h5 file or folder"
+OTHER_TOOLS = {
+    ".rds": "an object of R: write its counts with Matrix::writeMM(counts, 'counts.mtx') and their names beside it, "
+    "writeLines(rownames(counts), 'genes.tsv') and writeLines(colnames(counts), 'barcodes.tsv')",
+    ".xlsx": "save the sheet as .csv",
+    ".loom": "write it as .h5ad with anndata.io.read_loom(path).write_h5ad(...)",
+}
+"""What to do with files that are not read."""
 
 
 class Opened(NamedTuple):
@@ -51,14 +59,21 @@ def opened(place: str, role: Role, source: Source) -> Opened:
     path = Path(source).expanduser()
     if not os.path.exists(path):
         raise value_error(place, "a file or folder that exists", repr(str(path)), "check the path")
-    if os.path.isdir(path):
-        return _by_type(place, role, _read(place, path, _read_folder))
     suffix = suffix_of(path)
+    if os.path.isdir(path):
+        matrices = sorted(path.glob("*.mtx*"))
+        if len(matrices) != 1 or _is_of_10x(path, matrices[0]):
+            return _by_type(place, role, _read(place, path, _read_folder))
+        path, suffix = matrices[0], ".mtx"
+    if suffix == ".mtx":
+        adata, line = read_matrix_market(place, path)
+        found = _by_type(place, role, adata)
+        return found._replace(lines=(line, *found.lines))
     if is_table(path):
         return Opened({}, matrix_table(place, path))
     readers = {".h5": _read_10x, ".h5ad": read_h5ad, ".h5mu": read_h5mu}
     if suffix not in readers:
-        raise value_error(place, WANTED, repr(str(path)), "convert or rename it")
+        raise value_error(place, WANTED, repr(str(path)), OTHER_TOOLS.get(suffix, "convert or rename it"))
     found = _read(place, path, readers[suffix])
     return _of_mudata(place, role, found) if isinstance(found, MuData) else _by_type(place, role, found)
 
@@ -76,6 +91,13 @@ def _read_10x(path: Path) -> AnnData:
     import scanpy as sc
 
     return sc.read_10x_h5(path, gex_only=False)
+
+
+def _is_of_10x(folder: Path, matrix: Path) -> bool:
+    """Return whether a folder has the files, by name and compression, that Cell Ranger writes."""
+    prefix, _, ending = matrix.name.partition("matrix.mtx")
+    beside = {"": ("genes.tsv", "barcodes.tsv"), ".gz": ("features.tsv.gz", "barcodes.tsv.gz")}.get(ending, ())
+    return bool(beside) and all((folder / f"{prefix}{name}").is_file() for name in beside)
 
 
 def _read_folder(path: Path) -> AnnData:

@@ -29,7 +29,7 @@ class MaskTokens:
     """Drops tokens and whole modalities; masks the values of some remaining tokens, and feature and modality of others.
 
     A dropped token leaves no trace. Of one with a masked value the feature is visible, and the value is predicted; of one
-    with a masked identity (feature and modality) the value is visible, and the modality is predicted.
+    with a masked identity (feature and modality) the modality is predicted; its value is visible, or masked too and not predicted.
 
     In modalities of binary values, a masked value would be known: a stored one is never zero. There each masked token adds
     about one negative (inaccessible) peak of the observation: see :func:`draw_negatives`.
@@ -41,7 +41,8 @@ class MaskTokens:
     modality_rate
         Probability that one modality of an observation with several is dropped; the last one never is.
     value_rate, identity_rate
-        Fractions of the remaining tokens whose value, and whose feature and modality, are masked; never both of one token.
+        Fractions of the remaining tokens whose value, and whose feature and modality, are masked to be predicted; never both of
+        one token.
     max_tokens
         Expected number of tokens to keep of an observation: of longer ones, more are dropped.
     with_negatives
@@ -49,6 +50,8 @@ class MaskTokens:
         observations that have each feature, (g,), on the device.
     identity_in_sight
         Whether feature and modality of the tokens whose modality is predicted stay visible, so that predicting it is trivial.
+    value_in_sight
+        Whether their values stay visible, which tell most of it where modalities have values of their own.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class MaskTokens:
         with_negatives: Mapping[str, Callable[[str], Tensor]],
         *,
         identity_in_sight: bool = False,
+        value_in_sight: bool = True,
     ) -> None:
         self.drop_rates = drop_rates
         self.modality_rate = modality_rate
@@ -69,6 +73,7 @@ class MaskTokens:
         self.max_tokens = max_tokens
         self.with_negatives = dict(with_negatives)
         self.identity_in_sight = identity_in_sight
+        self.value_in_sight = value_in_sight
 
     def __call__(self, sets: dict[str, TokenSet], draws: Draws) -> Masked:
         """Return the remaining tokens as inputs, all as targets, and the true values of the inputs, to be predicted.
@@ -122,13 +127,14 @@ class MaskTokens:
             is_masked, identity_masked = torch.cat([is_masked, ~none])[order], torch.cat([identity_masked, none])[order]
         length_n = marks.length_n()
         offsets = torch.cat([length_n.new_zeros(1), length_n.cumsum(0)])
-        values = torch.where(is_masked, torch.nan, truth)
+        values = torch.where(is_masked if self.value_in_sight else is_masked | identity_masked, torch.nan, truth)
+        invisible_rate = self.value_rate + (0 if self.value_in_sight else self.identity_rate)
         masked = part._replace(
             ids=ids if self.identity_in_sight else torch.where(identity_masked, -1, ids),
             values=values,
             offsets=offsets,
             fraction=part.fraction * marks.kept_n * (1 - (0 if self.identity_in_sight else self.identity_rate)),
-            covered=part.covered * marks.kept_n * (1 - self.value_rate),
+            covered=part.covered * marks.kept_n * (1 - invisible_rate),
             present=part.present & (marks.kept_n > 0),
             cache=TokenCache(offsets, lengths, values, positions_of_true(is_masked, n_masked)[0]),
         )

@@ -23,7 +23,6 @@ from ._latent_head import LatentHead, drawn
 from ._latents import LatentAttention
 from ._linear_initialization import (
     Component,
-    Directions,
     Fitting,
     are_paired,
     initial_components,
@@ -32,14 +31,14 @@ from ._linear_initialization import (
     principal_directions,
 )
 from ._linear_risks import LinearRisks
-from ._linked_estimates import Links, linked_estimates, linked_weights, with_pairs
+from ._linked_estimates import FEWEST_CALIBRATING, Links, linked_estimates, linked_weights, with_pairs
 from ._modality_scalings import Scalings
 from ._pretrained_encoder import PretrainedEncoder, state_width
 from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
 from ._residue_encoder import ResidueEncoder
 from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, windowed
-from ._ridge_estimates import Estimates, FoldEstimates, own_estimates, ridge_estimates
+from ._ridge_estimates import Directions, Estimates, FoldEstimates, own_estimates, ridge_estimates
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
 from ._scaling import ScaledTokens, Scaling
@@ -53,6 +52,7 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
+    "FEWEST_CALIBRATING",
     "MOST_PROFILES",
     "OBSERVATIONS_PER_CLUSTER",
     "APPROXIMATION",

@@ -13,8 +13,16 @@ from torch import Tensor
 
 from omicsmlm._types import Grid, Kind
 
-from ._linked_estimates import FEWEST_CALIBRATING, Links, PairedValues, link_between, linked_estimates, with_pairs
-from ._ridge_estimates import Estimates, centred_within, own_estimates, ridge_estimates
+from ._linked_estimates import (
+    FEWEST_CALIBRATING,
+    Links,
+    PairedValues,
+    Pairs,
+    link_between,
+    linked_estimates,
+    with_pairs,
+)
+from ._ridge_estimates import Directions, Estimates, centred_within, own_estimates, ridge_estimates, shrunk
 
 FEWEST_PAIRED = 100
 """Paired observations from which on one modality is initialised by its regression on another: a correlation of 0.2 is then
@@ -23,15 +31,6 @@ LEAST_SINGULAR_VALUE = 1e-4
 """Singular value, relative to the largest, up to which a direction is rounding: scaled values have seven digits, of which the
 logarithm of a depth and a division by a small deviation cost three. Brought to unit variance, such a direction would make what
 is summed in another order, and so the size of a minibatch, visible in the embedding."""
-
-
-class Directions(NamedTuple):
-    """Leading directions of one modality."""
-
-    weights_gk: np.ndarray
-    """(g, k) float32: an observation's scaled values times these are its k scores, each of unit variance."""
-    strength_k: np.ndarray
-    """(k,) float32: singular values relative to the first, descending from 1."""
 
 
 def principal_directions(
@@ -96,6 +95,9 @@ class Fitting(NamedTuple):
     """(n,) fold of each observation: all estimates are then also made without each fold. None for no folds."""
     links: Links = MappingProxyType({})
     """Links between the features of two modalities."""
+    shrinks: bool = False
+    """Whether what paired observations say of a modality by another is as far from the mean as its precision allows
+    (:func:`shrunk`), or has the variance of the components."""
 
 
 def initial_components(
@@ -108,7 +110,8 @@ def initial_components(
     """Return the components of each modality, and their regressions on the other modalities.
 
     Two modalities that few observations have together, or none, are brought together by the links of their features, where
-    there are some: see :func:`linked_estimates`.
+    there are some: see :func:`linked_estimates`. Where most have both, what links say is averaged with a regression on these: see
+    :func:`with_pairs`.
 
     Parameters
     ----------
@@ -132,7 +135,7 @@ def initial_components(
         estimates = {name: own_estimates(x_ng, found.weights_gk, fitting.seed, folds, groups)}
         for other in (m for m in x if m != name):
             stage(f"{name} predicted from {other}")
-            predicted = _from_other(x, has, (name, other), found.weights_gk, fitting)
+            predicted = _from_other(x, has, (name, other), found, fitting)
             estimates.update({} if predicted is None else {other: predicted})
         starts[name] = Component(first, found.strength_k, estimates)
         first += found.weights_gk.shape[1]
@@ -143,21 +146,26 @@ def _from_other(
     x: Mapping[str, np.ndarray | sparse.csr_matrix],
     has: Mapping[str, np.ndarray],
     names: tuple[str, str],
-    weights_gk: np.ndarray,
+    directions: Directions,
     fitting: Fitting,
 ) -> Estimates | None:
     """Return estimates of the components of the first modality from the second; None where nothing ties the two."""
     name, other = names
     both_n, link_go = has[name] & has[other], link_between(fitting.links, name, other)
     n_both, folds = int(both_n.sum()), _at(fitting.fold_n, both_n)
-    x_no, target_nk = _those(x[other], both_n[has[other]]), _those(x[name], both_n[has[name]]) @ weights_gk
+    pairs = Pairs(np.flatnonzero(both_n[has[name]]), np.flatnonzero(both_n[has[other]]))
+    x_no, target_nk = _those(x[other], both_n[has[other]]), _those(x[name], both_n[has[name]]) @ directions.weights_gk
     if link_go is not None and has[other].any():
-        fold_n = _at(fitting.fold_n, has[other])
-        linked = linked_estimates(x[name], weights_gk, x[other], link_go, seed=fitting.seed, fold_n=fold_n)
-        if n_both < FEWEST_CALIBRATING:
-            return linked
-        return with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
-    return ridge_estimates(x_no, target_nk, fitting.seed, folds) if n_both >= FEWEST_PAIRED else None
+        seed, fold_n = fitting.seed, _at(fitting.fold_n, has[other])
+        if n_both < FEWEST_CALIBRATING or 2 * n_both <= has[other].sum():
+            return linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n, pairs=pairs)
+        linked = linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n)
+        found = with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
+    elif n_both >= FEWEST_PAIRED:
+        found = ridge_estimates(x_no, target_nk, fitting.seed, folds)
+    else:
+        return None
+    return shrunk(found, target_nk.mean(0)) if fitting.shrinks else found
 
 
 def _at(of_n: np.ndarray | None, kept_n: np.ndarray) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Estimates of one modality's components from another whose features are linked with its own, where few or no observations have both.
 
-Tensor axes: n observations, g features of the modality that is estimated, o features of the other, k components, f folds.
+Tensor axes: n observations, p those with both modalities, g features of the modality that is estimated, o features of the other, k
+components, f folds.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from scipy import sparse
 
 from ._ridge_estimates import (
     CORRELATIONS,
+    Directions,
     Estimates,
     FoldEstimates,
     correlations,
@@ -18,17 +20,30 @@ from ._ridge_estimates import (
     ridge_estimates,
     size_of,
 )
+from ._transport import transported
 
 LINKED_FEATURES = 1000
 """Features whose linked sums are laid out at once."""
 LEAST_LINKED_DEVIATION = 1e-6
 """Deviation of a linked sum up to which it says nothing: that of rounding."""
+MATCHING_POWER = 2.0
+"""Power of its relative singular value that a component is multiplied with where observations are matched: as in the latent of
+``OmicsMLM``, so that components of noise do not decide what is near."""
 FEWEST_CALIBRATING = 500
-"""Paired observations from which on they add to what links say: with 50 and 200 of them the two together were below the links alone
-(``docs/experiments/single_cell.md``)."""
+"""Paired observations from which on they tell how precise estimates through links are, and from which on links are not alone in tying
+two modalities."""
 
 type Links = Mapping[tuple[str, str], sparse.csr_matrix]
 """By two modalities, (features of the first, features of the second) weights of their links."""
+
+
+class Pairs(NamedTuple):
+    """Where the observations that have both modalities are."""
+
+    own_p: np.ndarray
+    """Positions among the observations of the modality that is estimated."""
+    other_p: np.ndarray
+    """Positions among those of the other, in the same order."""
 
 
 class PairedValues(NamedTuple):
@@ -90,64 +105,70 @@ def linked_weights(
 
 def linked_estimates(
     x_ng: np.ndarray | sparse.csr_matrix,
-    weights_gk: np.ndarray,
+    directions: Directions,
     x_no: np.ndarray | sparse.csr_matrix,
     link_go: sparse.csr_matrix,
     *,
     seed: int,
     fold_n: np.ndarray | None = None,
+    pairs: Pairs | None = None,
 ) -> Estimates:
-    r"""Estimate the components of one modality from another through linked features, without an observation that has both.
+    r"""Estimate the components of one modality from another through linked features, where few observations have both, or none.
 
     Of each observation the linked features stand for those of the modality (:func:`linked_weights`). These scores, of few peaks
     a gene, are noisy: they are predicted anew from all features of the observation, by the ridge regression of
-    :func:`ridge_estimates`, in which an observation shares strength with those that are like it. Means are those of the
-    components: the two sets of observations are taken to be of like composition. Standard deviations are those of the components
-    times the correlation with the truth that the precision implies, :math:`\sqrt{p / (1 + p)}`, so that what the links do
-    not tell stays near its mean.
+    :func:`ridge_estimates`, in which an observation shares strength with those that are like it.
+
+    An optimal transport then carries these estimates to the components of the observations that have the modality
+    (:func:`transported`), as the two sets of observations are taken to be of like composition, and the same regression is fitted to
+    where they were carried. Where links tell little, an estimate is carried to a mean of many observations, and so stays near the
+    mean of all. An observation that has both modalities is carried to its own components.
 
     Parameters
     ----------
-    x_ng, weights_gk, x_no, link_go
+    x_ng
+        As in :func:`linked_weights`.
+    directions
+        The components.
+    x_no, link_go
         As in :func:`linked_weights`.
     seed
-        Seed of the regression's sample, and of the halves of features.
+        Seed of the regression's sample, of the transport's, and of the halves of features.
     fold_n
         Fold of each observation of the other modality, from 0 on; None for no folds.
+    pairs
+        Observations that have both; None for none.
 
     Returns
     -------
     Estimates
         Their precision is that by which two halves of the features agree. How much of what they agree on is the other modality's
-        too, paired observations alone can tell: see :func:`with_pairs`.
+        too, paired observations alone can tell: with ``FEWEST_CALIBRATING`` of these, it is that of their estimates by the other folds.
     """
-    linked_ok = linked_weights(x_ng, weights_gk, x_no, link_go)
-    estimate_nk, own_nk = x_no @ linked_ok, x_ng @ weights_gk
+    linked_ok = linked_weights(x_ng, directions.weights_gk, x_no, link_go)
+    estimate_nk, own_nk = x_no @ linked_ok, x_ng @ directions.weights_gk
     deviation_k = estimate_nk.std(0)
     estimate_nk = np.where(deviation_k > LEAST_LINKED_DEVIATION, estimate_nk - estimate_nk.mean(0), 0) / np.maximum(
         deviation_k, LEAST_LINKED_DEVIATION
     )
-    mean_k = own_nk.mean(0)
-    found = ridge_estimates(x_no, estimate_nk * own_nk.std(0) + mean_k, seed, fold_n)
-    precision_k = half_precision(x_no, linked_ok, seed)
-    return _shrunk(found, mean_k, np.sqrt(precision_k / (1 + precision_k)))._replace(precision_k=precision_k)
-
-
-def _shrunk(found: Estimates, mean_k: np.ndarray, size_k: np.ndarray) -> Estimates:
-    """Return estimates whose deviations from a mean are multiplied with something."""
-    weights_gk, offset_k = found.weights_gk * size_k, found.offset_k * size_k + (1 - size_k) * mean_k
-    folds = found.folds and FoldEstimates(*(np.asarray(part * size_k, dtype=np.float32) for part in found.folds))
-    return Estimates(
-        np.asarray(weights_gk, dtype=np.float32), np.asarray(offset_k, dtype=np.float32), found.precision_k, folds
-    )
+    found = ridge_estimates(x_no, estimate_nk * own_nk.std(0) + own_nk.mean(0), seed, fold_n)
+    scale_k = directions.strength_k**MATCHING_POWER
+    carried_nk = transported(_left_out(found, x_no, fold_n), own_nk, scale_k, seed)
+    if pairs is not None:
+        carried_nk[pairs.other_p] = own_nk[pairs.own_p]
+    found = ridge_estimates(x_no, carried_nk, seed, fold_n)
+    if pairs is None or len(pairs.own_p) < FEWEST_CALIBRATING:
+        return found._replace(precision_k=half_precision(x_no, linked_ok, seed))
+    estimate_pk = _left_out(found, x_no, fold_n)[pairs.other_p]
+    return found._replace(precision_k=np.asarray(_precision(estimate_pk, own_nk[pairs.own_p]), dtype=np.float32))
 
 
 def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     r"""Return what links and paired observations say together, each component by its precision.
 
     Of observations that were left out, r is the correlation with the truth, of which what exceeds its standard error,
-    :math:`1/\sqrt{n}`, is believed; the two estimates weigh by :math:`r^2 / (1 - r^2)`. What they say together has r times the
-    standard deviation of the truth.
+    :math:`1/\sqrt{n}`, is believed; the two estimates weigh by :math:`r^2 / (1 - r^2)`. What they say together has the standard
+    deviation of the truth.
 
     Parameters
     ----------
@@ -159,12 +180,12 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
         Seed of the regression on them.
     """
     sources = linked, ridge_estimates(pairs.x_no, pairs.target_nk, seed, pairs.fold_n)
-    left_out = [_left_out(source, pairs) for source in sources]
+    left_out = [_left_out(source, pairs.x_no, pairs.fold_n) for source in sources]
     precisions = [_precision(estimate_nk, pairs.target_nk) for estimate_nk in left_out]
     weights = [precision_k / sum(precisions) for precision_k in precisions]
     estimate_nk = weights[0] * left_out[0] + weights[1] * left_out[1]
     precision_k, mean_k = _precision(estimate_nk, pairs.target_nk), pairs.target_nk.mean(0)
-    size_k = size_of(pairs.target_nk, estimate_nk) * np.sqrt(precision_k / (1 + precision_k))
+    size_k = size_of(pairs.target_nk, estimate_nk)
 
     def joined(*parts: np.ndarray) -> np.ndarray:
         return np.asarray(size_k * (weights[0] * parts[0] + weights[1] * parts[1]), dtype=np.float32)
@@ -190,14 +211,14 @@ def deviations(x_ng: np.ndarray | sparse.csr_matrix) -> np.ndarray:
     return np.sqrt(np.maximum(np.asarray(x_ng.multiply(x_ng).mean(0)).ravel() - mean_g**2, 0))
 
 
-def _left_out(estimates: Estimates, pairs: PairedValues) -> np.ndarray:
-    """Return the estimates of paired observations, (n, k), each by the map without its fold where there are folds."""
-    estimate_nk = np.asarray(pairs.x_no @ estimates.weights_gk + estimates.offset_k)
-    if pairs.fold_n is None or estimates.folds is None:
+def _left_out(estimates: Estimates, x_no: np.ndarray | sparse.csr_matrix, fold_n: np.ndarray | None) -> np.ndarray:
+    """Return the estimates of observations, (n, k), each by the map without its fold where there are folds."""
+    estimate_nk = np.asarray(x_no @ estimates.weights_gk + estimates.offset_k)
+    if fold_n is None or estimates.folds is None:
         return estimate_nk
-    for f in np.unique(pairs.fold_n):
-        of_fold_n = pairs.fold_n == f
-        estimate_nk[of_fold_n] += pairs.x_no[of_fold_n] @ estimates.folds.weights_fgk[f] + estimates.folds.offset_fk[f]
+    for f in np.unique(fold_n):
+        of_fold_n = fold_n == f
+        estimate_nk[of_fold_n] += x_no[of_fold_n] @ estimates.folds.weights_fgk[f] + estimates.folds.offset_fk[f]
     return estimate_nk
 
 

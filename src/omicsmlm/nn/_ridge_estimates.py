@@ -17,6 +17,15 @@ LEAST_MEAN_SQUARE = 1e-8
 """Of centred scaled values: at and below it, a modality says nothing of another, since all of its variation is rounding."""
 
 
+class Directions(NamedTuple):
+    """Leading directions of one modality."""
+
+    weights_gk: np.ndarray
+    """(g, k) float32: an observation's scaled values times these are its k scores, each of unit variance."""
+    strength_k: np.ndarray
+    """(k,) float32: singular values relative to the first, descending from 1."""
+
+
 class FoldEstimates(NamedTuple):
     """The same estimates as others, made without the observations of one fold: what is added to those for observations of it."""
 
@@ -102,6 +111,26 @@ def size_of(target_nk: np.ndarray, estimate_nk: np.ndarray) -> np.ndarray:
     """Return what estimates of observations left out are multiplied with to have the variance of the components, (k,)."""
     size_k: np.ndarray = target_nk.std(0) / np.maximum(estimate_nk.std(0), 1e-9)
     return size_k
+
+
+def shrunk(found: Estimates, mean_k: np.ndarray) -> Estimates:
+    r"""Return estimates that are as far from a mean as their precision p lets one expect: :math:`r = \sqrt{p / (1 + p)}` times as far.
+
+    Of estimates with the variance of the components, r is the correlation with the truth, and these times r are the best
+    linear predictions: what is noise stays near the mean, and does not count in distances.
+
+    Parameters
+    ----------
+    found
+        Estimates with the variance of the components.
+    mean_k
+        Means of the components.
+    """
+    size_k = np.sqrt(found.precision_k / (1 + found.precision_k))
+    offset_k = found.offset_k * size_k + (1 - size_k) * mean_k
+    folds = found.folds and FoldEstimates(*(np.asarray(part * size_k, dtype=np.float32) for part in found.folds))
+    weights_gk, offset_k = (np.asarray(part, dtype=np.float32) for part in (found.weights_gk * size_k, offset_k))
+    return Estimates(weights_gk, offset_k, found.precision_k, folds)
 
 
 def _varies(x_ng: np.ndarray | sparse.csr_matrix, mean_g: np.ndarray) -> bool:

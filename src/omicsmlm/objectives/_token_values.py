@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from omicsmlm._types import Batch, Grid, Masked, masked_positions, obs_of
+from omicsmlm._types import Batch, Grid, Masked, TokenSet, masked_positions, obs_of
 
 from ._reconstruction import LatentOutputs, LatentReconstruction
 from ._reduction import IGNORED, step_mean
 
-Digitize = Callable[[str, Tensor, Tensor], Tensor]
-"""From a modality, (t,) values and the (t,) totals of their observations to (t,) bins."""
+Digitize = Callable[[str, Tensor, Tensor, Tensor, TokenSet], Tensor]
+"""From a modality, (t,) values, their (t,) observations, the (n,) totals of these and all of their tokens to (t,) bins."""
 
 
 class TokenOutputs(LatentOutputs, Protocol):
@@ -89,6 +89,6 @@ class TokenPrediction:
         bins = {}
         for name, part in masked.inputs.items():
             truth, masked_t = masked.evaluated[name], masked_positions(part)
-            total_t = truth.total[obs_of(part)]
-            bins[name] = self.digitize(name, truth.values[masked_t], total_t[masked_t])
+            obs_s, whole = obs_of(part)[masked_t], masked.targets[name]
+            bins[name] = self.digitize(name, truth.values[masked_t], obs_s, truth.total, whole)
         return bins

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from lightning.pytorch.callbacks import Callback
 from mudata import MuData
 from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
@@ -264,6 +265,46 @@ def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
     mapped = family.load_query_data(query, loaded)
     mapped.train(1, **QUIET)
     assert mapped.get_latent_representation().shape == (30, mapped.module.n_latent)
+
+
+@pytest.mark.parametrize("tie", ["links", "links and pairs", "nothing"])
+def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path):
+    mdata, links = linked_halves(60)
+    if tie == "links and pairs":
+        monkeypatch.setattr("omicsmlm.models.base._component_model.FEWEST_CALIBRATING", 60)
+        mdata["atac"].obs_names = mdata["rna"].obs_names
+        batch = mdata.obs["batch"].to_numpy()[:60]
+        mdata = MuData(dict(mdata.mod))
+        mdata.obs["batch"] = batch
+    model = OmicsMLM(mdata, OmicsMLMConfig(width=16), batch_key="batch", links=None if tie == "nothing" else links)
+    alone = tie == "links"
+    assert (model.config.n_nonlinear, model.config.n_linear) == ((0, 80) if alone else (32, 48))
+    before = [weight.detach().clone() for weight in model.module.linear_path()]
+    residual = model.module.readout.mean.weight.detach().clone()
+    model.train(2, **QUIET)
+    after = model.module.linear_path()
+    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True)) == alone
+    assert not torch.equal(residual, model.module.readout.mean.weight)
+    assert all(weight.requires_grad for weight in after), "heads and other trainings may move it"
+    model.save(tmp_path / "model")
+    assert OmicsMLM.load(tmp_path / "model", mdata).derived.by_links_alone == alone
+
+
+class Interruption(Callback):
+    """Ctrl-C at the first step."""
+
+    def on_train_batch_end(self, *_):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_leaves_all_weights_to_heads():
+    mdata, links = linked_halves(40)
+    model = OmicsMLM(mdata, SMALL, batch_key="batch", links=links)
+    assert model.derived.by_links_alone
+    trainable = [name for name, weight in model.module.named_parameters() if weight.requires_grad]
+    with pytest.raises(KeyboardInterrupt):
+        model.train(1, callbacks=[Interruption()], **QUIET)
+    assert [name for name, weight in model.module.named_parameters() if weight.requires_grad] == trainable
 
 
 def test_without_links_or_pairs_a_warning_says_that_nothing_ties_modalities(caplog):

@@ -81,7 +81,11 @@ def by_loop(model: ScMBERT) -> pd.DataFrame:
     batch = model.adata_manager.create_torch_dataset()[list(range(model.adata.n_obs))]
     masked = model.parts.masking(model.parts.tokenizer(batch), Draws(model.config.seed, batch.indices))
     outputs = model.module.eval()(masked.inputs, batch)
-    rows, asked = {}, []
+    rows, asked, cells_asked = {}, [], []
+    seen = {name: [0] * model.adata.n_obs for name in masked.inputs}
+    for name, part in masked.inputs.items():
+        for i, feature, value in zip(obs_of(part).tolist(), part.ids.tolist(), part.values.tolist(), strict=True):
+            seen[name][i] += feature >= 0 and not math.isnan(value)
     for m, (name, part) in enumerate(masked.inputs.items()):
         truth, obs_t, bins = masked.evaluated[name], obs_of(part), model.module.bins
         shown = bins(name, part, obs_t)
@@ -92,7 +96,8 @@ def by_loop(model: ScMBERT) -> pd.DataFrame:
         for t in range(len(part.ids)):
             if truth.identity_masked[t]:
                 asked.append((m, int(outputs.modality_logits[name][t].argmax()), int(shown[t])))
-            if not part.values[t].isnan():
+                cells_asked.append((m, int(obs_t[t])))
+            if not part.values[t].isnan() or part.ids[t] < 0:
                 continue
             answer = int(bins.digitize(name, truth.values[t : t + 1], truth.total[obs_t[t : t + 1]]))
             logits = outputs.value_logits[name][s].double()
@@ -116,6 +121,7 @@ def by_loop(model: ScMBERT) -> pd.DataFrame:
         "accuracy": sum(m == guess for m, guess, _ in asked) / len(asked),
         "majority": max(map(truths.count, truths)) / len(asked),
         "by bin": sum(max(map(found.count, found)) for found in by_bin.values()) / len(asked),
+        "by cell": sum(m == np.argmax([of[i] for of in seen.values()]) for m, i in cells_asked) / len(asked),
     }
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name="hidden"))
 
@@ -160,25 +166,33 @@ def telling(n: int = 72) -> MuData:
 
 @pytest.fixture(scope="module")
 def evaluated():
-    """Tables of two models, one to which the features of the tokens with masked modality are visible, and one to which not."""
+    """Tables of models to which feature and value of the tokens with masked modality are visible, the value alone, and neither."""
     tables = {}
-    for is_visible in (True, False):
-        asks = {"identity_rate": 0.4, "modality_weight": 30.0, "cell_weight": 0.0}
-        config = replace(SMALL_SCMBERT, identity_visible=is_visible, layer_scale=1.0, learning_rate=1e-2, **asks)
-        model = ScMBERT(telling(), config)
+    for visible in ("feature and value", "value", "nothing"):
+        asks = {"identity_rate": 0.4, "modality_weight": 30.0, "cell_weight": 0.0, "layer_scale": 1.0}
+        shown = {"identity_visible": "feature" in visible, "identity_value_visible": "value" in visible}
+        model = ScMBERT(telling(), replace(SMALL_SCMBERT, learning_rate=1e-2, **asks, **shown))
         model.train(12, train_size=1.0, **QUIET)
-        tables[is_visible] = model.evaluate_tokens(telling())
+        tables[visible] = model.evaluate_tokens(telling())
     return tables
 
 
 def test_a_modality_whose_features_are_visible_is_known(evaluated):
-    assert evaluated[True].loc["modality", "accuracy"] > 0.99
+    assert evaluated["feature and value"].loc["modality", "accuracy"] > 0.99
 
 
 def test_a_masked_modality_is_predicted_from_its_value_and_not_wholly(evaluated):
-    found = evaluated[False].loc["modality"]
+    found = evaluated["value"].loc["modality"]
     assert found["majority"] + 0.1 < found["accuracy"] < 0.99
     assert found["accuracy"] > found["by bin"] - 0.03
+
+
+def test_of_a_token_of_which_nothing_is_visible_the_cell_alone_tells_the_modality(evaluated):
+    """Such tokens of a cell are alike, and all get the same answer."""
+    found = evaluated["nothing"].loc["modality"]
+    assert found["by bin"] == found["majority"]
+    assert found["accuracy"] == pytest.approx(found["by cell"], abs=0.06)
+    assert found["accuracy"] < evaluated["value"].loc["modality", "accuracy"] - 0.05
 
 
 def test_open_regions_are_distinguished_from_closed_ones():
@@ -292,6 +306,59 @@ def test_bins_of_a_repeated_cell_are_the_same_on_every_call(model):
     assert bins([17]) == [alone]
     among = bins([3, 17, 40, 17])
     assert among[1] == among[3] == alone
+
+
+@pytest.fixture(scope="module")
+def per_cell():
+    """A model that bins each cell by its own values; tests must not change it."""
+    model = ScMBERT(multiome(72), replace(SMALL_SCMBERT, bins_per_cell=True), batch_key="batch")
+    model.train(2, **QUIET)
+    return model
+
+
+def test_bins_by_the_values_of_each_cell_are_saved_and_depend_on_no_other_cell(per_cell, tmp_path):
+    whole = per_cell.get_latent_representation()
+    for batch_size in (1, 7):
+        np.testing.assert_allclose(per_cell.get_latent_representation(batch_size=batch_size), whole, atol=1e-5)
+    per_cell.save(tmp_path / "model")
+    loaded = ScMBERT.load(tmp_path / "model", multiome(72))
+    assert loaded.config.bins_per_cell
+    np.testing.assert_array_equal(loaded.get_latent_representation(), whole)
+    table = per_cell.evaluate_tokens()
+    assert np.isfinite(table["accuracy"]).all()
+
+
+def test_a_cell_measured_deeper_has_the_same_bins_by_its_own_values_and_a_query_its_own(per_cell):
+    dataset = per_cell.adata_manager.create_torch_dataset()
+    parts = per_cell.parts.tokenizer(dataset[list(range(72))])
+    shown = per_cell.module.visible_bins(parts)
+    deeper = {name: part._replace(values=4 * part.values) for name, part in parts.items()}
+    assert torch.equal(per_cell.module.visible_bins(deeper)["rna"], shown["rna"])
+    assert len(set(shown["rna"].tolist())) == SMALL_SCMBERT.n_bins
+    before, query = weights(per_cell), multiome(40)
+    model = ScMBERT.load_query_data(query, per_cell)
+    np.testing.assert_array_equal(model.get_latent_representation(), per_cell.get_latent_representation(query))
+    assert all(torch.equal(before[name], value) for name, value in weights(per_cell).items())
+
+
+def test_shrunken_estimates_leave_cells_that_lack_a_modality_nearer_the_mean():
+    alone, whole = [], []
+    for shrinks in (False, True):
+        config = replace(SMALL_SCMBERT, shrunken_estimates=shrinks, layer_scale=0.0)
+        model = ScMBERT(multiome(160), config, batch_key="batch")
+        atac = MuData({"atac": model.adata["atac"].copy()})
+        alone.append(model.get_latent_representation(atac).std(0).sum())
+        whole.append(model.get_latent_representation().std(0).sum())
+    assert alone[1] < 0.9 * alone[0]
+    assert alone[1] / alone[0] < whole[1] / whole[0]
+
+
+def test_values_of_masked_features_are_masked_in_training_too():
+    model = ScMBERT(multiome(72), replace(SMALL_SCMBERT, identity_value_visible=False), batch_key="batch")
+    model.train(3, **QUIET)
+    assert np.isfinite(model.history["train_modality"]["train_modality"]).all()
+    found = model.evaluate_tokens()
+    pd.testing.assert_frame_equal(found, by_loop(model)[found.columns], check_dtype=False, rtol=1e-5)
 
 
 # ---- results ------------------------------------------------------------------------------------------------

@@ -97,6 +97,35 @@ def test_modalities_are_predicted_beside_the_best_that_bins_alone_allow(table):
     assert (row["n"], row["accuracy"], row["majority"], row["by bin"]) == (4, 0.75, 0.5, 0.75)
 
 
+def test_modalities_are_predicted_beside_the_one_of_which_a_cell_has_most():
+    """Visible are two tokens of RNA and one of ATAC in the first cell, one of ATAC in the second; masked values do not count."""
+    ones, yes = torch.ones(2), torch.ones(2, dtype=torch.bool)
+    inputs = {
+        "rna": TokenSet(
+            torch.tensor([0, 1, -1, 0, 1, -1, -1]),
+            torch.tensor([1, 1, NAN, NAN, NAN, NAN, NAN]),
+            torch.tensor([0, 3, 7]),
+            *(ones, ones, yes, yes),
+        ),
+        "atac": TokenSet(
+            torch.tensor([0, -1, 1]), torch.tensor([1.0, NAN, 1]), torch.tensor([0, 2, 3]), *(ones, ones, yes, yes)
+        ),
+    }
+    evaluated = {
+        name: MaskedValues(torch.zeros(len(part.ids)), torch.zeros(2), part.ids < 0) for name, part in inputs.items()
+    }
+    values = {"rna": torch.zeros(2, 3), "atac": torch.zeros(0, 2)}
+    bins = {"rna": torch.tensor([1, 1]), "atac": torch.tensor([]).long()}
+    shown = {name: torch.full((len(part.ids),), 4) for name, part in inputs.items()}
+    report = TokenReport(KINDS)
+    whole = {name: part._replace(ids=part.ids.clamp(min=0)) for name, part in inputs.items()}
+    report.add(outputs_of(values, {"rna": [0] * 7, "atac": [0] * 3}), Masked(inputs, whole, evaluated), bins, shown)
+    row = report.table().loc["modality"]
+    # Of RNA one masked modality in the first cell, two in the second; of ATAC one in the first: right is the first of RNA.
+    assert (row["n"], row["by cell"], row["by bin"], row["majority"]) == (4, 0.25, 0.75, 0.75)
+    assert report.table().loc["values: rna", "n"] == 2, "a value whose feature is masked too is not predicted"
+
+
 def test_popularity_counts_the_features_before_masking():
     report = TokenReport({"atac": "accessibility"})
     inputs = tokens([0, 1], [NAN, NAN], 2)

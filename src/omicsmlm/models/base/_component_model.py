@@ -1,7 +1,8 @@
 """Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -14,13 +15,13 @@ from scipy import sparse
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
-from omicsmlm.nn import FoldSizes, are_paired
+from omicsmlm.nn import FEWEST_CALIBRATING, FoldSizes, are_paired
 from omicsmlm.objectives import AlignmentLoss, InitialTargets
 from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
 from ._imputing import ImputingModel
-from ._links import FeatureLinks, matched_links
+from ._links import LINKED_KINDS, FeatureLinks, matched_links
 from ._query import MOST_REFERENCE_EMBEDDINGS, QueryDerived, QueryModel
 from ._records import Config, FormerFields
 
@@ -64,6 +65,8 @@ class ComponentDerived(QueryDerived):
     """Folds of the observations that the network was initialised with; none where no modality predicts another."""
     links: FeatureLinks = FeatureLinks()
     """Links between genes and peaks, which bring together observations that have one of the two."""
+    by_links_alone: bool = False
+    """Whether they alone do, as few observations have both: what they initialised is then not trained. False in models of 0.1."""
 
 
 class FeatureStatistics(NamedTuple):
@@ -95,6 +98,14 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         self._links = links
         super().__init__(data, config, batch_key=batch_key, labels=labels)
         self._links = None  # what of it concerns the model is in derived
+
+    def _is_tied_by_links(self) -> bool:
+        """Return whether links are given, and too few observations have both modalities to add to what these say."""
+        names = {state["kind"]: name for name, state in self.adata_manager.modalities.items()}
+        if self._links is None or not isinstance(self.adata, MuData) or not set(LINKED_KINDS) <= set(names):
+            return False
+        genes, peaks = (self.adata[names[kind]].obs_names for kind in LINKED_KINDS)
+        return len(genes.intersection(peaks)) < FEWEST_CALIBRATING
 
     @abstractmethod
     def _select_features(
@@ -149,6 +160,7 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         return {
             "folds": FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if is_tied else FoldSizes(),
             "links": links,
+            "by_links_alone": self._is_tied_by_links(),
         }
 
     def _without_pairs(self) -> str | None:
@@ -173,6 +185,19 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             codes_nk = self.adata_manager.observation_dataset().covariates.long()
             batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
             self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
+
+    @contextmanager
+    def _with_trained_weights(self) -> Iterator[None]:
+        """Leave what links alone initialised out of a training; heads may fine-tune it, also after one that was interrupted."""
+        is_left_out = self.derived.by_links_alone and not self.is_query
+        left_out = [weight for weight in self.module.linear_path() if weight.requires_grad] if is_left_out else []
+        for weight in left_out:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in left_out:
+                weight.requires_grad_(True)
 
     def _describe(self) -> str:
         links = self.derived.links

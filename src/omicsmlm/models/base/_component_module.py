@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy import sparse
-from torch import Tensor
+from torch import Tensor, nn
 
 from omicsmlm._sizes import is_on_host
 from omicsmlm._types import Batch, Grid, Kind
@@ -110,6 +110,10 @@ class ComponentModule(QueryModule):
         """Set up maps for each fold of the fitted observations, from features to components, if there are folds."""
         if sizes.n_folds:
             self.cross_fitting = CrossFitting(n_features, n_components, sizes)
+
+    def linear_path(self) -> list[nn.Parameter]:
+        """Return the weights by which the components of a modality are estimated, which links may have initialised; by default none."""
+        return []
 
     def folds(self, batch: Batch) -> Tensor | None:
         """Return the fold of each observation, (n,), -1 for those that the initial maps were not fitted to; None where it is no matter."""

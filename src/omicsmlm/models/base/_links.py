@@ -11,7 +11,7 @@ from omicsmlm._checks import named, shortened, value_error
 
 COLUMNS = ("gene", "peak")
 """Columns that a table of links has; ``weight`` may be a third."""
-KINDS = ("counts", "accessibility")
+LINKED_KINDS = ("counts", "accessibility")
 """Kinds of the modalities whose features these are."""
 
 
@@ -61,7 +61,7 @@ def matched_links(links: pd.DataFrame, modalities: Mapping[str, Mapping[str, Any
         If this is no such table, there is no one modality of counts and of accessibility, or nothing matches.
     """
     table = _checked(links)
-    names = [[name for name, state in modalities.items() if state["kind"] == kind] for kind in KINDS]
+    names = [[name for name, state in modalities.items() if state["kind"] == kind] for kind in LINKED_KINDS]
     if [len(of_kind) for of_kind in names] != [1, 1]:
         kinds = {name: state["kind"] for name, state in modalities.items()}
         wanted = "one modality of kind 'counts' and one of kind 'accessibility' to link"

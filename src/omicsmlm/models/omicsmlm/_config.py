@@ -90,18 +90,19 @@ class OmicsMLMConfig:
         if self.n_nonlinear == self.n_linear == 0:
             raise value_error("n_linear", "at least 1 where n_nonlinear is 0", "0", "leave it out for the default")
 
-    def for_n_obs(self, n_obs: int) -> "OmicsMLMConfig":
+    def for_n_obs(self, n_obs: int, *, is_linear: bool = False) -> "OmicsMLMConfig":
         """Return the configuration for a data set of this many observations: what is None is filled in.
 
         The embedding has 80 dimensions: with few observations, 48 components and 32 free dimensions, which the network
-        learns; with ``MANY_OBS`` or more, 80 components, to which the network adds a residual.
+        learns; with ``MANY_OBS`` or more, 80 components, to which the network adds a residual. So, too, for ``is_linear``: where
+        links alone tie modalities, free dimensions would have nothing that holds these together (``docs/experiments/single_cell.md``).
 
         Examples
         --------
         >>> OmicsMLMConfig().for_n_obs(1000).n_nonlinear, OmicsMLMConfig().for_n_obs(5000).n_nonlinear
         (32, 0)
         """
-        chosen = (LATENT_OF_FEW if n_obs < MANY_OBS else LATENT_OF_MANY)._asdict()
+        chosen = (LATENT_OF_FEW if n_obs < MANY_OBS and not is_linear else LATENT_OF_MANY)._asdict()
         return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
 
     @property
@@ -155,6 +156,10 @@ KL_FACTORS = (0.1, 25.0)
 """Least and largest factor by which depth changes the weight."""
 NEIGHBOUR_WEIGHT = 10.0
 """Weight of the batch-alignment loss: the distance to mutual nearest neighbours in other batches."""
+OWN_NEIGHBOUR_WEIGHT = 10.0
+"""The same of counts of one batch: the distance to mutual nearest neighbours in its other half. As between batches: of 0, 10 and 30
+it has the least largest regret (``docs/experiments.md``, "The recipe"). Not where links tie modalities, nor without counts, as in
+bulk z-scores: there it was not measured."""
 ALIGNMENT_WEIGHT = 30.0
 """Weight of the distance to the embedding of the observation without masks, less its cluster's batch effect."""
 FORMER_CONFIG = FormerFields(

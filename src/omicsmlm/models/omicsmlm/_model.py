@@ -44,6 +44,7 @@ from ._config import (
     KL_POWER,
     LABEL_WEIGHT,
     NEIGHBOUR_WEIGHT,
+    OWN_NEIGHBOUR_WEIGHT,
     PROTEIN_WEIGHT,
     OmicsMLMConfig,
     OmicsMLMDerived,
@@ -115,7 +116,7 @@ class OmicsMLM(
         super().__init__(data, config, batch_key=batch_key, labels=labels, links=links)
 
     def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
-        return (config or OmicsMLMConfig()).for_n_obs(n_obs)
+        return (config or OmicsMLMConfig()).for_n_obs(n_obs, is_linear=self._is_tied_by_links())
 
     def _derive(self, sample: Sequence[Batch]) -> OmicsMLMDerived:
         found, weights = self._component_derived(sample), self._weights(protein_weight=1.0)
@@ -169,6 +170,8 @@ class OmicsMLM(
             alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
+        if n_known is None and n_batches == 1 and "counts" in kinds.values() and not derived.links.weights:
+            alignment_losses["neighbours"] = (MutualNeighbours(halves=True), OWN_NEIGHBOUR_WEIGHT)
         objective = LatentReconstruction(
             kinds,
             self._weights(),

@@ -217,6 +217,10 @@ class OmicsMLMModule(ComponentModule):
         """Return the weights of the feature embeddings, which fine-tuning may freeze."""
         return list(self.features.parameters())
 
+    def linear_path(self) -> list[nn.Parameter]:
+        """Return the weights from the features to the linear dimensions of the latent."""
+        return [*self.features.parameters(), *self.readout.skip.parameters()]
+
     @torch.no_grad()
     def initialize_added(
         self, grids: Sequence[dict[str, Grid]], added: Sequence[str], groups_n: np.ndarray | None, seed: int

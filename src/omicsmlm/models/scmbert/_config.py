@@ -40,6 +40,9 @@ class ScMBERTConfig:
         Tokens of a cell in a training step, about; longer cells drop more.
     n_bins
         Value bins of counts; those of zero and of masked values are added to them.
+    bins_per_cell
+        Whether the bins of counts are those of the quantiles of the non-zero values of each cell, as in scGPT, to which the
+        paper refers, and not of all training cells at equal depth. Equal values share a bin in both.
     n_open_bins
         Count bins of open regions; with 1 a token says only that its region is open, predicted against closed ones.
     drop_rates
@@ -53,6 +56,9 @@ class ScMBERTConfig:
         which masks values only: where the feature is visible, so is its modality).
     identity_visible
         Whether those tokens keep their feature and modality visible all the same, to show that leak.
+    identity_value_visible
+        Whether those tokens keep their value visible, of which most of the answer follows: an open region has one bin. Without
+        it nothing tells one such token of a cell from another.
     modality_weight
         Weight of modality prediction (the paper's λ), beside 1 for value prediction.
     cell_weight
@@ -64,6 +70,10 @@ class ScMBERTConfig:
         Weight of the distance of the masked cell's embedding to that of the whole cell; 0 switches it off.
     n_nonlinear, n_linear
         Dimensions of the embedding that the network learns, and that start as principal components.
+    shrunken_estimates
+        Whether what one modality says of the components of another is, before training, only as far from the mean as its
+        precision supports. Cells of which all lack the same modality are then told apart better, and cells that lack one lie
+        farther from those that have both (``docs/experiments/scmbert.md``).
     n_variable, n_common
         Most features that the embedding is initialized from and that are reconstructed: the most variable counts, the most
         common regions. All features are tokens.
@@ -86,18 +96,21 @@ class ScMBERTConfig:
     max_tokens: int = 20_000
     max_training_tokens: int = 2048
     n_bins: int = 16
+    bins_per_cell: bool = False
     n_open_bins: int = 1
     drop_rates: tuple[float, float] = (0.3, 0.8)
     modality_rate: float = 0.2
     value_rate: float = 0.2
     identity_rate: float = 0.1
     identity_visible: bool = False
+    identity_value_visible: bool = True
     modality_weight: float = 1.0
     cell_weight: float = 1.0
     kl_weight: float = 0.1
     alignment_weight: float = 30.0
     n_nonlinear: int = 0
     n_linear: int = 80
+    shrunken_estimates: bool = False
     n_variable: int = 2000
     n_common: int = 15_000
     learning_rate: float = 1e-3
@@ -113,6 +126,11 @@ class ScMBERTConfig:
                 0 < self.value_rate and 0 <= self.identity_rate and self.value_rate + self.identity_rate < 1,
                 "fractions that together are below 1, the first above 0",
                 (self.value_rate, self.identity_rate),
+            ),
+            "identity_value_visible": (
+                self.identity_value_visible or not self.identity_visible,
+                "True where identity_visible is: a token of which the value alone is masked has it predicted",
+                self.identity_value_visible,
             ),
             "drop_rates": (0 <= low <= high < 1, "two fractions from 0 to under 1, the lower first", self.drop_rates),
             "n_bins": (self.n_bins >= 1 and self.n_open_bins >= 1, "at least 1", (self.n_bins, self.n_open_bins)),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
 from omicsmlm.data import batch_codes, name_digests
 from omicsmlm.masking import MaskTokens
@@ -83,6 +84,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
 
     # ---- results ----------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
         """Return the learned embedding of each feature in its token.
 
@@ -105,6 +107,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         table_gd = self.module.summary.table(name).detach().cpu().numpy()
         return pd.DataFrame(table_gd, index=self.adata_manager.modalities[name]["vocabulary"])
 
+    @in_own_surroundings
     def evaluate_tokens(
         self,
         data: AnnData | MuData | None = None,
@@ -128,7 +131,8 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             Index: ``values: <modality>`` and ``modality``. Columns: ``n`` tokens; ``accuracy``; ``majority``, the accuracy of
             always predicting the commonest class; for open against closed regions ``AUROC``, and ``AUROC of popularity``,
             that of the region's frequency in these cells; for the modality ``by bin``, the accuracy of predicting the
-            commonest modality of each value bin.
+            commonest modality of each value bin, and ``by cell``, that of the modality of which the cell has most visible
+            tokens.
         """
         report = TokenReport({name: state["kind"] for name, state in self.adata_manager.modalities.items()})
         objective = self.parts.objective
@@ -208,10 +212,11 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
                 c.max_training_tokens,
                 {name: module.summary.commonness for name, kind in kinds.items() if kind == "accessibility"},
                 identity_in_sight=c.identity_visible,
+                value_in_sight=c.identity_value_visible,
             ),
             module=module,
             objective=TokenPrediction(
-                module.bins.digitize,
+                module.bins.bins_within,
                 VALUE_WEIGHT,
                 c.modality_weight,
                 tokenizer.grids,
@@ -243,9 +248,9 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             self._stage(f"gathering {name}")
             values[name] = sample_values(tokenizer.grids, name, sample)[0]
         sets = [tokenizer(batch) for batch in sample]
-        fitting = Fitting(
-            self.config.seed, batch_codes(sample), links=self.derived.links.between(self.derived.selected)
-        )
+        links = self.derived.links.between(self.derived.selected)
+        shrinks = self.config.shrunken_estimates
+        fitting = Fitting(self.config.seed, batch_codes(sample), links=links, shrinks=shrinks)
         self.module.initialize(sets, values, fitting, name_digests(sample), self.config, self._stage)
 
     def _initialize_added(self, added: list[str]) -> None:

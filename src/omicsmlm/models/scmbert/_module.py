@@ -98,7 +98,8 @@ class ScMBERTModule(ComponentModule):
             self.register_buffer(f"chosen_{m}", chosen[name], persistent=False)
         n_chosen = {name: len(chosen[name]) for name in kinds}
         self._set_up_cross_fitting(n_chosen, min(d, N_DIRECTIONS), folds)
-        self.bins = ValueBins(kinds, {name: c.n_bins_of(kind) for name, kind in kinds.items()})
+        n_bins = {name: c.n_bins_of(kind) for name, kind in kinds.items()}
+        self.bins = ValueBins(kinds, n_bins, per_cell=c.bins_per_cell)
         self.summary = TokenSummary(kinds, n_features, d)
         self.value_of_bin = nn.Embedding(len(self.bins), d)
         self.modality = nn.ParameterList([torch.randn(d) for _ in kinds])

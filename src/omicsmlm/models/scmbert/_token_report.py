@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from omicsmlm._types import Kind, Masked
+from omicsmlm._types import Kind, Masked, TokenSet, masked_positions, obs_of
 
 from ._module import ScMBERTOutputs
 
@@ -35,7 +35,9 @@ class MaskedModalities(NamedTuple):
     predicted_s: np.ndarray
     true_s: np.ndarray
     bin_s: np.ndarray
-    """Their value bins, which are visible."""
+    """Their value bins as the module sees them."""
+    by_cell_s: np.ndarray
+    """The modality of which their cell has most visible tokens."""
 
 
 class TokenReport:
@@ -74,16 +76,18 @@ class TokenReport:
             (t,) bins of all tokens as the module sees them, per modality.
         """
         assert masked.evaluated is not None
+        commonest_n = _commonest(masked.inputs)
         for m, (name, part) in enumerate(masked.inputs.items()):
-            logits_sb, is_masked_t = _array(outputs.value_logits[name].float()), part.values.isnan()
-            self._values[name].append(MaskedValuesOf(logits_sb, _array(true_bins[name]), _array(part.ids[is_masked_t])))
+            logits_sb, masked_s = _array(outputs.value_logits[name].float()), masked_positions(part)
+            self._values[name].append(MaskedValuesOf(logits_sb, _array(true_bins[name]), _array(part.ids[masked_s])))
             whole = masked.targets[name]
             counts = _array(torch.bincount(whole.ids, minlength=len(whole.measured)))
             self._count_g[name] = self._count_g.get(name, 0) + counts
             asked_t = masked.evaluated[name].identity_masked
             predicted_s = _array(outputs.modality_logits[name][asked_t].argmax(1))
             true_s = np.full(len(predicted_s), m)
-            self._modalities.append(MaskedModalities(predicted_s, true_s, _array(visible_bins[name][asked_t])))
+            bin_s, by_cell_s = (_array(of_t[asked_t]) for of_t in (visible_bins[name], commonest_n[obs_of(part)]))
+            self._modalities.append(MaskedModalities(predicted_s, true_s, bin_s, by_cell_s))
 
     def table(self) -> pd.DataFrame:
         """Return the table of :meth:`ScMBERT.evaluate_tokens`."""
@@ -110,7 +114,18 @@ def _values_row(found: MaskedValuesOf, kind: Kind, count_g: np.ndarray) -> dict[
 
 def _modality_row(found: MaskedModalities) -> dict[str, float]:
     by_bin = pd.crosstab(found.bin_s, found.true_s).to_numpy().max(1).sum() / len(found.true_s)
-    return _accuracy(found.predicted_s, found.true_s) | {"by bin": float(by_bin)}
+    by_cell = (found.by_cell_s == found.true_s).mean()
+    return _accuracy(found.predicted_s, found.true_s) | {"by bin": float(by_bin), "by cell": float(by_cell)}
+
+
+def _commonest(inputs: Mapping[str, TokenSet]) -> Tensor:
+    """Return the modality, (n,) int64, of which each observation has most tokens with a visible feature and value."""
+    counts = []
+    for part in inputs.values():
+        is_visible_t = (part.ids >= 0) & ~part.values.isnan()
+        none_n = torch.zeros_like(part.present, dtype=torch.int64)
+        counts.append(none_n.index_add_(0, obs_of(part), is_visible_t.long()))
+    return torch.stack(counts, 1).argmax(1)
 
 
 def _accuracy(predicted_s: np.ndarray, true_s: np.ndarray) -> dict[str, float]:
