@@ -23,6 +23,7 @@ GROUND = {
     "_log_counts",
     "_pairing",
     "_random_state",
+    "_surroundings",
     "_risk_scores",
     "_censored_times",
     "_sizes",

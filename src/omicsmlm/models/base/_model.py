@@ -15,9 +15,10 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm import _announcing
-from omicsmlm._checks import named, positive_integer, shortened, value_error
+from omicsmlm._checks import check_switch, named, positive_integer, shortened, value_error
 from omicsmlm._random_state import own_random_state
 from omicsmlm._stages import Stages
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -87,6 +88,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     history_: dict[str, pd.DataFrame] | None
     _stages: Stages | None = None
 
+    @in_own_surroundings
     def __init__(
         self,
         data: AnnData | MuData,
@@ -163,6 +165,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
 
     # ---- training -----------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def train(
         self,
         max_epochs: int | None = None,
@@ -341,6 +344,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         -----
         ``scvi.hub`` reads pickled files alone, and so none of these; to share a model, use :meth:`save_to_hub`.
         """
+        check_switch("save_anndata", save_anndata)
         if save_anndata:
             remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"
             raise value_error("save_anndata", "False", "True", remedy)
@@ -361,6 +365,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         return Saved(self.module.state_dict(), config, registry, history)
 
     @classmethod
+    @in_own_surroundings
     def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
         """Return a model that is read from a directory.
 
@@ -379,6 +384,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         return cls.from_saved(read_model(dir_path, cls.__name__), adata)
 
     @classmethod
+    @in_own_surroundings
     def from_saved(
         cls, saved: Saved, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
     ) -> Self:

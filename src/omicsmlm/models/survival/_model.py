@@ -14,6 +14,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm._random_state import own_random_state
 from omicsmlm._stages import Stages
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import LinearRisks
@@ -60,6 +61,7 @@ class Survival(RiskPredictor):
     """
 
     @classmethod
+    @in_own_surroundings
     def from_model(
         cls,
         model: OmicsModel,
@@ -105,6 +107,7 @@ class Survival(RiskPredictor):
 
     # ---- training -----------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def train(
         self,
         max_epochs: int | None = None,
