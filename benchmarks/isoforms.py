@@ -1,7 +1,7 @@
 """Which isoform of a gene is the commonest: grouped cross-validation over all isoforms.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/isoforms.py [--seeds 0 1 2] [--epochs N] [--baselines-only] [--cache DIR]
+    python benchmarks/isoforms.py [--seeds 0 1 2] [--epochs N] [--baselines-only] [--experts] [--cache DIR]
 
 The test split holds 30 genes with several isoforms, which is too few to say anything; here each of 1,092 isoforms is predicted by a
 model of the other four fifths of the genes. "within" is the Spearman correlation within a gene of the mean over the six samples,
@@ -11,6 +11,7 @@ fraction of pairs of isoforms of a gene in the right order; R2 and Spearman are 
 
 Length predicts by itself (the longer, the more). Ridges are fitted on the same folds: on the lengths of RNA and protein, on k-mers,
 and on the eleven features of the transcript's architecture. With --epochs the network is cut short; the regressions beside it are not.
+With --experts each expert of IsoFormer predicts by itself, too.
 """
 
 import argparse
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--baselines-only", action="store_true")
+    parser.add_argument("--experts", action="store_true")
     parser.add_argument("--cache", type=Path, default=None)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -114,24 +116,30 @@ def main() -> None:
     length_nt = np.repeat([[np.log1p(len(p))] for p in protein], y_nt.shape[1], axis=1)
     length_g = within(y_nt.mean(1), length_nt.mean(1), gene_n)
 
-    def ours(seed: int) -> np.ndarray:
-        """Return predictions by IsoFormer; the folds are kept one by one."""
+    def fold(trained_n: np.ndarray, tested_n: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """Return predictions by IsoFormer, and those of its experts."""
+        own, tested = adata[trained_n].copy(), adata[tested_n].copy()
+        IsoFormer.setup_anndata(own, rna_key="rna", protein_key="protein", group_key="gene_id")
+        model = IsoFormer(own, IsoFormerConfig(seed=seed))
+        model.train(arguments.epochs, progress_bar=False, key_added=None)
+        weight_se, names = model.module.weight_se, model.module.experts
+        print("  ", dict(zip(names, weight_se[-1].numpy().round(2).tolist(), strict=True)), flush=True)
+        found = {OURS: model.predict(tested).to_numpy()}
+        for place, name in enumerate(names if arguments.experts else []):
+            weight_se[:] = torch.eye(len(names))[place]
+            found[f"of that: {name}"] = model.predict(tested).to_numpy()
+        return found
 
-        def fold(trained_n: np.ndarray, tested_n: np.ndarray) -> np.ndarray:
-            own = adata[trained_n].copy()
-            IsoFormer.setup_anndata(own, rna_key="rna", protein_key="protein", group_key="gene_id")
-            model = IsoFormer(own, IsoFormerConfig(seed=seed))
-            model.train(arguments.epochs, progress_bar=False, key_added=None)
-            weights = model.module.weight_se[-1].numpy().round(2)
-            print("  ", dict(zip(model.module.experts, weights, strict=True)), flush=True)
-            return model.predict(adata[tested_n].copy()).to_numpy()
-
-        fold_n, predicted_nt = folds(gene_n, seed), np.empty(y_nt.shape)
+    def ours(seed: int) -> dict[str, np.ndarray]:
+        """Return the predictions of all folds; these are kept one by one."""
+        fold_n, predicted = folds(gene_n, seed), dict[str, np.ndarray]()
         for number in range(N_FOLDS):
             tested_n = fold_n == number
-            told = f"isoforms {OURS} {arguments.epochs or ''} {seed} {number}"
-            predicted_nt[tested_n], _ = kept(told, lambda t=tested_n: fold(~t, t))
-        return predicted_nt
+            told = f"isoforms {OURS} {arguments.epochs or ''} {seed} {number}{' experts' if arguments.experts else ''}"
+            found, _ = kept.arrays(told, lambda t=tested_n: fold(~t, t, seed))
+            for name, predicted_mt in found.items():
+                predicted.setdefault(name, np.empty(y_nt.shape))[tested_n] = predicted_mt
+        return predicted
 
     rows = [{"method": LENGTH, **scores(y_nt, length_nt, gene_n, length_g)}]
     for seed in arguments.seeds:
@@ -147,7 +155,8 @@ def main() -> None:
             predicted_nt, _ = kept(told, make)
             rows.append({"method": name, **scores(y_nt, predicted_nt, gene_n, length_g)})
         if not arguments.baselines_only:
-            rows.append({"method": OURS, **scores(y_nt, ours(seed), gene_n, length_g)})
+            for name, predicted_nt in ours(seed).items():
+                rows.append({"method": name, **scores(y_nt, predicted_nt, gene_n, length_g)})
         print(shown(pd.DataFrame(rows).set_index("method"), COLUMNS, "within").to_string(), flush=True)
     means = pd.DataFrame(rows).groupby("method").mean()
     for name in means.index[means.index.str.startswith(OURS)]:
