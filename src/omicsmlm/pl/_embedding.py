@@ -90,8 +90,9 @@ def _classes(
         return
     n_columns = max(1, 2 * _LEGEND_WIDTH // width)
     figure.set_figheight(figure.get_figheight() + (-(-len(entries) // n_columns) + 2) * _LINE)
-    title = {"title": str(values.name), "title_fontproperties": {"size": _FONT, "weight": "bold"}}
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=n_columns, **look, **title)
+    title: dict[str, Any] = {"title": str(values.name), "title_fontproperties": {"size": _FONT, "weight": "bold"}}
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, **look, **title)
 
 
 def _panel(figure: Figure, axes: Axes, xy_n2: np.ndarray, colors: Colors, beside: bool) -> None:
