@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omicsmlm._checks import confounded, named, positive_integer, value_error, without_missing_texts
+from omicsmlm._checks import (
+    check_choice,
+    check_switch,
+    confounded,
+    named,
+    positive_integer,
+    value_error,
+    without_missing_texts,
+)
 
 
 def test_a_mistake_is_a_value_error_of_one_sentence():
@@ -87,3 +95,21 @@ def test_other_columns_are_left_alone(caplog):
 
 def test_a_sentence_stays_on_one_line_whatever_was_found():
     assert str(value_error("x", "a\nb", "  1\r\n\n  2", "c")) == "x: expected a b, got   1 2; c."
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None, np.zeros(3), [True]])
+def test_what_is_neither_true_nor_false_is_refused(value):
+    with pytest.raises(ValueError, match=r"^overwrite: expected True or False, got .*; pass one of these\.$"):
+        check_switch("overwrite", value)
+
+
+def test_switches():
+    for value in (True, False, np.True_):
+        check_switch("overwrite", value)
+
+
+@pytest.mark.parametrize("value", ["other", 1, None, np.array(["a", "b"]), ["a"], {"a": 1}])
+def test_what_is_none_of_the_names_is_refused(value):
+    with pytest.raises(ValueError, match=r"^which: expected one of \['a', 'b'\], got .*; pass one of these\.$"):
+        check_choice("which", value, ("a", "b"))
+    check_choice("which", "a", ("a", "b"))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "tutorials").glob("*.ipynb"))
 WIDEST = 1120
 """Pixels of a picture: a page shrinks what is wider than its column, and the text in it becomes too small to read."""
-OLD = {"mosaic", "scmbert", "snareseq"}
+OLD = {"mosaic", "snareseq"}
 """Executed by an earlier version, whose pictures were wider; this list may only become shorter."""
 CONTROLS = re.compile(r"untrained|shuffled|PCA|ridge|logistic regression|log counts", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""Run the three scripts of ``docs/experiments/strangers.md`` on files in their original formats, each in a process of its own.
+"""Run the scripts of ``docs/experiments/strangers.md`` on files in their original formats, each in a process of its own.
 
     python docs/scripts/strangers.py FOLDER [names]
 
@@ -20,6 +20,8 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+import scanpy as sc
+import scipy.io
 from scipy import sparse
 
 import omicsmlm
@@ -96,6 +98,39 @@ def bulk(folder: Path) -> None:
     clinical.to_csv(folder / "clinical.csv", index=False)
 
 
+def seurat(folder: Path) -> None:
+    """Kang as a user of Seurat writes it from R: a Matrix Market file of genes × cells, names beside it, metadata."""
+    adata = omicsmlm.datasets.load("sc/kang_ifnb_pbmc.h5ad")
+    scipy.io.mmwrite(folder / "counts.mtx", sparse.coo_matrix(adata.X.T).astype(int))
+    (folder / "genes.tsv").write_text("\n".join(adata.var_names) + "\n", encoding="utf-8")
+    (folder / "barcodes.tsv").write_text("\n".join(adata.obs_names) + "\n", encoding="utf-8")
+    renamed = {"batch": "orig.ident", "condition": "stim", "cell_type": "seurat_annotations"}
+    metadata = adata.obs.rename(columns=renamed)[list(renamed.values())].astype(str)
+    metadata["nCount_RNA"] = np.asarray(adata.X.sum(1)).ravel()
+    metadata.to_csv(folder / "metadata.csv")
+
+
+def logs(folder: Path) -> None:
+    """pbmc_3tech with log-normalised values alone, without a word of it in the file."""
+    adata = omicsmlm.datasets.pbmc_3tech()
+    adata = ad.AnnData(sparse.csr_matrix(adata.X).astype(np.float32), obs=adata.obs, var=adata.var[[]])
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    adata.uns.clear()
+    adata.write_h5ad(folder / "log_normalised.h5ad")
+
+
+def xena(folder: Path) -> None:
+    """TCGA-LAML as UCSC Xena has it: genes × samples, and a table of OS and OS.time with the samples' own barcodes."""
+    mdata = omicsmlm.datasets.load("bulk/tcga_laml_survival.h5mu")
+    rna = mdata["rna"].to_df().T
+    obs = mdata.obs.loc[rna.columns]
+    rna.columns = [f"{patient}-03" for patient in rna.columns]
+    rna.round(4).to_csv(folder / "HiSeqV2.tsv", sep="\t", index_label="sample")
+    table = {"sample": rna.columns, "OS": obs["event"].to_numpy(), "_PATIENT": obs.index, "OS.time": obs["time_days"]}
+    pd.DataFrame(table).to_csv(folder / "survival.tsv", sep="\t", index=False)
+
+
 def developer(folder: Path) -> None:
     """The folder ``toy`` with the blocks of ``docs/add_a_family.md``, as somebody who reads that page writes it."""
     (folder / "toy").mkdir(exist_ok=True)
@@ -105,7 +140,15 @@ def developer(folder: Path) -> None:
         (folder / "toy" / Path(block[1]).name).write_text(block[2], encoding="utf-8")
 
 
-FILES = {"multiome": multiome, "proteins": proteins, "bulk": bulk, "developer": developer}
+FILES = {
+    "multiome": multiome,
+    "proteins": proteins,
+    "bulk": bulk,
+    "seurat": seurat,
+    "logs": logs,
+    "xena": xena,
+    "developer": developer,
+}
 """What makes the files of each script."""
 
 

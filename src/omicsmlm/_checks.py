@@ -1,7 +1,7 @@
 """Error messages in one form (where, what was expected, what was found, what to do), and checks behind warnings."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pandas as pd
@@ -104,6 +104,38 @@ def check_type(argument: str, value: object, types: type | tuple[type, ...], wan
     """
     if not isinstance(value, types):
         raise value_error(argument, wanted, shortened(value), remedy)
+
+
+def check_switch(argument: str, value: object) -> None:
+    """Check that something is True or False.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, which Python would take for one of them.
+
+    Examples
+    --------
+    >>> check_switch("overwrite", True)
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise value_error(argument, "True or False", shortened(value), "pass one of these")
+
+
+def check_choice(argument: str, value: object, known: Collection[str], remedy: str = "pass one of these") -> None:
+    """Check that an argument is one of some names.
+
+    Raises
+    ------
+    ValueError
+        If it is another, or no text.
+
+    Examples
+    --------
+    >>> check_choice("which", "encoder", ("encoder", "decoder"))
+    """
+    if not isinstance(value, str) or value not in known:
+        raise value_error(argument, f"one of {list(known)}", shortened(value), remedy)
 
 
 def shortened(value: object, most: int = 60) -> str:

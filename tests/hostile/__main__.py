@@ -1,4 +1,4 @@
-"""python -m tests.hostile [--n 1000] [--trained 150] [--seed 0] [--families NAME …] [--calls] [--surface 200] [--out FILE]
+"""python -m tests.hostile [--n 1000] [--trained 150] [--seed 0] [--families NAME …] [--calls] [--surface 200] [--neighbours] [--out FILE]
 
 One recipe, by its line: ``--one '{"family": …}'``. Cases whose name begins with a text: ``--surface 10000 --only "read"``.
 """
@@ -11,7 +11,7 @@ import torch
 
 from tests.hostile.judging import judged
 from tests.hostile.recipes import BASES, Recipe
-from tests.hostile.running import as_text, run_calls, run_recipes, run_surface
+from tests.hostile.running import as_text, run_calls, run_neighbours, run_recipes, run_surface
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--families", nargs="*", choices=sorted(BASES), default=sorted(BASES))
     parser.add_argument("--calls", action="store_true", help="the hostile calls, too")
     parser.add_argument("--surface", type=int, default=0, help="so many cases of tables, columns, files, figures")
+    parser.add_argument("--neighbours", action="store_true", help="what users of neighbouring tools reported")
     parser.add_argument("--only", default="", help="of these, those that begin with this")
     parser.add_argument("--one", help="judge one recipe, here")
     parser.add_argument("--out", type=Path)
@@ -40,6 +41,10 @@ def main() -> int:
         tallies.append(run_recipes(arguments.n, arguments.trained, arguments.seed, report, arguments.families))
     if arguments.surface:
         tallies.append(run_surface(arguments.surface, arguments.seed, report, arguments.only))
+    if arguments.neighbours:
+        from tests.hostile.neighbours import ASKED
+
+        tallies.append(run_neighbours(report, [family for family in ASKED if family in arguments.families]))
     if arguments.calls:
         tallies.append(run_calls(report, arguments.families))
     text = "\n\n".join(map(as_text, tallies)) + "\n"

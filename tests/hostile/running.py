@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,7 +123,7 @@ def drawn(n: int, strategy: st.SearchStrategy[Recipe], at: int) -> list[Recipe]:
 def run_recipes(
     n: int, n_trained: int, at: int, report: Callable[[str], None], families: Sequence[str] = tuple(sorted(BASES))
 ) -> Tally:
-    """Judge so many objects, and so many more with training, heads and files, equally many of each family."""
+    """Judge so many objects, and so many more with training, heads and files, of each family about as many; Ctrl-C ends it."""
     tally = Tally()
     warm_up(families)
     lists = [
@@ -133,11 +134,15 @@ def run_recipes(
         for i, family in enumerate(families)
     ]
     todo = [recipe for round_of in zip_longest(*lists) for recipe in round_of if recipe is not None]
-    for i, recipe in enumerate(todo):
-        verdict = apart(lambda r=recipe: judged(r))
-        tally.add(recipe, verdict)
-        if verdict.is_fault:
-            report(f"{i + 1}/{len(todo)} {verdict.key} {recipe.written()}")
+    todo = [todo[i] for i in np.random.default_rng(at).permutation(len(todo))]  # so that a part is as the whole
+    with suppress(KeyboardInterrupt):  # what was tried until then counts
+        for i, recipe in enumerate(todo):
+            verdict = apart(lambda r=recipe: judged(r))
+            tally.add(recipe, verdict)
+            if verdict.is_fault:
+                report(f"{i + 1}/{len(todo)} {verdict.key} {recipe.written()}")
+            elif i % 100 == 99:
+                report(f"{i + 1}/{len(todo)}")
     for key, (recipe, _) in list(tally.smallest.items()):
         tally.smallest[key] = reduced(recipe, key, tally.smallest[key][1])
     return tally
@@ -185,6 +190,28 @@ def run_surface(n: int | None, at: int, report: Callable[[str], None], only: str
         tally.add(name, verdict)
         if verdict.is_fault:
             report(f"{i + 1}/{len(names)} {name} | {verdict.key} | {verdict.text}")
+    return tally
+
+
+def run_neighbours(report: Callable[[str], None], families: Sequence[str], *, with_heads: bool = True) -> Tally:
+    """Judge what users of neighbouring tools reported, of each family and of heads on it."""
+    from tests.hostile.neighbours import KINDS, heads, neighbour_judged, reference
+
+    tally = Tally()
+    for family in families:
+        with quietly():
+            reference(family)  # once, for all that are forked
+            if with_heads:
+                heads(family)
+        for kind, (cases, _) in KINDS.items():
+            for name in cases:
+                with TemporaryDirectory() as folder:
+                    verdict = apart(
+                        lambda f=family, k=kind, n=name, d=folder: neighbour_judged(f, k, n, Path(d), with_heads), 120
+                    )
+                tally.add(f"{family} | {kind} | {name}", verdict)
+                if verdict.is_fault:
+                    report(f"{family} | {kind} | {name} | {verdict.key} | {verdict.text}")
     return tally
 
 

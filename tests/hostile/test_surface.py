@@ -34,6 +34,14 @@ FOUND = {
     "save_to_hub, description is None": SENTENCES,
     "save_to_hub, metrics is True": SENTENCES,
     "from_hub, repository is alike": SENTENCES,
+    "read, obs empty": SENTENCES,
+    "read, obs of objects": SENTENCES,
+    "read, units of an array": SENTENCES,
+    "Classifier.evaluate, labels_key is an array": SENTENCES,
+    "Classifier.predict, majority_voting is an array": SENTENCES,
+    "query, extend_vocabulary is an array": SENTENCES,
+    "pl.history, history is a dict": FINE,
+    "differential_features, type: all missing": SENTENCES,
 }
 """What once ended in a foreign traceback, and what must come."""
 

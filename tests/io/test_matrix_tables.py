@@ -37,3 +37,10 @@ def test_a_frame_stays_as_it_is():
 def test_a_table_of_texts_is_refused():
     with pytest.raises(ValueError, match="expected a table with columns of numbers"):
         matrix_table("rna", pd.DataFrame({"gene": ["A"], "name": ["alpha"]}))
+
+
+def test_an_index_that_is_called_like_a_column():
+    frame = pd.DataFrame({"gene": ["TP53", "MYC"], "s1": [1, 2], "s2": [3, 4]}).set_index("gene", drop=False)
+    made = matrix_table("rna", frame).oriented("columns")
+    assert (list(made.obs_names), list(made.var_names)) == (["s1", "s2"], ["TP53", "MYC"])
+    np.testing.assert_array_equal(made.X, [[1, 2], [3, 4]])

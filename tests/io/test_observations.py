@@ -56,3 +56,23 @@ def test_a_table_that_does_not_fit_is_refused(mdata, frame, said):
 def test_no_table(source):
     with pytest.raises(ValueError, match=r"^obs: expected (an existing|a path)"):
         observation_table(source)
+
+
+def test_a_frame_without_rows_is_refused(mdata):
+    """Once an IndexError."""
+    for frame in (pd.DataFrame(), pd.DataFrame({"id": [], "age": []})):
+        with pytest.raises(ValueError, match=r"^obs: expected a row for each observation, got a table without rows; "):
+            joined_observations(mdata, observation_table(frame), [])
+
+
+def test_columns_of_one_name_are_refused():
+    frame = pd.DataFrame([[1, 2]], index=["TCGA-AB-0001-03"], columns=["age", "age"])
+    with pytest.raises(ValueError, match=r"^obs: expected distinct names of columns, got 'age'; rename them"):
+        observation_table(frame)
+
+
+def test_an_index_that_is_called_like_a_column(mdata):
+    """As after set_index("sex", drop=False), or of an .obs whose index is called like one of its columns."""
+    frame = pd.DataFrame({"sex": ["male", "female", "male"]}, index=pd.Index(mdata.obs_names, name="sex"))
+    joined_observations(mdata, observation_table(frame), [])
+    assert mdata.obs["sex_male"].tolist() == [1, 0, 1]

@@ -62,3 +62,11 @@ def test_a_value_that_is_no_number_is_named():
     with pytest.raises(ValueError, match="expected numbers, got 'low' in column 's1'"):
         numbers("rna", pd.DataFrame({"s1": ["1", "low"]}))
     np.testing.assert_array_equal(numbers("rna", pd.DataFrame({"s1": ["1", None]})), [[1], [np.nan]])
+
+
+def test_a_file_whose_index_is_called_like_a_column(tmp_path):
+    pytest.importorskip("pyarrow")
+    FRAME.set_index("gene", drop=False).rename_axis("s1").to_parquet(tmp_path / "x.parquet")
+    found = read_table("rna", tmp_path / "x.parquet")
+    assert list(found.columns) == ["s1_", "gene", "s1", "s2"]
+    assert found["s1_"].tolist() == ["A", "B"]

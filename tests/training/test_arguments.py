@@ -1,10 +1,13 @@
 """What the user asks of a training is looked at before anything is fitted; what Lightning refuses is one sentence."""
 
+import os
+import tempfile
+
 import pytest
 import torch
 
 from omicsmlm import OmicsMLM
-from omicsmlm.training._arguments import ELSEWHERE, check_trainer_options
+from omicsmlm.training._arguments import ELSEWHERE, check_trainer_options, working_directory
 from tests.objects import QUIET, SMALL, rna
 
 
@@ -84,3 +87,12 @@ def test_what_is_unusual_and_right_trains(right):
     model = OmicsMLM(rna(), SMALL)
     model.train(**{"max_epochs": 1, **QUIET, **right})
     assert model.is_trained_
+
+
+def test_a_working_directory_that_was_removed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert working_directory() == os.getcwd()
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert working_directory() == tempfile.gettempdir()

@@ -7,7 +7,7 @@ from typing import get_args
 
 from anndata import AnnData
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import named, shortened, value_error
 from omicsmlm._modality_names import are_antibodies, role_of
 from omicsmlm._types import SPARSE_KINDS, Kind
 
@@ -34,8 +34,8 @@ def check_kind(place: str, kind: str, summary: Summary) -> Kind:
         If the name is unknown or the values contradict it.
     """
     known = get_args(Kind)
-    if kind not in known:
-        raise value_error(place, f"a kind among {known}", repr(kind), "pass one of them")
+    if not isinstance(kind, str) or kind not in known:
+        raise value_error(place, f"a kind among {known}", shortened(kind), "pass one of them")
     if summary.has_infinity:
         raise value_error(place, "finite values", "infinity", "replace it; NaN means not measured")
     if max(abs(summary.minimum), abs(summary.maximum)) > LARGEST:

@@ -14,6 +14,7 @@ from omicsmlm._checks import named, value_error
 from omicsmlm._compat import AnnDataManagerValidationCheck
 from omicsmlm._types import SPARSE_KINDS
 
+from ._copying import put_together, taken_apart
 from ._covariates import CovariatesField
 from ._dataset import Field, ObservationDataset
 from ._fingerprint import Fingerprint
@@ -40,6 +41,13 @@ class OmicsManager(AnnDataManager):
     """What the object was like when it was registered; None without one."""
     unpaired: Mapping[str, str] = MappingProxyType({})
     """First observation of each modality of an object in which no observation has two; empty for others."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or pickled; a MuData, which cannot be, in parts."""
+        return {**vars(self), "adata": taken_apart(self.adata)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, adata=put_together(state["adata"]))
 
     @classmethod
     def define(cls, setup: dict[str, Any], model_name: str, method: str) -> "OmicsManager":

@@ -12,6 +12,7 @@ import pandas as pd
 from omicsmlm._checks import check_type, confounded, named, value_error
 from omicsmlm._dense import dense
 from omicsmlm._obs_values import obs_values
+from omicsmlm._stages import Stages
 from omicsmlm.evaluation import baselines as plain
 from omicsmlm.evaluation.baselines._measured import roles
 
@@ -219,7 +220,9 @@ def benchmark(
         )
     evaluated = _embeddings(data, keys)
     n_dims = next(iter(evaluated.values())).shape[1]
-    evaluated |= _baseline_rows(data, n_dims, baselines, batch_key)
+    with Stages("benchmark", 1, redraws=True) as stages:
+        stages("plain baselines")
+        evaluated |= _baseline_rows(data, n_dims, baselines, batch_key)
     reference = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
     evaluated_n, note = _evaluated_observations(label_n, batch_n, evaluated | reference, min_cells)
     batch_of = np.repeat("one", len(label_n)) if batch_n is None else batch_n
@@ -227,7 +230,9 @@ def benchmark(
     light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[evaluated_n]))
     for name, values in (evaluated | reference).items():
         light.obsm[name] = np.ascontiguousarray(values[evaluated_n])
-    table = _totals(scib_table(light, list(evaluated), batch_n is not None, n_jobs))
+    with Stages("benchmark", 1, redraws=True) as stages:
+        stages(f"scores of {len(evaluated)} embeddings")
+        table = _totals(scib_table(light, list(evaluated), batch_n is not None, n_jobs))
     table.index.name = "embedding"
     table.columns.name = None
     table.attrs.update(note)

@@ -97,6 +97,9 @@ def differential_features(
     _check_counts(taken.modality, taken.values)
     group_n, sample_n = group_n[taken.indices_n], sample_n[taken.indices_n]
     used_n = ~(pd.isna(group_n) | pd.isna(sample_n))
+    if not used_n.any():
+        remedy = "pass columns that hold them"
+        raise value_error("differential_features", "observations with a group and a sample", "none", remedy)
     groups = sorted(pd.unique(group_n[used_n]))
     if reference is not None and reference not in groups:
         raise value_error("reference", f"one of {named(groups)}", shortened(reference), "pass one of these, or None")

@@ -11,7 +11,7 @@ from scipy import sparse
 from omicsmlm._checks import named, value_error
 
 from ._orientation import Side
-from ._tables import numbers, read_table
+from ._tables import names_as_column, numbers, read_table
 
 ANNOTATIONS = frozenset(
     "hugo_symbol entrez_gene_id gene_id gene_name gene_symbol gene symbol name description chr chrom chromosome seqnames start end "
@@ -68,8 +68,7 @@ def matrix_table(place: str, source: Path | pd.DataFrame) -> MatrixTable:
         if source.columns.nlevels > 1:
             raise value_error(place, "one level of names of columns", f"{source.columns.nlevels}", "join them first")
         has_names = not pd.api.types.is_integer_dtype(source.index.dtype)
-        frame = source.reset_index() if has_names else source
-        frame = frame.set_axis(frame.columns.astype(str), axis=1)
+        frame = names_as_column(source, "index") if has_names else source.set_axis(source.columns.astype(str), axis=1)
     row_names, rest = pd.Index(frame.iloc[:, 0]), frame.iloc[:, 1:]
     is_text = [_is_text(rest.iloc[:, i]) for i in range(rest.shape[1])]
     describes = np.array([text or str(c).lower() in ANNOTATIONS for text, c in zip(is_text, rest.columns, strict=True)])

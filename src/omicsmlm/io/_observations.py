@@ -11,7 +11,7 @@ from omicsmlm._checks import named, value_error
 
 from ._clinical import understood_table, writable
 from ._matching import SHORTENINGS, id_column
-from ._tables import is_table, read_table
+from ._tables import is_table, names_as_column, read_table
 from ._times import derived
 
 PLACE = "obs"
@@ -29,9 +29,13 @@ def observation_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         n_levels = max(source.columns.nlevels, source.index.nlevels)
         if n_levels > 1:
             raise value_error(PLACE, "one level of names of rows and columns", str(n_levels), "join them first")
+        if not len(source):
+            raise value_error(PLACE, "a row for each observation", "a table without rows", "check how it was made")
+        columns = source.columns.astype(str)
+        if not columns.is_unique:
+            raise value_error(PLACE, "distinct names of columns", named(columns[columns.duplicated()]), "rename them")
         has_names = not pd.api.types.is_integer_dtype(source.index.dtype)
-        frame = source.reset_index(names=source.index.name or "name") if has_names else source.reset_index(drop=True)
-        return frame.set_axis(frame.columns.astype(str), axis=1)
+        return names_as_column(source, "name") if has_names else source.set_axis(columns, axis=1).reset_index(drop=True)
     if not isinstance(source, str | os.PathLike):
         raise value_error(PLACE, "a path or a DataFrame", type(source).__name__, "pass one of them")
     path = Path(source).expanduser()

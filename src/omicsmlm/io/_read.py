@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._announcing import announce
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_switch, named, value_error
 from omicsmlm._modality_names import Role
 from omicsmlm._pairing import describe_pairing
 
@@ -91,6 +91,7 @@ def read(
     """
     given = {"rna": rna, "methylation": methylation, "protein": protein, "atac": atac}
     sources = {role: _by_sample(role, source) for role, source in given.items() if source is not None}
+    check_switch("strip_versions", strip_versions)
     _check_arguments(sources, {"units": units, "observations_on": observations_on})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*names are not unique")  # what is done about them is logged
@@ -126,7 +127,7 @@ def _read(
 
 def _names_in(table: pd.DataFrame | None) -> set[str]:
     """Return all texts of a table of observations, the names of observations among them."""
-    return set() if table is None else {str(name) for column in table for name in table[column].dropna().unique()}
+    return set() if table is None else {str(name) for column in table for name in table[column].dropna()}
 
 
 def _by_sample(role: str, source: Any) -> dict[str, Any]:

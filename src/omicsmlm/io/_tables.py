@@ -81,12 +81,37 @@ def read_table(place: str, path: Path, *, as_text: bool = False) -> pd.DataFrame
         found = f"{str(path)!r}: {' '.join(str(error).split())[:200]}"
         raise value_error(place, "a table that can be read", found, UNREADABLE) from error
     if not isinstance(frame.index, pd.RangeIndex):  # R leaves out the header of the column with the names of the rows
-        frame = frame.rename_axis(frame.index.name or "").reset_index()
+        frame = names_as_column(frame, "")
     frame.columns = frame.columns.astype(str)
     if frame.shape[1] < 2 or not len(frame):
         found = f"{len(frame)} rows and {frame.shape[1]} columns in {str(path)!r}"
         raise value_error(place, "a table with tabs, commas or semicolons", found, "write it with one of them")
     return frame
+
+
+def names_as_column(frame: pd.DataFrame, default: str) -> pd.DataFrame:
+    """Return a table with the names of its rows as the first column, or columns, and the rows numbered.
+
+    Parameters
+    ----------
+    frame
+        The table; its index may be called like a column, as after ``set_index("gene", drop=False)``.
+    default
+        Name of that column where the index has none.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"gene": ["A"], "s1": [1]}).set_index("gene", drop=False)
+    >>> list(names_as_column(frame, "name"))
+    ['gene_', 'gene', 's1']
+    """
+    found = frame.set_axis(frame.columns.astype(str), axis=1).reset_index(drop=True)
+    for i in range(frame.index.nlevels):
+        name = default if frame.index.names[i] is None else str(frame.index.names[i])
+        while name in found.columns:
+            name += "_"
+        found.insert(i, name, frame.index.get_level_values(i))
+    return found
 
 
 def _read_parquet(place: str, path: Path) -> pd.DataFrame:

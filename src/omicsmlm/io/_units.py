@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from scipy import sparse
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import shortened, value_error
 
 Unit = Literal[
     "counts", "expected_counts", "tpm", "fpkm", "cpm", "rsem", "log", "log2_offset", "real", "beta", "m", "percent"
@@ -145,8 +145,8 @@ def _methylation_unit(place: str, found: Range) -> tuple[Unit, str]:
 
 def _checked(place: str, given: str, found: Range) -> Unit:
     known = get_args(Unit)
-    if given not in known:
-        raise value_error(place, f"a unit among {list(known)}", repr(given), "pass one of them")
+    if not isinstance(given, str) or given not in known:
+        raise value_error(place, f"a unit among {list(known)}", shortened(given), "pass one of them")
     text = f"values from {found.minimum:g} to {found.maximum:g}"
     if given == "counts" and not found.are_counts:
         remedy = 'pass units "expected_counts" to round them' if found.minimum >= 0 else "pass another unit"

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from omicsmlm._checks import check_type, value_error
+from omicsmlm._checks import check_type, shortened, value_error
 from omicsmlm.pl._figure import new_figure, saved
 
 _SETS = {"train": "#1f77b4", "validation": "#d62728"}
@@ -30,8 +30,11 @@ def _split_name(name: str) -> tuple[str, str]:
 def _curve(values: Any) -> pd.Series:
     if isinstance(values, pd.DataFrame):
         values = values.iloc[:, 0]
-    series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
-    return pd.to_numeric(series, errors="coerce").dropna()
+    try:
+        series = values if isinstance(values, pd.Series) else pd.Series(np.atleast_1d(np.asarray(values)))
+        return pd.to_numeric(series, errors="coerce").dropna()
+    except (TypeError, ValueError) as error:  # of several axes, or of what numpy makes no array
+        raise value_error("history", "numbers by step", shortened(values), "pass model.history") from error
 
 
 def beginnings(panels: Mapping[str, Mapping[str, pd.Series]]) -> dict[str, float]:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from omicsmlm._compat import keep_torch_threads
+from omicsmlm._stages import Stages
 from omicsmlm.pl._embedding import axis_name, coloured, draw_panels
 from omicsmlm.pl._figure import saved
 
@@ -37,8 +38,9 @@ def umap_coordinates(embedding: np.ndarray, *, n_neighbors: int = 15, seed: int 
     """
     from umap import UMAP
 
-    with warnings.catch_warnings(), keep_torch_threads():
+    with warnings.catch_warnings(), keep_torch_threads(), Stages("UMAP", 1, redraws=True) as stages:
         warnings.simplefilter("ignore")
+        stages(f"{len(embedding):,} observations")
         # the spectral layout takes eigenvectors of the graph: more than very few observations have
         init = "spectral" if len(embedding) > FEWEST_SPECTRAL else "random"
         layout = UMAP(n_neighbors=min(n_neighbors, len(embedding) - 1), min_dist=0.5, init=init, random_state=seed)

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_choice, check_switch, named, positive_integer, value_error
 
 from ._input import Values, check_amounts, one_modality, values_of
 from ._intervals import (
@@ -86,10 +86,9 @@ def map_regions(
     >>> round(mapped.uns["map_regions"]["share_counts_unmapped"], 3)
     0.571
     """
-    if multiple not in get_args(Multiple):
-        raise value_error("multiple", f"one of {named(get_args(Multiple))}", repr(multiple), "pass one of these")
-    if min_overlap < 1:
-        raise value_error("min_overlap", "at least 1 base pair", str(min_overlap), "pass 1, say")
+    check_choice("multiple", multiple, get_args(Multiple))
+    check_switch("keep_empty", keep_empty)
+    min_overlap = positive_integer("min_overlap", min_overlap, "pass 1 base pair, say")
     atac = one_modality("atac", atac)
     counts = values_of("atac", atac, layer)
     check_amounts("atac", counts, whole=True)

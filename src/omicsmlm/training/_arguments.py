@@ -1,5 +1,7 @@
 """Checks of what the user asks of a training, before anything is fitted; what Lightning refuses, in one sentence."""
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
@@ -108,18 +110,6 @@ def check_path(argument: str, path: object) -> None:
         raise value_error(argument, "a path as text", shortened(path), "pass the name of a directory")
 
 
-def check_switch(argument: str, value: object) -> None:
-    """Check that something is True or False.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else, which Python would take for one of them.
-    """
-    if not isinstance(value, bool):
-        raise value_error(argument, "True or False", shortened(value), "pass one of these")
-
-
 @contextmanager
 def in_one_sentence() -> Iterator[None]:
     """Turn what Lightning raises while a Trainer is made into an error of ours."""
@@ -167,3 +157,11 @@ def _check_members(argument: str, value: object, wanted: type) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def working_directory() -> str:
+    """Return where loggers write if they are not told; another place if the directory of the process was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return tempfile.gettempdir()

@@ -16,7 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_switch, named, value_error
 from omicsmlm._former_names import completed
 from omicsmlm._random_state import own_random_state
 from omicsmlm._types import Loader, Parts
@@ -25,10 +25,10 @@ from omicsmlm._writing import absolute
 from ._arguments import (
     check_device,
     check_path,
-    check_switch,
     check_trainer_options,
     configured,
     in_one_sentence,
+    working_directory,
 )
 from ._callbacks import Bar, History, KeptWeights, LastCheckpoint
 from ._divergence import Divergence
@@ -147,6 +147,7 @@ def fit(
         "use_distributed_sampler": False,
         "logger": False,
         "num_sanity_val_steps": 0,
+        "default_root_dir": working_directory(),
         **{name: value for name, value in trainer_options.items() if name not in ("strategy", "callbacks")},
         "callbacks": callbacks,
     }

@@ -11,10 +11,10 @@ from scipy import sparse
 from sklearn.linear_model import LinearRegression
 
 from omicsmlm import OmicsMLM
+from omicsmlm._stages import Stages
 from omicsmlm.data import observation_loader
 from omicsmlm.models.base import _explaining
 from omicsmlm.models.base._explaining import _directions, _whitened
-from omicsmlm.models.base._stages import Stages
 from tests.objects import QUIET, SMALL, modality, multiome, rna, state_of
 
 NO_BAR = Stages("", 0, enabled=False)

@@ -121,7 +121,9 @@ def test_the_values_of_the_registry_are_those_of_the_object(model):
     np.testing.assert_array_equal(found.toarray(), other.X.toarray())
     np.testing.assert_array_equal(model.data_registry(KEY).toarray(), model.adata.mod["rna"].X.toarray())
     assert len(model.data_registry("covariates")) == 72
-    with pytest.raises(ValueError, match="^registry_key: expected one of .*'modality_rna', got 'X'; pass one of these"):
+    with pytest.raises(
+        ValueError, match=r"^registry_key: expected one of .*'modality_rna'\], got 'X'; pass one of these"
+    ):
         model.data_registry("X")
 
 

@@ -175,7 +175,9 @@ def test_embeddings_of_genes_and_their_processing(which):
     table = (module.tokens.features if which == "encoder" else module.decoder.out).weight.detach().numpy()
     expected = PCA(min(30, raw.shape[1])).fit_transform(StandardScaler().fit_transform(table.astype(np.float64)))
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-2)
-    with pytest.raises(ValueError, match="which: expected 'encoder' or 'decoder', got 'middle'; pass one of these"):
+    with pytest.raises(
+        ValueError, match=r"which: expected one of \['encoder', 'decoder'\], got 'middle'; pass one of these"
+    ):
         model.get_feature_embedding(which="middle")
     with pytest.raises(ValueError, match=r"modality: expected one of \['rna'\], got 'atac'; name one that the model"):
         model.get_feature_embedding("atac")

@@ -5,6 +5,7 @@ import mudata as md
 import numpy as np
 import scipy.sparse as sp
 
+from omicsmlm._checks import check_switch
 from omicsmlm._compat import keep_torch_threads
 from omicsmlm.evaluation.baselines._measured import measured
 
@@ -101,6 +102,7 @@ def pca(
     ValueError
         If the modality is not there.
     """
+    check_switch("scale", scale)
     part = measured(data, modality)
     values = part.values
     if are_counts(values):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import check_switch, value_error
 from omicsmlm.evaluation._splits import splits
 
 STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-6, 15))
@@ -79,6 +79,7 @@ def ridge(
     >>> ridge(x_nd, 2 * x_nd, np.arange(20) < 15, strengths=[1e-9])[-1].round(3).tolist()
     [38.0]
     """
+    check_switch("standardise", standardise)
     x_nd, y_nt, trained_n = _checked(features_nd, targets_nt, trained_n, strengths)
     if standardise:
         x_nd = _standardised(x_nd, trained_n)

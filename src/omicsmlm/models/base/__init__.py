@@ -1,5 +1,7 @@
 """What every family is built on: registration, training, embedding, files, and what only some can do."""
 
+from omicsmlm._stages import Stages
+
 from ._component_model import (
     ACCESSIBILITY_WEIGHT,
     ADVERSARY_WEIGHT,
@@ -24,7 +26,6 @@ from ._query_module import QueryModule
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, check_fields, from_json, to_json
 from ._registration import Registered
-from ._stages import Stages
 
 __all__ = [
     "MOST_REFERENCE_EMBEDDINGS",

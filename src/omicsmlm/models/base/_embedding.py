@@ -10,7 +10,8 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import named, positive_integer, shortened, value_error
+from omicsmlm._checks import check_switch, named, positive_integer, shortened, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader
 from omicsmlm.training import Ranks, current_ranks, gathered, is_first_rank, on_device
@@ -40,6 +41,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
         """Observations that are embedded, or validated, at once unless the user says otherwise; 1,024 unless they are large."""
         return EMBEDDING_BATCH_SIZE
 
+    @in_own_surroundings
     def to_device(self, device: str | int | torch.device) -> None:  # type: ignore[override]
         """Move the network, and what prepares its input, to a device: where the getters then compute.
 
@@ -124,6 +126,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
         for batch in observation_loader(manager, indices, batch_size):
             yield on_device(batch, self.device)
 
+    @in_own_surroundings
     def map_observations(
         self,
         data: AnnData | MuData | None,
@@ -167,6 +170,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
         names = manager.adata.obs_names
         return values, names[indices]
 
+    @in_own_surroundings
     def write_latent_representation(
         self,
         path: str | Path,
@@ -200,6 +204,7 @@ class EmbeddingModel[M: Module](InheritedSurface):
             If the file cannot be written, is the one that is read, or is not named for its kind of object; or as
             :meth:`get_latent_representation` does. No file is left then.
         """
+        check_switch("across_ranks", across_ranks)
         batch_size = self.checked_batch_size(batch_size)
         key = self._checked_key(key_added, data)
         assert key is not None

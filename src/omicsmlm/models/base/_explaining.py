@@ -14,6 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from omicsmlm._checks import value_error
+from omicsmlm._stages import Stages
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Module
 from omicsmlm.data import as_categories, find_column, observation_loader
 from omicsmlm.training import on_device
@@ -22,7 +24,6 @@ from ._embedding import EMBEDDING_BATCH_SIZE, checked_indices
 from ._feature_sums import CorrelationSums, LabelSums
 from ._model import OmicsModel
 from ._records import Config
-from ._stages import Stages
 
 FeatureEmbedding = Literal["latent", "decoder"]
 """Where features are placed; see :meth:`ExplainingModel.get_feature_embedding`."""
@@ -63,6 +64,7 @@ class ExplainingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
 
     # ---- feature embeddings -------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(
         self,
         modality: str | None = None,
@@ -132,6 +134,7 @@ class ExplainingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
 
     # ---- attributions -------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def attribute(
         self,
         data: AnnData | MuData | None = None,

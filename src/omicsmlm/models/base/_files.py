@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save_file
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_switch, named, value_error
 from omicsmlm._former_names import under_current_names
 from omicsmlm._manifest import (
     MANIFEST,
@@ -68,6 +68,7 @@ def write_model(
     ValueError
         If the directory exists and is not to be overwritten, is not a model's, or cannot be written.
     """
+    check_switch("overwrite", overwrite)
     if not is_first_rank():
         return  # the processes that trained a model have the same; two would write over one another
     inner, ours = inner or {}, (MANIFEST, *FILES)

@@ -7,6 +7,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Module
 
 from ._model import OmicsModel, announce
@@ -17,6 +18,7 @@ class FineTunedModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
     """Abstract: a family that knows no batches, so that there is nothing of a query alone to adapt."""
 
     @classmethod
+    @in_own_surroundings
     def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
         """Return a model of new observations, made from one that is trained; it embeds them at once, and training fine-tunes it on them.
 

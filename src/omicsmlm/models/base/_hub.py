@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm._checks import check_type, shortened, value_error
+from omicsmlm._checks import check_switch, check_type, shortened, value_error
 from omicsmlm._writing import written_file
 
 CARD = "README.md"
@@ -75,6 +75,8 @@ class HubModel:
         -----
         Weights and feature names are uploaded, no observations. They are as :meth:`save` writes them: nothing is pickled.
         """
+        check_switch("private", private)
+        check_switch("overwrite", overwrite)
         card = self.model_card(description, license, metrics)
         if isinstance(repository, Path):
             self.save(repository, overwrite=overwrite)

@@ -10,6 +10,7 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Module
 
 from ._model import OmicsModel
@@ -27,6 +28,7 @@ class ImputingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
     def _expected(self, batch: Batch, modality: str) -> Tensor:
         """Return the expected values of a batch, (n, g)."""
 
+    @in_own_surroundings
     def impute(
         self,
         data: AnnData | MuData | None = None,

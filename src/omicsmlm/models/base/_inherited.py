@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_choice, named, value_error
 from omicsmlm._types import Module
 
 from ._files import read_registry
@@ -105,8 +105,7 @@ class InheritedSurface(Registered):
         """
         manager = self.manager_for(adata)
         known = {key: place for key, place in manager.data_registry.items() if place["attr_name"]}
-        if registry_key not in known:
-            raise value_error("registry_key", f"one of {named(known)}", repr(registry_key), "pass one of these")
+        check_choice("registry_key", registry_key, known)
         return manager.get_from_registry(registry_key)
 
     def get_var_names(self) -> dict[str, list[str]]:  # type: ignore[override]

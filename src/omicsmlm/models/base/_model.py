@@ -3,7 +3,8 @@
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -15,8 +16,10 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 
 from omicsmlm import _announcing
-from omicsmlm._checks import named, positive_integer, shortened, value_error
+from omicsmlm._checks import check_switch, named, positive_integer, shortened, value_error
 from omicsmlm._random_state import own_random_state
+from omicsmlm._stages import Stages
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Loader, Masking, Module, Parts
 from omicsmlm.data import OmicsManager, observation_loader, sample_observations
 from omicsmlm.masking import MaskFeatures
@@ -34,7 +37,6 @@ from ._files import Saved, read_model, write_model
 from ._hub import HubModel
 from ._rebuilding import rebuilding
 from ._records import Config, FormerFields, check_config, from_json, to_json
-from ._stages import Stages
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     history_: dict[str, pd.DataFrame] | None
     _stages: Stages | None = None
 
+    @in_own_surroundings
     def __init__(
         self,
         data: AnnData | MuData,
@@ -163,6 +166,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
 
     # ---- training -----------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def train(
         self,
         max_epochs: int | None = None,
@@ -249,17 +253,18 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
         self._prepare_training(train_indices)
         is_cuda = on_cuda(accelerator)
-        fitted = fit(
-            self.parts,
-            self.optimisation,
-            observation_loader(
-                manager, train_indices, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None
-            ),
-            validation,
-            options,
-            trainer_options,
-            None if self.parts.memory is None else self._memory(manager, train_indices, seed),
-        )
+        with self._with_trained_weights():
+            fitted = fit(
+                self.parts,
+                self.optimisation,
+                observation_loader(
+                    manager, train_indices, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None
+                ),
+                validation,
+                options,
+                trainer_options,
+                None if self.parts.memory is None else self._memory(manager, train_indices, seed),
+            )
         self.train_indices, self.validation_indices = train_indices, validation_indices
         self.is_trained_ = True
         self.n_trainings += 1
@@ -285,6 +290,11 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         """Fit what is not trained by gradient descent, before a training; by default nothing."""
         return None
+
+    @contextmanager
+    def _with_trained_weights(self) -> Iterator[None]:
+        """Set which weights a training moves, while it runs; by default those that have gradients as it is."""
+        yield
 
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Compute from the trained network, and the observations it was trained on, what later uses need; by default nothing."""
@@ -341,6 +351,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         -----
         ``scvi.hub`` reads pickled files alone, and so none of these; to share a model, use :meth:`save_to_hub`.
         """
+        check_switch("save_anndata", save_anndata)
         if save_anndata:
             remedy = "write the object by itself, with write_h5ad or write_h5mu, and pass it to load(adata=…)"
             raise value_error("save_anndata", "False", "True", remedy)
@@ -361,6 +372,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         return Saved(self.module.state_dict(), config, registry, history)
 
     @classmethod
+    @in_own_surroundings
     def load(cls, dir_path: str | Path, adata: AnnData | MuData | None = None) -> Self:  # type: ignore[override]
         """Return a model that is read from a directory.
 
@@ -379,6 +391,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         return cls.from_saved(read_model(dir_path, cls.__name__), adata)
 
     @classmethod
+    @in_own_surroundings
     def from_saved(
         cls, saved: Saved, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
     ) -> Self:

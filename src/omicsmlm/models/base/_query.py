@@ -11,7 +11,8 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_switch, named, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch
 from omicsmlm.data import ADDED_SUFFIX, OmicsManager
 
@@ -47,6 +48,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         """Fit what encodes and reconstructs added features to the registered query."""
 
     @classmethod
+    @in_own_surroundings
     def load_query_data(
         cls, query: AnnData | MuData, reference: Self | str | Path, *, extend_vocabulary: bool = False
     ) -> Self:
@@ -88,6 +90,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         >>> model.get_latent_representation().shape[1] == reference.module.n_latent
         True
         """
+        check_switch("extend_vocabulary", extend_vocabulary)
         source = reference if isinstance(reference, OmicsModel) else cls.load(reference)
         if type(source) is not cls:
             raise value_error("reference", f"an {cls.__name__}", type(source).__name__, "load it with its own class")
@@ -151,6 +154,7 @@ class QueryModel[M: QueryModule, C: Config, D: QueryDerived](OmicsModel[M, C, D]
         """Whether the model came from :meth:`load_query_data`."""
         return self.derived.n_known_batches is not None
 
+    @in_own_surroundings
     def align(self) -> None:
         """Move the new batches of a query onto the reference; :meth:`train` begins with it, and then adapts the decoder.
 

@@ -9,7 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_choice, named, value_error
 from omicsmlm.data import OmicsManager, check_is_object, counts_layers
 
 from ._named_columns import listed, listed_covariates
@@ -251,6 +251,18 @@ class Registered(BaseModelClass):
                     del store[key]
             raise
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or pickled; the object is that of the manager, which knows how to copy it."""
+        state = dict(vars(self))
+        if state.get("_adata") is not None and state["_adata"] is state["_adata_manager"].adata:
+            del state["_adata"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_adata" not in state:
+            self._adata = state["_adata_manager"].adata
+
     def manager_for(self, data: AnnData | MuData | None) -> OmicsManager:
         """Return the manager of an object: the model's own, or one transferred by feature name.
 
@@ -272,7 +284,6 @@ class Registered(BaseModelClass):
         known = list(self.adata_manager.modalities)
         if modality is None and len(known) == 1:
             return known[0]
-        if modality is None or modality not in known:
-            remedy = "name one that the model was trained on"
-            raise value_error("modality", f"one of {known}", repr(modality), remedy)
+        check_choice("modality", modality, known, "name one that the model was trained on")
+        assert modality is not None
         return modality

@@ -9,6 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import confounded, named, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm.data import as_categories, label_names
 from omicsmlm.models.base import OmicsModel, QueryModel
 from omicsmlm.models.heads import check_model
@@ -48,6 +49,7 @@ class Classifier(LabelTraining):
     """
 
     @classmethod
+    @in_own_surroundings
     def from_model(
         cls,
         model: OmicsModel,
@@ -88,6 +90,7 @@ class Classifier(LabelTraining):
         return classifier
 
     @classmethod
+    @in_own_surroundings
     def load_query_data(cls, query: AnnData | MuData, reference: Self | str | Path) -> Self:
         """Make a classifier of new observations from a trained one: its model maps them, its head stays.
 
@@ -121,6 +124,7 @@ class Classifier(LabelTraining):
         mapped.candidates = source.candidates
         return mapped
 
+    @in_own_surroundings
     def adapt(self) -> None:
         """Align new batches of the query with the reference, as its model's ``train()`` does, but train no decoder.
 

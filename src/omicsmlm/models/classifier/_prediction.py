@@ -10,6 +10,7 @@ from mudata import MuData
 from torch import Tensor
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch
 from omicsmlm.data import find_column, label_codes, label_names
 
@@ -21,6 +22,7 @@ from ._voting import check_voting, majority_labels, over_clusters
 class LabelPredictor(ClassifierState):
     """Abstract: a classifier, and what it predicts; its parts are those of :class:`ClassifierState`."""
 
+    @in_own_surroundings
     def predict(
         self,
         data: AnnData | MuData | None = None,
@@ -77,6 +79,7 @@ class LabelPredictor(ClassifierState):
             clusters = clusters.iloc[list(indices)]
         return majority_labels(labels, clusters, min_prop)
 
+    @in_own_surroundings
     def novelty(
         self,
         data: AnnData | MuData | None = None,
@@ -100,6 +103,7 @@ class LabelPredictor(ClassifierState):
         )
         return pd.Series(values[:, 0], index=names, name="novelty")
 
+    @in_own_surroundings
     def predict_candidates(
         self,
         data: AnnData | MuData | None = None,
@@ -145,6 +149,7 @@ class LabelPredictor(ClassifierState):
             for name, part in zip(linear_models.names, parts, strict=True)
         }
 
+    @in_own_surroundings
     def evaluate(self, data: AnnData | MuData | None = None, labels_key: str | None = None) -> dict[str, float]:
         """Score the predicted labels.
 
@@ -172,7 +177,8 @@ class LabelPredictor(ClassifierState):
         self.check_trained("evaluate")
         if data is None:
             return dict(self.held_out)
-        truth = label_names(data, labels_key or self.labels_key, self.unlabeled_category)
+        key = self.labels_key if labels_key is None else labels_key
+        truth = label_names(data, key, self.unlabeled_category)
         code_n = label_codes(truth, self.labels)
         if not (code_n >= 0).any():
             remedy = "pass the labels_key that holds such labels"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm.data import category_codes, find_column, label_codes, label_names
 from omicsmlm.models.base import Stages
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 class LabelTraining(LabelPredictor):
     """Abstract: a classifier that is trained; its parts are those of :class:`ClassifierState`."""
 
+    @in_own_surroundings
     def train(
         self,
         max_epochs: int | None = None,

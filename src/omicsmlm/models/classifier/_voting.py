@@ -4,7 +4,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import shortened, value_error
+from omicsmlm._checks import check_switch, check_type, shortened, value_error
 from omicsmlm._compat import keep_torch_threads
 from omicsmlm.data import category_codes
 
@@ -32,6 +32,9 @@ def check_voting(majority_voting: bool | str, min_prop: float, soft: bool) -> No
     ValueError
         If probabilities are asked for, or ``min_prop`` is no fraction.
     """
+    wanted, remedy = "True, False or the name of a column", "leave it out for the label of each observation"
+    check_type("majority_voting", majority_voting, (bool, np.bool_, str), wanted, remedy)
+    check_switch("soft", soft)
     is_number = isinstance(min_prop, int | float | np.number) and not isinstance(min_prop, bool)
     if not is_number or not 0 <= min_prop <= 1:
         raise value_error("min_prop", "a fraction from 0 to 1", shortened(min_prop), "pass 0 to name every cluster")

@@ -14,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm.models.base import (
     FormerFields,
     HubModel,
@@ -126,6 +127,7 @@ class HeadModel(HubModel, ABC):
         write_model(dir_path, saved, overwrite=overwrite, inner={MODEL: self.model.to_saved()})
 
     @classmethod
+    @in_own_surroundings
     def load(
         cls, dir_path: str | Path, adata: AnnData | MuData | None = None, *, trust_remote_code: bool = False
     ) -> Self:

@@ -12,7 +12,8 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import check_choice, positive_integer, shortened, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Sequences
 from omicsmlm.masking import with_masked, without_modality
 from omicsmlm.nn import place_of, sequence_of
@@ -31,6 +32,7 @@ class AttributedModel(SequenceModel):
     def _from_views(self, views: dict[str, Any]) -> Tensor:
         """Return predictions, (n, t), in the units of the targets."""
 
+    @in_own_surroundings
     def attribute_modalities(self, data: AnnData | None = None) -> pd.DataFrame:
         """Compute how each prediction changes when an observation loses one of its modalities.
 
@@ -62,6 +64,7 @@ class AttributedModel(SequenceModel):
         values, indices = self.map_observations(data, None, None, len(names) * len(targets), change)
         return pd.DataFrame(values, index=indices, columns=pd.MultiIndex.from_product([names, targets]))
 
+    @in_own_surroundings
     def attribute_regions(
         self, modality: str, target: str, data: AnnData | None = None, n_regions: int = 16
     ) -> pd.DataFrame:
@@ -94,12 +97,12 @@ class AttributedModel(SequenceModel):
             If there is no such sequence or target, or no region.
         """
         targets, known = self.adata_manager.modalities[TARGETS]["vocabulary"], list(self.adata_manager.sequences)
-        if modality not in known:
-            raise value_error("modality", f"one of {known}", repr(modality), "name a sequence of the model")
-        if target not in targets:
-            raise value_error("target", f"one of the {len(targets)} variables", repr(target), "see adata.var_names")
-        if n_regions < 1:
-            raise value_error("n_regions", "at least 1", str(n_regions), "pass 16, say")
+        check_choice("modality", modality, known, "name a sequence of the model")
+        if not isinstance(target, str) or target not in targets:
+            raise value_error(
+                "target", f"one of the {len(targets)} variables", shortened(target), "see adata.var_names"
+            )
+        n_regions = positive_integer("n_regions", n_regions, "pass 16, say")
         at = targets.index(target)
 
         def change(batch: Batch) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities
@@ -187,6 +188,7 @@ class IsoFormer(PretrainedModel):
     # ---- loading --------------------------------------------------------------------------------------------------
 
     @classmethod
+    @in_own_surroundings
     def load(  # type: ignore[override]
         cls, dir_path: str | Path, adata: AnnData | None = None, *, trust_remote_code: bool = False
     ) -> Self:
@@ -216,6 +218,7 @@ class IsoFormer(PretrainedModel):
 
     # ---- results --------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def predict(
         self,
         data: AnnData | None = None,

@@ -2,6 +2,7 @@
 
 from omicsmlm._checks import value_error
 from omicsmlm._random_state import own_random_state
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import MaskResidues
@@ -17,6 +18,7 @@ from ._residue_module import ResidueModule
 class PretrainedModel(AttributedModel):
     """Abstract: a model whose encoders from scratch can be pre-trained as masked language models."""
 
+    @in_own_surroundings
     def pretrain(
         self,
         max_epochs: int = 5,

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from omicsmlm._draws import Draws
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Kind, Masking, Objective, Parts
 from omicsmlm.masking import MaskBins, WithModalitySubsets
 from omicsmlm.models.base import FineTunedModel, FormerFields
@@ -88,6 +89,7 @@ class MOJO(BinImputingModel, FineTunedModel[MOJOModule, MOJOConfig, MOJODerived]
         del self._gene_embedding
 
     @classmethod
+    @in_own_surroundings
     def from_published(
         cls,
         directory: str | Path,
@@ -249,6 +251,7 @@ class MOJO(BinImputingModel, FineTunedModel[MOJOModule, MOJOConfig, MOJODerived]
 
     # ---- results --------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
         """Return the learned embedding of each gene, which all modalities share.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from omicsmlm._checks import named, value_error
 from omicsmlm._draws import Draws
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind, Masking, Parts
 from omicsmlm.data import batch_codes, name_digests
 from omicsmlm.masking import MaskTokens
@@ -83,6 +84,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
 
     # ---- results ----------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(self, modality: str | None = None) -> pd.DataFrame:
         """Return the learned embedding of each feature in its token.
 
@@ -105,6 +107,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         table_gd = self.module.summary.table(name).detach().cpu().numpy()
         return pd.DataFrame(table_gd, index=self.adata_manager.modalities[name]["vocabulary"])
 
+    @in_own_surroundings
     def evaluate_tokens(
         self,
         data: AnnData | MuData | None = None,

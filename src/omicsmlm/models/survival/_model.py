@@ -13,6 +13,8 @@ from mudata import MuData
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm._random_state import own_random_state
+from omicsmlm._stages import Stages
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm.models.base import OmicsModel
 from omicsmlm.models.heads import ObservationFeatures, TrainerSettings, check_model
 from omicsmlm.nn import LinearRisks
@@ -59,6 +61,7 @@ class Survival(RiskPredictor):
     """
 
     @classmethod
+    @in_own_surroundings
     def from_model(
         cls,
         model: OmicsModel,
@@ -104,6 +107,7 @@ class Survival(RiskPredictor):
 
     # ---- training -----------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def train(
         self,
         max_epochs: int | None = None,
@@ -158,7 +162,9 @@ class Survival(RiskPredictor):
             event_folds(times.only(indices), self.config.n_folds, self.config.seed),
         )
         self._series = {}
-        linear_n3 = self._fit_linear_models(data)
+        with Stages("Survival", 1, enabled=settings.progress_bar, redraws=True) as stages:
+            stages("Cox models")
+            linear_n3 = self._fit_linear_models(data)
         known = TrainingData.of(self._clinical(adata), data.x_ng, indices)
         network_n = self._train_networks(indices, data.fold_n, times, known, settings)
         self._calibrate(np.column_stack([linear_n3, network_n]), data.times, data.fold_n)

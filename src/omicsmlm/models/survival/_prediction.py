@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from omicsmlm._checks import named, shortened, value_error
 from omicsmlm._cox import Times
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch
 from omicsmlm.models.base import OmicsModel, state_under
 from omicsmlm.models.heads import HeadModel, ObservationFeatures
@@ -64,6 +65,7 @@ class RiskPredictor(HeadModel):
 
     # ---- prediction ---------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def predict(
         self,
         data: AnnData | MuData | None = None,
@@ -90,6 +92,7 @@ class RiskPredictor(HeadModel):
         """
         return self.predict_parts(data, indices, batch_size)["log risk"]
 
+    @in_own_surroundings
     def predict_parts(
         self,
         data: AnnData | MuData | None = None,
@@ -120,6 +123,7 @@ class RiskPredictor(HeadModel):
         covariates, omics, _ = self.ensemble.weights
         return pd.Series({"covariates": covariates, "omics": omics}, name="weight")
 
+    @in_own_surroundings
     def predict_survival(
         self,
         times: Sequence[float] | np.ndarray,
@@ -160,6 +164,7 @@ class RiskPredictor(HeadModel):
         survival_nt = self.ensemble.survival(table["log risk"].to_numpy(), stratum_n, time_t)
         return pd.DataFrame(survival_nt, index=table.index, columns=time_t)
 
+    @in_own_surroundings
     def evaluate(self, data: AnnData | MuData | None = None) -> pd.DataFrame:
         """Score risks and survival probabilities.
 

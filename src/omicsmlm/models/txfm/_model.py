@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from omicsmlm._checks import named, value_error
+from omicsmlm._checks import check_choice, check_switch, named, value_error
+from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Parts
 from omicsmlm.data import stored_values
 from omicsmlm.masking import MaskAllBut
@@ -176,6 +177,7 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
 
     # ---- results ----------------------------------------------------------------------------------------------------
 
+    @in_own_surroundings
     def get_feature_embedding(
         self,
         modality: str | None = None,
@@ -209,8 +211,8 @@ class TxFM(ImputingModel[TxFMModule, TxFMConfig, TxFMDerived], FineTunedModel[Tx
             If the modality is not the model's, or there is no such embedding.
         """
         name = self._asked_modality(modality)
-        if which not in N_PROCESSED:
-            raise value_error("which", "'encoder' or 'decoder'", repr(which), "pass one of these")
+        check_choice("which", which, N_PROCESSED)
+        check_switch("processed", processed)
         weight = self.module.tokens.features.weight if which == "encoder" else self.module.decoder.out.weight
         table_gd = weight.detach().cpu().numpy().copy()
         if processed:

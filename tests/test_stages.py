@@ -3,11 +3,12 @@
 import logging
 import time
 
+import numpy as np
 import pytest
 
 import omicsmlm
-from omicsmlm.models.base import _stages
-from omicsmlm.models.base._stages import Stages
+from omicsmlm import _stages
+from omicsmlm._stages import Stages
 
 MULTIOME = [
     "reading values",
@@ -118,6 +119,19 @@ def test_a_classifier_names_what_it_fits(at_once, capsys, progress_bar, is_shown
     capsys.readouterr()
     classifier.train(progress_bar=progress_bar)
     assert ("Classifier: head on the embedding" in capsys.readouterr().err) == is_shown
+
+
+def test_survival_and_a_umap_say_what_they_do(at_once, monkeypatch, capsys):
+    monkeypatch.setattr(_stages, "BEAT", 0.01)
+    adata = omicsmlm.datasets.simulate_rna(120, 30)
+    adata.obs["time"], adata.obs["event"] = np.arange(1.0, 121.0), np.arange(120) % 2
+    model = omicsmlm.OmicsMLM(adata)
+    capsys.readouterr()
+    omicsmlm.Survival.from_model(model, "time", "event", config=omicsmlm.SurvivalConfig(n_networks=0)).train()
+    assert "Survival: Cox models" in capsys.readouterr().err
+    z_nd = model.get_latent_representation()
+    omicsmlm.pl.umap_coordinates(z_nd)
+    assert "UMAP: 120 observations" in capsys.readouterr().err
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():
