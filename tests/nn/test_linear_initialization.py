@@ -283,7 +283,7 @@ def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, mo
     of_b = expected("b", "a", Pairs(pairs["b"], pairs["a"]))
     np.testing.assert_array_equal(components["b"].estimates["a"].weights_gk, of_b.weights_gk)
     if n_both:  # of those with a fewer than half have b, of those with b more than half have a
-        monkeypatch.setattr("omicsmlm.nn._linear_initialization.FEWEST_CALIBRATING", n_both)
+        monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", n_both)
         found = initial_components(own, has, {"a": 3, "b": 2}, fitting)
         np.testing.assert_array_equal(found["b"].estimates["a"].weights_gk, of_b.weights_gk)
         joined, target_nk = found["a"].estimates["b"], x["a"][both] @ found["a"].estimates["a"].weights_gk

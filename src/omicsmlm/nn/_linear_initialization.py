@@ -14,10 +14,10 @@ from torch import Tensor
 from omicsmlm._types import Grid, Kind
 
 from ._linked_estimates import (
-    FEWEST_CALIBRATING,
     Links,
     PairedValues,
     Pairs,
+    is_tied_by_links,
     link_between,
     linked_estimates,
     with_pairs,
@@ -157,7 +157,7 @@ def _from_other(
     x_no, target_nk = _those(x[other], both_n[has[other]]), _those(x[name], both_n[has[name]]) @ directions.weights_gk
     if link_go is not None and has[other].any():
         seed, fold_n = fitting.seed, _at(fitting.fold_n, has[other])
-        if n_both < FEWEST_CALIBRATING or 2 * n_both <= has[other].sum():
+        if is_tied_by_links(n_both, int(has[other].sum())):
             return linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n, pairs=pairs)
         linked = linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n)
         found = with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)

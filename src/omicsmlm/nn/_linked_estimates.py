@@ -30,8 +30,8 @@ MATCHING_POWER = 2.0
 """Power of its relative singular value that a component is multiplied with where observations are matched: as in the latent of
 ``OmicsMLM``, so that components of noise do not decide what is near."""
 FEWEST_CALIBRATING = 500
-"""Paired observations from which on they tell how precise estimates through links are, and from which on links are not alone in tying
-two modalities."""
+"""Paired observations from which on they tell how precise estimates through links are, and, where they are most observations, tie two
+modalities themselves."""
 
 type Links = Mapping[tuple[str, str], sparse.csr_matrix]
 """By two modalities, (features of the first, features of the second) weights of their links."""
@@ -69,6 +69,24 @@ def link_between(links: Links, name: str, other: str) -> sparse.csr_matrix | Non
     if (name, other) in links:
         return links[name, other]
     return links[other, name].T.tocsr() if (other, name) in links else None
+
+
+def is_tied_by_links(n_both: int, n_other: int) -> bool:
+    """Return whether links tie two modalities, and not the observations that have both: where these are few, or not most.
+
+    Parameters
+    ----------
+    n_both
+        Observations that have both.
+    n_other
+        Observations that have the modality from which the other is estimated.
+
+    Examples
+    --------
+    >>> is_tied_by_links(400, 400), is_tied_by_links(1000, 2000), is_tied_by_links(1000, 1900)
+    (True, True, False)
+    """
+    return n_both < FEWEST_CALIBRATING or 2 * n_both <= n_other
 
 
 def linked_weights(

@@ -271,7 +271,7 @@ def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
 def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path):
     mdata, links = linked_halves(60)
     if tie == "links and pairs":
-        monkeypatch.setattr("omicsmlm.models.base._component_model.FEWEST_CALIBRATING", 60)
+        monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 60)
         mdata["atac"].obs_names = mdata["rna"].obs_names
         batch = mdata.obs["batch"].to_numpy()[:60]
         mdata = MuData(dict(mdata.mod))

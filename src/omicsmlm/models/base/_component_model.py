@@ -15,7 +15,7 @@ from scipy import sparse
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
-from omicsmlm.nn import FEWEST_CALIBRATING, FoldSizes, are_paired
+from omicsmlm.nn import FoldSizes, are_paired, is_tied_by_links
 from omicsmlm.objectives import AlignmentLoss, InitialTargets
 from omicsmlm.training import Optimisation
 
@@ -100,12 +100,13 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         self._links = None  # what of it concerns the model is in derived
 
     def _is_tied_by_links(self) -> bool:
-        """Return whether links are given, and too few observations have both modalities to add to what these say."""
+        """Return whether links are given, and few observations have both modalities."""
         names = {state["kind"]: name for name, state in self.adata_manager.modalities.items()}
         if self._links is None or not isinstance(self.adata, MuData) or not set(LINKED_KINDS) <= set(names):
             return False
         genes, peaks = (self.adata[names[kind]].obs_names for kind in LINKED_KINDS)
-        return len(genes.intersection(peaks)) < FEWEST_CALIBRATING
+        n_both = len(genes.intersection(peaks))
+        return is_tied_by_links(n_both, min(len(genes), len(peaks)))
 
     @abstractmethod
     def _select_features(
