@@ -179,8 +179,8 @@ RESIDUAL_SCALE = 0.2
 TRAINING_FRACTION = 0.5
 """Steps of a training where the user names no number of epochs, as a fraction of what other families take: those of the figures
 (``docs/experiments/scmbert.md``)."""
-MOST_CELLS_SEEN, FEWEST_EPOCHS = 28_000, 6
-"""Of a small set at most about so many cells are seen in such a training, in at least so many epochs: two CPU-minutes of cells with
+MOST_CELLS_TRAINED_ON, FEWEST_EPOCHS = 28_000, 6
+"""Cells that pass by in such a training of a small set, about, and its fewest epochs: two CPU-minutes of cells with
 180 tokens. Training moves the embedding little from its start."""
 FORMER_CONFIG = FormerFields(
     renamed={"identity_in_sight": "identity_visible"},

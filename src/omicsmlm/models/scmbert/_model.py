@@ -32,7 +32,7 @@ from omicsmlm.tokenizers import FeatureGrids, TokenSets, common_features, sample
 from ._config import (
     FEWEST_EPOCHS,
     FORMER_CONFIG,
-    MOST_CELLS_SEEN,
+    MOST_CELLS_TRAINED_ON,
     TRAINING_FRACTION,
     VALUE_WEIGHT,
     ScMBERTConfig,
@@ -171,7 +171,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         usual = super()._sensible_epochs(n_obs, batch_size)
         if self.is_query:
             return usual
-        return max(1, min(round(TRAINING_FRACTION * usual), max(FEWEST_EPOCHS, MOST_CELLS_SEEN // n_obs)))
+        return max(1, min(round(TRAINING_FRACTION * usual), max(FEWEST_EPOCHS, MOST_CELLS_TRAINED_ON // n_obs)))
 
     def _derive(self, sample: Sequence[Batch]) -> ScMBERTDerived:
         states = self.adata_manager.modalities
