@@ -2,7 +2,8 @@
 
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/isoformer.py [--parts tissues mpra isoforms] [--seeds 0 1] [--baselines-only] [--models all cds ...]
-                                   [--epochs N] [--pretrain N] [--rows N] [--set width=96 ...] [--cache DIR] [--out DIR]
+                                   [--epochs N] [--pretrain N] [--rows N] [--set width=96 ...] [--by-output]
+                                   [--cache DIR] [--out DIR]
 
 Everything is fitted on the rows with ``split`` train (strengths and epochs on a part of these, by group) and scored on test;
 val is not touched. R2, Spearman and the centred, that is tissue-specific, correlation are means over outputs; for isoforms also
@@ -17,7 +18,8 @@ isoforms  RNA, the protein of the longest open reading frame, and both. The firs
 
 With --models these alone are trained, "all" or columns, and no baselines. With --rows the training rows are cut to the first so many. With --epochs
 trainings are cut short, to try the script out: the regressions beside the network are then the same, the network is not.
---set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first.
+--set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first. --by-output tells, tissue by
+tissue, how well the model of all predicts from each sequence alone, on the rows that have several.
 """
 
 import argparse
@@ -318,6 +320,36 @@ def report(of: Task, rows: pd.DataFrame) -> None:
         print(line)
 
 
+def by_output(of: Task, found: list[dict[str, tuple[np.ndarray, float]]]) -> None:
+    """Print which sequence predicts each output best, of the model of all that is shown one alone; rows that have them all.
+
+    The halves of the test rows, at random, tell whether outputs differ in this by more than chance.
+    """
+    columns = [c for c in of.part.keys if c != "cds"]  # of which a protein is the translation
+    of_n = np.flatnonzero(of.tested_n & np.all([of.visible[c] for c in columns], axis=0))
+    order = np.random.default_rng(0).permutation(len(of_n))
+    halves = {"all": of_n, "one half": of_n[order[::2]], "other half": of_n[order[1::2]]}
+    names = [f"{OURS}, all", *(f"{OURS}, all, shown {c}" for c in columns)]
+
+    def scores(rows: np.ndarray) -> pd.DataFrame:
+        seeds = [
+            {m: baselines.output_scores(of.y_nt[rows], methods[m][0][rows])["Spearman"].to_numpy() for m in names}
+            for methods in found
+        ]
+        return sum(pd.DataFrame(own, index=of.adata.var_names) for own in seeds) / len(seeds)
+
+    tables = {name: scores(rows) for name, rows in halves.items()}
+    gains = {name: table[names[1]] - table[names[2]] for name, table in tables.items()}
+    agreement = gains["one half"].corr(gains["other half"], method="spearman")
+    print(f"\n-- by output, {len(of_n):,} test rows with {' and '.join(columns)}: Spearman over rows, mean of seeds")
+    print(tables["all"].describe().loc[["mean", "std", "min", "max"]].round(3).to_string())
+    best = tables["all"][names[1:]].idxmax(axis=1).value_counts()
+    print("best by one alone:", ", ".join(f"{name.rpartition(' ')[2]} {n}" for name, n in best.items()))
+    print(f"{columns[0]} less {columns[1]}, halves of the rows: Spearman over outputs {agreement:.2f}")
+    order = gains["all"].sort_values()
+    print(pd.concat([order.head(5), order.tail(5)]).round(3).to_string())
+
+
 def verdicts(of: Task, rows: pd.DataFrame) -> list[str]:
     """What the issue asks for: one modality above its baselines, all above whatever else there is, and one that is dropped at
     the test no loss against a model that never had it.
@@ -355,6 +387,7 @@ def main() -> None:
     parser.add_argument("--pretrain", type=int, default=0)
     parser.add_argument("--rows", type=int, default=None, help="training rows")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="Config of the models")
+    parser.add_argument("--by-output", action="store_true")
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None, help="folder for the scores as tables")
     arguments = parser.parse_args()
@@ -369,10 +402,12 @@ def main() -> None:
         cut = "" if arguments.rows is None else f" rows={arguments.rows}"
         kept = {method: run.kept(f"{name} {method}{cut}", make) for method, make in baselines_of.items()}
         tables = [measured(of, kept | averaged(of, kept), arguments.seeds[0])] if kept else []
-        for seed in [] if arguments.baselines_only else run.seeds:
-            tables.append(measured(of, ours(of, run, seed), seed))
+        found = [ours(of, run, seed) for seed in ([] if arguments.baselines_only else run.seeds)]
+        tables += [measured(of, methods, seed) for methods, seed in zip(found, run.seeds, strict=False)]
         rows = pd.concat(tables, ignore_index=True)
         report(of, rows)
+        if arguments.by_output and len(of.part.keys) > 1:
+            by_output(of, found)
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)
             rows.to_csv(arguments.out / f"isoformer_{name}.csv", index=False)

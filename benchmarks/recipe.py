@@ -1,14 +1,16 @@
 """Recipes of OmicsMLM compared by leaving one set out: which settings would have been chosen without the set, and what they give on it.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/recipe.py [--recipes default constant …] [--sets …] [--seeds 0] [--cache DIR] [--baselines-only]
+    python benchmarks/recipe.py [--recipes default constant …] [--sets …|variants] [--seeds 0] [--cache DIR] [--baselines-only]
 
 A recipe is a set of changes to the configuration (``RECIPES``). Each is trained on each set; the regret of a recipe on a set is
 the score of the best plain baseline of the set less its own, for the scib total, the accuracy and macro F1 of the linear probe,
 and the accuracy of k-NN. The recipe that is chosen without a set is the one of the least largest regret over all other sets (then
 of the least mean); it is reported on the set that was left out. Plain baselines: PCA, PCA beside the second modality, and Harmony
 of these, with at most 80 dimensions, scVI, TotalVI and MultiVI.
-Embeddings are kept in the cache, so that a further recipe costs its own training and scoring alone.
+Of several seeds the means are compared, and their standard deviations printed. ``--sets variants`` takes sets that no recipe was
+compared on (``_recipe_sets.VARIANTS``). Embeddings are kept in the cache, so that a further recipe costs its own training and
+scoring alone.
 """
 
 import argparse
@@ -23,17 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from _cache import Kept
-from anndata import AnnData
-from mudata import MuData
+from _recipe_sets import SETS, VARIANTS, Data, Set
 
-from omicsmlm import OmicsMLM, OmicsMLMConfig, datasets, evaluation
+from omicsmlm import OmicsMLM, OmicsMLMConfig, evaluation
 from omicsmlm.evaluation import baselines
 from omicsmlm.models.omicsmlm import _model
 
-Data = AnnData | MuData
-
+ALL: dict[str, Set] = SETS | VARIANTS
 MOST_EVALUATED = 4000  # cells of SNARE-seq on which scib-metrics is computed, drawn once: a minute instead of five
 JUDGED = ["Total", "linear", "linear F1", "k-NN"]
+PRINTED = ["Total", "Bio", "Batch", "linear", "linear F1", "k-NN", "k-NN F1"]
 
 
 class Recipe(NamedTuple):
@@ -54,36 +55,17 @@ RECIPES = {
     "80 linear": Recipe({"n_nonlinear": 0, "n_linear": 80}),
     "weak alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 10.0}),
     "mild masks": Recipe({"mask_rates": (0.1, 0.6)}),
-}
-
-
-class Set(NamedTuple):
-    """A set for choosing."""
-
-    load: Callable[[], Data]
-    batch_key: str | None
-    held_out: str
-    """"batch" or another column of obs: each of its values in turn; "split": the column split; "folds": 5 stratified ones."""
-    second: str | None = None
-    """"atac" or "adt": modality beside the RNA."""
-    dropped: tuple[str, ...] = ()
-    """Labels that are no type."""
-
-
-SETS = {
-    "pbmc_3tech": Set(datasets.pbmc_3tech, "batch", "batch"),
-    "mixology": Set(datasets.mixology, "batch", "batch"),
-    "teaseq": Set(datasets.teaseq, None, "folds", "adt"),
-    "snareseq": Set(datasets.snareseq, "batch", "split", "atac", ("Mis",)),
-    "cite": Set(lambda: datasets.load("sc/bmmc_cite_2donor.h5mu"), "batch", "batch", "adt"),
-    "kang": Set(lambda: datasets.load("sc/kang_ifnb_pbmc.h5ad"), "batch", "donor"),
+    "no own neighbours": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 0.0}),
+    "own neighbours 30": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 30.0}),
+    "half batch strength": Recipe({"batch_strength": 0.5}),
+    "batch left in": Recipe({"batch_strength": 0.0}),
 }
 
 
 def loaded(name: str) -> Data:
     """The set, with its types in ``obs["type"]``, those of fewer than ten cells and what is no type left out."""
-    data = SETS[name].load()
-    types = data.obs["cell_type"].astype(object).where(~data.obs["cell_type"].isin(SETS[name].dropped), None)
+    data = ALL[name].load()
+    types = data.obs["cell_type"].astype(object).where(~data.obs["cell_type"].isin(ALL[name].dropped), None)
     counts = types.value_counts()
     data.obs["type"] = types.where(types.map(counts).fillna(0) >= 10, None)
     return data
@@ -91,7 +73,7 @@ def loaded(name: str) -> Data:
 
 def plain(name: str, data: Data, seed: int) -> dict[str, Callable[[], np.ndarray]]:
     """The plain baselines of a set."""
-    own = SETS[name]
+    own = ALL[name]
     made: dict[str, Callable[[], np.ndarray]] = {
         "PCA (50)": lambda: baselines.pca(data, 50),
         "PCA (80)": lambda: baselines.pca(data, 80),
@@ -155,7 +137,7 @@ def in_place(recipe: Recipe) -> Iterator[None]:
 
 def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
     """All scores of one embedding: scib total, bio and batch, and both probes on what is held out."""
-    own, type_n = SETS[name], data.obs["type"]
+    own, type_n = ALL[name], data.obs["type"]
     rng, part = np.random.default_rng(0), np.arange(data.n_obs)
     if data.n_obs > MOST_EVALUATED:
         part = np.sort(rng.choice(data.n_obs, MOST_EVALUATED, replace=False))
@@ -198,7 +180,7 @@ class Scores:
 
 def table_of(name: str, recipes: list[str], seeds: list[int], keep: Scores, skipped: list[str]) -> pd.DataFrame:
     """Scores of all baselines and recipes on one set; means over seeds of the recipes."""
-    data, rows = loaded(name), {}
+    data, rows, spread = loaded(name), {}, {}
     start = time.process_time()
     for method, make in plain(name, data, 0).items():
         if method in skipped:
@@ -210,7 +192,7 @@ def table_of(name: str, recipes: list[str], seeds: list[int], keep: Scores, skip
             key = f"{name}-ours-{recipe}-{seed}"
 
             def both(recipe: str = recipe, seed: int = seed, key: str = key) -> np.ndarray:
-                made = ours(data, SETS[name].batch_key, RECIPES[recipe], seed)
+                made = ours(data, ALL[name].batch_key, RECIPES[recipe], seed)
                 keep.kept(f"{key}-untrained", lambda: made["untrained"])
                 return made["embedding"]
 
@@ -218,15 +200,13 @@ def table_of(name: str, recipes: list[str], seeds: list[int], keep: Scores, skip
             if recipe == recipes[0] and seed == seeds[0]:
                 rows["untrained"] = keep(name, data, f"{key}-untrained", lambda: np.empty(0))
         rows[recipe] = pd.concat(found, axis=1).mean(axis=1)
+        spread[f"{recipe}, ±"] = pd.concat(found, axis=1).std(axis=1)
     print(
         f"\n== {name}: {data.n_obs} observations, {data.obs['type'].nunique()} types; {time.process_time() - start:.0f} CPU-s"
     )
     table = pd.DataFrame(rows).T
-    print(
-        table[["Total", "Bio", "Batch", "linear", "linear F1", "k-NN", "k-NN F1", "dimensions", "CPU-s"]]
-        .round(3)
-        .to_string()
-    )
+    printed = pd.concat([table, pd.DataFrame(spread).T.dropna(how="all")])
+    print(printed[[*PRINTED, "dimensions", "CPU-s"]].round(3).to_string(), flush=True)
     return table
 
 
@@ -238,7 +218,7 @@ def regrets(table: pd.DataFrame, recipes: list[str]) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--sets", nargs="+", choices=["variants", *ALL], default=list(SETS))
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--baselines-only", action="store_true")
@@ -247,11 +227,9 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     recipes = [] if arguments.baselines_only else arguments.recipes
+    names = [n for name in arguments.sets for n in (VARIANTS if name == "variants" else [name])]
     keep = Scores(arguments.cache)
-    found = {
-        name: regrets(table_of(name, recipes, arguments.seeds, keep, arguments.skip), recipes)
-        for name in arguments.sets
-    }
+    found = {name: regrets(table_of(name, recipes, arguments.seeds, keep, arguments.skip), recipes) for name in names}
     if not recipes:
         return
     whole = pd.concat(found)  # (set, recipe) by score
@@ -260,7 +238,7 @@ def main() -> None:
         whole.round(3).unstack(0).swaplevel(axis=1).T.to_string(),
     )
     lines = []
-    for left_out in arguments.sets:
+    for left_out in names:
         others = whole.drop(index=left_out, level=0).groupby(level=1, sort=False)
         largest, mean = others.max().max(axis=1), others.mean().mean(axis=1)
         chosen = (

@@ -2,11 +2,11 @@
 
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/survival.py [--sets pancan brca laml] [--seeds 0 1 2] [--trained] [--tunings full frozen lora ia3]
-                                  [--likelihoods cox discrete] [--cache DIR]
+                                  [--likelihoods cox discrete] [--family OmicsMLM] [--folds 0 1 2 3 4] [--cache DIR]
 
 Folds are those of the data (porpoise_val_fold; paired_fold of LAML). The model is made of the training rows of a fold alone, and so are
-scalings, components and all choices; test rows are seen once, by predict. OmicsMLM is at its linear start unless
---trained; seeds change the start, the networks, and the inner folds.
+scalings, components and all choices; test rows are seen once, by predict. The family, OmicsMLM or MOJO, is at its linear
+start unless --trained; seeds change the start, the networks, and the inner folds.
 
 "C-index": mean over cohorts of the C-index within the cohort (pairs of test rows of a fold), then over folds; "weighted"
 by the number of test rows; "pooled" over all test rows by predicted survival. ± is the standard deviation over seeds.
@@ -27,12 +27,13 @@ from _cache import Kept
 from _tables import shown, verdict
 from mudata import MuData
 
-from omicsmlm import OmicsMLM, OmicsMLMConfig, Survival, SurvivalConfig, datasets
+from omicsmlm import MOJO, MOJOConfig, OmicsMLM, OmicsMLMConfig, Survival, SurvivalConfig, datasets
 from omicsmlm.evaluation import baselines, sign_flip
 from omicsmlm.evaluation.survival import concordances
 
 OURS, EXACT, AGE = "Survival", "Survival, exact models alone", "age alone"
 COX = "Cox per cohort, PCA-30"
+FAMILIES: dict[str, tuple[Any, Any]] = {"OmicsMLM": (OmicsMLM, OmicsMLMConfig), "MOJO": (MOJO, MOJOConfig)}
 
 
 class Set(NamedTuple):
@@ -99,17 +100,25 @@ def plain(of: Set, fold: int, trained_n: np.ndarray, arguments: argparse.Namespa
     return arrays
 
 
+def encoder(of: Set, trained_n: np.ndarray, seed: int, arguments: argparse.Namespace) -> Any:
+    """The family of the training rows, at its start or trained."""
+    family, config = FAMILIES[arguments.family]
+    made = family(of.data[trained_n].copy(), config(seed=seed))
+    if arguments.trained:
+        made.train(progress_bar=False, accelerator="cpu", key_added=None)
+    return made
+
+
+def start_of(arguments: argparse.Namespace) -> str:
+    return ("" if arguments.family == "OmicsMLM" else f"{arguments.family}-") + (
+        "trained" if arguments.trained else "start"
+    )
+
+
 def ours(of: Set, fold: int, trained_n: np.ndarray, seed: int, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     """Scores of the test rows: the parts of Survival and what it makes of them, and survival at the median time."""
     kept, found, test = Kept(arguments.cache), {}, of.data[~trained_n].copy()
-    start = "trained" if arguments.trained else "start"
-
-    def model() -> OmicsMLM:
-        made = OmicsMLM(of.data[trained_n].copy(), OmicsMLMConfig(seed=seed))
-        if arguments.trained:
-            made.train(progress_bar=False, accelerator="cpu", key_added=None)
-        return made
-
+    start = start_of(arguments)
     for tuning in arguments.tunings:
         for likelihood in arguments.likelihoods:
             for covariates in ((), ("age",)):
@@ -117,7 +126,7 @@ def ours(of: Set, fold: int, trained_n: np.ndarray, seed: int, arguments: argpar
 
                 def fitted(config: SurvivalConfig = config, covariates: Any = covariates) -> dict[str, np.ndarray]:
                     keys = ("time_days", "event", of.stratum_key, covariates)
-                    survival = Survival.from_model(model(), *keys, config=config)
+                    survival = Survival.from_model(encoder(of, trained_n, seed, arguments), *keys, config=config)
                     survival.train(progress_bar=False, accelerator="cpu")
                     scores = survival.evaluate(test)
                     pooled = -survival.predict_survival([np.median(of.column("time_days"))], test).to_numpy()
@@ -134,7 +143,7 @@ def ours(of: Set, fold: int, trained_n: np.ndarray, seed: int, arguments: argpar
                 name = f"{of.name}-{fold}-{seed}-{start}-{tuning}-{likelihood}-{'age' if covariates else 'none'}"
                 arrays, _ = kept.arrays(name, fitted)
                 label = "" if tuning == "full" and likelihood == "cox" else f", {tuning}, {likelihood}"
-                label += ", trained" * arguments.trained
+                label += f", {arguments.family}" * (arguments.family != "OmicsMLM") + ", trained" * arguments.trained
                 suffix = " + age" if covariates else ""
                 found[f"{OURS}{label}{suffix}"] = arrays
     return found
@@ -144,12 +153,9 @@ def frozen_embedding(of: Set, fold: int, trained_n: np.ndarray, seed: int, argum
     """Risks of all rows by a per-cohort Cox model of the embedding."""
 
     def embedded() -> np.ndarray:
-        made = OmicsMLM(of.data[trained_n].copy(), OmicsMLMConfig(seed=seed))
-        if arguments.trained:
-            made.train(progress_bar=False, accelerator="cpu", key_added=None)
-        return made.get_latent_representation(of.data)
+        return encoder(of, trained_n, seed, arguments).get_latent_representation(of.data)
 
-    start = "trained" if arguments.trained else "start"
+    start = start_of(arguments)
     z_nd, _ = Kept(arguments.cache)(f"{of.name}-z-{fold}-{seed}-{start}", embedded)
     times = of.column("time_days"), of.column("event"), trained_n
     return baselines.cox(z_nd, *times, stratum=of.stratum_n, n_comps=z_nd.shape[1])
@@ -175,6 +181,8 @@ def measured(of: Set, arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.D
             cohorts.append({"method": method, "seed": seed, "fold": fold, "cohort": cohort, "C-index": value})
 
     for fold, trained_n in folds(of):
+        if arguments.folds is not None and fold not in arguments.folds:
+            continue
         test_n = ~trained_n
         for method, risk_n in plain(of, fold, trained_n, arguments).items():
             for seed in arguments.seeds[:1]:
@@ -182,7 +190,7 @@ def measured(of: Set, arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.D
         for seed in arguments.seeds:
             start = "trained" if arguments.trained else "at its start"
             z_risk_n = frozen_embedding(of, fold, trained_n, seed, arguments)
-            score(f"Cox per cohort, OmicsMLM {start}", seed, fold, test_n, z_risk_n[test_n])
+            score(f"Cox per cohort, {arguments.family} {start}", seed, fold, test_n, z_risk_n[test_n])
             for method, found in ours(of, fold, trained_n, seed, arguments).items():
                 (brier, none, _), (_, _, error) = found["calibrated"]
                 own = {
@@ -236,7 +244,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=["pancan", "brca", "laml"], default=["pancan", "brca", "laml"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--trained", action="store_true", help="train OmicsMLM before")
+    parser.add_argument("--trained", action="store_true", help="train the family before")
+    parser.add_argument("--family", choices=list(FAMILIES), default="OmicsMLM")
+    parser.add_argument("--folds", nargs="+", type=int, default=None, help="all by default")
     parser.add_argument("--tunings", nargs="+", choices=["full", "frozen", "lora", "ia3"], default=["full"])
     parser.add_argument("--likelihoods", nargs="+", choices=["cox", "discrete"], default=["cox"])
     parser.add_argument("--cache", type=Path, default=None)

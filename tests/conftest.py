@@ -1,7 +1,11 @@
 """Fixtures that several rooms share."""
 
+import gc
 import os
 from pathlib import Path
+
+# The functions of scib-metrics are compiled for a few numbers each; before jax is imported.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ LONGEST = (
     "tests/hostile/test_families.py",
     "tests/training/test_ranks.py",
     "tests/training/test_kill.py",
+    "tests/test_gpu_path.py",
     "tests/evaluation/test_benchmark.py",
     "tests/test_import.py",
     "tests/test_workflows.py",
@@ -26,6 +31,12 @@ def pytest_collection_modifyitems(items):
     """Put the longest files first: a worker that gets one of them last keeps all others waiting."""
     rank = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
+
+def pytest_collection_finish(session):
+    """Keep what was imported and collected, millions of objects, out of every garbage collection of the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -222,3 +222,9 @@ def test_the_picture_of_the_house_is_of_today():
     picture = (TESTS.parent / "docs" / "house.svg").read_text()
     assert f"now: {len(rooms)} rooms, {len(found)} arrows" in picture, "draw it anew: docs/scripts/house.py"
     assert all(f">{room}<" in picture for room in rooms)
+
+
+def test_the_design_names_each_room_and_each_file_of_the_ground_floor():
+    listed = (TESTS.parent / "docs" / "design.md").read_text().partition("```")[2].partition("```")[0]
+    names = {path.name + "/" * path.is_dir() for path in SRC.iterdir()} - {"__init__.py", "__pycache__/", "py.typed"}
+    assert {name for name in names if not re.search(rf"(?<![\w.]){re.escape(name)}", listed)} == set()

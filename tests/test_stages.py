@@ -121,7 +121,7 @@ def test_a_classifier_names_what_it_fits(at_once, capsys, progress_bar, is_shown
     assert ("Classifier: head on the embedding" in capsys.readouterr().err) == is_shown
 
 
-def test_survival_and_a_umap_say_what_they_do(at_once, monkeypatch, capsys):
+def test_survival_a_umap_and_reading_say_what_they_do(at_once, monkeypatch, capsys):
     monkeypatch.setattr(_stages, "BEAT", 0.01)
     adata = omicsmlm.datasets.simulate_rna(120, 30)
     adata.obs["time"], adata.obs["event"] = np.arange(1.0, 121.0), np.arange(120) % 2
@@ -132,6 +132,8 @@ def test_survival_and_a_umap_say_what_they_do(at_once, monkeypatch, capsys):
     z_nd = model.get_latent_representation()
     omicsmlm.pl.umap_coordinates(z_nd)
     assert "UMAP: 120 observations" in capsys.readouterr().err
+    omicsmlm.read(rna=adata)
+    assert "read: rna:" in capsys.readouterr().err
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():

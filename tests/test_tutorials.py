@@ -15,8 +15,6 @@ ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "tutorials").glob("*.ipynb"))
 WIDEST = 1120
 """Pixels of a picture: a page shrinks what is wider than its column, and the text in it becomes too small to read."""
-OLD = {"mosaic", "snareseq"}
-"""Executed by an earlier version, whose pictures were wider; this list may only become shorter."""
 CONTROLS = re.compile(r"untrained|shuffled|PCA|ridge|logistic regression|log counts", re.IGNORECASE)
 
 OBJECTS = ("no model has n_obs", "no model has obs")
@@ -61,13 +59,13 @@ def test_has_controls_limits_and_pictures_of_a_legible_width(file):
     assert pictures
     for picture in pictures:
         width, _ = struct.unpack(">II", base64.b64decode("".join(picture))[16:24])
-        assert (width <= WIDEST) or file.stem in OLD
+        assert width <= WIDEST
 
 
 @pytest.mark.parametrize("file", TUTORIALS, ids=lambda file: file.stem)
 def test_outputs_hold_no_progress_bars_and_no_warnings_of_compilers(file):
     text = "".join("".join(output["text"]) for output in outputs(file) if output["output_type"] == "stream")
-    assert not re.search(r"\d%\||slow_operation_alarm|Traceback", text) or file.stem in OLD
+    assert not re.search(r"\d%\||slow_operation_alarm|Traceback", text)
 
 
 @pytest.mark.parametrize("file", TUTORIALS, ids=lambda file: file.stem)

@@ -128,7 +128,7 @@ def xena(folder: Path) -> None:
     rna.columns = [f"{patient}-03" for patient in rna.columns]
     rna.round(4).to_csv(folder / "HiSeqV2.tsv", sep="\t", index_label="sample")
     table = {"sample": rna.columns, "OS": obs["event"].to_numpy(), "_PATIENT": obs.index, "OS.time": obs["time_days"]}
-    pd.DataFrame(table).to_csv(folder / "survival.tsv", sep="\t", index=False)
+    pd.DataFrame(table).to_csv(folder / "LAML_survival.txt", sep="\t", index=False)
 
 
 def developer(folder: Path) -> None:

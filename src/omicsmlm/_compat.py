@@ -1,4 +1,4 @@
-"""Workarounds for other packages, in one place: private paths of scvi-tools (pinned to 1.5), and threads in scanpy."""
+"""Workarounds for other packages, in one place: private paths and names of scvi-tools (pinned to 1.5), and threads in scanpy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from scvi.data._manager import AnnDataManagerValidationCheck
 
-__all__ = ["AnnDataManagerValidationCheck", "keep_torch_threads"]
+__all__ = ["AnnDataManagerValidationCheck", "keep_torch_threads", "summary_name"]
 
 
 @contextmanager
@@ -17,3 +17,14 @@ def keep_torch_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(n_threads)
+
+
+def summary_name(key: str) -> str:
+    """Return under which name the size of a modality or column stands in scvi-tools' summary, whose names hold no dots.
+
+    Examples
+    --------
+    >>> summary_name("orig.ident")
+    'n_orig_ident'
+    """
+    return f"n_{key.replace('.', '_')}"

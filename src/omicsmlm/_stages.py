@@ -1,4 +1,4 @@
-"""The bar that says what construction, the fit of a head, an attribution, a UMAP or a benchmark is doing, where that takes long."""
+"""The bar that says what construction, the fit of a head, an attribution, a UMAP, a benchmark or the reading of files is doing, where that takes long."""
 
 import logging
 from threading import Event, Thread

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import omicsmlm
 from omicsmlm.data import CovariatesField
 from omicsmlm.data._covariates import ALL
 from tests.objects import rna
@@ -134,3 +135,18 @@ def test_what_a_field_says_of_itself():
     assert not covariates.is_empty
     assert covariates.view_state_registry({}) is None
     assert ALL == "all"
+
+
+def test_columns_may_have_dots_in_their_names_as_in_seurat():
+    adata = omicsmlm.datasets.simulate_rna(60, 30)
+    adata.obs["orig.ident"] = np.where(np.arange(60) % 2, "a", "b")
+    adata.obs["percent.mt"] = np.arange(60.0)
+    omicsmlm.OmicsMLM.setup_anndata(
+        adata,
+        batch_key="orig.ident",
+        categorical_covariate_keys=["orig.ident"],
+        continuous_covariate_keys=["percent.mt"],
+    )
+    model = omicsmlm.OmicsMLM(adata)
+    assert model.summary_stats["n_orig_ident"] == 2
+    assert "'orig.ident'" in repr(model)

@@ -51,7 +51,7 @@ def test_a_set_is_fetched_once_and_its_checksums_are_said(server, tmp_path, capl
     caplog.set_level(logging.INFO, "omicsmlm")
     first = datasets.fetch("snareseq", tmp_path / "kept")
     assert list(first.obs["cell_type"]) == ["L2/3", "L4/5", "CGE", "OPC", "Mis", "Oligo"]
-    assert "licence: MIT" in caplog.text
+    assert "licence: MIT; about 20 MB to download" in caplog.text
     sha256 = hashlib.sha256((server / "genes.txt").read_bytes()).hexdigest()
     assert f"genes.txt is not verified, as no checksum is known; its sha256 is {sha256}" in caplog.text
     assert sorted(Quiet.asked) == sorted(f"/{remote.name}" for remote in ORIGINALS["snareseq"].files)

@@ -95,7 +95,9 @@ def test_laml_comes_with_survival(tmp_path):
 
 def test_each_set_has_an_address_and_a_licence():
     assert not set(ORIGINALS) & set(ELSEWHERE)
-    for original in ORIGINALS.values():
+    said = " ".join((datasets.fetch.__doc__ or "").split())
+    for name, original in ORIGINALS.items():
+        assert f"``{name}`` ({original.megabytes} MB)" in said
         assert original.licence
         assert original.suffix in (".h5ad", ".h5mu")
         assert len({remote.name for remote in original.files}) == len(original.files)

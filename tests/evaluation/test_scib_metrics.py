@@ -1,5 +1,7 @@
 """scib-metrics as it is used: exact neighbours, and metrics that are undefined."""
 
+import gc
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -26,6 +28,19 @@ def test_scib_metrics_is_put_back():
     with _scib_metrics._exact_and_quick(exact=True):
         assert nearest_neighbors.pynndescent is _scib_metrics._exact_neighbors
     assert nearest_neighbors.pynndescent is approximate
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_what_the_caller_froze_stays_out_of_garbage_collections_and_nothing_else_does(is_frozen):
+    gc.unfreeze()
+    if is_frozen:
+        gc.freeze()
+    try:
+        with _scib_metrics._exact_and_quick(exact=True):
+            assert gc.get_freeze_count() > 0
+        assert (gc.get_freeze_count() > 0) == is_frozen
+    finally:
+        gc.freeze()  # as tests/conftest.py does
 
 
 def light(batch_of_type):

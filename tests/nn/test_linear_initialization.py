@@ -19,7 +19,7 @@ from omicsmlm.nn import (
     ridge_estimates,
     with_pairs,
 )
-from omicsmlm.nn._linked_estimates import PairedValues
+from omicsmlm.nn._linked_estimates import PairedValues, Pairs
 from omicsmlm.nn._ridge_estimates import shrunk
 
 
@@ -268,17 +268,28 @@ def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, mo
     own, link = {m: x[m][has[m]] for m in x}, sparse.csr_matrix(rng.random((6, 9)) * (rng.random((6, 9)) < 0.4))
     fold_n = np.arange(200) % 5
     fitting = Fitting(0, fold_n=fold_n, links={("a", "b"): link})
-    component = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"]
-    found = component.estimates
-    directions = Directions(found["b"].weights_gk, component.strength_k)
-    expected = linked_estimates(own["b"], directions, own["a"], link.T.tocsr(), seed=0, fold_n=fold_n[has["a"]])
-    np.testing.assert_array_equal(found["a"].weights_gk, expected.weights_gk)
-    if n_both:
-        monkeypatch.setattr("omicsmlm.nn._linear_initialization.FEWEST_CALIBRATING", n_both)
-        both = has["a"] & has["b"]
-        pairs = PairedValues(x["a"][both], x["b"][both] @ found["b"].weights_gk, fold_n[both])
-        joined = initial_components(own, has, {"a": 3, "b": 2}, fitting)["b"].estimates["a"]
-        np.testing.assert_allclose(joined.weights_gk, with_pairs(expected, pairs, 0).weights_gk, rtol=1e-5)
-        less = initial_components(own, has, {"a": 3, "b": 2}, fitting._replace(shrinks=True))["b"].estimates["a"]
-        mean_k = pairs.target_nk.mean(0)
+    components = initial_components(own, has, {"a": 3, "b": 2}, fitting)
+    both = has["a"] & has["b"]
+    pairs = {m: np.flatnonzero(both[has[m]]) for m in x}
+
+    def expected(name, other, positions):
+        found = components[name]
+        directions = Directions(found.estimates[name].weights_gk, found.strength_k)
+        links = link if name == "a" else link.T.tocsr()
+        return linked_estimates(
+            own[name], directions, own[other], links, seed=0, fold_n=fold_n[has[other]], pairs=positions
+        )
+
+    of_b = expected("b", "a", Pairs(pairs["b"], pairs["a"]))
+    np.testing.assert_array_equal(components["b"].estimates["a"].weights_gk, of_b.weights_gk)
+    if n_both:  # of those with a fewer than half have b, of those with b more than half have a
+        monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", n_both)
+        found = initial_components(own, has, {"a": 3, "b": 2}, fitting)
+        np.testing.assert_array_equal(found["b"].estimates["a"].weights_gk, of_b.weights_gk)
+        joined, target_nk = found["a"].estimates["b"], x["a"][both] @ found["a"].estimates["a"].weights_gk
+        values = PairedValues(x["b"][both], target_nk, fold_n[both])
+        by_both = with_pairs(expected("a", "b", None), values, 0)
+        np.testing.assert_allclose(joined.weights_gk, by_both.weights_gk, rtol=1e-5)
+        less = initial_components(own, has, {"a": 3, "b": 2}, fitting._replace(shrinks=True))["a"].estimates["b"]
+        mean_k = target_nk.mean(0)
         np.testing.assert_allclose(less.weights_gk, shrunk(joined, mean_k).weights_gk, rtol=1e-4, atol=1e-7)

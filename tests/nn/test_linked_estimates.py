@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from omicsmlm.nn import Directions, linked_estimates, linked_weights, own_estimates, ridge_estimates, with_pairs
-from omicsmlm.nn._linked_estimates import PairedValues, _precision, deviations
+from omicsmlm.nn._linked_estimates import PairedValues, Pairs, _precision, deviations
 from omicsmlm.nn._transport import transported
 
 
@@ -86,6 +86,31 @@ def test_the_regression_is_fitted_to_where_its_first_estimates_are_carried(halve
     second = ridge_estimates(peaks[:600], transported(told, own, np.array([1.0, 0.25]), 0), 0, folds)
     np.testing.assert_allclose(found.weights_gk, second.weights_gk, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(found.offset_k, second.offset_k, rtol=1e-3, atol=1e-4)
+
+
+def test_pairs_are_carried_to_their_own_components(halves, monkeypatch):
+    genes, peaks, link, weights = halves
+    link = link.multiply(np.where(np.arange(40) < 20, 1.0, 0.0)[:, None]).tocsr()  # half of the genes have no peaks
+    truth, fold_n = genes @ weights, np.arange(600) % 10
+    pairs = Pairs(np.arange(200), np.arange(100, 300))  # observations 100 to 299 are among both
+    alone = linked_estimates(genes[100:], directed(weights), peaks[:600], link, seed=0, fold_n=fold_n)
+    told = [linked_estimates(genes[100:], directed(weights), peaks[:600], link, seed=0, fold_n=fold_n, pairs=pairs)]
+    monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 200)
+    told.append(linked_estimates(genes[100:], directed(weights), peaks[:600], link, seed=0, fold_n=fold_n, pairs=pairs))
+    np.testing.assert_array_equal(told[0].weights_gk, told[1].weights_gk)
+    np.testing.assert_array_equal(told[0].precision_k, alone.precision_k)
+
+    def r_k(found, at):
+        return np.array([np.corrcoef((peaks[at] @ found.weights_gk)[:, k], truth[at, k])[0, 1] for k in range(2)])
+
+    assert r_k(told[0], slice(700, 900)).mean() > r_k(alone, slice(700, 900)).mean()
+    left_out = [
+        peaks[n] @ (told[1].weights_gk + told[1].folds.weights_fgk[fold_n[n]])
+        + told[1].offset_k
+        + told[1].folds.offset_fk[fold_n[n]]
+        for n in range(100, 300)
+    ]
+    np.testing.assert_allclose(told[1].precision_k, _precision(np.array(left_out), truth[100:300]), rtol=1e-3)
 
 
 def test_few_pairs_with_links_are_better_than_either_alone(halves):

@@ -92,6 +92,34 @@ def test_a_new_memory_forgets_the_old_pairs(memory):
     assert float(pull(x + 1, batch_of(rows))) == 0
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_of_one_batch_neighbours_are_in_the_other_half(is_whole):
+    x = torch.cat([torch.zeros(40, 2), torch.full((40, 2), 9.0)]) + 0.1 * torch.arange(80)[:, None]
+    loss = MutualNeighbours(n_neighbors=5, halves=True)
+    pairs = []
+    for _ in range(2):
+        loss.refresh(x, torch.zeros(80, 1).long(), torch.arange(80), is_whole=is_whole)
+        first = torch.repeat_interleave(torch.arange(80), loss._count_m)
+        pairs.append(set(zip(first.tolist(), loss._partner_p.tolist(), strict=True)))
+        assert {(b, a) for a, b in pairs[-1]} == pairs[-1], "they are mutual"
+        assert max(abs(a - b) for a, b in pairs[-1]) < 40, "and of one cluster"
+        side = {int(first[0]): 0}
+        for _ in range(80):  # two halves without pairs of their own: the pairs make a bipartite graph
+            for a, b in pairs[-1]:
+                if a in side:
+                    assert side.setdefault(b, 1 - side[a]) != side[a]
+        assert float(loss(x + 1, batch_of(torch.arange(80))._replace(unmasked_nd=x))) > 0
+    assert pairs[0] != pairs[1], "the halves are drawn anew"
+
+
+def test_no_half_is_sought_in_where_there_are_batches(memory):
+    x, covariates, rows = memory
+    for halves in (True, False):
+        loss = MutualNeighbours(n_neighbors=1, halves=halves)
+        loss.refresh(x, covariates, rows)
+        assert loss._partner_p.tolist() == [2, 3, 0, 1]
+
+
 def test_what_was_found_can_be_forgotten(memory):
     for pull in (MutualNeighbours(n_neighbors=1), ClusterAlignment(n_clusters=1)):
         pull.refresh(*memory)

@@ -1,6 +1,9 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from matplotlib.colors import to_hex
 
 from omicsmlm import pl
@@ -85,3 +88,23 @@ def test_wrong_input_gets_a_sentence(mdata):
         pl.embedding(mdata, "one", "type")
     with pytest.raises(ValueError, match="key 'Z': expected an embedding in .obsm, got only"):
         pl.embedding(mdata, "Z", "type")
+
+
+def test_a_long_legend_lies_below_all_panels():
+    names = [f"a type of cells with a long name {i}" for i in range(40)]
+    adata = AnnData(
+        np.zeros((80, 1)), obs=pd.DataFrame({"type": names * 2, "batch": ["a", "b"] * 40}).rename(index=str)
+    )
+    adata.obsm["X"] = np.random.default_rng(0).normal(size=(80, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib's, of a legend that leaves no room for the panel
+        figure = pl.embedding(adata, "X", ["type", "batch"])
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == sorted(names)
+    assert legend.get_title().get_text() == "type"
+    first, second = figure.axes
+    assert first.get_legend() is None
+    assert second.get_legend() is not None
+    assert legend.get_window_extent().y1 <= second.get_window_extent().y0
+    assert first.get_window_extent().height > 200, "the panel keeps its height"

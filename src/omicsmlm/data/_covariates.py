@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import named, value_error, without_missing_texts
+from omicsmlm._compat import summary_name
 
 from ._columns import category_codes, find_column
 from ._observation_field import ColumnField
@@ -96,7 +97,7 @@ class CovariatesField(ColumnField):
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of categories of each covariate."""
         sizes = zip(state_registry["keys"], map(len, state_registry["categories"]), strict=True)
-        return {f"n_{key}": size for key, size in sizes if key is not None}
+        return {summary_name(key): size for key, size in sizes if key is not None}
 
 
 def _log_unknown(data: AnnData | MuData, key: str, known: list[str]) -> None:

@@ -10,6 +10,7 @@ from mudata import MuData
 from scvi.data.fields import BaseAnnDataField
 
 from omicsmlm._checks import named, value_error
+from omicsmlm._compat import summary_name
 from omicsmlm._types import Kind
 
 from ._kinds import check_is_rna, check_kind, infer_kind
@@ -182,7 +183,7 @@ class ModalityField(BaseAnnDataField):
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of features of the vocabulary."""
-        return {f"n_{self.name}": len(state_registry["vocabulary"])}
+        return {summary_name(self.name): len(state_registry["vocabulary"])}
 
     def view_state_registry(self, state_registry: dict[str, Any]) -> rich.table.Table:
         """Return a summary of the field as a table."""

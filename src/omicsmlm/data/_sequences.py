@@ -11,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from omicsmlm._checks import are_missing_texts, named, value_error, without_missing_texts
+from omicsmlm._compat import summary_name
 from omicsmlm._types import Sequences, Tokens
 
 from ._columns import read_column
@@ -46,7 +47,7 @@ class _NamedField(ObservationField):
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of observations that have it."""
-        return {f"n_{self.name}": state_registry["n_present"]}
+        return {summary_name(self.name): state_registry["n_present"]}
 
 
 class SequenceField(_NamedField):

@@ -63,7 +63,8 @@ def fetch(name: str, folder: str | Path | None = None) -> ad.AnnData | md.MuData
     kept = absolute(pooch.os_cache("omicsmlm") if folder is None else folder)
     target = kept / f"{name}{original.suffix}"
     if not target.is_file():
-        announce(logger, f"datasets.fetch: {original.summary}; licence: {original.licence}.")
+        size = f"about {original.megabytes} MB to download"
+        announce(logger, f"datasets.fetch: {original.summary}; licence: {original.licence}; {size}.")
         try:
             _fetch(original, kept / "originals" / name)
         except ConnectionError as error:

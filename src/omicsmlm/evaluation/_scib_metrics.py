@@ -44,6 +44,7 @@ def _exact_and_quick(exact: bool) -> Iterator[None]:
     approximate = nearest_neighbors.pynndescent
     theirs = logging.getLogger("scib_metrics")
     level = theirs.level
+    had_frozen = gc.get_freeze_count() > 0
     gc.freeze()
     try:
         theirs.setLevel(
@@ -55,7 +56,8 @@ def _exact_and_quick(exact: bool) -> Iterator[None]:
     finally:
         nearest_neighbors.pynndescent = approximate
         theirs.setLevel(level)
-        gc.unfreeze()
+        if not had_frozen:  # what the caller froze stays so
+            gc.unfreeze()
 
 
 def _exact_neighbors(x_nd: np.ndarray, n_neighbors: int, random_state: int = 0, n_jobs: int = 1) -> Any:

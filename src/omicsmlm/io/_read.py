@@ -16,6 +16,7 @@ from omicsmlm._announcing import announce
 from omicsmlm._checks import check_switch, named, value_error
 from omicsmlm._modality_names import Role
 from omicsmlm._pairing import describe_pairing
+from omicsmlm._stages import Stages
 
 from ._assembly import ONE, Opening, Reading, assembled, hints, oriented, place_of
 from ._observations import joined_observations, observation_table
@@ -93,8 +94,9 @@ def read(
     sources = {role: _by_sample(role, source) for role, source in given.items() if source is not None}
     check_switch("strip_versions", strip_versions)
     _check_arguments(sources, {"units": units, "observations_on": observations_on})
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), Stages("read", 1, redraws=True) as stages:
         warnings.filterwarnings("ignore", message=".*names are not unique")  # what is done about them is logged
+        stages(" and ".join(sources))
         mdata, lines = _read(sources, obs, Reading(units or {}, batch_key, strip_versions, {}), observations_on or {})
     if len(mdata.mod) > 1:
         has_nm = np.stack([mdata.obs_names.isin(part.obs_names) for part in mdata.mod.values()], axis=1)

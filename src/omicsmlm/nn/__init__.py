@@ -31,7 +31,7 @@ from ._linear_initialization import (
     principal_directions,
 )
 from ._linear_risks import LinearRisks
-from ._linked_estimates import FEWEST_CALIBRATING, Links, linked_estimates, linked_weights, with_pairs
+from ._linked_estimates import Links, is_tied_by_links, linked_estimates, linked_weights, with_pairs
 from ._modality_scalings import Scalings
 from ._pretrained_encoder import PretrainedEncoder, state_width
 from ._query_alignment import QueryAlignment
@@ -52,7 +52,7 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
-    "FEWEST_CALIBRATING",
+    "is_tied_by_links",
     "MOST_PROFILES",
     "OBSERVATIONS_PER_CLUSTER",
     "APPROXIMATION",

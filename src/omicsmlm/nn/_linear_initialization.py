@@ -13,7 +13,15 @@ from torch import Tensor
 
 from omicsmlm._types import Grid, Kind
 
-from ._linked_estimates import FEWEST_CALIBRATING, Links, PairedValues, link_between, linked_estimates, with_pairs
+from ._linked_estimates import (
+    Links,
+    PairedValues,
+    Pairs,
+    is_tied_by_links,
+    link_between,
+    linked_estimates,
+    with_pairs,
+)
 from ._ridge_estimates import Directions, Estimates, centred_within, own_estimates, ridge_estimates, shrunk
 
 FEWEST_PAIRED = 100
@@ -102,7 +110,8 @@ def initial_components(
     """Return the components of each modality, and their regressions on the other modalities.
 
     Two modalities that few observations have together, or none, are brought together by the links of their features, where
-    there are some: see :func:`linked_estimates`.
+    there are some: see :func:`linked_estimates`. Where most have both, what links say is averaged with a regression on these: see
+    :func:`with_pairs`.
 
     Parameters
     ----------
@@ -144,12 +153,13 @@ def _from_other(
     name, other = names
     both_n, link_go = has[name] & has[other], link_between(fitting.links, name, other)
     n_both, folds = int(both_n.sum()), _at(fitting.fold_n, both_n)
+    pairs = Pairs(np.flatnonzero(both_n[has[name]]), np.flatnonzero(both_n[has[other]]))
     x_no, target_nk = _those(x[other], both_n[has[other]]), _those(x[name], both_n[has[name]]) @ directions.weights_gk
     if link_go is not None and has[other].any():
-        fold_n = _at(fitting.fold_n, has[other])
-        linked = linked_estimates(x[name], directions, x[other], link_go, seed=fitting.seed, fold_n=fold_n)
-        if n_both < FEWEST_CALIBRATING:
-            return linked
+        seed, fold_n = fitting.seed, _at(fitting.fold_n, has[other])
+        if is_tied_by_links(n_both, int(has[other].sum())):
+            return linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n, pairs=pairs)
+        linked = linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n)
         found = with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
     elif n_both >= FEWEST_PAIRED:
         found = ridge_estimates(x_no, target_nk, fitting.seed, folds)

@@ -1,6 +1,7 @@
 """Estimates of one modality's components from another whose features are linked with its own, where few or no observations have both.
 
-Tensor axes: n observations, g features of the modality that is estimated, o features of the other, k components, f folds.
+Tensor axes: n observations, p those with both modalities, g features of the modality that is estimated, o features of the other, k
+components, f folds.
 """
 
 from collections.abc import Mapping
@@ -29,11 +30,20 @@ MATCHING_POWER = 2.0
 """Power of its relative singular value that a component is multiplied with where observations are matched: as in the latent of
 ``OmicsMLM``, so that components of noise do not decide what is near."""
 FEWEST_CALIBRATING = 500
-"""Paired observations from which on they add to what links say: with 50 and 200 of them the two together were below the links alone
-(``docs/experiments/single_cell.md``)."""
+"""Paired observations from which on they tell how precise estimates through links are, and, where they are most observations, tie two
+modalities themselves."""
 
 type Links = Mapping[tuple[str, str], sparse.csr_matrix]
 """By two modalities, (features of the first, features of the second) weights of their links."""
+
+
+class Pairs(NamedTuple):
+    """Where the observations that have both modalities are."""
+
+    own_p: np.ndarray
+    """Positions among the observations of the modality that is estimated."""
+    other_p: np.ndarray
+    """Positions among those of the other, in the same order."""
 
 
 class PairedValues(NamedTuple):
@@ -59,6 +69,24 @@ def link_between(links: Links, name: str, other: str) -> sparse.csr_matrix | Non
     if (name, other) in links:
         return links[name, other]
     return links[other, name].T.tocsr() if (other, name) in links else None
+
+
+def is_tied_by_links(n_both: int, n_other: int) -> bool:
+    """Return whether links tie two modalities, and not the observations that have both: where these are few, or not most.
+
+    Parameters
+    ----------
+    n_both
+        Observations that have both.
+    n_other
+        Observations that have the modality from which the other is estimated.
+
+    Examples
+    --------
+    >>> is_tied_by_links(400, 400), is_tied_by_links(1000, 2000), is_tied_by_links(1000, 1900)
+    (True, True, False)
+    """
+    return n_both < FEWEST_CALIBRATING or 2 * n_both <= n_other
 
 
 def linked_weights(
@@ -101,8 +129,9 @@ def linked_estimates(
     *,
     seed: int,
     fold_n: np.ndarray | None = None,
+    pairs: Pairs | None = None,
 ) -> Estimates:
-    r"""Estimate the components of one modality from another through linked features, without an observation that has both.
+    r"""Estimate the components of one modality from another through linked features, where few observations have both, or none.
 
     Of each observation the linked features stand for those of the modality (:func:`linked_weights`). These scores, of few peaks
     a gene, are noisy: they are predicted anew from all features of the observation, by the ridge regression of
@@ -111,7 +140,7 @@ def linked_estimates(
     An optimal transport then carries these estimates to the components of the observations that have the modality
     (:func:`transported`), as the two sets of observations are taken to be of like composition, and the same regression is fitted to
     where they were carried. Where links tell little, an estimate is carried to a mean of many observations, and so stays near the
-    mean of all.
+    mean of all. An observation that has both modalities is carried to its own components.
 
     Parameters
     ----------
@@ -125,12 +154,14 @@ def linked_estimates(
         Seed of the regression's sample, of the transport's, and of the halves of features.
     fold_n
         Fold of each observation of the other modality, from 0 on; None for no folds.
+    pairs
+        Observations that have both; None for none.
 
     Returns
     -------
     Estimates
         Their precision is that by which two halves of the features agree. How much of what they agree on is the other modality's
-        too, paired observations alone can tell: see :func:`with_pairs`.
+        too, paired observations alone can tell: with ``FEWEST_CALIBRATING`` of these, it is that of their estimates by the other folds.
     """
     linked_ok = linked_weights(x_ng, directions.weights_gk, x_no, link_go)
     estimate_nk, own_nk = x_no @ linked_ok, x_ng @ directions.weights_gk
@@ -141,8 +172,13 @@ def linked_estimates(
     found = ridge_estimates(x_no, estimate_nk * own_nk.std(0) + own_nk.mean(0), seed, fold_n)
     scale_k = directions.strength_k**MATCHING_POWER
     carried_nk = transported(_left_out(found, x_no, fold_n), own_nk, scale_k, seed)
+    if pairs is not None:
+        carried_nk[pairs.other_p] = own_nk[pairs.own_p]
     found = ridge_estimates(x_no, carried_nk, seed, fold_n)
-    return found._replace(precision_k=half_precision(x_no, linked_ok, seed))
+    if pairs is None or len(pairs.own_p) < FEWEST_CALIBRATING:
+        return found._replace(precision_k=half_precision(x_no, linked_ok, seed))
+    estimate_pk = _left_out(found, x_no, fold_n)[pairs.other_p]
+    return found._replace(precision_k=np.asarray(_precision(estimate_pk, own_nk[pairs.own_p]), dtype=np.float32))
 
 
 def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:

@@ -89,10 +89,14 @@ class MutualNeighbours(BatchAlignmentLoss):
         k.
     n_obs_per_batch
         Most observations of a batch among which neighbours are sought; a random sample where it has more.
+    halves
+        Whether of one batch alone, random halves take the place of batches, drawn anew at each refresh; otherwise no
+        observation has a neighbour then.
     """
 
-    def __init__(self, n_neighbors: int = 15, n_obs_per_batch: int = 3000) -> None:
+    def __init__(self, n_neighbors: int = 15, n_obs_per_batch: int = 3000, *, halves: bool = False) -> None:
         super().__init__()
+        self.halves = halves
         self.n_neighbors = n_neighbors
         self.n_obs_per_batch = n_obs_per_batch
 
@@ -102,6 +106,8 @@ class MutualNeighbours(BatchAlignmentLoss):
         if not self._is_whole and len(batches) > 1:
             most = min(most, int((2 * MOST_PAIRS / (len(batches) * (len(batches) - 1))) ** 0.5))
         members = [_sample((batch_m == b).nonzero()[:, 0], most) for b in batches]
+        if self.halves and len(members) == 1:
+            members = _halves((batch_m == batches[0]).nonzero()[:, 0], most)
         pairs = [mutual_pairs(self._embedding, a, b, self.n_neighbors) for a, b in combinations(members, 2)]
         one_way_2p = torch.cat([torch.empty(2, 0, dtype=torch.int64, device=batch_m.device), *pairs], 1)
         pair_2p = torch.cat([one_way_2p, one_way_2p.flip(0)], 1)
@@ -146,6 +152,12 @@ def _sample(members: Tensor, most: int) -> Tensor:
     if len(members) <= most:
         return members
     return members[torch.randperm(len(members), device=members.device)[:most]]
+
+
+def _halves(members: Tensor, most: int) -> list[Tensor]:
+    """Return two random halves without an observation in common, each of at most this many."""
+    drawn = members[torch.randperm(len(members), device=members.device)[: 2 * most]]
+    return [drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]]
 
 
 def mutual_pairs(embedding_nd: Tensor, a: Tensor, b: Tensor, n_neighbors: int) -> Tensor:

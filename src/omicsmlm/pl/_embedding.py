@@ -25,6 +25,10 @@ _PERCENTILES = 1, 99
 """Of a feature's values: what lies outside is drawn in the colour of the end of the scale."""
 _LEGEND_WIDTH = 44
 """Characters that a line of the legend below a panel of half the column has room for."""
+_MOST_LINES = 12
+"""Of a legend below a panel: the first that is longer goes below all panels, over the whole width."""
+_LINE = 0.155
+"""Inches of a line of a legend."""
 
 
 def _listed(name: str) -> np.ndarray:
@@ -57,8 +61,10 @@ def _numbers(figure: Figure, axes: Axes, xy_n2: np.ndarray, colors: Colors, dots
     bar.set_label(colors.unit, fontsize=_FONT)
 
 
-def _classes(axes: Axes, xy_n2: np.ndarray, values: pd.Series, dots: dict[str, Any], beside: bool) -> None:
-    """Draw classes with a legend, below the panel or beside it."""
+def _classes(
+    figure: Figure, axes: Axes, xy_n2: np.ndarray, values: pd.Series, dots: dict[str, Any], beside: bool
+) -> None:
+    """Draw classes with a legend, below the panel or beside it, or below all panels where it is long."""
     classes = values.astype("category").cat.remove_unused_categories()
     names = [str(name) for name in classes.cat.categories]
     colors = np.array([*palette(len(names)), _MISSING], dtype=object)
@@ -67,11 +73,26 @@ def _classes(axes: Axes, xy_n2: np.ndarray, values: pd.Series, dots: dict[str, A
     entries = list(zip(names, colors, strict=False)) + ([("missing", _MISSING)] if (code_n < 0).any() else [])
     for name, color in entries:
         axes.scatter([], [], s=26, c=[color], label=name)
-    shape: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "ncols": -(-len(entries) // 18)}
-    if not beside:
-        most = max(1, _LEGEND_WIDTH // (max(len(name) for name, _ in entries) + 4))
-        shape = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.06), "ncols": min(most, len(entries))}
-    axes.legend(frameon=False, fontsize=_FONT, handletextpad=0.1, columnspacing=0.8, labelspacing=0.25, **shape)
+    look: dict[str, Any] = {
+        "frameon": False,
+        "fontsize": _FONT,
+        "handletextpad": 0.1,
+        "columnspacing": 0.8,
+        "labelspacing": 0.25,
+    }
+    if beside:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=-(-len(entries) // 18), **look)
+        return
+    width = max(len(name) for name, _ in entries) + 4
+    n_columns = min(max(1, _LEGEND_WIDTH // width), len(entries))
+    if -(-len(entries) // n_columns) <= _MOST_LINES or figure.legends:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=n_columns, **look)
+        return
+    n_columns = max(1, 2 * _LEGEND_WIDTH // width)
+    figure.set_figheight(figure.get_figheight() + (-(-len(entries) // n_columns) + 2) * _LINE)
+    title: dict[str, Any] = {"title": str(values.name), "title_fontproperties": {"size": _FONT, "weight": "bold"}}
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, **look, **title)
 
 
 def _panel(figure: Figure, axes: Axes, xy_n2: np.ndarray, colors: Colors, beside: bool) -> None:
@@ -86,7 +107,7 @@ def _panel(figure: Figure, axes: Axes, xy_n2: np.ndarray, colors: Colors, beside
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         _numbers(figure, axes, xy_n2[order], Colors(values, colors.unit), dots)
     else:
-        _classes(axes, xy_n2[order], values, dots, beside)
+        _classes(figure, axes, xy_n2[order], values, dots, beside)
 
 
 def draw_panels(xy_n2: np.ndarray, colors: Sequence[Colors], axis: str) -> Figure:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from lightning.pytorch.callbacks import Callback
 from mudata import MuData
 from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
@@ -270,7 +271,7 @@ def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
 def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path):
     mdata, links = linked_halves(60)
     if tie == "links and pairs":
-        monkeypatch.setattr("omicsmlm.models.base._component_model.FEWEST_CALIBRATING", 60)
+        monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 60)
         mdata["atac"].obs_names = mdata["rna"].obs_names
         batch = mdata.obs["batch"].to_numpy()[:60]
         mdata = MuData(dict(mdata.mod))
@@ -287,6 +288,23 @@ def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path)
     assert all(weight.requires_grad for weight in after), "heads and other trainings may move it"
     model.save(tmp_path / "model")
     assert OmicsMLM.load(tmp_path / "model", mdata).derived.by_links_alone == alone
+
+
+class Interruption(Callback):
+    """Ctrl-C at the first step."""
+
+    def on_train_batch_end(self, *_):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_leaves_all_weights_to_heads():
+    mdata, links = linked_halves(40)
+    model = OmicsMLM(mdata, SMALL, batch_key="batch", links=links)
+    assert model.derived.by_links_alone
+    trainable = [name for name, weight in model.module.named_parameters() if weight.requires_grad]
+    with pytest.raises(KeyboardInterrupt):
+        model.train(1, callbacks=[Interruption()], **QUIET)
+    assert [name for name, weight in model.module.named_parameters() if weight.requires_grad] == trainable
 
 
 def test_without_links_or_pairs_a_warning_says_that_nothing_ties_modalities(caplog):

@@ -95,6 +95,22 @@ def test_what_knows_the_labels_predicts(rng, by_features):
     assert best > 0.85
 
 
+def test_the_embedding_is_sharpened_until_held_out_observations_are_likeliest(rng):
+    data = known(rng, by_features=False)
+    head = LabelHead(4, 3)
+    fit = fit_head(head, LabelData(*data[2:]), np.arange(150), DEFAULTS)
+    directions_gk = principal_directions(data.x_ng, {"rna": slice(0, 6)}, 0)
+    folds = Folds(data.fold_n, data.fold_n)
+    found = fit_component_models(head, fit, data, folds, directions_gk, DEFAULTS)
+
+    def loss(sharpness: float) -> float:
+        log_p_nc = torch.from_numpy(fit.held_out.logits_nc * sharpness).log_softmax(1)
+        return float(-log_p_nc[torch.arange(150), torch.from_numpy(data.label_n)].mean())
+
+    sharpness = float(found.logits.sharpness_3[0])
+    assert loss(sharpness) < min(loss(sharpness * 0.9), loss(sharpness * 1.1))
+
+
 def test_a_candidate_that_fails_in_another_batch_is_not_chosen(rng):
     data = known(rng, by_features=False)
     batch_n = np.arange(150) % 2

@@ -75,14 +75,16 @@ def test_held_out_logits_know_neither_their_own_label_nor_through_others(rng):
     np.testing.assert_allclose(model.without_two(2, 3)[own_n], inner[0][own_n], atol=1e-2)
 
 
-@pytest.mark.parametrize("n", [5, 7, 9])
-def test_in_the_space_that_observations_span_they_are_the_same(rng, n):
-    """Of fewer observations than features, as many, and more."""
+@pytest.mark.parametrize(("n", "rank"), [(5, 5), (7, 7), (9, 7), (5, 3), (9, 3)])
+def test_in_the_space_that_observations_span_they_are_the_same(rng, n, rank):
+    """Of fewer observations than features, as many, and more; also where some are sums of others."""
     x_ng, zeros_n = rng.normal(size=(n, 7)).astype(np.float32), np.zeros(n, dtype=np.int64)
+    if rank == 3:
+        x_ng = np.round(x_ng[np.arange(n) % 3] * 64) / 64 * 2.0 ** (np.arange(n) // 3)[:, None].astype(np.float32)
     data = SubsetData(x_ng, zeros_n, np.zeros((n, 1)), zeros_n, zeros_n)
     direction_gk, rotated = _RotatedData.of(data, np.ones(n, dtype=bool))
     np.testing.assert_allclose(rotated.z_nd @ direction_gk.T, x_ng, atol=1e-5)
-    np.testing.assert_allclose(direction_gk.T @ direction_gk, np.eye(min(n, 7)), atol=1e-5)
+    np.testing.assert_allclose(direction_gk.T @ direction_gk, np.eye(rank), atol=1e-5)
 
 
 def test_held_out_residuals_do_not_know_their_own_labels_through_the_shared_model(rng, monkeypatch):

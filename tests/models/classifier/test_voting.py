@@ -81,6 +81,22 @@ def test_clusters_are_small_parts_of_groups_and_the_same_again():
     assert len(over_clusters(z_nd[:5], 0)) == 5
 
 
+def test_the_seed_reaches_the_search_for_neighbours_and_for_clusters(monkeypatch):
+    import scanpy as sc
+
+    seeds = []
+    for room, name in ((sc.pp, "neighbors"), (sc.tl, "leiden")):
+        theirs = getattr(room, name)
+
+        def noting(*args, _theirs=theirs, **kwargs):
+            seeds.append(kwargs["random_state"])
+            return _theirs(*args, **kwargs)
+
+        monkeypatch.setattr(room, name, noting)
+    over_clusters(np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32), 7)
+    assert seeds == [7, 7]
+
+
 def test_resolutions_are_those_of_celltypist():
     assert RESOLUTIONS == ((5000, 5), (20_000, 10), (40_000, 15), (100_000, 20), (200_000, 25))
     assert HIGHEST_RESOLUTION == 30

@@ -101,41 +101,23 @@ def test_sets_of_sequences_have_weights_of_their_own_and_a_common_prior():
     assert not found[0].any()
 
 
-@pytest.mark.parametrize("weight", [0.0, 3.0])
-def test_the_network_has_the_share_that_makes_squares_least(weight):
-    pair = torch.randn(80, 2, 2, generator=seeded())
-    truth_nt = 0.6 * pair[:, 0] + 0.4 * pair[:, 1] + 0.1 * torch.randn(80, 2, generator=seeded())
-    group_n, set_n = torch.arange(80) // 2, torch.ones(80, dtype=torch.int64)
-    given = held_out(pair, set_n, truth_nt, group_n=group_n)
-    found = network_fraction(given, torch.tensor([False, True, True]), weight)
-    rows, truth = pair.transpose(1, 2).double().numpy(), truth_nt.double().numpy()
-
-    def squares(a):
-        rest = truth - rows[..., 0] * (1 - a) - rows[..., 1] * a
-        between = np.repeat(rest.reshape(40, 2, 2).mean(1), 2, axis=0)
-        return (rest**2).sum() + weight * ((rest - between) ** 2).sum()
-
-    explained = np.array([max(0.01, 1 - squares(a) / (squares_of(truth, weight))) for a in (0.0, 1.0)])
-    prior = explained[1] / explained.sum()
-    best = minimize(lambda a: squares(a[0]), [0.5], tol=1e-12).x[0]
-    expected = (best + PRIOR_OBS / 40 * prior) / (1 + PRIOR_OBS / 40)
-    assert float(found[1]) == pytest.approx(expected, abs=1e-3)  # the share is sure: it is hardly shrunk
-    assert float(found[2]) == pytest.approx(prior, abs=1e-5), "of a set without observations, the prior"
-    assert found[0] == 1, "nothing else predicts"
-    worse = held_out(pair, set_n, 1.5 * pair[:, 0] - 0.5 * pair[:, 1])
-    assert network_fraction(worse, torch.tensor([False, True]), 0.0)[1] < 0.01
-
-
-def jackknifed(beyond, rest, n_groups, per_group):
-    """The least-squares weight and its standard error, by leaving out each group of as many rows in turn."""
+def slow_limits(pair, truth_nt, n_groups, weight):
+    """a - 2 s and a + 2 s from 0 to 1, of groups of as many rows each: least squares, and each group left out in turn."""
+    beyond, rest = (part.double().numpy() for part in (pair[:, 1] - pair[:, 0], truth_nt - pair[:, 0]))
+    per_group = len(beyond) // n_groups
+    if weight:
+        means = [np.repeat(part.reshape(n_groups, per_group, -1).mean(1), per_group, axis=0) for part in (beyond, rest)]
+        pairs = zip((beyond, rest), means, strict=True)
+        beyond, rest = (np.concatenate([part, weight**0.5 * (part - mean)], 1) for part, mean in pairs)
     group = np.repeat(np.arange(n_groups), per_group)
     fits = [(beyond[group != g] * rest[group != g]).sum() / (beyond[group != g] ** 2).sum() for g in range(n_groups)]
     error = np.sqrt((n_groups - 1) / n_groups * ((np.array(fits) - np.mean(fits)) ** 2).sum())
-    return (beyond * rest).sum() / (beyond**2).sum(), error
+    best = (beyond * rest).sum() / (beyond**2).sum()
+    return np.clip([best - 2 * error, best + 2 * error], 0, 1)
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.5])
-def test_the_share_of_a_network_is_shrunk_by_its_standard_error(weight):
+def test_the_network_has_the_least_share_that_the_validation_set_allows(weight):
     pair, noise = (
         torch.randn(90, 2, 2, generator=seeded()),
         torch.randn(90, 2, generator=torch.Generator().manual_seed(1)),
@@ -144,28 +126,42 @@ def test_the_share_of_a_network_is_shrunk_by_its_standard_error(weight):
     found_a, expected_a = [], []
     for share in np.linspace(0, 0.8, 9):
         truth_nt = (1 - share) * pair[:, 0] + share * pair[:, 1] + noise
-        given = held_out(pair, set_n, truth_nt, group_n=group_n)
-        found_a.append(float(network_fraction(given, torch.tensor([False, True]), weight)[1]))
-        beyond, rest = (part.double().numpy() for part in (pair[:, 1] - pair[:, 0], truth_nt - pair[:, 0]))
-        if weight:
-            means = [np.repeat(part.reshape(30, 3, 2).mean(1), 3, axis=0) for part in (beyond, rest)]
-            pairs = zip((beyond, rest), means, strict=True)
-            beyond, rest = (np.concatenate([part, weight**0.5 * (part - mean)], 1) for part, mean in pairs)
-        best, error = jackknifed(beyond, rest, 30, 3)
-        squares = [squares_of((truth_nt - pair[:, k]).double().numpy(), weight, 30) for k in (0, 1)]
-        explained = np.maximum(1 - np.array(squares) / squares_of(truth_nt.double().numpy(), weight, 30), 0.01)
-        prior = explained[1] / explained.sum()
-        expected_a.append(
-            max(0, (best + prior) / 2) * max(0, 1 - error**2 / best**2)
-        )  # PRIOR_OBS is the number of groups
-    assert PRIOR_OBS == 30
-    assert found_a[0] < 0.1 < 0.3 < found_a[-1]
+        found_s = network_fraction(
+            held_out(pair, set_n, truth_nt, group_n=group_n), torch.tensor([False, True, True]), weight
+        )
+        assert found_s[0] == 1, "nothing else predicts"
+        assert found_s[1] == found_s[2], "a set without observations has the share of all"
+        found_a.append(float(found_s[1]))
+        expected_a.append(slow_limits(pair, truth_nt, 30, weight)[0])
+    assert found_a[0] < 0.03
+    assert 0.3 < found_a[-1] < 0.9
     np.testing.assert_allclose(found_a, expected_a, atol=0.02)
 
 
-def squares_of(truth, weight, n_groups=40):
-    between = np.repeat(truth.reshape(n_groups, -1, 2).mean(1), len(truth) // n_groups, axis=0)
-    return (truth**2).sum() + weight * ((truth - between) ** 2).sum()
+def test_a_network_that_is_sure_has_its_whole_share_and_a_worse_one_none():
+    pair = torch.randn(80, 2, 2, generator=seeded())
+    group_n, set_n, has_s = torch.arange(80) // 2, torch.ones(80, dtype=torch.int64), torch.tensor([False, True])
+    for share, expected in ((0.4, 0.4), (1.0, 1.0), (-0.5, 0.0)):
+        truth_nt = (1 - share) * pair[:, 0] + share * pair[:, 1]
+        found = network_fraction(held_out(pair, set_n, truth_nt, group_n=group_n), has_s, 0.0)
+        assert float(found[1]) == pytest.approx(expected, abs=1e-4)
+    one = held_out(pair, set_n, pair[:, 1], group_n=0 * group_n)
+    assert network_fraction(one, has_s, 0.0)[1] == 0, "one group has no standard error"
+
+
+def test_a_set_has_a_share_of_its_own_where_its_observations_rule_out_that_of_all():
+    """The network is right in the second set and wrong in the first and third; the third has too few groups to tell."""
+    pair = torch.randn(200, 2, 2, generator=seeded())
+    set_n = torch.tensor([1] * 120 + [2] * 60 + [3] * 20)
+    noise = 0.3 * torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
+    truth_nt = torch.where((set_n == 2)[:, None], pair[:, 1], pair[:, 0]) + noise
+    found = network_fraction(held_out(pair, set_n, truth_nt), torch.tensor([False, True, True, True]), 0.0).numpy()
+    low, _ = slow_limits(pair, truth_nt, 200, 0.0)
+    assert 0.1 < low < 0.4
+    assert found[3] == pytest.approx(low, abs=0.01)
+    assert found[1] == pytest.approx(slow_limits(pair[:120], truth_nt[:120], 120, 0.0)[1], abs=0.01)
+    assert found[2] == pytest.approx(slow_limits(pair[120:180], truth_nt[120:180], 60, 0.0)[0], abs=0.01)
+    assert found[1] < low < found[2]
 
 
 def test_regressions_are_combined_on_the_training_set_and_with_the_network_on_the_validation_set():

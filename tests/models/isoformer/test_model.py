@@ -132,6 +132,10 @@ def test_regressions_end_up_fitted_to_training_and_validation_observations():
     model.train(1, **QUIET)
     assert len(model.validation_indices) > 0
     kept = {name: value.clone() for name, value in model.module.kernels.state_dict().items()}
+    state = {name: value.clone() for name, value in model.module.state_dict().items()}
+    model.finish_training(model.train_indices)  # as after the training of a head, which fits no regressions before
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, state[name]), name
     chosen = model._fit_regressions(model.train_indices, {}).chosen
     assert any(not torch.equal(value, kept[name]) for name, value in model.module.kernels.state_dict().items())
     model._fit_regressions(np.arange(adata.n_obs), chosen)

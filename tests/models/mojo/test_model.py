@@ -12,9 +12,10 @@ from mudata import MuData
 from scipy import sparse
 
 from omicsmlm import MOJO, Classifier, ClassifierConfig
+from omicsmlm._draws import Draws
 from omicsmlm.masking import WithModalitySubsets
 from omicsmlm.models.mojo import _model
-from tests.objects import QUIET, SMALL_MOJO, bulk, modality
+from tests.objects import QUIET, SMALL_MOJO, bulk, factor_profiles, modality
 
 
 def obs_of(model: MOJO):
@@ -36,6 +37,20 @@ def test_without_a_state_the_embedding_is_the_mean_of_what_the_transformer_gives
     assert kept[0].shape == (72, 32 // 4, 16), "30 genes are padded to 32 and halved twice"
     torch.testing.assert_close(found.encoded.mean, kept[0].mean(1))
     np.testing.assert_allclose(trained.get_latent_representation(), kept[0].mean(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("row_width", [0, 12])
+def test_the_default_start_predicts_masked_values_better_than_random_weights(row_width):
+    adata, losses = factor_profiles(200, 32)[0], []
+    for start in ("random", SMALL_MOJO.start):
+        model = MOJO(adata.copy(), replace(SMALL_MOJO, row_width=row_width, start=start))
+        batch = obs_of(model)
+        masked = model.parts.masking(model.parts.tokenizer(batch), Draws(3, batch.indices))
+        with torch.no_grad():
+            terms = model.parts.objective(model.module(masked.inputs, batch), masked, batch, 1.0)
+        losses.append(float(terms["rna"]))
+    assert SMALL_MOJO.start != "random"
+    assert losses[1] < 0.995 * losses[0]
 
 
 def test_of_a_long_axis_few_samples_are_embedded_at_once(trained):

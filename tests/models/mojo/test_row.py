@@ -38,6 +38,21 @@ def grids() -> dict[str, Grid]:
 
 
 @torch.no_grad()
+def test_a_new_state_knows_no_value_counts_all_genes_as_measured_and_is_read_as_it_is(grids):
+    torch.manual_seed(0)
+    row = RowState(["rna", "meth"], 500, B, 8, D)
+    for m in range(2):
+        assert row.get_buffer(f"n_measured_{m}") == 500
+        assert row.get_buffer(f"value_{m}").shape == (500, B)
+        assert not row.get_buffer(f"value_{m}").any()
+        assert float(row.weights[m].std()) == pytest.approx(500**-0.5, rel=0.1)
+    assert not row.absent.any()
+    state_nk = torch.randn(3, 8)
+    torch.testing.assert_close(row.readout(state_nk), state_nk / state_nk.norm(dim=1, keepdim=True) * 8**0.5)
+    assert [row.hidden.out_features, row.decoder_hidden.out_features] == [4 * 8, 128]
+
+
+@torch.no_grad()
 def test_the_linear_part_is_a_sum_over_visible_genes(row, grids):
     expected = torch.zeros(N, K)
     for i in range(N):

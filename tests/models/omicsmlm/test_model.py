@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from mudata import MuData, read_h5mu
 from scipy import sparse
 
@@ -320,6 +321,19 @@ def test_several_batch_keys_make_one_batch_of_each_combination():
     assert model.adata_manager.covariates["batch & donor"][0] == "b0 & d0"
     assert len(model.adata_manager.covariates["batch & donor"]) == 6
     model.train(1, **QUIET)
+
+
+def test_of_counts_of_one_batch_neighbours_are_in_its_other_half():
+    losses = OmicsMLM(rna(), SMALL).parts.objective.alignment_losses
+    assert list(losses) == ["alignment", "neighbours"]
+    assert (losses["neighbours"][0].halves, losses["neighbours"][1]) == (True, 10.0)
+    between = OmicsMLM(rna(), SMALL, batch_key="batch").parts.objective.alignment_losses["neighbours"]
+    assert (between[0].halves, between[1]) == (False, 10.0)
+    scores = AnnData(np.random.default_rng(0).normal(size=(60, 20)).astype(np.float32))
+    assert list(OmicsMLM(scores, SMALL).parts.objective.alignment_losses) == ["alignment"], "no counts"
+    mdata = datasets.simulate_multiome(120, 20, 30)
+    links = pd.DataFrame({"gene": mdata["rna"].var_names[:10], "peak": mdata["atac"].var_names[:10]})
+    assert list(OmicsMLM(mdata, SMALL, links=links).parts.objective.alignment_losses) == ["alignment"], "links"
 
 
 def test_without_batch_strength_nothing_takes_the_batch_out():

@@ -1,7 +1,8 @@
 """Families whose latent is initialised at principal components of selected features, which a decoder reconstructs."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -14,7 +15,7 @@ from scipy import sparse
 
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
-from omicsmlm.nn import FEWEST_CALIBRATING, FoldSizes, are_paired
+from omicsmlm.nn import FoldSizes, are_paired, is_tied_by_links
 from omicsmlm.objectives import AlignmentLoss, InitialTargets
 from omicsmlm.training import Optimisation
 
@@ -84,8 +85,6 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
     former_derived: ClassVar[FormerFields] = FormerFields(renamed={"n_remembered": "n_reference"})
     _links: pd.DataFrame | None = None
     _initial_targets: InitialTargets | None = None
-    _held: Sequence[torch.nn.Parameter] = ()
-    """Weights that the training that goes on leaves as they are, and others may train."""
 
     def __init__(
         self,
@@ -101,12 +100,13 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         self._links = None  # what of it concerns the model is in derived
 
     def _is_tied_by_links(self) -> bool:
-        """Return whether links are given, and too few observations have both modalities to add to what these say."""
+        """Return whether links are given, and few observations have both modalities."""
         names = {state["kind"]: name for name, state in self.adata_manager.modalities.items()}
         if self._links is None or not isinstance(self.adata, MuData) or not set(LINKED_KINDS) <= set(names):
             return False
         genes, peaks = (self.adata[names[kind]].obs_names for kind in LINKED_KINDS)
-        return len(genes.intersection(peaks)) < FEWEST_CALIBRATING
+        n_both = len(genes.intersection(peaks))
+        return is_tied_by_links(n_both, min(len(genes), len(peaks)))
 
     @abstractmethod
     def _select_features(
@@ -186,17 +186,19 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             codes_nk = self.adata_manager.observation_dataset().covariates.long()
             batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
             self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
-        if self.derived.by_links_alone and not self.is_query:
-            self._held = self._held or [weight for weight in self.module.linear_path() if weight.requires_grad]
-            for weight in self._held:
-                weight.requires_grad_(False)
 
-    def finish_training(self, train_indices: np.ndarray) -> None:
-        """Keep what queries are aligned with, and let heads and later trainings move what this one did not."""
-        super().finish_training(train_indices)
-        for weight in self._held:
-            weight.requires_grad_(True)
-        self._held = ()
+    @contextmanager
+    def _with_trained_weights(self) -> Iterator[None]:
+        """Leave what links alone initialised out of a training; heads may fine-tune it, also after one that was interrupted."""
+        is_left_out = self.derived.by_links_alone and not self.is_query
+        left_out = [weight for weight in self.module.linear_path() if weight.requires_grad] if is_left_out else []
+        for weight in left_out:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in left_out:
+                weight.requires_grad_(True)
 
     def _describe(self) -> str:
         links = self.derived.links

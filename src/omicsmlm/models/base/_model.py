@@ -3,7 +3,8 @@
 import json
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -252,17 +253,18 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
         self._prepare_training(train_indices)
         is_cuda = on_cuda(accelerator)
-        fitted = fit(
-            self.parts,
-            self.optimisation,
-            observation_loader(
-                manager, train_indices, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None
-            ),
-            validation,
-            options,
-            trainer_options,
-            None if self.parts.memory is None else self._memory(manager, train_indices, seed),
-        )
+        with self._with_trained_weights():
+            fitted = fit(
+                self.parts,
+                self.optimisation,
+                observation_loader(
+                    manager, train_indices, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None
+                ),
+                validation,
+                options,
+                trainer_options,
+                None if self.parts.memory is None else self._memory(manager, train_indices, seed),
+            )
         self.train_indices, self.validation_indices = train_indices, validation_indices
         self.is_trained_ = True
         self.n_trainings += 1
@@ -288,6 +290,11 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         """Fit what is not trained by gradient descent, before a training; by default nothing."""
         return None
+
+    @contextmanager
+    def _with_trained_weights(self) -> Iterator[None]:
+        """Set which weights a training moves, while it runs; by default those that have gradients as it is."""
+        yield
 
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Compute from the trained network, and the observations it was trained on, what later uses need; by default nothing."""

@@ -2,9 +2,9 @@
 
 The regressions predict each training observation from folds that it is not in, which is much to fit their weights on; the network,
 which is trained once, predicts only the validation set without having seen it. So the regressions are combined first, on the
-training set, by weights of 0 and above (stacking; Breiman 1996, Machine Learning 24, 49); then one number, fitted on the validation
-set, divides the prediction between that combination and the network. Tensor axes: n observations, e experts, t targets, s sets of
-experts, x measured targets.
+training set, by weights of 0 and above (stacking; Breiman 1996, Machine Learning 24, 49); then one number, of which the validation
+set gives an interval, divides the prediction between that combination and the network: its lower limit. Tensor axes: n
+observations, e experts, t targets, s sets of experts, x measured targets.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,8 @@ from ._module import IsoFormerModule
 
 PRIOR_OBS = 30.0
 """Observations, or groups, that the prior weights count for, against those that the weights are fitted on."""
+MIN_GROUPS = 30
+"""Groups of the validation set from which on a set of sequences tells its own weight of the network."""
 MIN_EXPLAINED = 0.01
 """Least fraction of squares that an expert is taken to explain, so that no prior weight is 0 or below."""
 
@@ -111,10 +113,12 @@ def _least_squares(gram_ee: Tensor, moment_e: Tensor) -> Tensor:
 def network_fraction(validation: Predictions, has_regression_s: Tensor, group_weight: float) -> Tensor:
     r"""Return the weight of the network in each set of sequences, (s,) from 0 to 1; that of the combined regressions is the rest.
 
-    The weight a that makes the squares of :math:`y - r - a (f - r)` least, with r the regressions' and f the network's prediction,
-    shrunk like those of :func:`stacked` to the network's part of what both explain; 1 where there is no regression. All of it is
-    multiplied with :math:`1 - \sigma^2 / a^2`, or 0 if that is less, with σ the standard error of a over groups (James and Stein
-    1961): a validation set of a few genes cannot tell a useful network from one that follows chance.
+    Over all observations with a regression, the lower limit of the weight a that makes the squares of :math:`y - r - a (f - r)`
+    least, with r the regressions' and f the network's prediction: :math:`a - 2 \sigma`, 0 if that is less, with σ the standard
+    error of a over groups. A validation set of a few genes cannot tell a useful network from one that follows chance, and the
+    training of the network was stopped where it predicts these very observations best. A set of sequences with
+    :data:`MIN_GROUPS` groups has the nearest weight to that one that is not beyond 2 σ of its own a. 1 where there is no
+    regression.
 
     Parameters
     ----------
@@ -125,24 +129,32 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
     group_weight
         How often differences within groups count.
     """
-    everyone_s2 = torch.ones(len(has_regression_s), 2, dtype=torch.bool)
-    explained_2 = _explained(validation, everyone_s2, group_weight)
-    fraction_s = torch.where(has_regression_s, explained_2[1] / explained_2.sum(), 1.0)
-    for s in validation.set_n.unique().tolist():
-        if not has_regression_s[s]:
-            continue
+    fraction_s = torch.ones(len(has_regression_s))
+    both_n = has_regression_s[validation.set_n]
+    lowest, _ = _limits(_rows(validation, both_n), group_weight)
+    fraction_s[has_regression_s] = lowest
+    for s in validation.set_n[both_n].unique().tolist():
         own = _rows(validation, validation.set_n == s)
-        a_x2, y_x = _with_group_differences(own, group_weight)
-        beyond_x, rest_x = a_x2[:, 1] - a_x2[:, 0], y_x - a_x2[:, 0]
-        square = beyond_x.square().sum() + 1e-9
-        fraction = beyond_x @ rest_x / square
-        group_x, n_groups = _groups(own, len(y_x))
-        influence_g = torch.zeros(n_groups).index_add_(0, group_x, beyond_x * (rest_x - fraction * beyond_x))
-        relative = influence_g.square().sum() / (square * fraction).square().clamp(min=1e-12)
-        prior = PRIOR_OBS / n_groups
-        shrunk = (fraction + prior * fraction_s[s]) / (1 + prior) * (1 - relative).clamp(min=0)
-        fraction_s[s] = shrunk.clamp(0, 1) + 0.0  # no -0
+        if len(own.group_n.unique()) >= MIN_GROUPS:
+            low, high = _limits(own, group_weight)
+            fraction_s[s] = min(max(lowest, low), high)
     return fraction_s
+
+
+def _limits(held_out: Predictions, group_weight: float) -> tuple[float, float]:
+    """Return a - 2 σ and a + 2 σ of :func:`network_fraction`, from 0 to 1; 0 and 1 where fewer than two groups tell."""
+    a_x2, y_x = _with_group_differences(held_out, group_weight)
+    group_x, n_groups = _groups(held_out, len(y_x))
+    if n_groups < 2:
+        return 0.0, 1.0
+    beyond_x, rest_x = a_x2[:, 1] - a_x2[:, 0], y_x - a_x2[:, 0]
+    square = beyond_x.square().sum() + 1e-9
+    fraction = beyond_x @ rest_x / square
+    # What each group moves the sum by; their squares are the variance of it (a jackknife that is not carried out).
+    influence_g = torch.zeros(n_groups).index_add_(0, group_x, beyond_x * (rest_x - fraction * beyond_x))
+    error = (influence_g.square().sum() * n_groups / (n_groups - 1)).sqrt() / square
+    low, high = ((fraction + side * error).clamp(0, 1) for side in (-2, 2))
+    return float(low), float(high)
 
 
 def _groups(held_out: Predictions, n_values: int) -> tuple[Tensor, int]:

@@ -156,6 +156,10 @@ KL_FACTORS = (0.1, 25.0)
 """Least and largest factor by which depth changes the weight."""
 NEIGHBOUR_WEIGHT = 10.0
 """Weight of the batch-alignment loss: the distance to mutual nearest neighbours in other batches."""
+OWN_NEIGHBOUR_WEIGHT = 10.0
+"""The same of counts of one batch: the distance to mutual nearest neighbours in its other half. As between batches: of 0, 10 and 30
+it has the least largest regret (``docs/experiments.md``, "The recipe"). Not where links tie modalities, nor without counts, as in
+bulk z-scores: there it was not measured."""
 ALIGNMENT_WEIGHT = 30.0
 """Weight of the distance to the embedding of the observation without masks, less its cluster's batch effect."""
 FORMER_CONFIG = FormerFields(

@@ -44,6 +44,7 @@ from ._config import (
     KL_POWER,
     LABEL_WEIGHT,
     NEIGHBOUR_WEIGHT,
+    OWN_NEIGHBOUR_WEIGHT,
     PROTEIN_WEIGHT,
     OmicsMLMConfig,
     OmicsMLMDerived,
@@ -169,6 +170,8 @@ class OmicsMLM(
             alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)
+        if n_known is None and n_batches == 1 and "counts" in kinds.values() and not derived.links.weights:
+            alignment_losses["neighbours"] = (MutualNeighbours(halves=True), OWN_NEIGHBOUR_WEIGHT)
         objective = LatentReconstruction(
             kinds,
             self._weights(),
