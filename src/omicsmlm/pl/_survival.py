@@ -76,7 +76,7 @@ def _complete(time: Any, event: Any, group: Any, stratum: Any) -> tuple[Any, Any
         f"{len(known_n):,}",
     )
     kept = [np.asarray(column)[known_n] for column in (time, event, group)]
-    return *kept, None if stratum is None else np.asarray(stratum)[known_n]
+    return kept[0], kept[1], kept[2], None if stratum is None else np.asarray(stratum)[known_n]
 
 
 def survival(
