@@ -11,6 +11,7 @@ SRC = Path(__file__).parents[1] / "src" / "omicsmlm"
 GROUND = {
     "_types",
     "_announcing",
+    "_argument_types",
     "_checks",
     "_compat",
     "_cox",

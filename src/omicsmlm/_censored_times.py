@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import shortened, value_error
 
 LARGEST_TIME = float(np.finfo(np.float32).max)
@@ -52,6 +53,7 @@ def checked_times(place: str, time: Any, event: Any, **others: Any) -> list[np.n
     return list(columns.values())
 
 
+@in_one_sentence_of_types
 def kaplan_meier(time: Any, event: Any) -> pd.Series:
     """Estimate the fraction that is still without the event (Kaplan and Meier 1958).
 
@@ -81,6 +83,7 @@ def at_time(curve: pd.Series, time: float) -> float:
     return float(curve.iloc[int(np.searchsorted(curve.index.to_numpy(), time, side="right")) - 1])
 
 
+@in_one_sentence_of_types
 def log_rank(time: Any, event: Any, group: Any, stratum: Any = None) -> LogRank:
     r"""Test whether groups differ in survival, within strata if there are any (Mantel 1966, Peto and Peto 1972).
 

@@ -11,10 +11,12 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._censored_times import at_time, checked_times, kaplan_meier
 from omicsmlm._checks import named, value_error
 
 
+@in_one_sentence_of_types
 def concordance(risk: Any, time: Any, event: Any) -> float:
     r"""Compute Harrell's C-index: how often, of two observations, the one with the earlier event had the higher risk.
 
@@ -56,6 +58,7 @@ def concordance(risk: Any, time: Any, event: Any) -> float:
     return float(ConcordanceIndex()(*(torch.from_numpy(part) for part in (rank_n.astype(float), event_n, time_n))))
 
 
+@in_one_sentence_of_types
 def concordances(risk: Any, time: Any, event: Any, stratum: Any, pooled_risk: Any = None) -> pd.DataFrame:
     """Compute the C-index of each stratum, their mean, plain and weighted by size, and the pooled one.
 
@@ -90,6 +93,7 @@ def concordances(risk: Any, time: Any, event: Any, stratum: Any, pooled_risk: An
     return table.astype({"n": int, "events": int}).rename_axis("stratum")
 
 
+@in_one_sentence_of_types
 def brier(survival: Any, times: Any, time: Any, event: Any) -> np.ndarray:
     r"""Compute the Brier score of survival probabilities at some times, weighted for censoring (Graf et al. 1999).
 
@@ -162,6 +166,7 @@ def _double(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float64))  # a copy, as torch warns of what is read-only
 
 
+@in_one_sentence_of_types
 def calibration(survival: Any, time: Any, event: Any, horizon: float, n_groups: int = 5) -> pd.DataFrame:
     r"""Compare, in groups of observations by predicted survival, the prediction with the Kaplan-Meier estimate.
 

@@ -40,6 +40,10 @@ def writers() -> Acts:
     """Return what writes into a folder that :func:`furnished` made, by name."""
     data = OBJECTS["OmicsMLM"]()
     model = OmicsMLM.load(FIXTURES / "OmicsMLM", data)
+    model.adata.obsm["X_omics"] = model.get_latent_representation()[
+        :, :2
+    ]  # drawn as it is: numba ends a process that was
+    # forked from one that had drawn a UMAP (its threads are OpenMP's), with a line on stderr alone
     classifier = Classifier.load(FIXTURES / "Classifier", OBJECTS["Classifier"]())
     survival = Survival.load(FIXTURES / "Survival", OBJECTS["Survival"]())
     return {
@@ -53,6 +57,7 @@ def writers() -> Acts:
         "embed to a file": lambda at: model.write_latent_representation(at / "new.h5mu"),
         "embed over a file": lambda at: model.write_latent_representation(at / "out.h5mu"),
         "write a figure": lambda at: pl.history(CURVES, save=at / "new.png"),
+        "write a report": lambda at: pl.report(model, at / "new.html"),
         "make a store of states": lambda at: StateStore(at / "other", 4),
         "add to a store of states": lambda at: StateStore(at / "store", 4).add({(3, 4): torch.ones(2, 4)}),
         "embed, the command": lambda at: _command("embed", at / "out.h5mu", at / "other.h5mu", "--model", FIXTURES / "OmicsMLM"),

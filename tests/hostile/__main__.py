@@ -1,4 +1,4 @@
-"""python -m tests.hostile [--n 1000] [--trained 150] [--seed 0] [--families NAME …] [--calls] [--surface 200] [--neighbours] [--out FILE]
+"""python -m tests.hostile [--n 1000] [--trained 150] [--seed 0] [--families NAME …] [--calls] [--surface 200] [--neighbours] [--arguments] [--out FILE]
 
 One recipe, by its line: ``--one '{"family": …}'``. Cases whose name begins with a text: ``--surface 10000 --only "read"``.
 """
@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--calls", action="store_true", help="the hostile calls, too")
     parser.add_argument("--surface", type=int, default=0, help="so many cases of tables, columns, files, figures")
     parser.add_argument("--neighbours", action="store_true", help="what users of neighbouring tools reported")
+    parser.add_argument("--arguments", action="store_true", help="every argument of public functions and getters")
     parser.add_argument("--only", default="", help="of these, those that begin with this")
     parser.add_argument("--one", help="judge one recipe, here")
     parser.add_argument("--out", type=Path)
@@ -45,6 +46,10 @@ def main() -> int:
         from tests.hostile.neighbours import ASKED
 
         tallies.append(run_neighbours(report, [family for family in ASKED if family in arguments.families]))
+    if arguments.arguments:
+        from tests.hostile.arguments import run_arguments
+
+        tallies.append(run_arguments(report, arguments.only))
     if arguments.calls:
         tallies.append(run_calls(report, arguments.families))
     text = "\n\n".join(map(as_text, tallies)) + "\n"

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import mudata as md
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 
+
+@in_one_sentence_of_types
 def bmmc_cite() -> md.MuData:
     """CITE-seq of bone marrow: 600 cells, 1,000 genes (``rna``) and 134 proteins (``adt``), paired raw counts.
 
@@ -25,6 +28,7 @@ def bmmc_cite() -> md.MuData:
         return md.read_h5mu(path)
 
 
+@in_one_sentence_of_types
 def bmmc_reference() -> Path:
     """Return the folder of a small reference that comes with the package: an :class:`omicsmlm.OmicsMLM` of :func:`bmmc_cite`.
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import DATASET, PROFILED, SOURCES, Source
 from omicsmlm._writing import absolute, written_directory
@@ -37,6 +38,7 @@ class _Store(NamedTuple):
     block: int
 
 
+@in_one_sentence_of_types
 def open_files(
     paths: str | Path | Sequence[str | Path], *, layer: str | None = None, obs_columns: Sequence[str] | None = None
 ) -> ad.AnnData:
@@ -90,6 +92,7 @@ def open_files(
     return whole
 
 
+@in_one_sentence_of_types
 def write_collection(
     paths: str | Path | Sequence[str | Path],
     out: str | Path,

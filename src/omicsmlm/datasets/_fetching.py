@@ -9,6 +9,7 @@ import anndata as ad
 import mudata as md
 
 from omicsmlm._announcing import announce
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm._writing import absolute, written_file
 
@@ -18,6 +19,7 @@ from ._originals import ELSEWHERE, ORIGINALS, Original, Remote
 logger = logging.getLogger(__name__)
 
 
+@in_one_sentence_of_types
 def fetch(name: str, folder: str | Path | None = None) -> ad.AnnData | md.MuData:
     """Return a public data set, downloaded from the address of its authors, converted, and kept for the next time.
 

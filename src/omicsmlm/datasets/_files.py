@@ -7,6 +7,8 @@ from typing import NamedTuple
 import anndata as ad
 import mudata as md
 
+from omicsmlm._argument_types import in_one_sentence_of_types
+
 
 class _Entry(NamedTuple):
     path: str  # below OMICSMLM_DATA
@@ -22,6 +24,7 @@ _FILES = {
 }
 
 
+@in_one_sentence_of_types
 def load(name: str) -> ad.AnnData | md.MuData:
     """Return a real data set by its name or by its path below ``OMICSMLM_DATA``.
 
@@ -78,6 +81,7 @@ def find_file(place: str, path: str) -> Path:
     return file
 
 
+@in_one_sentence_of_types
 def snareseq() -> md.MuData:
     """SNARE-seq of mouse cortex: 10,309 cells, 1,677 genes (``rna``) and 25,734 peaks (``atac``), paired raw counts.
 
@@ -98,6 +102,7 @@ def snareseq() -> md.MuData:
     return data
 
 
+@in_one_sentence_of_types
 def teaseq() -> md.MuData:
     """TEA-seq of blood: 1,262 cells, 9,855 genes (``rna``) and 46 proteins (``adt``), paired raw counts.
 
@@ -117,6 +122,7 @@ def teaseq() -> md.MuData:
     return data
 
 
+@in_one_sentence_of_types
 def pbmc_3tech() -> ad.AnnData:
     """Blood cells by three 10x chemistries: 1,500 cells, 1,764 genes, raw counts.
 
@@ -136,6 +142,7 @@ def pbmc_3tech() -> ad.AnnData:
     return data
 
 
+@in_one_sentence_of_types
 def mixology() -> ad.AnnData:
     """Five cell lines in five batches over two technologies: 992 cells, 18,431 genes, raw counts.
 
@@ -156,6 +163,7 @@ def mixology() -> ad.AnnData:
     return data
 
 
+@in_one_sentence_of_types
 def papalexi() -> ad.AnnData:
     """ECCITE-seq of THP-1 cells with CRISPR knock-outs: 19,763 cells, 299 genes that the authors chose, raw counts.
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import DATASET, PROFILED
 
@@ -46,6 +47,7 @@ class _Part(NamedTuple):
             yield sp.csr_matrix((block.data[kept_t], at), shape=(block.shape[0], len(column_of)), dtype=np.float32)
 
 
+@in_one_sentence_of_types
 def read_many(
     sources: Sequence[Source] | Mapping[str, Source],
     *,
@@ -128,9 +130,18 @@ def _named(sources: Sequence[Source] | Mapping[str, Source]) -> dict[str, Source
     return found
 
 
+def _opened(name: str, path: str | Path) -> ad.AnnData:
+    """Return the object of a file, whose values stay there."""
+    try:
+        return ad.read_h5ad(Path(path).expanduser(), backed="r")
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        found = f"{str(path)!r}: {' '.join(str(error).split())[:120]}"
+        raise value_error(name, "an .h5ad file that can be read", found, "check the path") from error
+
+
 def _part(name: str, source: object, layer: str | None, min_rows: int, min_features: int) -> _Part:
     """Return a data set with the observations and features that pass the filters; its counts are read once."""
-    adata = ad.read_h5ad(source, backed="r") if isinstance(source, str | Path) else source
+    adata = _opened(name, source) if isinstance(source, str | Path) else source
     if not isinstance(adata, ad.AnnData):
         remedy = 'pass one modality of it, such as mdata["rna"]'
         raise value_error(name, "an AnnData or a path", type(adata).__name__, remedy)

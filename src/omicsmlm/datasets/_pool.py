@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 from omicsmlm._types import DATASET
 from omicsmlm.pp import normal_scores
 
 
+@in_one_sentence_of_types
 def pool(sets: Mapping[str, MuData], *, scaling: Literal["ranks"] | None = None) -> MuData:
     """Return data sets of bulk samples as one object, with the union of their genes in each modality, matched by name.
 

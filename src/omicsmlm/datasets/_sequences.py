@@ -6,9 +6,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm.datasets._files import find_file
 
 
+@in_one_sentence_of_types
 def tissues61() -> ad.AnnData:
     """Human genes with a promoter, a coding sequence or a protein, and their expression: 6,310 genes, 61 tissues.
 
@@ -37,6 +39,7 @@ def tissues61() -> ad.AnnData:
     return _annotated(table.set_index("gene_id"), "expr_", ("promoter", "cds", "protein"))
 
 
+@in_one_sentence_of_types
 def isoforms() -> ad.AnnData:
     """Isoforms of human genes in three cell types, two samples each: 1,092 isoforms of 375 genes, 6 samples.
 
@@ -60,6 +63,7 @@ def isoforms() -> ad.AnnData:
     return _annotated(table.set_index("isoform_id"), "log2tpm1_", ("rna", "protein"))
 
 
+@in_one_sentence_of_types
 def mpra_utr() -> ad.AnnData:
     """Fragments of human 3'-UTRs and how they change a reporter's RNA: 30,274 fragments, 6 cell lines.
 

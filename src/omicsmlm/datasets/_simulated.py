@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 
 _BLOCK = 512  # cells whose rates are dense at any one time
@@ -161,6 +162,7 @@ def _check(n_obs: int, n_types: int, n_batches: int, density: float | None) -> N
         raise value_error("density", "a fraction between 0 and 1", str(density), "pass e.g. density=0.08")
 
 
+@in_one_sentence_of_types
 def simulate_rna(
     n_obs: int = 2000,
     n_genes: int = 1000,
@@ -211,6 +213,7 @@ def simulate_rna(
     return ad.AnnData(counts, obs=_describe(cells), var=var)
 
 
+@in_one_sentence_of_types
 def simulate_multiome(
     n_obs: int = 2000,
     n_genes: int = 1000,

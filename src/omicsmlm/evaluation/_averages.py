@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 from omicsmlm.evaluation._benchmark import check_embedding
 
@@ -21,6 +22,7 @@ RESOLUTIONS = np.arange(1, 21) / 10
 """From 0.1 to 2.0, as in scIB."""
 
 
+@in_one_sentence_of_types
 def avg_bio_batch(
     embeddings: Any,
     labels: Any,

@@ -9,6 +9,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import check_type, confounded, named, value_error
 from omicsmlm._dense import dense
 from omicsmlm._obs_values import obs_values
@@ -158,6 +159,7 @@ def _totals(raw: pd.DataFrame) -> pd.DataFrame:
     return scores
 
 
+@in_one_sentence_of_types
 def benchmark(
     data: ad.AnnData | md.MuData,
     keys: Sequence[str] | Mapping[str, np.ndarray],

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 
 
+@in_one_sentence_of_types
 def reliability(probabilities: pd.DataFrame, truth: Any, n_bins: int = 15) -> pd.DataFrame:
     r"""Compare, in bins of the largest probability, how sure a classifier is with how often it is right.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import check_type, named, shortened, value_error
 from omicsmlm.evaluation.baselines._measured import measured
 
@@ -28,6 +29,7 @@ class Pseudobulks(NamedTuple):
     n_observations_sg: np.ndarray  # (samples, groups)
 
 
+@in_one_sentence_of_types
 def differential_features(
     data: ad.AnnData | md.MuData,
     groupby: str,

@@ -1,12 +1,12 @@
 """Sequences as numbers: residues as codes, and each k consecutive residues as one index."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import shortened, value_error
 
 NUCLEOTIDES = "ACGT"
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -30,6 +30,8 @@ def texts(place: str, sequences: Sequence[Any]) -> list[str]:
     """
     if isinstance(sequences, str):
         raise value_error(place, "a list of sequences", "one sequence", "put it into a list")
+    if not isinstance(sequences, Iterable):
+        raise value_error(place, "a list of sequences", shortened(sequences), "put them into a list")
     found = ["" if text is None or text is pd.NA or text != text else text for text in sequences]
     bad = next((text for text in found if not isinstance(text, str)), None)
     if bad is not None:

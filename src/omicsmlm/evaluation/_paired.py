@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 
 MOST_EXACT = 14
@@ -23,6 +24,7 @@ class Paired(NamedTuple):
     """Pairs that differ."""
 
 
+@in_one_sentence_of_types
 def sign_flip(first: Any, second: Any, *, n_draws: int = 10_000, seed: int = 0) -> Paired:
     """Test whether the mean difference of pairs is 0, by flipping the signs of differences (Fisher 1935).
 
@@ -65,6 +67,7 @@ def sign_flip(first: Any, second: Any, *, n_draws: int = 10_000, seed: int = 0) 
     return Paired(float(difference_n.mean()), p_value, len(moved_n))
 
 
+@in_one_sentence_of_types
 def mcnemar(first_right: Any, second_right: Any) -> Paired:
     """Test whether two classifiers are right equally often, by the samples of which one alone is right (McNemar 1947).
 

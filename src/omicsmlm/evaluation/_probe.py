@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 from omicsmlm._dense import dense
 
@@ -63,8 +64,8 @@ def _checked(embedding: Any, labels: Any, others: dict[str, Any]) -> tuple[np.nd
     checked = {name: None if value is None else np.asarray(value) for name, value in others.items()}
     label_n = pd.Series(np.asarray(labels, dtype=object)).to_numpy()
     for name, value in {"labels": label_n, **checked}.items():
-        if value is not None and len(value) != len(x_nd):
-            found = f"{len(value)} for {len(x_nd)} observations"
+        if value is not None and (value.ndim == 0 or len(value) != len(x_nd)):
+            found = f"{value.size} for {len(x_nd)} observations"
             raise value_error("probe", f"one entry of {name} per observation", found, "pass the same observations")
     return x_nd, label_n, checked
 
@@ -91,6 +92,7 @@ def _scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
     }
 
 
+@in_one_sentence_of_types
 def probe(
     embedding: Any,
     labels: Any,

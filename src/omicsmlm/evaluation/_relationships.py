@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 from omicsmlm._dense import dense
 
@@ -17,6 +18,7 @@ _CLASSES = 10
 """Classes of equal size into which names are sorted by the number that they are matched on."""
 
 
+@in_one_sentence_of_types
 def relationship_recall(
     embedding: Any,
     names: Sequence[str] | pd.Index,

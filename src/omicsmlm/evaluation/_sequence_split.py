@@ -8,6 +8,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm.evaluation._kmers import AMINO_ACIDS, NUCLEOTIDES, kmer_blocks, texts
 
@@ -20,6 +21,7 @@ _PAIRS = 2**18
 Sequences = Sequence[Any] | Mapping[str, Sequence[Any]]
 
 
+@in_one_sentence_of_types
 def homology_groups(sequences: Sequences, *, k: int | None = None, min_shared: float = 0.2) -> np.ndarray:
     """Group sequences that share many k-mers, directly or through others.
 
@@ -74,6 +76,7 @@ def homology_groups(sequences: Sequences, *, k: int | None = None, min_shared: f
     return _components(n, np.hstack(pairs))
 
 
+@in_one_sentence_of_types
 def sequence_split(
     sequences: Sequences | None = None,
     groups: Any = None,

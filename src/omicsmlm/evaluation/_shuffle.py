@@ -3,9 +3,11 @@
 import mudata as md
 import numpy as np
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 
 
+@in_one_sentence_of_types
 def shuffle_modality(mdata: md.MuData, modality: str, seed: int = 0) -> md.MuData:
     """Copy a MuData with the values of one modality permuted among the observations that have it.
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 
 
@@ -15,6 +16,7 @@ class Fold(NamedTuple):
     test: np.ndarray
 
 
+@in_one_sentence_of_types
 def splits(stratify: Any, groups: Any = None, *, n_folds: int = 5, n_repeats: int = 1, seed: int = 0) -> list[Fold]:
     """Divide observations into folds, repeatedly, stratified and without tearing a group apart.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._censored_times import LogRank, kaplan_meier, log_rank
 from omicsmlm._checks import value_error
 from omicsmlm._risk_scores import brier, calibration, concordance, concordances
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@in_one_sentence_of_types
 def risk_groups(risk: Any, n_groups: int = 2, stratum: Any = None) -> np.ndarray:
     """Divide observations into groups of equal size by their risk, within strata if there are any.
 

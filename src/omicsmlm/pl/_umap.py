@@ -86,6 +86,11 @@ def umap(
     ------
     ValueError
         If the key or a name is not there, or fewer than three observations are finite.
+
+    Notes
+    -----
+    umap-learn computes in threads of OpenMP, which do not survive a fork: numba ends a process that was forked from one which
+    had drawn a UMAP, as soon as it draws another, with a line on stderr alone. Start such processes with ``spawn``.
     """
     xy_md, colors = coloured(data, key, color, imputed, n_least=3)
     if xy_md.shape[1] == 2:

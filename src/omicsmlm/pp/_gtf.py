@@ -1,6 +1,7 @@
 """Exons and coding parts of the transcripts of a GTF file, zero-based and half-open."""
 
 import os
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def read_gtf(path: str | Path, transcripts: Iterable[str] | None = None) -> pd.D
     if not os.path.isfile(path):
         raise value_error("gtf", "the path of a GTF file", f"{str(path)!r}, which is no file", "correct the path")
     # quoting=3: quotation marks are part of the attributes; comments are told by the first letter of a line alone
-    lines = bioframe.read_table(str(path), schema="gtf", dtype=str, quoting=3, na_filter=False, on_bad_lines="skip")
+    try:
+        lines = bioframe.read_table(str(path), schema="gtf", dtype=str, quoting=3, na_filter=False, on_bad_lines="skip")
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # no text, or cut
+        found = f"{path.name!r}: {' '.join(str(error).split())[:120]}"
+        raise value_error("gtf", "a GTF file that can be read", found, "check the download") from error
     lines = lines[lines["feature"].isin(FEATURES) & ~lines["chrom"].str.startswith("#")]
     for name in ("transcript_id", "gene_id", "gene_name"):
         lines[name] = lines["attributes"].str.extract(rf'(?:^|[;\s]){name} "([^"]*)"', expand=False)

@@ -88,7 +88,7 @@ def read_bed(path: str | Path) -> pd.DataFrame:
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"  # the magic number of gzip, whatever the file is called
     columns: dict[str, list[object]] = {"chrom": [], "start": [], "end": [], "name": []}
-    with gzip.open(path, "rt") if zipped else path.open() as lines:
+    with gzip.open(path, "rt", errors="replace") if zipped else path.open(errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.startswith("#") or line.split(None, 1)[0] in ("track", "browser"):
                 continue

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 
 from ._gtf import read_gtf
@@ -16,6 +17,7 @@ DECAY_START, DECAY_POWER = 1_000, 0.75
 """A link over d base pairs weighs ((d + 1,000) / 1,000)^-0.75: how contacts of chromatin decay, as GLUE takes them."""
 
 
+@in_one_sentence_of_types
 def link_peaks(
     rna: AnnData,
     atac: AnnData,

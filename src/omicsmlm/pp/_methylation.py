@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 
 from ._input import Values, one_modality, values_of
@@ -20,6 +21,7 @@ BLOCK = 2**23
 """Values that are averaged at once, which bounds the memory (float64: 64 MiB)."""
 
 
+@in_one_sentence_of_types
 def aggregate_methylation(
     cpg: AnnData,
     annotation: pd.DataFrame | str | Path,

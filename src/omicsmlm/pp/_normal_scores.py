@@ -4,11 +4,13 @@ import numpy as np
 from anndata import AnnData
 from scipy.special import ndtri
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 
 from ._input import one_modality, values_of
 
 
+@in_one_sentence_of_types
 def normal_scores(adata: AnnData, reference: AnnData | None = None) -> AnnData:
     r"""Return a copy whose values are the normal quantiles of their ranks within each feature.
 

@@ -4,12 +4,14 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm._log_counts import counts_of_logs
 
 from ._input import one_modality, values_of
 
 
+@in_one_sentence_of_types
 def recover_counts(adata: AnnData, layer: str | None = None) -> AnnData:
     r"""Return a copy with the raw counts c that values log(1 + s c) were made of.
 

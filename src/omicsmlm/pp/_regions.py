@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import check_choice, check_switch, named, positive_integer, value_error
 
 from ._input import Values, check_amounts, one_modality, values_of
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 Multiple = Literal["largest", "all"]
 
 
+@in_one_sentence_of_types
 def map_regions(
     atac: AnnData,
     regions: Regions,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 
 from ._gtf import FEATURES, read_gtf
@@ -45,6 +46,7 @@ class _Transcript(NamedTuple):
     protein: str | None
 
 
+@in_one_sentence_of_types
 def extract_sequences(
     fasta: str | Path,
     gtf: str | Path,

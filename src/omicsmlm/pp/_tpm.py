@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 
 from ._input import Values, check_amounts, one_modality, values_of
@@ -15,6 +16,7 @@ from ._input import Values, check_amounts, one_modality, values_of
 MILLION = 1e6
 
 
+@in_one_sentence_of_types
 def log_tpm(
     counts: AnnData,
     gene_lengths: pd.Series | Mapping[str, float] | str,

@@ -261,7 +261,9 @@ def test_a_loaded_model_explains_alike_and_objects_stay_as_they_were(model, tabl
 
 
 def test_wrong_input_gets_a_sentence(model):
-    with pytest.raises(ValueError, match="which: expected 'latent' or 'decoder', got 'encoder'; pass one of these"):
+    with pytest.raises(
+        ValueError, match=r"which: expected one of \['latent', 'decoder'\], got 'encoder'; pass one of these"
+    ):
         model.get_feature_embedding("rna", which="encoder")
     with pytest.raises(ValueError, match=r"modality: expected one of \['rna', 'atac', 'prot'\], got None; name one"):
         model.get_feature_embedding()

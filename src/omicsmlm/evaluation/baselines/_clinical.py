@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._censored_times import checked_times
 from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times, ridge_cox
@@ -14,6 +15,7 @@ STRENGTHS = tuple(float(c) for c in 10.0 ** np.arange(-4, 1.5, 0.5))
 """Inverse strengths C of logistic regression that are tried."""
 
 
+@in_one_sentence_of_types
 def cox(
     features: Any,
     time: Any,
@@ -78,6 +80,7 @@ def cox(
     return risk_n
 
 
+@in_one_sentence_of_types
 def logistic_regression(
     features: Any, labels: Any, trained_n: np.ndarray, *, n_comps: int | None = None, n_folds: int = 5, seed: int = 0
 ) -> pd.DataFrame:
@@ -125,6 +128,9 @@ def logistic_regression(
         raise value_error(
             "labels", "at least two labels, and one for each training observation", found, "leave such observations out"
         )
+    if known.value_counts().max() < 2:
+        found = "one observation of each"
+        raise value_error("labels", "two training observations of some label", found, "pass labels of groups")
     x_ng = _standardised(x_ng, chosen_n)
     # Rotated to the space of the training observations, the problem is the same, and small.
     most = min(chosen_n.sum(), x_ng.shape[1]) if n_comps is None else n_comps

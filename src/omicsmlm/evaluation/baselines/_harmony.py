@@ -5,9 +5,11 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm.evaluation.baselines._linear import pca
 
 
+@in_one_sentence_of_types
 def harmony(data: ad.AnnData | md.MuData, batch_key: str, n_comps: int = 50, *, seed: int = 0) -> np.ndarray:
     """Correct the components of :func:`pca` for the batch with harmonypy's defaults.
 

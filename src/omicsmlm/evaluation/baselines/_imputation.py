@@ -9,7 +9,8 @@ import mudata as md
 import numpy as np
 import pandas as pd
 
-from omicsmlm._checks import value_error
+from omicsmlm._argument_types import in_one_sentence_of_types
+from omicsmlm._checks import named, value_error
 from omicsmlm.evaluation.baselines._measured import measured
 from omicsmlm.evaluation.baselines._variational import _WARM_UP, _few_genes, _light, _seeded
 
@@ -20,6 +21,7 @@ STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-4, 11))
 _SAMPLES = 25
 
 
+@in_one_sentence_of_types
 def ridge_imputation(
     predictors_nd: np.ndarray,
     targets_ng: np.ndarray,
@@ -73,10 +75,13 @@ def ridge_imputation(
             raise value_error(
                 name, "finite values", f"NaN or infinity in {n_bad} observations", "leave these observations out"
             )
+    if not np.size(strengths) or not (np.asarray(strengths) > 0).all():
+        raise value_error("strengths", "numbers above 0", named(np.ravel(strengths), 3), "leave them out")
     ridge = RidgeCV(np.asarray(strengths), alpha_per_target=y_ng.shape[1] > 1).fit(x_nd[chosen_n], y_ng[chosen_n])
     return np.asarray(ridge.predict(x_nd), dtype=np.float32).reshape(y_ng.shape)
 
 
+@in_one_sentence_of_types
 def totalvi_imputation(
     data: md.MuData,
     masked_n: np.ndarray,

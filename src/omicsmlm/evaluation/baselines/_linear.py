@@ -5,6 +5,7 @@ import mudata as md
 import numpy as np
 import scipy.sparse as sp
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import check_switch
 from omicsmlm._compat import keep_torch_threads
 from omicsmlm.evaluation.baselines._measured import measured
@@ -62,6 +63,7 @@ def _components(values_ng: np.ndarray, n_comps: int, seed: int) -> np.ndarray:
     return exact.fit_transform(values_ng)
 
 
+@in_one_sentence_of_types
 def pca(
     data: ad.AnnData | md.MuData,
     n_comps: int = 50,
@@ -116,6 +118,7 @@ def pca(
     return part.place(_components(x_ng, n_comps, seed))
 
 
+@in_one_sentence_of_types
 def lsi(data: ad.AnnData | md.MuData, n_comps: int = 50, *, modality: str | None = None, seed: int = 0) -> np.ndarray:
     """Compute latent semantic indexing of peaks: truncated SVD of log(1 + 10,000 tf idf).
 
@@ -160,6 +163,7 @@ def tf_idf(counts: sp.csr_matrix | np.ndarray) -> sp.csr_matrix:
     return weights
 
 
+@in_one_sentence_of_types
 def clr(
     data: ad.AnnData | md.MuData, n_comps: int | None = None, *, modality: str | None = None, seed: int = 0
 ) -> np.ndarray:
@@ -196,6 +200,7 @@ def _beside(first_nd: np.ndarray, second_nd: np.ndarray, scale: float = 1.0) -> 
     return both_nd.astype(np.float32)
 
 
+@in_one_sentence_of_types
 def pca_lsi(data: md.MuData, n_comps: int = 80, *, seed: int = 0) -> np.ndarray:
     """Concatenate RNA components and ATAC components, 5 : 3, of total standard deviation 1 and 1/3.
 
@@ -222,6 +227,7 @@ def pca_lsi(data: md.MuData, n_comps: int = 80, *, seed: int = 0) -> np.ndarray:
     return _beside(pca(data, n_rna, seed=seed), lsi(data, n_comps - n_rna, seed=seed), _LSI_SCALE)
 
 
+@in_one_sentence_of_types
 def pca_clr(data: md.MuData, n_comps: int = 80, *, seed: int = 0) -> np.ndarray:
     """Concatenate RNA components and the components of the proteins' centred log-ratios, 5 : 3, each of total variance one.
 

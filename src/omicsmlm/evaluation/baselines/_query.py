@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import named, value_error
 from omicsmlm.evaluation.baselines._linear import _variable_genes, are_counts, dense, log_normalise
 from omicsmlm.evaluation.baselines._measured import Measured, measured
@@ -50,6 +51,7 @@ class Transferred(NamedTuple):
     """(n_obs of the query, labels), each row summing to one."""
 
 
+@in_one_sentence_of_types
 def projected_pca(
     reference: ad.AnnData | md.MuData,
     query: ad.AnnData | md.MuData,
@@ -101,6 +103,7 @@ def projected_pca(
     return first.place(components.transform(x_ng)), second.place(components.transform(q_ng))
 
 
+@in_one_sentence_of_types
 def scvi_query(
     reference: ad.AnnData | md.MuData,
     query: ad.AnnData | md.MuData,
@@ -153,6 +156,7 @@ def scvi_query(
         return first.place(model.get_latent_representation()), second.place(adapted.get_latent_representation())
 
 
+@in_one_sentence_of_types
 def scanvi_query(
     reference: ad.AnnData | md.MuData,
     query: ad.AnnData | md.MuData,

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm.evaluation.baselines._linear import _variable_genes, log_normalise
 from omicsmlm.evaluation.baselines._measured import Measured, measured
 
@@ -82,6 +83,7 @@ def _fitted(model: Any, name: str, max_epochs: int | None, **options: Any) -> np
     return np.asarray(model.get_latent_representation(), dtype=np.float32)
 
 
+@in_one_sentence_of_types
 def scvi(
     data: ad.AnnData | md.MuData,
     batch_key: str | None = None,
@@ -132,6 +134,7 @@ def scvi(
         return part.place(_fitted(SCVI(light, n_latent=n_latent), "scVI", max_epochs, plan_kwargs=plan))
 
 
+@in_one_sentence_of_types
 def scanvi(
     data: ad.AnnData | md.MuData,
     labels_keys: Sequence[str],
@@ -188,6 +191,7 @@ def scanvi(
         return found
 
 
+@in_one_sentence_of_types
 def multivi(
     data: md.MuData, batch_key: str | None = None, *, max_epochs: int | None = None, seed: int = 0
 ) -> np.ndarray:
@@ -228,6 +232,7 @@ def multivi(
         return rna._replace(indices_n=indices_n).place(latent_nd)
 
 
+@in_one_sentence_of_types
 def totalvi(
     data: md.MuData,
     batch_key: str | None = None,

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import checked, labels
 
 
+@in_one_sentence_of_types
 def consistency(
     embedding: Any,
     perturbations: Any,

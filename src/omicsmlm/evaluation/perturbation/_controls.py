@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm._dense import dense
 
@@ -12,6 +13,7 @@ _LEAST_DEVIATION = 1e-9
 """A dimension in which controls differ by less is only centred."""
 
 
+@in_one_sentence_of_types
 def centre(embedding: Any, is_control: Any, batches: Any = None) -> np.ndarray:
     """Subtract the mean of the controls, of those of each observation's own batch if there are batches.
 
@@ -43,6 +45,7 @@ def centre(embedding: Any, is_control: Any, batches: Any = None) -> np.ndarray:
     return _each(x_nd, control_n, batch_n, lambda x, controls: x - controls.mean(0))
 
 
+@in_one_sentence_of_types
 def standardise(embedding: Any, is_control: Any, batches: Any = None) -> np.ndarray:
     """Subtract the mean of the controls and divide by their standard deviation, per dimension and batch.
 
@@ -70,6 +73,7 @@ def standardise(embedding: Any, is_control: Any, batches: Any = None) -> np.ndar
     return _each(x_nd, control_n, batch_n, _standardised)
 
 
+@in_one_sentence_of_types
 def tvn(embedding: Any, is_control: Any, batches: Any = None, *, ridge: float = 0.5) -> np.ndarray:
     r"""Normalise by typical variation (Ando et al. 2017): what controls differ by counts little afterwards.
 
@@ -106,6 +110,7 @@ def tvn(embedding: Any, is_control: Any, batches: Any = None, *, ridge: float = 
     return _each(x_nk, control_n, batch_n, lambda x, controls: x @ _whitening(controls, ridge))
 
 
+@in_one_sentence_of_types
 def profiles(embedding: Any, perturbations: Any, is_control: Any) -> pd.DataFrame:
     """Average the observations of each perturbation, controls left out: its profile.
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
@@ -12,6 +13,7 @@ _STRENGTHS = np.logspace(-1, 5, 7)
 """Ridge strengths among which leave-one-out error on the training observations chooses."""
 
 
+@in_one_sentence_of_types
 def inversion(embedding: Any, log_counts: Any, batches: Any) -> pd.DataFrame:
     r"""Predict log counts from an embedding by ridge regression, in batches held out from it.
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
@@ -11,6 +12,7 @@ _ROUNDS = 60
 """Halvings in which a precision is found."""
 
 
+@in_one_sentence_of_types
 def ilisi(embedding: Any, batches: Any, *, n_neighbors: int = 90) -> float:
     r"""Compute the median effective number of batches among neighbours, scaled to 0 (one batch) … 1 (all alike).
 

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm.evaluation._probe import INVERSE_REGULARISATION
 from omicsmlm.evaluation.perturbation._controls import finite, labels
 
 
+@in_one_sentence_of_types
 def retrieval(
     embedding: Any, perturbations: Any, batches: Any, *, n_neighbors: int = 15, tops: tuple[int, ...] = (1, 5)
 ) -> pd.DataFrame:

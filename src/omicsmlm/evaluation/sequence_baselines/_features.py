@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 from omicsmlm.evaluation._kmers import NUCLEOTIDES, kmer_blocks, texts
 
@@ -12,6 +13,7 @@ MOST_COLUMNS = 2**20
 _KB = 1000.0
 
 
+@in_one_sentence_of_types
 def length_features(sequences: Mapping[str, Sequence[Any]]) -> np.ndarray:
     """Compute how long the sequences of each observation are.
 
@@ -50,6 +52,7 @@ def length_features(sequences: Mapping[str, Sequence[Any]]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
+@in_one_sentence_of_types
 def kmer_frequencies(sequences: Sequence[Any], k: int, alphabet: str = NUCLEOTIDES) -> np.ndarray:
     """Compute the frequency of each k-mer in each sequence.
 
@@ -82,6 +85,7 @@ def kmer_frequencies(sequences: Sequence[Any], k: int, alphabet: str = NUCLEOTID
     return _frequencies(sequences, k, alphabet, 1)
 
 
+@in_one_sentence_of_types
 def codon_frequencies(sequences: Sequence[Any]) -> np.ndarray:
     """Compute the frequency of each codon in each coding sequence.
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm.evaluation._kmers import NUCLEOTIDES
 from omicsmlm.evaluation.sequence_baselines._features import codon_frequencies, kmer_frequencies, length_features
 from omicsmlm.evaluation.sequence_baselines._ridge import concatenated, ridge
 
 
+@in_one_sentence_of_types
 def length(
     sequences: Mapping[str, Sequence[Any]], targets_nt: Any, trained_n: Any, *, groups: Any = None, seed: int = 0
 ) -> np.ndarray:
@@ -35,6 +37,7 @@ def length(
     return ridge(length_features(sequences), targets_nt, trained_n, groups=groups, seed=seed)
 
 
+@in_one_sentence_of_types
 def kmer_ridge(
     sequences: Sequence[Any],
     targets_nt: Any,
@@ -72,6 +75,7 @@ def kmer_ridge(
     return ridge(_with_length(features_nd, sequences), targets_nt, trained_n, groups=groups, seed=seed)
 
 
+@in_one_sentence_of_types
 def codon_ridge(
     sequences: Sequence[Any], targets_nt: Any, trained_n: Any, *, groups: Any = None, seed: int = 0
 ) -> np.ndarray:
@@ -98,6 +102,7 @@ def codon_ridge(
     return ridge(_with_length(codon_frequencies(sequences), sequences), targets_nt, trained_n, groups=groups, seed=seed)
 
 
+@in_one_sentence_of_types
 def concatenated_ridge(
     features: Mapping[str, Any], targets_nt: Any, trained_n: Any, *, groups: Any = None, seed: int = 0
 ) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import check_switch, value_error
 from omicsmlm.evaluation._splits import splits
 
@@ -28,6 +29,7 @@ class _Fit(NamedTuple):
         return self.mean_t + ((x_nd - self.mean_d) @ self.basis_dr) @ self.weight_srt[strength]
 
 
+@in_one_sentence_of_types
 def ridge(
     features_nd: Any,
     targets_nt: Any,
@@ -164,6 +166,7 @@ def _best_strength(
     return int(error_s.argmin())
 
 
+@in_one_sentence_of_types
 def concatenated(features: Mapping[str, Any], trained_n: Any) -> np.ndarray:
     """Concatenate the features of several modalities, those of absent ones too.
 

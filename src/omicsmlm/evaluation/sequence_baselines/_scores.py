@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from omicsmlm._argument_types import in_one_sentence_of_types
 from omicsmlm._checks import value_error
 
 R2, SPEARMAN, CENTRED = "R2", "Spearman", "centred"
 WITHIN, PAIRS = "Spearman within", "pairs within"
 
 
+@in_one_sentence_of_types
 def output_scores(
     truth_nt: Any, predicted_nt: Any, groups: Any = None, *, names: Sequence[str] | None = None
 ) -> pd.DataFrame:
@@ -61,6 +63,10 @@ def output_scores(
         raise value_error(
             "groups", "a group for each observation", "others or missing ones", "pass those of the same observations"
         )
+    if names is not None and len(names) != truth_nt.shape[1]:
+        raise value_error(
+            "names", f"one for each of the {truth_nt.shape[1]} outputs", str(len(names)), "leave them out"
+        )
     measured_nt = np.isfinite(truth_nt)
     visible_nt = np.where(measured_nt, predicted_nt, np.nan)
     n_measured_n = np.maximum(measured_nt.sum(axis=1, keepdims=True), 1)
@@ -80,6 +86,7 @@ def output_scores(
     return pd.DataFrame(rows, index=None if names is None else pd.Index(names))
 
 
+@in_one_sentence_of_types
 def sequence_scores(truth_nt: Any, predicted_nt: Any, groups: Any = None) -> pd.Series:
     """Average the scores of all outputs.
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from omicsmlm._checks import value_error
+from omicsmlm._checks import check_choice, positive_integer, value_error
 from omicsmlm._stages import Stages
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch, Grid, Module
@@ -113,8 +113,7 @@ class ExplainingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
         changes no length and no product.
         """
         name = self._asked_modality(modality)
-        if which not in get_args(FeatureEmbedding):
-            raise value_error("which", "'latent' or 'decoder'", repr(which), "pass one of these")
+        check_choice("which", which, get_args(FeatureEmbedding))
         features = np.asarray(self.adata_manager.modalities[name]["vocabulary"])[self._encoded_features(name)]
         if which == "decoder":
             return pd.DataFrame(self._decoder_weights(name).detach().cpu().numpy().copy(), index=features)
@@ -187,8 +186,7 @@ class ExplainingModel[M: Module, C: Config, D](OmicsModel[M, C, D]):
         With the scaled values :math:`x` and the logit :math:`f`, :math:`a_g = x_g \int_0^1 ∂_g f(αx)\,dα` (Sundararajan
         et al., ICML 2017), computed by captum with :math:`α = t^4`.
         """
-        if n_steps < 1:
-            raise value_error("n_steps", "at least 1", str(n_steps), "leave it out for 50")
+        n_steps = positive_integer("n_steps", n_steps, "leave it out for 50")
         manager = self.manager_for(data)
         label_n = _label_column(self.adata if data is None else data, labels)
         indices = checked_indices(indices, manager.adata.n_obs)
