@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from omicsmlm import IsoFormer
 from omicsmlm._types import Grid
 from omicsmlm.models.isoformer import _expert_weights
 from omicsmlm.models.isoformer._expert_weights import (
@@ -15,10 +14,8 @@ from omicsmlm.models.isoformer._expert_weights import (
     fit_weights,
     network_fraction,
     stacked,
-    targets_of,
 )
 from omicsmlm.models.isoformer._module import IsoFormerModule
-from omicsmlm.tokenizers import TARGETS
 from tests.objects import SMALL_ISOFORMER
 
 
@@ -222,20 +219,6 @@ def test_a_second_fit_of_the_weights_finds_the_same(trained):
     before = trained.module.weight_se.clone()
     trained.finish_training(trained.train_indices)
     torch.testing.assert_close(trained.module.weight_se, before)
-
-
-def test_how_often_differences_count_can_be_said(trained):
-    adata, at = trained.adata.copy(), np.arange(40)
-
-    def group_weight(model):
-        return model._group_weight(targets_of(model._views(at), TARGETS), torch.from_numpy(model._groups()[at]))
-
-    for weight, expected in ((None, 0.0), (2.5, 2.5)):
-        IsoFormer.setup_anndata(adata, dna_key="dna", group_key="gene")
-        model = IsoFormer(adata, type(SMALL_ISOFORMER)(group_weight=weight))
-        assert group_weight(model) == expected, "fragments have none by themselves"
-    IsoFormer.setup_anndata(adata, dna_key="dna")
-    assert group_weight(IsoFormer(adata, type(SMALL_ISOFORMER)(group_weight=2.5))) == 0
 
 
 def test_the_constants_are_those_that_the_figures_were_made_with():

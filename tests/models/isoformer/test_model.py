@@ -11,6 +11,8 @@ from anndata import AnnData
 from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
 from omicsmlm.models.isoformer import _model
 from omicsmlm.models.isoformer._derived import IsoFormerDerived
+from omicsmlm.models.isoformer._expert_weights import targets_of
+from omicsmlm.tokenizers import TARGETS
 from tests import encoders
 from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, letters_of, state_of, transcripts
 
@@ -141,6 +143,20 @@ def test_regressions_end_up_fitted_to_training_and_validation_observations():
     model._fit_regressions(np.arange(adata.n_obs), chosen)
     for name, value in model.module.kernels.state_dict().items():
         assert torch.equal(value, kept[name]), name
+
+
+def test_how_often_differences_count_can_be_said(trained):
+    adata, at = trained.adata.copy(), np.arange(40)
+
+    def group_weight(model):
+        return model._group_weight(targets_of(model._views(at), TARGETS), torch.from_numpy(model._groups()[at]))
+
+    for weight, expected in ((None, 0.0), (2.5, 2.5)):
+        IsoFormer.setup_anndata(adata, dna_key="dna", group_key="gene")
+        model = IsoFormer(adata, type(SMALL_ISOFORMER)(group_weight=weight))
+        assert group_weight(model) == expected, "fragments have none by themselves"
+    IsoFormer.setup_anndata(adata, dna_key="dna")
+    assert group_weight(IsoFormer(adata, type(SMALL_ISOFORMER)(group_weight=2.5))) == 0
 
 
 @pytest.mark.parametrize("fusion", ["concatenation", "linear", "perceiver", "c_abstractor"])
