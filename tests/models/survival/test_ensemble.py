@@ -113,6 +113,8 @@ def test_one_of_0_1_had_one_slope_and_no_score_of_covariates(rng):
     former = {name: value for name, value in state.items() if name not in ("covariate_weight", "averaged_p")}
     former |= {name: state[name][:, 1:] for name in ("mean_sp", "deviation_sp")}
     again = RiskEnsemble.restore(former)
+    assert not again.weights.averaged_p[0], "the score of the covariates, which it had not"
+    assert again.weights.averaged_p[1:].all()
     standardised_np = ((scores - found.mean_sp[times.stratum_n]) / found.deviation_sp[times.stratum_n])[:, 1:]
     expected = found.weights.omics * np.nanmean(standardised_np, axis=1)
     np.testing.assert_allclose(again.log_risk(scores, times.stratum_n), expected)
