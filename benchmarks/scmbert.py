@@ -1,8 +1,8 @@
 """SNARE-seq: ScMBERT pre-trained on the training libraries and fine-tuned there, judged on the test libraries.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/scmbert.py [--seeds 0 1 2] [--parts annotation thinned cell bins modality] [--models multiome RNA OmicsMLM shuffled]
-                                 [--cells 0] [--skip scANVI MultiVI] [--out DIR] [--cache DIR]
+    python benchmarks/scmbert.py [--seeds 0 1 2] [--parts annotation thinned cell bins modality small] [--models multiome RNA OmicsMLM shuffled]
+                                 [--cells 0] [--skip scANVI MultiVI averages] [--out DIR] [--cache DIR]
 
 annotation: accuracy and macro F1 of the labels, AvgBIO and AvgBATCH of the embedding before it saw labels, all of the
       test cells alone. ScMBERT and OmicsMLM are pre-trained on the training and validation libraries; "fine-tuned" is
@@ -13,14 +13,15 @@ annotation: accuracy and macro F1 of the labels, AvgBIO and AvgBATCH of the embe
       among them: an advantage), scANVI with scArches, and logistic regression on MultiVI of all cells.
       With the first seed it also prints masked value prediction and modality prediction on the test cells, beside the
       majority and what a region's popularity tells.
-thinned: the same with a fifth of the RNA counts of all cells, drawn at random: both modalities, with and without links of genes and
-      peaks (the authors' table), against RNA alone.
+thinned: the same with a fifth of the RNA counts of all cells, drawn at random: both modalities against RNA alone.
 cell: k-NN (15) on the embedding, AvgBIO and AvgBATCH, with the reconstruction of the cell and without (cell_weight=0: tokens
       alone), beside the untrained start.
 bins: k-NN (15) and fine-tuned, and masked value prediction, with bins of the training set and with bins of each cell.
 modality: modality prediction where of the tokens in question the feature, the value, or nothing is visible.
+small: 500 cells and train() as it is: CPU-seconds, and k-NN (15) on the embedding before and after.
 
-With --cells, so many training cells, drawn by the seed. --models: which of annotation and of thinned (multiome, RNA).
+With --cells, so many training cells, drawn by the seed; --skip averages: AvgBIO and AvgBATCH, which take long. --models: which
+of annotation and thinned; "linked" is multiome with the authors' links of genes and peaks.
 Every type of at least 10 cells is scored; the miscellaneous "Mis" is neither learned nor scored.
 """
 
@@ -66,7 +67,7 @@ FROZEN = ClassifierConfig(balance=0.0)
 HEADS = {"frozen": FROZEN, "fine-tuned": TUNED}
 N_LATENT = 80
 MULTIVI_EPOCHS, SCANVI_EPOCHS = 40, 100  # at most: caps beside early stopping, for the sake of CPU time
-PARTS = ["annotation", "thinned", "cell", "bins", "modality"]
+PARTS = ["annotation", "thinned", "cell", "bins", "modality", "small"]
 MODELS = ["multiome", "linked", "RNA", "OmicsMLM", "shuffled"]
 COLUMNS = ["accuracy", "macro F1", "AvgBIO", "AvgBATCH", "CPU-s"]
 BASELINES = (
@@ -95,7 +96,8 @@ THINNED_TARGETS = tuple(
 class Cells:
     """The set, or so many of its training cells, and how answers on its test cells are scored."""
 
-    def __init__(self, n: int = 0, seed: int = 0, *, thinned: bool = False) -> None:
+    def __init__(self, arguments: argparse.Namespace, seed: int, *, n: int = 0, thinned: bool = False) -> None:
+        n, self.has_averages = n or arguments.cells, "averages" not in arguments.skip
         self.data = datasets.snareseq()
         if n:
             is_test = (self.data.obs["split"] == "test").to_numpy()
@@ -127,6 +129,8 @@ class Cells:
         }
 
     def averaged(self, embedding: np.ndarray) -> dict[str, float]:
+        if not self.has_averages:
+            return {}
         batches = self.data.obs["batch"].astype(str).to_numpy()[self.evaluated]
         table = evaluation.avg_bio_batch(embedding, self.labels[self.evaluated], batches)
         return table.iloc[0][["AvgBIO", "AvgBATCH"]].to_dict()
@@ -230,7 +234,7 @@ def annotation(arguments: argparse.Namespace, *, thinned: bool = False) -> None:
     tables = []
     for seed in arguments.seeds:
         first = seed == arguments.seeds[0]
-        cells = Cells(arguments.cells, seed, thinned=thinned)
+        cells = Cells(arguments, seed, thinned=thinned)
         has_new_cells = first or thinned or arguments.cells
         rows = plain_rows(cells, arguments, seed, thinned=thinned) if has_new_cells else {}
         for model in arguments.models:
@@ -262,7 +266,7 @@ def cell(cells: Cells, seed: int) -> None:
 def bins(arguments: argparse.Namespace) -> None:
     tables = []
     for seed in arguments.seeds:
-        cells, rows = Cells(arguments.cells, seed), {}
+        cells, rows = Cells(arguments, seed), {}
         for name, per_cell in {"of the training set": False, "of each cell": True}.items():
             model = ScMBERT(cells.reference, ScMBERTConfig(seed=seed, bins_per_cell=per_cell), batch_key="batch")
             knn = KNeighborsClassifier(15)
@@ -277,7 +281,7 @@ def bins(arguments: argparse.Namespace) -> None:
 
 def modality(arguments: argparse.Namespace) -> None:
     seed = arguments.seeds[0]
-    cells, rows = Cells(arguments.cells, seed), {}
+    cells, rows = Cells(arguments, seed), {}
     for visible, changes in {
         "feature and value": {"identity_visible": True},
         "value": {},
@@ -290,13 +294,30 @@ def modality(arguments: argparse.Namespace) -> None:
         print(f"\n== modality prediction by what is visible\n{pd.DataFrame(rows).T.round(3).to_string()}", flush=True)
 
 
+def small(arguments: argparse.Namespace) -> None:
+    tables = []
+    for seed in arguments.seeds:
+        cells, rows, start = Cells(arguments, seed, n=500), {}, time.process_time()
+        model = ScMBERT(cells.reference, ScMBERTConfig(seed=seed), batch_key="batch")
+        spent, knn = time.process_time() - start, KNeighborsClassifier(15)
+        untrained = cells.probed(model.get_latent_representation(cells.data), knn)
+        rows["untrained, k-NN"] = untrained | {"CPU-s": spent}
+        start = time.process_time()
+        model.train(key_added=None, progress_bar=False)
+        spent += time.process_time() - start
+        print(f"  seed {seed}: {len(model.history['train_loss'])} epochs, {spent:.0f} CPU-s in all", flush=True)
+        rows["trained, k-NN"] = cells.probed(model.get_latent_representation(cells.data), knn) | {"CPU-s": spent}
+        tables.append(pd.DataFrame(rows).T)
+    print(f"\n== 500 cells\n{shown(pd.concat(tables), COLUMNS, 'accuracy').to_string()}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=[m for m in MODELS if m != "linked"])
     parser.add_argument("--cells", type=int, default=0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--skip", nargs="+", choices=["scANVI", "MultiVI"], default=[])
+    parser.add_argument("--skip", nargs="+", choices=["scANVI", "MultiVI", "averages"], default=[])
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
     parser.add_argument("--cache", type=Path, default=None)
     arguments = parser.parse_args()
@@ -308,11 +329,13 @@ def main() -> None:
     if "thinned" in arguments.parts:
         annotation(arguments, thinned=True)
     if "cell" in arguments.parts:
-        cell(Cells(arguments.cells, arguments.seeds[0]), arguments.seeds[0])
+        cell(Cells(arguments, arguments.seeds[0]), arguments.seeds[0])
     if "bins" in arguments.parts:
         bins(arguments)
     if "modality" in arguments.parts:
         modality(arguments)
+    if "small" in arguments.parts:
+        small(arguments)
 
 
 if __name__ == "__main__":

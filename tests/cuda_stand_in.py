@@ -5,7 +5,7 @@ tensors of two devices that meet are an error. (Of FakeTensorMode, which has no 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -134,13 +134,13 @@ class Ledger(TorchDispatchMode):
         if _waits(func, args, kwargs):
             self.waits.append(f"{func} at {_place()}")
         out = _computed(func, args, kwargs)
-        if any(isinstance(leaf, OnCuda) and leaf.dtype == torch.float64 for leaf in tree_leaves(out)):
+        if any(isinstance(leaf, OnCuda) and leaf.dtype == torch.float64 for leaf in _leaves(out)):
             self.doubles.append(f"{func} at {_place()}")
         return out
 
 
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    name, leaves = func.overloadpacket.__name__, tree_leaves((args, kwargs))
+    name, leaves = func.overloadpacket.__name__, _leaves(*args, *kwargs.values())
     there = [leaf for leaf in leaves if isinstance(leaf, OnCuda)]
     asked = torch.device(kwargs["device"]).type if kwargs.get("device") is not None else None
     to_cuda = asked == "cuda" or bool(there)
@@ -153,11 +153,29 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         assert not here, f"{func} meets tensors of two devices at {_place()}"
     if asked == "cuda":
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    out = func(*tree_map(_value, args), **tree_map(_value, kwargs))
+    out = func(*_mapped(_value, args), **{key: _mapped(_value, given) for key, given in kwargs.items()})
     if not to_cuda:
         return out.clone() if there and isinstance(out, Tensor) and name in COPIES else out
-    out = tree_map(lambda leaf: OnCuda(leaf) if isinstance(leaf, Tensor) else leaf, out)
+    out = _mapped(lambda leaf: OnCuda(leaf) if isinstance(leaf, Tensor) else leaf, out)
     return return_and_correct_aliasing(func, args, kwargs, out) if there else out
+
+
+def _leaves(*given: Any) -> list[Any]:
+    """Return what an operation is given or gives, out of lists and tuples; PyTorch's trees took longer than all operations."""
+    found = []
+    for one in given:
+        if isinstance(one, list | tuple):
+            found += _leaves(*one)
+        else:
+            found.append(one)
+    return found
+
+
+def _mapped(act: Callable[[Any], Any], given: Any) -> Any:
+    """Return the same with each leaf replaced."""
+    if isinstance(given, list | tuple):
+        return type(given)([_mapped(act, one) for one in given])
+    return act(given)
 
 
 def _value(leaf: Any) -> Any:
@@ -183,7 +201,7 @@ def _varlen(query_thd: Tensor, key_shd: Tensor, value_shd: Tensor, *where: Any) 
 
 
 def _waits(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
-    name, leaves = func.overloadpacket.__name__, tree_leaves((args, kwargs))
+    name, leaves = func.overloadpacket.__name__, _leaves(*args, *kwargs.values())
     there = any(isinstance(leaf, OnCuda) for leaf in leaves)
     if name in COPIES:
         asked = kwargs.get("device")

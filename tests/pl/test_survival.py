@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from omicsmlm import pl
@@ -49,3 +50,14 @@ def test_bands_are_the_limits_of_greenwood():
 def test_wrong_input(group, message):
     with refused(message):
         pl.survival([1, 2, 3, 4], [1, 1, 1, 1], group)
+
+
+def test_observations_without_a_time_or_an_event_are_left_out_and_counted(caplog):
+    time = pd.Series([1.0, 2.0, np.nan, 3.0, 4.0, 5.0])
+    event = pd.Series([1, 0, 1, 1, None, 1], dtype=object)
+    group = ["low", "low", "low", "high", "high", "high"]
+    with caplog.at_level("WARNING", "omicsmlm"):
+        figure = pl.survival(time, event, group, stratum=["a"] * 6)
+    assert "survival: 2 of 6 observations have no time or no event, and are left out." in caplog.text
+    _, labels = figure.axes[0].get_legend_handles_labels()
+    assert labels == ["low: 1 of 2", "high: 2 of 2"]

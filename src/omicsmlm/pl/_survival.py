@@ -1,9 +1,11 @@
 """Kaplan-Meier curves of groups of observations."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,6 +13,8 @@ from omicsmlm._censored_times import checked_times, kaplan_meier, log_rank
 from omicsmlm._checks import check_type, value_error
 from omicsmlm.pl._arguments import check_heading
 from omicsmlm.pl._figure import new_figure, saved
+
+logger = logging.getLogger(__name__)
 
 _COLORS = {
     2: ("#1f77b4", "#d62728"),
@@ -54,6 +58,27 @@ def _at_risk(axes: Axes, groups: dict[str, np.ndarray], colors: tuple[str, ...],
     axes.spines[:].set_visible(False)
 
 
+def _complete(time: Any, event: Any, group: Any, stratum: Any) -> tuple[Any, Any, Any, Any]:
+    """Return what is known of the observations that have a time and an event, where others are among them."""
+    columns = [column for column in (time, event, group, stratum) if column is not None]
+    try:
+        shapes = {np.shape(column) for column in columns}
+    except ValueError:  # lists of different lengths
+        shapes = set()
+    if len(shapes) != 1 or len(shapes.pop()) != 1:
+        return time, event, group, stratum  # refused later, with a sentence
+    known_n = ~(np.asarray(pd.isna(time)) | np.asarray(pd.isna(event)))
+    if known_n.all() or not known_n.any():
+        return time, event, group, stratum
+    logger.warning(
+        "survival: %s of %s observations have no time or no event, and are left out.",
+        f"{(~known_n).sum():,}",
+        f"{len(known_n):,}",
+    )
+    kept = [np.asarray(column)[known_n] for column in (time, event, group)]
+    return kept[0], kept[1], kept[2], None if stratum is None else np.asarray(stratum)[known_n]
+
+
 def survival(
     time: Any,
     event: Any,
@@ -69,7 +94,8 @@ def survival(
     Parameters
     ----------
     time
-        (n,) times, not negative.
+        (n,) times, not negative. Observations whose time or event is missing are left out, which a warning counts, as
+        models do not learn from them either.
     event
         (n,) whether they end with the event (1) or without (0); ticks on a curve are observations last seen without it.
     group
@@ -94,8 +120,8 @@ def survival(
     """
     check_heading(title)
     check_type("unit", unit, str, "a text", "leave it out")
-    checked = checked_times("survival", time, event, group=np.asarray(group, dtype=str))
-    time_n, event_n, group_n = checked
+    time, event, group, stratum = _complete(time, event, group, stratum)
+    time_n, event_n, group_n = checked_times("survival", time, event, group=np.asarray(group, dtype=str))
     names = sorted(np.unique(group_n), key=lambda name: (_ORDER.get(name, 9), name))
     if not 2 <= len(names) <= len(_MANY):
         raise value_error("group", f"two to {len(_MANY)} groups", str(len(names)), "divide the observations otherwise")

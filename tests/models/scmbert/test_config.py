@@ -84,6 +84,7 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     assert _config.LINEAR_SCALE == 5.0
     assert _config.LINEAR_POWER == 1.0
     assert _config.RESIDUAL_SCALE == 0.2
+    assert (_config.TRAINING_FRACTION, _config.MOST_CELLS_TRAINED_ON, _config.FEWEST_EPOCHS) == (0.5, 28_000, 6)
 
 
 def test_the_defaults():

@@ -15,6 +15,7 @@ from omicsmlm import Classifier, ClassifierConfig, ScMBERT
 from omicsmlm._draws import Draws
 from omicsmlm._types import obs_of
 from omicsmlm.nn import LatentTransformer, PackedTransformer
+from omicsmlm.training import sensible_epochs
 from tests.objects import QUIET, SMALL_SCMBERT, cells, modality, multiome, rna, state_of
 from tests.test_bad_input import refused
 
@@ -251,6 +252,19 @@ def test_of_long_cells_always_the_same_tokens_are_kept(reference, tmp_path):
         x[row, found[np.argsort(order_g[found])[12:]]] *= 3
     changed.X = sparse.csr_matrix(x)
     np.testing.assert_array_equal(reference.get_latent_representation(changed), whole)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_epochs"), [(500, 56), (2000, 14), (7060, 6), (1_000_000, 1)], ids=["small", "2,000", "SNARE-seq", "large"]
+)
+def test_a_training_without_a_number_of_epochs_sees_as_many_cells_as_the_figures_are_of(model, n, n_epochs):
+    """Of 500 and 2,000 cells 28,000 are seen; of SNARE-seq half of the usual 12 epochs."""
+    assert model._sensible_epochs(n, 128) == n_epochs
+
+
+def test_a_query_is_trained_as_long_as_by_other_families(reference):
+    query = ScMBERT.load_query_data(shifted(), reference)
+    assert query._sensible_epochs(500, 128) == sensible_epochs(500, 128) == 175
 
 
 # ---- switches -------------------------------------------------------------------------------------------------------

@@ -176,6 +176,12 @@ LINEAR_SCALE, LINEAR_POWER = 5.0, 1.0
 """A linear dimension starts with standard deviation ``LINEAR_SCALE`` · (s / s₁) ** ``LINEAR_POWER``, s its singular value."""
 RESIDUAL_SCALE = 0.2
 """Initial factor of what the network adds to a linear dimension (ours)."""
+TRAINING_FRACTION = 0.5
+"""Steps of a training where the user names no number of epochs, as a fraction of what other families take: those of the figures
+(``docs/experiments/scmbert.md``)."""
+MOST_CELLS_TRAINED_ON, FEWEST_EPOCHS = 28_000, 6
+"""Cells that pass by in such a training of a small set, about, and its fewest epochs: two CPU-minutes of cells with
+180 tokens. Training moves the embedding little from its start."""
 FORMER_CONFIG = FormerFields(
     renamed={"identity_in_sight": "identity_visible"},
     constants={

@@ -29,7 +29,15 @@ from omicsmlm.nn import Fitting
 from omicsmlm.objectives import ClusterAlignment, LatentReconstruction, TokenPrediction, expected_values
 from omicsmlm.tokenizers import FeatureGrids, TokenSets, common_features, sample_values, variable_features
 
-from ._config import FORMER_CONFIG, VALUE_WEIGHT, ScMBERTConfig, ScMBERTDerived
+from ._config import (
+    FEWEST_EPOCHS,
+    FORMER_CONFIG,
+    MOST_CELLS_TRAINED_ON,
+    TRAINING_FRACTION,
+    VALUE_WEIGHT,
+    ScMBERTConfig,
+    ScMBERTDerived,
+)
 from ._module import ScMBERTModule
 from ._token_report import TokenReport
 
@@ -158,6 +166,12 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
                 "train", "a reference that reconstructs cells (cell_weight above 0)", "one that does not", remedy
             )
         super()._prepare_training(train_indices)
+
+    def _sensible_epochs(self, n_obs: int, batch_size: int) -> int:
+        usual = super()._sensible_epochs(n_obs, batch_size)
+        if self.is_query:
+            return usual
+        return max(1, min(round(TRAINING_FRACTION * usual), max(FEWEST_EPOCHS, MOST_CELLS_TRAINED_ON // n_obs)))
 
     def _derive(self, sample: Sequence[Batch]) -> ScMBERTDerived:
         states = self.adata_manager.modalities
