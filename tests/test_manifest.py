@@ -223,3 +223,18 @@ def test_json_at_the_limits():
 def test_json_that_is_none_or_too_much(content, match):
     most = 100 if content.startswith(b"{ ") else 10**9
     refused(f"^load x: {match}", parse_json, content, "load x", most)
+
+
+def test_the_manifest_of_what_lies_within_is_checked_too(tmp_path):
+    """Once a head was loaded although the manifest of its model had been changed."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a.json").write_text("{}")
+    write_manifest(tmp_path / "model")
+    write_manifest(tmp_path)
+    assert read_directory(tmp_path, ["model/a.json"]) == {"model/a.json": b"{}"}
+    inner = tmp_path / "model" / "manifest.json"
+    inner.write_text(inner.read_text().replace("a.json", "b.json"))
+    with pytest.raises(
+        ValueError, match=r"expected the model/manifest.json that was saved, got a file that has been cha"
+    ):
+        read_directory(tmp_path, ["model/a.json"])
