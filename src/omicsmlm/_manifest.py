@@ -115,11 +115,9 @@ class _Opened(NamedTuple):
             raise value_error(self.place, f"a manifest that names {named(absent)}", "one without", AGAIN)
         if sum(entries[name][0] for name in names) > most_bytes:
             raise _too_large(f"{self.place} {self.name!r}", most_bytes)
-        for (
-            name
-        ) in entries:  # of a model within, which is not read here and vouches for it where it is loaded by itself
-            if name.endswith(f"/{MANIFEST}") and name not in names:
-                self._checked(name, *entries[name])
+        within = [name for name in entries if name.endswith(f"/{MANIFEST}") and name not in names]
+        for name in within:  # not read here, it vouches for the model within where that is loaded by itself
+            self._checked(name, *entries[name])
         return {name: self._checked(name, *entries[name]) for name in names}
 
     def _checked(self, name: str, n_bytes: int, digest: str) -> bytes:

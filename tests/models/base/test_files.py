@@ -102,9 +102,7 @@ def test_a_head_and_its_encoder_are_of_one_writing(tmp_path):
     assert read_model(tmp_path / "m" / "model", "Toy").history == SAVED.history, "it is a model by itself, too"
     shutil.rmtree(tmp_path / "m" / "model")
     shutil.copytree(tmp_path / "n" / "model", tmp_path / "m" / "model")
-    with pytest.raises(
-        ValueError, match="^load: expected the model/weights.safetensors that was saved, got a file that has"
-    ):
+    with pytest.raises(ValueError, match="^load: expected the model/manifest.json that was saved, got a file that has"):
         read_files(tmp_path / "m", "model")
 
 
