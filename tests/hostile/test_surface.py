@@ -21,6 +21,8 @@ FOUND = {
     "Survival, time: beyond float32": SENTENCES,
     "Survival.evaluate, data is a text": SENTENCES,
     "read a table of two levels of columns": SENTENCES,
+    "read a table empty": SENTENCES,
+    "gene_embedding of two levels": SENTENCES,
     "read, obs of two levels of columns": SENTENCES,
     "differential_features, modality is an array": SENTENCES,
     "pl.embedding, color is a class": SENTENCES,

@@ -69,6 +69,8 @@ def matrix_table(place: str, source: Path | pd.DataFrame) -> MatrixTable:
             raise value_error(place, "one level of names of columns", f"{source.columns.nlevels}", "join them first")
         has_names = not pd.api.types.is_integer_dtype(source.index.dtype)
         frame = names_as_column(source, "index") if has_names else source.set_axis(source.columns.astype(str), axis=1)
+    if frame.shape[1] == 0:
+        raise value_error(place, "a table with columns of numbers", "one without columns", "check what was read")
     row_names, rest = pd.Index(frame.iloc[:, 0]), frame.iloc[:, 1:]
     is_text = [_is_text(rest.iloc[:, i]) for i in range(rest.shape[1])]
     describes = np.array([text or str(c).lower() in ANNOTATIONS for text, c in zip(is_text, rest.columns, strict=True)])

@@ -27,6 +27,9 @@ def checked_gene_embedding(table: Any, config: MOJOConfig | None) -> pd.DataFram
     if not isinstance(table, pd.DataFrame):
         remedy = "put the names of the genes into its index"
         raise value_error("gene_embedding", "a DataFrame", shortened(table), remedy)
+    if table.index.nlevels > 1:
+        remedy = "put the names of the genes alone into its index"
+        raise value_error("gene_embedding", "one level of names of genes", str(table.index.nlevels), remedy)
     if table.shape[1] != width:
         remedy = f"pass MOJOConfig(gene_width={table.shape[1]})"
         raise value_error("gene_embedding", f"{width} columns, the gene_width", str(table.shape[1]), remedy)
