@@ -1,5 +1,6 @@
-"""Torch computes with its own defaults within, and has those of the caller again after, also where something fails."""
+"""Torch and numpy compute with their own defaults within, and have those of the caller again after, also where something fails."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,3 +67,11 @@ def test_names_and_signatures_stay():
 
     made = in_own_surroundings(function)
     assert (made.__name__, made.__doc__, made(1, y=3)) == ("function", "Add.", 4)
+
+
+def test_an_underflow_that_the_caller_lets_raise_is_zero_within():
+    with np.errstate(all="raise"):
+        with pytest.raises(FloatingPointError):
+            np.exp(np.array([-1e3]))
+        assert in_own_surroundings(np.exp)(np.array([-1e3]))[0] == 0
+        assert np.geterr()["under"] == "raise"

@@ -1,19 +1,21 @@
-"""What torch computes with, whatever a program has set for itself: float32 on the device that is asked for, gradients as needed.
+"""What torch and numpy compute with, whatever a program has set for itself: float32 on the device that is asked for, gradients as needed.
 
 A notebook may have ``torch.set_default_dtype(torch.float64)``, ``torch.set_default_device("cuda")``, ``torch.autocast`` or
-``torch.inference_mode`` around all that it calls. Numbers and results of a model do not depend on these.
+``torch.inference_mode`` around all that it calls, or ``numpy.seterr(all="raise")``. Numbers and results of a model do not depend on
+these.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 
+import numpy as np
 import torch
 
 
 @contextmanager
 def own_surroundings() -> Iterator[None]:
-    """Compute with torch's own defaults, and leave those of the caller as they were.
+    """Compute with torch's and numpy's own defaults, and leave those of the caller as they were.
 
     Examples
     --------
@@ -22,6 +24,7 @@ def own_surroundings() -> Iterator[None]:
     True
     """
     with ExitStack() as stack:
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
         dtype = torch.get_default_dtype()
         if dtype is not torch.float32:
             torch.set_default_dtype(torch.float32)
@@ -39,7 +42,7 @@ def own_surroundings() -> Iterator[None]:
 
 
 def in_own_surroundings[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that computes with torch's own defaults, see :func:`own_surroundings`."""
+    """Return a function that computes with torch's and numpy's own defaults, see :func:`own_surroundings`."""
 
     @wraps(function)
     def within(*args: P.args, **kwargs: P.kwargs) -> R:
