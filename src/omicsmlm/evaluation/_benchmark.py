@@ -222,17 +222,16 @@ def benchmark(
         )
     evaluated = _embeddings(data, keys)
     n_dims = next(iter(evaluated.values())).shape[1]
-    with Stages("benchmark", 1, redraws=True) as stages:
+    with Stages("benchmark", 2, redraws=True) as stages:
         stages("plain baselines")
         evaluated |= _baseline_rows(data, n_dims, baselines, batch_key)
-    reference = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
-    evaluated_n, note = _evaluated_observations(label_n, batch_n, evaluated | reference, min_cells)
-    batch_of = np.repeat("one", len(label_n)) if batch_n is None else batch_n
-    obs = pd.DataFrame({"label": label_n[evaluated_n], "batch": batch_of[evaluated_n]}, dtype="category")
-    light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[evaluated_n]))
-    for name, values in (evaluated | reference).items():
-        light.obsm[name] = np.ascontiguousarray(values[evaluated_n])
-    with Stages("benchmark", 1, redraws=True) as stages:
+        reference = {"not integrated": plain.pca(data, 50, n_top_genes=10**9, scale=False)}
+        evaluated_n, note = _evaluated_observations(label_n, batch_n, evaluated | reference, min_cells)
+        batch_of = np.repeat("one", len(label_n)) if batch_n is None else batch_n
+        obs = pd.DataFrame({"label": label_n[evaluated_n], "batch": batch_of[evaluated_n]}, dtype="category")
+        light = ad.AnnData(obs=obs.set_axis(np.asarray(data.obs_names)[evaluated_n]))
+        for name, values in (evaluated | reference).items():
+            light.obsm[name] = np.ascontiguousarray(values[evaluated_n])
         stages(f"scores of {len(evaluated)} embeddings")
         table = _totals(scib_table(light, list(evaluated), batch_n is not None, n_jobs))
     table.index.name = "embedding"
