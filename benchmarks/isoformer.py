@@ -3,7 +3,7 @@
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/isoformer.py [--parts tissues mpra isoforms] [--seeds 0 1] [--baselines-only] [--models all cds ...]
                                    [--epochs N] [--pretrain N] [--rows N] [--set width=96 ...] [--by-output]
-                                   [--cache DIR] [--out DIR]
+                                   [--shuffle protein ...] [--cache DIR] [--out DIR]
 
 Everything is fitted on the rows with ``split`` train (strengths and epochs on a part of these, by group) and scored on test;
 val is not touched. R2, Spearman and the centred, that is tissue-specific, correlation are means over outputs; for isoforms also
@@ -18,7 +18,8 @@ isoforms  RNA, the protein of the longest open reading frame, and both. The firs
 
 With --models these alone are trained, "all" or columns, and no baselines. With --rows the training rows are cut to the first so many. With --epochs
 trainings are cut short, to try the script out: the regressions beside the network are then the same, the network is not.
---set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first. --by-output tells, tissue by
+--set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first. --shuffle, a control, gives
+the sequences of a column to the models as those of other observations, drawn at random among training and among test rows. --by-output tells, tissue by
 tissue, how well the model of all predicts from each sequence alone, on the rows that have several.
 """
 
@@ -214,11 +215,13 @@ class Run(NamedTuple):
     pretrain: int
     models: list[str] | None
     changes: dict[str, Any]
+    shuffle: list[str]
     kept: Kept
 
     @property
     def tag(self) -> str:
         short = {"epochs": self.epochs, "rows": self.rows, "pretrain": self.pretrain or None}
+        short["shuffle"] = "+".join(self.shuffle) or None
         told = {**self.changes, **{name: value for name, value in short.items() if value is not None}}
         return "_".join(f"{name}={value}" for name, value in told.items())
 
@@ -230,6 +233,18 @@ def only(adata: AnnData, columns: list[str], keys: dict[str, str]) -> AnnData:
         if column not in columns:
             light.obs[column] = pd.Series([None] * light.n_obs, index=light.obs_names, dtype=object)
     return light
+
+
+def shuffled(of: Task, columns: list[str], seed: int) -> Task:
+    """The task with the sequences of columns given to other rows that have one, of the training or of the test rows."""
+    adata, rng = of.adata.copy(), np.random.default_rng(seed)
+    for column in columns:
+        texts = np.array(of.texts(column), dtype=object)
+        for of_n in (of.trained_n, of.tested_n):
+            rows = np.flatnonzero(of_n & of.visible[column])
+            texts[rows] = texts[rng.permutation(rows)]
+        adata.obs[column] = pd.Series(texts, index=adata.obs_names, dtype=object)
+    return of._replace(adata=adata)
 
 
 def trained(of: Task, columns: list[str], run: Run, seed: int) -> IsoFormer:
@@ -256,6 +271,7 @@ def foretold(of: Task, model: IsoFormer, columns: list[str]) -> np.ndarray:
 def ours(of: Task, run: Run, seed: int) -> dict[str, tuple[np.ndarray, float]]:
     """Predictions of the models and the CPU-seconds of their training."""
     columns, found = list(of.part.keys), {}
+    of = shuffled(of, run.shuffle, seed)
     for column in [c for c in columns if run.models is None or c in run.models]:
         name = f"{OURS}, {column} alone"
         stored = f"{of.name} {name} {run.tag} {seed}"
@@ -387,6 +403,7 @@ def main() -> None:
     parser.add_argument("--pretrain", type=int, default=0)
     parser.add_argument("--rows", type=int, default=None, help="training rows")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="Config of the models")
+    parser.add_argument("--shuffle", nargs="+", default=[], metavar="COLUMN")
     parser.add_argument("--by-output", action="store_true")
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None, help="folder for the scores as tables")
@@ -395,7 +412,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     changes = {name: _value(value) for name, _, value in (text.partition("=") for text in arguments.set)}
     cut = arguments.epochs, arguments.rows, arguments.pretrain
-    run = Run(arguments.seeds, *cut, arguments.models, changes, Kept(arguments.cache))
+    run = Run(arguments.seeds, *cut, arguments.models, changes, arguments.shuffle, Kept(arguments.cache))
     for name in arguments.parts:
         of = task(name, arguments.rows)
         baselines_of = plain(of) if run.models is None else {}

@@ -16,7 +16,7 @@ from ._feature_shifts import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, FeatureShi
 from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
 from ._group_folds import CrossFit, group_folds
-from ._group_regression import GroupRegression, with_differences
+from ._group_regression import GroupRegression, group_means, with_differences
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latent_head import LatentHead, drawn
@@ -75,6 +75,7 @@ __all__ = [
     "longest_frames",
     "CrossFit",
     "group_folds",
+    "group_means",
     "GroupRegression",
     "with_differences",
     "KernelRegression",
