@@ -3,7 +3,7 @@
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/isoformer.py [--parts tissues mpra isoforms] [--seeds 0 1] [--baselines-only] [--models all cds ...]
                                    [--epochs N] [--pretrain N] [--rows N] [--set width=96 ...] [--by-output]
-                                   [--shuffle protein ...] [--cache DIR] [--out DIR]
+                                   [--shuffle protein ...] [--intervals] [--cache DIR] [--out DIR]
 
 Everything is fitted on the rows with ``split`` train (strengths and epochs on a part of these, by group) and scored on test;
 val is not touched. R2, Spearman and the centred, that is tissue-specific, correlation are means over outputs; for isoforms also
@@ -20,7 +20,9 @@ With --models these alone are trained, "all" or columns, and no baselines. With 
 trainings are cut short, to try the script out: the regressions beside the network are then the same, the network is not.
 --set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first. --shuffle, a control, gives
 the sequences of a column to the models as those of other observations, drawn at random among training and among test rows. --by-output tells, tissue by
-tissue, how well the model of all predicts from each sequence alone, on the rows that have several.
+tissue, how well the model of all predicts from each sequence alone, on the rows that have several. With --intervals
+each model's lead over the best plain baseline of a block has its 95 % interval, by a paired bootstrap over the groups of the test
+rows, means of seeds.
 """
 
 import argparse
@@ -47,6 +49,8 @@ SLACK = 0.02
 """What a model of all may lose against one that was trained without the others, when it is shown one modality alone."""
 LEAST = 30
 """Test rows from which on a set of modalities gets a block of its own."""
+N_DRAWS = 500
+"""Draws of a bootstrap."""
 
 
 class Kmers(NamedTuple):
@@ -336,6 +340,41 @@ def report(of: Task, rows: pd.DataFrame) -> None:
         print(line)
 
 
+def intervals(
+    of: Task, kept: dict[str, tuple[np.ndarray, float]], found: list[dict[str, tuple[np.ndarray, float]]]
+) -> None:
+    """Print by how much the models of all seeds lead the best plain baseline, R2 and Spearman, and 95 % intervals."""
+    print(f"\n-- lead over the best plain baseline by Spearman, and 95 % interval over groups ({N_DRAWS} draws)")
+    for block, of_n in blocks(of).items():
+        usable = {name: p_nt for name, (p_nt, _) in kept.items() if np.isfinite(p_nt[of_n]).all()}
+        ours = [name for name in found[0] if np.isfinite(found[0][name][0][of_n]).all()]
+        if not usable or not ours:
+            continue
+        best = max(usable, key=lambda name: _two(of.y_nt[of_n], usable[name][of_n])[1])
+        rows = list(pd.Series(np.flatnonzero(of_n)).groupby(of.groups[of_n]).apply(np.asarray))
+        for name in ours:
+            told = lead(of.y_nt, [methods[name][0] for methods in found], usable[best], rows)
+            print(f"{block}, {name} over {best}: R2 {told[0]}, Spearman {told[1]}", flush=True)
+
+
+def lead(y_nt: np.ndarray, ours: list[np.ndarray], other_nt: np.ndarray, rows: list[np.ndarray]) -> list[str]:
+    """By how much R2 and Spearman of ours, mean of seeds, exceed the other's, in words; ``rows`` are those of each group."""
+
+    def above(at: np.ndarray) -> np.ndarray:
+        return np.mean([_two(y_nt[at], own_nt[at]) for own_nt in ours], axis=0) - _two(y_nt[at], other_nt[at])
+
+    draws = np.random.default_rng(0).integers(0, len(rows), (N_DRAWS, len(rows)))
+    drawn = [above(np.concatenate([rows[group] for group in groups])) for groups in draws]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    found = above(np.concatenate(rows))
+    return [f"{x:.3f} ({a:.3f} to {b:.3f})" for x, a, b in zip(found, low, high, strict=True)]
+
+
+def _two(y_nt: np.ndarray, predicted_nt: np.ndarray) -> np.ndarray:
+    scores = baselines.sequence_scores(y_nt, predicted_nt)
+    return np.array([scores["R2"], scores["Spearman"]])
+
+
 def by_output(of: Task, found: list[dict[str, tuple[np.ndarray, float]]]) -> None:
     """Print which sequence predicts each output best, of the model of all that is shown one alone; rows that have them all.
 
@@ -405,6 +444,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="Config of the models")
     parser.add_argument("--shuffle", nargs="+", default=[], metavar="COLUMN")
     parser.add_argument("--by-output", action="store_true")
+    parser.add_argument("--intervals", action="store_true")
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None, help="folder for the scores as tables")
     arguments = parser.parse_args()
@@ -423,6 +463,8 @@ def main() -> None:
         tables += [measured(of, methods, seed) for methods, seed in zip(found, run.seeds, strict=False)]
         rows = pd.concat(tables, ignore_index=True)
         report(of, rows)
+        if arguments.intervals and kept and found:
+            intervals(of, kept | averaged(of, kept), found)
         if arguments.by_output and len(of.part.keys) > 1:
             by_output(of, found)
         if arguments.out is not None:

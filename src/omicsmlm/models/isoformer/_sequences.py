@@ -53,7 +53,8 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
             Layer with the log expression; None for ``X``.
         group_key
             Column with the group of each observation, say the gene of an isoform: a group is never divided between training
-            and validation.
+            and validation, and the isoforms of a gene are predicted together (:meth:`IsoFormer.predict`). An observation
+            without one is a group of its own.
         batch_key
             Column with the batch; registered, and not used.
         translate
