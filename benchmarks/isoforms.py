@@ -14,7 +14,7 @@ of the seeds.
 Length predicts by itself (the longer, the more). Ridges are fitted on the same folds: on the lengths of RNA and protein, on k-mers,
 and on the eleven features of the transcript's architecture. With --epochs the network is cut short; the regressions beside it are not.
 With --experts each expert of IsoFormer predicts by itself, too; with --controls the model also predicts isoforms as ones that are
-alone in their gene, and with the genes of the tested isoforms permuted.
+alone in their gene, with the genes of the tested isoforms permuted, and without the column of genes.
 """
 
 import argparse
@@ -35,7 +35,8 @@ from omicsmlm.evaluation import sequence_baselines as baselines
 from omicsmlm.nn import Composition
 
 OURS, LENGTH = "IsoFormer", "length of the protein"
-ALONE, SHUFFLED = "IsoFormer, each isoform by itself", "IsoFormer, genes permuted"
+ALONE, SHUFFLED = "IsoFormer, each isoform as the only one", "IsoFormer, genes permuted"
+UNKNOWN = "IsoFormer, no genes"
 N_FOLDS, N_DRAWS = 5, 2000
 MOST_RNA = 12_288
 """Residues of the end of an RNA that are read, as by IsoFormer."""
@@ -130,20 +131,22 @@ def main() -> None:
         IsoFormer.setup_anndata(own, rna_key="rna", protein_key="protein", group_key="gene_id")
         model = IsoFormer(own, IsoFormerConfig(seed=seed))
         model.train(arguments.epochs, progress_bar=False, key_added=None)
-        weight_se, names = model.module.weight_se, model.module.experts
-        print("  ", dict(zip(names, weight_se[-1].numpy().round(2).tolist(), strict=True)), flush=True)
+        level_se, names = model.module.level_se, model.module.experts
+        print("   level ", dict(zip(names, level_se[-1].numpy().round(2).tolist(), strict=True)), flush=True)
         print(
             "   within", dict(zip(names, model.module.within_se[-1].numpy().round(2).tolist(), strict=True)), flush=True
         )
         found = {OURS: model.predict(tested).to_numpy()}
         if arguments.controls:
             genes = tested.obs["gene_id"].to_numpy()
-            for control, own in {ALONE: None, SHUFFLED: np.random.default_rng(seed).permutation(genes)}.items():
+            permuted = np.random.default_rng(seed).permutation(genes)
+            changed = {ALONE: {"gene_id": None}, SHUFFLED: {"gene_id": permuted}, UNKNOWN: {}}
+            for control, columns in changed.items():
                 other = tested.copy()
-                other.obs["gene_id"] = own
+                other.obs = other.obs.drop(columns="gene_id").assign(**columns)
                 found[control] = model.predict(other).to_numpy()
         for place, name in enumerate(names if arguments.experts else []):
-            weight_se[:] = model.module.within_se[:] = torch.eye(len(names))[place]
+            level_se[:] = model.module.within_se[:] = torch.eye(len(names))[place]
             found[f"of that: {name}"] = model.predict(tested).to_numpy()
         return found
 

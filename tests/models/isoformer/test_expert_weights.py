@@ -18,7 +18,7 @@ from omicsmlm.models.isoformer._expert_weights import (
     stacked,
     with_level,
 )
-from omicsmlm.models.isoformer._held_out import Predictions, differences, levels, observed
+from omicsmlm.models.isoformer._held_out import Predictions, differences, observed
 from omicsmlm.models.isoformer._module import IsoFormerModule
 from tests.objects import SMALL_ISOFORMER
 
@@ -277,18 +277,18 @@ def test_levels_and_differences_of_groups_have_weights_of_their_own():
     chance = torch.randn(120, 1, 1, generator=seeded())
     validation = every._replace(predicted_net=torch.cat([every.predicted_net, chance], 1))
     fit_weights(module, every, validation, 1.0, seeded())
-    assert module.weight_se[7].argmax() == 0
+    assert module.level_se[7].argmax() == 0
     assert module.within_se[7].argmax() == 1
-    assert module.weight_se[7, 3] < 0.02, "the network follows chance"
+    assert module.level_se[7, 3] == module.within_se[7, 3] < 0.02, "the network follows chance"
     parts = [
-        torch.einsum("net,e->nt", validation.predicted_net, of_se[7]) for of_se in (module.weight_se, module.within_se)
+        torch.einsum("net,e->nt", validation.predicted_net, of_se[7]) for of_se in (module.level_se, module.within_se)
     ]
     error = (with_level(*parts, given.group_n) - given.target.values).square().mean()
-    fit_weights(module, every, validation, 0.0, seeded())
-    torch.testing.assert_close(module.within_se, module.weight_se)
     alone_n1 = torch.einsum("net,e->nt", validation.predicted_net, module.weight_se[7])
     assert error < 0.4 * (alone_n1 - given.target.values).square().mean()
-    assert levels(given).target_x[0] == levels(given).target_x[1]
+    fit_weights(module, every, validation, 0.0, seeded())
+    for name in ("level_se", "within_se"):
+        torch.testing.assert_close(module.get_buffer(name), module.weight_se)
 
 
 def test_without_regressions_the_network_predicts():

@@ -59,23 +59,38 @@ def fit_weights(
     if crossed is None:
         return
     has_se = weight_se[:, :-1] > 0
+    own_se = stacked(crossed, has_se, partial(observed, group_weight=group_weight))
+    _divide(module, validation, _combined(validation, own_se), has_se, {"weight_se": own_se}, group_weight)
     if module.has_within and group_weight:
         at = module.experts.index(OF_ARCHITECTURE) if OF_ARCHITECTURE in module.experts else None
         level_se = parsimonious(crossed, has_se, levels, None, generator)
         within_se = parsimonious(crossed, has_se, differences, at, generator)
-    else:
-        level_se = within_se = stacked(crossed, has_se, partial(observed, group_weight=group_weight))
-    level_nt, within_nt = (
-        torch.einsum("net,ne->nt", validation.predicted_net[:, :-1], of_se[validation.set_n])
-        for of_se in (level_se, within_se)
-    )
-    if within_se is not level_se:
-        level_nt = with_level(level_nt, within_nt, validation.group_n)
-    pair = torch.stack([level_nt, validation.predicted_net[:, -1]], 1)
+        both = _combined(validation, level_se), _combined(validation, within_se)
+        found = {"level_se": level_se, "within_se": within_se}
+        _divide(module, validation, with_level(*both, validation.group_n), has_se, found, group_weight)
+    elif module.has_within:
+        for name in ("level_se", "within_se"):
+            module.get_buffer(name).copy_(weight_se)
+
+
+def _combined(validation: Predictions, weight_se: Tensor) -> Tensor:
+    """Return the weighted sum of the regressions' predictions, (n, t)."""
+    return torch.einsum("net,ne->nt", validation.predicted_net[:, :-1], weight_se[validation.set_n])
+
+
+def _divide(
+    module: IsoFormerModule,
+    validation: Predictions,
+    combined_nt: Tensor,
+    has_se: Tensor,
+    found: dict[str, Tensor],
+    group_weight: float,
+) -> None:
+    """Divide the prediction between the regressions, by the weights that were found for them, and the network, in place."""
+    pair = torch.stack([combined_nt, validation.predicted_net[:, -1]], 1)
     fraction_s1 = network_fraction(validation._replace(predicted_net=pair), has_se.any(1), group_weight)[:, None]
-    weight_se.copy_(torch.cat([level_se * (1 - fraction_s1), fraction_s1], 1))
-    if module.has_within:
-        module.get_buffer("within_se").copy_(torch.cat([within_se * (1 - fraction_s1), fraction_s1], 1))
+    for name, of_se in found.items():
+        module.get_buffer(name).copy_(torch.cat([of_se * (1 - fraction_s1), fraction_s1], 1))
 
 
 def with_level(level_nt: Tensor, within_nt: Tensor, group_n: Tensor) -> Tensor:

@@ -36,8 +36,8 @@ class PredictingModel(PretrainedModel):
 
         Where differences within groups count, as those of isoforms (:attr:`IsoFormerConfig.group_weight`), the observations of
         a group are read together, whichever are asked for: the level is predicted of all of them, and how each differs from
-        their mean. The prediction then depends on which members of its group the object holds. Without the column of groups
-        each observation is predicted as one that is alone in its group.
+        their mean. The prediction then depends on which members of its group the object holds. Where the object has no column of
+        groups, a line in the log says so, and each observation is predicted by itself, level and differences at once.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class PredictingModel(PretrainedModel):
             (n_obs, n_targets) float32 in the units of the training targets, with the names of observations and variables.
         """
         targets = self.adata_manager.modalities[TARGETS]["vocabulary"]
-        if self.derived.experts.within:
+        if self.derived.experts.within and self._has_groups(data):
             values, names_n = self._predicted_by_group(data, indices, batch_size, len(targets))
         else:
             values, names_n = self.map_observations(data, indices, batch_size, len(targets), self._predicted)
@@ -60,6 +60,13 @@ class PredictingModel(PretrainedModel):
 
     def _predicted(self, batch: Batch) -> Tensor:
         return self._from_views(self.parts.tokenizer(batch))
+
+    def _has_groups(self, data: AnnData | None) -> bool:
+        """Return whether an object has the column of groups, and tell the user if it has none."""
+        has = self._group_key in self.manager_for(data).adata.obs
+        if not has:
+            announce(f"IsoFormer: no column {self._group_key!r} of groups; each observation is predicted by itself.")
+        return has
 
     def _predicted_by_group(
         self,
@@ -70,11 +77,7 @@ class PredictingModel(PretrainedModel):
     ) -> tuple[np.ndarray, pd.Index]:
         """Return predictions, (n, t), and names of the observations that are asked for; all of their groups are read."""
         obs = self.manager_for(data).adata.obs
-        asked, group_n = checked_indices(indices, len(obs)), np.arange(len(obs))
-        if self._group_key in obs:
-            group_n = group_numbers(obs[self._group_key])
-        else:
-            announce(f"IsoFormer: no column {self._group_key!r} of groups; each observation is predicted by itself.")
+        asked, group_n = checked_indices(indices, len(obs)), group_numbers(obs[self._group_key])
         read = np.flatnonzero(np.isin(group_n, group_n[asked]))
         both, _ = self.map_observations(data, read, batch_size, 2 * n_targets, self._predicted_parts)
         level_nt, within_nt = torch.from_numpy(both).double().chunk(2, dim=1)
