@@ -16,7 +16,7 @@ from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT
 from omicsmlm.data._names import digests_of
 from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
-from omicsmlm.nn import FoldSizes
+from omicsmlm.nn import FoldSizes, _linear_initialization
 from tests.objects import QUIET, SMALL, SMALL_SCMBERT, cells, modality, multiome, rna
 
 CONFIG = replace(SMALL, n_variable=12, n_common=15)
@@ -288,6 +288,40 @@ def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path)
     assert all(weight.requires_grad for weight in after), "heads and other trainings may move it"
     model.save(tmp_path / "model")
     assert OmicsMLM.load(tmp_path / "model", mdata).derived.by_links_alone == alone
+
+
+def partly_paired(n_more: int) -> tuple[MuData, pd.DataFrame]:
+    """Forty cells with RNA and ATAC, ten with ATAC alone, and more with RNA alone."""
+    mdata, links = linked_halves(50 + n_more)
+    rna, atac = mdata["rna"][: 40 + n_more].copy(), mdata["atac"][:50].copy()
+    atac.obs_names = [*rna.obs_names[:40], *atac.obs_names[40:]]
+    return MuData({"rna": rna, "atac": atac}), links
+
+
+@pytest.mark.parametrize("family", [OmicsMLM, ScMBERT])
+@pytest.mark.parametrize("n_more", [0, 60])
+def test_modalities_are_fitted_by_pairs_in_both_directions_where_they_are_trained(family, n_more, monkeypatch):
+    """However many cells have RNA alone: what links alone initialise is not trained, and what is trained they alone do not."""
+    fitted, fit = [], _linear_initialization.with_pairs
+    monkeypatch.setattr(_linear_initialization, "with_pairs", lambda *args: fitted.append(args) or fit(*args))
+    mdata, links = partly_paired(n_more)
+    config = {OmicsMLM: SMALL, ScMBERT: SMALL_SCMBERT}[family]
+    assert family(mdata.copy(), config, links=links).derived.by_links_alone
+    assert fitted == [], "of forty pairs the links say more"
+    monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 40)
+    assert not family(mdata, config, links=links).derived.by_links_alone
+    assert [args[1].shape[0] for args in fitted] == [50, 40 + n_more], "from all cells with ATAC, and from all with RNA"
+
+
+def test_pairs_are_counted_among_the_observations_that_a_model_is_initialised_with(monkeypatch):
+    monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 40)
+    mdata, links = partly_paired(0)
+    assert not OmicsMLM(mdata, SMALL, links=links).derived.by_links_alone
+    monkeypatch.setattr("omicsmlm.models.base._model.SAMPLE_SIZE", 45)
+    config = OmicsMLMConfig(width=16)
+    model = OmicsMLM(mdata, config, links=links)
+    assert model.derived.by_links_alone, "fewer than forty of these have both"
+    assert model.config.n_linear == 80, "by the same count"
 
 
 class Interruption(Callback):
