@@ -20,7 +20,8 @@ from ._linked_estimates import (
     linked_estimates,
     with_pairs,
 )
-from ._ridge_estimates import Directions, Estimates, centred_within, own_estimates, ridge_estimates, shrunk
+from ._own_estimates import centred_within, own_estimates
+from ._ridge_estimates import Directions, Estimates, ridge_estimates, shrunk
 
 FEWEST_PAIRED = 100
 """Paired observations from which on one modality is initialised by its regression on another: a correlation of 0.2 is then

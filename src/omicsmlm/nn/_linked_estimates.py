@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from ._own_estimates import half_precision
 from ._ridge_estimates import (
     CORRELATIONS,
     Directions,
     Estimates,
     FoldEstimates,
     correlations,
-    half_precision,
     ridge_estimates,
     size_of,
 )

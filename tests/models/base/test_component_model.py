@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
@@ -17,7 +16,7 @@ from omicsmlm.data._names import digests_of
 from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
 from omicsmlm.nn import FoldSizes, _linear_initialization
-from tests.objects import QUIET, SMALL, SMALL_SCMBERT, cells, modality, multiome, rna
+from tests.objects import QUIET, SMALL, SMALL_SCMBERT, linked_halves, modality, multiome, rna
 
 CONFIG = replace(SMALL, n_variable=12, n_common=15)
 
@@ -208,27 +207,6 @@ def test_of_noise_one_modality_says_nothing_of_the_other_in_the_cells_it_was_fit
 
     assert agreement(renamed) > 0.8
     assert abs(agreement(lambda data: data)) < 0.3
-
-
-def linked_halves(n: int = 150, seed: int = 0) -> tuple[MuData, pd.DataFrame]:
-    """RNA of some cells and ATAC of others, of three types, and links: four peaks a gene, accessible where it is expressed."""
-    rng = np.random.default_rng(seed)
-    log_kg = rng.normal(0, 1, (3, 24))
-    obs = cells(2 * n)
-    type_n = obs["type"].cat.codes.to_numpy()
-    rna_ng = rng.poisson(np.exp(log_kg[type_n[:n]]))
-    rate_np = np.exp(np.repeat(log_kg[type_n[n:]], 4, axis=1) - 1.5)
-    atac_np = rng.random(rate_np.shape) < 1 - np.exp(-rate_np)
-    names = {"rna": [f"g{j}" for j in range(24)], "atac": [f"chr1:{100 * j}-{100 * j + 50}" for j in range(96)]}
-    parts = {
-        name: AnnData(sparse.csr_matrix(x.astype(np.float32)), obs.iloc[at], pd.DataFrame(index=names[name]))
-        for name, x, at in (("rna", rna_ng, slice(0, n)), ("atac", atac_np, slice(n, 2 * n)))
-    }
-    for part in parts.values():
-        del part.obs["type"], part.obs["batch"]
-    mdata = MuData(parts)
-    mdata.obs[["type", "batch"]] = obs.loc[mdata.obs_names]
-    return mdata, pd.DataFrame({"gene": np.repeat(names["rna"], 4), "peak": names["atac"]})
 
 
 def across(embedding: np.ndarray, mdata: MuData) -> tuple[float, float]:
