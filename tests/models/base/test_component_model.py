@@ -8,6 +8,7 @@ import torch
 from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
 from mudata import MuData
+from pandas import DataFrame
 from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -268,7 +269,7 @@ def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path)
     assert OmicsMLM.load(tmp_path / "model", mdata).derived.by_links_alone == alone
 
 
-def partly_paired(n_more: int) -> tuple[MuData, pd.DataFrame]:
+def partly_paired(n_more: int) -> tuple[MuData, DataFrame]:
     """Forty cells with RNA and ATAC, ten with ATAC alone, and more with RNA alone."""
     mdata, links = linked_halves(50 + n_more)
     rna, atac = mdata["rna"][: 40 + n_more].copy(), mdata["atac"][:50].copy()
