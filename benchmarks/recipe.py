@@ -62,6 +62,9 @@ RECIPES = {
     "own neighbours 30": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 30.0}),
     "half batch strength": Recipe({"batch_strength": 0.5}),
     "batch left in": Recipe({"batch_strength": 0.0}),
+    "no adversary": Recipe(constants={"ADVERSARY_WEIGHT": 0.0}),
+    "no neighbours": Recipe(constants={"NEIGHBOUR_WEIGHT": 0.0}),
+    "no alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 0.0}),
 }
 
 
@@ -243,6 +246,10 @@ def main() -> None:
         "\nRegret (best plain baseline less ours; below 0 is better)\n",
         whole.round(3).unstack(0).swaplevel(axis=1).T.to_string(),
     )
+    largest = whole.groupby(level=1, sort=False).max().max(axis=1)
+    print("\nLargest regret over all sets\n", largest.sort_values().round(3).to_string())
+    if len(names) == 1 or len(recipes) == 1:
+        return  # nothing to choose by, or among
     lines = []
     for left_out in names:
         others = whole.drop(index=left_out, level=0).groupby(level=1, sort=False)
@@ -264,8 +271,6 @@ def main() -> None:
         )
     print("\nChosen without the set, and what it gives there, beside what the set itself would have chosen")
     print(pd.DataFrame(lines).round(3).to_string(index=False))
-    largest = whole.groupby(level=1, sort=False).max().max(axis=1)
-    print("\nLargest regret over all sets\n", largest.sort_values().round(3).to_string())
 
 
 if __name__ == "__main__":
