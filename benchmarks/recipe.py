@@ -2,6 +2,7 @@
 
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/recipe.py [--recipes default constant …] [--sets …|variants] [--seeds 0] [--cache DIR] [--baselines-only] [--errors]
+    python benchmarks/recipe.py --recipes default --sets kept_back --data DIR [--seeds 0 1 2]
 
 A recipe is a set of changes to the configuration (``RECIPES``). Each is trained on each set; the regret of a recipe on a set is
 the score of the best plain baseline of the set less its own, for the scib total, the accuracy and macro F1 of the linear probe,
@@ -10,7 +11,8 @@ of the least mean); it is reported on the set that was left out. Plain baselines
 of these, with at most 80 dimensions, scVI, TotalVI and MultiVI.
 Of several seeds the means are compared, and their standard deviations printed; --errors prints the standard errors of the regrets
 of both probes, by a paired bootstrap over cells. ``--sets variants`` takes sets that no recipe was
-compared on (``_recipe_sets.VARIANTS``). Embeddings are kept in the cache, so that a further recipe costs its own training and
+compared on (``_recipe_sets.VARIANTS``), ``--sets kept_back`` sets out of a folder of yours that had no part in any choice
+(``_kept_back.SOURCES``): with one recipe nothing is chosen on them. Embeddings are kept in the cache, so that a further recipe costs its own training and
 scoring alone.
 """
 
@@ -26,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from _cache import Kept
+from _kept_back import SOURCES, kept_back
 from _paired_errors import paired_error, predicted
 from _recipe_sets import SETS, VARIANTS, Data, Set
 
@@ -239,7 +242,9 @@ def errors(name: str, table: pd.DataFrame, recipe: str, seeds: list[int], keep: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", choices=["variants", *ALL], default=list(SETS))
+    groups = {"variants": list(VARIANTS), "kept_back": list(SOURCES)}
+    parser.add_argument("--sets", nargs="+", choices=[*groups, *ALL, *SOURCES], default=list(SETS))
+    parser.add_argument("--data", type=Path, default=Path("kept-back"), help="folder with the files of kept_back")
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--baselines-only", action="store_true")
@@ -249,7 +254,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     recipes = [] if arguments.baselines_only else arguments.recipes
-    names = [n for name in arguments.sets for n in (VARIANTS if name == "variants" else [name])]
+    names = [n for name in arguments.sets for n in groups.get(name, [name])]
+    ALL.update(kept_back(arguments.data))
     keep = Scores(arguments.cache)
     tables = {name: table_of(name, recipes, arguments.seeds, keep, arguments.skip) for name in names}
     if not recipes:

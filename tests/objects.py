@@ -230,3 +230,24 @@ def draws_for(views: dict[str, View], seed: int = 0) -> Draws:
 
 NO_BATCH = Batch({}, {}, {}, torch.zeros(0, 0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
 """For objectives that only ask a batch how many ranks share it."""
+
+
+def linked_halves(n: int = 150, seed: int = 0) -> tuple[MuData, pd.DataFrame]:
+    """RNA of some cells and ATAC of others, of three types, and links: four peaks a gene, accessible where it is expressed."""
+    rng = np.random.default_rng(seed)
+    log_kg = rng.normal(0, 1, (3, 24))
+    obs = cells(2 * n)
+    type_n = obs["type"].cat.codes.to_numpy()
+    rna_ng = rng.poisson(np.exp(log_kg[type_n[:n]]))
+    rate_np = np.exp(np.repeat(log_kg[type_n[n:]], 4, axis=1) - 1.5)
+    atac_np = rng.random(rate_np.shape) < 1 - np.exp(-rate_np)
+    names = {"rna": [f"g{j}" for j in range(24)], "atac": [f"chr1:{100 * j}-{100 * j + 50}" for j in range(96)]}
+    parts = {
+        name: AnnData(sparse.csr_matrix(x.astype(np.float32)), obs.iloc[at], pd.DataFrame(index=names[name]))
+        for name, x, at in (("rna", rna_ng, slice(0, n)), ("atac", atac_np, slice(n, 2 * n)))
+    }
+    for part in parts.values():
+        del part.obs["type"], part.obs["batch"]
+    mdata = MuData(parts)
+    mdata.obs[["type", "batch"]] = obs.loc[mdata.obs_names]
+    return mdata, pd.DataFrame({"gene": np.repeat(names["rna"], 4), "peak": names["atac"]})

@@ -42,7 +42,10 @@ def own_surroundings() -> Iterator[None]:
 
 
 def in_own_surroundings[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that computes with torch's and numpy's own defaults, see :func:`own_surroundings`."""
+    """Return a function that computes with torch's and numpy's own defaults, see :func:`own_surroundings`.
+
+    Public methods call one another, and any may be the first: each stands on its own. To enter again takes 20 microseconds.
+    """
 
     @wraps(function)
     def within(*args: P.args, **kwargs: P.kwargs) -> R:

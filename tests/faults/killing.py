@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from omicsmlm import Classifier, OmicsMLM, Survival
+from omicsmlm.models import OmicsModel
 from tests.fixtures.make import FIXTURES, OBJECTS
-from tests.objects import QUIET
+from tests.objects import QUIET, SMALL, linked_halves
 from tests.test_contract import FAMILIES, new
 
 N_EPOCHS = 6
@@ -54,18 +55,30 @@ def killed(child: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
-def training(name: str, folder: Path, n: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Kill the trainings of a family n times, each going on from the last checkpoint.
+def linked() -> OmicsMLM:
+    """Return a model of which a training leaves out what links alone initialised."""
+    mdata, links = linked_halves(60)
+    return OmicsMLM(mdata, SMALL, batch_key="batch", links=links)
+
+
+TRAINED: dict[str, tuple[int, Callable[[], OmicsModel]]] = {
+    "OmicsMLM, several": (3, lambda: new(FAMILIES["OmicsMLM, several"])),
+    "OmicsMLM, links": (1, linked),
+} | {name: (1, lambda name=name: new(FAMILIES[name])) for name in ("ScMBERT, RNA", "MOJO", "TxFM", "IsoFormer")}
+"""What is trained and killed, and how often beside one another."""
+
+
+def training(make: Callable[[], OmicsModel], folder: Path, n: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Kill the trainings of a model n times, each going on from the last checkpoint.
 
     Returns
     -------
     n_killed, n_wrong
         Kills, and trainings that did not end with the weights of one that nobody killed.
     """
-    family = FAMILIES[name]
 
     def train(into: Path) -> None:
-        model = new(family)
+        model = make()
         begun = into if (into / "last.ckpt").exists() else None
         model.train(N_EPOCHS, checkpoint_dir=into, resume_from=begun, **QUIET)
         weights = {key: value.numpy() for key, value in model.module.state_dict().items()}
@@ -171,10 +184,9 @@ def _embedding_in(path: Path) -> np.ndarray:
 
 def all_kills(n: int, folder: Path, rng: np.random.Generator) -> Iterator[tuple[str, int, int]]:
     """Go through what is killed: its name, kills, and what was wrong afterwards; n kills in all at least."""
-    several = {"OmicsMLM, several": 4, "ScMBERT, RNA": 1, "MOJO": 1, "TxFM": 1, "IsoFormer": 1}
     shares: list[tuple[str, float, Callable[[Path, int], tuple[int, int]]]] = [
-        (f"train {name}", 0.05 * part, lambda at, k, name=name: training(name, at, k, rng))
-        for name, part in several.items()
+        (f"train {name}", 0.05 * part, lambda at, k, make=make: training(make, at, k, rng))
+        for name, (part, make) in TRAINED.items()
     ]
     shares += [
         (f"save {name}", 0.15, lambda at, k, name=name: saving(name, at, k, rng))

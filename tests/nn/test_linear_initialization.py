@@ -19,7 +19,7 @@ from omicsmlm.nn import (
     ridge_estimates,
     with_pairs,
 )
-from omicsmlm.nn._linked_estimates import PairedValues, Pairs
+from omicsmlm.nn._linked_estimates import Pairs
 from omicsmlm.nn._ridge_estimates import shrunk
 
 
@@ -262,7 +262,7 @@ def test_directions_of_full_rank_are_all_kept(rng):
 
 
 @pytest.mark.parametrize("n_both", [0, 60])
-def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, monkeypatch):
+def test_links_bring_together_what_few_observations_have_both_of(n_both, rng):
     x = {"a": rng.normal(size=(200, 6)).astype(np.float32), "b": rng.normal(size=(200, 9)).astype(np.float32)}
     has = {"a": np.arange(200) < 100 + n_both, "b": np.arange(200) >= 100}
     own, link = {m: x[m][has[m]] for m in x}, sparse.csr_matrix(rng.random((6, 9)) * (rng.random((6, 9)) < 0.4))
@@ -270,26 +270,27 @@ def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, mo
     fitting = Fitting(0, fold_n=fold_n, links={("a", "b"): link})
     components = initial_components(own, has, {"a": 3, "b": 2}, fitting)
     both = has["a"] & has["b"]
-    pairs = {m: np.flatnonzero(both[has[m]]) for m in x}
 
-    def expected(name, other, positions):
+    def expected(name, other, pairs):
         found = components[name]
         directions = Directions(found.estimates[name].weights_gk, found.strength_k)
         links = link if name == "a" else link.T.tocsr()
         return linked_estimates(
-            own[name], directions, own[other], links, seed=0, fold_n=fold_n[has[other]], pairs=positions
+            own[name], directions, own[other], links, seed=0, fold_n=fold_n[has[other]], pairs=pairs
         )
 
-    of_b = expected("b", "a", Pairs(pairs["b"], pairs["a"]))
-    np.testing.assert_array_equal(components["b"].estimates["a"].weights_gk, of_b.weights_gk)
-    if n_both:  # of those with a fewer than half have b, of those with b more than half have a
-        monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", n_both)
-        found = initial_components(own, has, {"a": 3, "b": 2}, fitting)
-        np.testing.assert_array_equal(found["b"].estimates["a"].weights_gk, of_b.weights_gk)
-        joined, target_nk = found["a"].estimates["b"], x["a"][both] @ found["a"].estimates["a"].weights_gk
-        values = PairedValues(x["b"][both], target_nk, fold_n[both])
-        by_both = with_pairs(expected("a", "b", None), values, 0)
+    for name, other in (("a", "b"), ("b", "a")):
+        target_pk = x[name][both] @ components[name].estimates[name].weights_gk
+        pairs = Pairs(np.flatnonzero(both[has[other]]), target_pk)
+        alone = expected(name, other, pairs)
+        np.testing.assert_array_equal(components[name].estimates[other].weights_gk, alone.weights_gk)
+        if not n_both:
+            continue
+        not_alone = fitting._replace(by_links_alone=False)
+        joined = initial_components(own, has, {"a": 3, "b": 2}, not_alone)[name].estimates[other]
+        by_both = with_pairs(expected(name, other, None), own[other], pairs, 0, fold_n[has[other]])
         np.testing.assert_allclose(joined.weights_gk, by_both.weights_gk, rtol=1e-5)
-        less = initial_components(own, has, {"a": 3, "b": 2}, fitting._replace(shrinks=True))["a"].estimates["b"]
-        mean_k = target_nk.mean(0)
-        np.testing.assert_allclose(less.weights_gk, shrunk(joined, mean_k).weights_gk, rtol=1e-4, atol=1e-7)
+        assert np.abs(joined.weights_gk - alone.weights_gk).max() > 0.01
+        less = initial_components(own, has, {"a": 3, "b": 2}, not_alone._replace(shrinks=True))[name].estimates[other]
+        expected_gk = shrunk(joined, target_pk.mean(0)).weights_gk
+        np.testing.assert_allclose(less.weights_gk, expected_gk, rtol=1e-4, atol=1e-7)

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from omicsmlm.nn import Directions, linked_estimates, linked_weights, own_estimates, ridge_estimates, with_pairs
-from omicsmlm.nn._linked_estimates import PairedValues, Pairs, _precision, deviations
+from omicsmlm.nn import (
+    Directions,
+    is_tied_by_links,
+    linked_estimates,
+    linked_weights,
+    own_estimates,
+    ridge_estimates,
+    with_pairs,
+)
+from omicsmlm.nn._linked_estimates import Pairs, _precision, deviations
 from omicsmlm.nn._transport import transported
 
 
@@ -92,7 +100,7 @@ def test_pairs_are_carried_to_their_own_components(halves, monkeypatch):
     genes, peaks, link, weights = halves
     link = link.multiply(np.where(np.arange(40) < 20, 1.0, 0.0)[:, None]).tocsr()  # half of the genes have no peaks
     truth, fold_n = genes @ weights, np.arange(600) % 10
-    pairs = Pairs(np.arange(200), np.arange(100, 300))  # observations 100 to 299 are among both
+    pairs = Pairs(np.arange(100, 300), truth[100:300])  # observations 100 to 299 are among both
     alone = linked_estimates(genes[100:], directed(weights), peaks[:600], link, seed=0, fold_n=fold_n)
     told = [linked_estimates(genes[100:], directed(weights), peaks[:600], link, seed=0, fold_n=fold_n, pairs=pairs)]
     monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 200)
@@ -118,8 +126,8 @@ def test_few_pairs_with_links_are_better_than_either_alone(halves):
     link = link.multiply(np.where(np.arange(40) < 20, 1.0, 0.0)[:, None]).tocsr()  # half of the genes have no peaks
     truth, fold_n = genes @ weights, np.arange(600) % 10
     linked = linked_estimates(genes[600:], directed(weights), peaks[:600], link, seed=0, fold_n=fold_n)
-    pairs = PairedValues(peaks[:60], truth[:60], fold_n[:60])
-    regressed, joined = ridge_estimates(peaks[:60], truth[:60], 0), with_pairs(linked, pairs, 0)
+    pairs = Pairs(np.arange(60), truth[:60])
+    regressed, joined = ridge_estimates(peaks[:60], truth[:60], 0), with_pairs(linked, peaks[:600], pairs, 0, fold_n)
 
     def mean_r(found):
         told = peaks[700:] @ found.weights_gk
@@ -129,11 +137,14 @@ def test_few_pairs_with_links_are_better_than_either_alone(halves):
     assert joined.folds.weights_fgk.shape == linked.folds.weights_fgk.shape
 
 
-def test_with_pairs_weighs_by_what_left_out_observations_say(halves):
+@pytest.mark.parametrize("n_unpaired", [0, 520])
+def test_with_pairs_weighs_by_what_left_out_observations_say(halves, n_unpaired):
     genes, peaks, link, weights = halves
     truth, fold_n = genes[:80] @ weights, np.arange(80) % 4
     linked = linked_estimates(genes[600:], directed(weights), peaks[:600], link, seed=0, fold_n=np.arange(600) % 4)
-    joined = with_pairs(linked, PairedValues(peaks[:80], truth, fold_n), 0)
+    n = 80 + n_unpaired  # observations 0 to 79 are the last of all, in reverse
+    x_no, folds = peaks[:n][::-1], (np.arange(n) % 4)[::-1]
+    joined = with_pairs(linked, x_no, Pairs(np.arange(n - 80, n), truth[::-1]), 0, folds)
     regressed = ridge_estimates(peaks[:80], truth, 0, fold_n)
     told = []
     for source in (linked, regressed):
@@ -158,6 +169,20 @@ def test_with_pairs_weighs_by_what_left_out_observations_say(halves):
     )
     np.testing.assert_allclose(left_out, truth.mean(0) + size * (mean - truth.mean(0)), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(joined.precision_k, _precision(mean, truth), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_one", "n_other", "n_both", "expected"),
+    [(600, 600, 499, True), (600, 600, 500, False), (1000, 1000, 500, True), (1000, 999, 500, False)],
+)
+@pytest.mark.parametrize("n_more", [0, 5000])
+def test_most_of_the_smaller_modality_tie_both_directions(n_one, n_other, n_both, n_more, expected):
+    n = n_one + n_other - n_both + n_more
+    one, other = np.arange(n) < n_one, (np.arange(n) >= n_one - n_both) & (np.arange(n) < n - n_more)
+    larger = one if n_one > n_other else other
+    larger[n - n_more :] = True  # more of the larger alone change nothing
+    assert (one & other).sum() == n_both
+    assert is_tied_by_links(one, other) == is_tied_by_links(other, one) == expected
 
 
 def test_deviations_of_sparse_values_are_those_of_dense_ones(rng):

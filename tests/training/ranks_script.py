@@ -1,4 +1,4 @@
-"""Trains a small OmicsMLM, alone or as several ranks, and writes what came of it.
+"""Trains a small OmicsMLM of paired cells and one of halves that links tie, alone or as several ranks; writes what came of it.
 
 python ranks_script.py OUT [N_RANKS]
 
@@ -16,18 +16,22 @@ import numpy as np
 
 import omicsmlm
 from omicsmlm import OmicsMLM
-from tests.objects import SMALL
+from tests.objects import SMALL, linked_halves
 
 
 def train(out: Path) -> None:
     """Train, and write weights, history and embedding under the name of the rank."""
-    data = omicsmlm.datasets.simulate_multiome(150, 30, 40)
-    model = OmicsMLM(data, dataclasses.replace(SMALL, dropout=0.0), batch_key="batch")
-    model.train(6, batch_size=32, accelerator="cpu", progress_bar=False, checkpoint_dir=out / "checkpoints")
-    weights = {name: value.numpy() for name, value in model.module.state_dict().items()}
-    history = {f"history {name}": frame.to_numpy() for name, frame in model.history.items()}
     rank = os.environ.get("RANK", "alone")
-    np.savez(out / f"{rank}.npz", embedding=data.obsm["X_omics"], **weights, **history)
+    halves, links = linked_halves(60)  # what links alone initialise is left out of the training, on every rank alike
+    for name, data, table in (
+        ("paired", omicsmlm.datasets.simulate_multiome(150, 30, 40), None),
+        ("linked", halves, links),
+    ):
+        model = OmicsMLM(data, dataclasses.replace(SMALL, dropout=0.0), batch_key="batch", links=table)
+        model.train(6, batch_size=32, accelerator="cpu", progress_bar=False, checkpoint_dir=out / name)
+        weights = {name: value.numpy() for name, value in model.module.state_dict().items()}
+        history = {f"history {name}": frame.to_numpy() for name, frame in model.history.items()}
+        np.savez(out / f"{name}-{rank}.npz", embedding=data.obsm["X_omics"], **weights, **history)
 
 
 def train_ranks(out: Path, n_ranks: int) -> None:

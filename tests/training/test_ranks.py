@@ -30,12 +30,15 @@ def test_two_ranks_give_the_weights_the_history_and_the_embedding_of_one_process
     subprocess.run([sys.executable, SCRIPT, str(tmp_path), "2"], check=True, env=environment, timeout=300)
     monkeypatch.setattr(sys, "argv", [SCRIPT, str(tmp_path)])
     runpy.run_path(SCRIPT)  # alone, in this process: another one would import everything once more
-    alone, *ranks = (np.load(tmp_path / f"{name}.npz") for name in ("alone", "0", "1"))
-    assert set(ranks[0].files) == set(alone.files)
-    for name in alone.files:
-        assert np.array_equal(ranks[0][name], ranks[1][name]), f"{name} differs between ranks"
-        np.testing.assert_allclose(ranks[0][name], alone[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
-    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+    for what in ("paired", "linked"):
+        alone, *ranks = (np.load(tmp_path / f"{what}-{name}.npz") for name in ("alone", "0", "1"))
+        assert set(ranks[0].files) == set(alone.files)
+        for name in alone.files:
+            assert np.array_equal(ranks[0][name], ranks[1][name]), f"{what}: {name} differs between ranks"
+            np.testing.assert_allclose(
+                ranks[0][name], alone[name], rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"{what}: {name}"
+            )
+        assert [file.name for file in (tmp_path / what).iterdir()] == ["last.ckpt"]
 
 
 class Threads:

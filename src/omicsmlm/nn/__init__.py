@@ -33,12 +33,13 @@ from ._linear_initialization import (
 from ._linear_risks import LinearRisks
 from ._linked_estimates import Links, is_tied_by_links, linked_estimates, linked_weights, with_pairs
 from ._modality_scalings import Scalings
+from ._own_estimates import own_estimates
 from ._pretrained_encoder import PretrainedEncoder, state_width
 from ._query_alignment import QueryAlignment
 from ._residual_decoder import ResidualDecoder
 from ._residue_encoder import ResidueEncoder
 from ._residues import ALPHABETS, PackedStates, place_of, residue_codes, sequence_of, windowed
-from ._ridge_estimates import Directions, Estimates, FoldEstimates, own_estimates, ridge_estimates
+from ._ridge_estimates import Directions, Estimates, FoldEstimates, ridge_estimates
 from ._risk_head import RiskHead
 from ._rotary import RotaryBlock, RotaryTransformer, rotated
 from ._scaling import ScaledTokens, Scaling

@@ -15,14 +15,13 @@ from omicsmlm._types import Grid, Kind
 
 from ._linked_estimates import (
     Links,
-    PairedValues,
     Pairs,
-    is_tied_by_links,
     link_between,
     linked_estimates,
     with_pairs,
 )
-from ._ridge_estimates import Directions, Estimates, centred_within, own_estimates, ridge_estimates, shrunk
+from ._own_estimates import centred_within, own_estimates
+from ._ridge_estimates import Directions, Estimates, ridge_estimates, shrunk
 
 FEWEST_PAIRED = 100
 """Paired observations from which on one modality is initialised by its regression on another: a correlation of 0.2 is then
@@ -95,6 +94,8 @@ class Fitting(NamedTuple):
     """(n,) fold of each observation: all estimates are then also made without each fold. None for no folds."""
     links: Links = MappingProxyType({})
     """Links between the features of two modalities."""
+    by_links_alone: bool = True
+    """Whether these alone tie the two (:func:`is_tied_by_links`), or also the observations that have both."""
     shrinks: bool = False
     """Whether what paired observations say of a modality by another is as far from the mean as its precision allows
     (:func:`shrunk`), or has the variance of the components."""
@@ -110,8 +111,8 @@ def initial_components(
     """Return the components of each modality, and their regressions on the other modalities.
 
     Two modalities that few observations have together, or none, are brought together by the links of their features, where
-    there are some: see :func:`linked_estimates`. Where most have both, what links say is averaged with a regression on these: see
-    :func:`with_pairs`.
+    there are some: see :func:`linked_estimates`. Otherwise what links say is averaged with a regression on the observations that
+    have both: see :func:`with_pairs`.
 
     Parameters
     ----------
@@ -152,20 +153,20 @@ def _from_other(
     """Return estimates of the components of the first modality from the second; None where nothing ties the two."""
     name, other = names
     both_n, link_go = has[name] & has[other], link_between(fitting.links, name, other)
-    n_both, folds = int(both_n.sum()), _at(fitting.fold_n, both_n)
-    pairs = Pairs(np.flatnonzero(both_n[has[name]]), np.flatnonzero(both_n[has[other]]))
-    x_no, target_nk = _those(x[other], both_n[has[other]]), _those(x[name], both_n[has[name]]) @ directions.weights_gk
+    is_both_n = both_n[has[other]]
+    pairs = Pairs(np.flatnonzero(is_both_n), _those(x[name], both_n[has[name]]) @ directions.weights_gk)
     if link_go is not None and has[other].any():
         seed, fold_n = fitting.seed, _at(fitting.fold_n, has[other])
-        if is_tied_by_links(n_both, int(has[other].sum())):
+        if fitting.by_links_alone:
             return linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n, pairs=pairs)
         linked = linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n)
-        found = with_pairs(linked, PairedValues(x_no, target_nk, folds), fitting.seed)
-    elif n_both >= FEWEST_PAIRED:
-        found = ridge_estimates(x_no, target_nk, fitting.seed, folds)
+        found = with_pairs(linked, x[other], pairs, seed, fold_n)
+    elif len(pairs.other_p) >= FEWEST_PAIRED:
+        x_po, fold_p = _those(x[other], is_both_n), _at(fitting.fold_n, both_n)
+        found = ridge_estimates(x_po, pairs.target_pk, fitting.seed, fold_p)
     else:
         return None
-    return shrunk(found, target_nk.mean(0)) if fitting.shrinks else found
+    return shrunk(found, pairs.target_pk.mean(0)) if fitting.shrinks else found
 
 
 def _at(of_n: np.ndarray | None, kept_n: np.ndarray) -> np.ndarray | None:

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from ._own_estimates import half_precision
 from ._ridge_estimates import (
     CORRELATIONS,
     Directions,
     Estimates,
     FoldEstimates,
     correlations,
-    half_precision,
     ridge_estimates,
     size_of,
 )
@@ -38,23 +38,12 @@ type Links = Mapping[tuple[str, str], sparse.csr_matrix]
 
 
 class Pairs(NamedTuple):
-    """Where the observations that have both modalities are."""
-
-    own_p: np.ndarray
-    """Positions among the observations of the modality that is estimated."""
-    other_p: np.ndarray
-    """Positions among those of the other, in the same order."""
-
-
-class PairedValues(NamedTuple):
     """Observations that have both modalities."""
 
-    x_no: np.ndarray | sparse.csr_matrix
-    """Scaled values of the modality that is estimated from."""
-    target_nk: np.ndarray
+    other_p: np.ndarray
+    """Positions among the observations of the modality that is estimated from, ascending."""
+    target_pk: np.ndarray
     """Components of the modality that is estimated."""
-    fold_n: np.ndarray | None
-    """Fold of each, or None for no folds."""
 
 
 def link_between(links: Links, name: str, other: str) -> sparse.csr_matrix | None:
@@ -71,22 +60,31 @@ def link_between(links: Links, name: str, other: str) -> sparse.csr_matrix | Non
     return links[other, name].T.tocsr() if (other, name) in links else None
 
 
-def is_tied_by_links(n_both: int, n_other: int) -> bool:
-    """Return whether links tie two modalities, and not the observations that have both: where these are few, or not most.
+def is_tied_by_links(one_n: np.ndarray, other_n: np.ndarray) -> bool:
+    """Return whether links alone tie two modalities, in both directions: where few observations have both, or not most.
+
+    Most are meant of those of the smaller modality: if nearly all of these have the larger one too, they tell how the two go
+    together, however many observations have the larger one alone.
 
     Parameters
     ----------
-    n_both
-        Observations that have both.
-    n_other
-        Observations that have the modality from which the other is estimated.
+    one_n, other_n
+        (n,) bool, the observations that have the one modality, and the other.
 
     Examples
     --------
-    >>> is_tied_by_links(400, 400), is_tied_by_links(1000, 2000), is_tied_by_links(1000, 1900)
-    (True, True, False)
+    >>> of_all = np.arange(2000)
+    >>> is_tied_by_links(of_all < 400, of_all < 400)  # few
+    True
+    >>> is_tied_by_links(of_all < 1600, of_all >= 1000)  # 600 of 1,000 have both
+    False
+    >>> is_tied_by_links(of_all < 1500, of_all >= 800)  # 700 of 1,200 have both
+    False
+    >>> is_tied_by_links(of_all < 1300, of_all >= 700)  # 600 of 1,300
+    True
     """
-    return n_both < FEWEST_CALIBRATING or 2 * n_both <= n_other
+    n_both = int((one_n & other_n).sum())
+    return n_both < FEWEST_CALIBRATING or 2 * n_both <= min(int(one_n.sum()), int(other_n.sum()))
 
 
 def linked_weights(
@@ -173,15 +171,21 @@ def linked_estimates(
     scale_k = directions.strength_k**MATCHING_POWER
     carried_nk = transported(_left_out(found, x_no, fold_n), own_nk, scale_k, seed)
     if pairs is not None:
-        carried_nk[pairs.other_p] = own_nk[pairs.own_p]
+        carried_nk[pairs.other_p] = pairs.target_pk
     found = ridge_estimates(x_no, carried_nk, seed, fold_n)
-    if pairs is None or len(pairs.own_p) < FEWEST_CALIBRATING:
+    if pairs is None or len(pairs.other_p) < FEWEST_CALIBRATING:
         return found._replace(precision_k=half_precision(x_no, linked_ok, seed))
     estimate_pk = _left_out(found, x_no, fold_n)[pairs.other_p]
-    return found._replace(precision_k=np.asarray(_precision(estimate_pk, own_nk[pairs.own_p]), dtype=np.float32))
+    return found._replace(precision_k=np.asarray(_precision(estimate_pk, pairs.target_pk), dtype=np.float32))
 
 
-def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
+def with_pairs(
+    linked: Estimates,
+    x_no: np.ndarray | sparse.csr_matrix,
+    pairs: Pairs,
+    seed: int,
+    fold_n: np.ndarray | None = None,
+) -> Estimates:
     r"""Return what links and paired observations say together, each component by its precision.
 
     Of observations that were left out, r is the correlation with the truth, of which what exceeds its standard error,
@@ -192,18 +196,25 @@ def with_pairs(linked: Estimates, pairs: PairedValues, seed: int) -> Estimates:
     ----------
     linked
         Of :func:`linked_estimates`.
+    x_no
+        Scaled values of the modality that is estimated from.
     pairs
         The paired observations.
     seed
         Seed of the regression on them.
+    fold_n
+        Fold of each observation of the other modality, as in :func:`linked_estimates`.
     """
-    sources = linked, ridge_estimates(pairs.x_no, pairs.target_nk, seed, pairs.fold_n)
-    left_out = [_left_out(source, pairs.x_no, pairs.fold_n) for source in sources]
-    precisions = [_precision(estimate_nk, pairs.target_nk) for estimate_nk in left_out]
+    is_whole = len(pairs.other_p) == x_no.shape[0]  # then without a copy
+    x_po = x_no if is_whole else x_no[pairs.other_p]
+    fold_p = None if fold_n is None else fold_n[pairs.other_p]
+    sources = linked, ridge_estimates(x_po, pairs.target_pk, seed, fold_p)
+    left_out = [_left_out(source, x_po, fold_p) for source in sources]
+    precisions = [_precision(estimate_pk, pairs.target_pk) for estimate_pk in left_out]
     weights = [precision_k / sum(precisions) for precision_k in precisions]
-    estimate_nk = weights[0] * left_out[0] + weights[1] * left_out[1]
-    precision_k, mean_k = _precision(estimate_nk, pairs.target_nk), pairs.target_nk.mean(0)
-    size_k = size_of(pairs.target_nk, estimate_nk)
+    estimate_pk = weights[0] * left_out[0] + weights[1] * left_out[1]
+    precision_k, mean_k = _precision(estimate_pk, pairs.target_pk), pairs.target_pk.mean(0)
+    size_k = size_of(pairs.target_pk, estimate_pk)
 
     def joined(*parts: np.ndarray) -> np.ndarray:
         return np.asarray(size_k * (weights[0] * parts[0] + weights[1] * parts[1]), dtype=np.float32)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
 from mudata import MuData
+from pandas import DataFrame
 from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -16,8 +16,8 @@ from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT
 from omicsmlm.data._names import digests_of
 from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
-from omicsmlm.nn import FoldSizes
-from tests.objects import QUIET, SMALL, SMALL_SCMBERT, cells, modality, multiome, rna
+from omicsmlm.nn import FoldSizes, _linear_initialization
+from tests.objects import QUIET, SMALL, SMALL_SCMBERT, linked_halves, modality, multiome, rna
 
 CONFIG = replace(SMALL, n_variable=12, n_common=15)
 
@@ -210,27 +210,6 @@ def test_of_noise_one_modality_says_nothing_of_the_other_in_the_cells_it_was_fit
     assert abs(agreement(lambda data: data)) < 0.3
 
 
-def linked_halves(n: int = 150, seed: int = 0) -> tuple[MuData, pd.DataFrame]:
-    """RNA of some cells and ATAC of others, of three types, and links: four peaks a gene, accessible where it is expressed."""
-    rng = np.random.default_rng(seed)
-    log_kg = rng.normal(0, 1, (3, 24))
-    obs = cells(2 * n)
-    type_n = obs["type"].cat.codes.to_numpy()
-    rna_ng = rng.poisson(np.exp(log_kg[type_n[:n]]))
-    rate_np = np.exp(np.repeat(log_kg[type_n[n:]], 4, axis=1) - 1.5)
-    atac_np = rng.random(rate_np.shape) < 1 - np.exp(-rate_np)
-    names = {"rna": [f"g{j}" for j in range(24)], "atac": [f"chr1:{100 * j}-{100 * j + 50}" for j in range(96)]}
-    parts = {
-        name: AnnData(sparse.csr_matrix(x.astype(np.float32)), obs.iloc[at], pd.DataFrame(index=names[name]))
-        for name, x, at in (("rna", rna_ng, slice(0, n)), ("atac", atac_np, slice(n, 2 * n)))
-    }
-    for part in parts.values():
-        del part.obs["type"], part.obs["batch"]
-    mdata = MuData(parts)
-    mdata.obs[["type", "batch"]] = obs.loc[mdata.obs_names]
-    return mdata, pd.DataFrame({"gene": np.repeat(names["rna"], 4), "peak": names["atac"]})
-
-
 def across(embedding: np.ndarray, mdata: MuData) -> tuple[float, float]:
     """Accuracy of the types of 5 neighbours: of cells with RNA from those with ATAC, and the other way."""
     has_rna = mdata.obs_names.isin(mdata["rna"].obs_names)
@@ -288,6 +267,40 @@ def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path)
     assert all(weight.requires_grad for weight in after), "heads and other trainings may move it"
     model.save(tmp_path / "model")
     assert OmicsMLM.load(tmp_path / "model", mdata).derived.by_links_alone == alone
+
+
+def partly_paired(n_more: int) -> tuple[MuData, DataFrame]:
+    """Forty cells with RNA and ATAC, ten with ATAC alone, and more with RNA alone."""
+    mdata, links = linked_halves(50 + n_more)
+    rna, atac = mdata["rna"][: 40 + n_more].copy(), mdata["atac"][:50].copy()
+    atac.obs_names = [*rna.obs_names[:40], *atac.obs_names[40:]]
+    return MuData({"rna": rna, "atac": atac}), links
+
+
+@pytest.mark.parametrize("family", [OmicsMLM, ScMBERT])
+@pytest.mark.parametrize("n_more", [0, 60])
+def test_modalities_are_fitted_by_pairs_in_both_directions_where_they_are_trained(family, n_more, monkeypatch):
+    """However many cells have RNA alone: what links alone initialise is not trained, and what is trained they alone do not."""
+    fitted, fit = [], _linear_initialization.with_pairs
+    monkeypatch.setattr(_linear_initialization, "with_pairs", lambda *args: fitted.append(args) or fit(*args))
+    mdata, links = partly_paired(n_more)
+    config = {OmicsMLM: SMALL, ScMBERT: SMALL_SCMBERT}[family]
+    assert family(mdata.copy(), config, links=links).derived.by_links_alone
+    assert fitted == [], "of forty pairs the links say more"
+    monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 40)
+    assert not family(mdata, config, links=links).derived.by_links_alone
+    assert [args[1].shape[0] for args in fitted] == [50, 40 + n_more], "from all cells with ATAC, and from all with RNA"
+
+
+def test_pairs_are_counted_among_the_observations_that_a_model_is_initialised_with(monkeypatch):
+    monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 40)
+    mdata, links = partly_paired(0)
+    assert not OmicsMLM(mdata, SMALL, links=links).derived.by_links_alone
+    monkeypatch.setattr("omicsmlm.models.base._model.SAMPLE_SIZE", 45)
+    config = OmicsMLMConfig(width=16)
+    model = OmicsMLM(mdata, config, links=links)
+    assert model.derived.by_links_alone, "fewer than forty of these have both"
+    assert model.config.n_linear == 80, "by the same count"
 
 
 class Interruption(Callback):

@@ -1,11 +1,13 @@
 """The table of scores, of strata whose risks are known to be right or wrong."""
 
+import re
+
 import numpy as np
 import pytest
 
 from omicsmlm._cox import Times
 from omicsmlm.models.survival import _evaluation
-from omicsmlm.models.survival._evaluation import SCORES, Predicted, score_table
+from omicsmlm.models.survival._evaluation import SCORES, Predicted, checked_times, score_table
 
 
 def test_strata_are_scored_by_themselves_and_averaged():
@@ -34,3 +36,16 @@ def test_strata_are_scored_by_themselves_and_averaged():
 def test_the_constants_are_those_that_the_figures_were_made_with():
     """With others, the figures of the documentation have to be made anew."""
     assert _evaluation.N_GROUPS == 5
+
+
+def test_times_are_checked():
+    assert checked_times(3).tolist() == [3.0]
+    assert checked_times([]).tolist() == []
+    for times, message in (
+        ("soon", "times: expected numbers, got 'soon'; pass times in the unit of training"),
+        (np.ones((2, 2)), "times: expected one list of times, got an array of shape (2, 2); pass times.ravel()"),
+        ([1, -2], "times: expected times that are not negative, got "),
+        ([np.nan], "times: expected times that are not negative, got "),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            checked_times(times)

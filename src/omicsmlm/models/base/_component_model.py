@@ -99,14 +99,14 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         super().__init__(data, config, batch_key=batch_key, labels=labels)
         self._links = None  # what of it concerns the model is in derived
 
-    def _is_tied_by_links(self) -> bool:
-        """Return whether links are given, and few observations have both modalities."""
+    def _is_tied_by_links(self, seed: int) -> bool:
+        """Return whether links are given, and few observations have both modalities, of those that the network is initialised with."""
         names = {state["kind"]: name for name, state in self.adata_manager.modalities.items()}
         if self._links is None or not isinstance(self.adata, MuData) or not set(LINKED_KINDS) <= set(names):
             return False
-        genes, peaks = (self.adata[names[kind]].obs_names for kind in LINKED_KINDS)
-        n_both = len(genes.intersection(peaks))
-        return is_tied_by_links(n_both, min(len(genes), len(peaks)))
+        sampled = self.adata.obs_names[self._sampled(self.adata_manager, seed)]
+        genes_n, peaks_n = (sampled.isin(self.adata[names[kind]].obs_names) for kind in LINKED_KINDS)
+        return is_tied_by_links(genes_n, peaks_n)
 
     @abstractmethod
     def _select_features(
@@ -161,7 +161,7 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         return {
             "folds": FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if is_tied else FoldSizes(),
             "links": links,
-            "by_links_alone": self._is_tied_by_links(),
+            "by_links_alone": self._is_tied_by_links(self.config.seed),
         }
 
     def _without_pairs(self) -> str | None:

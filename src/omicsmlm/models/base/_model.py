@@ -488,11 +488,14 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         self.module = cast(M, self.parts.module)  # a family's parts have its own module
         self.module.eval()
 
+    def _sampled(self, manager: OmicsManager, seed: int) -> np.ndarray:
+        """Return the indices of the observations of an object from which statistics are taken."""
+        return sample_observations(manager, SAMPLE_SIZE, seed)
+
     def _sample(self, manager: OmicsManager | None = None) -> list[Batch]:
         """Return observations of an object, the model's own by default, from which statistics are taken."""
         manager = manager or self.adata_manager
-        indices = sample_observations(manager, SAMPLE_SIZE, self.config.seed)
-        sample = []
+        indices, sample = self._sampled(manager, self.config.seed), []
         for batch in observation_loader(manager, indices, EMBEDDING_BATCH_SIZE):
             sample.append(batch)
             if self._stages is not None:

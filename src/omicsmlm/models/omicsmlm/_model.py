@@ -116,7 +116,8 @@ class OmicsMLM(
         super().__init__(data, config, batch_key=batch_key, labels=labels, links=links)
 
     def _configured(self, config: OmicsMLMConfig | None, n_obs: int) -> OmicsMLMConfig:
-        return (config or OmicsMLMConfig()).for_n_obs(n_obs, is_linear=self._is_tied_by_links())
+        given = config or OmicsMLMConfig()
+        return given.for_n_obs(n_obs, is_linear=self._is_tied_by_links(given.seed))
 
     def _derive(self, sample: Sequence[Batch]) -> OmicsMLMDerived:
         found, weights = self._component_derived(sample), self._weights(protein_weight=1.0)
@@ -251,9 +252,8 @@ class OmicsMLM(
             self._stage(f"gathering {name}")
             found[name] = sample_values(self.parts.tokenizer, name, sample)
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
-        fitting = Fitting(
-            self.config.seed, batch_codes(sample), links=self.derived.links.between(self.derived.selected)
-        )
+        links, alone = self.derived.links.between(self.derived.selected), self.derived.by_links_alone
+        fitting = Fitting(self.config.seed, batch_codes(sample), links=links, by_links_alone=alone)
         self.module.initialize(values, has, fitting, self.config, self._stage, name_digests(sample))
 
     def _encoded_features(self, modality: str) -> np.ndarray:

@@ -1,10 +1,12 @@
 """How good predicted risks and survival probabilities are, stratum by stratum and on average."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from omicsmlm._checks import named, shortened, value_error
 from omicsmlm._cox import Times
 from omicsmlm._risk_scores import brier, calibration, concordances
 
@@ -54,3 +56,17 @@ def score_table(predicted: Predicted, grid_t: np.ndarray, times: Times, strata: 
     weight = of_strata["n"] * of_strata[SCORES].notna().T
     table.loc["weighted", SCORES] = (of_strata[SCORES].fillna(0).T * weight).sum(axis=1) / weight.sum(axis=1)
     return table
+
+
+def checked_times(times: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return times at which survival is asked for, (t,) float64, or raise the error that says why they are none."""
+    try:
+        time_t = np.asarray(times, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise value_error("times", "numbers", shortened(times), "pass times in the unit of training") from error
+    if time_t.ndim > 1:
+        raise value_error("times", "one list of times", f"an array of shape {time_t.shape}", "pass times.ravel()")
+    time_t = time_t.ravel()
+    if not (np.isfinite(time_t).all() and time_t.min(initial=0) >= 0):
+        raise value_error("times", "times that are not negative", named(time_t, 3), "count from the start")
+    return time_t

@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from omicsmlm._checks import named, shortened, value_error
+from omicsmlm._checks import named, value_error
 from omicsmlm._cox import Times
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch
@@ -23,7 +23,7 @@ from ._config import FORMER_CONFIG, SurvivalConfig
 from ._covariates import Columns
 from ._derived import SurvivalDerived
 from ._ensemble import RiskEnsemble
-from ._evaluation import Predicted, score_table
+from ._evaluation import Predicted, checked_times, score_table
 from ._module import Clinical, RiskNetwork, new_network
 
 DECILES = np.linspace(0.1, 0.9, 9)
@@ -151,15 +151,7 @@ class RiskPredictor(HeadModel):
         ValueError
             If a time is negative or not finite.
         """
-        try:
-            time_t = np.asarray(times, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise value_error("times", "numbers", shortened(times), "pass times in the unit of training") from error
-        if time_t.ndim > 1:
-            raise value_error("times", "one list of times", f"an array of shape {time_t.shape}", "pass times.ravel()")
-        time_t = time_t.ravel()
-        if not (np.isfinite(time_t).all() and time_t.min(initial=0) >= 0):
-            raise value_error("times", "times that are not negative", named(time_t, 3), "count from the start")
+        time_t = checked_times(times)
         table, stratum_n = self._risks(data, indices, batch_size)
         survival_nt = self.ensemble.survival(table["log risk"].to_numpy(), stratum_n, time_t)
         return pd.DataFrame(survival_nt, index=table.index, columns=time_t)
