@@ -72,3 +72,8 @@ class InitialTargets:
 
     def clear(self) -> None:
         """Leave the targets as they are: each training prepares its own."""
+
+    def taken(self) -> Tensor | None:
+        """Return the targets, (n, d), and keep none of them; None where no training has prepared any."""
+        target_nd, self.target_nd = self.target_nd.cpu(), torch.empty(0, 0)
+        return target_nd if len(target_nd) else None

@@ -164,6 +164,7 @@ class OmicsMLM(
             n_labels=len(self.adata_manager.labels),
             shifts=derived.shifts,
         )
+        module.set_up_moments(derived.matched)
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         alignment_losses: dict[str, tuple[AlignmentLoss, float]] = {}
