@@ -64,6 +64,9 @@ RECIPES = {
     "own neighbours 30": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 30.0}),
     "half batch strength": Recipe({"batch_strength": 0.5}),
     "batch left in": Recipe({"batch_strength": 0.0}),
+    "no adversary": Recipe(constants={"ADVERSARY_WEIGHT": 0.0}),
+    "no neighbours": Recipe(constants={"NEIGHBOUR_WEIGHT": 0.0}),
+    "no alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 0.0}),
     "adversary of all alike": Recipe(constants={"MOST_BALANCE": None}),
 }
 
