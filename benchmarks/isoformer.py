@@ -3,7 +3,7 @@
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/isoformer.py [--parts tissues mpra isoforms] [--seeds 0 1] [--baselines-only] [--models all cds ...]
                                    [--epochs N] [--pretrain N] [--rows N] [--set width=96 ...] [--by-output]
-                                   [--cache DIR] [--out DIR]
+                                   [--shuffle protein ...] [--intervals] [--cache DIR] [--out DIR]
 
 Everything is fitted on the rows with ``split`` train (strengths and epochs on a part of these, by group) and scored on test;
 val is not touched. R2, Spearman and the centred, that is tissue-specific, correlation are means over outputs; for isoforms also
@@ -18,8 +18,11 @@ isoforms  RNA, the protein of the longest open reading frame, and both. The firs
 
 With --models these alone are trained, "all" or columns, and no baselines. With --rows the training rows are cut to the first so many. With --epochs
 trainings are cut short, to try the script out: the regressions beside the network are then the same, the network is not.
---set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first. --by-output tells, tissue by
-tissue, how well the model of all predicts from each sequence alone, on the rows that have several.
+--set changes the Config of all models, --pretrain N lets encoders guess letters for N epochs first. --shuffle, a control, gives
+the sequences of a column to the models as those of other observations, drawn at random among training and among test rows. --by-output tells, tissue by
+tissue, how well the model of all predicts from each sequence alone, on the rows that have several. With --intervals
+each model's lead over the best plain baseline of a block has its 95 % interval, by a paired bootstrap over the groups of the test
+rows, means of seeds.
 """
 
 import argparse
@@ -46,6 +49,8 @@ SLACK = 0.02
 """What a model of all may lose against one that was trained without the others, when it is shown one modality alone."""
 LEAST = 30
 """Test rows from which on a set of modalities gets a block of its own."""
+N_DRAWS = 500
+"""Draws of a bootstrap."""
 
 
 class Kmers(NamedTuple):
@@ -214,11 +219,13 @@ class Run(NamedTuple):
     pretrain: int
     models: list[str] | None
     changes: dict[str, Any]
+    shuffle: list[str]
     kept: Kept
 
     @property
     def tag(self) -> str:
         short = {"epochs": self.epochs, "rows": self.rows, "pretrain": self.pretrain or None}
+        short["shuffle"] = "+".join(self.shuffle) or None
         told = {**self.changes, **{name: value for name, value in short.items() if value is not None}}
         return "_".join(f"{name}={value}" for name, value in told.items())
 
@@ -230,6 +237,18 @@ def only(adata: AnnData, columns: list[str], keys: dict[str, str]) -> AnnData:
         if column not in columns:
             light.obs[column] = pd.Series([None] * light.n_obs, index=light.obs_names, dtype=object)
     return light
+
+
+def shuffled(of: Task, columns: list[str], seed: int) -> Task:
+    """The task with the sequences of columns given to other rows that have one, of the training or of the test rows."""
+    adata, rng = of.adata.copy(), np.random.default_rng(seed)
+    for column in columns:
+        texts = np.array(of.texts(column), dtype=object)
+        for of_n in (of.trained_n, of.tested_n):
+            rows = np.flatnonzero(of_n & of.visible[column])
+            texts[rows] = texts[rng.permutation(rows)]
+        adata.obs[column] = pd.Series(texts, index=adata.obs_names, dtype=object)
+    return of._replace(adata=adata)
 
 
 def trained(of: Task, columns: list[str], run: Run, seed: int) -> IsoFormer:
@@ -256,6 +275,7 @@ def foretold(of: Task, model: IsoFormer, columns: list[str]) -> np.ndarray:
 def ours(of: Task, run: Run, seed: int) -> dict[str, tuple[np.ndarray, float]]:
     """Predictions of the models and the CPU-seconds of their training."""
     columns, found = list(of.part.keys), {}
+    of = shuffled(of, run.shuffle, seed)
     for column in [c for c in columns if run.models is None or c in run.models]:
         name = f"{OURS}, {column} alone"
         stored = f"{of.name} {name} {run.tag} {seed}"
@@ -318,6 +338,41 @@ def report(of: Task, rows: pd.DataFrame) -> None:
             print(f"reference (README of the data): R2 {r2:.3f}, Spearman {spearman:.3f}")
     for line in verdicts(of, rows):
         print(line)
+
+
+def intervals(
+    of: Task, kept: dict[str, tuple[np.ndarray, float]], found: list[dict[str, tuple[np.ndarray, float]]]
+) -> None:
+    """Print by how much the models of all seeds lead the best plain baseline, R2 and Spearman, and 95 % intervals."""
+    print(f"\n-- lead over the best plain baseline by Spearman, and 95 % interval over groups ({N_DRAWS} draws)")
+    for block, of_n in blocks(of).items():
+        usable = {name: p_nt for name, (p_nt, _) in kept.items() if np.isfinite(p_nt[of_n]).all()}
+        ours = [name for name in found[0] if np.isfinite(found[0][name][0][of_n]).all()]
+        if not usable or not ours:
+            continue
+        best = max(usable, key=lambda name: _two(of.y_nt[of_n], usable[name][of_n])[1])
+        rows = list(pd.Series(np.flatnonzero(of_n)).groupby(of.groups[of_n]).apply(np.asarray))
+        for name in ours:
+            told = lead(of.y_nt, [methods[name][0] for methods in found], usable[best], rows)
+            print(f"{block}, {name} over {best}: R2 {told[0]}, Spearman {told[1]}", flush=True)
+
+
+def lead(y_nt: np.ndarray, ours: list[np.ndarray], other_nt: np.ndarray, rows: list[np.ndarray]) -> list[str]:
+    """By how much R2 and Spearman of ours, mean of seeds, exceed the other's, in words; ``rows`` are those of each group."""
+
+    def above(at: np.ndarray) -> np.ndarray:
+        return np.mean([_two(y_nt[at], own_nt[at]) for own_nt in ours], axis=0) - _two(y_nt[at], other_nt[at])
+
+    draws = np.random.default_rng(0).integers(0, len(rows), (N_DRAWS, len(rows)))
+    drawn = [above(np.concatenate([rows[group] for group in groups])) for groups in draws]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    found = above(np.concatenate(rows))
+    return [f"{x:.3f} ({a:.3f} to {b:.3f})" for x, a, b in zip(found, low, high, strict=True)]
+
+
+def _two(y_nt: np.ndarray, predicted_nt: np.ndarray) -> np.ndarray:
+    scores = baselines.sequence_scores(y_nt, predicted_nt)
+    return np.array([scores["R2"], scores["Spearman"]])
 
 
 def by_output(of: Task, found: list[dict[str, tuple[np.ndarray, float]]]) -> None:
@@ -387,7 +442,9 @@ def main() -> None:
     parser.add_argument("--pretrain", type=int, default=0)
     parser.add_argument("--rows", type=int, default=None, help="training rows")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="Config of the models")
+    parser.add_argument("--shuffle", nargs="+", default=[], metavar="COLUMN")
     parser.add_argument("--by-output", action="store_true")
+    parser.add_argument("--intervals", action="store_true")
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None, help="folder for the scores as tables")
     arguments = parser.parse_args()
@@ -395,7 +452,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     changes = {name: _value(value) for name, _, value in (text.partition("=") for text in arguments.set)}
     cut = arguments.epochs, arguments.rows, arguments.pretrain
-    run = Run(arguments.seeds, *cut, arguments.models, changes, Kept(arguments.cache))
+    run = Run(arguments.seeds, *cut, arguments.models, changes, arguments.shuffle, Kept(arguments.cache))
     for name in arguments.parts:
         of = task(name, arguments.rows)
         baselines_of = plain(of) if run.models is None else {}
@@ -406,6 +463,8 @@ def main() -> None:
         tables += [measured(of, methods, seed) for methods, seed in zip(found, run.seeds, strict=False)]
         rows = pd.concat(tables, ignore_index=True)
         report(of, rows)
+        if arguments.intervals and kept and found:
+            intervals(of, kept | averaged(of, kept), found)
         if arguments.by_output and len(of.part.keys) > 1:
             by_output(of, found)
         if arguments.out is not None:

@@ -1,7 +1,8 @@
 """Which isoform of a gene is the commonest: grouped cross-validation over all isoforms.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/isoforms.py [--seeds 0 1 2] [--epochs N] [--baselines-only] [--experts] [--cache DIR]
+    python benchmarks/isoforms.py [--seeds 0 1 2] [--epochs N] [--baselines-only] [--experts] [--controls]
+                                  [--cache DIR]
 
 The test split holds 30 genes with several isoforms, which is too few to say anything; here each of 1,092 isoforms is predicted by a
 model of the other four fifths of the genes. "within" is the Spearman correlation within a gene of the mean over the six samples,
@@ -12,7 +13,8 @@ of the seeds.
 
 Length predicts by itself (the longer, the more). Ridges are fitted on the same folds: on the lengths of RNA and protein, on k-mers,
 and on the eleven features of the transcript's architecture. With --epochs the network is cut short; the regressions beside it are not.
-With --experts each expert of IsoFormer predicts by itself, too.
+With --experts each expert of IsoFormer predicts by itself, too; with --controls the model also predicts isoforms as ones that are
+alone in their gene, with the genes of the tested isoforms permuted, and without the column of genes.
 """
 
 import argparse
@@ -33,6 +35,8 @@ from omicsmlm.evaluation import sequence_baselines as baselines
 from omicsmlm.nn import Composition
 
 OURS, LENGTH = "IsoFormer", "length of the protein"
+ALONE, SHUFFLED = "IsoFormer, each isoform as the only one", "IsoFormer, genes permuted"
+UNKNOWN = "IsoFormer, no genes"
 N_FOLDS, N_DRAWS = 5, 2000
 MOST_RNA = 12_288
 """Residues of the end of an RNA that are read, as by IsoFormer."""
@@ -105,6 +109,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--baselines-only", action="store_true")
     parser.add_argument("--experts", action="store_true")
+    parser.add_argument("--controls", action="store_true")
     parser.add_argument("--cache", type=Path, default=None)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -126,20 +131,32 @@ def main() -> None:
         IsoFormer.setup_anndata(own, rna_key="rna", protein_key="protein", group_key="gene_id")
         model = IsoFormer(own, IsoFormerConfig(seed=seed))
         model.train(arguments.epochs, progress_bar=False, key_added=None)
-        weight_se, names = model.module.weight_se, model.module.experts
-        print("  ", dict(zip(names, weight_se[-1].numpy().round(2).tolist(), strict=True)), flush=True)
+        level_se, names = model.module.level_se, model.module.experts
+        print("   level ", dict(zip(names, level_se[-1].numpy().round(2).tolist(), strict=True)), flush=True)
+        print(
+            "   within", dict(zip(names, model.module.within_se[-1].numpy().round(2).tolist(), strict=True)), flush=True
+        )
         found = {OURS: model.predict(tested).to_numpy()}
+        if arguments.controls:
+            genes = tested.obs["gene_id"].to_numpy()
+            permuted = np.random.default_rng(seed).permutation(genes)
+            changed = {ALONE: {"gene_id": None}, SHUFFLED: {"gene_id": permuted}, UNKNOWN: {}}
+            for control, columns in changed.items():
+                other = tested.copy()
+                other.obs = other.obs.drop(columns="gene_id").assign(**columns)
+                found[control] = model.predict(other).to_numpy()
         for place, name in enumerate(names if arguments.experts else []):
-            weight_se[:] = torch.eye(len(names))[place]
+            level_se[:] = model.module.within_se[:] = torch.eye(len(names))[place]
             found[f"of that: {name}"] = model.predict(tested).to_numpy()
         return found
 
     def ours(seed: int) -> dict[str, np.ndarray]:
         """Return the predictions of all folds; these are kept one by one."""
         fold_n, predicted = folds(gene_n, seed), dict[str, np.ndarray]()
+        suffix = " experts" * arguments.experts + " controls" * arguments.controls
         for number in range(N_FOLDS):
             tested_n = fold_n == number
-            told = f"isoforms {OURS} {arguments.epochs or ''} {seed} {number}{' experts' if arguments.experts else ''}"
+            told = f"isoforms {OURS} {arguments.epochs or ''} {seed} {number}{suffix}"
             found, _ = kept.arrays(told, lambda t=tested_n: fold(~t, t, seed))
             for name, predicted_mt in found.items():
                 predicted.setdefault(name, np.empty(y_nt.shape))[tested_n] = predicted_mt

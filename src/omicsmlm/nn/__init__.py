@@ -16,7 +16,7 @@ from ._feature_shifts import MOST_PROFILES, OBSERVATIONS_PER_CLUSTER, FeatureShi
 from ._frozen_encoder import FrozenEncoder
 from ._fusion import Fusion, FusionKind
 from ._group_folds import CrossFit, group_folds
-from ._group_regression import GroupRegression, with_differences
+from ._group_regression import GroupRegression, group_means, with_differences
 from ._kernel_regression import KernelRegression
 from ._label_head import LabelHead
 from ._latent_head import LatentHead, drawn
@@ -32,6 +32,7 @@ from ._linear_initialization import (
 )
 from ._linear_risks import LinearRisks
 from ._linked_estimates import Links, is_tied_by_links, linked_estimates, linked_weights, with_pairs
+from ._modality_moments import ModalityMoments
 from ._modality_scalings import Scalings
 from ._own_estimates import own_estimates
 from ._pretrained_encoder import PretrainedEncoder, state_width
@@ -53,6 +54,7 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
+    "ModalityMoments",
     "is_tied_by_links",
     "MOST_PROFILES",
     "OBSERVATIONS_PER_CLUSTER",
@@ -76,6 +78,7 @@ __all__ = [
     "longest_frames",
     "CrossFit",
     "group_folds",
+    "group_means",
     "GroupRegression",
     "with_differences",
     "KernelRegression",

@@ -113,9 +113,20 @@ def with_differences(x_nf: Tensor, group_n: Tensor, weight: float) -> Tensor:
     >>> with_differences(torch.tensor([[1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1]), 4.0).flatten().tolist()
     [1.0, 3.0, 7.0, -2.0, 2.0, 0.0]
     """
+    return torch.cat([x_nf, weight**0.5 * (x_nf - group_means(x_nf, group_n))])
+
+
+def group_means(x_nf: Tensor, group_n: Tensor) -> Tensor:
+    """Return the mean of the group of each observation, (n, f).
+
+    Examples
+    --------
+    >>> group_means(torch.tensor([[1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1])).flatten().tolist()
+    [2.0, 2.0, 7.0]
+    """
     _, place_n, count_g = group_n.unique(return_inverse=True, return_counts=True)
     mean_gf = x_nf.new_zeros(len(count_g), x_nf.shape[1]).index_add_(0, place_n, x_nf) / count_g[:, None]
-    return torch.cat([x_nf, weight**0.5 * (x_nf - mean_gf[place_n])])
+    return mean_gf[place_n]
 
 
 def _sums(x_nf: Tensor, y_nt: Tensor, group_n: Tensor, weight: float) -> tuple[Tensor, Tensor]:

@@ -240,14 +240,14 @@ def test_models_of_all_experts_are_saved_and_those_of_before_have_none(tmp_path)
     adata.obsm["beta"] = np.random.default_rng(0).random((40, 2))
     IsoFormer.setup_anndata(adata, rna_key="rna", vector_keys={"beta": "beta"}, group_key="gene")
     model = IsoFormer(adata, SMALL_ISOFORMER)
-    assert model.derived.experts == ExpertSet(architecture=True, vectors=True, short_kmers=True)
+    assert model.derived.experts == ExpertSet(architecture=True, vectors=True, short_kmers=True, within=True)
     model.train(2, **QUIET)
     model.save(tmp_path / "model")
     again = IsoFormer.load(tmp_path / "model", adata)
     assert again.derived == model.derived
     np.testing.assert_array_equal(again.predict(), model.predict())
     assert IsoFormer.load(FIXTURES / "IsoFormer").derived.experts == ExpertSet(
-        architecture=False, vectors=False, short_kmers=False
+        architecture=False, vectors=False, short_kmers=False, within=False
     )
 
 

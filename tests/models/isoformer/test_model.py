@@ -11,7 +11,7 @@ from anndata import AnnData
 from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
 from omicsmlm.models.isoformer import _model
 from omicsmlm.models.isoformer._derived import IsoFormerDerived
-from omicsmlm.models.isoformer._expert_weights import targets_of
+from omicsmlm.models.isoformer._held_out import targets_of
 from omicsmlm.tokenizers import TARGETS
 from tests import encoders
 from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, letters_of, state_of, transcripts

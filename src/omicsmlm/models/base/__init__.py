@@ -12,7 +12,7 @@ from ._component_model import (
     ComponentModel,
 )
 from ._component_module import N_DIRECTIONS, N_SAMPLED, Batches, ComponentModule
-from ._embedding import EMBEDDING_BATCH_SIZE
+from ._embedding import EMBEDDING_BATCH_SIZE, checked_indices
 from ._explaining import ExplainingModel
 from ._files import Saved, parse_model, read_files, read_model, state_under, write_model
 from ._fine_tuning import FineTunedModel
@@ -30,6 +30,7 @@ from ._registration import Registered
 __all__ = [
     "MOST_REFERENCE_EMBEDDINGS",
     "check_config",
+    "checked_indices",
     "check_fields",
     "ACCESSIBILITY_WEIGHT",
     "ADVERSARY_WEIGHT",

@@ -36,6 +36,8 @@ class AttributedModel(SequenceModel):
     def attribute_modalities(self, data: AnnData | None = None) -> pd.DataFrame:
         """Compute how each prediction changes when an observation loses one of its modalities.
 
+        Each observation is predicted by itself, whatever its group.
+
         Parameters
         ----------
         data
@@ -72,7 +74,8 @@ class AttributedModel(SequenceModel):
 
         A published encoder reads its own mask in the place of each token with a residue of the region, all other tokens as
         they were, and Enformer reads no nucleotide there. An encoder without a mask, such as those of T5's kind, reads the
-        whole sequence, and the states of these tokens are left out: what other states know of the region then stays.
+        whole sequence, and the states of these tokens are left out: what other states know of the region then stays. Each
+        observation is predicted by itself, whatever its group.
 
         Parameters
         ----------

@@ -135,9 +135,11 @@ class IsoFormerConfig:
         ``_experts.py`` and, for the weights of all predictions, ``_expert_weights.py``).
     group_weight
         How often the difference of an observation from the mean of its group (``group_key``) counts, beside the observation
-        itself, where the regression on architecture and the weights are fitted. None: where RNA are whole transcripts, as
-        often as makes the squares of all differences those of all observations, so that which isoform of a gene is
-        expressed counts as much as how much the gene is; otherwise 0 (ours).
+        itself, where the regression on architecture is fitted; with a number above 0, also for other sequences than whole
+        transcripts, the level of a group and the differences within it are predicted apart
+        (:meth:`IsoFormer.predict`). None: where RNA are whole transcripts, as often as makes the squares of all differences
+        those of all observations, so that which isoform of a gene is expressed counts as much as how much the gene is;
+        otherwise 0 (ours).
     n_landmarks
         Most landmarks, training observations, of each kernel regression.
     learning_rate

@@ -22,6 +22,8 @@ class ExpertSet(NamedTuple):
     """Whether each vector has a kernel regression."""
     short_kmers: bool = False
     """Whether a linear regression reads the short k-mers of each sequence."""
+    within: bool = False
+    """Whether the differences of observations from the mean of their group are predicted by weights of their own."""
 
 
 NO_MORE_EXPERTS = ExpertSet()

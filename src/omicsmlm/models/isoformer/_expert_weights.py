@@ -3,45 +3,41 @@
 The regressions predict each training observation from folds that it is not in, which is much to fit their weights on; the network,
 which is trained once, predicts only the validation set without having seen it. So the regressions are combined first, on the
 training set, by weights of 0 and above (stacking; Breiman 1996, Machine Learning 24, 49); then one number, of which the validation
-set gives an interval, divides the prediction between that combination and the network: its lower limit. Tensor axes: n
-observations, e experts, t targets, s sets of experts, x measured targets.
+set gives an interval, divides the prediction between that combination and the network: its lower limit.
+
+Where differences within groups matter, as those of the isoforms of a gene, the level of a group and the differences from it have
+weights of their own: the within-between decomposition of panel data (Mundlak 1978, Econometrica 46, 69). Tensor axes: n
+observations, e experts, t targets, s sets of experts, x terms.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from omicsmlm._types import Grid
-from omicsmlm.nn import with_differences
+from omicsmlm.nn import group_folds, group_means
 
-from ._module import IsoFormerModule
+from ._held_out import Predictions, Terms, differences, levels, observed
+from ._module import OF_ARCHITECTURE, IsoFormerModule
 
 PRIOR_OBS = 30.0
 """Observations, or groups, that the prior weights count for, against those that the weights are fitted on."""
 MIN_GROUPS = 30
-"""Groups of the validation set from which on a set of sequences tells its own weight of the network."""
+"""Groups from which on a set of sequences tells its own weight of the network, and whether one expert does as well as all."""
 MIN_EXPLAINED = 0.01
 """Least fraction of squares that an expert is taken to explain, so that no prior weight is 0 or below."""
-
-
-class Predictions(NamedTuple):
-    """What experts predict of observations that none of them was fitted to."""
-
-    predicted_net: Tensor
-    """(n, e, t) standardised predictions, 0 where an observation lacks what the expert reads."""
-    set_n: Tensor
-    """(n,) int64: which kernels have what they read (:meth:`IsoFormerModule.expert_predictions`)."""
-    target: Grid
-    """(n, t) standardised targets."""
-    group_n: Tensor
-    """(n,) int64: group of each observation."""
+N_FOLDS = 5
+"""Folds of whole groups by which the combination of experts is compared with one of them."""
 
 
 def fit_weights(
-    module: IsoFormerModule, crossed: Predictions | None, validation: Predictions, group_weight: float
+    module: IsoFormerModule,
+    crossed: Predictions | None,
+    validation: Predictions,
+    group_weight: float,
+    generator: torch.Generator,
 ) -> None:
     """Fit the weights of the experts, for each set of sequences that an observation may have, in place.
 
@@ -55,28 +51,69 @@ def fit_weights(
         Of the validation set, by all experts, the network last.
     group_weight
         How often differences within groups count.
+    generator
+        Draws the folds by which experts are compared.
     """
     module.reset_weights()
     weight_se = module.get_buffer("weight_se")
     if crossed is None:
         return
-    own_se = stacked(crossed, weight_se[:, :-1] > 0, group_weight)
-    combined_nt = torch.einsum("net,ne->nt", validation.predicted_net[:, :-1], own_se[validation.set_n])
+    has_se = weight_se[:, :-1] > 0
+    own_se = stacked(crossed, has_se, partial(observed, group_weight=group_weight))
+    _divide(module, validation, _combined(validation, own_se), has_se, {"weight_se": own_se}, group_weight)
+    if module.has_within and group_weight:
+        at = module.experts.index(OF_ARCHITECTURE) if OF_ARCHITECTURE in module.experts else None
+        level_se = parsimonious(crossed, has_se, levels, None, generator)
+        within_se = parsimonious(crossed, has_se, differences, at, generator)
+        both = _combined(validation, level_se), _combined(validation, within_se)
+        found = {"level_se": level_se, "within_se": within_se}
+        _divide(module, validation, with_level(*both, validation.group_n), has_se, found, group_weight)
+    elif module.has_within:
+        for name in ("level_se", "within_se"):
+            module.get_buffer(name).copy_(weight_se)
+
+
+def _combined(validation: Predictions, weight_se: Tensor) -> Tensor:
+    """Return the weighted sum of the regressions' predictions, (n, t)."""
+    return torch.einsum("net,ne->nt", validation.predicted_net[:, :-1], weight_se[validation.set_n])
+
+
+def _divide(
+    module: IsoFormerModule,
+    validation: Predictions,
+    combined_nt: Tensor,
+    has_se: Tensor,
+    found: dict[str, Tensor],
+    group_weight: float,
+) -> None:
+    """Divide the prediction between the regressions, by the weights that were found for them, and the network, in place."""
     pair = torch.stack([combined_nt, validation.predicted_net[:, -1]], 1)
-    fraction_s1 = network_fraction(validation._replace(predicted_net=pair), own_se.any(1), group_weight)[:, None]
-    weight_se.copy_(torch.cat([own_se * (1 - fraction_s1), fraction_s1], 1))
+    fraction_s1 = network_fraction(validation._replace(predicted_net=pair), has_se.any(1), group_weight)[:, None]
+    for name, of_se in found.items():
+        module.get_buffer(name).copy_(torch.cat([of_se * (1 - fraction_s1), fraction_s1], 1))
 
 
-def stacked(held_out: Predictions, has_se: Tensor, group_weight: float) -> Tensor:
+def with_level(level_nt: Tensor, within_nt: Tensor, group_n: Tensor) -> Tensor:
+    """Return the mean of the first over each group, and beside it the difference of the second from its own mean, (n, t).
+
+    Examples
+    --------
+    >>> level, within = torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([[7.0], [8.0], [9.0]])
+    >>> with_level(level, within, torch.tensor([0, 0, 1])).flatten().tolist()
+    [1.5, 2.5, 5.0]
+    """
+    return group_means(level_nt, group_n) + within_nt - group_means(within_nt, group_n)
+
+
+def stacked(held_out: Predictions, has_se: Tensor, terms_of: Callable[[Predictions], Terms]) -> Tensor:
     r"""Return weights of predictions for each set of sequences, (s, e), 0 and above: ridge regression, shrunk to prior weights.
 
-    Of all measured targets y of a set's observations on the experts' predictions A, the least of
+    Of all terms y of a set's observations on the experts' predictions A, the least of
 
     .. math:: \lVert y - A w \rVert^2 + \tfrac{n_0}{n} \sum_e D_e (w_e - w_{0e})^2, \quad D = \operatorname{diag}(A^\top A), \; w \ge 0,
 
     with w₀ in proportion to the fraction of squares that each expert explains by itself over all observations that it has a
     prediction for, n the number of the set's groups, and :math:`n_0` = :data:`PRIOR_OBS`. Sets that no observation has keep w₀.
-    Below A and y stand the differences of each observation from the mean of its group, times the root of ``group_weight``.
 
     Parameters
     ----------
@@ -84,23 +121,101 @@ def stacked(held_out: Predictions, has_se: Tensor, group_weight: float) -> Tenso
         Predictions of observations that no expert was fitted to.
     has_se
         (s, e) bool: the experts that have a prediction in each set. Without any, all weights are 0.
-    group_weight
-        How often differences within groups count; 0 for not at all.
+    terms_of
+        What is to be predicted of observations: their targets, the means of groups, or differences from these.
     """
-    weight_se = has_se * _explained(held_out, has_se, group_weight)
-    weight_se /= weight_se.sum(1, keepdim=True).clamp(min=1e-12)
-    for s in held_out.set_n.unique().tolist():
-        has_e, of_n = has_se[s], held_out.set_n == s
-        if not has_e.any():
-            continue
-        own = _rows(held_out, of_n)
-        a_xe, y_x = _with_group_differences(own, group_weight)
-        a_xe, prior_e = a_xe[:, has_e].double(), weight_se[s, has_e].double()
-        gram_ee, moment_e = a_xe.T @ a_xe, a_xe.T @ y_x.double()
-        # The small number keeps the system regular where an expert predicts 0 throughout.
-        ridge_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_OBS / len(own.group_n.unique()))
-        weight_se[s, has_e] = _least_squares(gram_ee + ridge_ee, moment_e + ridge_ee @ prior_e).float()
+    prior_se = _prior(held_out, has_se, terms_of)
+    weight_se = prior_se.clone()
+    for s, terms in _by_set(held_out, has_se, terms_of):
+        weight_se[s] = _combination(terms, has_se[s], prior_se[s])
     return weight_se
+
+
+def parsimonious(
+    held_out: Predictions,
+    has_se: Tensor,
+    terms_of: Callable[[Predictions], Terms],
+    preferred: int | None,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return weights as :func:`stacked`, or of one expert alone where the combination is not clearly better, (s, e).
+
+    The one-standard-error rule (Breiman et al. 1984, Classification and Regression Trees): of sets with :data:`MIN_GROUPS`
+    groups, an expert that predicts by itself, with its least-squares coefficient, stays alone unless the combination's squared
+    error on held-out groups is one standard error, over groups, below its own.
+
+    Parameters
+    ----------
+    held_out, has_se, terms_of
+        As of :func:`stacked`.
+    preferred
+        The expert that is compared with the combination, where a set has it; None for the one of the least held-out error.
+    generator
+        Draws the folds.
+    """
+    prior_se, weight_se = _prior(held_out, has_se, terms_of), stacked(held_out, has_se, terms_of)
+    for s, terms in _by_set(held_out, has_se, terms_of):
+        if terms.n_groups < MIN_GROUPS:
+            continue
+        fold_x = group_folds(terms.group_x, N_FOLDS, generator)
+        among = has_se[s].nonzero()[:, 0].tolist()
+        among = [preferred] if preferred in among else among
+        alone = {e: _held_out_errors(terms, fold_x, partial(_single, expert=e)) for e in among}
+        best = min(alone, key=lambda e: float(alone[e].sum()))
+        together_g = _held_out_errors(terms, fold_x, partial(_combination, has_e=has_se[s], prior_e=prior_se[s]))
+        gain_g = alone[best] - together_g
+        if gain_g.sum() <= gain_g.std() * len(gain_g) ** 0.5:
+            weight_se[s] = _single(terms, best)
+    return weight_se
+
+
+def _by_set(held_out: Predictions, has_se: Tensor, terms_of: Callable[[Predictions], Terms]) -> list[tuple[int, Terms]]:
+    """Return the terms of each set that has an expert, and any."""
+    found = [
+        (s, terms_of(held_out.of(held_out.set_n == s))) for s in held_out.set_n.unique().tolist() if has_se[s].any()
+    ]
+    return [(s, terms) for s, terms in found if terms.n_groups]
+
+
+def _prior(held_out: Predictions, has_se: Tensor, terms_of: Callable[[Predictions], Terms]) -> Tensor:
+    """Return weights in proportion to the fraction of squares that each expert explains where it has a prediction, (s, e)."""
+    fractions = []
+    for e, has_n in enumerate(has_se[held_out.set_n].T):
+        terms = terms_of(held_out.of(has_n))
+        error = (terms.predicted_xe[:, e] - terms.target_x).square().sum()
+        fractions.append(1 - error / terms.target_x.square().sum().clamp(min=1e-12))
+    prior_se = has_se * torch.stack(fractions).clamp(min=MIN_EXPLAINED).to(held_out.predicted_net.dtype)
+    return prior_se / prior_se.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def _combination(terms: Terms, has_e: Tensor, prior_e: Tensor) -> Tensor:
+    """Return the weights of :func:`stacked` for one set, (e,)."""
+    a_xe, y_x = terms.predicted_xe[:, has_e].double(), terms.target_x.double()
+    gram_ee, moment_e = a_xe.T @ a_xe, a_xe.T @ y_x
+    # The small number keeps the system regular where an expert predicts 0 throughout.
+    ridge_ee = torch.diag(gram_ee.diagonal() + 1e-9) * (PRIOR_OBS / terms.n_groups)
+    weight_e = torch.zeros_like(prior_e)
+    found_e = _least_squares(gram_ee + ridge_ee, moment_e + ridge_ee @ prior_e[has_e].double())
+    weight_e[has_e] = found_e.to(weight_e.dtype)
+    return weight_e
+
+
+def _single(terms: Terms, expert: int) -> Tensor:
+    """Return the least-squares coefficient of one expert, at least 0, and 0 for all others, (e,)."""
+    a_x = terms.predicted_xe[:, expert].double()
+    weight_e = terms.predicted_xe.new_zeros(terms.predicted_xe.shape[1])
+    weight_e[expert] = (a_x @ terms.target_x.double() / (a_x @ a_x + 1e-9)).clamp(min=0)
+    return weight_e
+
+
+def _held_out_errors(terms: Terms, fold_x: Tensor, fit: Callable[[Terms], Tensor]) -> Tensor:
+    """Return the sum of squared errors of each group by the weights that the other folds give, (groups,)."""
+    error_x = torch.zeros_like(terms.target_x)
+    for fold in fold_x.unique():
+        is_own_x = fold_x == fold
+        weight_e = fit(terms.of(~is_own_x))
+        error_x[is_own_x] = (terms.target_x[is_own_x] - terms.predicted_xe[is_own_x] @ weight_e).square()
+    return error_x.new_zeros(terms.n_groups).index_add_(0, terms.group_x, error_x)
 
 
 def _least_squares(gram_ee: Tensor, moment_e: Tensor) -> Tensor:
@@ -131,81 +246,27 @@ def network_fraction(validation: Predictions, has_regression_s: Tensor, group_we
     """
     fraction_s = torch.ones(len(has_regression_s))
     both_n = has_regression_s[validation.set_n]
-    lowest, _ = _limits(_rows(validation, both_n), group_weight)
+    lowest, _ = _limits(observed(validation.of(both_n), group_weight))
     fraction_s[has_regression_s] = lowest
     for s in validation.set_n[both_n].unique().tolist():
-        own = _rows(validation, validation.set_n == s)
-        if len(own.group_n.unique()) >= MIN_GROUPS:
-            low, high = _limits(own, group_weight)
+        own = observed(validation.of(validation.set_n == s), group_weight)
+        if own.n_groups >= MIN_GROUPS:
+            low, high = _limits(own)
             fraction_s[s] = min(max(lowest, low), high)
     return fraction_s
 
 
-def _limits(held_out: Predictions, group_weight: float) -> tuple[float, float]:
+def _limits(terms: Terms) -> tuple[float, float]:
     """Return a - 2 σ and a + 2 σ of :func:`network_fraction`, from 0 to 1; 0 and 1 where fewer than two groups tell."""
-    a_x2, y_x = _with_group_differences(held_out, group_weight)
-    group_x, n_groups = _groups(held_out, len(y_x))
+    n_groups = terms.n_groups
     if n_groups < 2:
         return 0.0, 1.0
-    beyond_x, rest_x = a_x2[:, 1] - a_x2[:, 0], y_x - a_x2[:, 0]
+    combined_x, network_x = terms.predicted_xe.T
+    beyond_x, rest_x = network_x - combined_x, terms.target_x - combined_x
     square = beyond_x.square().sum() + 1e-9
     fraction = beyond_x @ rest_x / square
     # What each group moves the sum by; their squares are the variance of it (a jackknife that is not carried out).
-    influence_g = torch.zeros(n_groups).index_add_(0, group_x, beyond_x * (rest_x - fraction * beyond_x))
+    influence_g = torch.zeros(n_groups).index_add_(0, terms.group_x, beyond_x * (rest_x - fraction * beyond_x))
     error = (influence_g.square().sum() * n_groups / (n_groups - 1)).sqrt() / square
     low, high = ((fraction + side * error).clamp(0, 1) for side in (-2, 2))
     return float(low), float(high)
-
-
-def _groups(held_out: Predictions, n_values: int) -> tuple[Tensor, int]:
-    """Return the group of each of what :func:`_with_group_differences` returns, (x,) int64 from 0 on, and how many there are."""
-    distinct_g, group_n = held_out.group_n.unique(return_inverse=True)
-    group_x = group_n[:, None].expand(held_out.target.visible.shape)[held_out.target.visible]
-    return group_x.repeat(n_values // max(len(group_x), 1)), len(distinct_g)
-
-
-def targets_of(views: Sequence[dict[str, Any]], target: str) -> Grid:
-    """Return the standardised targets of several views together, (n, t)."""
-    return Grid(*(torch.cat(parts) for parts in zip(*(batch[target] for batch in views), strict=True)))
-
-
-def balanced_weight(target: Grid, group_n: Tensor) -> float:
-    """Return how often differences within groups must count for their squares to be those of the observations; 0 without any.
-
-    Examples
-    --------
-    >>> target = Grid(torch.tensor([[1.0], [2.0], [-3.0]]), torch.ones(3, 1, dtype=torch.bool), torch.zeros(3))
-    >>> balanced_weight(target, torch.tensor([0, 0, 1]))  # 14 to ½
-    28.0
-    """
-    rows = Predictions(target.values[:, None], group_n, target, group_n)
-    _, y_x = _with_group_differences(rows, 1.0)
-    whole, differences = (part.square().sum() for part in y_x.chunk(2))
-    return float(whole / differences) if differences > 1e-9 * whole else 0.0
-
-
-def _rows(held_out: Predictions, of_n: Tensor) -> Predictions:
-    """Return the predictions of some observations."""
-    target = Grid(*(part[of_n] for part in held_out.target))
-    return Predictions(held_out.predicted_net[of_n], held_out.set_n[of_n], target, held_out.group_n[of_n])
-
-
-def _explained(held_out: Predictions, has_se: Tensor, group_weight: float) -> Tensor:
-    """Return the fraction of squares that each expert explains, (e,), over the observations that it has a prediction for."""
-    fractions = []
-    for e, has_n in enumerate(has_se[held_out.set_n].T):
-        a_xe, y_x = _with_group_differences(_rows(held_out, has_n), group_weight)
-        fractions.append(1 - (a_xe[:, e] - y_x).square().sum() / y_x.square().sum().clamp(min=1e-12))
-    return torch.stack(fractions).clamp(min=MIN_EXPLAINED).to(held_out.predicted_net.dtype)
-
-
-def _with_group_differences(held_out: Predictions, group_weight: float) -> tuple[Tensor, Tensor]:
-    """Return predictions of measured targets, (x, e), and these, (x,); below them their differences within groups, if these count."""
-    y_nt, visible_nt = held_out.target.values.to(held_out.predicted_net.dtype), held_out.target.visible
-    a_xe, y_x1 = held_out.predicted_net.transpose(1, 2)[visible_nt], y_nt[visible_nt][:, None]
-    if not group_weight:
-        return a_xe, y_x1[:, 0]
-    # Targets have means of their own: a group is the same target of the same group.
-    group_nt = held_out.group_n[:, None] * y_nt.shape[1] + torch.arange(y_nt.shape[1], device=y_nt.device)
-    a_xe, y_x1 = (with_differences(part, group_nt[visible_nt], group_weight) for part in (a_xe, y_x1))
-    return a_xe, y_x1[:, 0]

@@ -22,7 +22,7 @@ from omicsmlm.nn import (
     residue_codes,
 )
 
-from ._expert_weights import Predictions, targets_of
+from ._held_out import Predictions, targets_of
 from ._module import OF_ARCHITECTURE, IsoFormerModule
 
 RATES = (0.3, 0.7, 1.5)

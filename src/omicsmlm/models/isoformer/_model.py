@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
-import pandas as pd
 import torch
 from anndata import AnnData
 from torch import Tensor
@@ -22,10 +21,11 @@ from omicsmlm.training import Optimisation
 
 from ._config import FORMER_CONFIG, N_WARMUP_STEPS, WEIGHT_DECAY, IsoFormerConfig
 from ._derived import ExpertSet, IsoFormerDerived
-from ._expert_weights import Predictions, balanced_weight, fit_weights, targets_of
+from ._expert_weights import fit_weights
 from ._experts import Chosen, Fitted, fit_regressions, fit_scores, has_architecture
+from ._held_out import Predictions, balanced_weight, targets_of
 from ._module import IsoFormerModule
-from ._pretraining import PretrainedModel
+from ._predicting import PredictingModel
 from ._published import published_widths
 from ._statistics import statistics_of
 
@@ -36,7 +36,7 @@ AVERAGING = 0.98
 
 
 @final
-class IsoFormer(PretrainedModel):
+class IsoFormer(PredictingModel):
     """Sequence encoders fused by cross-attention (Garau-Luis et al., arXiv 2406.14150).
 
     An observation is a transcript (or a gene, or a reporter); its sequences are text in ``.obs``, and the variables are the
@@ -101,13 +101,14 @@ class IsoFormer(PretrainedModel):
     def _derive(self, sample: Sequence[Batch]) -> IsoFormerDerived:
         manager = self.adata_manager
         encoders = {name: self.config.encoder(name) for name in manager.sequences}
+        is_whole = "rna" in encoders and has_architecture([batch.sequences["rna"] for batch in sample])
         return IsoFormerDerived(
             sequences=list(encoders),
             vectors={name: statistics_of(sample, name, state["width"]) for name, state in manager.vectors.items()},
             targets=statistics_of(sample, TARGETS, len(manager.modalities[TARGETS]["vocabulary"])),
             widths=published_widths(encoders, sample),
             former_states=False,
-            experts=ExpertSet("rna" in encoders and has_architecture([b.sequences["rna"] for b in sample]), True, True),
+            experts=ExpertSet(is_whole, True, True, self._differences_count(is_whole)),
         )
 
     def _assemble(self, derived: IsoFormerDerived) -> Parts:
@@ -147,14 +148,17 @@ class IsoFormer(PretrainedModel):
         return fit_regressions(self.module, views, TARGETS, group_n, weight, self.config.seed, chosen)
 
     def _group_weight(self, target: Grid, group_n: Tensor) -> float:
-        """Return how often differences within groups count; by default only those of whole transcripts, say of a gene, do."""
-        if self.adata_manager.registry["setup_args"].get("group_key") is None:
+        """Return how often differences within groups count."""
+        if not self._differences_count(self.derived.experts.architecture):
             return 0.0
         if self.config.group_weight is not None:
             return self.config.group_weight
-        if not self.derived.experts.architecture:
-            return 0.0
         return balanced_weight(target, group_n)
+
+    def _differences_count(self, is_whole: bool) -> bool:
+        """Return whether differences within groups count; by default only those of whole transcripts, say of a gene, do."""
+        weight = self.config.group_weight
+        return self._group_key is not None and (is_whole if weight is None else weight > 0)
 
     @torch.no_grad()
     def finish_training(self, train_indices: np.ndarray) -> None:
@@ -174,11 +178,12 @@ class IsoFormer(PretrainedModel):
         predicted_net, set_n = (torch.cat(parts) for parts in zip(*predictions, strict=True))
         group_n = torch.from_numpy(self._groups()[self.validation_indices])
         validation = Predictions(predicted_net, set_n, targets_of(views, TARGETS), group_n)
+        generator = torch.Generator().manual_seed(self.config.seed)
         if fitted is None:
-            fit_weights(self.module, None, validation, 0.0)
+            fit_weights(self.module, None, validation, 0.0, generator)
         else:
             weight = self._group_weight(fitted.crossed.target, fitted.crossed.group_n)
-            fit_weights(self.module, fitted.crossed, validation, weight)
+            fit_weights(self.module, fitted.crossed, validation, weight, generator)
             self._fit_regressions(np.sort(np.concatenate([train_indices, self.validation_indices])), fitted.chosen)
 
     def _views(self, indices: np.ndarray) -> list[dict[str, Any]]:
@@ -216,39 +221,7 @@ class IsoFormer(PretrainedModel):
         encoders = config.encoders.items()
         return replace(config, encoders={n: replace(e, trust_remote_code=trust_remote_code) for n, e in encoders})
 
-    # ---- results --------------------------------------------------------------------------------------------------
-
-    @in_own_surroundings
-    def predict(
-        self,
-        data: AnnData | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        batch_size: int | None = None,
-    ) -> pd.DataFrame:
-        """Return predicted expression; deterministic, and independent of the order of observations and the batch size.
-
-        Parameters
-        ----------
-        data
-            Object with sequences in the columns that were registered; None for the registered one. It needs no expression.
-        indices, batch_size
-            As in :meth:`get_latent_representation`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            (n_obs, n_targets) float32 in the units of the training targets, with the names of observations and variables.
-        """
-        targets = self.adata_manager.modalities[TARGETS]["vocabulary"]
-        values, names_n = self.map_observations(data, indices, batch_size, len(targets), self._predicted)
-        return pd.DataFrame(values, index=names_n, columns=targets)
-
-    def _predicted(self, batch: Batch) -> Tensor:
-        return self._from_views(self.parts.tokenizer(batch))
-
-    def _from_views(self, views: dict[str, Any]) -> Tensor:
-        assert isinstance(self.parts.tokenizer, TruncatedSequences)
-        return self.parts.tokenizer.unscaled(self.module.predict(views))
+    # ---- results -----------------------------------------------------------------------------------------------------
 
     def _describe(self) -> str:
         manager = self.adata_manager

@@ -119,7 +119,10 @@ class IsoFormerModule(Module):
             else {}
         )
         self.experts = [*self.kernels, *self.linear, NETWORK]
+        self.has_within = experts.within
         self.register_buffer("weight_se", torch.zeros(2 ** len(self.kernels), len(self.experts)))
+        for name in ("level_se", "within_se") if self.has_within else ():
+            self.register_buffer(name, torch.zeros_like(self.get_buffer("weight_se")))
         self.reset_weights()
 
     # ---- the network ----------------------------------------------------------------------------------------------
@@ -222,9 +225,19 @@ class IsoFormerModule(Module):
         return torch.stack([*predictions, network_nt], 1), set_n
 
     def predict(self, views: dict[str, Any]) -> Tensor:
-        """Return (n, t) standardised targets: the experts' predictions, weighted by the observation's set of experts."""
+        """Return (n, t) standardised targets: the experts' predictions, weighted by the observation's set of experts.
+
+        Each observation is predicted by itself, whatever its group.
+        """
+        return self._weighted(views, "weight_se")[0]
+
+    def predict_parts(self, views: dict[str, Any]) -> Tensor:
+        """Return (n, 2 t) standardised targets by the weights of levels of groups, and by those of differences within them."""
+        return torch.cat(self._weighted(views, "level_se", "within_se"), 1)
+
+    def _weighted(self, views: dict[str, Any], *weights: str) -> list[Tensor]:
         predicted_net, set_n = self.expert_predictions(views)
-        return torch.einsum("net,ne->nt", predicted_net, self.get_buffer("weight_se")[set_n])
+        return [torch.einsum("net,ne->nt", predicted_net, self.get_buffer(name)[set_n]) for name in weights]
 
     def reset_weights(self) -> None:
         """Weight all experts that an observation has equally."""
@@ -234,6 +247,8 @@ class IsoFormerModule(Module):
             has |= {name: has[modality_of(name)] for name in self.linear} | {NETWORK: True}
             has_e = torch.tensor([has[name] for name in self.experts])
             weight_se[s] = has_e / has_e.sum()
+        for name in ("level_se", "within_se") if self.has_within else ():
+            self.get_buffer(name).copy_(weight_se)
 
 
 def modality_of(expert: str) -> str:

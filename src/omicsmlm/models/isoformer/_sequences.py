@@ -53,7 +53,8 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
             Layer with the log expression; None for ``X``.
         group_key
             Column with the group of each observation, say the gene of an isoform: a group is never divided between training
-            and validation.
+            and validation, and the isoforms of a gene are predicted together (:meth:`IsoFormer.predict`). An observation
+            without one is a group of its own.
         batch_key
             Column with the batch; registered, and not used.
         translate
@@ -136,9 +137,8 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
 
     def _split(self, train_size: float) -> tuple[np.ndarray, np.ndarray]:
         """Divide whole groups of observations, drawn at random until the training set is full; it has one group at least."""
-        key = self.adata_manager.registry["setup_args"].get("group_key")
         train_indices, validation_indices = super()._split(train_size)
-        if key is None or not len(validation_indices):
+        if self._group_key is None or not len(validation_indices):
             return train_indices, validation_indices
         group_n = self._groups()
         order = np.random.default_rng(self.config.seed).permutation(group_n.max() + 1)
@@ -148,8 +148,24 @@ class SequenceModel(FineTunedModel[IsoFormerModule, IsoFormerConfig, IsoFormerDe
 
     def _groups(self) -> np.ndarray:
         """Return the number of each observation's group, (n_obs,); without groups, each observation is one."""
-        key = self.adata_manager.registry["setup_args"].get("group_key")
-        if key is None:
-            return np.arange(self.adata.n_obs)
-        codes, _ = pd.factorize(find_column(self.adata, key).astype(str))
-        return codes
+        key = self._group_key
+        return np.arange(self.adata.n_obs) if key is None else group_numbers(find_column(self.adata, key))
+
+    @property
+    def _group_key(self) -> str | None:
+        """Column of the groups; None where none was registered."""
+        return self.adata_manager.registry["setup_args"].get("group_key")
+
+
+def group_numbers(groups: pd.Series) -> np.ndarray:
+    """Return the number of each observation's group, (n,), from 0 on; where it is missing, the observation is a group of its own.
+
+    Examples
+    --------
+    >>> group_numbers(pd.Series(["b", None, "a", "b", None])).tolist()
+    [0, 2, 1, 0, 3]
+    """
+    codes, _ = pd.factorize(groups.astype(str).where(groups.notna()))
+    alone_n = codes < 0
+    codes[alone_n] = codes.max(initial=-1) + 1 + np.arange(alone_n.sum())
+    return codes
