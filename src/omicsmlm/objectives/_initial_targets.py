@@ -63,6 +63,10 @@ class InitialTargets:
         squares_n = (mean_nd - self.target_nd[batch.indices]).square().sum(1)
         return observation_mean(squares_n, batch) / self.variance
 
+    def adversary_weights(self, batch: Batch) -> Tensor | None:
+        """Return None: in the adversary's loss all observations count alike."""
+        return None
+
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
         """Leave the targets as they are."""
 
