@@ -7,7 +7,8 @@
 Seed s is tested on fold s (paired_pam50_fold of PAM50, paired_fold of CCLE; ROSMAP has one split), and also the seed of all
 starts, trainings and inner folds. No test row is in any pre-training. All other rows are, also those that lack a modality
 or a label; and rows with a label train every head, whatever they lack. Test rows have both modalities and a label: they
-are labelled by both, by RNA only and by methylation only. ± is the standard deviation over seeds, and so over folds.
+are labelled by both, by RNA only and by methylation only. ± is the standard deviation over seeds, and so over folds; of the
+differences from "specialist", of all test rows together, it is one standard error.
 
 zero-shot  frozen embeddings: accuracy of k-NN (k = 15, cosine) of test rows among labelled training rows with both
            modalities; ARI and NMI of k-means on all labelled rows with both (as many clusters as labels)
@@ -51,6 +52,7 @@ from omicsmlm.evaluation import baselines
 
 VIEWS = {"both": ["rna", "methylation"], "RNA": ["rna"], "methylation": ["methylation"]}
 SETS = ("pam50", "ccle", "rosmap")
+RIVAL = "LR, specialist"
 TUNING_EPOCHS = 12
 N_COMPONENTS, N_NEIGHBORS = 64, 15
 
@@ -288,6 +290,20 @@ def evaluated(answers: Answers, truth: np.ndarray) -> dict[str, float]:
     }
 
 
+def paired(answers: list[dict[str, Answers]], truths: list[np.ndarray]) -> pd.DataFrame:
+    """Accuracy less that of RIVAL, and one standard error of the difference, over the test rows of all seeds together."""
+    found = {}
+    for method in [name for name in answers[0] if name != RIVAL]:
+        for view in VIEWS:
+            pairs = zip(answers, truths, strict=True)
+            right = [(a[m][view] == truth for m in (method, RIVAL)) for a, truth in pairs]
+            own_n, rival_n = (np.concatenate(column).astype(float) for column in zip(*right, strict=True))
+            difference_n = own_n - rival_n
+            error = difference_n.std(ddof=1) / np.sqrt(len(difference_n))
+            found.setdefault(method, {})[view] = f"{difference_n.mean():+.3f} ± {error:.3f}"
+    return pd.DataFrame.from_dict(found, orient="index")
+
+
 # ---- frozen embeddings -----------------------------------------------------------------------------------------------
 
 
@@ -419,6 +435,7 @@ def main() -> None:
     logging.getLogger("omicsmlm").addHandler(logging.NullHandler())  # in place of a line for each model
     for name in arguments.sets:
         tables: dict[str, list[pd.DataFrame]] = {part: [] for part in arguments.parts}
+        answers, truths = [], []
         for seed in arguments.seeds:
             of = loaded(name, seed)
             learned = {view: int(of.learned_n(view).sum()) for view in VIEWS}
@@ -429,7 +446,9 @@ def main() -> None:
             truth = of.label_n[of.test_n]
             for part in arguments.parts:
                 if part == "missing":
-                    found = {m: evaluated(a, truth) for m, a in missing(of, seed, arguments).items()}
+                    answers.append(missing(of, seed, arguments))
+                    truths.append(truth)
+                    found = {m: evaluated(a, truth) for m, a in answers[-1].items()}
                 else:
                     found = {"zero-shot": zero_shot, "curve": curve, "agreement": agreement}[part](of, seed, arguments)
                 tables[part].append(pd.DataFrame.from_dict(found, orient="index"))
@@ -437,6 +456,8 @@ def main() -> None:
             table = pd.concat(frames)
             print(f"\n== {name}, {part}, seeds {arguments.seeds}")
             print(shown(table, list(table.columns), str(table.columns[0])).to_string(), flush=True)
+        if answers and RIVAL in answers[0]:
+            print(f"\nless {RIVAL}, paired\n{paired(answers, truths).to_string()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Recipes of OmicsMLM compared by leaving one set out: which settings would have been chosen without the set, and what they give on it.
 
     export OMICSMLM_DATA=/path/to/data
-    python benchmarks/recipe.py [--recipes default constant …] [--sets …|variants] [--seeds 0] [--cache DIR] [--baselines-only]
+    python benchmarks/recipe.py [--recipes default constant …] [--sets …|variants] [--seeds 0] [--cache DIR] [--baselines-only] [--errors]
     python benchmarks/recipe.py --recipes default --sets kept_back --data DIR [--seeds 0 1 2]
 
 A recipe is a set of changes to the configuration (``RECIPES``). Each is trained on each set; the regret of a recipe on a set is
@@ -9,7 +9,8 @@ the score of the best plain baseline of the set less its own, for the scib total
 and the accuracy of k-NN. The recipe that is chosen without a set is the one of the least largest regret over all other sets (then
 of the least mean); it is reported on the set that was left out. Plain baselines: PCA, PCA beside the second modality, and Harmony
 of these, with at most 80 dimensions, scVI, TotalVI and MultiVI.
-Of several seeds the means are compared, and their standard deviations printed. ``--sets variants`` takes sets that no recipe was
+Of several seeds the means are compared, and their standard deviations printed; --errors prints the standard errors of the regrets
+of both probes, by a paired bootstrap over cells. ``--sets variants`` takes sets that no recipe was
 compared on (``_recipe_sets.VARIANTS``), ``--sets kept_back`` sets out of a folder of yours that had no part in any choice
 (``_kept_back.SOURCES``): with one recipe nothing is chosen on them. Embeddings are kept in the cache, so that a further recipe costs its own training and
 scoring alone.
@@ -28,6 +29,7 @@ import numpy as np
 import pandas as pd
 from _cache import Kept
 from _kept_back import SOURCES, kept_back
+from _paired_errors import paired_error, predicted
 from _recipe_sets import SETS, VARIANTS, Data, Set
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, evaluation
@@ -62,6 +64,10 @@ RECIPES = {
     "own neighbours 30": Recipe(constants={"OWN_NEIGHBOUR_WEIGHT": 30.0}),
     "half batch strength": Recipe({"batch_strength": 0.5}),
     "batch left in": Recipe({"batch_strength": 0.0}),
+    "no adversary": Recipe(constants={"ADVERSARY_WEIGHT": 0.0}),
+    "no neighbours": Recipe(constants={"NEIGHBOUR_WEIGHT": 0.0}),
+    "no alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 0.0}),
+    "adversary of all alike": Recipe(constants={"MOST_BALANCE": None}),
 }
 
 
@@ -138,6 +144,14 @@ def in_place(recipe: Recipe) -> Iterator[None]:
             setattr(_model, name, value)
 
 
+def held_out(own: Set, data: Data) -> dict[str, Any]:
+    """What the probes are evaluated on, as arguments of ``evaluation.probe``."""
+    if own.held_out == "split":
+        is_test = (data.obs["split"] == "test").to_numpy()
+        return {"split": (~is_test, is_test)}
+    return {} if own.held_out == "folds" else {"groups": data.obs[own.held_out]}
+
+
 def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
     """All scores of one embedding: scib total, bio and batch, and both probes on what is held out."""
     own, type_n = ALL[name], data.obs["type"]
@@ -148,13 +162,7 @@ def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
     table = evaluation.benchmark(small, {"it": embedding[part]}, own.batch_key, "type")
     row = table.loc["it"]
     found = {"Total": row["Total"], "Bio": row["Bio conservation"], "Batch": row.get("Batch correction", np.nan)}
-    options: dict[str, Any] = {}
-    if own.held_out == "split":
-        is_test = (data.obs["split"] == "test").to_numpy()
-        options["split"] = (~is_test, is_test)
-    elif own.held_out != "folds":
-        options["groups"] = data.obs[own.held_out]
-    probes = evaluation.probe(embedding, type_n, **options).xs("mean", level="held_out")
+    probes = evaluation.probe(embedding, type_n, **held_out(own, data)).xs("mean", level="held_out")
     accuracy, f1 = probes["accuracy"], probes["macro F1"]
     return found | {
         "linear": accuracy["linear"],
@@ -219,6 +227,23 @@ def regrets(table: pd.DataFrame, recipes: list[str]) -> pd.DataFrame:
     return best - table.loc[recipes, JUDGED]
 
 
+def errors(name: str, table: pd.DataFrame, recipe: str, seeds: list[int], keep: Scores) -> dict[str, float]:
+    """Standard errors of the regrets of the probes, paired over cells; embeddings are those of the cache."""
+    data, best = loaded(name), table.drop(index=[*RECIPES, "untrained"], errors="ignore")
+    options = held_out(ALL[name], data)
+
+    def of(key: str) -> dict[str, Any]:
+        with np.load(keep.folder / f"{key.replace(' ', '_')}.npz") as kept:
+            return predicted(kept["embedding"], data.obs["type"], options)
+
+    own, found = [of(f"{name}-ours-{recipe}-{seed}") for seed in seeds], {}
+    for score in ("linear", "linear F1", "k-NN"):
+        probe = score.removesuffix(" F1")
+        plain = of(f"{name}-{best[score].idxmax()}-0")[probe]
+        found[score] = paired_error(plain, [each[probe] for each in own])[int(score.endswith("F1"))]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     groups = {"variants": list(VARIANTS), "kept_back": list(SOURCES)}
@@ -228,6 +253,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--baselines-only", action="store_true")
     parser.add_argument("--skip", nargs="+", default=[], help="baselines to leave out, such as MultiVI")
+    parser.add_argument("--errors", action="store_true", help="of the regrets of the first recipe")
     parser.add_argument("--cache", type=Path, default=Path("recipe-results"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -235,16 +261,20 @@ def main() -> None:
     names = [n for name in arguments.sets for n in groups.get(name, [name])]
     ALL.update(kept_back(arguments.data))
     keep = Scores(arguments.cache)
-    found = {name: regrets(table_of(name, recipes, arguments.seeds, keep, arguments.skip), recipes) for name in names}
+    tables = {name: table_of(name, recipes, arguments.seeds, keep, arguments.skip) for name in names}
     if not recipes:
         return
+    found = {name: regrets(table, recipes) for name, table in tables.items()}
+    if arguments.errors:
+        paired = {name: errors(name, table, recipes[0], arguments.seeds, keep) for name, table in tables.items()}
+        print(f"\nPaired standard errors of the regrets of {recipes[0]}\n{pd.DataFrame(paired).round(3).to_string()}")
     whole = pd.concat(found)  # (set, recipe) by score
     print(
         "\nRegret (best plain baseline less ours; below 0 is better)\n",
         whole.round(3).unstack(0).swaplevel(axis=1).T.to_string(),
     )
     lines = []
-    for left_out in names:
+    for left_out in names if len(names) > 1 else []:
         others = whole.drop(index=left_out, level=0).groupby(level=1, sort=False)
         largest, mean = others.max().max(axis=1), others.mean().mean(axis=1)
         chosen = (
@@ -262,8 +292,9 @@ def main() -> None:
                 "its": of_all.min(),
             }
         )
-    print("\nChosen without the set, and what it gives there, beside what the set itself would have chosen")
-    print(pd.DataFrame(lines).round(3).to_string(index=False))
+    if lines:
+        print("\nChosen without the set, and what it gives there, beside what the set itself would have chosen")
+        print(pd.DataFrame(lines).round(3).to_string(index=False))
     largest = whole.groupby(level=1, sort=False).max().max(axis=1)
     print("\nLargest regret over all sets\n", largest.sort_values().round(3).to_string())
 

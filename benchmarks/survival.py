@@ -128,6 +128,9 @@ def ours(of: Set, fold: int, trained_n: np.ndarray, seed: int, arguments: argpar
                     keys = ("time_days", "event", of.stratum_key, covariates)
                     survival = Survival.from_model(encoder(of, trained_n, seed, arguments), *keys, config=config)
                     survival.train(progress_bar=False, accelerator="cpu")
+                    of_fold = f"{of.name}, fold {fold}, seed {seed}, {'age' if covariates else 'no covariates'}"
+                    assert survival.candidates is not None
+                    print(f"{of_fold}\n{survival.candidates.round(3).to_string()}", flush=True)
                     scores = survival.evaluate(test)
                     pooled = -survival.predict_survival([np.median(of.column("time_days"))], test).to_numpy()
                     parts = survival.predict_parts(test)

@@ -35,7 +35,7 @@ def under_current_names[T](weights: Mapping[str, T]) -> dict[str, T]:
     return {current_name(name): value for name, value in weights.items()}
 
 
-LATER_PARTS = ("shifts",)
+LATER_PARTS = ("shifts", "moments")
 """Parts of a network that are filled when a training ends, and that checkpoints written before there were such parts lack."""
 
 

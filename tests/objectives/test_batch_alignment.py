@@ -197,6 +197,26 @@ def test_the_strength_is_the_share_of_the_way(strength, fraction):
     torch.testing.assert_close(moves[0], fraction * moves[1])
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_weights_of_the_adversary_are_those_of_its_clusters(is_whole):
+    z = torch.cat([torch.zeros(60, 2), torch.full((60, 2), 9.0)]) + 0.01 * torch.arange(120)[:, None]
+    batch_n = torch.cat([torch.arange(60) < 45, torch.arange(60) < 20]).long()
+    pull, rows = ClusterAlignment(n_clusters=2, most_weight=2.5), torch.arange(0, 240, 2)
+    assert pull.adversary_weights(batch_of(rows, batch_n[:, None], whole=z)) is None, "nothing is remembered yet"
+    pull.refresh(z, batch_n[:, None], rows, is_whole=is_whole)
+    found = pull.adversary_weights(batch_of(rows, batch_n[:, None], whole=z))
+    expected = torch.where(
+        torch.arange(120) < 60, torch.where(batch_n == 1, 30 / 45, 2.0), torch.where(batch_n == 1, 1.5, 0.75)
+    )
+    torch.testing.assert_close(found, expected)
+    other = batch_of(
+        torch.tensor([1, 3]), torch.tensor([[-1], [7]]), whole=z[:2]
+    )  # not remembered, or of no known batch
+    assert pull.adversary_weights(other).tolist() == [1, 1]
+    assert ClusterAlignment().adversary_weights(other) is None
+    assert MutualNeighbours().adversary_weights(other) is None
+
+
 # ---- targets of observations that are not in the memory ---------------------------------------------------------------
 
 

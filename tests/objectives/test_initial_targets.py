@@ -50,3 +50,11 @@ def test_a_refresh_changes_nothing_and_many_observations_are_clustered_by_a_samp
     loss.refresh(z_nd + 9, torch.zeros(200, 1).long(), torch.arange(200))
     loss.clear()
     assert float(loss(z_nd[5:7], batch_of([5, 6]))) == 0
+
+
+def test_targets_are_taken_once(rng):
+    z_nd, loss = torch.from_numpy(rng.normal(size=(40, 2))).float(), InitialTargets()
+    assert loss.taken() is None
+    loss.prepare(z_nd, torch.full((40,), -1), 0)
+    torch.testing.assert_close(loss.taken(), z_nd)
+    assert loss.taken() is None

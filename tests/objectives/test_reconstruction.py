@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from omicsmlm._stored import StoredGrid, StoredValues
 from omicsmlm._types import Batch, Encoded, Grid, Masked
 from omicsmlm.objectives import (
+    ClusterAlignment,
     LatentReconstruction,
     bernoulli,
     expected_values,
@@ -148,6 +149,20 @@ def test_the_adversary_is_judged_on_known_batches(target):
     terms = objective("real")(outputs("real", logits), masked, batch((0, -1, 1, -1)), 1.0)
     torch.testing.assert_close(terms["adversary"], 3.0 * F.cross_entropy(logits[[0, 2]], torch.tensor([0, 1])))
     assert "adversary" not in objective("real")(outputs("real"), masked, batch(), 1.0)
+
+
+def test_observations_count_in_the_adversary_what_the_alignment_says(target):
+    x, weight_n = torch.randn(N, 3), torch.tensor([0.5, 2.0, 1.0, 3.0])
+    clusters = ClusterAlignment(n_clusters=1, most_weight=9.0)
+    clusters.refresh(x, torch.tensor([[0], [1], [1], [0]]), torch.arange(N))
+    clusters._weight_m = weight_n
+    logits, codes = torch.randn(N, 2), torch.tensor([0, 1, -1, 0])
+    of = objective("real", alignment_losses={"alignment": (clusters, 1.0)})
+    terms = of(outputs("real", logits), Masked({}, {"m": target}), batch(codes.tolist()), 1.0)
+    known = codes >= 0
+    each = F.cross_entropy(logits[known], codes[known], reduction="none")
+    expected = 3.0 * (weight_n[known] * each).sum() / weight_n[known].sum()
+    torch.testing.assert_close(terms["adversary"], expected)
 
 
 def test_no_known_batch_at_all_is_no_trouble(target):

@@ -32,6 +32,7 @@ from ._linear_initialization import (
 )
 from ._linear_risks import LinearRisks
 from ._linked_estimates import Links, is_tied_by_links, linked_estimates, linked_weights, with_pairs
+from ._modality_moments import ModalityMoments
 from ._modality_scalings import Scalings
 from ._own_estimates import own_estimates
 from ._pretrained_encoder import PretrainedEncoder, state_width
@@ -53,6 +54,7 @@ from ._transformer import LatentTransformer, PackedTransformer
 from ._value_bins import ValueBins
 
 __all__ = [
+    "ModalityMoments",
     "is_tied_by_links",
     "MOST_PROFILES",
     "OBSERVATIONS_PER_CLUSTER",

@@ -1,5 +1,10 @@
 """Entropic optimal transport from estimates of components to the components of other observations.
 
+The library for it, POT (MIT licence), finds the same plans, and was not taken. Version 0.9.7, 3,000 observations against 3,000: its
+``sinkhorn`` takes as long (1.4 s beside 1.5 s of one core) and is within .02 of a component whose deviation is 2, but finds no plan
+where an observation is so far from all others that its exponentials are 0; its ``sinkhorn_log``, which does, takes 35 s. It brings
+178 MB, and the projection of observations that were not sampled would still be ours.
+
 Tensor axes: n observations with estimates, m observations with components, k components.
 """
 

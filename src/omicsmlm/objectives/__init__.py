@@ -9,6 +9,7 @@ from ._batch_alignment import (
     mutual_pairs,
     shifts_of,
 )
+from ._batch_balance import balance_weights
 from ._bounded_counts import (
     Activation,
     CountLoss,
@@ -55,6 +56,7 @@ __all__ = [
     "BatchAlignmentLoss",
     "InitialTargets",
     "TokenPrediction",
+    "balance_weights",
     "batch_shifts",
     "bernoulli",
     "bounded_poisson",

@@ -10,6 +10,7 @@ from torch import Tensor
 from omicsmlm._draws import Draws
 from omicsmlm._types import Batch
 
+from ._batch_balance import balance_weights
 from ._reduction import observation_mean
 
 MOST_PAIRS = 3 * 10**7
@@ -62,6 +63,10 @@ class BatchAlignmentLoss(ABC):
             target_nd, has_n = self._new_targets(batch.unmasked_nd, batch_n, draws)
         squares_n = (mean_nd - target_nd).square().sum(1)
         return observation_mean(squares_n * has_n, batch) / self._variance
+
+    def adversary_weights(self, batch: Batch) -> Tensor | None:
+        """Return what each observation counts in the adversary's loss, (n,); None where all count alike."""
+        return None
 
     @abstractmethod
     def _prepare(self, batch_m: Tensor) -> None:
@@ -193,10 +198,15 @@ class ClusterAlignment(BatchAlignmentLoss):
         Observations at which a batch's shift is halved.
     strength
         Fraction of the way that a batch's mean is moved, at most 1.
+    most_weight
+        Most that an observation counts in the adversary's loss, by :func:`balance_weights` of these clusters; None for 1 each.
     """
 
-    def __init__(self, n_clusters: int = 30, n_shrinkage: int = 10, strength: float = 1.0) -> None:
+    def __init__(
+        self, n_clusters: int = 30, n_shrinkage: int = 10, strength: float = 1.0, most_weight: float | None = None
+    ) -> None:
         super().__init__()
+        self.most_weight = most_weight
         self.strength = min(strength, 1.0)
         self.n_clusters = n_clusters
         self.n_shrinkage = n_shrinkage
@@ -209,6 +219,22 @@ class ClusterAlignment(BatchAlignmentLoss):
         self._centre_kd = torch.from_numpy(found.cluster_centers_).to(z_md)
         self._shift_kbd = self.strength * batch_shifts(z_md, cluster_m, batch_m, n_clusters, self.n_shrinkage)
         self._target_md = z_md + shifts_of(self._shift_kbd, cluster_m, batch_m)
+        if self.most_weight is not None:
+            self._weight_kb = balance_weights(cluster_m, batch_m, n_clusters, self.most_weight)
+            self._weight_m = self._weight_kb[cluster_m, batch_m.clamp(min=0)]
+
+    def adversary_weights(self, batch: Batch) -> Tensor | None:
+        """Return weights by which the batches have like shares of each cluster, (n,); 1 for what the memory bank does not tell."""
+        if self.most_weight is None or len(self._indices) == 0:
+            return None
+        if self._is_whole:
+            at_n = torch.searchsorted(self._indices, batch.indices).clamp(max=len(self._indices) - 1)
+            return torch.where(self._indices[at_n] == batch.indices, self._weight_m[at_n], 1.0)
+        assert batch.unmasked_nd is not None
+        batch_n = batch.covariates[:, 0]
+        cluster_n = torch.cdist(batch.unmasked_nd, self._centre_kd).argmin(1)
+        known_n = (batch_n >= 0) & (batch_n < self._weight_kb.shape[1])
+        return torch.where(known_n, self._weight_kb[cluster_n, batch_n.clamp(0, self._weight_kb.shape[1] - 1)], 1.0)
 
     def clear(self) -> None:
         """Drop all targets."""

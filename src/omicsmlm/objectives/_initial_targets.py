@@ -63,8 +63,17 @@ class InitialTargets:
         squares_n = (mean_nd - self.target_nd[batch.indices]).square().sum(1)
         return observation_mean(squares_n, batch) / self.variance
 
+    def adversary_weights(self, batch: Batch) -> Tensor | None:
+        """Return None: in the adversary's loss all observations count alike."""
+        return None
+
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
         """Leave the targets as they are."""
 
     def clear(self) -> None:
         """Leave the targets as they are: each training prepares its own."""
+
+    def taken(self) -> Tensor | None:
+        """Return the targets, (n, d), and keep none of them; None where no training has prepared any."""
+        target_nd, self.target_nd = self.target_nd.cpu(), torch.empty(0, 0)
+        return target_nd if len(target_nd) else None

@@ -39,6 +39,10 @@ class AlignmentLoss(Protocol):
         """Return the loss of a batch of embeddings."""
         ...
 
+    def adversary_weights(self, batch: Batch) -> Tensor | None:
+        """Return what each observation counts in the adversary's loss, (n,); None where all count alike."""
+        ...
+
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
         """Find the targets anew."""
         ...
@@ -105,12 +109,20 @@ class LatentReconstruction:
         ramp = min(1.0, progress / self.kl_warmup) if self.kl_warmup > 0 else 1.0
         terms["kl"] = self.kl_weight * ramp * observation_mean(gaussian_kl(*outputs.encoded), batch)
         if outputs.batch_logits is not None:
-            batch_n = batch.covariates[:, 0]
-            total = F.cross_entropy(outputs.batch_logits, batch_n, ignore_index=-1, reduction="sum")
-            terms["adversary"] = self.adversary_weight * step_mean(total, (batch_n >= 0).sum(), batch)
+            terms["adversary"] = self.adversary_weight * self._adversary_loss(outputs.batch_logits, batch)
         for name, (loss, weight) in self.alignment_losses.items():
             terms[name] = weight * loss(outputs.encoded.mean, batch)
         return terms
+
+    def _adversary_loss(self, logits_nb: Tensor, batch: Batch) -> Tensor:
+        """Return the cross-entropy of the batch, the weighted mean over observations whose batch is known."""
+        batch_n = batch.covariates[:, 0]
+        loss_n = F.cross_entropy(logits_nb, batch_n, ignore_index=-1, reduction="none")
+        weight_n = (batch_n >= 0).to(loss_n)
+        for loss, _ in self.alignment_losses.values():
+            found_n = loss.adversary_weights(batch)
+            weight_n = weight_n if found_n is None else weight_n * found_n
+        return step_mean((weight_n * loss_n).sum(), weight_n.sum(), batch)
 
     def refresh(self, embedding_md: Tensor, covariates_mk: Tensor, indices_m: Tensor, *, is_whole: bool = True) -> None:
         """Let the alignment losses find their targets: the objective is its own memory bank."""

@@ -269,6 +269,33 @@ def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path)
     assert OmicsMLM.load(tmp_path / "model", mdata).derived.by_links_alone == alone
 
 
+def test_trainings_do_not_move_modalities_that_links_alone_tie_against_one_another(tmp_path):
+    mdata, links = linked_halves(60)
+    model = OmicsMLM(mdata, OmicsMLMConfig(width=16), links=links)
+    assert model.derived.matched == ("rna", "atac")
+    has_rna = mdata.obs_names.isin(mdata["rna"].obs_names)
+    before = model.get_latent_representation()
+
+    def gaps(embedding):
+        parts = embedding[has_rna], embedding[~has_rna]
+        within = np.sqrt(sum(part.var(0) for part in parts) / 2)
+        return (parts[0].mean(0) - parts[1].mean(0)) / within, parts[0].std(0) / parts[1].std(0)
+
+    for _ in range(2):  # the second goes on from the maps of the first
+        model.train(3, train_size=1.0, **QUIET)
+        after = model.get_latent_representation()
+        assert np.abs(after - before).max() > 0.01
+        for found, wanted in zip(gaps(after), gaps(before), strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-3, rtol=1e-3)
+    assert (model.module.moments.scale_md != 1).any()
+    saved = model.to_saved()
+    loaded = OmicsMLM.from_saved(saved, mdata)
+    np.testing.assert_allclose(loaded.get_latent_representation(), after, atol=1e-5)
+    del saved.config["choice"]["matched"]  # as in models of 0.2
+    former = {name: weight for name, weight in saved.weights.items() if not name.startswith("moments.")}
+    assert OmicsMLM.from_saved(saved._replace(weights=former), mdata).module.moments is None
+
+
 def partly_paired(n_more: int) -> tuple[MuData, DataFrame]:
     """Forty cells with RNA and ATAC, ten with ATAC alone, and more with RNA alone."""
     mdata, links = linked_halves(50 + n_more)

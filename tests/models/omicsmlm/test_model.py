@@ -12,6 +12,7 @@ from mudata import MuData, read_h5mu
 from scipy import sparse
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, datasets
+from omicsmlm._types import Batch
 from omicsmlm.models.omicsmlm._model import _depth
 from tests.objects import QUIET, SMALL, cells, modality, multiome, rna
 
@@ -344,6 +345,26 @@ def test_without_batch_strength_nothing_takes_the_batch_out():
     double = OmicsMLM(rna(), replace(SMALL, batch_strength=2.0), batch_key="batch")
     usual = OmicsMLM(rna(), SMALL, batch_key="batch")
     assert double.parts.objective.adversary_weight == 2 * usual.parts.objective.adversary_weight
+
+
+def test_in_the_adversary_batches_count_alike_within_each_cluster():
+    rng = np.random.default_rng(0)
+    type_n = np.repeat([0, 1, 0, 1], [90, 30, 30, 90])
+    mean_ng = np.where((np.arange(20) < 10) == (type_n == 0)[:, None], 8.0, 1.0)
+    adata = AnnData(
+        rng.poisson(mean_ng).astype(np.float32),
+        obs=pd.DataFrame({"batch": np.repeat(["a", "b"], 120)}, index=np.arange(240).astype(str)),
+    )
+    model = OmicsMLM(adata, SMALL, batch_key="batch")
+    model.train(2, **QUIET)
+    alignment, _ = model.parts.objective.alignment_losses["alignment"]
+    rows, code_n = torch.arange(240), (torch.arange(240) >= 120).long()
+    alignment.refresh(torch.from_numpy(model.get_latent_representation()), code_n[:, None], rows)
+    weight_n = alignment.adversary_weights(Batch({}, {}, {}, code_n[:, None], rows)).numpy()
+    for of_type in (0, 1):
+        sums = [weight_n[(type_n == of_type) & (code_n.numpy() == b)].sum() for b in (0, 1)]
+        assert sums[0] == pytest.approx(sums[1], rel=0.15)
+    assert weight_n.max() > 1.5
 
 
 def test_the_median_depth_is_that_of_the_selected_features():

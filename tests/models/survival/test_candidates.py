@@ -95,16 +95,30 @@ def test_what_adds_nothing_takes_no_part_and_what_adds_does(rng):
         assert weights[:2] == tuple(table.loc[name, ["covariates", "omics"]])
 
 
-def test_the_simplest_within_one_standard_error_is_chosen(rng):
-    are_best = []
-    for _ in range(8):
-        scores, times, fold_n = made(rng, 100, features=0.25)
+def test_covariates_alone_within_one_standard_error_are_chosen_and_else_the_best(rng):
+    found = []
+    for features in (0.25,) * 8 + (0.7,) * 4:
+        scores, times, fold_n = made(rng, 100, features=features, network=0.1)
         _, table = choose_candidate(scores, times, fold_n)
-        chosen = (table["behind"] <= table["error"]).idxmax()
-        assert table.index[table["chosen"]].tolist() == [chosen]
+        alone = table.loc["covariates alone"]
+        best = table["C-index"].idxmax()
+        expected = "covariates alone" if alone["behind"] <= alone["error"] else best
+        assert table.index[table["chosen"]].tolist() == [expected]
         assert table["behind"].min() == 0
-        are_best.append(table.loc[chosen, "behind"] == 0)
-    assert not all(are_best)
+        found.append((expected, best))
+    assert ("covariates alone", "with networks") in found  # behind, but not beyond chance
+    assert {expected for expected, _ in found} == {"covariates alone", "with linear models", "with networks"}
+
+
+def test_the_better_of_two_ways_to_read_the_features_is_chosen_where_there_are_no_covariates(rng):
+    found = set()
+    for _ in range(8):
+        scores, times, fold_n = made(rng, 100, network=0.1)
+        scores[:, 0] = NAN
+        _, table = choose_candidate(scores, times, fold_n)
+        assert table.index[table["chosen"]].tolist() == [table["C-index"].idxmax()]
+        found.add(table["C-index"].idxmax())
+    assert found == {"with linear models", "with networks"}
 
 
 def test_the_comparison_takes_weights_from_other_folds(rng):

@@ -67,6 +67,8 @@ class ComponentDerived(QueryDerived):
     """Links between genes and peaks, which bring together observations that have one of the two."""
     by_links_alone: bool = False
     """Whether they alone do, as few observations have both: what they initialised is then not trained. False in models of 0.1."""
+    matched: tuple[str, ...] = ()
+    """Modalities that they alone tie, whose moments are matched after a training; none in models of 0.1 and 0.2."""
 
 
 class FeatureStatistics(NamedTuple):
@@ -158,10 +160,12 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         has = {name: np.concatenate([batch.present[name].numpy() for batch in sample]) for name in names}
         links = FeatureLinks() if self._links is None else matched_links(self._links, names)
         is_tied = are_paired(has) or bool(links.weights)
+        by_links_alone = self._is_tied_by_links(self.config.seed)
         return {
             "folds": FoldSizes(N_FOLDS, len(np.unique(name_digests(sample)))) if is_tied else FoldSizes(),
             "links": links,
-            "by_links_alone": self._is_tied_by_links(self.config.seed),
+            "by_links_alone": by_links_alone,
+            "matched": tuple(m for m, s in names.items() if s["kind"] in LINKED_KINDS) if by_links_alone else (),
         }
 
     def _without_pairs(self) -> str | None:
@@ -186,6 +190,19 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
             codes_nk = self.adata_manager.observation_dataset().covariates.long()
             batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
             self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
+
+    def finish_training(self, train_indices: np.ndarray) -> None:
+        """Take back how the training moved modalities against one another, where links alone tie them."""
+        moments, before_nd = (
+            self.module.moments,
+            None if self._initial_targets is None else self._initial_targets.taken(),
+        )
+        if moments is not None and before_nd is not None:
+            after_nd = torch.from_numpy(self.get_latent_representation(indices=train_indices))
+            values = self.adata_manager.observation_dataset().modalities
+            has_nm = np.stack([values[name].in_modality(train_indices) >= 0 for name in moments.names], 1)
+            moments.match(before_nd[train_indices], after_nd, torch.from_numpy(has_nm))
+        super().finish_training(train_indices)
 
     @contextmanager
     def _with_trained_weights(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from omicsmlm.nn import (
     FeatureHead,
     FoldSizes,
     LatentHead,
+    ModalityMoments,
     QueryAlignment,
     log_means,
 )
@@ -64,10 +65,13 @@ class ComponentModule(QueryModule):
     """What predicts the batch from the latent, in a reference of several batches; None elsewhere."""
     cross_fitting: CrossFitting | None
     """What is added to the estimates of the observations that the initial maps were fitted to; None where there are no folds."""
+    moments: ModalityMoments | None
+    """What takes back how trainings move modalities against one another that links alone tie; None elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cross_fitting = None
+        self.moments = None
 
     def _set_up_decoder(
         self, width: int, n_decoded: Mapping[str, int], n_sampled: int, batches: Batches, *, has_adversary: bool
@@ -110,6 +114,10 @@ class ComponentModule(QueryModule):
         """Set up maps for each fold of the fitted observations, from features to components, if there are folds."""
         if sizes.n_folds:
             self.cross_fitting = CrossFitting(n_features, n_components, sizes)
+
+    def set_up_moments(self, names: Sequence[str]) -> None:
+        """Set up what keeps modalities where they are to one another, if there are any that links alone tie."""
+        self.moments = ModalityMoments(names, self.n_latent) if names else None
 
     def linear_path(self) -> list[nn.Parameter]:
         """Return the weights by which the components of a modality are estimated, which links may have initialised; by default none."""

@@ -43,6 +43,7 @@ from ._config import (
     KL_FACTORS,
     KL_POWER,
     LABEL_WEIGHT,
+    MOST_BALANCE,
     NEIGHBOUR_WEIGHT,
     OWN_NEIGHBOUR_WEIGHT,
     PROTEIN_WEIGHT,
@@ -163,11 +164,13 @@ class OmicsMLM(
             n_labels=len(self.adata_manager.labels),
             shifts=derived.shifts,
         )
+        module.set_up_moments(derived.matched)
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         alignment_losses: dict[str, tuple[AlignmentLoss, float]] = {}
         if n_known is None:
-            whole_cells = self._targets(derived, ClusterAlignment(strength=c.batch_strength), c.batch_strength)
+            clusters = ClusterAlignment(strength=c.batch_strength, most_weight=MOST_BALANCE)
+            whole_cells = self._targets(derived, clusters, c.batch_strength)
             alignment_losses["alignment"] = (whole_cells, ALIGNMENT_WEIGHT)
         if n_known is None and n_batches > 1 and c.batch_strength > 0:
             alignment_losses["neighbours"] = (MutualNeighbours(), NEIGHBOUR_WEIGHT * c.batch_strength)

@@ -116,10 +116,17 @@ class OmicsMLMModule(ComponentModule):
         relative_depth = self.scalings.relative_depth(grids)
         if self.attention is None:
             h_nd = self._combined(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth, fold_n)
-            return self.readout(h_nd, h_nd)
+            return self._matched(self.readout(h_nd, h_nd), relative_depth)
         scaled = self.scalings(grids) if scaled is None else scaled
         h_nd = self._combined(scaled, relative_depth, fold_n)
-        return self.readout(h_nd, h_nd + self.attention(scaled, {m: grid.visible for m, grid in grids.items()}))
+        attended_nd = self.attention(scaled, {m: grid.visible for m, grid in grids.items()})
+        return self._matched(self.readout(h_nd, h_nd + attended_nd), relative_depth)
+
+    def _matched(self, encoded: Encoded, relative_depth: Mapping[str, Tensor]) -> Encoded:
+        """Return an embedding less what trainings did to one modality and not to another, where links alone tie them."""
+        if self.moments is None:
+            return encoded
+        return encoded._replace(mean=self.moments(encoded.mean, {m: e_n > 0 for m, e_n in relative_depth.items()}))
 
     def _combined(
         self, scaled: Mapping[str, Tensor | ScaledTokens], relative_depth: Mapping[str, Tensor], fold_n: Tensor | None

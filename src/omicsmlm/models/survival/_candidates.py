@@ -55,10 +55,12 @@ class Comparison(NamedTuple):
 def choose_candidate(
     standardised_np: np.ndarray, times: Times, fold_n: np.ndarray
 ) -> tuple[ScoreWeights, pd.DataFrame]:
-    """Choose the simplest candidate whose held-out C-index is within one standard error of the best, and its weights.
+    """Choose the candidate of the highest held-out C-index, or covariates alone within one standard error of it, and its weights.
 
     The standard error is that of the paired difference from the best, over observations (Breiman et al. 1984 take that of
-    the best itself, as they cannot pair). For the comparison, weights are fitted without the fold they are applied to.
+    the best itself, as they cannot pair). It decides whether features take part at all, not which of their scores are
+    averaged: networks beside linear models are one more member of a mean. For the comparison, weights are fitted without the
+    fold they are applied to.
 
     Parameters
     ----------
@@ -87,7 +89,8 @@ def choose_candidate(
     best = int(found.c_index_k.argmax())
     behind_k = found.c_index_k[best] - found.c_index_k
     error_k = np.sqrt(((found.influence_nk - found.influence_nk[:, [best]]) ** 2).sum(0))
-    chosen = int((behind_k <= error_k).argmax())  # the first of them
+    without_features = next(iter(averaged)) == "covariates alone" and behind_k[0] <= error_k[0]
+    chosen = 0 if without_features else best
     weights = [fit_weights(standardised_np, of_p, times) for of_p in averaged.values()]
     table = pd.DataFrame(
         {
