@@ -274,7 +274,7 @@ def main() -> None:
         whole.round(3).unstack(0).swaplevel(axis=1).T.to_string(),
     )
     lines = []
-    for left_out in names if len(names) > 1 else []:
+    for left_out in names if min(len(names), len(recipes)) > 1 else []:
         others = whole.drop(index=left_out, level=0).groupby(level=1, sort=False)
         largest, mean = others.max().max(axis=1), others.mean().mean(axis=1)
         chosen = (
