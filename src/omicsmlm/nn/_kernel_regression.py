@@ -53,7 +53,7 @@ class KernelRegression(nn.Module):
         y_nt
             Targets, 0 where not measured (they are standardised: 0 is their mean).
         fold_n
-            (n,) fold of each observation, from 0 on; the choice is made on those of fold 0.
+            (n,) fold of each observation: width and penalty are those that predict each fold best from the others.
         rates, penalties
             Candidates for gamma, and for the ridge.
         generator
@@ -61,29 +61,27 @@ class KernelRegression(nn.Module):
 
         Returns
         -------
-        R² of the choice on fold 0, and predictions of each fold by the others, with the same landmarks, width and penalty.
+        R² of the predictions of each fold by the others, with the same landmarks, and these predictions.
         """
-        is_held_n = fold_n == 0
         landmark_mk = self.get_buffer("landmark_mk")
         chosen = torch.randperm(len(x_nk), generator=generator)[: len(landmark_mk)]
         center_mk = x_nk[chosen]
         distance_mm, distance_nm = (_squared_distances(x, center_mk) for x in (center_mk, x_nk))
         scale = distance_mm[distance_mm > 0].median() if (distance_mm > 0).any() else distance_mm.new_ones(())
-        best = -torch.inf, rates[0], penalties[0]
-        total = y_nt[is_held_n].square().sum().clamp(min=1e-12)
+        best = torch.inf, rates[0], penalties[0], torch.zeros_like(y_nt)
         for rate in rates:
             span_nr, _ = _spanned(distance_mm, distance_nm, rate / scale)
-            weights = _ridge(span_nr[~is_held_n], y_nt[~is_held_n], penalties)
-            for penalty, weight_rt in zip(penalties, weights, strict=True):
-                error = (y_nt[is_held_n] - span_nr[is_held_n] @ weight_rt).square().sum()
-                best = max(best, (float(1 - error / total), rate, penalty))
-        explained, rate, penalty = best
+            for penalty, predicted_nt in zip(penalties, _held_out(span_nr, y_nt, fold_n, penalties), strict=True):
+                error = float((y_nt - predicted_nt).square().sum())
+                if error < best[0]:
+                    best = error, rate, penalty, predicted_nt
+        error, rate, penalty, predicted_nt = best
         span_nr, into_mr = _spanned(distance_mm, distance_nm, rate / scale)
-        (weight_rt,) = _ridge(span_nr, y_nt, (penalty,))
         landmark_mk.zero_()[: len(center_mk)] = center_mk
-        self.get_buffer("weight_mt").zero_()[: len(center_mk)] = into_mr @ weight_rt
+        self.get_buffer("weight_mt").zero_()[: len(center_mk)] = into_mr @ _ridge(span_nr, y_nt, penalty)
         self.get_buffer("rate").copy_(rate / scale)
-        return CrossFit(explained, _held_out(span_nr, y_nt, fold_n, penalty), ((rate,), (penalty,)))
+        explained = 1 - error / float(y_nt.square().sum().clamp(min=1e-12))
+        return CrossFit(explained, predicted_nt, ((rate,), (penalty,)))
 
 
 def _squared_distances(x_nk: Tensor, y_mk: Tensor) -> Tensor:
@@ -99,21 +97,30 @@ def _spanned(distance_mm: Tensor, distance_nm: Tensor, rate: Tensor) -> tuple[Te
     return torch.exp(-rate * distance_nm) @ into_mr, into_mr
 
 
-def _ridge(x_nr: Tensor, y_nt: Tensor, penalties: tuple[float, ...]) -> list[Tensor]:
-    """Return the coefficients of a ridge regression for several penalties, (r, t) each."""
-    value_r, vector_rr = torch.linalg.eigh((x_nr.T @ x_nr).double())
-    turned_rt = vector_rr.T @ (x_nr.T @ y_nt).double()
-    return [(vector_rr @ (turned_rt / (value_r.clamp(min=0) + p)[:, None])).to(x_nr.dtype) for p in penalties]
+def _ridge(x_nr: Tensor, y_nt: Tensor, penalty: float) -> Tensor:
+    """Return the coefficients of a ridge regression, (r, t)."""
+    return _solved((x_nr.T @ x_nr).double(), (x_nr.T @ y_nt).double(), penalty).to(x_nr.dtype)
 
 
-def _held_out(x_nr: Tensor, y_nt: Tensor, fold_n: Tensor, penalty: float) -> Tensor:
-    """Return predictions of the observations of each fold by a ridge regression of all others, (n, t)."""
-    folds = fold_n.unique().tolist()
-    own = [(x_nr[fold_n == fold], y_nt[fold_n == fold]) for fold in folds]
-    grams, moments = [(x.T @ x).double() for x, _ in own], [(x.T @ y).double() for x, y in own]
-    ridge_rr = torch.stack(grams).sum(0) + penalty * torch.eye(x_nr.shape[1], dtype=torch.float64, device=x_nr.device)
-    moment_rt, predicted_nt = torch.stack(moments).sum(0), torch.zeros_like(y_nt)
-    for fold, (x, _), gram_rr, own_rt in zip(folds, own, grams, moments, strict=True):
-        weight_rt = torch.linalg.solve(ridge_rr - gram_rr, moment_rt - own_rt)
-        predicted_nt[fold_n == fold] = x @ weight_rt.to(x.dtype)
-    return predicted_nt
+def _solved(gram_rr: Tensor, moment_rt: Tensor, penalty: float) -> Tensor:
+    """Return the w where (G + penalty) w = m, (r, t) float64."""
+    ridge_rr = gram_rr + penalty * torch.eye(len(gram_rr), dtype=gram_rr.dtype, device=gram_rr.device)
+    return torch.cholesky_solve(moment_rt, torch.linalg.cholesky(ridge_rr))
+
+
+def _held_out(x_nr: Tensor, y_nt: Tensor, fold_n: Tensor, penalties: tuple[float, ...]) -> list[Tensor]:
+    """Return predictions of the observations of each fold by a ridge regression of all others, (n, t) for each penalty."""
+    own = [fold_n == fold for fold in fold_n.unique()]
+    sums = [_sums(x_nr[is_own_n], y_nt[is_own_n]) for is_own_n in own]
+    gram_rr, moment_rt = (torch.stack(parts).sum(0) for parts in zip(*sums, strict=True))
+    found = [torch.zeros_like(y_nt) for _ in penalties]
+    for is_own_n, (own_rr, own_rt) in zip(own, sums, strict=True):
+        for predicted_nt, penalty in zip(found, penalties, strict=True):
+            weight_rt = _solved(gram_rr - own_rr, moment_rt - own_rt, penalty).to(x_nr.dtype)
+            predicted_nt[is_own_n] = x_nr[is_own_n] @ weight_rt
+    return found
+
+
+def _sums(x_nr: Tensor, y_nt: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the products of features with features, (r, r), and with targets, (r, t), float64."""
+    return (x_nr.T @ x_nr).double(), (x_nr.T @ y_nt).double()
