@@ -296,7 +296,7 @@ def paired(answers: list[dict[str, Answers]], truths: list[np.ndarray]) -> pd.Da
     for method in [name for name in answers[0] if name != RIVAL]:
         for view in VIEWS:
             pairs = zip(answers, truths, strict=True)
-            right = [(a[m][view] == truth for m in (method, RIVAL)) for a, truth in pairs]
+            right = [(a[method][view] == truth, a[RIVAL][view] == truth) for a, truth in pairs]
             own_n, rival_n = (np.concatenate(column).astype(float) for column in zip(*right, strict=True))
             difference_n = own_n - rival_n
             error = difference_n.std(ddof=1) / np.sqrt(len(difference_n))
