@@ -262,7 +262,7 @@ def test_directions_of_full_rank_are_all_kept(rng):
 
 
 @pytest.mark.parametrize("n_both", [0, 60])
-def test_links_bring_together_what_few_observations_have_both_of(n_both, rng):
+def test_links_bring_together_what_few_observations_have_both_of(n_both, rng, monkeypatch):
     x = {"a": rng.normal(size=(200, 6)).astype(np.float32), "b": rng.normal(size=(200, 9)).astype(np.float32)}
     has = {"a": np.arange(200) < 100 + n_both, "b": np.arange(200) >= 100}
     own, link = {m: x[m][has[m]] for m in x}, sparse.csr_matrix(rng.random((6, 9)) * (rng.random((6, 9)) < 0.4))
@@ -286,11 +286,14 @@ def test_links_bring_together_what_few_observations_have_both_of(n_both, rng):
         np.testing.assert_array_equal(components[name].estimates[other].weights_gk, alone.weights_gk)
         if not n_both:
             continue
-        not_alone = fitting._replace(by_links_alone=False)
-        joined = initial_components(own, has, {"a": 3, "b": 2}, not_alone)[name].estimates[other]
+        monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", n_both)
+        joined = initial_components(own, has, {"a": 3, "b": 2}, fitting)[name].estimates[other]
+        if name == "b":  # of those with a, 160, fewer than half have b; of those with b, 100, more than half have a
+            np.testing.assert_array_equal(joined.weights_gk, alone.weights_gk)
+            continue
         by_both = with_pairs(expected(name, other, None), own[other], pairs, 0, fold_n[has[other]])
         np.testing.assert_allclose(joined.weights_gk, by_both.weights_gk, rtol=1e-5)
         assert np.abs(joined.weights_gk - alone.weights_gk).max() > 0.01
-        less = initial_components(own, has, {"a": 3, "b": 2}, not_alone._replace(shrinks=True))[name].estimates[other]
+        less = initial_components(own, has, {"a": 3, "b": 2}, fitting._replace(shrinks=True))[name].estimates[other]
         expected_gk = shrunk(joined, target_pk.mean(0)).weights_gk
         np.testing.assert_allclose(less.weights_gk, expected_gk, rtol=1e-4, atol=1e-7)

@@ -16,6 +16,7 @@ from omicsmlm._types import Grid, Kind
 from ._linked_estimates import (
     Links,
     Pairs,
+    is_tied_by_links,
     link_between,
     linked_estimates,
     with_pairs,
@@ -94,8 +95,6 @@ class Fitting(NamedTuple):
     """(n,) fold of each observation: all estimates are then also made without each fold. None for no folds."""
     links: Links = MappingProxyType({})
     """Links between the features of two modalities."""
-    by_links_alone: bool = True
-    """Whether these alone tie the two (:func:`is_tied_by_links`), or also the observations that have both."""
     shrinks: bool = False
     """Whether what paired observations say of a modality by another is as far from the mean as its precision allows
     (:func:`shrunk`), or has the variance of the components."""
@@ -110,9 +109,9 @@ def initial_components(
 ) -> dict[str, Component]:
     """Return the components of each modality, and their regressions on the other modalities.
 
-    Two modalities that few observations have together, or none, are brought together by the links of their features, where
-    there are some: see :func:`linked_estimates`. Otherwise what links say is averaged with a regression on the observations that
-    have both: see :func:`with_pairs`.
+    Two modalities that few observations have together, or none (:func:`is_tied_by_links`), are brought together by the links
+    of their features, where there are some: see :func:`linked_estimates`. Otherwise what links say is averaged with a regression
+    on the observations that have both: see :func:`with_pairs`.
 
     Parameters
     ----------
@@ -157,7 +156,7 @@ def _from_other(
     pairs = Pairs(np.flatnonzero(is_both_n), _those(x[name], both_n[has[name]]) @ directions.weights_gk)
     if link_go is not None and has[other].any():
         seed, fold_n = fitting.seed, _at(fitting.fold_n, has[other])
-        if fitting.by_links_alone:
+        if is_tied_by_links(has[name], has[other]):
             return linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n, pairs=pairs)
         linked = linked_estimates(x[name], directions, x[other], link_go, seed=seed, fold_n=fold_n)
         found = with_pairs(linked, x[other], pairs, seed, fold_n)

@@ -102,13 +102,13 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
         self._links = None  # what of it concerns the model is in derived
 
     def _is_tied_by_links(self, seed: int) -> bool:
-        """Return whether links are given, and few observations have both modalities, of those that the network is initialised with."""
+        """Return whether links are given, and alone tell of either modality, by the observations that the network is initialised with."""
         names = {state["kind"]: name for name, state in self.adata_manager.modalities.items()}
         if self._links is None or not isinstance(self.adata, MuData) or not set(LINKED_KINDS) <= set(names):
             return False
         sampled = self.adata.obs_names[self._sampled(self.adata_manager, seed)]
         genes_n, peaks_n = (sampled.isin(self.adata[names[kind]].obs_names) for kind in LINKED_KINDS)
-        return is_tied_by_links(genes_n, peaks_n)
+        return is_tied_by_links(genes_n, peaks_n) and is_tied_by_links(peaks_n, genes_n)
 
     @abstractmethod
     def _select_features(

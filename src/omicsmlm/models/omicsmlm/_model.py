@@ -255,8 +255,8 @@ class OmicsMLM(
             self._stage(f"gathering {name}")
             found[name] = sample_values(self.parts.tokenizer, name, sample)
         values, has = {m: pair[0] for m, pair in found.items()}, {m: pair[1] for m, pair in found.items()}
-        links, alone = self.derived.links.between(self.derived.selected), self.derived.by_links_alone
-        fitting = Fitting(self.config.seed, batch_codes(sample), links=links, by_links_alone=alone)
+        links = self.derived.links.between(self.derived.selected)
+        fitting = Fitting(self.config.seed, batch_codes(sample), links=links)
         self.module.initialize(values, has, fitting, self.config, self._stage, name_digests(sample))
 
     def _encoded_features(self, modality: str) -> np.ndarray:

@@ -263,8 +263,8 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             values[name] = sample_values(tokenizer.grids, name, sample)[0]
         sets = [tokenizer(batch) for batch in sample]
         links = self.derived.links.between(self.derived.selected)
-        alone, shrinks = self.derived.by_links_alone, self.config.shrunken_estimates
-        fitting = Fitting(self.config.seed, batch_codes(sample), links=links, by_links_alone=alone, shrinks=shrinks)
+        shrinks = self.config.shrunken_estimates
+        fitting = Fitting(self.config.seed, batch_codes(sample), links=links, shrinks=shrinks)
         self.module.initialize(sets, values, fitting, name_digests(sample), self.config, self._stage)
 
     def _initialize_added(self, added: list[str]) -> None:
