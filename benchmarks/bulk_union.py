@@ -6,8 +6,8 @@
 Seed s is tested on fold s, as in benchmarks/bulk.py. "own": the set without its test rows. "union": with it CCLE, BRCA and the 13
 cohorts of TCGA (RNA alone), as omicsmlm.datasets.pool puts them together, each by its own ranks; no patient of the test rows is
 in any of them. "union, then own": MOJO trained on with the set itself (a query of OmicsMLM trains nothing where its batches are
-known). Test rows are placed among the ranks of their set's training
-rows. "start": untrained. k-NN, ARI and NMI as in benchmarks/bulk.py; LR: accuracy of a logistic regression of the embedding.
+known). Test rows are placed among the ranks of their set's training rows. "start": untrained. k-NN, ARI and NMI as in
+benchmarks/bulk.py; LR: accuracy of a logistic regression of the embedding.
 """
 
 import argparse

@@ -193,10 +193,8 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
 
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Take back how the training moved modalities against one another, where links alone tie them."""
-        moments, before_nd = (
-            self.module.moments,
-            None if self._initial_targets is None else self._initial_targets.taken(),
-        )
+        moments = self.module.moments
+        before_nd = None if self._initial_targets is None else self._initial_targets.taken()
         if moments is not None and before_nd is not None:
             after_nd = torch.from_numpy(self.get_latent_representation(indices=train_indices))
             values = self.adata_manager.observation_dataset().modalities

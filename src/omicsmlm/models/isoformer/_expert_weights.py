@@ -153,8 +153,10 @@ def parsimonious(
     generator
         Draws the folds.
     """
-    prior_se, weight_se = _prior(held_out, has_se, terms_of), stacked(held_out, has_se, terms_of)
+    prior_se = _prior(held_out, has_se, terms_of)
+    weight_se = prior_se.clone()
     for s, terms in _by_set(held_out, has_se, terms_of):
+        weight_se[s] = _combination(terms, has_se[s], prior_se[s])
         if terms.n_groups < MIN_GROUPS:
             continue
         fold_x = group_folds(terms.group_x, N_FOLDS, generator)
