@@ -80,6 +80,27 @@ def test_embedding_alone_gives_what_the_whole_does(model):
         torch.testing.assert_close(alone.log_variance, whole.log_variance, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_moments_are_matched_by_the_modalities_that_are_visible():
+    model = ScMBERT(multiome(48), SMALL_SCMBERT)
+    (module, (batch, masked)), scale = (model.module.eval(), masked_batch(model)), torch.tensor([2.0, 1.0])
+    before_nd = module.encode(masked.inputs).mean
+    module.set_up_moments(("rna", "atac"))
+    module.moments.scale_md.copy_(scale[:, None].expand(2, module.n_latent))
+    has_n2 = torch.stack([masked.inputs[name].present for name in ("rna", "atac")], 1).float()
+    assert len(has_n2.unique(dim=0)) == 4, "cells with either, both and none"
+    factor_n1 = torch.where(has_n2.sum(1) > 0, (has_n2 * scale).sum(1) / has_n2.sum(1).clamp(min=1), 1.0)[:, None]
+    for found in (module.encode(masked.inputs), module(masked.inputs, batch).encoded):
+        torch.testing.assert_close(found.mean, factor_n1 * before_nd, atol=1e-5, rtol=1e-5)
+
+
+def test_the_linear_path_is_from_tokens_to_the_latent(model):
+    path = {id(weight) for weight in model.module.linear_path()}
+    names = {name for name, weight in model.module.named_parameters() if id(weight) in path}
+    assert names == {"readout.skip.weight", *(name for name in names if name.startswith("summary."))}
+    assert {id(weight) for weight in model.module.summary.parameters()} < path
+
+
 def test_every_weight_learns(model):
     module, (batch, masked) = model.module, masked_batch(model)
     module.train()
