@@ -250,7 +250,13 @@ def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
 
 @pytest.mark.parametrize(
     ("family", "tie"),
-    [(OmicsMLM, "links"), (OmicsMLM, "links and pairs"), (OmicsMLM, "nothing"), (ScMBERT, "links"), (ScMBERT, "nothing")],
+    [
+        (OmicsMLM, "links"),
+        (OmicsMLM, "links and pairs"),
+        (OmicsMLM, "nothing"),
+        (ScMBERT, "links"),
+        (ScMBERT, "nothing"),
+    ],
 )
 def test_what_links_alone_initialised_is_not_trained(family, tie, monkeypatch, tmp_path):
     mdata, links = linked_halves(60)

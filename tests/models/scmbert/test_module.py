@@ -10,7 +10,8 @@ from mudata import MuData
 from omicsmlm import ScMBERT
 from omicsmlm._draws import Draws
 from omicsmlm._types import TokenSet, obs_of
-from tests.objects import QUIET, SMALL_SCMBERT, modality, multiome, rna
+from omicsmlm.models.base import ComponentModule
+from tests.objects import QUIET, SMALL_SCMBERT, linked_halves, modality, multiome, rna
 
 
 @pytest.fixture(scope="module", params=[4096, 1], ids=["exact", "latents"])
@@ -131,6 +132,24 @@ def test_it_starts_as_principal_components(monkeypatch):
     for k in range(4):
         assert abs(np.corrcoef(found[:, k], score_nk[:, k])[0, 1]) > 0.999
         assert found[:, k].std() == pytest.approx(5.0 * s[k] / s[0], rel=1e-2)
+
+
+@pytest.mark.parametrize(("is_linked", "power"), [(False, 1.0), (True, 2.0)])
+def test_weak_components_are_small_where_links_alone_tie_modalities(is_linked, power, monkeypatch):
+    mdata, links = linked_halves(40)
+    found, initialize = {}, ComponentModule._initialize_latent
+
+    def noted(self, name, component, *args):
+        found[name] = component.strength_k
+        initialize(self, name, component, *args)
+
+    monkeypatch.setattr(ComponentModule, "_initialize_latent", noted)
+    scale_d = ScMBERT(mdata, SMALL_SCMBERT, links=links if is_linked else None).module.readout.scale_d[3:]
+    strengths = [
+        found["rna"][:3],
+        0.4 * found["atac"][:1],
+    ]  # int(5 / 1.48) dimensions of RNA, int(5 * .48 / 1.48) of ATAC
+    np.testing.assert_allclose(scale_d[:4], np.concatenate(strengths) ** power, rtol=1e-5)
 
 
 def test_the_initial_layer_is_what_makes_tokens(model):

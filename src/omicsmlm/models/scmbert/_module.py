@@ -27,7 +27,7 @@ from omicsmlm.nn import (
 )
 
 from ._cell_tokens import with_lengths, without
-from ._config import LINEAR_POWER, LINEAR_SCALE, RESIDUAL_SCALE, ScMBERTConfig
+from ._config import LINEAR_POWER, LINEAR_SCALE, LINKED_POWER, RESIDUAL_SCALE, ScMBERTConfig
 
 
 class ScMBERTOutputs(NamedTuple):
@@ -228,8 +228,9 @@ class ScMBERTModule(ComponentModule):
         if cross is not None:
             cross.initialize(digest_n, components, {name: self.summary.rates(name, chosen[name]) for name in chosen})
         self.summary.initialize(components, chosen)
+        power = LINEAR_POWER if self.moments is None else LINKED_POWER
         for name in self.kinds:
-            self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, LINEAR_POWER)
+            self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, power)
             self._initialize_head(name, values[name], fitting.groups_n, has[name])
 
     @torch.no_grad()
