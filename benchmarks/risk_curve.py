@@ -73,7 +73,9 @@ def index_within(of: Set, risk_n: np.ndarray, test_n: np.ndarray) -> float:
     return float(concordances(risk_n, *columns, of.stratum_n[test_n])["C-index"]["mean"])
 
 
-def frozen_index(of: Set, x_nd: np.ndarray, few_n: np.ndarray, test_n: np.ndarray, n_comps: int = N_COMPONENTS) -> float:
+def frozen_index(
+    of: Set, x_nd: np.ndarray, few_n: np.ndarray, test_n: np.ndarray, n_comps: int = N_COMPONENTS
+) -> float:
     """Compute that of Cox models per cohort, on components of some columns of all rows."""
     times = of.column("time_days"), of.column("event"), few_n
     risk_n = baselines.cox(x_nd, *times, stratum=of.stratum_n, n_comps=min(n_comps, x_nd.shape[1]))
