@@ -102,7 +102,8 @@ def test_a_column_is_there_where_it_is_found(key):
         except ValueError:
             found = False
         assert has_column(data, key) == found
-    assert has_column(mdata, "batch & tissue") and not has_column(adata, "tissue")
+    assert has_column(mdata, "batch & tissue")
+    assert not has_column(adata, "tissue")
 
 
 @pytest.mark.parametrize(
