@@ -90,6 +90,18 @@ RECIPES = {
 }
 
 
+def possible(family: Family) -> list[str]:
+    """Recipes that change what the family has."""
+    fields = family.config.__dataclass_fields__
+    return [
+        name
+        for name, recipe in RECIPES.items()
+        if set(recipe.config) <= set(fields)
+        and set(recipe.constants) <= set(vars(family.room))
+        and not (recipe.depth_of_all and family.model is not OmicsMLM)
+    ]
+
+
 def loaded(name: str) -> Data:
     """The set, with its types in ``obs["type"]``, those of fewer than ten cells and what is no type left out."""
     data = ALL[name].load()
@@ -273,7 +285,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=[*groups, *ALL, *SOURCES], default=list(SETS))
     parser.add_argument("--data", type=Path, default=Path("kept-back"), help="folder with the files of kept_back")
     parser.add_argument("--family", choices=list(FAMILIES), default="OmicsMLM")
-    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), help="all that the family has, if none is named")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--baselines-only", action="store_true")
     parser.add_argument("--skip", nargs="+", default=[], help="baselines to leave out, such as MultiVI")
@@ -281,11 +293,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("recipe-results"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    recipes = [] if arguments.baselines_only else arguments.recipes
+    family, seeds = FAMILIES[arguments.family], arguments.seeds
+    recipes = [] if arguments.baselines_only else arguments.recipes or possible(family)
+    if not set(recipes) <= set(possible(family)):
+        parser.error(f"{arguments.family} has {', '.join(possible(family))}")
     names = [n for name in arguments.sets for n in groups.get(name, [name])]
     ALL.update(kept_back(arguments.data))
     keep = Scores(arguments.cache)
-    family, seeds = FAMILIES[arguments.family], arguments.seeds
     tables = {name: table_of(name, family, recipes, seeds, keep, arguments.skip) for name in names}
     if not recipes:
         return
