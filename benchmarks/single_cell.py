@@ -171,19 +171,21 @@ def targets_reached(study: Study, means: pd.DataFrame) -> list[str]:
     return lines
 
 
-def run(name: str, study: Study, seeds: list[int], baselines_only: bool, out: Path, kept: Kept) -> None:
+def run(name: str, arguments: argparse.Namespace, kept: Kept) -> None:
+    study, seeds, out, skipped = STUDIES[name], arguments.seeds, arguments.out, set(arguments.skip)
     data = study.load()
     data.obs["scored"] = data.obs["cell_type"].astype(object).where(~data.obs["cell_type"].isin(study.dropped), None)
     print(f"\n== {name}: {data.n_obs} cells; held out: {study.held_out}", flush=True)
     tables = []
     for seed in seeds:
-        ours = {} if baselines_only else our_embeddings(study, data, seed, seed == seeds[0])
+        ours = {} if arguments.baselines_only else our_embeddings(study, data, seed, seed == seeds[0])
         n_dims = ours[OURS][0].shape[1] if ours else N_LATENT
         embeddings = dict(ours)
         for method, make in fixed_embeddings(study, data, n_dims).items() if seed == seeds[0] else ():
-            embeddings[method] = kept(f"{name}-{method}", make)
+            if method not in skipped:
+                embeddings[method] = kept(f"{name}-{method}", make)
         for method, fit in study.trained.items():
-            if method in ONE_SEED and seed != seeds[0]:
+            if method in skipped or (method in ONE_SEED and seed != seeds[0]):
                 continue
             embeddings[method] = kept(
                 f"{name}-{method}-converged-{seed}", lambda fit=fit, seed=seed: fit(data, study.batch_key, seed)
@@ -210,17 +212,14 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(STUDIES), default=list(STUDIES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--baselines-only", action="store_true")
-    parser.add_argument("--skip", nargs="+", default=[], help="baselines not to train, such as MultiVI")
+    parser.add_argument("--skip", nargs="+", default=[], help="baselines to leave out, such as MultiVI")
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
     parser.add_argument("--cache", type=Path, default=None)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.sets:
-        study = STUDIES[name]
-        trained = {method: fit for method, fit in study.trained.items() if method not in arguments.skip}
-        study = study._replace(trained=trained)
-        run(name, study, arguments.seeds, arguments.baselines_only, arguments.out, Kept(arguments.cache))
+        run(name, arguments, Kept(arguments.cache))
 
 
 if __name__ == "__main__":
