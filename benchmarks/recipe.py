@@ -31,7 +31,7 @@ import pandas as pd
 from _cache import Kept
 from _kept_back import SOURCES, kept_back
 from _paired_errors import paired_error, predicted
-from _recipe_sets import SETS, VARIANTS, Data, Set
+from _recipe_sets import SETS, VARIANTS, Data, Set, evaluated_part
 
 from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT, ScMBERTConfig, evaluation
 from omicsmlm.evaluation import baselines
@@ -39,7 +39,6 @@ from omicsmlm.models.omicsmlm import _model
 from omicsmlm.models.scmbert import _model as _scmbert_model
 
 ALL: dict[str, Set] = SETS | VARIANTS
-MOST_EVALUATED = 4000  # cells of SNARE-seq on which scib-metrics is computed, drawn once: a minute instead of five
 JUDGED = ["Total", "linear", "linear F1", "k-NN"]
 PRINTED = ["Total", "Bio", "Batch", "linear", "linear F1", "k-NN", "k-NN F1"]
 
@@ -87,6 +86,9 @@ RECIPES = {
     "no neighbours": Recipe(constants={"NEIGHBOUR_WEIGHT": 0.0}),
     "no alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 0.0}),
     "adversary of all alike": Recipe(constants={"MOST_BALANCE": None}),
+    "balance 1": Recipe(constants={"MOST_BALANCE": 1.0}),
+    "balance 2": Recipe(constants={"MOST_BALANCE": 2.0}),
+    "balance 8": Recipe(constants={"MOST_BALANCE": 8.0}),
 }
 
 
@@ -186,9 +188,7 @@ def held_out(own: Set, data: Data) -> dict[str, Any]:
 def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
     """All scores of one embedding: scib total, bio and batch, and both probes on what is held out."""
     own, type_n = ALL[name], data.obs["type"]
-    rng, part = np.random.default_rng(0), np.arange(data.n_obs)
-    if data.n_obs > MOST_EVALUATED:
-        part = np.sort(rng.choice(data.n_obs, MOST_EVALUATED, replace=False))
+    part = evaluated_part(data.n_obs)
     small = data[part].copy()
     table = evaluation.benchmark(small, {"it": embedding[part]}, own.batch_key, "type")
     row = table.loc["it"]
