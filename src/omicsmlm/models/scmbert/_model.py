@@ -22,6 +22,7 @@ from omicsmlm.models.base import (
     ADVERSARY_WEIGHT,
     KL_WARMUP,
     MOST_ADVERSARY,
+    MOST_BALANCE,
     ComponentModel,
     FormerFields,
 )
@@ -245,7 +246,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
         c = self.config
         weights = {name: ACCESSIBILITY_WEIGHT if kind == "accessibility" else 1.0 for name, kind in kinds.items()}
         is_aligned = c.alignment_weight > 0 and derived.n_known_batches is None
-        whole_cells = self._targets(derived, ClusterAlignment())
+        whole_cells = self._targets(derived, ClusterAlignment(most_weight=MOST_BALANCE))
         return LatentReconstruction(
             kinds,
             {name: c.cell_weight * weight for name, weight in weights.items()},
