@@ -13,7 +13,7 @@ from scipy import sparse
 
 from omicsmlm import Classifier, ClassifierConfig, ScMBERT
 from omicsmlm._draws import Draws
-from omicsmlm._types import obs_of
+from omicsmlm._types import Batch, obs_of
 from omicsmlm.nn import LatentTransformer, PackedTransformer
 from omicsmlm.training import sensible_epochs
 from tests.objects import QUIET, SMALL_SCMBERT, cells, modality, multiome, rna, state_of
@@ -287,6 +287,22 @@ def test_without_the_cell_term_the_loss_is_of_tokens_alone():
 def test_each_term_is_in_the_history(model):
     terms = {"loss", "values", "modality", "rna", "atac", "prot", "kl", "adversary", "alignment"}
     assert terms == {name.removeprefix("train_") for name in model.history if name.startswith("train_")}
+
+
+def test_in_the_adversary_batches_count_alike_within_each_cluster():
+    rng = np.random.default_rng(0)
+    type_n, code_n = np.repeat([0, 1, 0, 1], [90, 30, 30, 90]), torch.arange(240) >= 120
+    mean_ng = np.where((np.arange(20) < 10) == (type_n == 0)[:, None], 8.0, 1.0)
+    obs = pd.DataFrame({"batch": np.repeat(["a", "b"], 120)}, index=np.arange(240).astype(str))
+    model = ScMBERT(AnnData(rng.poisson(mean_ng).astype(np.float32), obs), SMALL_SCMBERT, batch_key="batch")
+    alignment, _ = model.parts.memory.alignment_losses["alignment"]
+    batch_n1, rows = code_n.long()[:, None], torch.arange(240)
+    alignment.refresh(torch.from_numpy(model.get_latent_representation()), batch_n1, rows)
+    weight_n = alignment.adversary_weights(Batch({}, {}, {}, batch_n1, rows)).numpy()
+    for of_type in (0, 1):
+        sums = [weight_n[(type_n == of_type) & (code_n.numpy() == b)].sum() for b in (False, True)]
+        assert sums[0] == pytest.approx(sums[1], rel=0.15)
+    assert weight_n.max() > 1.5
 
 
 def test_bins_of_each_modality():
