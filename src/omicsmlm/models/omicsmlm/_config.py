@@ -162,9 +162,6 @@ it has the least largest regret (``docs/experiments/recipe.md``). Not where link
 bulk z-scores: there it was not measured."""
 ALIGNMENT_WEIGHT = 30.0
 """Weight of the distance to the embedding of the observation without masks, less its cluster's batch effect."""
-MOST_BALANCE: float | None = 4.0
-"""Most that an observation counts in the adversary's loss, where each batch is given a like share of each cluster; with None all count
-alike, and a batch that has other types in other proportions loses a part of their difference (``docs/experiments/recipe.md``)."""
 FORMER_CONFIG = FormerFields(
     renamed={"hidden_rates": "mask_rates"},
     constants={
