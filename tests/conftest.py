@@ -1,17 +1,18 @@
 """Fixtures that several rooms share."""
 
+import functools
 import gc
+import importlib.metadata
 import os
 from pathlib import Path
 
 # The functions of scib-metrics are compiled for a few numbers each; before jax is imported.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# For each Trainer, Lightning reads what all installed packages declare: 12 ms, a fifth of a small training.
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
 
 import numpy as np
 import pytest
-import torch
-
-from tests.encoders import published
 
 LONGEST = (
     "tests/test_contract.py",
@@ -42,14 +43,17 @@ def pytest_collection_finish(session):
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Small tensors gain nothing from threads."""
+    import torch  # not at the head: the process that only hands out the tests needs none
+
     torch.set_num_threads(1)
+    return torch.set_num_threads
 
 
 @pytest.fixture(autouse=True)
-def still_one_thread():
+def still_one_thread(one_thread):
     """Nor do they after numba, where a test called it: its parallel loops set the threads of all of OpenMP."""
     yield
-    torch.set_num_threads(1)
+    one_thread(1)
 
 
 @pytest.fixture
@@ -72,6 +76,8 @@ def checkpoints(tmp_path_factory):
     """The published encoder of a kind, of small random weights, made when it is first asked for."""
     pytest.importorskip("transformers")
     pytest.importorskip("enformer_pytorch")
+    from tests.encoders import published
+
     made = {}
 
     def of(kind):
