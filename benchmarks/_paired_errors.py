@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omicsmlm import evaluation
-from omicsmlm.evaluation import _probe
 
 N_RESAMPLES = 200
 
@@ -33,22 +32,15 @@ def _scores(truth: np.ndarray, called: np.ndarray) -> tuple[float, float]:
 
 def predicted(embedding: np.ndarray, types: Any, options: dict[str, Any]) -> dict[str, Predicted]:
     """Return what ``evaluation.probe`` predicts, of "linear" and "k-NN"."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    before = _probe._scores
-
-    def kept(truth: np.ndarray, called: np.ndarray) -> dict[str, float]:
-        found.append((truth, called))
-        return before(truth, called)
-
-    _probe._scores = kept
-    try:
-        evaluation.probe(embedding, types, **options)
-    finally:
-        _probe._scores = before
-    names = np.unique(np.concatenate([np.concatenate(pair) for pair in found]))
-    codes = [(np.searchsorted(names, truth), np.searchsorted(names, called)) for truth, called in found]
-    probes = {"linear": codes[0::2], "k-NN": codes[1::2]}  # in each part the one, then the other
-    return {probe: Predicted([t for t, _ in pairs], [c for _, c in pairs]) for probe, pairs in probes.items()}
+    table = evaluation.probe_predictions(embedding, types, **options)
+    names = np.unique(table[["label", "predicted"]].to_numpy().astype(str))
+    codes = {column: np.searchsorted(names, table[column].to_numpy().astype(str)) for column in ("label", "predicted")}
+    table = table.assign(**codes)
+    found = {}
+    for probe, of_probe in table.groupby("classifier"):
+        parts = [part for _, part in of_probe.groupby("held_out", sort=False)]
+        found[str(probe)] = Predicted(*([part[column].to_numpy() for part in parts] for column in codes))
+    return found
 
 
 def paired_error(plain: Predicted, ours: list[Predicted]) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from anndata import AnnData
 from mudata import MuData
 
-from omicsmlm.data import find_column, find_numbers
+from omicsmlm.data import find_column, find_numbers, has_column
 from omicsmlm.data._columns import as_categories, category_codes
 from tests.objects import cells, multiome, rna
 
@@ -88,6 +88,22 @@ def test_two_columns_count_together():
     assert set(find_column(adata, "donor & run")) == {"its own"}
     with pytest.raises(ValueError, match="column 'nothing': expected a column of .obs"):
         find_column(adata, "donor & nothing")
+
+
+@pytest.mark.parametrize("key", ["tissue", "batch", "batch & tissue", "nothing", "batch & nothing", "&"])
+def test_a_column_is_there_where_it_is_found(key):
+    adata = rna(6)
+    mdata = MuData({"rna": adata})
+    mdata.obs = pd.DataFrame({"tissue": list("aabbcc")}, index=mdata.obs_names)
+    for data in (adata, mdata):
+        try:
+            find_column(data, key)
+            found = True
+        except ValueError:
+            found = False
+        assert has_column(data, key) == found
+    assert has_column(mdata, "batch & tissue")
+    assert not has_column(adata, "tissue")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from omicsmlm.evaluation import probe
+from omicsmlm.evaluation import probe, probe_predictions
 
 
 @pytest.fixture
@@ -77,6 +77,22 @@ def test_folds_without_groups_depend_on_the_seed_only(blobs):
     pd.testing.assert_frame_equal(first, same)
     assert not first["accuracy"].equals(other["accuracy"])
     assert len(first) == 2 * 5
+
+
+def test_predictions_are_those_that_are_scored_and_name_their_observations(blobs):
+    x, label, groups = blobs
+    label = label.astype(object)
+    label[:3], label[3:5] = "rare", None
+    scores, table = probe(x, label, groups), probe_predictions(x, label, groups)
+    assert table.attrs == scores.attrs
+    assert (table["label"].to_numpy() == label[table["observation"]]).all()
+    assert (table["held_out"].to_numpy() == groups[table["observation"]]).all()
+    right = (table["label"] == table["predicted"]).groupby([table["classifier"], table["held_out"]]).mean()
+    assert 0 < right.min() < right.max() < 1
+    expected = scores["accuracy"].drop(index="mean", level=1).loc[right.index]
+    np.testing.assert_allclose(right, expected)
+    for _, part in table.groupby("classifier"):
+        assert sorted(part["observation"]) == list(range(5, 120)), "each observation is held out once"
 
 
 def test_rare_and_missing_labels_are_left_out_and_named(blobs):

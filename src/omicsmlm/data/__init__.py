@@ -1,6 +1,6 @@
 """Data room: from the user's AnnData or MuData to packed minibatches."""
 
-from ._columns import COLUMN_SEPARATOR, as_categories, category_codes, find_column, find_numbers
+from ._columns import COLUMN_SEPARATOR, as_categories, category_codes, find_column, find_numbers, has_column
 from ._covariates import CovariatesField
 from ._labels import LabelsField, label_codes, label_names
 from ._layers import counts_layers
@@ -36,6 +36,7 @@ __all__ = [
     "counts_layers",
     "find_column",
     "find_numbers",
+    "has_column",
     "label_codes",
     "label_names",
     "holds_coding_sequences",

@@ -61,6 +61,21 @@ def find_column(data: AnnData | MuData, key: str) -> pd.Series:
     return found
 
 
+def has_column(data: AnnData | MuData, key: str) -> bool:
+    """Return whether :func:`find_column` finds a column of that name, or the columns that it combines.
+
+    Examples
+    --------
+    >>> adata = AnnData(np.ones((2, 1)), obs=pd.DataFrame({"donor": ["a", "b"], "run": [1, 2]}, index=list("xy")))
+    >>> has_column(adata, "donor"), has_column(adata, "donor & run"), has_column(adata, "donor & lane")
+    (True, True, False)
+    """
+    parts = data.mod.values() if isinstance(data, MuData) else ()
+    if key in data.obs or any(key in part.obs for part in parts):
+        return True
+    return COLUMN_SEPARATOR in key and all(has_column(data, part) for part in key.split(COLUMN_SEPARATOR))
+
+
 def find_numbers(data: AnnData | MuData, key: str, remedy: str) -> np.ndarray:
     """Find a column by name, as :func:`find_column` does, and return its numbers.
 

@@ -10,7 +10,7 @@ from mudata import MuData
 
 from omicsmlm._checks import value_error
 
-from ._columns import find_numbers
+from ._columns import find_numbers, has_column
 from ._observation_field import ColumnField
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class NumbersField(ColumnField):
         """
         value_nk = np.full((data.n_obs, len(self.columns)), np.nan)
         for k, key in enumerate(self.columns):
-            if _has_column(data, key):
+            if has_column(data, key):
                 value_nk[:, k] = find_numbers(data, key, NOT_NUMBERS)
         value_nk[~(np.abs(value_nk) <= LARGEST_NUMBER)] = np.nan
         if self.size_factor_key is not None and (value_nk[:, -1] <= 0).any():
@@ -125,7 +125,3 @@ class NumbersField(ColumnField):
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, int]:
         """Return the number of continuous covariates."""
         return {"n_continuous_covariates": len(state_registry["keys"])}
-
-
-def _has_column(data: AnnData | MuData, key: str) -> bool:
-    return key in data.obs or (isinstance(data, MuData) and any(key in part.obs for part in data.mod.values()))

@@ -6,7 +6,7 @@ from omicsmlm.evaluation._benchmark import benchmark
 from omicsmlm.evaluation._calibration import reliability
 from omicsmlm.evaluation._differential import differential_features
 from omicsmlm.evaluation._paired import Paired, mcnemar, sign_flip
-from omicsmlm.evaluation._probe import probe
+from omicsmlm.evaluation._probe import probe, probe_predictions
 from omicsmlm.evaluation._relationships import relationship_recall
 from omicsmlm.evaluation._sequence_split import homology_groups, sequence_split
 from omicsmlm.evaluation._shuffle import shuffle_modality
@@ -23,6 +23,7 @@ __all__ = [
     "mcnemar",
     "perturbation",
     "probe",
+    "probe_predictions",
     "relationship_recall",
     "reliability",
     "sequence_baselines",

@@ -151,20 +151,72 @@ def probe(
     >>> float(scores.loc[("linear", "mean"), "accuracy"])
     1.0
     """
+    predicted = probe_predictions(
+        embedding,
+        labels,
+        groups,
+        split=split,
+        n_splits=n_splits,
+        n_neighbors=n_neighbors,
+        min_cells=min_cells,
+        seed=seed,
+    )
+    rows = []
+    for (name, held_out), part in predicted.groupby(["classifier", "held_out"], sort=False):
+        scores = _scores(part["label"].to_numpy(), part["predicted"].to_numpy())
+        rows.append({"classifier": name, "held_out": held_out, **scores, "n_test": len(part)})
+    return _with_means(rows, predicted.attrs)
+
+
+@in_one_sentence_of_types
+def probe_predictions(
+    embedding: Any,
+    labels: Any,
+    groups: Any = None,
+    *,
+    split: tuple[Any, Any] | None = None,
+    n_splits: int = 5,
+    n_neighbors: int = 15,
+    min_cells: int = 10,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Predict the label of each held-out observation of an embedding, as :func:`probe` does.
+
+    Two embeddings can so be compared observation by observation: by :func:`mcnemar`, or by resampling observations.
+
+    Parameters
+    ----------
+    embedding, labels, groups, split, n_splits, n_neighbors, min_cells, seed
+        As in :func:`probe`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each classifier and held-out observation: ``classifier`` and ``held_out`` as in :func:`probe`,
+        ``observation``, its position in `embedding`, ``label`` and ``predicted``; the same ``attrs``.
+
+    Raises
+    ------
+    ValueError
+        As :func:`probe`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> embedding, labels = np.repeat([[0.0], [9.0]], 20, axis=0), ["a"] * 20 + ["b"] * 20
+    >>> even = np.arange(40) % 2 == 0
+    >>> probe_predictions(embedding, labels, split=(even, ~even)).iloc[0].to_dict()
+    {'classifier': 'linear', 'held_out': 'test', 'observation': 1, 'label': 'a', 'predicted': 'a'}
+    """
     masks = (None, None) if split is None else split
     x_nd, label_n, others = _checked(embedding, labels, {"groups": groups, "split[0]": masks[0], "split[1]": masks[1]})
     kept_n, rare = _kept_rows(label_n, others["groups"], min_cells)
     x_nd, label_n = x_nd[kept_n], label_n[kept_n].astype(str)
     others = {name: None if value is None else value[kept_n] for name, value in others.items()}
-    if len(np.unique(label_n)) < 2:
-        wanted = f"at least two labels of {min_cells} cells or more"
-        raise value_error("probe", wanted, "fewer", "pass other labels or a smaller min_cells")
-    group_n = others["groups"]
-    if group_n is not None and len(pd.unique(group_n)) < 2:
-        raise value_error("probe", "at least two groups", named(pd.unique(group_n)), "pass groups=None for folds")
+    _check_variety(label_n, others["groups"], min_cells)
     chosen = None if split is None else (others["split[0]"].astype(bool), others["split[1]"].astype(bool))
-    rows, untrained = [], {}
-    for held_out, train, test in _folds(label_n, group_n, chosen, n_splits, seed):
+    parts, untrained = [], {}
+    for held_out, train, test in _folds(label_n, others["groups"], chosen, n_splits, seed):
         known = np.isin(label_n[test], label_n[train])
         untrained[held_out] = int((~known).sum())
         test = test[known]
@@ -173,9 +225,20 @@ def probe(
             raise value_error("probe", wanted, "none", "pass another split")
         for name, classifier in _classifiers(min(n_neighbors, len(train))).items():
             guess = classifier.fit(x_nd[train], label_n[train]).predict(x_nd[test])
-            scores = _scores(label_n[test], guess)
-            rows.append({"classifier": name, "held_out": held_out, **scores, "n_test": len(test)})
-    return _with_means(rows, {"left_out": rare, "untrained": untrained})
+            columns = {"observation": np.flatnonzero(kept_n)[test], "label": label_n[test], "predicted": guess}
+            parts.append(pd.DataFrame({"classifier": name, "held_out": held_out, **columns}))
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs.update({"left_out": rare, "untrained": untrained})
+    return table
+
+
+def _check_variety(label_n: np.ndarray, group_n: np.ndarray | None, min_cells: int) -> None:
+    """Raise a ValueError if there are not two labels, or not two groups."""
+    if len(np.unique(label_n)) < 2:
+        wanted = f"at least two labels of {min_cells} cells or more"
+        raise value_error("probe", wanted, "fewer", "pass other labels or a smaller min_cells")
+    if group_n is not None and len(pd.unique(group_n)) < 2:
+        raise value_error("probe", "at least two groups", named(pd.unique(group_n)), "pass groups=None for folds")
 
 
 def _with_means(rows: list[dict[str, Any]], attrs: dict[str, Any]) -> pd.DataFrame:

@@ -16,9 +16,14 @@ from tests.objects import QUIET, SMALL_ISOFORMER, transcripts
 @pytest.fixture(scope="module")
 def grouped():
     """A model of forty whole transcripts in genes, with weights of levels and of differences. Must not be changed."""
+    return grouped_by("gene")
+
+
+def grouped_by(group_key):
     adata = transcripts(40)
     adata.obs["rna"] = whole_transcripts()
-    IsoFormer.setup_anndata(adata, rna_key="rna", group_key="gene")
+    adata.obs["half"] = ["first"] * 15 + ["second"] * 25
+    IsoFormer.setup_anndata(adata, rna_key="rna", group_key=group_key)
     model = IsoFormer(adata, SMALL_ISOFORMER)
     model.train(1, **QUIET)
     drawn = torch.Generator().manual_seed(0)
@@ -84,6 +89,14 @@ def test_an_observation_without_a_group_is_alone_and_without_the_column_groups_a
     assert "IsoFormer: no column 'gene' of groups; each observation is predicted by itself." in caplog.text
     alone = grouped.predict(query, indices=[4])
     np.testing.assert_allclose(alone, expected[[4]], rtol=1e-4, atol=1e-4)
+
+
+def test_groups_may_be_the_combinations_of_two_columns():
+    model = grouped_by("gene & half")
+    query = model.adata.copy()
+    query.obs["gene"] = query.obs["gene"].astype(str) + query.obs["half"]
+    assert query.obs["gene"].value_counts().max() > 1
+    np.testing.assert_allclose(model.predict(), slow_prediction(model, query), rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_of_groups_is_saved_with_both_kinds_of_weights(grouped, tmp_path):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from omicsmlm._surroundings import in_own_surroundings
 from omicsmlm._types import Batch
+from omicsmlm.data import find_column, has_column
 from omicsmlm.models.base import announce, checked_indices
 from omicsmlm.tokenizers import TARGETS, TruncatedSequences
 
@@ -63,7 +64,8 @@ class PredictingModel(PretrainedModel):
 
     def _has_groups(self, data: AnnData | None) -> bool:
         """Return whether an object has the column of groups, and tell the user if it has none."""
-        has = self._group_key in self.manager_for(data).adata.obs
+        assert self._group_key is not None  # differences within groups count only where there are groups
+        has = has_column(self.manager_for(data).adata, self._group_key)
         if not has:
             announce(f"IsoFormer: no column {self._group_key!r} of groups; each observation is predicted by itself.")
         return has
@@ -76,14 +78,15 @@ class PredictingModel(PretrainedModel):
         n_targets: int,
     ) -> tuple[np.ndarray, pd.Index]:
         """Return predictions, (n, t), and names of the observations that are asked for; all of their groups are read."""
-        obs = self.manager_for(data).adata.obs
-        asked, group_n = checked_indices(indices, len(obs)), group_numbers(obs[self._group_key])
+        adata = self.manager_for(data).adata
+        assert self._group_key is not None
+        asked, group_n = checked_indices(indices, adata.n_obs), group_numbers(find_column(adata, self._group_key))
         read = np.flatnonzero(np.isin(group_n, group_n[asked]))
         both, _ = self.map_observations(data, read, batch_size, 2 * n_targets, self._predicted_parts)
         level_nt, within_nt = torch.from_numpy(both).double().chunk(2, dim=1)
         predicted_nt = with_level(level_nt, within_nt, torch.from_numpy(group_n[read]))
         values = self._unscaled(predicted_nt.float()[np.searchsorted(read, asked)].to(self.device))
-        return values.cpu().numpy(), obs.index[asked]
+        return values.cpu().numpy(), adata.obs_names[asked]
 
     def _predicted_parts(self, batch: Batch) -> Tensor:
         return self.module.predict_parts(self.parts.tokenizer(batch))
