@@ -27,6 +27,8 @@ from tests.models.survival.test_model import cohort
 from tests.objects import SMALL, multiome, rna
 from tests.test_bad_input import refused
 
+pytestmark = pytest.mark.usefixtures("whole_grid")
+
 
 def shown(rng, n=120, spread=1.0):
     """Rows with two modalities of four and three features, each as both, first alone and second alone."""

@@ -33,6 +33,9 @@ ADVERSARY_WEIGHT = 2.5
 """Weight of the adversary on the batch for each batch but one: the more there are, the weaker it is (``docs/experiments.md``)."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
+MOST_BALANCE: float | None = 4.0
+"""Most that an observation counts in the adversary's loss, where each batch is given a like share of each cluster; with None all count
+alike, and a batch that has other types in other proportions loses a part of their difference (``docs/experiments/recipe.md``)."""
 N_FOLDS = 10
 """Folds of the observations that a network is initialised with, each of which is estimated by the others where modalities predict
 one another (``docs/experiments/single_cell.md``)."""
