@@ -16,7 +16,7 @@ from scipy import sparse
 from omicsmlm._types import SPARSE_KINDS, Batch, Kind
 from omicsmlm.data import OmicsManager, batch_codes, name_digests, stored_values
 from omicsmlm.nn import FoldSizes, are_paired, is_tied_by_links
-from omicsmlm.objectives import AlignmentLoss, InitialTargets, LatentReconstruction, SemiSupervised
+from omicsmlm.objectives import AlignmentLoss, InitialTargets
 from omicsmlm.training import Optimisation
 
 from ._component_module import ComponentModule
@@ -89,6 +89,7 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
 
     former_derived: ClassVar[FormerFields] = FormerFields(renamed={"n_remembered": "n_reference"})
     _links: pd.DataFrame | None = None
+    _initial_targets: InitialTargets | None = None
 
     def __init__(
         self,
@@ -182,19 +183,14 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
 
     def _targets(self, derived: D, otherwise: AlignmentLoss, strength: float = 1.0) -> AlignmentLoss:
         """Return the loss that draws masked observations to whole ones: where links tie modalities, to those before the training."""
-        return InitialTargets(strength=strength) if derived.links.weights else otherwise
-
-    @property
-    def _initial_targets(self) -> InitialTargets | None:
-        """What draws masked observations to whole ones from before the training; None where links tie nothing, and in a query."""
-        memory = self.parts.memory.unsupervised if isinstance(self.parts.memory, SemiSupervised) else self.parts.memory
-        losses = memory.alignment_losses.values() if isinstance(memory, LatentReconstruction) else ()
-        return next((loss for loss, _ in losses if isinstance(loss, InitialTargets)), None)
+        self._initial_targets = InitialTargets(strength=strength) if derived.links.weights else None
+        return otherwise if self._initial_targets is None else self._initial_targets
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         super()._prepare_training(train_indices)
         targets = self._initial_targets
-        if targets is not None and not targets.is_prepared:  # else those from before a training that was interrupted
+        # those from before a training that was interrupted are kept
+        if targets is not None and not self.is_query and not targets.is_prepared:
             embedding_nd = torch.from_numpy(self.get_latent_representation())
             codes_nk = self.adata_manager.observation_dataset().covariates.long()
             batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
@@ -203,8 +199,7 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Take back how the training moved modalities against one another, where links alone tie them."""
         moments = self.module.moments
-        targets = self._initial_targets
-        before_nd = None if targets is None else targets.taken()
+        before_nd = None if self._initial_targets is None else self._initial_targets.taken()
         if moments is not None and before_nd is not None:
             after_nd = torch.from_numpy(self.get_latent_representation(indices=train_indices))
             values = self.adata_manager.observation_dataset().modalities
