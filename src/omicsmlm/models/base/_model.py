@@ -304,8 +304,8 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(attributes)
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
             if before:
                 self.module.load_state_dict(before)
             raise

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
 import torch
@@ -172,7 +172,7 @@ class IsoFormer(PredictingModel):
         Then nothing is chosen any more, and the regressions are fitted once more, to the observations of both sets. Their rates
         and penalties stay, as the weights are those of predictions that these have shrunk.
         """
-        if self.validation_indices is None:  # of a head, whose copy of the model was not trained here
+        if cast(np.ndarray | None, self.validation_indices) is None:  # of a head, whose copy of the model was not trained here
             return
         self.module.reset_weights()
         if not len(self.validation_indices):
