@@ -172,7 +172,7 @@ class IsoFormer(PredictingModel):
         Then nothing is chosen any more, and the regressions are fitted once more, to the observations of both sets. Their rates
         and penalties stay, as the weights are those of predictions that these have shrunk.
         """
-        if cast(np.ndarray | None, self.validation_indices) is None:  # of a head, whose copy of the model was not trained here
+        if cast(np.ndarray | None, self.validation_indices) is None:  # of a head's copy that was not trained here
             return
         self.module.reset_weights()
         if not len(self.validation_indices):
