@@ -12,6 +12,7 @@ from omicsmlm import datasets
 Data = AnnData | MuData
 
 FEW = 300  # cells of the smallest variants
+MOST_EVALUATED = 4000  # cells of SNARE-seq on which scib-metrics is computed, drawn once: a minute instead of five
 INTERFERON = ("IFNGR1", "IFNGR2", "JAK2", "STAT1")  # knock-outs of one pathway, in Papalexi et al.
 
 
@@ -26,6 +27,13 @@ class Set(NamedTuple):
     """"atac" or "adt": modality beside the RNA."""
     dropped: tuple[str, ...] = ()
     """Labels that are no type."""
+
+
+def evaluated_part(n_obs: int) -> np.ndarray:
+    """The rows on which scib-metrics is computed: all, or a part that is drawn with seed 0."""
+    if n_obs <= MOST_EVALUATED:
+        return np.arange(n_obs)
+    return np.sort(np.random.default_rng(0).choice(n_obs, MOST_EVALUATED, replace=False))
 
 
 def of(path: str) -> Callable[[], Data]:

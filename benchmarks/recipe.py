@@ -1,8 +1,9 @@
-"""Recipes of OmicsMLM compared by leaving one set out: which settings would have been chosen without the set, and what they give on it.
+"""Recipes of OmicsMLM, or ScMBERT, compared by leaving one set out: which settings would have been chosen without the set, and what they give on it.
 
     export OMICSMLM_DATA=/path/to/data
     python benchmarks/recipe.py [--recipes default constant …] [--sets …|variants] [--seeds 0] [--cache DIR] [--baselines-only] [--errors]
     python benchmarks/recipe.py --recipes default --sets kept_back --data DIR [--seeds 0 1 2]
+    python benchmarks/recipe.py --family ScMBERT --recipes default "adversary of all alike" [--sets …] [--seeds 0]
 
 A recipe is a set of changes to the configuration (``RECIPES``). Each is trained on each set; the regret of a recipe on a set is
 the score of the best plain baseline of the set less its own, for the scib total, the accuracy and macro F1 of the linear probe,
@@ -30,16 +31,33 @@ import pandas as pd
 from _cache import Kept
 from _kept_back import SOURCES, kept_back
 from _paired_errors import paired_error, predicted
-from _recipe_sets import SETS, VARIANTS, Data, Set
+from _recipe_sets import SETS, VARIANTS, Data, Set, evaluated_part
 
-from omicsmlm import OmicsMLM, OmicsMLMConfig, evaluation
+from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT, ScMBERTConfig, evaluation
 from omicsmlm.evaluation import baselines
 from omicsmlm.models.omicsmlm import _model
+from omicsmlm.models.scmbert import _model as _scmbert_model
 
 ALL: dict[str, Set] = SETS | VARIANTS
-MOST_EVALUATED = 4000  # cells of SNARE-seq on which scib-metrics is computed, drawn once: a minute instead of five
 JUDGED = ["Total", "linear", "linear F1", "k-NN"]
 PRINTED = ["Total", "Bio", "Batch", "linear", "linear F1", "k-NN", "k-NN F1"]
+
+
+class Family(NamedTuple):
+    """A family of models."""
+
+    model: Any
+    config: Any
+    room: Any
+    """The module that has its constants."""
+    key: str
+    """What its embeddings are kept by."""
+
+
+FAMILIES = {
+    "OmicsMLM": Family(OmicsMLM, OmicsMLMConfig, _model, "ours"),
+    "ScMBERT": Family(ScMBERT, ScMBERTConfig, _scmbert_model, "ScMBERT"),
+}
 
 
 class Recipe(NamedTuple):
@@ -48,7 +66,7 @@ class Recipe(NamedTuple):
     config: Mapping[str, Any] = {}
     """Fields of the configuration."""
     constants: Mapping[str, Any] = {}
-    """Constants of ``omicsmlm.models.omicsmlm``."""
+    """Constants of the family's room, which must have them."""
     depth_of_all: bool = False
     """Whether proteins and open regions count as depth beside RNA, as they did in version 0.1."""
 
@@ -68,7 +86,22 @@ RECIPES = {
     "no neighbours": Recipe(constants={"NEIGHBOUR_WEIGHT": 0.0}),
     "no alignment": Recipe(constants={"ALIGNMENT_WEIGHT": 0.0}),
     "adversary of all alike": Recipe(constants={"MOST_BALANCE": None}),
+    "balance 1": Recipe(constants={"MOST_BALANCE": 1.0}),
+    "balance 2": Recipe(constants={"MOST_BALANCE": 2.0}),
+    "balance 8": Recipe(constants={"MOST_BALANCE": 8.0}),
 }
+
+
+def possible(family: Family) -> list[str]:
+    """Recipes that change what the family has."""
+    fields = family.config.__dataclass_fields__
+    return [
+        name
+        for name, recipe in RECIPES.items()
+        if set(recipe.config) <= set(fields)
+        and set(recipe.constants) <= set(vars(family.room))
+        and not (recipe.depth_of_all and family.model is not OmicsMLM)
+    ]
 
 
 def loaded(name: str) -> Data:
@@ -113,19 +146,19 @@ def harmonised(x_nd: np.ndarray, batch: pd.Series) -> np.ndarray:
     return corrected if corrected.shape == x_nd.shape else corrected.T
 
 
-def ours(data: Data, batch_key: str | None, recipe: Recipe, seed: int) -> dict[str, np.ndarray]:
+def ours(data: Data, batch_key: str | None, family: Family, recipe: Recipe, seed: int) -> dict[str, np.ndarray]:
     """The embedding of the trained model, and of its untrained start."""
-    with in_place(recipe):
-        model = OmicsMLM(data, OmicsMLMConfig(seed=seed, **recipe.config), batch_key=batch_key)
+    with in_place(recipe, family.room):
+        model = family.model(data, family.config(seed=seed, **recipe.config), batch_key=batch_key)
         untrained = model.get_latent_representation()
         model.train(key_added=None, progress_bar=False)
     return {"embedding": model.get_latent_representation(), "untrained": untrained}
 
 
 @contextmanager
-def in_place(recipe: Recipe) -> Iterator[None]:
+def in_place(recipe: Recipe, room: Any) -> Iterator[None]:
     """Give the constants of the model's room other values, for as long as a model is made and trained."""
-    before = {name: getattr(_model, name) for name in recipe.constants}
+    before = {name: getattr(room, name) for name in recipe.constants}
     derive = OmicsMLM._derive
 
     def of_all(self: OmicsMLM, sample: Any) -> Any:
@@ -133,7 +166,7 @@ def in_place(recipe: Recipe) -> Iterator[None]:
         return replace(found, depth=sum(weights[name] * depth for name, depth in found.depths.items()))
 
     for name, value in recipe.constants.items():
-        setattr(_model, name, value)
+        setattr(room, name, value)
     if recipe.depth_of_all:
         OmicsMLM._derive = of_all  # type: ignore[method-assign]
     try:
@@ -141,7 +174,7 @@ def in_place(recipe: Recipe) -> Iterator[None]:
     finally:
         OmicsMLM._derive = derive  # type: ignore[method-assign]
         for name, value in before.items():
-            setattr(_model, name, value)
+            setattr(room, name, value)
 
 
 def held_out(own: Set, data: Data) -> dict[str, Any]:
@@ -155,9 +188,7 @@ def held_out(own: Set, data: Data) -> dict[str, Any]:
 def scored(name: str, data: Data, embedding: np.ndarray) -> dict[str, float]:
     """All scores of one embedding: scib total, bio and batch, and both probes on what is held out."""
     own, type_n = ALL[name], data.obs["type"]
-    rng, part = np.random.default_rng(0), np.arange(data.n_obs)
-    if data.n_obs > MOST_EVALUATED:
-        part = np.sort(rng.choice(data.n_obs, MOST_EVALUATED, replace=False))
+    part = evaluated_part(data.n_obs)
     small = data[part].copy()
     table = evaluation.benchmark(small, {"it": embedding[part]}, own.batch_key, "type")
     row = table.loc["it"]
@@ -189,7 +220,9 @@ class Scores:
         return row
 
 
-def table_of(name: str, recipes: list[str], seeds: list[int], keep: Scores, skipped: list[str]) -> pd.DataFrame:
+def table_of(
+    name: str, family: Family, recipes: list[str], seeds: list[int], keep: Scores, skipped: list[str]
+) -> pd.DataFrame:
     """Scores of all baselines and recipes on one set; means over seeds of the recipes."""
     data, rows, spread = loaded(name), {}, {}
     start = time.process_time()
@@ -200,10 +233,10 @@ def table_of(name: str, recipes: list[str], seeds: list[int], keep: Scores, skip
     for recipe in recipes:
         found = []
         for seed in seeds:
-            key = f"{name}-ours-{recipe}-{seed}"
+            key = f"{name}-{family.key}-{recipe}-{seed}"
 
             def both(recipe: str = recipe, seed: int = seed, key: str = key) -> np.ndarray:
-                made = ours(data, ALL[name].batch_key, RECIPES[recipe], seed)
+                made = ours(data, ALL[name].batch_key, family, RECIPES[recipe], seed)
                 keep.kept(f"{key}-untrained", lambda: made["untrained"])
                 return made["embedding"]
 
@@ -227,7 +260,9 @@ def regrets(table: pd.DataFrame, recipes: list[str]) -> pd.DataFrame:
     return best - table.loc[recipes, JUDGED]
 
 
-def errors(name: str, table: pd.DataFrame, recipe: str, seeds: list[int], keep: Scores) -> dict[str, float]:
+def errors(
+    name: str, table: pd.DataFrame, family: Family, recipe: str, seeds: list[int], keep: Scores
+) -> dict[str, float]:
     """Standard errors of the regrets of the probes, paired over cells; embeddings are those of the cache."""
     data, best = loaded(name), table.drop(index=[*RECIPES, "untrained"], errors="ignore")
     options = held_out(ALL[name], data)
@@ -236,7 +271,7 @@ def errors(name: str, table: pd.DataFrame, recipe: str, seeds: list[int], keep: 
         with np.load(keep.folder / f"{key.replace(' ', '_')}.npz") as kept:
             return predicted(kept["embedding"], data.obs["type"], options)
 
-    own, found = [of(f"{name}-ours-{recipe}-{seed}") for seed in seeds], {}
+    own, found = [of(f"{name}-{family.key}-{recipe}-{seed}") for seed in seeds], {}
     for score in ("linear", "linear F1", "k-NN"):
         probe = score.removesuffix(" F1")
         plain = of(f"{name}-{best[score].idxmax()}-0")[probe]
@@ -249,7 +284,8 @@ def main() -> None:
     groups = {"variants": list(VARIANTS), "kept_back": list(SOURCES)}
     parser.add_argument("--sets", nargs="+", choices=[*groups, *ALL, *SOURCES], default=list(SETS))
     parser.add_argument("--data", type=Path, default=Path("kept-back"), help="folder with the files of kept_back")
-    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--family", choices=list(FAMILIES), default="OmicsMLM")
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), help="all that the family has, if none is named")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--baselines-only", action="store_true")
     parser.add_argument("--skip", nargs="+", default=[], help="baselines to leave out, such as MultiVI")
@@ -257,16 +293,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("recipe-results"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    recipes = [] if arguments.baselines_only else arguments.recipes
+    family, seeds = FAMILIES[arguments.family], arguments.seeds
+    recipes = [] if arguments.baselines_only else arguments.recipes or possible(family)
+    if not set(recipes) <= set(possible(family)):
+        parser.error(f"{arguments.family} has {', '.join(possible(family))}")
     names = [n for name in arguments.sets for n in groups.get(name, [name])]
     ALL.update(kept_back(arguments.data))
     keep = Scores(arguments.cache)
-    tables = {name: table_of(name, recipes, arguments.seeds, keep, arguments.skip) for name in names}
+    tables = {name: table_of(name, family, recipes, seeds, keep, arguments.skip) for name in names}
     if not recipes:
         return
     found = {name: regrets(table, recipes) for name, table in tables.items()}
     if arguments.errors:
-        paired = {name: errors(name, table, recipes[0], arguments.seeds, keep) for name, table in tables.items()}
+        paired = {name: errors(name, table, family, recipes[0], seeds, keep) for name, table in tables.items()}
         print(f"\nPaired standard errors of the regrets of {recipes[0]}\n{pd.DataFrame(paired).round(3).to_string()}")
     whole = pd.concat(found)  # (set, recipe) by score
     print(

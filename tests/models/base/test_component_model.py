@@ -12,7 +12,7 @@ from pandas import DataFrame
 from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
 
-from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT
+from omicsmlm import Classifier, OmicsMLM, OmicsMLMConfig, ScMBERT
 from omicsmlm.data._names import digests_of
 from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
@@ -20,6 +20,7 @@ from omicsmlm.nn import FoldSizes, _linear_initialization
 from tests.objects import QUIET, SMALL, SMALL_SCMBERT, linked_halves, modality, multiome, rna
 
 CONFIG = replace(SMALL, n_variable=12, n_common=15)
+WIDTH_16 = {OmicsMLM: OmicsMLMConfig(width=16), ScMBERT: replace(SMALL_SCMBERT, n_nonlinear=0)}
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,7 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
     assert _component_model.N_FOLDS == 10
     assert _component_model.ADVERSARY_WEIGHT == 2.5
     assert _component_model.MOST_ADVERSARY == 30.0
+    assert _component_model.MOST_BALANCE == 4.0
     assert _component_model.WEIGHT_DECAY == 0.0001
 
 
@@ -246,8 +248,17 @@ def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
     assert mapped.get_latent_representation().shape == (30, mapped.module.n_latent)
 
 
-@pytest.mark.parametrize("tie", ["links", "links and pairs", "nothing"])
-def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "tie"),
+    [
+        (OmicsMLM, "links"),
+        (OmicsMLM, "links and pairs"),
+        (OmicsMLM, "nothing"),
+        (ScMBERT, "links"),
+        (ScMBERT, "nothing"),
+    ],
+)
+def test_what_links_alone_initialised_is_not_trained(family, tie, monkeypatch, tmp_path):
     mdata, links = linked_halves(60)
     if tie == "links and pairs":
         monkeypatch.setattr("omicsmlm.nn._linked_estimates.FEWEST_CALIBRATING", 60)
@@ -255,9 +266,10 @@ def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path)
         batch = mdata.obs["batch"].to_numpy()[:60]
         mdata = MuData(dict(mdata.mod))
         mdata.obs["batch"] = batch
-    model = OmicsMLM(mdata, OmicsMLMConfig(width=16), batch_key="batch", links=None if tie == "nothing" else links)
+    model = family(mdata, WIDTH_16[family], batch_key="batch", links=None if tie == "nothing" else links)
     alone = tie == "links"
-    assert (model.config.n_nonlinear, model.config.n_linear) == ((0, 80) if alone else (32, 48))
+    if family is OmicsMLM:
+        assert (model.config.n_nonlinear, model.config.n_linear) == ((0, 80) if alone else (32, 48))
     before = [weight.detach().clone() for weight in model.module.linear_path()]
     residual = model.module.readout.mean.weight.detach().clone()
     model.train(2, **QUIET)
@@ -266,12 +278,13 @@ def test_what_links_alone_initialised_is_not_trained(tie, monkeypatch, tmp_path)
     assert not torch.equal(residual, model.module.readout.mean.weight)
     assert all(weight.requires_grad for weight in after), "heads and other trainings may move it"
     model.save(tmp_path / "model")
-    assert OmicsMLM.load(tmp_path / "model", mdata).derived.by_links_alone == alone
+    assert family.load(tmp_path / "model", mdata).derived.by_links_alone == alone
 
 
-def test_trainings_do_not_move_modalities_that_links_alone_tie_against_one_another(tmp_path):
+@pytest.mark.parametrize("family", [OmicsMLM, ScMBERT])
+def test_trainings_do_not_move_modalities_that_links_alone_tie_against_one_another(family):
     mdata, links = linked_halves(60)
-    model = OmicsMLM(mdata, OmicsMLMConfig(width=16), links=links)
+    model = family(mdata, WIDTH_16[family], links=links)
     assert model.derived.matched == ("rna", "atac")
     has_rna = mdata.obs_names.isin(mdata["rna"].obs_names)
     before = model.get_latent_representation()
@@ -289,11 +302,11 @@ def test_trainings_do_not_move_modalities_that_links_alone_tie_against_one_anoth
             np.testing.assert_allclose(found, wanted, atol=1e-3, rtol=1e-3)
     assert (model.module.moments.scale_md != 1).any()
     saved = model.to_saved()
-    loaded = OmicsMLM.from_saved(saved, mdata)
+    loaded = family.from_saved(saved, mdata)
     np.testing.assert_allclose(loaded.get_latent_representation(), after, atol=1e-5)
     del saved.config["choice"]["matched"]  # as in models of 0.2
     former = {name: weight for name, weight in saved.weights.items() if not name.startswith("moments.")}
-    assert OmicsMLM.from_saved(saved._replace(weights=former), mdata).module.moments is None
+    assert family.from_saved(saved._replace(weights=former), mdata).module.moments is None
 
 
 def partly_paired(n_more: int) -> tuple[MuData, DataFrame]:
@@ -332,10 +345,14 @@ def test_pairs_are_counted_among_the_observations_that_a_model_is_initialised_wi
 
 
 class Interruption(Callback):
-    """Ctrl-C at the first step."""
+    """Ctrl-C at the first step, or a later one."""
 
-    def on_train_batch_end(self, *_):
-        raise KeyboardInterrupt
+    def __init__(self, step=1):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise KeyboardInterrupt
 
 
 def test_an_interrupted_training_leaves_all_weights_to_heads():
@@ -346,6 +363,27 @@ def test_an_interrupted_training_leaves_all_weights_to_heads():
     with pytest.raises(KeyboardInterrupt):
         model.train(1, callbacks=[Interruption()], **QUIET)
     assert [name for name, weight in model.module.named_parameters() if weight.requires_grad] == trainable
+
+
+@pytest.mark.parametrize("family", [OmicsMLM, ScMBERT])
+def test_a_model_resumes_its_own_training_of_linked_modalities(family, tmp_path):
+    """Targets are of the embedding before the training, not of that at which it was interrupted."""
+    mdata, links = linked_halves(40)
+    config = {OmicsMLM: SMALL, ScMBERT: SMALL_SCMBERT}[family]
+    whole, broken = (family(mdata.copy(), config, links=links) for _ in range(2))
+    whole.train(3, **QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        broken.train(3, checkpoint_dir=tmp_path, callbacks=[Interruption(5)], **QUIET)
+    broken.train(3, resume_from=tmp_path, **QUIET)
+    np.testing.assert_allclose(broken.get_latent_representation(), whole.get_latent_representation(), atol=1e-5)
+
+
+def test_the_model_of_a_head_can_be_trained_where_links_tie_modalities():
+    mdata, links = linked_halves(40)
+    classifier = Classifier.from_model(OmicsMLM(mdata, SMALL, links=links), "type")
+    before = classifier.model.get_latent_representation()
+    classifier.model.train(1, **QUIET)
+    assert np.abs(classifier.model.get_latent_representation() - before).max() > 1e-3
 
 
 def test_without_links_or_pairs_a_warning_says_that_nothing_ties_modalities(caplog):

@@ -111,6 +111,21 @@ def test_the_latent_starts_at_the_components(name):
     torch.testing.assert_close(module.readout.skip.weight.detach(), expected_dw)
 
 
+def test_moments_of_modalities_are_matched_where_they_are_kept():
+    module, mean_nd = Small(), torch.arange(30.0).view(3, 10)
+    encoded = Encoded(mean_nd, torch.zeros(3, 10))
+    is_present = {"rna": torch.tensor([True, False, True]), "atac": torch.tensor([False, True, True])}
+    assert module._matched(encoded, is_present) is encoded, "links tie no modalities"
+    module.set_up_moments(())
+    assert module.moments is None
+    module.set_up_moments(("rna", "atac"))
+    module.moments.scale_md[0], module.moments.offset_md[1] = 3.0, 5.0
+    found = module._matched(encoded, is_present)
+    expected_nd = torch.stack([3 * mean_nd[0], mean_nd[1] + 5, 2 * mean_nd[2] + 2.5])
+    torch.testing.assert_close(found.mean, expected_nd)
+    assert torch.equal(found.log_variance, encoded.log_variance)
+
+
 def test_heads_start_at_the_log_means_of_the_batches():
     module = Small({"rna": "counts", "prot": "protein"}, n_categories=(2,))
     x_ng = torch.tensor([[2.0, 0.0, 4.0], [4.0, 2.0, 0.0], [1.0, 1.0, 1.0]])

@@ -10,7 +10,8 @@ from mudata import MuData
 from omicsmlm import ScMBERT
 from omicsmlm._draws import Draws
 from omicsmlm._types import TokenSet, obs_of
-from tests.objects import QUIET, SMALL_SCMBERT, modality, multiome, rna
+from omicsmlm.models.base import ComponentModule
+from tests.objects import QUIET, SMALL_SCMBERT, linked_halves, modality, multiome, rna
 
 
 @pytest.fixture(scope="module", params=[4096, 1], ids=["exact", "latents"])
@@ -80,6 +81,27 @@ def test_embedding_alone_gives_what_the_whole_does(model):
         torch.testing.assert_close(alone.log_variance, whole.log_variance, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_moments_are_matched_by_the_modalities_that_are_visible():
+    model = ScMBERT(multiome(48), SMALL_SCMBERT)
+    (module, (batch, masked)), scale = (model.module.eval(), masked_batch(model)), torch.tensor([2.0, 1.0])
+    before_nd = module.encode(masked.inputs).mean
+    module.set_up_moments(("rna", "atac"))
+    module.moments.scale_md.copy_(scale[:, None].expand(2, module.n_latent))
+    has_n2 = torch.stack([masked.inputs[name].present for name in ("rna", "atac")], 1).float()
+    assert len(has_n2.unique(dim=0)) == 4, "cells with either, both and none"
+    factor_n1 = torch.where(has_n2.sum(1) > 0, (has_n2 * scale).sum(1) / has_n2.sum(1).clamp(min=1), 1.0)[:, None]
+    for found in (module.encode(masked.inputs), module(masked.inputs, batch).encoded):
+        torch.testing.assert_close(found.mean, factor_n1 * before_nd, atol=1e-5, rtol=1e-5)
+
+
+def test_the_linear_path_is_from_tokens_to_the_latent(model):
+    path = {id(weight) for weight in model.module.linear_path()}
+    names = {name for name, weight in model.module.named_parameters() if id(weight) in path}
+    assert names == {"readout.skip.weight", *(name for name in names if name.startswith("summary."))}
+    assert {id(weight) for weight in model.module.summary.parameters()} < path
+
+
 def test_every_weight_learns(model):
     module, (batch, masked) = model.module, masked_batch(model)
     module.train()
@@ -110,6 +132,24 @@ def test_it_starts_as_principal_components(monkeypatch):
     for k in range(4):
         assert abs(np.corrcoef(found[:, k], score_nk[:, k])[0, 1]) > 0.999
         assert found[:, k].std() == pytest.approx(5.0 * s[k] / s[0], rel=1e-2)
+
+
+@pytest.mark.parametrize(("is_linked", "power"), [(False, 1.0), (True, 2.0)])
+def test_weak_components_are_small_where_links_alone_tie_modalities(is_linked, power, monkeypatch):
+    mdata, links = linked_halves(40)
+    found, initialize = {}, ComponentModule._initialize_latent
+
+    def noted(self, name, component, *args):
+        found[name] = component.strength_k
+        initialize(self, name, component, *args)
+
+    monkeypatch.setattr(ComponentModule, "_initialize_latent", noted)
+    scale_d = ScMBERT(mdata, SMALL_SCMBERT, links=links if is_linked else None).module.readout.scale_d[3:]
+    strengths = [
+        found["rna"][:3],
+        0.4 * found["atac"][:1],
+    ]  # int(5 / 1.48) dimensions of RNA, int(5 * .48 / 1.48) of ATAC
+    np.testing.assert_allclose(scale_d[:4], np.concatenate(strengths) ** power, rtol=1e-5)
 
 
 def test_the_initial_layer_is_what_makes_tokens(model):

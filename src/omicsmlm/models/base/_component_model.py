@@ -33,6 +33,9 @@ ADVERSARY_WEIGHT = 2.5
 """Weight of the adversary on the batch for each batch but one: the more there are, the weaker it is (``docs/experiments.md``)."""
 MOST_ADVERSARY = 30.0
 """Largest weight of the adversary on the batch, however many batches there are."""
+MOST_BALANCE: float | None = 4.0
+"""Most that an observation counts in the adversary's loss, where each batch is given a like share of each cluster; with None all count
+alike, and a batch that has other types in other proportions loses a part of their difference (``docs/experiments/recipe.md``)."""
 N_FOLDS = 10
 """Folds of the observations that a network is initialised with, each of which is estimated by the others where modalities predict
 one another (``docs/experiments/single_cell.md``)."""
@@ -185,11 +188,13 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         super()._prepare_training(train_indices)
-        if self._initial_targets is not None and not self.is_query:
+        targets = self._initial_targets
+        # those from before a training that was interrupted are kept
+        if targets is not None and not self.is_query and not targets.is_prepared:
             embedding_nd = torch.from_numpy(self.get_latent_representation())
             codes_nk = self.adata_manager.observation_dataset().covariates.long()
             batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
-            self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
+            targets.prepare(embedding_nd, batch_n, self.config.seed)
 
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Take back how the training moved modalities against one another, where links alone tie them."""

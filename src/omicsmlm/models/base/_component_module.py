@@ -9,7 +9,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from omicsmlm._sizes import is_on_host
-from omicsmlm._types import Batch, Grid, Kind
+from omicsmlm._types import Batch, Encoded, Grid, Kind
 from omicsmlm.nn import (
     Adversary,
     Component,
@@ -118,6 +118,20 @@ class ComponentModule(QueryModule):
     def set_up_moments(self, names: Sequence[str]) -> None:
         """Set up what keeps modalities where they are to one another, if there are any that links alone tie."""
         self.moments = ModalityMoments(names, self.n_latent) if names else None
+
+    def _matched(self, encoded: Encoded, is_present: Mapping[str, Tensor]) -> Encoded:
+        """Return an embedding less what trainings did to one modality and not to another, where links alone tie them.
+
+        Parameters
+        ----------
+        encoded
+            The embedding.
+        is_present
+            (n,) bool per modality: whether anything of it is visible.
+        """
+        if self.moments is None:
+            return encoded
+        return encoded._replace(mean=self.moments(encoded.mean, is_present))
 
     def linear_path(self) -> list[nn.Parameter]:
         """Return the weights by which the components of a modality are estimated, which links may have initialised; by default none."""

@@ -147,7 +147,7 @@ KL_DEPTH = 1000
 are no depth: with 3,000 counts of RNA and 6,000 of proteins in a cell the weight was at its cap, and types were lost."""
 KL_POWER = 1.0
 """The weight grows with depth to this power: the deeper the observations, the more detail would otherwise fill the latent. Chosen
-by the largest regret against plain baselines over the sets for choosing (``docs/experiments.md``, "The recipe")."""
+by the largest regret against plain baselines over the sets for choosing (``docs/experiments/recipe.md``)."""
 FORMER_KL_POWER = 2.25
 """The power of version 0.1, bought by one component of the score of one set; its models train on with ``KL_POWER``."""
 LABEL_WEIGHT = 30.0
@@ -158,13 +158,10 @@ NEIGHBOUR_WEIGHT = 10.0
 """Weight of the batch-alignment loss: the distance to mutual nearest neighbours in other batches."""
 OWN_NEIGHBOUR_WEIGHT = 10.0
 """The same of counts of one batch: the distance to mutual nearest neighbours in its other half. As between batches: of 0, 10 and 30
-it has the least largest regret (``docs/experiments.md``, "The recipe"). Not where links tie modalities, nor without counts, as in
+it has the least largest regret (``docs/experiments/recipe.md``). Not where links tie modalities, nor without counts, as in
 bulk z-scores: there it was not measured."""
 ALIGNMENT_WEIGHT = 30.0
 """Weight of the distance to the embedding of the observation without masks, less its cluster's batch effect."""
-MOST_BALANCE: float | None = 4.0
-"""Most that an observation counts in the adversary's loss, where each batch is given a like share of each cluster; with None all count
-alike, and a batch that has other types in other proportions loses a part of their difference (``docs/experiments/recipe.md``)."""
 FORMER_CONFIG = FormerFields(
     renamed={"hidden_rates": "mask_rates"},
     constants={

@@ -114,19 +114,14 @@ class OmicsMLMModule(ComponentModule):
             Fold of each observation: see :meth:`folds`.
         """
         relative_depth = self.scalings.relative_depth(grids)
+        is_present = {name: e_n > 0 for name, e_n in relative_depth.items()}
         if self.attention is None:
             h_nd = self._combined(self.scalings.tokens(grids) if scaled is None else scaled, relative_depth, fold_n)
-            return self._matched(self.readout(h_nd, h_nd), relative_depth)
+            return self._matched(self.readout(h_nd, h_nd), is_present)
         scaled = self.scalings(grids) if scaled is None else scaled
         h_nd = self._combined(scaled, relative_depth, fold_n)
         attended_nd = self.attention(scaled, {m: grid.visible for m, grid in grids.items()})
-        return self._matched(self.readout(h_nd, h_nd + attended_nd), relative_depth)
-
-    def _matched(self, encoded: Encoded, relative_depth: Mapping[str, Tensor]) -> Encoded:
-        """Return an embedding less what trainings did to one modality and not to another, where links alone tie them."""
-        if self.moments is None:
-            return encoded
-        return encoded._replace(mean=self.moments(encoded.mean, {m: e_n > 0 for m, e_n in relative_depth.items()}))
+        return self._matched(self.readout(h_nd, h_nd + attended_nd), is_present)
 
     def _combined(
         self, scaled: Mapping[str, Tensor | ScaledTokens], relative_depth: Mapping[str, Tensor], fold_n: Tensor | None

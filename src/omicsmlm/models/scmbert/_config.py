@@ -174,6 +174,9 @@ VALUE_WEIGHT = 1.0
 """Weight of value prediction, against which the others are set."""
 LINEAR_SCALE, LINEAR_POWER = 5.0, 1.0
 """A linear dimension starts with standard deviation ``LINEAR_SCALE`` · (s / s₁) ** ``LINEAR_POWER``, s its singular value."""
+LINKED_POWER = 2.0
+"""The same power where links alone tie modalities, as in OmicsMLM: weak components are noise there, which neighbours of the other
+modality should not be found by (``docs/experiments/scmbert.md``)."""
 RESIDUAL_SCALE = 0.2
 """Initial factor of what the network adds to a linear dimension (ours)."""
 TRAINING_FRACTION = 0.5

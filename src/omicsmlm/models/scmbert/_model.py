@@ -212,6 +212,7 @@ class ScMBERT(ComponentModel[ScMBERTModule, ScMBERTConfig, ScMBERTDerived]):
             n_reference=derived.n_reference,
             folds=derived.folds,
         )
+        module.set_up_moments(derived.matched)
         if n_known is not None:
             module.adapt_only(n_known, derived.added)
         tokenizer = TokenSets(profiles, c.max_tokens, c.seed, FeatureGrids(kinds, selected, profiles))

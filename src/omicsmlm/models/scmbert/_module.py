@@ -27,7 +27,7 @@ from omicsmlm.nn import (
 )
 
 from ._cell_tokens import with_lengths, without
-from ._config import LINEAR_POWER, LINEAR_SCALE, RESIDUAL_SCALE, ScMBERTConfig
+from ._config import LINEAR_POWER, LINEAR_SCALE, LINKED_POWER, RESIDUAL_SCALE, ScMBERTConfig
 
 
 class ScMBERTOutputs(NamedTuple):
@@ -162,7 +162,8 @@ class ScMBERTModule(ComponentModule):
     def encode(self, views: dict[str, TokenSet], fold_n: Tensor | None = None) -> Encoded:
         """Return the embedding of the visible part of a batch, of cells of given folds; it depends on no covariate."""
         summed_nd, x_td, layout = self._joined(views, fold_n)
-        return self.readout(summed_nd, self.transformer.firsts(x_td, layout.offsets, layout.lengths))
+        encoded = self.readout(summed_nd, self.transformer.firsts(x_td, layout.offsets, layout.lengths))
+        return self._matched(encoded, {name: part.present for name, part in views.items()})
 
     def unaligned(self, views: dict[str, TokenSet], batch: Batch) -> Encoded:
         """Return the embedding where no batch is moved; cells that it was initialised with are estimated by other folds."""
@@ -171,7 +172,8 @@ class ScMBERTModule(ComponentModule):
     def forward(self, parts: dict[str, TokenSet], batch: Batch) -> ScMBERTOutputs:
         """Embed; predict masked values and modalities from the states of their tokens, and the cell from its latent."""
         states = self.states(parts, self.folds(batch))
-        encoded = self.aligned(self.readout(states.summed_nd, states.cell_nd), batch)
+        unmoved = self.readout(states.summed_nd, states.cell_nd)
+        encoded = self.aligned(self._matched(unmoved, {name: part.present for name, part in parts.items()}), batch)
         draws = batch.draws if self.training else None
         z_nd = drawn(encoded, draws)
         return ScMBERTOutputs(
@@ -226,8 +228,9 @@ class ScMBERTModule(ComponentModule):
         if cross is not None:
             cross.initialize(digest_n, components, {name: self.summary.rates(name, chosen[name]) for name in chosen})
         self.summary.initialize(components, chosen)
+        power = LINEAR_POWER if self.moments is None else LINKED_POWER
         for name in self.kinds:
-            self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, LINEAR_POWER)
+            self._initialize_latent(name, components[name], c.n_linear, LINEAR_SCALE, power)
             self._initialize_head(name, values[name], fitting.groups_n, has[name])
 
     @torch.no_grad()
@@ -278,6 +281,10 @@ class ScMBERTModule(ComponentModule):
     def initial_layer(self) -> list[nn.Parameter]:
         """Return the weights of the token embeddings and of their sum, which fine-tuning may freeze."""
         return [*self.summary.parameters(), *self.value_of_bin.parameters(), *self.modality, self.mask_feature]
+
+    def linear_path(self) -> list[nn.Parameter]:
+        """Return the weights from the features to the linear dimensions of the latent: they are the embeddings of the tokens, too."""
+        return [*self.summary.parameters(), *self.readout.skip.parameters()]
 
     def adapt_only(self, n_known: int, added: Sequence[str]) -> None:
         """Let training update only the weights that a query's batches and added features add."""
