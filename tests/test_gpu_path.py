@@ -25,7 +25,7 @@ from omicsmlm.training._optimisation import Optimisation
 from omicsmlm.training._plan import Loaders, MaskedPlan
 from tests.cuda_stand_in import CUDA, Ledger, OnCuda, move, noted, on_cuda, pretend
 from tests.objects import QUIET, multiome, rna
-from tests.test_contract import FAMILIES, Family, every_family, new
+from tests.test_contract import FAMILIES, Family, every_family_trained, new
 
 WAITS = {"OmicsMLM": 0, "ScMBERT": 1, "MOJO": 0, "TxFM": 0, "IsoFormer": 1, "Toy": 0}
 """Times in a step that the host may wait. ScMBERT: for the number of tokens that are left of each row. IsoFormer: for the lengths
@@ -119,7 +119,7 @@ def read(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.value if isinstance(tensor, OnCuda) else tensor
 
 
-@every_family
+@every_family_trained
 def test_the_host_hardly_waits_in_a_step_and_no_two_devices_meet(family: Family):
     there = Trained(new(family).parts, first_batch(new(family)), is_there=True)
     for what in (lambda: there.step(is_half=True), there.step, there.validate):
@@ -148,7 +148,7 @@ def test_variants_give_on_a_device_what_they_give_on_the_cpu(name: str, changes:
     check_alike(new(FAMILIES[name], **changes))
 
 
-@every_family
+@every_family_trained
 def test_a_step_gives_on_a_device_what_it_gives_on_the_cpu(family: Family):
     check_alike(new(family))
 

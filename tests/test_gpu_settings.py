@@ -11,7 +11,7 @@ from omicsmlm._draws import Draws
 from omicsmlm.data import observation_loader
 from omicsmlm.training import on_device
 from tests.objects import QUIET, multiome, rna
-from tests.test_contract import FAMILIES, Family, every_family, new
+from tests.test_contract import FAMILIES, Family, every_family, every_family_trained, new
 
 HALF = {**QUIET, "precision": "bf16-mixed"}
 """A GPU run's settings."""
@@ -25,7 +25,7 @@ def distance(found_nd: np.ndarray, wanted_nd: np.ndarray) -> float:
     return float(np.linalg.norm(found_nd - wanted_nd) / np.linalg.norm(wanted_nd - wanted_nd.mean(0)))
 
 
-@every_family
+@every_family_trained
 def test_every_family_trains_with_the_settings_of_a_gpu_run(family: Family):
     full, half = new(family), new(family)
     before_nd = half.get_latent_representation()

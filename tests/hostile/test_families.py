@@ -16,11 +16,12 @@ SEED = int(os.environ.get("OMICSMLM_SEED", date.today().toordinal()))
 every_family = pytest.mark.parametrize("family", BASES)
 
 
+@pytest.mark.parametrize("n", [10, pytest.param(40, marks=pytest.mark.slow)])
 @every_family
-def test_twenty_hostile_objects_a_family(family):
+def test_hostile_objects_of_each_family(family, n):
     @seeded(0)
     @settings(
-        max_examples=20,
+        max_examples=n,
         database=None,
         deadline=None,
         phases=[Phase.generate, Phase.shrink],

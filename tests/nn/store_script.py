@@ -58,8 +58,8 @@ def started(folder, n, seed):
         os._exit(code)
 
 
-if __name__ == "__main__":
-    folder, what, n, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+def counted(folder, what, n, seed):
+    """Fill a store by several processes at once, or by ones that are killed; what was found."""
     counts = {}
     if what == "fill":
         children = [started(folder, n, seed + i) for i in range(N_PROCESSES)]
@@ -79,4 +79,9 @@ if __name__ == "__main__":
         fill(folder, n, seed)
     counts["wrong"], counts["lost"] = wrong(StateStore(folder, WIDTH), list(range(n)))
     counts["files"] = sorted(os.listdir(folder))
-    sys.stdout.write(json.dumps(counts) + "\n")
+    return counts
+
+
+if __name__ == "__main__":
+    found = counted(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -1,14 +1,9 @@
 """States on disk: written once, read by any number of processes, and never wrong, whatever was done to the file."""
 
-import json
-import os
 import resource
 import shutil
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +11,8 @@ import torch
 
 from omicsmlm.nn import _state_store
 from omicsmlm.nn._state_store import StateStore
+from tests.nn.store_script import counted
 
-ROOT = Path(__file__).parents[2]
 DIGESTS = [(1, 2), (-3, 4), (2**62, -(2**62)), (0, 0)]
 WIDTH = 4
 
@@ -193,31 +188,30 @@ def test_the_journal_of_a_removed_file_meets_no_other(tmp_path):
 # ---- several processes ----------------------------------------------------------------------------------------------
 
 
-def counted(folder, *arguments):
-    paths = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+def checked(folder, what, n, seed, caplog):
     folder.mkdir()
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("store_script.py")), str(folder)]
-    ran = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, env=paths)
-    assert ran.returncode == 0, ran.stderr
-    assert "damaged" not in ran.stderr
-    found = json.loads(ran.stdout)
+    found = counted(folder, what, n, seed)
+    assert "damaged" not in caplog.text
     assert found["failed or wrong"] == found["wrong"] == found["lost"] == 0, found
     assert found["files"] == ["states-0.sqlite"]
     return found
 
 
-def test_processes_that_fill_one_store_lose_and_misread_nothing(tmp_path):
-    counted(tmp_path / "store", "fill", 24, 0)
+@pytest.mark.filterwarnings("ignore:This process")
+def test_processes_that_fill_one_store_lose_and_misread_nothing(tmp_path, caplog):
+    checked(tmp_path / "store", "fill", 24, 0, caplog)
 
 
 @pytest.mark.slow
-def test_processes_that_fill_a_large_store_lose_and_misread_nothing(tmp_path):
-    counted(tmp_path / "store", "fill", 1200, 1)
+@pytest.mark.filterwarnings("ignore:This process")
+def test_processes_that_fill_a_large_store_lose_and_misread_nothing(tmp_path, caplog):
+    checked(tmp_path / "store", "fill", 1200, 1, caplog)
 
 
 @pytest.mark.slow
-def test_writers_that_are_killed_leave_a_whole_store(tmp_path):
-    found = counted(tmp_path / "store", "kills", 100, 0)
+@pytest.mark.filterwarnings("ignore:This process")
+def test_writers_that_are_killed_leave_a_whole_store(tmp_path, caplog):
+    found = checked(tmp_path / "store", "kills", 100, 0, caplog)
     assert found["killed"] == 100
     assert found["stored"] > 0
 

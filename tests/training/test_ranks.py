@@ -1,10 +1,13 @@
 """Several processes train as one."""
 
+import dataclasses
 import os
-import runpy
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +19,66 @@ from torch.multiprocessing import spawn
 import omicsmlm
 from omicsmlm.training import _ranks, current_ranks, gathered, is_first_rank
 from omicsmlm.training._ranks import averaged, count_over_ranks
+from tests.objects import SMALL, linked_halves
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-4
 """Sums over two halves of a batch round otherwise than over the whole; 30 steps of AdamW let that grow this much."""
 
 
-SCRIPT = str(Path(__file__).with_name("ranks_script.py"))
+PATIENCE = 300
+"""Seconds after which a rank that does not end is ended: another one may wait for what it never sends."""
 
 
-def test_two_ranks_give_the_weights_the_history_and_the_embedding_of_one_process(tmp_path, monkeypatch):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    subprocess.run([sys.executable, SCRIPT, str(tmp_path), "2"], check=True, env=environment, timeout=300)
-    monkeypatch.setattr(sys, "argv", [SCRIPT, str(tmp_path)])
-    runpy.run_path(SCRIPT)  # alone, in this process: another one would import everything once more
+def train(out: Path) -> None:
+    """Train on paired cells and on halves that links tie; write weights, history and embedding under the name of the rank."""
+    rank = os.environ.get("RANK", "alone")
+    halves, links = linked_halves(60)  # what links alone initialise is left out of the training, on every rank alike
+    for name, data, table in (
+        ("paired", omicsmlm.datasets.simulate_multiome(150, 30, 40), None),
+        ("linked", halves, links),
+    ):
+        model = omicsmlm.OmicsMLM(data, dataclasses.replace(SMALL, dropout=0.0), batch_key="batch", links=table)
+        model.train(6, batch_size=32, accelerator="cpu", progress_bar=False, checkpoint_dir=out / name)
+        weights = {name: value.numpy() for name, value in model.module.state_dict().items()}
+        history = {f"history {name}": frame.to_numpy() for name, frame in model.history.items()}
+        np.savez(out / f"{name}-{rank}.npz", embedding=data.obsm["X_omics"], **weights, **history)
+
+
+def train_ranks(out: Path, n_ranks: int) -> list[int]:
+    """Train as several ranks, forked from this process, with the environment that torchrun gives them; return their statuses.
+
+    To start each by torchrun, as the slow tests do, takes ten times as long: it would import everything anew.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": n_ranks, "LOCAL_WORLD_SIZE": n_ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared |= {"GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "none"}
+    children = []
+    for rank in range(n_ranks):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(PATIENCE)
+            own = {**shared, "RANK": rank, "LOCAL_RANK": rank}
+            os.environ.update({name: str(value) for name, value in own.items()})
+            code = 1
+            try:
+                train(out)
+                code = 0
+            except BaseException:  # noqa: BLE001 - for the test, which shows it
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]  # of all: none is left behind
+
+
+@pytest.mark.filterwarnings("ignore:This process")  # has threads, that of pytest-xdist among them, and is forked
+def test_two_ranks_give_the_weights_the_history_and_the_embedding_of_one_process(tmp_path):
+    assert train_ranks(tmp_path, 2) == [0, 0]
+    train(tmp_path)
     for what in ("paired", "linked"):
         alone, *ranks = (np.load(tmp_path / f"{what}-{name}.npz") for name in ("alone", "0", "1"))
         assert set(ranks[0].files) == set(alone.files)

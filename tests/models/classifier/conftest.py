@@ -3,8 +3,29 @@
 import pytest
 
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
+from omicsmlm.models.classifier import _linear_ensemble, _linear_model
 from tests.models.survival.test_model import cohort
 from tests.objects import QUIET, SMALL, multiome, rna
+
+ALL = _linear_model.REGULARISATIONS, _linear_ensemble.INVERSE_REGULARISATIONS
+
+
+@pytest.fixture(autouse=True, scope="package")
+def coarse_grid():
+    """Of the strengths of a penalty every second is tried: half of the time of these tests is spent on their choice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_linear_model, "REGULARISATIONS", ALL[0][::2])
+        patch.setattr(_linear_ensemble, "INVERSE_REGULARISATIONS", ALL[1][::2])
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_grid(coarse_grid):
+    """All strengths, as users have them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_linear_model, "REGULARISATIONS", ALL[0])
+        patch.setattr(_linear_ensemble, "INVERSE_REGULARISATIONS", ALL[1])
+        yield
 
 
 @pytest.fixture(scope="package")

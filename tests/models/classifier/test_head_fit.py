@@ -16,6 +16,8 @@ from omicsmlm.models.classifier._linear_model import (
 )
 from omicsmlm.nn import LabelHead
 
+pytestmark = pytest.mark.usefixtures("whole_grid")
+
 CONFIG = ClassifierConfig()
 
 

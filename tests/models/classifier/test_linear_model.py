@@ -24,6 +24,8 @@ from omicsmlm.models.classifier._linear_model import (
 )
 from omicsmlm.nn import LabelHead
 
+pytestmark = pytest.mark.usefixtures("whole_grid")
+
 
 def obs_of(n_labels: int, n: int = 90, d: int = 3, seed: int = 0) -> LabelData:
     rng = np.random.default_rng(seed)

@@ -10,5 +10,5 @@ from tests.objects import QUIET, SMALL_MOJO, bulk
 def trained():
     """A model that has been trained for a while; tests must not change it."""
     model = MOJO(bulk(), SMALL_MOJO)
-    model.train(30, **QUIET)
+    model.train(15, **QUIET)
     return model

@@ -13,13 +13,13 @@ from tests.objects import QUIET, SMALL_MOJO, factor_profiles, modality
 
 def test_masked_values_are_imputed_better_than_by_the_mean():
     rng = np.random.default_rng(0)
-    adata, _ = factor_profiles(300, 32)
+    adata, _ = factor_profiles(200, 32)
     x = 1 / (1 + np.exp(-adata.X))
     hidden = rng.random(x.shape) < 0.2
     shown = np.where(hidden, np.nan, x).astype(np.float32)
     data = AnnData(shown, var=adata.var)
     model = MOJO(data, replace(SMALL_MOJO, width=32, n_bins=32, modality_rate=0.0))
-    model.train(20, **QUIET)
+    model.train(12, **QUIET)
     table = model.impute()
     assert list(table.columns) == list(adata.var_names)
     assert table.to_numpy().min() >= 0
