@@ -55,6 +55,8 @@ SETS = ("pam50", "ccle", "rosmap")
 RIVAL = "LR, specialist"
 TUNING_EPOCHS = 12
 N_COMPONENTS, N_NEIGHBORS = 64, 15
+WIDE = 256
+"""Width of a state that keeps more than what differs between diseases: see ``benchmarks/risk_readouts.py``."""
 
 
 class Bulk(NamedTuple):
@@ -320,6 +322,10 @@ def zero_shot(of: Bulk, seed: int, arguments: argparse.Namespace) -> dict[str, d
     makers: dict[str, Callable[[], np.ndarray]] = {
         "MOJO": lambda: embedded(mojo(of, seed, epochs, cache), of.by_gene),
         "MOJO, start": lambda: embedded(mojo(of, seed, 0, cache), of.by_gene),
+        f"wide MOJO, start ({WIDE})": lambda: embedded(
+            MOJO(rows(of.by_gene, ~of.held_n, VIEWS["both"], of.label_n), MOJOConfig(seed=seed, row_width=WIDE)),
+            of.by_gene,
+        ),
         "OmicsMLM": lambda: embedded(omicsmlm(of, seed, cache), of.plain),
         "OmicsMLM, start": lambda: embedded(omicsmlm(of, seed, cache, trained=False), of.plain),
         "small encoder of plain PyTorch": lambda: small_encoder(

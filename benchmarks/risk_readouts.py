@@ -10,7 +10,8 @@ embedding           what get_latent_representation gives: the state half whitene
 …, any length       not normalised; "not whitened", "wholly whitened": by MOJOConfig.whitening 0 and 1
 30 of the cohort    the Cox model takes the 30 principal components within the cohort, of dimensions as they are; otherwise all dimensions
 30 standardised     the same of dimensions that are scaled to one variance in the cohort, as risk_curve.py does with an embedding
-genes, 64 first     principal components of standardised genes over all cohorts, then as "30 of the cohort": a control without MOJO
+genes, 64 first     principal components of standardised genes over all cohorts, then as "30 of the cohort": a control without MOJO;
+                    "as MOJO": half whitened and of one length before
 "chosen on other folds": the readout of MOJO that has the highest mean in the other folds, for each fold.
 """
 
@@ -89,6 +90,9 @@ def measured(of: Set, fold: int, arguments: argparse.Namespace) -> pd.DataFrame:
         inputs[f"{width}: embedding, 30 standardised"] = readouts["embedding"], N_COMPONENTS
         x_nk, _ = kept(f"components-{width}-{fold}", made_components)
         inputs[f"genes, {width} first"] = within(x_nk, of.stratum_n, trained_n), N_COMPONENTS
+        unit_nk = x_nk / x_nk[trained_n].std(0) ** 0.5
+        unit_nk /= np.linalg.norm(unit_nk, axis=1, keepdims=True)
+        inputs[f"genes, {width} first, as MOJO"] = within(unit_nk, of.stratum_n, trained_n), N_COMPONENTS
     scores: dict[str, dict[str, float]] = {}
     for size, few_n in drawn(trained_n, arguments.sizes, arguments.seed).items():
         scores.setdefault("PCA", {})[size] = frozen_index(of, of.features_ng, few_n, ~trained_n)

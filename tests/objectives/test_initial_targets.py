@@ -1,5 +1,7 @@
 """Targets that a training keeps to, against those worked out by hand."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,12 @@ def test_targets_are_taken_once(rng):
     loss.prepare(z_nd, torch.full((40,), -1), 0)
     torch.testing.assert_close(loss.taken(), z_nd)
     assert loss.taken() is None
+
+
+def test_a_copy_has_begun_no_training(rng):
+    z_nd, loss = torch.from_numpy(rng.normal(size=(40, 2))).float(), InitialTargets()
+    loss.prepare(z_nd, torch.full((40,), -1), 0)
+    assert loss.is_prepared
+    assert not copy.deepcopy(loss).is_prepared
+    torch.testing.assert_close(loss.taken(), z_nd)
+    assert not loss.is_prepared

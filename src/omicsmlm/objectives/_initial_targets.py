@@ -1,5 +1,7 @@
 """Embeddings that a training must not leave far behind: those that the observations had before it."""
 
+from typing import Any
+
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
@@ -33,6 +35,14 @@ class InitialTargets:
     def __init__(self, n_clusters: int = 30, n_shrinkage: int = 10, strength: float = 1.0) -> None:
         self.n_clusters, self.n_shrinkage, self.strength = n_clusters, n_shrinkage, min(strength, 1.0)
         self.target_nd, self.variance = torch.empty(0, 0), torch.ones(())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "target_nd": torch.empty(0, 0)}  # a copy of a model has begun no training
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a training has begun, and has not come to its end."""
+        return len(self.target_nd) > 0
 
     def prepare(self, embedding_nd: Tensor, batch_n: Tensor, seed: int) -> None:
         """Take the targets from the embedding of all observations of the object, as it is before a training.
@@ -75,5 +85,7 @@ class InitialTargets:
 
     def taken(self) -> Tensor | None:
         """Return the targets, (n, d), and keep none of them; None where no training has prepared any."""
+        if not self.is_prepared:
+            return None
         target_nd, self.target_nd = self.target_nd.cpu(), torch.empty(0, 0)
-        return target_nd if len(target_nd) else None
+        return target_nd

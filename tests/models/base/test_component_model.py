@@ -12,7 +12,7 @@ from pandas import DataFrame
 from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
 
-from omicsmlm import OmicsMLM, OmicsMLMConfig, ScMBERT
+from omicsmlm import Classifier, OmicsMLM, OmicsMLMConfig, ScMBERT
 from omicsmlm.data._names import digests_of
 from omicsmlm.models.base import ComponentDerived, _component_model
 from omicsmlm.models.base._component_model import _profile
@@ -233,7 +233,7 @@ def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
     shuffled = links.assign(gene=np.random.default_rng(1).permutation(links["gene"]))
     control = family(mdata.copy(), config, batch_key="batch", links=shuffled)
     assert max(across(control.get_latent_representation(), mdata)) < 0.8
-    model.train(4, **QUIET)
+    model.train(2, **QUIET)
     trained = model.get_latent_representation()
     assert min(across(trained, mdata)) > 0.85
     model.save(tmp_path / "model")
@@ -345,10 +345,14 @@ def test_pairs_are_counted_among_the_observations_that_a_model_is_initialised_wi
 
 
 class Interruption(Callback):
-    """Ctrl-C at the first step."""
+    """Ctrl-C at the first step, or a later one."""
 
-    def on_train_batch_end(self, *_):
-        raise KeyboardInterrupt
+    def __init__(self, step=1):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise KeyboardInterrupt
 
 
 def test_an_interrupted_training_leaves_all_weights_to_heads():
@@ -359,6 +363,27 @@ def test_an_interrupted_training_leaves_all_weights_to_heads():
     with pytest.raises(KeyboardInterrupt):
         model.train(1, callbacks=[Interruption()], **QUIET)
     assert [name for name, weight in model.module.named_parameters() if weight.requires_grad] == trainable
+
+
+@pytest.mark.parametrize("family", [OmicsMLM, ScMBERT])
+def test_a_model_resumes_its_own_training_of_linked_modalities(family, tmp_path):
+    """Targets are of the embedding before the training, not of that at which it was interrupted."""
+    mdata, links = linked_halves(40)
+    config = {OmicsMLM: SMALL, ScMBERT: SMALL_SCMBERT}[family]
+    whole, broken = (family(mdata.copy(), config, links=links) for _ in range(2))
+    whole.train(3, **QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        broken.train(3, checkpoint_dir=tmp_path, callbacks=[Interruption(5)], **QUIET)
+    broken.train(3, resume_from=tmp_path, **QUIET)
+    np.testing.assert_allclose(broken.get_latent_representation(), whole.get_latent_representation(), atol=1e-5)
+
+
+def test_the_model_of_a_head_can_be_trained_where_links_tie_modalities():
+    mdata, links = linked_halves(40)
+    classifier = Classifier.from_model(OmicsMLM(mdata, SMALL, links=links), "type")
+    before = classifier.model.get_latent_representation()
+    classifier.model.train(1, **QUIET)
+    assert np.abs(classifier.model.get_latent_representation() - before).max() > 1e-3
 
 
 def test_without_links_or_pairs_a_warning_says_that_nothing_ties_modalities(caplog):

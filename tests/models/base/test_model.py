@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
 
 from omicsmlm import OmicsMLM
 from omicsmlm._manifest import write_manifest
@@ -254,3 +256,40 @@ def test_a_checkpoint_is_kept_in_the_folder_that_is_named(tmp_path):
     model = OmicsMLM(rna(), SMALL)
     model.train(1, checkpoint_dir=tmp_path / "kept", **QUIET)
     assert (tmp_path / "kept" / "last.ckpt").is_file()
+
+
+class Interruption(Callback):
+    """Ctrl-C at the third step."""
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fails_at", ["a step", "the end"])
+def test_a_trained_model_whose_next_training_is_interrupted_is_as_it_was(fails_at, monkeypatch):
+    """The embedding of its reference, and all else that is computed at the end of a training, is of these weights."""
+    made = OmicsMLM(multiome(), SMALL, batch_key="batch")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def train_interrupted():
+        with monkeypatch.context() as patch:
+            callbacks = [Interruption()]
+            if fails_at == "the end":
+                callbacks = patch.setattr(OmicsMLM, "finish_training", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                made.train(2, callbacks=callbacks, **QUIET)
+
+    train_interrupted()
+    assert not made.is_trained_
+    assert made.history_ is None
+    made.train(1, **QUIET)
+    embedding, history = made.get_latent_representation(), made.history["train_loss"].copy()
+    reference = made.module.reference_md.clone()
+    train_interrupted()
+    assert (made.is_trained_, made.n_trainings) == (True, 1)
+    np.testing.assert_array_equal(made.get_latent_representation(), embedding)
+    assert torch.equal(made.module.reference_md, reference)
+    pd.testing.assert_frame_equal(made.history["train_loss"], history)

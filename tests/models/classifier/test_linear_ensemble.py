@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,13 +10,16 @@ from sklearn.linear_model import LogisticRegression
 from omicsmlm import Classifier, ClassifierConfig, OmicsMLM
 from omicsmlm.models.classifier import _linear_ensemble
 from omicsmlm.models.classifier._linear_ensemble import (
+    INVERSE_REGULARISATIONS,
     SubsetData,
     _add_residual,
+    _chosen_regularisation,
     _LinearModel,
     _RotatedData,
     fit_linear_ensemble,
     fit_residual,
 )
+from omicsmlm.models.classifier._linear_model import LabelData
 from omicsmlm.models.classifier._modality_subsets import subset_embeddings, subset_features
 from omicsmlm.models.heads._features import ObservationFeatures
 from omicsmlm.nn import CANDIDATES, ComponentLogits, SubsetLogits
@@ -268,3 +273,12 @@ def test_losses_are_of_calibrated_probabilities_with_noise():
     p_n = (p_nc / p_nc.sum(1, keepdims=True))[np.arange(300), label_n]
     np.testing.assert_allclose(loss_n, -np.log((1 - found.noise) * p_n + found.noise / 3 + 1e-12), rtol=1e-6)
     assert loss_n[0] == pytest.approx(-np.log(found.noise / 3 + 1e-12))
+
+
+def test_without_an_observation_of_a_known_label_the_strongest_regularisation_is_chosen(rng):
+    """As where each batch, held out whole, has a label of its own."""
+    label_n = np.arange(40) % 4
+    data = LabelData(rng.normal(size=(40, 3)), label_n, label_n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _chosen_regularisation(data, 4) == 1 / 40 / INVERSE_REGULARISATIONS[0]

@@ -72,6 +72,17 @@ def test_weights_are_the_least_squares_solution_near_what_each_expert_explains(w
     assert found[0].tolist() == [0, 1], "of a set that no observation has, the prior"
 
 
+def test_an_expert_of_which_no_observation_tells_is_no_better_than_one_that_explains_nothing():
+    predicted_net = torch.randn(60, 2, 1, generator=seeded())
+    truth_n1, one = predicted_net[:, 0] + torch.randn(60, 1, generator=seeded()), torch.ones(60, dtype=torch.int64)
+    has_se = torch.tensor([[False, False], [True, False], [False, True], [True, True]])
+    assert stacked(held_out(predicted_net, one, truth_n1), has_se, OBSERVED)[3, 1] < 0.1, "no observation has it"
+    has_second_n = torch.arange(60) % 2 == 0
+    group_n = torch.where(has_second_n, torch.arange(60), 100)  # of those that have it, no two are of a group
+    given = held_out(predicted_net, one + 2 * has_second_n, truth_n1, group_n=group_n)
+    assert stacked(given, has_se, differences)[3, 1] < 0.1
+
+
 def test_an_expert_that_is_wrong_has_no_weight():
     """Least squares would give it a negative one."""
     predicted_net = torch.randn(200, 2, 1, generator=seeded())

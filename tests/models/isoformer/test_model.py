@@ -8,12 +8,13 @@ import pytest
 import torch
 from anndata import AnnData
 
-from omicsmlm import IsoFormer, IsoFormerConfig, SequenceEncoder
+from omicsmlm import Classifier, ClassifierConfig, IsoFormer, IsoFormerConfig, SequenceEncoder
 from omicsmlm.models.isoformer import _model
 from omicsmlm.models.isoformer._derived import IsoFormerDerived
 from omicsmlm.models.isoformer._held_out import targets_of
 from omicsmlm.tokenizers import TARGETS
 from tests import encoders
+from tests.cuda_stand_in import OnCuda, move, noted, pretend
 from tests.objects import QUIET, SMALL_ISOFORMER, draws_for, letters_of, state_of, transcripts
 
 
@@ -114,9 +115,9 @@ def test_a_vector_is_one_more_modality():
 
 
 def test_it_learns_what_sequences_say():
-    adata = transcripts(300)
+    adata = transcripts(200)
     model = IsoFormer(adata, SMALL_ISOFORMER)
-    model.train(6, **QUIET)
+    model.train(5, **QUIET)
     fresh = transcripts(100, seed=1)
     truth, found = fresh.X, model.predict(fresh).to_numpy()
     has = fresh.obs["dna"].notna().to_numpy()
@@ -324,3 +325,33 @@ def test_the_constants_are_those_that_the_figures_were_made_with():
 def test_an_untold_number_of_epochs_makes_400_steps_but_4_to_15(trained, n_obs, batch_size, expected):
     assert trained._sensible_epochs(n_obs, batch_size) == expected
     assert trained.embedding_batch_size == 256
+
+
+def test_a_model_on_a_device_is_trained_on(monkeypatch):
+    """Its regressions are fitted on the CPU, where a training leaves it."""
+    made = IsoFormer(transcripts(), SMALL_ISOFORMER)
+    made.train(1, **QUIET)
+    pretend(monkeypatch)
+    assert isinstance(made.parts.tokenizer, torch.nn.Module)
+    move(made.parts.tokenizer)
+    with noted():
+        made._prepare_training(made.train_indices)
+    assert made._fitted is not None
+    assert not any(isinstance(buffer, OnCuda) for buffer in made.parts.tokenizer.buffers())
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_labels_can_tune_its_encoders(is_loaded, tmp_path):
+    adata = transcripts()
+    adata.obs["half"] = np.where(np.arange(adata.n_obs) % 2, "one", "other")
+    model = IsoFormer(adata, SMALL_ISOFORMER)
+    model.train(1, **QUIET)
+    before = model.get_latent_representation()
+    if is_loaded:
+        model.save(tmp_path / "model")
+        model = IsoFormer.load(tmp_path / "model", adata)
+    classifier = Classifier.from_model(model, "half", config=ClassifierConfig(tuning="full"))
+    classifier.train(1, **QUIET)
+    assert set(classifier.predict()) <= {"one", "other", "Unknown"}
+    assert np.abs(classifier.model.get_latent_representation() - before).max() > 1e-3
+    np.testing.assert_array_equal(model.get_latent_representation(), before)

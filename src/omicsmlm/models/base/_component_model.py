@@ -188,11 +188,13 @@ class ComponentModel[M: ComponentModule, C: ComponentConfig, D: ComponentDerived
 
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         super()._prepare_training(train_indices)
-        if self._initial_targets is not None and not self.is_query:
+        targets = self._initial_targets
+        # those from before a training that was interrupted are kept
+        if targets is not None and not self.is_query and not targets.is_prepared:
             embedding_nd = torch.from_numpy(self.get_latent_representation())
             codes_nk = self.adata_manager.observation_dataset().covariates.long()
             batch_n = codes_nk[:, 0] if codes_nk.shape[1] else torch.zeros(len(codes_nk), dtype=torch.int64)
-            self._initial_targets.prepare(embedding_nd, batch_n, self.config.seed)
+            targets.prepare(embedding_nd, batch_n, self.config.seed)
 
     def finish_training(self, train_indices: np.ndarray) -> None:
         """Take back how the training moved modalities against one another, where links alone tie them."""

@@ -188,7 +188,7 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
 
         A second call goes on training. A training goes in rounds: an epoch, or so many steps of a very long one, or several
         epochs of a very short one. After each it is validated, and with ``checkpoint_dir`` written down, so that it can be
-        interrupted at will.
+        interrupted at will. A model that was trained before is then as it was before the call.
 
         Parameters
         ----------
@@ -251,25 +251,26 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
         )
         validated = sample_observations(manager, VALIDATION_SIZE, seed, validation_indices)
         validation = observation_loader(manager, validated, self.embedding_batch_size) if len(validated) else None
-        self._prepare_training(train_indices)
-        is_cuda = on_cuda(accelerator)
-        with self._with_trained_weights():
-            fitted = fit(
-                self.parts,
-                self.optimisation,
-                observation_loader(
-                    manager, train_indices, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None
-                ),
-                validation,
-                options,
-                trainer_options,
-                None if self.parts.memory is None else self._memory(manager, train_indices, seed),
-            )
-        self.train_indices, self.validation_indices = train_indices, validation_indices
-        self.is_trained_ = True
-        self.n_trainings += 1
-        self._extend_history(fitted.steps, fitted.losses)
-        self.finish_training(train_indices)
+        with self._as_it_was_unless_finished():
+            self._prepare_training(train_indices)
+            is_cuda = on_cuda(accelerator)
+            with self._with_trained_weights():
+                fitted = fit(
+                    self.parts,
+                    self.optimisation,
+                    observation_loader(
+                        manager, train_indices, batch_size, seed, pin_memory=is_cuda, n_ahead=AHEAD if is_cuda else None
+                    ),
+                    validation,
+                    options,
+                    trainer_options,
+                    None if self.parts.memory is None else self._memory(manager, train_indices, seed),
+                )
+            self.train_indices, self.validation_indices = train_indices, validation_indices
+            self.is_trained_ = True
+            self.n_trainings += 1
+            self._extend_history(fitted.steps, fitted.losses)
+            self.finish_training(train_indices)
         if key is not None:
             self.adata.obsm[key] = self._embedded_by(fitted.ranks)
 
@@ -290,6 +291,24 @@ class OmicsModel[M: Module, C: Config, D](EmbeddingModel[M], HubModel):
     def _prepare_training(self, train_indices: np.ndarray) -> None:
         """Fit what is not trained by gradient descent, before a training; by default nothing."""
         return None
+
+    @contextmanager
+    def _as_it_was_unless_finished(self) -> Iterator[None]:
+        """Train, in a ``with`` block; if that fails or is interrupted, a model that was trained before is as it was.
+
+        What is computed at the end of a training, such as the embedding of a reference, would otherwise be of other weights.
+        The weights of a model that was not trained stay where they are; it counts as not trained.
+        """
+        before = {name: value.clone() for name, value in self.module.state_dict().items()} if self.is_trained_ else {}
+        attributes = {**vars(self), "history_": None if self.history_ is None else dict(self.history_)}
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
+            if before:
+                self.module.load_state_dict(before)
+            raise
 
     @contextmanager
     def _with_trained_weights(self) -> Iterator[None]:

@@ -113,7 +113,8 @@ def _chosen_regularisation(data: LabelData, n_labels: int) -> float:
     for inverse in INVERSE_REGULARISATIONS:
         logits_nc = held_out_logits(data, n_labels, weight / inverse, 0.0, fits)
         known_n = np.isfinite(logits_nc[at])  # a label may have no observations outside of a fold
-        losses[weight / inverse] = -special.log_softmax(logits_nc, axis=1)[at][known_n].mean()
+        loss_n = -special.log_softmax(logits_nc, axis=1)[at][known_n]
+        losses[weight / inverse] = loss_n.mean() if len(loss_n) else np.inf
         if is_past_minimum(list(losses.values())):
             break
     return min(losses, key=lambda regularisation: losses[regularisation])

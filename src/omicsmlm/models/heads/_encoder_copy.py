@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from anndata import AnnData
 from mudata import MuData
@@ -15,9 +16,10 @@ MODEL = "model"
 
 def copy_of(model: OmicsModel) -> OmicsModel:
     """Return a model with a copy of another's weights; the object and its registration are shared."""
-    new = copy.copy(model)
-    new.parts = copy.deepcopy(model.parts)
-    new.module = new.parts.module
+    new, copies = copy.copy(model), dict[int, Any]()
+    new.parts = copy.deepcopy(model.parts, copies)
+    for name, value in vars(model).items():  # of what is in the parts, the module among it, the copy
+        setattr(new, name, copies.get(id(value), vars(new)[name]))
     return new
 
 

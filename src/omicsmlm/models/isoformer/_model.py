@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from anndata import AnnData
 from torch import Tensor
 
 from omicsmlm._surroundings import in_own_surroundings
-from omicsmlm._types import Batch, Grid, Parts
+from omicsmlm._types import Batch, Grid, Masking, Parts
 from omicsmlm.data import observation_loader
 from omicsmlm.masking import DropModalities
 from omicsmlm.models.base import FormerFields, announce, read_model
@@ -135,7 +135,12 @@ class IsoFormer(PredictingModel):
         """Return the epochs that make 400 steps, but 4 to 15: encoders from scratch soon overfit a few thousand sequences."""
         return min(15, max(4, round(400 * batch_size / n_rows)))
 
+    def fine_tuning_masking(self, rates: tuple[float, float], modality_rate: float) -> Masking:
+        """Return a masking that drops sequences and vectors, and masks none of their residues or values, for supervised heads."""
+        return DropModalities(modality_rate, TARGETS)
+
     def _prepare_training(self, train_indices: np.ndarray) -> None:
+        self.to_device("cpu")  # where regressions are fitted, and where a training leaves the model
         if self.module.kernels:
             self._fitted = self._fit_regressions(train_indices, {})
             listed = ", ".join(f"{fraction:.3f} by {name}" for name, fraction in self._fitted.explained.items())
@@ -167,6 +172,8 @@ class IsoFormer(PredictingModel):
         Then nothing is chosen any more, and the regressions are fitted once more, to the observations of both sets. Their rates
         and penalties stay, as the weights are those of predictions that these have shrunk.
         """
+        if cast(np.ndarray | None, self.validation_indices) is None:  # of a head's copy that was not trained here
+            return
         self.module.reset_weights()
         if not len(self.validation_indices):
             return
