@@ -142,12 +142,10 @@ def bulk(n: int = 72, g: int = 30, seed: int = 0) -> MuData:
     for name, part in parts.items():
         part.var_names = [f"gene{j}" for j in range(g)]
         part.X = sparse.csr_matrix(part.X)
+        del part.obs["batch"], part.obs["type"]
         parts[name] = part[rng.permutation(rows[name]), kept[name]].copy()
     mdata = MuData(parts)
     mdata.obs[["type", "batch"]] = cells(n).loc[mdata.obs_names]
-    for part in mdata.mod.values():
-        del part.obs["batch"], part.obs["type"]
-    mdata.update()
     return mdata
 
 

@@ -215,6 +215,7 @@ def timed(data: Any) -> Any:
     ],
 )
 def test_a_classifier_is_tuned_on_a_device(monkeypatch, name: str, tuning: str, n_waits: int):
+    monkeypatch.setattr("omicsmlm.models.classifier._linear_model.REGULARISATIONS", (1.0, 0.1, 0.01))
     model = new(FAMILIES[name])
     config = ClassifierConfig(tuning=tuning)
     parts = parts_of_head(

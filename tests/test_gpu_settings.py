@@ -41,7 +41,8 @@ def test_every_family_trains_with_the_settings_of_a_gpu_run(family: Family):
 
 
 @pytest.mark.parametrize("tuning", ["frozen", "lora", "full"])
-def test_a_classifier_is_tuned_with_the_settings_of_a_gpu_run(tuning: str):
+def test_a_classifier_is_tuned_with_the_settings_of_a_gpu_run(tuning: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("omicsmlm.models.classifier._linear_model.REGULARISATIONS", (1.0, 0.1, 0.01))
     shares = []
     for settings in (QUIET, HALF):
         model = new(FAMILIES["OmicsMLM, RNA"])

@@ -15,34 +15,37 @@ HEAVY = ["torch", "lightning", "captum", "matplotlib", "transformers", "pyro", "
 MOST_SECONDS = 1.0
 
 
-def modules_after(*commands: str, before: str = "[]") -> tuple[set[str], set[str]]:
-    """Run commands in a Python of their own and give what is noted in `before`, and the modules that it then holds."""
-    lines = ["import json, sys", *commands, f"print(json.dumps([{before}, sorted(sys.modules)]))"]
+def modules_after(*commands: str) -> set[str]:
+    """Run commands in a Python of their own and give the modules that it then holds."""
+    lines = ["import json, sys", *commands, "print(json.dumps(sorted(sys.modules)))"]
     answer = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
-    noted, held = json.loads(answer.stdout.splitlines()[-1])
-    return set(noted), set(held)
+    return set(json.loads(answer.stdout.splitlines()[-1]))
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    _, held = modules_after("import omicsmlm", "omicsmlm.__version__, dir(omicsmlm)")
+    held = modules_after("import omicsmlm", "omicsmlm.__version__, dir(omicsmlm)")
     assert "omicsmlm" in held
     assert held.isdisjoint(HEAVY)
 
 
 def test_importing_the_command_imports_nothing_heavy():
-    _, held = modules_after("import omicsmlm._cli")
+    held = modules_after("import omicsmlm._cli")
     assert "typer" in held
     assert held.isdisjoint(HEAVY)
 
 
-def test_a_part_brings_no_other_part_and_a_model_does_not_bring_captum():
-    """In one process: what a part brings is what it holds before a model is asked for."""
-    part, note = "omicsmlm.datasets.simulate_rna(20, 10)", "held = sorted(sys.modules)"
-    by_part, by_model = modules_after("import omicsmlm", part, note, "from omicsmlm import OmicsMLM", before="held")
-    assert "torch" in by_part
-    assert by_part.isdisjoint({"omicsmlm.models", "omicsmlm.pl", "lightning", "captum", "matplotlib"})
-    assert "omicsmlm.models.base._explaining" in by_model
-    assert by_model.isdisjoint({"captum", "omicsmlm.pl", "omicsmlm.evaluation"})
+def test_a_part_brings_no_other_part():
+    held = modules_after("import omicsmlm", "omicsmlm.datasets.simulate_rna(20, 10)")
+    assert "torch" in held
+    assert held.isdisjoint({"omicsmlm.models", "omicsmlm.pl", "lightning", "captum", "matplotlib"})
+
+
+@pytest.mark.slow
+def test_a_model_does_not_bring_captum():
+    """What imports what in the package, and captum in functions alone, is read by ``test_floors.py`` in a tenth of the time."""
+    held = modules_after("from omicsmlm import OmicsMLM")
+    assert "omicsmlm.models.base._explaining" in held
+    assert held.isdisjoint({"captum", "omicsmlm.pl", "omicsmlm.evaluation"})
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["embed", "--help"], ["--version"]])

@@ -159,10 +159,11 @@ def test_batches_of_a_file_are_those_of_memory(form, is_sparse, window, tmp_path
         assert order(loader) == order(observation_loader(memory, np.arange(10, 290), 32, seed=1)), (
             "small files: as in memory"
         )
+    wanted = memory.observation_dataset()
     for batch in found:
-        equal(batch, memory.observation_dataset()[batch.indices.numpy()])
+        equal(batch, wanted[batch.indices.numpy()])
     for batch in observation_loader(manager_of(data, ["batch"]), [299, 5, 5, 17, 130], 4):
-        equal(batch, memory.observation_dataset()[batch.indices.numpy()])
+        equal(batch, wanted[batch.indices.numpy()])
 
 
 def test_unpaired_modalities_of_a_file(tmp_path):

@@ -67,18 +67,23 @@ def test_what_is_undefined_where_each_type_has_its_own_batch_is_nan_and_the_rest
     assert "cannot be computed for these labels and batches" in caplog.text
 
 
-def test_columns_are_those_of_scib_metrics():
+@pytest.fixture(scope="module")
+def mixed():
+    """Six types in two batches, and their table."""
     pytest.importorskip("scib_metrics")
-    table = _scib_metrics.scib_table(light(lambda kind, i: f"b{i % 2}"), ["z"], True, 1)
+    made = light(lambda kind, i: f"b{i % 2}")
+    made.obs["label"] = pd.Categorical([f"{label}{i % 3}" for i, label in enumerate(made.obs["label"])])
+    return made, _scib_metrics.scib_table(made, ["z", "not integrated"], True, 1)
+
+
+def test_columns_are_those_of_scib_metrics(mixed):
+    _, table = mixed
     names = {name for columns in _scib_metrics._COLUMNS.values() for name in columns} | set(_scib_metrics._KMEANS)
     assert names == {name for name in table.columns if table.loc["Metric Type", name] != "Aggregate score"}
 
 
-def test_kmeans_is_scored_by_the_mean_over_starts_of_every_embedding():
-    pytest.importorskip("scib_metrics")
-    made = light(lambda kind, i: f"b{i % 2}")
-    made.obs["label"] = pd.Categorical([f"{label}{i % 3}" for i, label in enumerate(made.obs["label"])])
-    table = _scib_metrics.scib_table(made, ["z", "not integrated"], True, 1)
+def test_kmeans_is_scored_by_the_mean_over_starts_of_every_embedding(mixed):
+    made, table = mixed
     for name in ("z", "not integrated"):
         scores = []
         for seed in range(10):

@@ -533,8 +533,16 @@ class Follower(Memory):
         return {"loss": (guess - sum(self.targets) - whole).square().mean()}
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-@pytest.mark.parametrize("step", [9, 13, 18, 30])
+@pytest.mark.parametrize(
+    ("step", "is_whole"),
+    [
+        (9, True),
+        (13, False),
+        (18, True),
+        (30, False),
+        *[pytest.param(*case, marks=pytest.mark.slow) for case in ((9, False), (13, True), (18, False), (30, True))],
+    ],
+)
 def test_a_training_is_resumed_with_the_memory_that_it_had(step, is_whole, tmp_path, monkeypatch):
     monkeypatch.setattr("omicsmlm.training._memory_bank.REFRESH_STEPS", 12)
 

@@ -233,7 +233,7 @@ def test_halves_that_share_no_cell_meet_through_links(family, tmp_path):
     shuffled = links.assign(gene=np.random.default_rng(1).permutation(links["gene"]))
     control = family(mdata.copy(), config, batch_key="batch", links=shuffled)
     assert max(across(control.get_latent_representation(), mdata)) < 0.8
-    model.train(4, **QUIET)
+    model.train(2, **QUIET)
     trained = model.get_latent_representation()
     assert min(across(trained, mdata)) > 0.85
     model.save(tmp_path / "model")

@@ -115,9 +115,9 @@ def test_a_vector_is_one_more_modality():
 
 
 def test_it_learns_what_sequences_say():
-    adata = transcripts(300)
+    adata = transcripts(200)
     model = IsoFormer(adata, SMALL_ISOFORMER)
-    model.train(6, **QUIET)
+    model.train(5, **QUIET)
     fresh = transcripts(100, seed=1)
     truth, found = fresh.X, model.predict(fresh).to_numpy()
     has = fresh.obs["dna"].notna().to_numpy()

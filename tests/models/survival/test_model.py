@@ -149,7 +149,7 @@ def test_one_stratum_has_one_exact_model(model):
 def test_the_exact_models_alone_and_the_networks_alone(model, others):
     exact, network = (
         Survival.from_model(model, "time", "died", "site", config=replace(QUICK, **changes))
-        for changes in ({"n_networks": 0}, {"linear_models": False, "n_networks": 3, "n_steps": 60})
+        for changes in ({"n_networks": 0}, {"linear_models": False, "n_networks": 2, "n_steps": 40})
     )
     exact.train()
     network.train(**HOW)
