@@ -154,6 +154,12 @@ def test_wrong_input_gets_a_sentence(blobs, change, words):
         probe(*change(*blobs))
 
 
+@pytest.mark.parametrize("function", [probe, probe_predictions])
+def test_a_wrong_type_is_told_of_the_function_that_was_called(blobs, function):
+    with pytest.raises(ValueError, match=rf"n_splits: .* see the documentation of {function.__name__}\.$"):
+        function(*blobs[:2], n_splits="five")
+
+
 def test_an_observation_without_a_group_is_left_out():
     rng = np.random.default_rng(0)
     label = np.repeat(["a", "b"], 60)

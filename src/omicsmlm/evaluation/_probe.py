@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,16 @@ INVERSE_REGULARISATION = 0.1
 them from being fitted to noise."""
 
 _Fold = tuple[str, np.ndarray, np.ndarray]  # what is held out, training observations, test observations
+
+
+class _Plan(NamedTuple):
+    """What is held out, and how it is predicted; see :func:`probe`."""
+
+    split: tuple[Any, Any] | None
+    n_splits: int
+    n_neighbors: int
+    min_cells: int
+    seed: int
 
 
 def _folds(
@@ -151,16 +161,7 @@ def probe(
     >>> float(scores.loc[("linear", "mean"), "accuracy"])
     1.0
     """
-    predicted = probe_predictions(
-        embedding,
-        labels,
-        groups,
-        split=split,
-        n_splits=n_splits,
-        n_neighbors=n_neighbors,
-        min_cells=min_cells,
-        seed=seed,
-    )
+    predicted = _predictions(embedding, labels, groups, _Plan(split, n_splits, n_neighbors, min_cells, seed))
     rows = []
     for (name, held_out), part in predicted.groupby(["classifier", "held_out"], sort=False):
         scores = _scores(part["label"].to_numpy(), part["predicted"].to_numpy())
@@ -208,22 +209,27 @@ def probe_predictions(
     >>> probe_predictions(embedding, labels, split=(even, ~even)).iloc[0].to_dict()
     {'classifier': 'linear', 'held_out': 'test', 'observation': 1, 'label': 'a', 'predicted': 'a'}
     """
-    masks = (None, None) if split is None else split
+    return _predictions(embedding, labels, groups, _Plan(split, n_splits, n_neighbors, min_cells, seed))
+
+
+def _predictions(embedding: Any, labels: Any, groups: Any, plan: _Plan) -> pd.DataFrame:
+    """Return what the classifiers predict of each held-out observation; see :func:`probe_predictions`."""
+    masks = (None, None) if plan.split is None else plan.split
     x_nd, label_n, others = _checked(embedding, labels, {"groups": groups, "split[0]": masks[0], "split[1]": masks[1]})
-    kept_n, rare = _kept_rows(label_n, others["groups"], min_cells)
+    kept_n, rare = _kept_rows(label_n, others["groups"], plan.min_cells)
     x_nd, label_n = x_nd[kept_n], label_n[kept_n].astype(str)
     others = {name: None if value is None else value[kept_n] for name, value in others.items()}
-    _check_variety(label_n, others["groups"], min_cells)
-    chosen = None if split is None else (others["split[0]"].astype(bool), others["split[1]"].astype(bool))
+    _check_variety(label_n, others["groups"], plan.min_cells)
+    chosen = None if plan.split is None else (others["split[0]"].astype(bool), others["split[1]"].astype(bool))
     parts, untrained = [], {}
-    for held_out, train, test in _folds(label_n, others["groups"], chosen, n_splits, seed):
+    for held_out, train, test in _folds(label_n, others["groups"], chosen, plan.n_splits, plan.seed):
         known = np.isin(label_n[test], label_n[train])
         untrained[held_out] = int((~known).sum())
         test = test[known]
         if len(test) == 0:
             wanted = f"a test observation of {held_out!r} with a label of a training observation"
             raise value_error("probe", wanted, "none", "pass another split")
-        for name, classifier in _classifiers(min(n_neighbors, len(train))).items():
+        for name, classifier in _classifiers(min(plan.n_neighbors, len(train))).items():
             guess = classifier.fit(x_nd[train], label_n[train]).predict(x_nd[test])
             columns = {"observation": np.flatnonzero(kept_n)[test], "label": label_n[test], "predicted": guess}
             parts.append(pd.DataFrame({"classifier": name, "held_out": held_out, **columns}))

@@ -184,9 +184,7 @@ def _prior(held_out: Predictions, has_se: Tensor, terms_of: Callable[[Prediction
     fractions = []
     for e, has_n in enumerate(has_se[held_out.set_n].T):
         terms = terms_of(held_out.of(has_n))
-        squares = (
-            terms.target_x.square().sum()
-        )  # 0 also where no observation tells: the expert then counts as one that explains nothing
+        squares = terms.target_x.square().sum()  # 0 where no observation tells: the expert then explains nothing
         error = (terms.predicted_xe[:, e] - terms.target_x).square().sum()
         fractions.append((squares - error) / squares.clamp(min=1e-12))
     prior_se = has_se * torch.stack(fractions).clamp(min=MIN_EXPLAINED).to(held_out.predicted_net.dtype)
